@@ -1,0 +1,1 @@
+"""Train, measure and run information-extraction models."""

@@ -1,0 +1,33 @@
+"""The errors of `ie`: each says where, what was got and what to do; the CLI prints them without a traceback, exit code 1."""
+
+from __future__ import annotations
+
+
+class IEError(Exception):
+    """An error of the user's input or surroundings, told in one or two lines.
+
+    Args:
+        message: where it is and what was got, e.g. ``data.jsonl:17: entity 'ORG' covers 12-40, but the text has 31``.
+        hint: what to do about it; printed on a line of its own.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RecipeError(IEError):
+    """A recipe that cannot be read or does not fit the schema; the message lists every fault at once."""
+
+
+class DataError(IEError):
+    """A data file that cannot be read, or a line in it that is wrong."""
+
+
+class ModelError(IEError):
+    """An encoder or a model folder that cannot be loaded, or does not fit."""
+
+
+class TrainingError(IEError):
+    """A training run that cannot go on, e.g. a loss that is not finite."""

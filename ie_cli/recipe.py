@@ -1,0 +1,140 @@
+"""The recipe: one closed schema that describes a run. Reading it from YAML is `recipe_file`'s work."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, docstrings below fields are their help."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, validate_default=True)
+
+
+class DataSection(Section):
+    train: str | list[str]
+    """Training data: a file, a list of files, `hub:org/dataset`, relative to the recipe."""
+    dev: str | list[str] | Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Development data: a file, or a share of train (0.1) chosen by a hash of the text. Without it the last weights are kept."""
+    test: str | list[str] | None = None
+    """Test data, scored once at the end of training."""
+    format: str | None = None
+    """Input format; detected from the file where not given."""
+    labels: list[str] | None = None
+    """Labels in the order the model stores; sorted labels of the data where not given."""
+    text_column: int = 0
+    """conll: column of the token, from 0; negative counts from the right."""
+    label_columns: list[int] | None = None
+    """conll: columns of the tags; the last one (or the last two, where both hold tags) where not given."""
+    joiner: str | None = None
+    """conll: what stands between tokens; a blank, or nothing between Chinese characters, where not given."""
+
+
+class EncoderSection(Section):
+    name: str
+    """Hub id, a folder with config.json, tokenizer.json and *.safetensors, or `tiny`: a small BERT built from scratch."""
+    max_length: Annotated[int, Field(ge=8)] = 256
+    """Tokens in a window, special tokens included."""
+    stride: Annotated[int, Field(ge=0)] = 64
+    """Tokens by which two windows of one long text overlap."""
+    layers: PositiveInt | None = None
+    """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
+    tokenization: Literal["subword", "char"] = "subword"
+    """`char` makes a token of every character, so that every entity border is reachable."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third slower."""
+    dropout: Probability | None = None
+    """Hidden dropout of the encoder; its own where not given."""
+    attention_dropout: Probability | None = None
+    """Attention dropout of the encoder; its own where not given."""
+
+
+class HeadSection(Section):
+    head_size: Annotated[int, Field(gt=0, multiple_of=2)] = 64
+    """Dimension d of the query and key vectors."""
+    rope: bool = True
+    """Rotary positions in the scores; without them GlobalPointer can hardly tell spans apart."""
+    flat: bool = False
+    """No overlapping entities in the output: greedy by score. False allows nesting."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Least score of an item in the output."""
+    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+    """Least score per label, where it differs from `threshold`."""
+
+
+class EfficientGlobalPointerSection(HeadSection):
+    """One shared span scorer and a bias per label and border (kexue.fm/archives/8877)."""
+
+    name: Literal["efficient_global_pointer"] = "efficient_global_pointer"
+
+
+class GlobalPointerSection(HeadSection):
+    """A span scorer per label (kexue.fm/archives/8373)."""
+
+    name: Literal["global_pointer"]
+
+
+Head = Annotated[EfficientGlobalPointerSection | GlobalPointerSection, Field(discriminator="name")]
+
+
+class TrainingSection(Section):
+    epochs: PositiveInt = 10
+    """Passes over the training data."""
+    batch_size: PositiveInt = 16
+    """Windows per step and device."""
+    batch_tokens: PositiveInt | None = None
+    """At most so many tokens per step (padding included) instead of batch_size windows."""
+    eval_batch_size: PositiveInt = 32
+    """Windows per forward pass in evaluation and prediction."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    """Peak learning rate of the encoder."""
+    head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate of the head."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rate of an encoder layer as a multiple of the one above it."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW weight decay; biases and normalisations have none."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Learning rate after the warm-up."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of all steps over which the learning rate rises."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; null switches clipping off."""
+    accumulation: PositiveInt = 1
+    """Batches whose gradients are summed into one step."""
+    seed: int = 42
+    """Seed of initialisation, shuffling and dropout."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the encoder; `auto` is bfloat16 where the hardware has it, CPUs with AVX512-BF16 or AMX included."""
+    device: Literal["auto", "cpu"] = "auto"
+    """`cpu` leaves a GPU unused."""
+    eval_every: PositiveInt | None = None
+    """Steps between two evaluations on dev; once an epoch where not given."""
+    patience: PositiveInt | None = None
+    """Stop after so many evaluations without a better dev F1."""
+    negatives: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the windows without an entity that an epoch draws."""
+    label_weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Weight of a label's loss, 1 where not given."""
+    trackers: list[Literal["csv", "tensorboard"]] = ["csv"]
+    """Logs written beside the model: `log.csv`, TensorBoard events."""
+
+
+class Recipe(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name of the run; its folder under runs/."""
+    task: Literal["ner"] = "ner"
+    """What is extracted."""
+    data: DataSection
+    """Where the examples are."""
+    encoder: EncoderSection
+    """The pretrained encoder and how text becomes its input."""
+    head: Head = EfficientGlobalPointerSection()
+    """What stands on the encoder."""
+    training: TrainingSection = TrainingSection()
+    """How it is trained."""
