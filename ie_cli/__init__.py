@@ -1,1 +1,28 @@
-"""Train, measure and run information-extraction models."""
+"""Train, measure and run information-extraction models.
+
+    from ie_cli import Extractor
+
+    for example in Extractor.from_pretrained("runs/quickstart/model").extract(texts):
+        print(example.entities)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ie_cli.example import Entity, Example, Relation
+
+if TYPE_CHECKING:
+    from ie_cli.extractor import Extractor
+
+__version__ = "0.1.0"
+__all__ = ["Entity", "Example", "Extractor", "Relation", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    # torch takes seconds to import: only whoever asks for the model pays for it.
+    if name == "Extractor":
+        from ie_cli.extractor import Extractor
+
+        return Extractor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,228 @@
+"""The commands: arguments in, one call out. torch is imported only inside the commands that need it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from ie_cli import __version__
+from ie_cli.console import complain, console, say
+from ie_cli.errors import IEError
+
+
+
+class Commands(TyperGroup):
+    """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 interrupted; usage errors are 2."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except IEError as error:
+            if _debug():
+                console.print_exception()
+            complain(error)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            say("interrupted")
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:
+            # Nobody reads on (`| head`): that is no error of ours. Python would complain once more on closing stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from error
+
+
+def _debug() -> bool:
+    return "--debug" in sys.argv or os.environ.get("IE_DEBUG", "") not in ("", "0")
+
+
+app = typer.Typer(
+    name="ie",
+    cls=Commands,
+    help="Train, measure and run information-extraction models. Start with `ie recipes` or `ie init data.jsonl`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipes_app = typer.Typer(help="List the recipes that come with `ie`, or copy one.", invoke_without_command=True)
+app.add_typer(recipes_app, name="recipes")
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", envvar="IE_DEBUG", is_eager=True)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field: training.epochs=1.")
+]
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.")]
+InputFormat = Annotated[str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the encoder.")
+]
+Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given.")
+]
+Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="No overlapping entities, or all of them.")]
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Options of all commands."""
+    if version:
+        typer.echo(f"ie {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(help="Training data: a file, `-`, or a URL.")],
+    encoder: Annotated[str | None, typer.Option(help="Hub id, folder or `tiny`.")] = None,
+    input_format: InputFormat = None,
+    debug: Debug = False,
+) -> None:
+    """Look at data and write a recipe that fits them to stdout."""
+    from ie_cli.commands import run_init
+
+    run_init(data, encoder=encoder, input_format=input_format)
+
+
+@app.command()
+def show(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain every field in a comment.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Print a recipe with every default filled in."""
+    from ie_cli.commands import run_show
+
+    run_show(recipe, overrides or [], help_fields=help_fields)
+
+
+@app.command()
+def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Say what is wrong with a recipe and its data, before an hour is spent."""
+    from ie_cli.commands import run_check
+
+    run_check(recipe, overrides or [])
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")] = None,
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder of an earlier run.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a model; the best one is in runs/NAME/model."""
+    from ie_cli.commands import run_train
+
+    run_train(recipe, output, overrides or [], overwrite=overwrite, quiet=quiet)
+
+
+@app.command("eval")
+def evaluate(
+    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model folder and gold data.")],
+    predictions: Annotated[
+        str | None, typer.Option("--predictions", help="Score this file of predictions; then only DATA is given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, unrounded.")] = False,
+    train_data: Annotated[
+        str | None, typer.Option("--train", help="Training data: also print the recall on mentions not in it.")
+    ] = None,
+    errors: Annotated[int, typer.Option("--errors", min=0, help="Examples to print of each kind of error.")] = 0,
+    input_format: InputFormat = None,
+    threshold: Threshold = None,
+    flat: Flat = None,
+    batch_size: BatchSize = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Score a model, or a file of predictions, on gold data."""
+    from ie_cli import commands
+
+    if len(paths) != (1 if predictions is not None else 2):
+        expected = "DATA alone, as --predictions is given" if predictions is not None else "MODEL and DATA"
+        raise typer.BadParameter(f"expected {expected}; got {len(paths)} paths.")
+    report = commands.Report(as_json=as_json, errors=errors, train_data=train_data, quiet=quiet)
+    if predictions is not None:
+        commands.run_eval_predictions(predictions, paths[0], report, input_format=input_format)
+        return
+    model = commands.ModelChoice(paths[0], threshold, flat, batch_size, precision, device)
+    commands.run_eval(model, paths[1], report, input_format=input_format)
+
+
+@app.command()
+def predict(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="Input; `-` is stdin.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help="Model folder; the newest under runs/ where not given.")
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
+    text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
+    input_format: InputFormat = None,
+    output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
+    on_error: Annotated[
+        Literal["stop", "keep", "skip"],
+        typer.Option("--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."),
+    ] = "stop",
+    threshold: Threshold = None,
+    flat: Flat = None,
+    batch_size: BatchSize = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Annotate a file and write JSON lines."""
+    from ie_cli import commands
+
+    if text and input_format not in (None, "text"):
+        raise typer.BadParameter("--text and --input-format contradict each other.")
+    choice = commands.ModelChoice(model, threshold, flat, batch_size, precision, device)
+    commands.run_predict(
+        choice,
+        source,
+        output,
+        input_format="text" if text else input_format,
+        output_format=output_format,
+        on_error=on_error,
+        quiet=quiet,
+    )
+
+
+@recipes_app.callback()
+def recipes(context: typer.Context, debug: Debug = False) -> None:
+    """List the recipes that come with `ie`, or copy one."""
+    from ie_cli.commands import run_recipes
+
+    if context.invoked_subcommand is None:
+        run_recipes()
+
+
+@recipes_app.command("copy")
+def copy(
+    name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.")],
+    destination: Annotated[Path | None, typer.Argument(help="File or folder; the current folder where not given.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a recipe to a file of your own."""
+    from ie_cli.commands import run_copy
+
+    run_copy(name, destination, force=force)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

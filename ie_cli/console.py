@@ -1,0 +1,193 @@
+"""Talk on stderr; the only user of rich. stdout belongs to data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ie_cli.errors import IEError
+
+if TYPE_CHECKING:
+    from ie_cli.metrics import EntityScores
+    from ie_cli.train import Event
+
+PLAIN_SECONDS = 30.0
+"""Between two lines of progress where there is no terminal."""
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    console.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    console.print(f"warning: {text}", markup=False, style="yellow")
+
+
+def complain(error: IEError) -> None:
+    """Print an error and what to do about it."""
+    console.print(f"error: {error.message}", markup=False, style="red")
+    if error.hint:
+        console.print(f"hint: {error.hint}", markup=False)
+
+
+def number(value: float | None) -> str:
+    """A score with four digits, a dash where there is none."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``1:02:03`` or ``2:03``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def show_scores(scores: EntityScores, title: str) -> None:
+    """Print scores per label and in all, the recall ceiling, and the recall on unseen mentions."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("label")
+    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
+        table.add_column(name, justify="right")
+    rows = [*scores.labels.items(), ("all (micro)", scores)]
+    for name, part in rows:
+        if part is scores:
+            table.add_section()
+        counts = (str(part.gold), str(part.predicted), str(part.correct))
+        table.add_row(name, number(part.precision), number(part.recall), number(part.f1), *counts)
+    spans = scores.boundaries
+    table.add_row("borders only", number(spans.precision), number(spans.recall), number(spans.f1))
+    table.add_row("macro", "", "", number(scores.macro_f1))
+    console.print(table)
+    for line in footnotes(scores):
+        say(line)
+
+
+def footnotes(scores: EntityScores) -> Iterator[str]:
+    """What stands below a table of scores."""
+    ceiling = scores.ceiling
+    if ceiling is not None and ceiling.total:
+        lost = ceiling.total - ceiling.reachable
+        line = f"recall ceiling {number(ceiling.recall)}"
+        if lost:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(ceiling.reasons.items()))
+            line += f": {lost} of {ceiling.total} entities cannot be predicted ({reasons})"
+        yield line
+    if scores.unseen is not None:
+        yield (
+            f"recall on names never seen in training {number(scores.unseen.recall)} "
+            f"({scores.unseen.correct} of {scores.unseen.gold})"
+        )
+
+
+class TrainingView:
+    """Show the events of a training run: a live table on a terminal, plain lines elsewhere, nothing if quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._rows: list[tuple[str, ...]] = []
+        self._status = ""
+        self._live: Live | None = None
+        self._told = time.monotonic()
+
+    def follow(self, events: Iterable[Event]) -> None:
+        """Consume and show all events."""
+        if self.quiet or not console.is_terminal:
+            for event in events:
+                self._tell(event)
+            return
+        with Live(console=console, auto_refresh=False, transient=False) as self._live:
+            for event in events:
+                self._tell(event)
+                self._live.update(self._table(), refresh=True)
+
+    def _tell(self, event: Event) -> None:
+        from ie_cli.train import Evaluated, Finished, Started
+        from ie_cli.train import Progress as Step
+
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Step):
+            self._status = (
+                f"step {event.step}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} sentences/s  "
+                f"{duration(event.seconds_left)} left"
+            )
+            if self._live is None and time.monotonic() - self._told > PLAIN_SECONDS:
+                self._say(self._status)
+                self._told = time.monotonic()
+        elif isinstance(event, Evaluated):
+            self._evaluated(event)
+        elif isinstance(event, Finished):
+            self._status = ""
+            early = " (stopped early: no better score in time)" if event.stopped_early else ""
+            self._say(f"trained {event.steps} steps in {duration(event.seconds)}{early}; best at step {event.best_step}")
+
+    def _start(self, event: Started) -> None:
+        counts = event.train.counts
+        self._say(
+            f"{counts.examples} examples in {counts.windows} windows, {counts.entities} entities of "
+            f"{len(event.labels)} labels; {event.parameters / 1e6:.1f} M parameters, {event.steps} steps on "
+            f"{event.device} in {event.precision}"
+        )
+        if lost := sum(counts.unreachable.values()):
+            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.unreachable.items()))
+            self._say(f"{lost} of {counts.entities} entities cannot be learned: {reasons} (`ie check` shows them)")
+        if not event.has_dev:
+            self._say("no dev data: nothing is measured, and the last weights are kept (data.dev: 0.1 splits some off)")
+
+    def _evaluated(self, event: object) -> None:
+        from ie_cli.train import Evaluated
+
+        if not isinstance(event, Evaluated):
+            return
+        scores = event.scores
+        row = (
+            f"{event.epoch:.1f}",
+            str(event.step),
+            "–" if math.isnan(event.loss) else f"{event.loss:.4f}",
+            number(scores.precision),
+            number(scores.recall),
+            number(scores.f1),
+            f"{event.rate:.1f}",
+            duration(event.seconds_left),
+            "*" if event.best else "",
+        )
+        self._rows.append(row)
+        if self._live is None:
+            names = ("epoch", "step", "loss", "P", "R", "F1", "sentences/s", "left", "")
+            self._say("  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip())
+        if event.advice:
+            self._say(f"warning: {event.advice}")
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            say(text)
+
+    def _table(self) -> Table:
+        table = Table(caption=self._status or None, caption_justify="left")
+        for name in ("epoch", "step", "loss", "precision", "recall", "F1", "sentences/s", "left", "best"):
+            table.add_column(name, justify="right")
+        for row in self._rows[-20:]:
+            table.add_row(*row)
+        return table
+
+
+@contextmanager
+def counting(what: str, *, quiet: bool) -> Iterator[Progress | None]:
+    """A counter on a terminal, None elsewhere."""
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield progress

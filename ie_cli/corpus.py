@@ -1,0 +1,98 @@
+"""The splits of a recipe as streams of examples that can be read again and again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ie_cli.example import Example
+from ie_cli.formats import read_examples
+from ie_cli.recipe import DataSection
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some sources, read in order; iterating it again reads them again.
+
+    Attributes:
+        keep: of a text, whether it belongs to this split; None keeps all.
+        part: what `keep` stands for, for the fingerprint.
+    """
+
+    sources: tuple[str, ...]
+    section: DataSection
+    keep: Callable[[str], bool] | None = None
+    part: str = "all"
+
+    def __iter__(self) -> Iterator[Example]:
+        for source in self.sources:
+            for example in read_examples(source, format=self.section.format, options=self.section.reading()):
+                if self.keep is None or self.keep(example.text):
+                    yield example
+
+    def fingerprint(self) -> str | None:
+        """Hash of what the split holds, file contents included; None where a source is no local file."""
+        paths = [Path(source) for source in self.sources]
+        if not all(path.is_file() for path in paths):
+            return None
+        options = self.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
+        digest = hashlib.blake2b(json.dumps([self.part, options]).encode(), digest_size=16)
+        for path in paths:
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+            digest.update(b"\0file\0")
+        return digest.hexdigest()
+
+
+def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:
+    """The train, dev and test splits of a recipe.
+
+    ``dev: 0.1`` takes that share of train by a hash of the text: duplicates stay together, and the same text is on the
+    same side in every run.
+    """
+    train = _sources(section.train)
+    test = Split(_sources(section.test), section) if section.test is not None else None
+    if not isinstance(section.dev, float):
+        dev = Split(_sources(section.dev), section) if section.dev is not None else None
+        return Split(train, section), dev, test
+    share = section.dev
+    return (
+        Split(train, section, lambda text: _place(text) >= share, f"train without {share}"),
+        Split(train, section, lambda text: _place(text) < share, f"dev {share}"),
+        test,
+    )
+
+
+def _sources(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _place(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one pass over the training data finds."""
+
+    examples: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    characters: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, examples: Iterable[Example], *, characters: bool = False) -> Scan:
+        """Count labels and, if asked, characters."""
+        scan = cls()
+        for example in examples:
+            scan.examples += 1
+            scan.labels.update(entity.label for entity in example.entities)
+            if characters:
+                scan.characters.update(example.text)
+        return scan

@@ -1,0 +1,144 @@
+"""Text -> token ids with exact character offsets, by `tokenizers` alone (no torch, no transformers).
+
+Every fast tokenizer is brought to one form: offsets slice the untouched text, carry no white space at their ends
+(byte-level BPE and SentencePiece put the leading blank into the token) and never cut a combining mark off its base.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from ie_cli.errors import ModelError
+
+IntArray = npt.NDArray[np.int32]
+
+_SURROGATES = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+_SPACES = np.zeros(0x3001, dtype=bool)
+_SPACES[[code for code in range(0x3001) if chr(code).isspace()]] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenised text without special tokens: ``ids``, ``starts`` and ``ends`` are int32 ``[tokens]``."""
+
+    ids: IntArray
+    starts: IntArray
+    ends: IntArray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TextTokenizer:
+    """Tokenise texts; `prefix` and `suffix` are the special tokens that a window gets around it.
+
+    Args:
+        tokenizer: any fast tokenizer; its own truncation and padding are switched off, and special tokens spelled out
+            in a text (``[SEP]``) are text.
+        mode: ``char`` makes at least one token of every character, so that every border is reachable.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, mode: Literal["subword", "char"] = "subword") -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.tokenizer.encode_special_tokens = True
+        self.mode = mode
+        self.prefix, self.suffix = _special_tokens(self.tokenizer)
+        self._characters: dict[str, list[int]] = {}
+
+    @property
+    def special_tokens(self) -> int:
+        """Number of special tokens in a window."""
+        return len(self.prefix) + len(self.suffix)
+
+    @cached_property
+    def largest_id(self) -> int:
+        """Largest token id that a text can get."""
+        return max(self.tokenizer.get_vocab(with_added_tokens=True).values())
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokenise a batch of texts, in order."""
+        # A lone surrogate has no UTF-8 form; one code point takes its place, so offsets stay.
+        clean = [text if text.isascii() else text.translate(_SURROGATES) for text in texts]
+        if self.mode == "char":
+            return [self._by_character(text) for text in clean]
+        encodings = self.tokenizer.encode_batch(clean, add_special_tokens=False)
+        return [
+            _refine(text, np.asarray(e.ids, dtype=np.int32), np.asarray(e.offsets, dtype=np.int32).reshape(-1, 2))
+            for text, e in zip(clean, encodings, strict=True)
+        ]
+
+    def _by_character(self, text: str) -> Tokens:
+        pieces = [self._character(char) for char in text]
+        counts = [len(piece) for piece in pieces]
+        ids = np.fromiter((i for piece in pieces for i in piece), dtype=np.int32, count=sum(counts))
+        starts = np.repeat(np.arange(len(text), dtype=np.int32), counts)
+        return Tokens(ids, starts, starts + 1)
+
+    def _character(self, char: str) -> list[int]:
+        known = self._characters.get(char)
+        if known is None:
+            known = self.tokenizer.encode(char, add_special_tokens=False).ids
+            # White space and control characters give no token in most vocabularies; a border needs one.
+            known = known or [self._unknown]
+            self._characters[char] = known
+        return known
+
+    @cached_property
+    def _unknown(self) -> int:
+        vocab = self.tokenizer.get_vocab(with_added_tokens=True)
+        for token in ("[UNK]", "<unk>", "<|endoftext|>"):
+            if token in vocab:
+                return vocab[token]
+        return 0
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    full = tokenizer.encode("a", add_special_tokens=True).ids
+    for first in range(len(full) - len(bare) + 1):
+        if full[first : first + len(bare)] == bare:
+            return full[:first], full[first + len(bare) :]
+    raise ModelError(
+        f"the tokenizer puts no special tokens around a text: 'a' becomes {bare}, with special tokens {full}",
+        hint="use the tokenizer that belongs to the encoder.",
+    )
+
+
+def _refine(text: str, ids: IntArray, offsets: IntArray) -> Tokens:
+    """Trim white space off the tokens' offsets and let them include the combining marks that follow."""
+    starts, ends = offsets[:, 0].copy(), offsets[:, 1].copy()
+    if len(ids) == 0:
+        return Tokens(ids, starts, ends)
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    space = _SPACES[np.minimum(codes, 0x3000)] & (codes <= 0x3000)
+    if space.any():
+        while (leading := (starts < ends) & space[np.minimum(starts, len(codes) - 1)]).any():
+            starts[leading] += 1
+        while (trailing := (starts < ends) & space[np.maximum(ends - 1, 0)]).any():
+            ends[trailing] -= 1
+    if not text.isascii() and (marks := [i for i, char in enumerate(text) if unicodedata.category(char) in _MARKS]):
+        _extend_over_marks(set(marks), starts, ends)
+    return Tokens(ids, starts, ends)
+
+
+_MARKS = frozenset({"Mn", "Me"})
+
+
+def _extend_over_marks(marks: set[int], starts: IntArray, ends: IntArray) -> None:
+    # A normaliser that strips accents leaves the marks without a token: they belong to the one before.
+    covered = {int(i) for s, e in zip(starts, ends, strict=True) for i in range(s, e)} if marks else set()
+    for token in range(len(ends)):
+        if starts[token] == ends[token]:
+            continue
+        while int(ends[token]) in marks and int(ends[token]) not in covered:
+            ends[token] += 1

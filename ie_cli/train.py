@@ -1,0 +1,323 @@
+"""The training loop: it yields progress, and neither prints nor decides what is shown."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+
+from ie_cli.advice import hopeless
+from ie_cli.batches import LengthBuckets, Store
+from ie_cli.corpus import Split
+from ie_cli.devices import Precision
+from ie_cli.errors import DataError, TrainingError
+from ie_cli.evaluate import mentions, score
+from ie_cli.extractor import Extractor
+from ie_cli.metrics import EntityScores
+from ie_cli.optim import build_optimizer, build_schedule
+from ie_cli.prepare import Prepared, prepare
+from ie_cli.recipe import Recipe
+from ie_cli.trackers import open_trackers
+
+REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What is about to be trained."""
+
+    train: Store
+    labels: tuple[str, ...]
+    steps: int
+    device: str
+    precision: Precision
+    parameters: int
+    has_dev: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the run is: `loss` is the mean since the last report, `rate` in windows a second."""
+
+    step: int
+    epoch: float
+    loss: float
+    rate: float
+    learning_rate: float
+    seconds_left: float
+
+    def values(self) -> dict[str, float]:
+        """What the logs record."""
+        return {
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "windows_per_second": self.rate,
+            "learning_rate": self.learning_rate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A score on dev; `advice` is set when training looks hopeless."""
+
+    step: int
+    epoch: float
+    loss: float
+    scores: EntityScores
+    best: bool
+    rate: float
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+    advice: str | None
+
+    def values(self) -> dict[str, float]:
+        """What the logs record."""
+        return {
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "windows_per_second": self.rate,
+            "learning_rate": self.learning_rate,
+            "precision": self.scores.precision,
+            "recall": self.scores.recall,
+            "f1": self.scores.f1,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The model as a user loads it, with its scores on dev and test where there are any."""
+
+    model: Path
+    scores: dict[str, EntityScores]
+    best_step: int
+    steps: int
+    stopped_early: bool
+    seconds: float
+
+
+Event = Started | Progress | Evaluated | Finished
+
+
+def train(recipe: Recipe, output: Path, *, overwrite: bool = False) -> Iterator[Event]:
+    """Train a model as the recipe says and write it to ``output/model``.
+
+    Works as a generator: each iteration goes on until there is something to tell.
+
+    Raises:
+        DataError, ModelError, TrainingError: of the input; also when `output` exists and `overwrite` is not set.
+    """
+    make_output(output, overwrite=overwrite)
+    set_seed(recipe.training.seed)
+    prepared = prepare(recipe)
+    run = _Run.start(recipe, prepared, output)
+    yield Started(
+        prepared.store,
+        prepared.schema.labels,
+        run.steps,
+        str(run.accelerator.device),
+        prepared.precision,
+        sum(p.numel() for p in prepared.model.parameters()),
+        prepared.dev is not None,
+    )
+    with open_trackers(recipe.training.trackers, output) as log:
+        for event in run.events():
+            log(event.step, event.values())
+            yield event
+    yield run.finish()
+
+
+def make_output(output: Path, *, overwrite: bool) -> None:
+    """Create the folder of the run; an existing one is only replaced when asked for."""
+    if output.exists() and any(output.iterdir()):
+        if not overwrite:
+            raise DataError(
+                f"{output} exists already", hint="choose another folder with --output, or replace it with --overwrite."
+            )
+        shutil.rmtree(output)
+    output.mkdir(parents=True, exist_ok=True)
+
+
+class _Run:
+    """The state of one run: model, optimizer, schedule, sampler, best score."""
+
+    def __init__(self, recipe: Recipe, prepared: Prepared, output: Path, accelerator: Accelerator) -> None:
+        section = recipe.training
+        self.recipe, self.prepared, self.output, self.accelerator = recipe, prepared, output, accelerator
+        self.sampler = LengthBuckets(
+            prepared.store.lengths,
+            prepared.store.negative,
+            batch_size=section.batch_size,
+            batch_tokens=section.batch_tokens,
+            negatives=section.negatives,
+            seed=section.seed,
+        )
+        loader = DataLoader(prepared.store, batch_sampler=self.sampler, collate_fn=_same)  # type: ignore[arg-type]
+        optimizer = build_optimizer(prepared.model, section)
+        self.model, self.optimizer, self.loader = accelerator.prepare(prepared.model, optimizer, loader)
+        self.steps_per_epoch = math.ceil(len(self.loader) / section.accumulation)
+        self.steps = self.steps_per_epoch * section.epochs
+        # Not prepared: accelerate would step it once per process.
+        self.schedule = build_schedule(optimizer, section, steps=self.steps)
+        self.weights = prepared.label_weights.to(accelerator.device) if prepared.label_weights is not None else None
+        self.step, self.best_step, self.best_f1, self.waited = 0, 0, -1.0, 0
+        self.began = time.monotonic()
+
+    @classmethod
+    def start(cls, recipe: Recipe, prepared: Prepared, output: Path) -> _Run:
+        accelerator = Accelerator(
+            cpu=prepared.device.type == "cpu",
+            mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[prepared.precision],
+            gradient_accumulation_steps=recipe.training.accumulation,
+        )
+        return cls(recipe, prepared, output, accelerator)
+
+    def events(self) -> Iterator[Progress | Evaluated]:
+        """Run all epochs, or until patience is out."""
+        meter = _Meter()
+        every = self.recipe.training.eval_every or self.steps_per_epoch
+        for epoch in range(self.recipe.training.epochs):
+            self.sampler.set_epoch(epoch)
+            for batch in self.loader:
+                loss = self._step(batch)
+                meter.add(loss, len(batch.input_ids))
+                if not self.accelerator.sync_gradients:
+                    continue
+                self.step += 1
+                if self.step % every == 0 or self.step == self.steps:
+                    yield self._evaluate(meter)
+                    if self._out_of_patience():
+                        return
+                elif meter.due():
+                    yield self._progress(meter)
+
+    def _step(self, batch: Any) -> torch.Tensor:
+        batch = batch.to(self.accelerator.device)
+        with self.accelerator.accumulate(self.model):
+            loss: torch.Tensor = self.model(batch, self.weights)
+            self._check(loss, batch.examples)
+            self.accelerator.backward(loss)
+            if self.accelerator.sync_gradients and self.recipe.training.clip is not None:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.training.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
+                self.schedule.step()
+        return loss.detach()
+
+    def _check(self, loss: torch.Tensor, examples: list[int]) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {self.step + 1}, in a batch of the training examples "
+                f"{', '.join(str(n + 1) for n in sorted(set(examples))[:20])} (counted from 1)",
+                hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
+                "training.precision: float32.",
+            )
+
+    def _progress(self, meter: _Meter) -> Progress:
+        loss, rate = meter.read()
+        return Progress(self.step, self._epoch(), loss, rate, self._rate(), self._seconds_left())
+
+    def _epoch(self) -> float:
+        return self.step / self.steps_per_epoch
+
+    def _rate(self) -> float:
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def _seconds_left(self) -> float:
+        return (time.monotonic() - self.began) / self.step * (self.steps - self.step)
+
+    def _evaluate(self, meter: _Meter) -> Progress | Evaluated:
+        if self.prepared.dev is None:
+            self.best_step = self.step
+            if self.step == self.steps:
+                self._save()
+            return self._progress(meter)
+        loss, rate = meter.read()
+        began = time.monotonic()
+        scores = score(self._extractor().engine(), self.prepared.dev)
+        self.model.train()
+        best = scores.f1 > self.best_f1
+        if best:
+            self.best_f1, self.best_step, self.waited = scores.f1, self.step, 0
+            self._save()
+        else:
+            self.waited += 1
+        advice = hopeless(scores, self.prepared.store, self._epoch(), self.prepared.schema.labels)
+        seconds = time.monotonic() - began
+        meter.restart()
+        return Evaluated(
+            self.step, self._epoch(), loss, scores, best, rate, self._rate(), seconds, self._seconds_left(), advice
+        )
+
+    def _out_of_patience(self) -> bool:
+        patience = self.recipe.training.patience
+        return patience is not None and self.waited >= patience
+
+    def _extractor(self) -> Extractor:
+        p = self.prepared
+        return Extractor(p.model, p.schema, p.tokenizer, self.recipe, p.pad_id, p.precision)
+
+    def _save(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self._extractor().save_pretrained(self.output / "model")
+        self.accelerator.wait_for_everyone()
+
+    def finish(self) -> Finished:
+        """Load the model as a user would, score it, and store the scores with it."""
+        folder = self.output / "model"
+        extractor = Extractor.from_pretrained(
+            folder, device=self.recipe.training.device, precision=self.prepared.precision
+        )
+        splits: dict[str, Split | None] = {"dev": self.prepared.dev, "test": self.prepared.test}
+        seen = mentions(self.prepared.train) if any(splits.values()) else None
+        scores = {
+            name: score(extractor.engine(), split, seen=seen) for name, split in splits.items() if split is not None
+        }
+        extractor.write_scores(folder, {name: value.to_dict() for name, value in scores.items()})
+        return Finished(
+            folder,
+            scores,
+            self.best_step,
+            self.step,
+            self.step < self.steps,
+            time.monotonic() - self.began,
+        )
+
+
+def _same(batch: Any) -> Any:
+    return batch
+
+
+class _Meter:
+    """Mean loss and windows a second since the last reading; the loss stays on the device until it is read."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._losses: list[torch.Tensor] = []
+        self._windows, self._since = 0, time.monotonic()
+
+    def add(self, loss: torch.Tensor, windows: int) -> None:
+        self._losses.append(loss)
+        self._windows += windows
+
+    def due(self) -> bool:
+        return time.monotonic() - self._since >= REPORT_SECONDS
+
+    def read(self) -> tuple[float, float]:
+        loss = torch.stack(self._losses).mean().item() if self._losses else math.nan
+        rate = self._windows / max(1e-9, time.monotonic() - self._since)
+        self.restart()
+        return loss, rate
