@@ -104,7 +104,7 @@ def build_store(
             path = Path(name) / "windows.arrow"
             counts = _write_store(path, examples, tokenizer, plan, ids)
             return Store(path, counts, **shape)
-    identity = [STORE_VERSION, key, tokenizer.tokenizer.to_str(), tokenizer.mode, plan.capacity, plan.stride, ids]
+    identity = [STORE_VERSION, key, *tokenizer.identity(), plan.capacity, plan.stride, ids]
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
     path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
     if not facts.exists():

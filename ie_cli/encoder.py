@@ -177,7 +177,7 @@ def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.
     known = sorted(char for char, count in characters.items() if count > 1 and not "\ud800" <= char <= "\udfff")
     vocabulary = {token: i for i, token in enumerate([*specials, *known])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?s)."), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
     )

@@ -26,7 +26,7 @@ from ie_cli.predict import Engine, extract
 from ie_cli.recipe import Recipe
 from ie_cli.recipe_file import dump_recipe, load_recipe
 from ie_cli.schema import Schema
-from ie_cli.tokenization import TextTokenizer
+from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
 from ie_cli.windows import Plan
 
 FORMAT_VERSION = 1
@@ -88,7 +88,7 @@ class Extractor:
         return str(url)
 
     def text_tokenizer(self) -> TextTokenizer:
-        return TextTokenizer(self.tokenizer, mode=self.recipe.encoder.tokenization)
+        return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None) -> Engine:
         """What `predict.extract` runs on; what is not given is as the recipe says.

@@ -16,7 +16,7 @@ from ie_cli.model import SpanModel, build_head
 from ie_cli.recipe import Recipe
 from ie_cli.schema import Schema
 from ie_cli.suggest import did_you_mean
-from ie_cli.tokenization import TextTokenizer
+from ie_cli.tokenization import recipe_tokenizer
 from ie_cli.windows import Plan
 
 
@@ -55,7 +55,7 @@ def prepare(recipe: Recipe) -> Prepared:
     config = encoder.config
     head = build_head(recipe.head, hidden_size=config.hidden_size, labels=len(schema.labels))  # type: ignore[union-attr,arg-type]
     pad_id = getattr(config, "pad_token_id", None) or 0
-    text_tokenizer = TextTokenizer(tokenizer, mode=recipe.encoder.tokenization)
+    text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
     plan = Plan.build(
         max_length=recipe.encoder.max_length,
         stride=recipe.encoder.stride,

@@ -46,6 +46,8 @@ class EncoderSection(Section):
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     tokenization: Literal["subword", "char"] = "subword"
     """`char` makes a token of every character, so that every entity border is reachable."""
+    normalization: Literal["none", "nfkc"] = "none"
+    """`nfkc` shows the tokenizer `，` as `,` and `Ａ` as `A`, one character for one; text and offsets stay as they are."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third slower."""
     dropout: Probability | None = None

@@ -17,10 +17,28 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from ie_cli.errors import ModelError
+from ie_cli.recipe import EncoderSection
 
 IntArray = npt.NDArray[np.int32]
 
-_SURROGATES = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+
+class _Characters(dict[int, int]):
+    """A table for `str.translate` that fills itself: one code point for one, so that offsets stay."""
+
+    def __init__(self, *, nfkc: bool) -> None:
+        super().__init__()
+        self.nfkc = nfkc
+
+    def __missing__(self, code: int) -> int:
+        char = chr(code)
+        if 0xD800 <= code < 0xE000:  # a lone surrogate has no UTF-8 form
+            char = "\ufffd"
+        elif self.nfkc and len(folded := unicodedata.normalize("NFKC", char)) == 1:
+            char = folded
+        self[code] = ord(char)
+        return self[code]
+
+
 _SPACES = np.zeros(0x3001, dtype=bool)
 _SPACES[[code for code in range(0x3001) if chr(code).isspace()]] = True
 
@@ -44,14 +62,23 @@ class TextTokenizer:
         tokenizer: any fast tokenizer; its own truncation and padding are switched off, and special tokens spelled out
             in a text (``[SEP]``) are text.
         mode: ``char`` makes at least one token of every character, so that every border is reachable.
+        normalization: ``nfkc`` replaces each character by its compatibility form where that is one character.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, mode: Literal["subword", "char"] = "subword") -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        mode: Literal["subword", "char"] = "subword",
+        normalization: Literal["none", "nfkc"] = "none",
+    ) -> None:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.encode_special_tokens = True
         self.mode = mode
+        self.normalization = normalization
+        self._clean = _Characters(nfkc=normalization == "nfkc")
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
         self._characters: dict[str, list[int]] = {}
 
@@ -60,15 +87,13 @@ class TextTokenizer:
         """Number of special tokens in a window."""
         return len(self.prefix) + len(self.suffix)
 
-    @cached_property
-    def largest_id(self) -> int:
-        """Largest token id that a text can get."""
-        return max(self.tokenizer.get_vocab(with_added_tokens=True).values())
+    def identity(self) -> list[str]:
+        """What ids and offsets depend on, for the fingerprint of encoded data."""
+        return [self.tokenizer.to_str(), self.mode, self.normalization]
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise a batch of texts, in order."""
-        # A lone surrogate has no UTF-8 form; one code point takes its place, so offsets stay.
-        clean = [text if text.isascii() else text.translate(_SURROGATES) for text in texts]
+        clean = [text if text.isascii() else text.translate(self._clean) for text in texts]
         if self.mode == "char":
             return [self._by_character(text) for text in clean]
         encodings = self.tokenizer.encode_batch(clean, add_special_tokens=False)
@@ -100,6 +125,11 @@ class TextTokenizer:
             if token in vocab:
                 return vocab[token]
         return 0
+
+
+def recipe_tokenizer(tokenizer: Tokenizer, section: EncoderSection) -> TextTokenizer:
+    """A tokenizer with the options of a recipe."""
+    return TextTokenizer(tokenizer, mode=section.tokenization, normalization=section.normalization)
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

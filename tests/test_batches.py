@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import characters
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ie_cli.batches import LengthBuckets, Store, build_store, pad, text_mask
+from ie_cli.example import Entity, Example
+from ie_cli.tokenization import TextTokenizer
+from ie_cli.windows import Plan
+
+EXAMPLES = [
+    Example("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
+    Example("ab", []),
+    Example("", []),
+    Example("北京" + "ab" * 10 + "上海", [Entity(0, 2, "place"), Entity(22, 24, "place"), Entity(0, 24, "school")]),
+]
+IDS = {"place": 0, "school": 1}
+
+
+def store(key: str | None = "k", examples: list[Example] = EXAMPLES) -> Store:
+    return build_store(examples, TextTokenizer(characters()), Plan(10, 4), IDS, pad_id=0, key=key)
+
+
+def test_a_store_holds_every_window_and_every_reachable_entity() -> None:
+    built = store()
+    assert built.counts.examples == 4
+    assert built.counts.windows == len(built) == 1 + 1 + 1 + 4
+    assert built.counts.entities == 5
+    assert built.counts.unreachable == {"longer than a window holds": 1}
+    assert built.counts.label_counts == {"place": 3, "school": 2}
+    assert built.lengths.tolist() == [7, 4, 2, 12, 12, 12, 12]
+    assert built.negative.tolist() == [False, True, True, False, True, True, False]
+
+
+def test_a_batch_numbers_gold_cells_by_sample_and_position() -> None:
+    batch = store().__getitems__([3, 0])
+    assert batch.input_ids.shape == batch.text_mask.shape == (2, 12)
+    assert batch.attention_mask.sum(1).tolist() == [12, 7]
+    assert batch.text_mask.sum(1).tolist() == [10, 5]
+    assert not batch.text_mask[:, 0].any()
+    assert batch.gold.cells.tolist() == [[0, 0, 1, 2], [1, 0, 2, 3], [1, 1, 2, 5]]
+    assert batch.examples == [3, 0]
+
+
+def test_a_second_start_skips_the_encoding() -> None:
+    first = store()
+
+    def never() -> list[Example]:
+        raise AssertionError("encoded again")
+
+    class Untouched:
+        def __iter__(self) -> object:
+            return never()
+
+    again = build_store(Untouched(), TextTokenizer(characters()), Plan(10, 4), IDS, pad_id=0, key="k")  # type: ignore[arg-type]
+    assert again.counts == first.counts
+    assert again.lengths.tolist() == first.lengths.tolist()
+
+
+@pytest.mark.parametrize("change", ["key", "mode", "plan", "labels"])
+def test_other_data_or_options_are_encoded_anew(change: str, _own_cache: Path) -> None:
+    store()
+    tokenizer = TextTokenizer(characters(), mode="char" if change == "mode" else "subword")
+    plan = Plan(10, 3) if change == "plan" else Plan(10, 4)
+    ids = {"school": 0, "place": 1} if change == "labels" else IDS
+    build_store(EXAMPLES, tokenizer, plan, ids, pad_id=0, key="other" if change == "key" else "k")
+    assert len(list(_own_cache.glob("*.arrow"))) == 2
+
+
+def test_data_without_a_fingerprint_leave_no_file(_own_cache: Path) -> None:
+    assert len(store(key=None)) == 7
+    assert list(_own_cache.iterdir()) == []
+
+
+def test_padding_and_text_mask() -> None:
+    ids, mask = pad([np.array([5, 6, 7, 8]), np.array([5, 8])], 9)
+    assert ids.tolist() == [[5, 6, 7, 8], [5, 8, 9, 9]]
+    assert text_mask(mask, 1, 1).tolist() == [[False, True, True, False], [False] * 4]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=60),
+    batch_size=st.integers(1, 7),
+    batch_tokens=st.one_of(st.none(), st.integers(30, 120)),
+    seed=st.integers(0, 99),
+)
+def test_an_epoch_draws_every_window_once(
+    lengths: list[int], batch_size: int, batch_tokens: int | None, seed: int
+) -> None:
+    sampler = LengthBuckets(
+        np.array(lengths, dtype=np.int32),
+        np.zeros(len(lengths), dtype=bool),
+        batch_size=batch_size,
+        batch_tokens=batch_tokens,
+        seed=seed,
+    )
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+        assert len(batches) == len(sampler)
+        for batch in batches:
+            if batch_tokens is None:
+                assert len(batch) <= batch_size
+            else:
+                assert len(batch) * max(lengths[row] for row in batch) <= batch_tokens
+
+
+def test_epochs_differ_and_seeds_repeat() -> None:
+    def draw(seed: int, epoch: int) -> list[list[int]]:
+        sampler = LengthBuckets(np.arange(1, 41, dtype=np.int32), np.zeros(40, dtype=bool), batch_size=4, seed=seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert draw(1, 0) == draw(1, 0)
+    assert draw(1, 0) != draw(1, 1)
+    assert draw(1, 0) != draw(2, 0)
+
+
+def test_negatives_are_drawn_by_their_share() -> None:
+    negative = np.arange(1000) >= 500
+    sampler = LengthBuckets(np.ones(1000, dtype=np.int32), negative, batch_size=10, negatives=0.2, seed=3)
+    rows = [row for batch in sampler for row in batch]
+    assert sum(row < 500 for row in rows) == 500
+    assert 60 < sum(row >= 500 for row in rows) < 140
+
+
+def test_buckets_pad_little() -> None:
+    random = np.random.default_rng(0)
+    lengths = random.integers(5, 100, 2000).astype(np.int32)
+    sampler = LengthBuckets(lengths, np.zeros(2000, dtype=bool), batch_size=16, seed=0)
+    padded = sum(len(batch) * max(lengths[batch]) for batch in sampler)
+    assert padded < 1.05 * lengths.sum()
+
+
+def test_gold_tensors_move_together() -> None:
+    batch = store().__getitems__([0]).to(torch.device("cpu"))
+    assert batch.gold.line_of.tolist() == [0, 1]
