@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ie_cli.example import Example
-from ie_cli.formats import read_examples
+from ie_cli.formats import Reading, read_examples
 from ie_cli.recipe import DataSection
 
 
@@ -30,7 +30,7 @@ class Split:
 
     def __iter__(self) -> Iterator[Example]:
         for source in self.sources:
-            for example in read_examples(source, format=self.section.format, options=self.section.reading()):
+            for example in read_examples(source, format=self.section.format, reading=reading_of(self.section)):
                 if self.keep is None or self.keep(example.text):
                     yield example
 
@@ -47,6 +47,12 @@ class Split:
                     digest.update(block)
             digest.update(b"\0file\0")
         return digest.hexdigest()
+
+
+def reading_of(section: DataSection) -> Reading:
+    """The options of reading that a recipe gives."""
+    columns = section.label_columns
+    return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner)
 
 
 def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:

@@ -1,0 +1,70 @@
+"""CLUENER: ``{"text": …, "label": {label: {mention: [[start, end inclusive], …]}}}``, one object a line.
+
+Its test data have an ``id`` and no labels, and its submission form is ``{"id": …, "label": …}``: an example with an id
+is written so, one without an id like the training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example
+from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity
+from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
+
+OURS = frozenset({"id", "text", "label"})
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each line; a line of a submission has no text, so its mentions cannot be checked."""
+    for number, line in lines:
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            fields = parse_object(line)
+            submission = "text" not in fields and "id" in fields and "label" in fields
+            text = "" if submission else text_of(fields)
+            entities = list(_entities(fields.get("label") or {}, None if submission else text))
+            meta = {key: value for key, value in fields.items() if key not in OURS}
+            yield Example(text, entities, [], id_of(fields), meta, where)
+        except DataError as error:
+            yield BadLine(where, line, at(where, error))
+
+
+def _entities(labels: Any, text: str | None) -> Iterator[Entity]:
+    if not isinstance(labels, dict) or not all(isinstance(mentions, dict) for mentions in labels.values()):
+        raise DataError(
+            "'label' must map labels to mentions to spans", hint='{"name": {"Ann": [[0, 2]]}}, the end inclusive.'
+        )
+    for label, mentions in labels.items():
+        for mention, spans in mentions.items():
+            if not isinstance(spans, list) or not all(isinstance(s, list) and len(s) == 2 for s in spans):
+                raise DataError(f"label '{label}': the spans of {mention!r} must be a list of [start, end]")
+            for start, end in spans:
+                yield _entity(start, end, label, mention, text)
+
+
+def _entity(start: Any, end: Any, label: str, mention: str, text: str | None) -> Entity:
+    if isinstance(end, bool) or not isinstance(end, int):
+        raise DataError(f"label '{label}': the end of {mention!r} must be a whole number, got {end!r}")
+    if text is None:
+        if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start <= end:
+            raise DataError(f"label '{label}': [{start!r}, {end!r}] of {mention!r} is no span")
+        return Entity(start, end + 1, label)
+    try:
+        return checked_entity(start, end + 1, label, text, mention=mention)
+    except DataError as error:
+        raise DataError(error.message, hint="in CLUENER the end is inclusive: [0, 1] covers two characters.") from error
+
+
+def write(example: Example) -> str:
+    """One line: a submission where the example has an id, else the form of the training data."""
+    labels: dict[str, dict[str, list[list[int]]]] = {}
+    for entity in sorted(example.entities):
+        mention = example.text[entity.start : entity.end]
+        labels.setdefault(entity.label, {}).setdefault(mention, []).append([entity.start, entity.end - 1])
+    first: dict[str, Any] = {"text": example.text} if example.id is None else {"id": example.id}
+    return dump(first | {"label": labels} | (example.meta if example.id is None else {}))

@@ -1,0 +1,217 @@
+"""CoNLL columns: a token a line, a blank line between sentences; the text is put together from the tokens.
+
+Tabs or blanks, any column, any tag scheme; two tag columns give nested entities, as in GermEval. The first 2,000
+sentences decide what the columns are, and the reader reports it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example
+from ie_cli.formats.base import BadLine, Lines, Reading, Record
+from ie_cli.formats.tags import bio_tags, scheme_of, spans_of, split_tag
+
+_LOOK_AHEAD = 2000
+_RANGES = r"\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_CJK = re.compile(f"[{_RANGES}]")
+_TOKEN = re.compile(f"[{_RANGES}]|[^\\s{_RANGES}]+")
+
+
+@dataclass(slots=True)
+class _Sentence:
+    number: int
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    tabs: bool
+    text: int
+    labels: tuple[int, ...]
+    joiner: str | None
+
+    def split(self, line: str) -> list[str]:
+        return line.split("\t") if self.tabs else line.split()
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each sentence."""
+    sentences = _sentences(lines)
+    head = list(islice(sentences, _LOOK_AHEAD))
+    layout = _layout(head, path, reading)
+    rows = [[layout.split(line) for line in sentence.lines] for sentence in head]
+    schemes = {
+        scheme_of([[row[column] for row in sentence if len(row) > column] for sentence in rows])
+        for column in layout.labels
+    }
+    columns = ", ".join(str(column + 1) for column in layout.labels) or "none"
+    reading.report(
+        f"{path}: {'tabs' if layout.tabs else 'blanks'} between columns, tokens in column {layout.text + 1}, "
+        f"tags in column {columns}{', ' + '/'.join(sorted(schemes)) if schemes else ''}"
+    )
+    del rows
+    repaired = 0
+    for sentence in _chain(head, sentences):
+        record, broken = _record(sentence, layout, path)
+        # In IOB1 an entity begins with I: nothing is wrong there.
+        repaired += broken if schemes != {"IOB1"} else 0
+        if record is not None:
+            yield record
+    if repaired:
+        reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
+
+
+def _chain(head: list[_Sentence], rest: Iterator[_Sentence]) -> Iterator[_Sentence]:
+    while head:
+        yield head.pop(0)
+    yield from rest
+
+
+def _sentences(lines: Lines) -> Iterator[_Sentence]:
+    sentence: _Sentence | None = None
+    for number, line in lines:
+        if not line.strip():
+            if sentence is not None:
+                yield sentence
+            sentence = None
+        elif line.startswith("-DOCSTART-"):
+            continue
+        else:
+            sentence = sentence or _Sentence(number)
+            sentence.lines.append(line)
+    if sentence is not None:
+        yield sentence
+
+
+def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
+    lines = [line for sentence in head for line in sentence.lines]
+    tabs = sum("\t" in line for line in lines) * 2 > len(lines)
+    rows = [line.split("\t") if tabs else line.split() for line in lines]
+    widths = [len(row) for row in rows]
+    width = max(set(widths), key=widths.count) if widths else 1
+    text = reading.text_column % width if -width <= reading.text_column < width else None
+    if text is None:
+        raise DataError(
+            f"{path}: no column {reading.text_column} (text_column): the lines have {width}", hint="columns count from 0."
+        )
+    labels = _label_columns(rows, width, text, path, reading)
+    return _Layout(tabs, text, labels, reading.joiner)
+
+
+def _label_columns(
+    rows: Sequence[list[str]], width: int, text: int, path: str, reading: Reading
+) -> tuple[int, ...]:
+    if reading.label_columns is not None:
+        if wrong := [column for column in reading.label_columns if not -width <= column < width]:
+            raise DataError(
+                f"{path}: no column {wrong[0]} (label_columns): the lines have {width}", hint="columns count from 0."
+            )
+        return tuple(column % width for column in reading.label_columns)
+    full = [row for row in rows if len(row) == width]
+    tagged = [column for column in range(width) if column != text and _mostly_tags([row[column] for row in full])]
+    if not tagged:
+        if width == 1:
+            return ()
+        raise DataError(
+            f"{path}: none of the {width} columns holds tags such as O and B-PER",
+            hint="name the columns: data.label_columns in the recipe.",
+        )
+    if len(tagged) == 2 and width <= 4:
+        first, second = ({p[1] for row in full if (p := split_tag(row[c])) and p[1]} for c in tagged)
+        # Two layers of one annotation share labels; a chunk column beside the entities does not.
+        if first & second or not second:
+            return tuple(tagged)
+    return (tagged[-1],)
+
+
+def _mostly_tags(values: Sequence[str]) -> bool:
+    return sum(split_tag(value) is not None for value in values) > 0.98 * len(values)
+
+
+def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | None, int]:
+    where = f"{path}:{sentence.number}"
+    need = max((layout.text, *layout.labels)) + 1
+    tokens: list[str] = []
+    tags: list[list[str]] = [[] for _ in layout.labels]
+    for number, line in enumerate(sentence.lines, sentence.number):
+        row = layout.split(line)
+        comment = line.startswith("#") and (
+            len(row) < need or any(split_tag(row[c]) is None for c in layout.labels) or (not layout.labels and len(row) > 1)
+        )
+        if comment:
+            continue
+        fault = None
+        if len(row) < need:
+            fault = f"expected at least {need} columns, got {len(row)}"
+        elif not row[layout.text]:
+            fault = "the token is empty"
+        elif wrong := [row[c] for c in layout.labels if split_tag(row[c]) is None]:
+            fault = f"expected a tag such as O or B-PER, got {wrong[0]!r}"
+        if fault:
+            error = DataError(f"{path}:{number}: {fault}: {line!r}", hint="see data.text_column and data.label_columns.")
+            return BadLine(where, "\n".join(sentence.lines), error), 0
+        tokens.append(row[layout.text])
+        for column, sequence in zip(layout.labels, tags, strict=True):
+            sequence.append(row[column])
+    if not tokens:
+        return None, 0
+    text, starts = join_tokens(tokens, layout.joiner)
+    entities: set[Entity] = set()
+    repaired = 0
+    for sequence in tags:
+        spans, broken = spans_of(sequence)
+        repaired += broken
+        entities.update(Entity(starts[a], starts[b] + len(tokens[b]), label) for a, b, label in spans)
+    return Example(text, sorted(entities), where=where), repaired
+
+
+def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[int]]:
+    """The text of some tokens and where each begins; by default no blank beside a Chinese or Japanese character."""
+    parts: list[str] = []
+    starts: list[int] = []
+    at = 0
+    for number, token in enumerate(tokens):
+        if number:
+            tight = joiner is None and bool(_CJK.match(tokens[number - 1][-1]) or _CJK.match(token[0]))
+            gap = "" if tight else " " if joiner is None else joiner
+            parts.append(gap)
+            at += len(gap)
+        starts.append(at)
+        parts.append(token)
+        at += len(token)
+    return "".join(parts), starts
+
+
+def write(example: Example) -> str:
+    """Token, tab, BIO tag: tokens are words and single Chinese characters, cut at entity borders.
+
+    One column holds no overlaps: of two entities that overlap the longer one is written.
+    """
+    entities = _longest(example.entities)
+    cuts = {border for entity in entities for border in (entity.start, entity.end)}
+    tokens: list[tuple[int, int]] = []
+    for match in _TOKEN.finditer(example.text):
+        inner = sorted(cut for cut in cuts if match.start() < cut < match.end())
+        borders = [match.start(), *inner, match.end()]
+        tokens.extend(zip(borders, borders[1:], strict=False))
+    spans = []
+    for entity in entities:
+        inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
+        if inside:
+            spans.append((inside[0], inside[-1], entity.label))
+    tags = bio_tags(len(tokens), spans)
+    lines = [f"{example.text[start:end]}\t{tag}\n" for (start, end), tag in zip(tokens, tags, strict=True)]
+    return "".join(lines) + "\n"
+
+
+def _longest(entities: Sequence[Entity]) -> list[Entity]:
+    chosen: list[Entity] = []
+    for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
+        if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
+            chosen.append(entity)
+    return sorted(chosen)

@@ -1,0 +1,113 @@
+"""``hub:org/dataset`` or ``hub:/local/folder``, through `datasets`; ``?split=validation&config=zh`` chooses a part.
+
+Two shapes are understood: ``tokens`` with ``ner_tags`` (names, or numbers of a ClassLabel), and the native fields
+``text``, ``entities``, ``id``. Never runs code of a dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example
+from ie_cli.formats.base import BadLine, Reading, Record, at
+from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.jsonl import dump, from_fields
+from ie_cli.formats.tags import spans_of
+from ie_cli.suggest import did_you_mean
+
+PREFIX = "hub:"
+_TAGS = ("ner_tags", "tags", "labels")
+
+
+def read(source: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each row.
+
+    Raises:
+        DataError: the dataset cannot be had, or its columns are not understood.
+    """
+    rows = _load(source)
+    columns = list(rows.features)
+    if "tokens" in columns and (tag_column := next((name for name in _TAGS if name in columns), None)):
+        names = _names(rows.features[tag_column])
+        for number, row in enumerate(rows, 1):
+            yield _from_tokens(row, tag_column, names, f"{source}:{number}", reading.joiner)
+        return
+    if "text" not in columns:
+        raise DataError(
+            f"{source}: columns {', '.join(columns)}: expected tokens and ner_tags, or text and entities",
+            hint="rename the columns, or write the data as JSON lines.",
+        )
+    for number, row in enumerate(rows, 1):
+        where = f"{source}:{number}"
+        fields = dict(row)
+        try:
+            fields["entities"] = _records(fields.get("entities"))
+            fields["relations"] = _records(fields.get("relations"))
+            example = from_fields(fields)
+            example.where = where
+            yield example
+        except DataError as error:
+            yield BadLine(where, dump(fields).rstrip(), at(where, error))
+
+
+def _load(source: str) -> Any:
+    import datasets
+
+    name, _, query = source.removeprefix(PREFIX).partition("?")
+    options = dict(parse_qsl(query))
+    if unknown := sorted(set(options) - {"split", "config"}):
+        raise DataError(f"{source}: unknown option '{unknown[0]}'{did_you_mean(unknown[0], ('split', 'config'))}")
+    datasets.disable_progress_bars()
+    split = options.get("split")
+    try:
+        if (Path(name) / "state.json").exists() or (Path(name) / "dataset_dict.json").exists():
+            data = datasets.load_from_disk(name)
+        else:
+            data = datasets.load_dataset(name, options.get("config"))
+    except Exception as error:  # the library raises errors of many kinds
+        raise DataError(
+            f"{source}: the dataset cannot be loaded: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            hint="check the name; without a network only local folders can be read.",
+        ) from error
+    if not isinstance(data, Mapping):
+        return data
+    split = split or "train"
+    if split not in data:
+        raise DataError(
+            f"{source}: no split '{split}' (there are {', '.join(data)})", hint=f"write {PREFIX}{name}?split=NAME"
+        )
+    return data[split]
+
+
+def _names(feature: Any) -> Sequence[str] | None:
+    inner = getattr(feature, "feature", feature)
+    return getattr(inner, "names", None)
+
+
+def _from_tokens(
+    row: Mapping[str, Any], column: str, names: Sequence[str] | None, where: str, joiner: str | None
+) -> Record:
+    tokens, tags = list(row["tokens"]), list(row[column])
+    if len(tokens) != len(tags) or not all(tokens):
+        error = DataError(f"{where}: {len(tokens)} tokens, {len(tags)} tags; every token needs a text and a tag")
+        return BadLine(where, dump({"tokens": tokens, "tags": tags}).rstrip(), error)
+    if names is None and tags and not isinstance(tags[0], str):
+        raise DataError(
+            f"{where}: '{column}' holds numbers without names", hint="store it as a ClassLabel feature, or as names."
+        )
+    text, starts = join_tokens(tokens, joiner)
+    spans, _ = spans_of([names[tag] if names is not None and isinstance(tag, int) else tag for tag in tags])
+    entities = [Entity(starts[a], starts[b] + len(tokens[b]), label) for a, b, label in spans]
+    meta = {key: value for key, value in row.items() if key not in {"tokens", column, "id"}}
+    return Example(text, entities, [], row.get("id"), meta, where)
+
+
+def _records(value: Any) -> Any:
+    """A list of records; `datasets` may store it as a record of lists."""
+    if isinstance(value, dict):
+        return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    return [{k: v for k, v in item.items() if v is not None} for item in value] if value else []

@@ -1,0 +1,193 @@
+"""Native JSON lines: ``{"id": …, "text": …, "entities": [{"start", "end", "label", "text", "score"}], …}``.
+
+Fields that are not ours are kept and come out again, after ours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example, Relation
+from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity
+
+OURS = frozenset({"id", "text", "entities", "relations"})
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each line that is not blank."""
+    for number, line in lines:
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            example = from_fields(parse_object(line))
+        except DataError as error:
+            yield BadLine(where, line, at(where, error))
+        else:
+            example.where = where
+            yield example
+
+
+def parse_object(line: str) -> dict[str, Any]:
+    """A line as a JSON object.
+
+    Raises:
+        DataError: it is no JSON, or JSON but no object.
+    """
+    try:
+        value = orjson.loads(line)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        # orjson refuses lone surrogates, which JSON can write; the standard library reads them.
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            hint = "each line must be one JSON object"
+            if line.strip() in {"[", "{"} or line.lstrip().startswith("["):
+                hint += "; a JSON array or indented JSON becomes lines with: jq -c '.[]' IN > OUT"
+            raise DataError(f"not valid JSON: {error}", hint=hint + ".") from error
+    if not isinstance(value, dict):
+        kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
+        raise DataError(
+            f"expected a JSON object, got {kind}",
+            hint="each line must be one object; an array becomes lines with: jq -c '.[]' IN > OUT",
+        )
+    return value
+
+
+def text_of(fields: Mapping[str, Any]) -> str:
+    """The text of a record.
+
+    Raises:
+        DataError: it is missing or no string.
+    """
+    if "text" not in fields:
+        raise DataError(
+            f"no field 'text' (found: {', '.join(sorted(fields)) or 'nothing'})",
+            hint='each line needs {"text": "…"}; rename the field with jq: jq -c \'.text = .content\'',
+        )
+    if not isinstance(fields["text"], str):
+        raise DataError(f"'text' must be a string, got {_short(fields['text'])}")
+    return fields["text"]
+
+
+def id_of(fields: Mapping[str, Any]) -> str | int | None:
+    """The id of a record: a string or a whole number.
+
+    Raises:
+        DataError: it is anything else.
+    """
+    value = fields.get("id")
+    if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
+        return value
+    raise DataError(f"'id' must be a string or a whole number, got {_short(value)}")
+
+
+def from_fields(fields: Mapping[str, Any]) -> Example:
+    """An example from the fields of one native record.
+
+    Raises:
+        DataError: with what was got, without the place.
+    """
+    text = text_of(fields)
+    entities = [_entity(value, text) for value in _list(fields, "entities")]
+    relations = [_relation(value, text) for value in _list(fields, "relations")]
+    meta = {key: value for key, value in fields.items() if key not in OURS}
+    return Example(text, entities, relations, id_of(fields), meta)
+
+
+def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
+    value = fields.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DataError(f"'{name}' must be a list, got {_short(value)}")
+    return value
+
+
+def _entity(value: Any, text: str) -> Entity:
+    if not isinstance(value, dict):
+        raise DataError(f"an entity must be an object with start, end and label, got {_short(value)}")
+    if missing := [name for name in ("start", "end", "label") if name not in value]:
+        raise DataError(f"an entity lacks {', '.join(missing)}: {_short(value)}")
+    mention = value.get("text")
+    score = _score(value.get("score"))
+    return checked_entity(value["start"], value["end"], value["label"], text, mention=mention, score=score)
+
+
+def _relation(value: Any, text: str) -> Relation:
+    if not isinstance(value, dict) or not {"subject", "predicate", "object"} <= value.keys():
+        raise DataError(f"a relation must be an object with subject, predicate and object, got {_short(value)}")
+    if not isinstance(value["predicate"], str) or not value["predicate"]:
+        raise DataError(f"a predicate must be a non-empty string, got {_short(value['predicate'])}")
+    return Relation(
+        _entity(value["subject"], text),
+        value["predicate"],
+        _entity(value["object"], text),
+        _score(value.get("score")),
+    )
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise DataError(f"a score must be a finite number, got {_short(value)}")
+    return float(value)
+
+
+def _short(value: Any) -> str:
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 60 else shown[:59] + "…"
+
+
+def write(example: Example) -> str:
+    """One line of JSON."""
+    return dump(to_fields(example))
+
+
+def to_fields(example: Example) -> dict[str, Any]:
+    """The fields of one native record."""
+    fields: dict[str, Any] = {}
+    if example.id is not None:
+        fields["id"] = example.id
+    fields["text"] = example.text
+    fields["entities"] = [_entity_fields(entity, example.text) for entity in sorted(example.entities)]
+    if example.relations:
+        fields["relations"] = [
+            {
+                "subject": _entity_fields(relation.subject, example.text),
+                "predicate": relation.predicate,
+                "object": _entity_fields(relation.object, example.text),
+                **_score_field(relation.score),
+            }
+            for relation in sorted(example.relations)
+        ]
+    return fields | example.meta
+
+
+def _entity_fields(entity: Entity, text: str) -> dict[str, Any]:
+    return {
+        "start": entity.start,
+        "end": entity.end,
+        "label": entity.label,
+        "text": text[entity.start : entity.end],
+        **_score_field(entity.score),
+    }
+
+
+def _score_field(score: float | None) -> dict[str, float]:
+    return {} if score is None else {"score": round(score, 6)}
+
+
+def dump(fields: Mapping[str, Any]) -> str:
+    """A JSON object and a line end."""
+    try:
+        return orjson.dumps(fields).decode() + "\n"
+    except (orjson.JSONEncodeError, TypeError):  # a lone surrogate, or a number of more than 64 bits
+        return json.dumps(fields, ensure_ascii=True) + "\n"

@@ -1,0 +1,14 @@
+"""Plain text, a document a line. An empty line is an empty document, so that line n of the output is line n of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ie_cli.example import Example
+from ie_cli.formats.base import Lines, Reading, Record
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example without annotation for each line."""
+    for number, line in lines:
+        yield Example(line, where=f"{path}:{number}")

@@ -1,0 +1,176 @@
+"""Lines of text from files, pipes, compressed files and remote stores; always UTF-8, always a stream."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import IO, BinaryIO, cast
+
+from ie_cli.errors import DataError
+from ie_cli.suggest import did_you_mean
+
+
+def is_url(path: str) -> bool:
+    """Say whether a path names a store that fsspec opens, e.g. ``s3://bucket/key``."""
+    return "://" in path
+
+
+def read_lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line without its end).
+
+    Only ``\\n`` and ``\\r\\n`` end a line: characters such as U+2028 are text. A byte-order mark is dropped.
+
+    Raises:
+        DataError: no such file, or bytes that are no UTF-8.
+    """
+    with open_input(path) as file:
+        number = 0
+        try:
+            for number, raw in enumerate(file, 1):
+                if number == 1:
+                    raw = raw.removeprefix(b"\xef\xbb\xbf")
+                raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+                try:
+                    line = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise _not_utf8(path, number, raw, error) from error
+                yield number, line
+        except (EOFError, gzip.BadGzipFile, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise DataError(
+                f"{path}: cannot be read after line {number}: {error}", hint="the file is damaged or cut off."
+            ) from error
+
+
+def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
+    where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return DataError(where, hint="convert the file: iconv -f ENCODING -t UTF-8 IN > OUT")
+    return DataError(where, hint="it looks like GBK or GB18030: iconv -f GB18030 -t UTF-8 IN > OUT")
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Open ``-`` (stdin), a file or a URL for bytes; ``.gz`` and ``.zst`` are unpacked on the way."""
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    with _open_raw(path) as raw:
+        if path.endswith(".gz"):
+            with gzip.open(raw, "rb") as file:
+                yield cast(BinaryIO, file)
+        elif path.endswith(".zst"):
+            with zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream, io.BufferedReader(stream) as file:
+                yield cast(BinaryIO, file)
+        else:
+            yield raw
+
+
+@contextmanager
+def _open_raw(path: str) -> Iterator[BinaryIO]:
+    if is_url(path):
+        import fsspec
+
+        try:
+            with fsspec.open(path, "rb") as file:
+                yield file
+        except (ImportError, FileNotFoundError, PermissionError) as error:
+            raise DataError(f"{path}: {error}", hint="check the URL, and that its fsspec package is installed.") from error
+        return
+    file = Path(path)
+    if file.is_dir():
+        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+    if not file.exists():
+        names = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise DataError(f"{path}: no such file{did_you_mean(file.name, names)}")
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    with opened:
+        yield opened
+
+
+def zstandard() -> ModuleType:
+    """The optional zstandard package.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        return import_module("zstandard")
+    except ImportError as error:
+        raise DataError("reading and writing .zst needs a package", hint="pip install 'ie-cli[zstd]'") from error
+
+
+@contextmanager
+def open_output(path: str) -> Iterator[IO[str]]:
+    """Open ``-`` (stdout), a file or a URL for text; packed by its suffix.
+
+    A local file gets its name only when it is complete: until then it is a temporary file beside it, which goes
+    away when something fails.
+    """
+    if path == "-":
+        sys.stdout.flush()
+        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=False)
+        try:
+            yield out
+            out.flush()
+        finally:
+            out.detach()
+        return
+    if is_url(path):
+        import fsspec
+
+        with fsspec.open(path, "wb") as raw, _packed(raw, path) as file:
+            yield file
+        return
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
+    if target.exists() and not target.is_file():  # a device or a named pipe cannot be replaced
+        with target.open("wb") as raw, _packed(raw, path) as file:
+            yield file
+        return
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as raw, _packed(raw, path) as file:
+            yield file
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
+    with ExitStack() as stack:
+        binary: BinaryIO = raw
+        if path.endswith(".gz"):
+            binary = cast(BinaryIO, stack.enter_context(gzip.open(raw, "wb")))
+        elif path.endswith(".zst"):
+            binary = stack.enter_context(zstandard().ZstdCompressor().stream_writer(raw, closefd=False))
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="\n")
+        yield text
+        text.flush()
+        text.detach()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
