@@ -21,7 +21,7 @@ def hopeless(scores: EntityScores, store: Store, epochs: float, labels: Sequence
 
 def _cause(scores: EntityScores, store: Store, labels: Sequence[str]) -> str:
     lost = sum(store.counts.unreachable.values())
-    if scores.gold == 0:
+    if scores.micro.gold == 0:
         return "The dev data hold no entity: check data.dev."
     if not any(part.gold for label, part in scores.labels.items() if label in labels):
         return "Dev and train have no label in common: check data.dev."
@@ -33,7 +33,7 @@ def _cause(scores: EntityScores, store: Store, labels: Sequence[str]) -> str:
         )
     if scores.boundaries.correct:
         return "Spans are found but every label is wrong: are the labels of train and dev used alike?"
-    if scores.predicted == 0:
+    if scores.micro.predicted == 0:
         return (
             "The model predicts nothing: raise training.head_learning_rate (1e-3) or training.learning_rate (2e-5 for "
             "a pretrained encoder, 5e-4 for tiny), or train longer."

@@ -59,12 +59,13 @@ def show_scores(scores: EntityScores, title: str) -> None:
     table.add_column("label")
     for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
         table.add_column(name, justify="right")
-    rows = [*scores.labels.items(), ("all (micro)", scores)]
-    for name, part in rows:
-        if part is scores:
+    for name, part in [*scores.labels.items(), ("all (micro)", scores.micro)]:
+        if part is scores.micro:
             table.add_section()
         counts = (str(part.gold), str(part.predicted), str(part.correct))
-        table.add_row(name, number(part.precision), number(part.recall), number(part.f1), *counts)
+        # A label that is neither in gold nor in prediction has no scores.
+        values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
+        table.add_row(name, *(number(value) for value in values), *counts)
     spans = scores.boundaries
     table.add_row("borders only", number(spans.precision), number(spans.recall), number(spans.f1))
     table.add_row("macro", "", "", number(scores.macro_f1))

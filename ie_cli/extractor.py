@@ -196,7 +196,7 @@ def load_extractor(
 
     quiet_transformers()
     facts = read_facts(path)
-    recipe = load_recipe(path / RECIPE)
+    recipe = load_recipe(path / RECIPE, stored=True)
     schema = Schema(tuple(facts["labels"]))
     config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     tokenizer = Tokenizer.from_file(str(path / TOKENIZER))

@@ -13,7 +13,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, docstrings below fields are their help."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, strict=True)
 
 
 class DataSection(Section):

@@ -1,0 +1,102 @@
+"""Errors sorted by kind, with examples.
+
+Every gold entity and every prediction belongs to exactly one place:
+
+    gold      = correct + label + boundary + both + missed
+    predicted = correct + label + boundary + both + invented
+
+`label`: same span, other label. `boundary`: overlapping span, same label. `both`: overlapping span, other label. A gold
+entity and a prediction are paired at most once, best overlap first, so that one slip counts as one error.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ie_cli.example import Entity, Example
+
+KINDS = ("label", "boundary", "both", "missed", "invented")
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """One error: what gold has, what was predicted (None where there is nothing), and where."""
+
+    kind: str
+    example: Example
+    gold: Entity | None
+    predicted: Entity | None
+
+    def describe(self, context: int = 12) -> str:
+        """``data.jsonl:7: …Anna met Bob…; gold 'Anna' name; predicted nothing``."""
+        text = self.example.text
+        parts = [f"{self.example.where or self.example.id or ''}:"]
+        spans = [entity for entity in (self.gold, self.predicted) if entity is not None]
+        start, end = min(e.start for e in spans), max(e.end for e in spans)
+        left = "…" if start > context else ""
+        right = "…" if end + context < len(text) else ""
+        parts.append(left + text[max(0, start - context) : end + context].replace("\n", "⏎") + right)
+        for name, entity in (("gold", self.gold), ("predicted", self.predicted)):
+            shown = "nothing" if entity is None else f"{text[entity.start : entity.end]!r} {entity.label}"
+            parts.append(f"{name} {shown};")
+        return " ".join(parts).rstrip(";")
+
+
+@dataclass(slots=True)
+class Analysis:
+    """Counts of all errors and a fair sample of each kind.
+
+    Attributes:
+        keep: examples per kind; every error of a kind has the same chance to be among them.
+    """
+
+    keep: int = 3
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[Slip]] = field(default_factory=dict)
+    confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _random: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def add(self, gold: Example, predicted: Example) -> None:
+        """Sort the errors of one document."""
+        truth, guess = set(gold.entities), set(predicted.entities)
+        self.counts["correct"] += len(truth & guess)
+        missed, invented = truth - guess, guess - truth
+        for a, b in _pairs(missed, invented):
+            missed.remove(a)
+            invented.remove(b)
+            same = (a.start, a.end) == (b.start, b.end)
+            self._note(Slip("label" if same else "boundary" if a.label == b.label else "both", gold, a, b))
+            if a.label != b.label:
+                self.confusions[a.label, b.label] += 1
+        for entity in sorted(missed):
+            self._note(Slip("missed", gold, entity, None))
+        for entity in sorted(invented):
+            self._note(Slip("invented", gold, None, entity))
+
+    def _note(self, slip: Slip) -> None:
+        self.counts[slip.kind] += 1
+        sample = self.samples.setdefault(slip.kind, [])
+        if len(sample) < self.keep:
+            sample.append(slip)
+        elif (place := self._random.randrange(self.counts[slip.kind])) < self.keep:
+            sample[place] = slip
+
+
+def _pairs(missed: set[Entity], invented: set[Entity]) -> list[tuple[Entity, Entity]]:
+    """One-to-one pairs that overlap: the largest share of the union first, the same label before another."""
+    candidates = []
+    for a in missed:
+        for b in invented:
+            shared = min(a.end, b.end) - max(a.start, b.start)
+            if shared > 0:
+                union = max(a.end, b.end) - min(a.start, b.start)
+                candidates.append((-shared / union, a.label != b.label, a, b))
+    pairs = []
+    taken: set[tuple[bool, Entity]] = set()
+    for _, _, a, b in sorted(candidates):
+        if (True, a) not in taken and (False, b) not in taken:
+            taken |= {(True, a), (False, b)}
+            pairs.append((a, b))
+    return pairs
