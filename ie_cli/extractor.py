@@ -142,6 +142,7 @@ def save_extractor(extractor: Extractor, path: Path) -> None:
     try:
         weights = {name: tensor.detach().cpu().float().contiguous() for name, tensor in _tensors(extractor.model)}
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(temporary / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
         extractor.tokenizer.save(str(temporary / TOKENIZER))
         extractor.model.encoder.config.save_pretrained(temporary)  # type: ignore[operator,union-attr]
         _write(temporary / RECIPE, dump_recipe(extractor.recipe))

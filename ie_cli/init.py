@@ -1,200 +1,170 @@
-"""Data in, a recipe out that fits them: one streaming pass, then a proposal in YAML with comments that say why."""
+"""Look at data and propose a recipe: `ie init DATA > recipe.yaml`."""
 
 from __future__ import annotations
 
-import json
 import re
-import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example
-from ie_cli.formats import BadLine, Reading, find_format, read_examples
-from ie_cli.formats.detect import detect
-from ie_cli.recipe_file import yaml_scalar
-from ie_cli.textio import is_url, read_lines
+from ie_cli.example import Example
+from ie_cli.formats import Reading, read_examples
+from ie_cli.formats.conll import is_cjk
+from ie_cli.recipe_file import flow
 
-CountTokens = Callable[[str], int]
-
-_DETECTION_LINES = 100
-_LONGEST_COUNTED = 4096
-_SPECIAL_TOKENS = 2
-_MOST_POSITIONS = 512
-_WIDTH = 110
 _DEV_NAMES = ("dev", "valid", "validation", "val", "eval")
-
-_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_KANA_HANGUL = r"\u3040-\u30ff\u31f0-\u31ff\uac00-\ud7af"
-_PIECES = re.compile(rf"[{_HAN}{_KANA_HANGUL}]|[^\W\d_{_HAN}{_KANA_HANGUL}]+|\S")
-_SCRIPTS = {
-    "han": re.compile(rf"[{_HAN}]"),
-    "kana_hangul": re.compile(rf"[{_KANA_HANGUL}]"),
-    "ascii": re.compile(r"[A-Za-z]"),
-    "letters": re.compile(r"[^\W\d_]"),
-}
+# A subword tokenizer makes about this many tokens of a Latin letter; the proposal errs on the long side.
+_TOKENS_PER_LETTER = 0.35
 
 
 @dataclass(slots=True)
 class Survey:
-    """What one pass finds; its size does not depend on that of the data."""
+    """What one pass over the data finds; lengths are estimated tokens."""
 
     examples: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
-    mentions: Counter[int] = field(default_factory=Counter)
-    overlapping: int = 0
-    scripts: Counter[str] = field(default_factory=Counter)
+    longest_entity: int = 0
+    nested: bool = False
+    letters: int = 0
+    cjk: int = 0
 
-    @classmethod
-    def of(cls, examples: Iterable[Example], count_tokens: CountTokens) -> Survey:
-        """Count labels, lengths in tokens, overlaps and scripts."""
-        survey = cls()
-        for example in examples:
-            survey.examples += 1
-            survey.lengths[min(count_tokens(example.text), _LONGEST_COUNTED)] += 1
-            for entity in example.entities:
-                survey.labels[entity.label] += 1
-                survey.mentions[min(count_tokens(example.text[entity.start : entity.end]), _LONGEST_COUNTED)] += 1
-            survey.overlapping += overlap(example.entities)
-            if survey.examples <= 10_000:  # enough to know the script
-                for script, pattern in _SCRIPTS.items():
-                    survey.scripts[script] += len(pattern.findall(example.text))
-        return survey
+    def add(self, example: Example) -> None:
+        """Count one example."""
+        self.examples += 1
+        self.labels.update(entity.label for entity in example.entities)
+        wide = sum(map(is_cjk, example.text))
+        self.cjk += wide
+        self.letters += len(example.text)
+        self.lengths[estimated_tokens(example.text, wide)] += 1
+        end = -1
+        for entity in sorted(example.entities):
+            mention = example.text[entity.start : entity.end]
+            self.longest_entity = max(self.longest_entity, estimated_tokens(mention, sum(map(is_cjk, mention))))
+            self.nested |= entity.start < end
+            end = max(end, entity.end)
 
+    @property
+    def chinese(self) -> bool:
+        return self.cjk * 2 > self.letters
 
-def overlap(entities: Iterable[Entity]) -> bool:
-    """Say whether two entities share a character."""
-    end = 0
-    for entity in sorted(set(entities)):
-        if entity.start < end:
-            return True
-        end = max(end, entity.end)
-    return False
-
-
-def estimate_tokens(text: str) -> int:
-    """Tokens that a subword tokenizer may make of a text, rather too many than too few.
-
-    One for each Chinese, Japanese or Korean character, digit and sign, one for every four letters of a word.
-
-    >>> estimate_tokens("浙商银行 opened in 2004.")
-    12
-    """
-    return sum(-(-len(piece) // 4) for piece in _PIECES.findall(text))
+    def quantile(self, share: float) -> int:
+        """The length that so large a share of the texts does not exceed."""
+        left = share * self.examples
+        for length in sorted(self.lengths):
+            left -= self.lengths[length]
+            if left <= 0:
+                return length
+        return max(self.lengths, default=0)
 
 
-def count_characters(text: str) -> int:
-    """Tokens that a character vocabulary makes of a text."""
-    return len(text) - sum(map(str.isspace, text))
+def estimated_tokens(text: str, wide: int) -> int:
+    """One token for a Chinese character, `_TOKENS_PER_LETTER` for any other, and never less than the words."""
+    words = len(re.findall(r"\w+|[^\w\s]", text)) if wide < len(text) else 0
+    return wide + max(words if not wide else 0, round((len(text) - wide) * _TOKENS_PER_LETTER))
+
+
+def survey(examples: Iterable[Example]) -> Survey:
+    """Count a stream of examples in one pass."""
+    found = Survey()
+    for example in examples:
+        found.add(example)
+    return found
 
 
 def propose_recipe(
-    path: str,
+    data: str,
     *,
     format: str | None = None,
     encoder: str | None = None,
-    report: Callable[[str], None] | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> str:
-    """Look at training data and write a recipe that fits them.
-
-    Args:
-        path: a file, ``-``, a URL or ``hub:…``; relative to the current directory, as is the recipe.
-        format: detected where not given.
-        encoder: hub id, folder or ``tiny``; chosen by the script of the text where not given.
-        report: called with what the reader detected.
+    """The text of a recipe that fits the data.
 
     Raises:
         DataError: the data cannot be read, or hold no entity.
     """
-    reading = Reading(report=report) if report else Reading()
-    format, examples = _open(path, format, reading)
-    count_tokens, limit = token_counter(encoder)
-    survey = Survey.of(examples, count_tokens)
-    where = "stdin" if path == "-" else path
-    if not survey.examples:
-        raise DataError(f"{where}: no example in it", hint="give annotated data.")
-    if not survey.labels:
+    formats: list[str] = []
+    found = survey(read_examples(data, format=format, reading=Reading(report=report), detected=formats.append))
+    if not found.labels:
         raise DataError(
-            f"{where}: none of its {survey.examples:,} examples holds an entity",
-            hint="training needs annotated data; is the format right (--input-format)?",
+            f"{data}: {found.examples} examples, no entity in them: there is nothing to train on",
+            hint="annotate some, or say how to read them: --input-format jsonl | cluener | conll.",
         )
-    siblings = find_siblings(path)
-    if "test" in siblings and not _annotated(siblings["test"], format):
-        del siblings["test"]
-    return "".join(f"{line}\n" for line in _lines(survey, path, format, encoder, siblings, limit))
+    longest = found.quantile(1.0) + 2
+    max_length = _window(longest, found.quantile(0.99) + 2)
+    stride = min(max_length // 2, max(16, _round_up(found.longest_entity, 8)))
+    epochs = 20 if found.examples < 1000 else 10 if found.examples < 20_000 else 5
+    dev, test = _siblings(data)
+    labels = ", ".join(f"{label} {count}" for label, count in found.labels.most_common(30))
+    lines = [
+        f"# {found.examples} examples, {found.labels.total()} entities: {labels}",
+        f"name: {_run_name(data)}",
+        "data:",
+        *([f"  format: {formats[0]}"] if formats else []),
+        f"  train: {flow(data)}",
+        f"  dev: {flow(dev)}" if dev else "  dev: 0.1  # a tenth of train, chosen by a hash of the text",
+        *([f"  test: {flow(test)}"] if test else []),
+        "encoder:",
+        *_encoder(found, encoder),
+        f"  max_length: {max_length}  # the longest text has about {longest} tokens; longer ones are cut into windows",
+        f"  stride: {stride}  # the longest entity has about {found.longest_entity} tokens",
+        "head:",
+        "  name: efficient_global_pointer",
+        f"  flat: {'false  # entities overlap in the data' if found.nested else 'true  # no entities overlap in the data'}",
+        "training:",
+        f"  epochs: {epochs}",
+        "  batch_size: 16",
+        *(["  learning_rate: 1.0e-3"] if encoder == "tiny" else ["  learning_rate: 2.0e-5"]),
+        "  head_learning_rate: 1.0e-3",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def _open(path: str, format: str | None, reading: Reading) -> tuple[str | None, Iterator[Example]]:
-    """The format and the examples of a source that is read only once, as stdin must be."""
-    if path.startswith("hub:"):
-        return format, read_examples(path, format=format, reading=reading)
-    stream = iter(read_lines(path))
-    head = list(islice(stream, _DETECTION_LINES))
-    format = format or detect(head, path)
-    records = find_format(format).read(chain(head, stream), "stdin" if path == "-" else path, reading)
-
-    def examples() -> Iterator[Example]:
-        for record in records:
-            if isinstance(record, BadLine):
-                raise record.error
-            yield record
-
-    return format, examples()
+def _encoder(found: Survey, encoder: str | None) -> list[str]:
+    if encoder is not None:
+        return [f"  name: {flow(encoder)}"]
+    name = "bert-base-chinese" if found.chinese else "bert-base-cased" if found.cjk == 0 else "xlm-roberta-base"
+    return [f"  name: {name}  # a hub id or a folder; `tiny` is built from scratch and needs no download"]
 
 
-def _annotated(path: str, format: str | None) -> bool:
-    """Say whether a file can be read and has entities among its first examples; published test data often have none."""
+def _window(longest: int, usual: int) -> int:
+    """Room for nearly all texts, at most what a BERT has positions for."""
+    return min(512, max(32, _round_up(longest if longest <= 1.5 * usual else usual, 16)))
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def _run_name(data: str) -> str:
+    stem = Path(data.split("?", maxsplit=1)[0]).name.split(".")[0]
+    folder = Path(data).parent.name
+    name = folder if stem in {"train", "data", "all"} and folder else stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "run"
+
+
+def _siblings(data: str) -> tuple[str | None, str | None]:
+    """Development and test files beside ``train.*``, in the same form."""
+    path = Path(data)
+    if not path.is_file() or "train" not in path.name:
+        return None, None
+
+    def beside(names: Iterable[str]) -> str | None:
+        candidates = (path.with_name(path.name.replace("train", name)) for name in names)
+        return next((str(candidate) for candidate in candidates if candidate.is_file()), None)
+
+    test = beside(["test"])
+    # Test files are often published without their labels.
+    labelled = test is not None and any(example.entities for example in _first(test))
+    return beside(_DEV_NAMES), test if labelled else None
+
+
+def _first(path: str) -> list[Example]:
     try:
-        return any(example.entities for example in islice(read_examples(path, format=format), 100))
+        return list(islice(read_examples(path), 100))
     except DataError:
-        return False
-
-
-def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
-    """How to count the tokens of an encoder, and the most it takes: its own tokenizer where it is a folder here."""
-    if encoder == "tiny":
-        return count_characters, _MOST_POSITIONS
-    folder = Path(encoder).expanduser() if encoder else None
-    if folder is None or not (folder / "tokenizer.json").is_file():
-        return estimate_tokens, _MOST_POSITIONS
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-
-    def count(text: str) -> int:
-        text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return count, _positions(folder)
-
-
-def _positions(folder: Path) -> int:
-    try:
-        positions = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
-    except (OSError, ValueError, AttributeError):
-        return _MOST_POSITIONS
-    return min(_MOST_POSITIONS, positions) if isinstance(positions, int) and positions > 0 else _MOST_POSITIONS
-
-
-def find_siblings(path: str) -> dict[str, str]:
-    """``dev`` and ``test`` files beside a ``train`` file, by their names: train.jsonl.gz, news_train.txt, …"""
-    if path == "-" or path.startswith("hub:") or is_url(path):
-        return {}
-    file = Path(path)
-    match = re.search(r"(?<![^\W_])train(?![^\W_])", file.name)
-    if not match:
-        return {}
-    found: dict[str, str] = {}
-    for split, names in (("dev", _DEV_NAMES), ("test", ("test",))):
-        for name in names:
-            sibling = file.with_name(file.name[: match.start()] + name + file.name[match.end() :])
-            if sibling.is_file():
-                found[split] = path[: len(path) - len(file.name)] + sibling.name
-                break
-    return found
+        return []

@@ -27,7 +27,7 @@ DEFAULT_HEAD = "efficient_global_pointer"
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
-    """Read a recipe; its paths come out relative to the current directory.
+    """Read a recipe; its paths come out relative to the current directory, to which those of overrides already are.
 
     Args:
         overrides: ``section.key=value``, values as in YAML.
@@ -40,6 +40,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     document = parse(_read(file))
     faults: list[Fault] = list(document.faults)
     recipe: Recipe | None = None
+    places: dict[Loc, int | str] = {}
     if not faults:
         data, places = _overridden(document, overrides, faults)
         if not faults:
@@ -50,7 +51,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
             for place, message in sorted(faults, key=lambda fault: (isinstance(fault[0], str), fault[0]))
         ]
         raise RecipeError("\n".join(lines), hint="`ie show RECIPE --help-fields` explains every field.")
-    return recipe if stored else _resolve_paths(recipe, file.parent)
+    return recipe if stored else _resolve_paths(recipe, file.parent, places)
 
 
 def _read(file: Path) -> str:
@@ -248,22 +249,24 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
                     yield (section, field, label), f"data.labels has no such label{did_you_mean(label, data.labels)}"
 
 
-def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
-    def resolve(value: str) -> str:
-        if value == "-" or value.startswith("hub:") or is_url(value):
-            return value
-        return os.path.normpath(folder / Path(value).expanduser())
+def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, int | str]) -> Recipe:
+    def base(loc: Loc) -> Path:
+        return Path() if isinstance(places.get(loc), str) else folder
 
-    def each(value: Any) -> Any:
+    def resolve(value: Any, loc: Loc) -> Any:
         if isinstance(value, list):
-            return [resolve(item) for item in value]
-        return resolve(value) if isinstance(value, str) else value
+            return [resolve(item, loc) for item in value]
+        if not isinstance(value, str) or value == "-" or value.startswith("hub:") or is_url(value):
+            return value
+        return os.path.normpath(base(loc) / Path(value).expanduser())
 
-    data = recipe.data.model_copy(update={name: each(getattr(recipe.data, name)) for name in ("train", "dev", "test")})
+    paths = {name: resolve(getattr(recipe.data, name), ("data", name)) for name in ("train", "dev", "test")}
     name = recipe.encoder.name
-    is_path = name.startswith((".", "~")) or (folder / name).is_dir()
-    encoder = recipe.encoder.model_copy(update={"name": _local(resolve(name))} if is_path and name != "tiny" else {})
-    return recipe.model_copy(update={"data": data, "encoder": encoder})
+    is_path = name.startswith((".", "~")) or (base(("encoder", "name")) / name).is_dir()
+    chosen = {"name": _local(resolve(name, ("encoder", "name")))} if is_path and name != "tiny" else {}
+    return recipe.model_copy(
+        update={"data": recipe.data.model_copy(update=paths), "encoder": recipe.encoder.model_copy(update=chosen)}
+    )
 
 
 def _local(path: str) -> str:
@@ -291,19 +294,20 @@ def _dump(section: BaseModel, indent: int, explain: bool) -> Iterator[str]:
             yield f"{pad}{name}:\n"
             yield from _dump(value, indent + 1, explain)
         else:
-            yield f"{pad}{name}: {_flow(value)}\n"
+            yield f"{pad}{name}: {flow(value)}\n"
 
 
 _PLAIN = re.compile(r"[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value as YAML on one line."""
     if isinstance(value, str):
         if _PLAIN.fullmatch(value) and resolve_plain(value) == value:
             return value
         return json.dumps(value, ensure_ascii=not value.isprintable())
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow(item) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
     return json.dumps(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from ie_cli.errors import DataError
@@ -35,12 +35,19 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def read_records(source: str, *, format: str | None = None, reading: Reading | None = None) -> Iterator[Record]:
+def read_records(
+    source: str,
+    *,
+    format: str | None = None,
+    reading: Reading | None = None,
+    detected: Callable[[str], None] = lambda name: None,
+) -> Iterator[Record]:
     """Yield examples, and a `BadLine` for each record that cannot be read, in a stream.
 
     Args:
         source: a file, ``-``, a URL, or ``hub:…``.
         format: detected from the first lines where not given.
+        detected: called with the name of the format.
 
     Raises:
         DataError: the source cannot be opened, or its format not be told.
@@ -54,16 +61,23 @@ def read_records(source: str, *, format: str | None = None, reading: Reading | N
         head = list(islice(stream, _DETECTION_LINES))
         format = detect(head, source)
         lines = chain(head, stream)
+    detected(format)
     return find_format(format).read(lines, "stdin" if source == "-" else source, reading)
 
 
-def read_examples(source: str, *, format: str | None = None, reading: Reading | None = None) -> Iterator[Example]:
+def read_examples(
+    source: str,
+    *,
+    format: str | None = None,
+    reading: Reading | None = None,
+    detected: Callable[[str], None] = lambda name: None,
+) -> Iterator[Example]:
     """Yield examples.
 
     Raises:
         DataError: also of the first record that cannot be read.
     """
-    for record in read_records(source, format=format, reading=reading):
+    for record in read_records(source, format=format, reading=reading, detected=detected):
         if isinstance(record, BadLine):
             raise record.error
         yield record

@@ -170,6 +170,11 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
     return Example(text, sorted(entities), where=where), repaired
 
 
+def is_cjk(char: str) -> bool:
+    """Say whether a character stands without blanks beside others: Chinese, Japanese, their punctuation."""
+    return _CJK.match(char) is not None
+
+
 def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[int]]:
     """The text of some tokens and where each begins; by default no blank beside a Chinese or Japanese character."""
     parts: list[str] = []
@@ -177,7 +182,7 @@ def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[in
     at = 0
     for number, token in enumerate(tokens):
         if number:
-            tight = joiner is None and bool(_CJK.match(tokens[number - 1][-1]) or _CJK.match(token[0]))
+            tight = joiner is None and (is_cjk(tokens[number - 1][-1]) or is_cjk(token[0]))
             gap = "" if tight else " " if joiner is None else joiner
             parts.append(gap)
             at += len(gap)

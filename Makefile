@@ -1,0 +1,48 @@
+# The first two commands of the README: `make demo` and `make test`. Both set up everything in .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export IE_MODEL =
+
+.PHONY: demo test fmt lint type unit bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/ie train quickstart --output runs/quickstart --overwrite
+	$(BIN)/ie eval runs/quickstart/model data/quickstart/dev.json --errors 1
+	$(BIN)/ie predict data/samples/plain.txt --text --model runs/quickstart/model
+	@echo
+	@echo "Next: your own data."
+	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # looks at the data, writes a recipe"
+	@echo "  $(BIN)/ie check recipe.yaml                 # what is wrong with it"
+	@echo "  $(BIN)/ie train recipe.yaml                 # the best model is in runs/NAME/model"
+	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'"
+
+test: lint type unit
+
+fmt: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+type: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal
+
+bench: $(READY)
+	$(BIN)/python benchmarks/loss.py
+	$(BIN)/python benchmarks/memory.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,220 @@
+"""The data doctor: what is wrong with a recipe and its data, before an hour is spent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ie_cli.corpus import Split, reading_of, splits
+from ie_cli.example import Entity, Example
+from ie_cli.formats import BadLine, Reading, read_records
+from ie_cli.recipe import Recipe
+from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
+from ie_cli.windows import INSIDE_TOKEN, TOO_LONG, Plan, align
+
+_SHOWN = 3
+_RARE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know: an `error` stops training or falsifies scores, a `warning` costs quality, a `note` informs."""
+
+    kind: Literal["error", "warning", "note"]
+    text: str
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What one pass over a split finds; texts are kept as 8-byte hashes."""
+
+    examples: int = 0
+    empty_texts: int = 0
+    negatives: int = 0
+    entities: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    texts: dict[int, int] = field(default_factory=dict)
+    duplicates: int = 0
+    contradictions: list[str] = field(default_factory=list)
+    repeated: int = 0
+    overlapping: int = 0
+    bad: list[str] = field(default_factory=list)
+    bad_count: int = 0
+    windowed: int = 0
+    longest: int = 0
+    unreachable: Counter[str] = field(default_factory=Counter)
+    shown: dict[str, list[str]] = field(default_factory=dict)
+
+
+def check(recipe: Recipe) -> Iterator[Finding]:
+    """Read all splits once and yield what was found, by split."""
+    train, dev, test = splits(recipe.data)
+    tokenizer = _tokenizer(recipe)
+    surveys: dict[str, _Survey] = {}
+    for name, split in (("train", train), ("dev", dev), ("test", test)):
+        if split is None:
+            continue
+        reported: list[str] = []
+        surveys[name] = _survey(split, recipe, tokenizer, reported)
+        yield from (Finding("note", text) for text in dict.fromkeys(reported))
+        yield from _about(name, surveys[name], recipe)
+    yield from _between(surveys, recipe)
+    if dev is None:
+        yield Finding("warning", "no dev data: nothing is measured, and the last weights are kept; data.dev: 0.1 splits some off")
+
+
+def _tokenizer(recipe: Recipe) -> TextTokenizer | None:
+    """The encoder's tokenizer; None for `tiny`, whose tokens are characters."""
+    if recipe.encoder.name == "tiny":
+        return None
+    from ie_cli.encoder import apply_options, encoder_config, load_tokenizer, quiet_transformers
+
+    quiet_transformers()
+    apply_options(encoder_config(recipe.encoder.name), recipe.encoder)
+    return recipe_tokenizer(load_tokenizer(recipe.encoder.name), recipe.encoder)
+
+
+def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer | None, reported: list[str]) -> _Survey:
+    found = _Survey()
+    reading = reading_of(recipe.data)
+    reading = Reading(reading.text_column, reading.label_columns, reading.joiner, reported.append)
+    plan = Plan.build(
+        max_length=recipe.encoder.max_length,
+        stride=recipe.encoder.stride,
+        special_tokens=tokenizer.special_tokens if tokenizer else 2,
+    )
+    for source in split.sources:
+        for record in read_records(source, format=recipe.data.format, reading=reading):
+            if isinstance(record, BadLine):
+                found.bad_count += 1
+                if found.bad_count <= 20:
+                    found.bad.append(record.error.message)
+            elif split.keep is None or split.keep(record.text):
+                _count(found, record)
+                _reach(found, record, tokenizer, plan)
+    return found
+
+
+def _count(found: _Survey, example: Example) -> None:
+    found.examples += 1
+    found.empty_texts += not example.text.strip()
+    entities = sorted(set(example.entities))
+    found.negatives += not entities
+    found.entities += len(entities)
+    found.repeated += len(example.entities) - len(entities)
+    found.labels.update(entity.label for entity in entities)
+    found.overlapping += any(b.start < a.end for a, b in zip(entities, entities[1:], strict=False))
+    text, annotation = _hash(example.text), _hash(repr(entities))
+    if text in found.texts:
+        found.duplicates += 1
+        if found.texts[text] != annotation and example.text.strip():
+            found.contradictions.append(f"{example.where}: {example.text[:40]!r}")
+    found.texts.setdefault(text, annotation)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer | None, plan: Plan) -> None:
+    if tokenizer is None:  # tokens are characters
+        length = len(example.text)
+        lost = [(e, TOO_LONG) for e in set(example.entities) if _lost_by_length(e, length, plan)]
+    else:
+        [tokens] = tokenizer.encode([example.text])
+        length = len(tokens)
+        lost = align(example.text, set(example.entities), tokens, plan).unreachable
+    found.longest = max(found.longest, length)
+    found.windowed += length > plan.capacity
+    for entity, reason in lost:
+        found.unreachable[reason] += 1
+        shown = found.shown.setdefault(reason, [])
+        if len(shown) < _SHOWN:
+            mention = example.text[entity.start : entity.end]
+            around = example.text[max(0, entity.start - 5) : entity.end + 5]
+            shown.append(f"{example.where}: {entity.label} {mention!r} in {around!r}")
+
+
+def _lost_by_length(entity: Entity, length: int, plan: Plan) -> bool:
+    if entity.end - entity.start <= plan.stride + 1 or length <= plan.capacity:
+        return False
+    starts = plan.starts(length)
+    return not ((starts <= entity.start) & (entity.end <= starts + plan.capacity)).any()
+
+
+def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
+    labels = ", ".join(f"{label} {count}" for label, count in found.labels.most_common())
+    yield Finding(
+        "note",
+        f"{name}: {found.examples} examples ({found.negatives} without an entity), {found.entities} entities: {labels or 'none'}",
+    )
+    if found.bad_count:
+        more = f"\n  … and {found.bad_count - len(found.bad)} more" if found.bad_count > len(found.bad) else ""
+        listed = "".join(f"\n  {message}" for message in found.bad)
+        yield Finding("error", f"{name}: {found.bad_count} records cannot be read:{listed}{more}")
+    if not found.entities and name != "test":
+        yield Finding("error", f"{name}: no entity at all; is data.format right?")
+    if found.contradictions:
+        listed = "".join(f"\n  {where}" for where in found.contradictions[:_SHOWN])
+        yield Finding(
+            "warning", f"{name}: {len(found.contradictions)} texts stand there twice with different annotation:{listed}"
+        )
+    if found.duplicates:
+        yield Finding("warning", f"{name}: {found.duplicates} of {found.examples} texts are repetitions")
+    if found.repeated:
+        yield Finding("note", f"{name}: {found.repeated} entities are annotated twice in one text; they count once")
+    if found.empty_texts:
+        yield Finding("note", f"{name}: {found.empty_texts} texts are empty")
+    if found.overlapping and recipe.head.flat:
+        yield Finding(
+            "warning",
+            f"{name}: entities overlap in {found.overlapping} texts, but head.flat allows none in the output: set head.flat: false",
+        )
+    if found.windowed:
+        yield Finding(
+            "note",
+            f"{name}: {found.windowed} texts are longer than a window ({found.longest} tokens the longest) and are cut into "
+            "several; nothing is lost",
+        )
+    yield from _unreachable(name, found, recipe)
+
+
+def _unreachable(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
+    lost = found.unreachable.total()
+    if not lost:
+        return
+    parts = ", ".join(f"{count} {reason}" for reason, count in found.unreachable.most_common())
+    text = f"{name}: {lost} of {found.entities} entities ({lost / found.entities:.2%}) can never be predicted: {parts}"
+    remedies = {
+        INSIDE_TOKEN: "encoder.tokenization: char makes every border reachable",
+        TOO_LONG: f"raise encoder.stride (now {recipe.encoder.stride}) or encoder.max_length (now {recipe.encoder.max_length})",
+    }
+    for reason, shown in found.shown.items():
+        text += f"\n  {reason}{': ' + remedies[reason] if reason in remedies else ': mend the annotation'}"
+        text += "".join(f"\n    {line}" for line in shown)
+    yield Finding("warning", text)
+
+
+def _between(surveys: dict[str, _Survey], recipe: Recipe) -> Iterator[Finding]:
+    train = surveys["train"]
+    for name in ("dev", "test"):
+        other = surveys.get(name)
+        if other is None:
+            continue
+        if shared := len(train.texts.keys() & other.texts.keys()):
+            kind: Literal["error", "warning"] = "error" if shared == len(other.texts) else "warning"
+            yield Finding(
+                kind,
+                f"{shared} of {len(other.texts)} texts of {name} are in train too: scores on {name} will be too good",
+            )
+        if unknown := sorted(set(other.labels) - set(train.labels)):
+            yield Finding(
+                "warning", f"labels of {name} that train does not have, and no model can predict: {', '.join(unknown)}"
+            )
+    if rare := [label for label, count in train.labels.items() if count < _RARE]:
+        yield Finding("warning", f"labels with fewer than {_RARE} examples in train: {', '.join(sorted(rare))}")
+    if recipe.data.labels is not None and (missing := sorted(set(train.labels) - set(recipe.data.labels))):
+        yield Finding("error", f"labels of train that data.labels does not list: {', '.join(missing)}")
