@@ -1,9 +1,9 @@
 """Train, measure and run information-extraction models.
 
-    from ie_cli import Extractor
+from ie_cli import Extractor
 
-    for example in Extractor.from_pretrained("runs/quickstart/model").extract(texts):
-        print(example.entities)
+for example in Extractor.from_pretrained("runs/quickstart/model").extract(texts):
+    print(example.entities)
 """
 
 from __future__ import annotations

@@ -131,9 +131,7 @@ def _write_store(
     counts = StoreCounts()
     labels: Counter[str] = Counter()
     unreachable: Counter[str] = Counter()
-    schema = pa.schema(
-        {"input_ids": pa.list_(pa.int32()), "spans": pa.list_(pa.int32()), "example": pa.int64()}
-    )
+    schema = pa.schema({"input_ids": pa.list_(pa.int32()), "spans": pa.list_(pa.int32()), "example": pa.int64()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(examples)
         while chunk := list(islice(stream, _CHUNK)):
@@ -142,7 +140,9 @@ def _write_store(
                 alignment = align(example.text, set(example.entities), tokens, plan, ids)
                 for first, spans in _windows(tokens, alignment.spans, plan):
                     text = tokens.ids[first : first + plan.capacity]
-                    rows["input_ids"].append(np.concatenate([tokenizer.prefix, text, tokenizer.suffix]).astype(np.int32))
+                    rows["input_ids"].append(
+                        np.concatenate([tokenizer.prefix, text, tokenizer.suffix]).astype(np.int32)
+                    )
                     shift = [0, len(tokenizer.prefix), len(tokenizer.prefix)]
                     rows["spans"].append((spans + shift).astype(np.int32).ravel())
                     rows["example"].append(counts.examples)

@@ -63,7 +63,9 @@ def check(recipe: Recipe) -> Iterator[Finding]:
         yield from _about(name, surveys[name], recipe)
     yield from _between(surveys, recipe)
     if dev is None:
-        yield Finding("warning", "no dev data: nothing is measured, and the last weights are kept; data.dev: 0.1 splits some off")
+        yield Finding(
+            "warning", "no dev data: nothing is measured, and the last weights are kept; data.dev: 0.1 splits some off"
+        )
 
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer | None:
@@ -171,7 +173,8 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
     if found.overlapping and recipe.head.flat:
         yield Finding(
             "warning",
-            f"{name}: entities overlap in {found.overlapping} texts, but head.flat allows none in the output: set head.flat: false",
+            f"{name}: entities overlap in {found.overlapping} texts, but head.flat allows none in the output: "
+            "set head.flat: false",
         )
     if found.windowed:
         yield Finding(

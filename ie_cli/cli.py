@@ -15,7 +15,6 @@ from ie_cli.console import complain, console, say
 from ie_cli.errors import IEError
 
 
-
 class Commands(TyperGroup):
     """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 interrupted; usage errors are 2."""
 
@@ -56,15 +55,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warn
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field: training.epochs=1.")
 ]
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.")]
-InputFormat = Annotated[str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.")
+]
+InputFormat = Annotated[
+    str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the encoder.")
 ]
 Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
 Threshold = Annotated[
-    float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given.")
+    float | None,
+    typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given."),
 ]
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="No overlapping entities, or all of them.")]
 
@@ -116,7 +120,9 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = Fa
 @app.command()
 def train(
     recipe: RecipeArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")
+    ] = None,
     overrides: Overrides = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder of an earlier run.")] = False,
     quiet: Quiet = False,
@@ -166,7 +172,8 @@ def evaluate(
 def predict(
     source: Annotated[str, typer.Argument(metavar="FILE", help="Input; `-` is stdin.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help="Model folder; the newest under runs/ where not given.")
+        str | None,
+        typer.Option("--model", "-m", envvar="IE_MODEL", help="Model folder; the newest under runs/ where not given."),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
@@ -174,7 +181,9 @@ def predict(
     output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
     on_error: Annotated[
         Literal["stop", "keep", "skip"],
-        typer.Option("--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."),
+        typer.Option(
+            "--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."
+        ),
     ] = "stop",
     threshold: Threshold = None,
     flat: Flat = None,
@@ -213,7 +222,9 @@ def recipes(context: typer.Context, debug: Debug = False) -> None:
 @recipes_app.command("copy")
 def copy(
     name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.")],
-    destination: Annotated[Path | None, typer.Argument(help="File or folder; the current folder where not given.")] = None,
+    destination: Annotated[
+        Path | None, typer.Argument(help="File or folder; the current folder where not given.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     debug: Debug = False,
 ) -> None:

@@ -72,23 +72,17 @@ def run_check(name: str, overrides: Sequence[str]) -> None:
 def run_train(name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, quiet: bool) -> None:
     """`ie train`: a live table, then the scores of the model as it was stored."""
     recipe = _recipe(name, overrides)
-    from ie_cli.train import Finished, train
+    from ie_cli.train import train
 
-    last: list[Finished] = []
     folder = output or Path("runs") / recipe.name
-    TrainingView(quiet=quiet).follow(_keep_last(train(recipe, folder, overwrite=overwrite), last))
-    if quiet or not last:
+    view = TrainingView(quiet=quiet)
+    view.follow(train(recipe, folder, overwrite=overwrite))
+    if quiet or view.finished is None:
         return
-    for split, scores in last[0].scores.items():
+    for split, scores in view.finished.scores.items():
         show_scores(scores, split)
-    model = last[0].model
+    model = view.finished.model
     say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
-
-
-def _keep_last(events: Iterator[object], last: list[object]) -> Iterator[object]:
-    for event in events:
-        last[:] = [event]
-        yield event
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +254,8 @@ def run_predict(
         raise DataError(f"format '{output_format}' cannot be written", hint="formats to write: jsonl, cluener, conll.")
     if on_error == "keep" and output_format != "jsonl":
         raise DataError(
-            f"--on-error keep needs --format jsonl, got {output_format}", hint="a bad line has no place in it; use skip."
+            f"--on-error keep needs --format jsonl, got {output_format}",
+            hint="a bad line has no place in it; use skip.",
         )
     records = read_records(source, format=input_format, reading=_reading(quiet))
     engine = choice.engine()
@@ -272,7 +267,9 @@ def run_predict(
     with open_output(output) as out, counting("predicting", quiet=quiet) as count:
         task = count.add_task("", total=None) if count else None
         for item in stream:
-            out.write(dump({"error": item.error.message, "line": item.raw}) if isinstance(item, BadLine) else write(item))
+            out.write(
+                dump({"error": item.error.message, "line": item.raw}) if isinstance(item, BadLine) else write(item)
+            )
             if live:
                 out.flush()
             tally.written += 1

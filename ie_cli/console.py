@@ -17,7 +17,7 @@ from ie_cli.errors import IEError
 
 if TYPE_CHECKING:
     from ie_cli.metrics import EntityScores
-    from ie_cli.train import Event
+    from ie_cli.train import Evaluated, Event, Finished, Started
 
 PLAIN_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -99,6 +99,7 @@ class TrainingView:
         self._rows: list[tuple[str, ...]] = []
         self._status = ""
         self._live: Live | None = None
+        self.finished: Finished | None = None
         self._told = time.monotonic()
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -113,12 +114,11 @@ class TrainingView:
                 self._live.update(self._table(), refresh=True)
 
     def _tell(self, event: Event) -> None:
-        from ie_cli.train import Evaluated, Finished, Started
-        from ie_cli.train import Progress as Step
+        from ie_cli import train
 
-        if isinstance(event, Started):
+        if isinstance(event, train.Started):
             self._start(event)
-        elif isinstance(event, Step):
+        elif isinstance(event, train.Progress):
             self._status = (
                 f"step {event.step}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} sentences/s  "
                 f"{duration(event.seconds_left)} left"
@@ -126,12 +126,15 @@ class TrainingView:
             if self._live is None and time.monotonic() - self._told > PLAIN_SECONDS:
                 self._say(self._status)
                 self._told = time.monotonic()
-        elif isinstance(event, Evaluated):
+        elif isinstance(event, train.Evaluated):
             self._evaluated(event)
-        elif isinstance(event, Finished):
+        else:
+            self.finished = event
             self._status = ""
             early = " (stopped early: no better score in time)" if event.stopped_early else ""
-            self._say(f"trained {event.steps} steps in {duration(event.seconds)}{early}; best at step {event.best_step}")
+            self._say(
+                f"trained {event.steps} steps in {duration(event.seconds)}{early}; best at step {event.best_step}"
+            )
 
     def _start(self, event: Started) -> None:
         counts = event.train.counts
@@ -146,11 +149,7 @@ class TrainingView:
         if not event.has_dev:
             self._say("no dev data: nothing is measured, and the last weights are kept (data.dev: 0.1 splits some off)")
 
-    def _evaluated(self, event: object) -> None:
-        from ie_cli.train import Evaluated
-
-        if not isinstance(event, Evaluated):
-            return
+    def _evaluated(self, event: Evaluated) -> None:
         scores = event.scores
         row = (
             f"{event.epoch:.1f}",

@@ -133,7 +133,7 @@ def load_tokenizer(name: str) -> Tokenizer:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
         raise ModelError(f"encoder.name: no tokenizer of {name} can be read: {_first_line(error)}") from error
-    backend = getattr(tokenizer, "backend_tokenizer", None)
+    backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(
             f"encoder.name: {name} has no fast tokenizer, whose offsets are needed",

@@ -30,7 +30,13 @@ from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
 from ie_cli.windows import Plan
 
 FORMAT_VERSION = 1
-WEIGHTS, FACTS, RECIPE, TOKENIZER, CONFIG = "model.safetensors", "ie.json", "recipe.yaml", "tokenizer.json", "config.json"
+WEIGHTS, FACTS, RECIPE, TOKENIZER, CONFIG = (
+    "model.safetensors",
+    "ie.json",
+    "recipe.yaml",
+    "tokenizer.json",
+    "config.json",
+)
 
 
 @dataclass
@@ -90,7 +96,9 @@ class Extractor:
     def text_tokenizer(self) -> TextTokenizer:
         return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
-    def engine(self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None) -> Engine:
+    def engine(
+        self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None
+    ) -> Engine:
         """What `predict.extract` runs on; what is not given is as the recipe says.
 
         Args:
@@ -189,9 +197,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     shutil.rmtree(old.parent, ignore_errors=True)
 
 
-def load_extractor(
-    path: Path, *, device: Literal["auto", "cpu"], precision: Precision | Literal["auto"]
-) -> Extractor:
+def load_extractor(path: Path, *, device: Literal["auto", "cpu"], precision: Precision | Literal["auto"]) -> Extractor:
     """Read a model folder, every fault of it a `ModelError`."""
     from transformers import AutoConfig
 
@@ -213,9 +219,7 @@ def load_extractor(
     model.head.to(where)
     model.eval()
     scores = json.loads((path / "metrics.json").read_text(encoding="utf-8")) if (path / "metrics.json").exists() else {}
-    return Extractor(
-        model, schema, tokenizer, recipe, facts["pad_id"], chosen, facts.get("temperature", 1.0), scores
-    )
+    return Extractor(model, schema, tokenizer, recipe, facts["pad_id"], chosen, facts.get("temperature", 1.0), scores)
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -231,7 +235,9 @@ def read_facts(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((path / FACTS).read_text(encoding="utf-8"))
         version, _, _ = facts["format_version"], facts["labels"], facts["pad_id"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path / FACTS}: damaged: {error!r}", hint="take the folder from a backup or train again.") from error
+        raise ModelError(
+            f"{path / FACTS}: damaged: {error!r}", hint="take the folder from a backup or train again."
+        ) from error
     if version > FORMAT_VERSION:
         raise ModelError(
             f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",

@@ -145,9 +145,7 @@ def _negative(pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, counted: T
     return loss
 
 
-def _dense_negative(
-    pair: Tensor, start: Tensor, end: Tensor, counted: Tensor, gold: Gold, dense: Tensor
-) -> Tensor:
+def _dense_negative(pair: Tensor, start: Tensor, end: Tensor, counted: Tensor, gold: Gold, dense: Tensor) -> Tensor:
     """The same for the few (sample, row) of `dense` whose scores are too far apart to share a shift; ``[pairs]``."""
     length = pair.shape[1]
     samples, rows = dense.nonzero(as_tuple=True)
@@ -163,9 +161,7 @@ def _dense_negative(
     return torch.cat(out)
 
 
-def _block_negative(
-    pair: Tensor, start: Tensor, end: Tensor, sample: Tensor, row: Tensor, negative: Tensor
-) -> Tensor:
+def _block_negative(pair: Tensor, start: Tensor, end: Tensor, sample: Tensor, row: Tensor, negative: Tensor) -> Tensor:
     scores = pair[sample] + start[sample, row][:, :, None] + end[sample, row][:, None, :]
     return _log_one_plus(scores, negative).squeeze(1)
 

@@ -7,7 +7,7 @@ prediction has no scores at all. Macro F1 is the mean over the labels that have 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -60,7 +60,10 @@ def _table(split: str, score: Mapping[str, Any]) -> list[str]:
     ]
     lines += [_row(f"`{label}`", part) for label, part in score["labels"].items()]
     if score.get("ceiling"):
-        lines += ["", f"Recall ceiling (gold that the tokens and windows can express): {score['ceiling']['recall']:.4f}."]
+        lines += [
+            "",
+            f"Recall ceiling (gold that the tokens and windows can express): {score['ceiling']['recall']:.4f}.",
+        ]
     return [*lines, ""]
 
 

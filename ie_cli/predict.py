@@ -135,7 +135,9 @@ def _decode(
     engine.counts.capped += found.capped
     for sample in np.unique(found.cells[:, 0]).tolist():
         mine = found.cells[:, 0] == sample
-        yield batch[sample], found.cells[mine, 1:] - [0, len(prefix), len(prefix)], found.scores[mine]
+        cells: npt.NDArray[np.int64] = found.cells[mine, 1:]
+        cells[:, 1:] -= len(prefix)
+        yield batch[sample], cells, found.scores[mine]
 
 
 def _merge(engine: Engine, tokens: Tokens, cells: npt.NDArray[np.int64], scores: Floats) -> list[Entity]:

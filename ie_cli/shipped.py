@@ -59,7 +59,9 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     text = recipe.path.read_text(encoding="utf-8")
     data = shipped_folder() / "data"
     sources = {}
-    for path in sorted(p for p in data.rglob("*") if p.is_file() and f"../data/{p.relative_to(data).as_posix()}" in text):
+    for path in sorted(
+        p for p in data.rglob("*") if p.is_file() and f"../data/{p.relative_to(data).as_posix()}" in text
+    ):
         inside = path.relative_to(data)
         sources[target.parent / "data" / inside] = path
         text = text.replace(f"../data/{inside.as_posix()}", f"data/{inside.as_posix()}")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ie_cli.layers import rotate, rotary_angles
+from ie_cli.layers import rotary_angles, rotate
 from ie_cli.losses import BLOCK_BYTES, Gold, counted_cells, positive_loss
 
 
@@ -33,7 +33,9 @@ class Projection:
     def vectors(self, hidden: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Queries and keys of the labels ``first:last``, rotated, queries scaled; ``[batch, labels, L, size]`` each."""
         batch, length, _ = hidden.shape
-        flat = torch.nn.functional.linear(hidden, self.weight[first:last].flatten(0, 1), self.bias[first:last].flatten())
+        flat = torch.nn.functional.linear(
+            hidden, self.weight[first:last].flatten(0, 1), self.bias[first:last].flatten()
+        )
         both = flat.view(batch, length, last - first, 2, self.size).permute(3, 0, 2, 1, 4)
         query, key = both[0] * self.size**-0.5, both[1]
         if self.rope:
@@ -84,7 +86,9 @@ def streamed_loss(
     with torch.autocast(hidden.device.type, enabled=False):
         hidden = hidden if hidden.dtype == torch.float64 else hidden.float()
         share = hidden.new_ones(len(weight)) if weights is None else weights.to(hidden)
-        loss: Tensor = _StreamedLoss.apply(hidden, weight, bias, mask, gold, rope, upper, share / len(mask))
+        loss: Tensor = _StreamedLoss.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, bias, mask, gold, rope, upper, share / len(mask)
+        )
     return loss
 
 
@@ -121,7 +125,7 @@ class _StreamedLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         d_hidden, d_weight, d_bias = ctx.saved_tensors
         return d_hidden * grad, d_weight * grad, d_bias * grad, None, None, None, None, None

@@ -73,7 +73,10 @@ def open_input(path: str) -> Iterator[BinaryIO]:
             with gzip.open(raw, "rb") as file:
                 yield cast(BinaryIO, file)
         elif path.endswith(".zst"):
-            with zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream, io.BufferedReader(stream) as file:
+            with (
+                zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
+                io.BufferedReader(stream) as file,
+            ):
                 yield cast(BinaryIO, file)
         else:
             yield raw
@@ -88,7 +91,9 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
             with fsspec.open(path, "rb") as file:
                 yield file
         except (ImportError, FileNotFoundError, PermissionError) as error:
-            raise DataError(f"{path}: {error}", hint="check the URL, and that its fsspec package is installed.") from error
+            raise DataError(
+                f"{path}: {error}", hint="check the URL, and that its fsspec package is installed."
+            ) from error
         return
     file = Path(path)
     if file.is_dir():

@@ -54,16 +54,16 @@ def _tensorboard(folder: Path) -> Iterator[Log]:
         raise RecipeError(
             "training.trackers: tensorboard is not installed", hint="pip install 'ie-cli[tensorboard]'"
         ) from error
-    writer = SummaryWriter(folder / "tensorboard")  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(folder / "tensorboard")
 
     def log(step: int, values: Values) -> None:
         for name, value in values.items():
-            writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, step)
 
     try:
         yield log
     finally:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()
 
 
 TRACKERS = {"csv": _csv, "tensorboard": _tensorboard}

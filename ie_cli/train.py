@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -161,7 +161,7 @@ class _Run:
             negatives=section.negatives,
             seed=section.seed,
         )
-        loader = DataLoader(prepared.store, batch_sampler=self.sampler, collate_fn=_same)  # type: ignore[arg-type]
+        loader: Any = DataLoader(cast(Any, prepared.store), batch_sampler=self.sampler, collate_fn=_same)
         optimizer = build_optimizer(prepared.model, section)
         self.model, self.optimizer, self.loader = accelerator.prepare(prepared.model, optimizer, loader)
         self.steps_per_epoch = math.ceil(len(self.loader) / section.accumulation)

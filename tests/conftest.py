@@ -10,7 +10,7 @@ settings.load_profile("ie")
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep encoded windows out of the user's cache, and the hub out of the tests."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("IE_CACHE", str(folder))

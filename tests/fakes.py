@@ -23,9 +23,7 @@ SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 def _finish(tokenizer: Tokenizer) -> Tokenizer:
     ids = {token: tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]")}
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=list(ids.items())
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=list(ids.items()))
     return tokenizer
 
 
@@ -69,7 +67,12 @@ def sentencepiece() -> Tokenizer:
     return _finish(tokenizer)
 
 
-TOKENIZERS = {"characters": characters, "wordpiece": wordpiece, "byte_level": byte_level, "sentencepiece": sentencepiece}
+TOKENIZERS = {
+    "characters": characters,
+    "wordpiece": wordpiece,
+    "byte_level": byte_level,
+    "sentencepiece": sentencepiece,
+}
 
 
 class Oracle:

@@ -64,18 +64,18 @@ def test_a_second_start_skips_the_encoding() -> None:
 
 
 @pytest.mark.parametrize("change", ["key", "mode", "plan", "labels"])
-def test_other_data_or_options_are_encoded_anew(change: str, _own_cache: Path) -> None:
+def test_other_data_or_options_are_encoded_anew(change: str, own_cache: Path) -> None:
     store()
     tokenizer = TextTokenizer(characters(), mode="char" if change == "mode" else "subword")
     plan = Plan(10, 3) if change == "plan" else Plan(10, 4)
     ids = {"school": 0, "place": 1} if change == "labels" else IDS
     build_store(EXAMPLES, tokenizer, plan, ids, pad_id=0, key="other" if change == "key" else "k")
-    assert len(list(_own_cache.glob("*.arrow"))) == 2
+    assert len(list(own_cache.glob("*.arrow"))) == 2
 
 
-def test_data_without_a_fingerprint_leave_no_file(_own_cache: Path) -> None:
+def test_data_without_a_fingerprint_leave_no_file(own_cache: Path) -> None:
     assert len(store(key=None)) == 7
-    assert list(_own_cache.iterdir()) == []
+    assert list(own_cache.iterdir()) == []
 
 
 def test_padding_and_text_mask() -> None:

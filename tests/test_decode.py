@@ -64,7 +64,9 @@ def test_a_model_that_fires_everywhere_is_capped_by_score(shared: bool, monkeypa
     random = np.random.default_rng(0)
     vectors = random.random((2, 1, 3, 12, 4)).astype(np.float32)
     part = (
-        SharedFactors(np.ones((1, 12, 12), np.float32), random.random((1, 3, 12), np.float32), np.zeros((1, 3, 12), np.float32))
+        SharedFactors(
+            np.ones((1, 12, 12), np.float32), random.random((1, 3, 12), np.float32), np.zeros((1, 3, 12), np.float32)
+        )
         if shared
         else LabelFactors(0, vectors[0], vectors[1])
     )
@@ -79,7 +81,9 @@ def test_a_model_that_fires_everywhere_is_capped_by_score(shared: bool, monkeypa
 
 
 def test_nothing_to_decode() -> None:
-    part = SharedFactors(np.zeros((1, 3, 3), np.float32), np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 3), np.float32))
+    part = SharedFactors(
+        np.zeros((1, 3, 3), np.float32), np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 3), np.float32)
+    )
     found = decode_spans([part], np.zeros((1, 3), dtype=bool), np.zeros(1, dtype=np.float32))
     assert found.cells.shape == (0, 4)
     assert found.capped == 0

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from references import rotation, shared_scores
+from references import rotation
 
 from ie_cli.decode import LabelFactors, SharedFactors, decode_spans
 from ie_cli.heads import HEADS
@@ -38,7 +38,9 @@ def test_the_table_the_recipe_and_the_signatures_agree() -> None:
     sections = {get_args(s.model_fields["name"].annotation)[0]: s for s in get_args(get_args(Head)[0])}
     assert sections.keys() == HEADS.keys()
     for name, section in sections.items():
-        options = {p.name: p.default for p in inspect.signature(HEADS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY}
+        options = {
+            p.name: p.default for p in inspect.signature(HEADS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY
+        }
         assert options.keys() <= section.model_fields.keys()
         for option, default in options.items():
             assert section.model_fields[option].default == default

@@ -57,7 +57,8 @@ def test_equals_the_dense_form(
 ) -> None:
     random = torch.Generator().manual_seed(seed)
     pair, start, end = (
-        torch.randn(shape, generator=random) * scale for shape in ((batch, length, length), (batch, rows, length), (batch, rows, length))
+        torch.randn(shape, generator=random) * scale
+        for shape in ((batch, length, length), (batch, rows, length), (batch, rows, length))
     )
     mask = torch.rand(batch, length, generator=random) < 0.8
     compare(pair, start, end, mask, gold_cells(random, mask, rows, count, upper=upper), upper=upper)

@@ -49,7 +49,8 @@ def test_equals_the_dense_form(
         loss.backward()
     dense = scores(*exact, rope=rope)
     reference = sum(
-        weights[row].double() * dense_loss(dense[:, row : row + 1], mask, cells[cells[:, 1] == row] * torch.tensor([1, 0, 1, 1]))
+        weights[row].double()
+        * dense_loss(dense[:, row : row + 1], mask, cells[cells[:, 1] == row] * torch.tensor([1, 0, 1, 1]))
         for row in range(rows)
     )
     assert isinstance(reference, torch.Tensor)

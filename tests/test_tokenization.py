@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from ie_cli.tokenization import TextTokenizer
 
-ANY_TEXT = st.text(st.one_of(st.characters(), st.sampled_from(" \u00a0\u3000\t\n\u0301\ud83d👩\u200d️ﬁ½Ａ")), max_size=40)
+ANY_TEXT = st.text(
+    st.one_of(st.characters(), st.sampled_from(" \u00a0\u3000\t\n\u0301\ud83d👩\u200d️ﬁ½Ａ")), max_size=40
+)
 BUILT = {name: build() for name, build in TOKENIZERS.items()}
 
 

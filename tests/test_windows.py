@@ -21,9 +21,7 @@ from ie_cli.windows import (
     without_overlaps,
 )
 
-PLANS = st.integers(1, 12).flatmap(
-    lambda capacity: st.builds(Plan, st.just(capacity), st.integers(0, capacity - 1))
-)
+PLANS = st.integers(1, 12).flatmap(lambda capacity: st.builds(Plan, st.just(capacity), st.integers(0, capacity - 1)))
 
 
 def spans(tokens: int) -> tuple[np.ndarray, np.ndarray]:

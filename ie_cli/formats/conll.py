@@ -92,20 +92,20 @@ def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
     lines = [line for sentence in head for line in sentence.lines]
     tabs = sum("\t" in line for line in lines) * 2 > len(lines)
     rows = [line.split("\t") if tabs else line.split() for line in lines]
+    rows = [row for row, line in zip(rows, lines, strict=True) if not (line.startswith("#") and _no_tags(row))]
     widths = [len(row) for row in rows]
     width = max(set(widths), key=widths.count) if widths else 1
     text = reading.text_column % width if -width <= reading.text_column < width else None
     if text is None:
         raise DataError(
-            f"{path}: no column {reading.text_column} (text_column): the lines have {width}", hint="columns count from 0."
+            f"{path}: no column {reading.text_column} (text_column): the lines have {width}",
+            hint="columns count from 0.",
         )
     labels = _label_columns(rows, width, text, path, reading)
     return _Layout(tabs, text, labels, reading.joiner)
 
 
-def _label_columns(
-    rows: Sequence[list[str]], width: int, text: int, path: str, reading: Reading
-) -> tuple[int, ...]:
+def _label_columns(rows: Sequence[list[str]], width: int, text: int, path: str, reading: Reading) -> tuple[int, ...]:
     if reading.label_columns is not None:
         if wrong := [column for column in reading.label_columns if not -width <= column < width]:
             raise DataError(
@@ -129,6 +129,10 @@ def _label_columns(
     return (tagged[-1],)
 
 
+def _no_tags(row: Sequence[str]) -> bool:
+    return not any(split_tag(value) for value in row[1:])
+
+
 def _mostly_tags(values: Sequence[str]) -> bool:
     return sum(split_tag(value) is not None for value in values) > 0.98 * len(values)
 
@@ -141,7 +145,9 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
     for number, line in enumerate(sentence.lines, sentence.number):
         row = layout.split(line)
         comment = line.startswith("#") and (
-            len(row) < need or any(split_tag(row[c]) is None for c in layout.labels) or (not layout.labels and len(row) > 1)
+            len(row) < need
+            or any(split_tag(row[c]) is None for c in layout.labels)
+            or (not layout.labels and len(row) > 1)
         )
         if comment:
             continue
@@ -153,7 +159,9 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
         elif wrong := [row[c] for c in layout.labels if split_tag(row[c]) is None]:
             fault = f"expected a tag such as O or B-PER, got {wrong[0]!r}"
         if fault:
-            error = DataError(f"{path}:{number}: {fault}: {line!r}", hint="see data.text_column and data.label_columns.")
+            error = DataError(
+                f"{path}:{number}: {fault}: {line!r}", hint="see data.text_column and data.label_columns."
+            )
             return BadLine(where, "\n".join(sentence.lines), error), 0
         tokens.append(row[layout.text])
         for column, sequence in zip(layout.labels, tags, strict=True):
