@@ -13,7 +13,7 @@ from ie_cli.errors import DataError
 from ie_cli.example import Example
 from ie_cli.formats import Reading, read_examples
 from ie_cli.formats.conll import is_cjk
-from ie_cli.recipe_file import flow
+from ie_cli.yaml_nodes import flow
 
 _DEV_NAMES = ("dev", "valid", "validation", "val", "eval")
 # A subword tokenizer makes about this many tokens of a Latin letter; the proposal errs on the long side.

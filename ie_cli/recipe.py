@@ -8,24 +8,27 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, docstrings below fields are their help."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, frozen=True, strict=True, allow_inf_nan=False
+    )
 
 
 class DataSection(Section):
-    train: str | list[str]
+    train: Text | Annotated[list[Text], Field(min_length=1)]
     """Training data: a file, a list of files, `hub:org/dataset`, relative to the recipe."""
-    dev: str | list[str] | Annotated[float, Field(gt=0, lt=1)] | None = None
+    dev: Text | Annotated[list[Text], Field(min_length=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
     """Development data: a file, or a share of train (0.1) chosen by a hash of the text. Without it the last weights are kept."""
-    test: str | list[str] | None = None
+    test: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     """Test data, scored once at the end of training."""
-    format: str | None = None
+    format: Text | None = None
     """Input format; detected from the file where not given."""
-    labels: list[str] | None = None
+    labels: Annotated[list[Text], Field(min_length=1)] | None = None
     """Labels in the order the model stores; sorted labels of the data where not given."""
     text_column: int = 0
     """conll: column of the token, from 0; negative counts from the right."""
@@ -36,7 +39,7 @@ class DataSection(Section):
 
 
 class EncoderSection(Section):
-    name: str
+    name: Text
     """Hub id, a folder with config.json, tokenizer.json and *.safetensors, or `tiny`: a small BERT built from scratch."""
     max_length: Annotated[int, Field(ge=8)] = 256
     """Tokens in a window, special tokens included."""
@@ -73,12 +76,14 @@ class EfficientGlobalPointerSection(HeadSection):
     """One shared span scorer and a bias per label and border (kexue.fm/archives/8877)."""
 
     name: Literal["efficient_global_pointer"] = "efficient_global_pointer"
+    """What scores the spans: efficient_global_pointer, or global_pointer with a scorer of its own per label."""
 
 
 class GlobalPointerSection(HeadSection):
     """A span scorer per label (kexue.fm/archives/8373)."""
 
     name: Literal["global_pointer"]
+    """What scores the spans: global_pointer, or efficient_global_pointer with one scorer for all labels."""
 
 
 Head = Annotated[EfficientGlobalPointerSection | GlobalPointerSection, Field(discriminator="name")]
@@ -109,7 +114,7 @@ class TrainingSection(Section):
     """Largest norm of the gradient; null switches clipping off."""
     accumulation: PositiveInt = 1
     """Batches whose gradients are summed into one step."""
-    seed: int = 42
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of initialisation, shuffling and dropout."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the encoder; `auto` is bfloat16 where the hardware has it, CPUs with AVX512-BF16 or AMX included."""
