@@ -79,7 +79,10 @@ def parse(text: str) -> Document:
         position = getattr(error, "position", 0)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
         document.faults.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
-    document.faults = list(dict.fromkeys(document.faults))  # an alias repeats those of its anchor
+    else:
+        document.faults = list(dict.fromkeys(document.faults))  # an alias repeats those of its anchor
+        return document
+    document.data = None  # what was read before it says little
     return document
 
 
