@@ -124,7 +124,8 @@ def _fields(section: Sequence[str | int]) -> list[str]:
     if not section:
         return list(Recipe.model_fields)
     if section == ["head"]:
-        return sorted({field for head in HEAD_SECTIONS.values() for field in head.model_fields}, key="name".__ne__)
+        fields = dict.fromkeys(field for head in HEAD_SECTIONS.values() for field in head.model_fields)
+        return sorted(fields, key="name".__ne__)
     annotation = Recipe.model_fields[str(section[0])].annotation if len(section) == 1 else None
     return list(annotation.model_fields) if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 

@@ -116,7 +116,7 @@ def _override(document: Document, places: dict[Loc, Place], overrides: Sequence[
         if not equals or not all(loc):
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue
-        parsed = parse(value)
+        parsed = parse(flow(value) if value == "-" else value)  # stdin, not the beginning of a list
         if parsed.faults:
             yield from ((place, message) for _, message in parsed.faults)
             continue
