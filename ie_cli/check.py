@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ie_cli.corpus import Split, reading_of, splits
-from ie_cli.example import Entity, Example
+from ie_cli.example import Example
 from ie_cli.formats import BadLine, Reading, read_records
 from ie_cli.recipe import Recipe
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
@@ -68,25 +68,25 @@ def check(recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-def _tokenizer(recipe: Recipe) -> TextTokenizer | None:
-    """The encoder's tokenizer; None for `tiny`, whose tokens are characters."""
-    if recipe.encoder.name == "tiny":
-        return None
-    from ie_cli.encoder import apply_options, encoder_config, load_tokenizer, quiet_transformers
+def _tokenizer(recipe: Recipe) -> TextTokenizer:
+    """The encoder's tokenizer; that of `tiny` needs no vocabulary here, its tokens are characters anyway."""
+    from ie_cli.encoder import apply_options, encoder_config, load_tokenizer, quiet_transformers, tiny_tokenizer
 
+    if recipe.encoder.name == "tiny":
+        return recipe_tokenizer(tiny_tokenizer(Counter()), recipe.encoder)
     quiet_transformers()
     apply_options(encoder_config(recipe.encoder.name), recipe.encoder)
     return recipe_tokenizer(load_tokenizer(recipe.encoder.name), recipe.encoder)
 
 
-def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer | None, reported: list[str]) -> _Survey:
+def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer, reported: list[str]) -> _Survey:
     found = _Survey()
     reading = reading_of(recipe.data)
     reading = Reading(reading.text_column, reading.label_columns, reading.joiner, reported.append)
     plan = Plan.build(
         max_length=recipe.encoder.max_length,
         stride=recipe.encoder.stride,
-        special_tokens=tokenizer.special_tokens if tokenizer else 2,
+        special_tokens=tokenizer.special_tokens,
     )
     for source in split.sources:
         for record in read_records(source, format=recipe.data.format, reading=reading):
@@ -121,14 +121,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer | None, plan: Plan) -> None:
-    if tokenizer is None:  # tokens are characters
-        length = len(example.text)
-        lost = [(e, TOO_LONG) for e in set(example.entities) if _lost_by_length(e, length, plan)]
-    else:
-        [tokens] = tokenizer.encode([example.text])
-        length = len(tokens)
-        lost = align(example.text, set(example.entities), tokens, plan).unreachable
+def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer, plan: Plan) -> None:
+    [tokens] = tokenizer.encode([example.text])
+    length = len(tokens)
+    lost = align(example.text, set(example.entities), tokens, plan).unreachable
     found.longest = max(found.longest, length)
     found.windowed += length > plan.capacity
     for entity, reason in lost:
@@ -138,13 +134,6 @@ def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer | None, pl
             mention = example.text[entity.start : entity.end]
             around = example.text[max(0, entity.start - 5) : entity.end + 5]
             shown.append(f"{example.where}: {entity.label} {mention!r} in {around!r}")
-
-
-def _lost_by_length(entity: Entity, length: int, plan: Plan) -> bool:
-    if entity.end - entity.start <= plan.stride + 1 or length <= plan.capacity:
-        return False
-    starts = plan.starts(length)
-    return not ((starts <= entity.start) & (entity.end <= starts + plan.capacity)).any()
 
 
 def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
         )
     check_vocabulary(tokenizer, encoder, section.name)
     if section.gradient_checkpointing:
-        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _checkpoint_layers(encoder)
     return encoder, tokenizer
 
 
@@ -169,10 +169,8 @@ def build_encoder(config: Any) -> nn.Module:
     return encoder
 
 
-def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.Module, Tokenizer]:
-    """A small BERT from scratch whose vocabulary is the characters that the training text holds more than once."""
-    from transformers import BertConfig
-
+def tiny_tokenizer(characters: Counter[str]) -> Tokenizer:
+    """A token for every character; those that the training text holds only once are unknown, so that [UNK] is trained."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     known = sorted(char for char, count in characters.items() if count > 1 and not "\ud800" <= char <= "\udfff")
     vocabulary = {token: i for i, token in enumerate([*specials, *known])}
@@ -181,8 +179,16 @@ def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
     )
+    return tokenizer
+
+
+def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.Module, Tokenizer]:
+    """A small BERT from scratch and its `tiny_tokenizer`."""
+    from transformers import BertConfig
+
+    tokenizer = tiny_tokenizer(characters)
     config = BertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=tokenizer.get_vocab_size(),
         num_hidden_layers=section.layers or 2,
         max_position_embeddings=section.max_length,
         pad_token_id=0,
@@ -191,8 +197,16 @@ def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.
     apply_options(config, section.model_copy(update={"layers": None}))
     encoder = build_encoder(config)
     if section.gradient_checkpointing:
-        encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+        _checkpoint_layers(encoder)
     return encoder, tokenizer
+
+
+def _checkpoint_layers(encoder: nn.Module) -> None:
+    options = {"use_reentrant": False}
+    if hasattr(encoder, "activation_checkpointing_enable"):  # the older name goes away in transformers 6
+        encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=options)  # type: ignore[operator]
+    else:
+        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)  # type: ignore[operator]
 
 
 def _looks_like_path(name: str) -> bool:

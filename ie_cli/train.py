@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
@@ -174,6 +175,7 @@ class _Run:
 
     @classmethod
     def start(cls, recipe: Recipe, prepared: Prepared, output: Path) -> _Run:
+        AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
         accelerator = Accelerator(
             cpu=prepared.device.type == "cpu",
             mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[prepared.precision],

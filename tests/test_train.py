@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from corpora import examples, recipe, write_jsonl
+from fakes import characters
+
+from ie_cli import train as train_module
+from ie_cli.batches import build_store
+from ie_cli.corpus import Split
+from ie_cli.decode import LabelFactors, decode_spans
+from ie_cli.errors import DataError, RecipeError, TrainingError
+from ie_cli.evaluate import score
+from ie_cli.example import Entity, Example
+from ie_cli.extractor import Extractor
+from ie_cli.heads import HEADS
+from ie_cli.tokenization import TextTokenizer
+from ie_cli.train import Evaluated, Finished, Started, train
+from ie_cli.windows import Plan, to_entities
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_jsonl(tmp_path_factory.mktemp("data") / "train.jsonl", examples())
+
+
+def run(recipe_: object, output: Path, **options: bool) -> list[object]:
+    return list(train(recipe_, output, **options))  # type: ignore[arg-type]
+
+
+def test_ideal_scores_decode_to_the_gold() -> None:
+    tokenizer, plan = TextTokenizer(characters()), Plan(30, 10)
+    labels = ("person", "place", "school")
+    data = [example for example in examples() if example.entities]
+    store = build_store(data, tokenizer, plan, {n: i for i, n in enumerate(labels)}, pad_id=0, key=None)
+    batch = store.__getitems__(range(len(data)))
+    size = batch.input_ids.shape[1]
+    target = np.full((len(data), len(labels), size, size), -1, dtype=np.float32)
+    target[tuple(batch.gold.cells.T.numpy())] = 1
+    identity = np.broadcast_to(np.eye(size, dtype=np.float32), target.shape)
+    found = decode_spans([LabelFactors(0, target, identity)], batch.text_mask.numpy(), np.zeros(3, np.float32))
+    for number, example in enumerate(data):
+        mine = found.cells[found.cells[:, 0] == number, 1:] - [0, 1, 1]
+        [tokens] = tokenizer.encode([example.text])
+        assert to_entities(tokens, mine, np.ones(len(mine)), labels) == sorted(example.entities)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, data: Path, tmp_path: Path) -> None:
+    events = run(recipe(data, head={"name": head}), tmp_path / "run")
+    assert isinstance(events[0], Started)
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.scores["dev"].f1 == 1.0
+    losses = [event.loss for event in events if isinstance(event, Evaluated)]
+    assert losses[-1] < 0.1 * losses[0]
+    # What the user loads gives what training says, to the last digit.
+    loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
+    again = score(loaded.engine(), examples())
+    assert again.to_dict() | {"unseen": None} == finished.scores["dev"].to_dict() | {"unseen": None}
+    assert json.loads((finished.model / "metrics.json").read_text())["dev"]["f1"] == again.f1
+
+
+def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
+    short = recipe(data, training={"epochs": 2, "accumulation": 2})
+    weights = []
+    for name in ("a", "b"):
+        run(short, tmp_path / name)
+        weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_best_model_is_kept_and_patience_ends_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = train_module.score
+    f1 = iter([0.5, 0.7, 0.7, 0.6, 0.9])
+
+    class Scripted:
+        def __init__(self, scores: object, value: float) -> None:
+            self.scores, self.f1 = scores, value
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.scores, name)
+
+    def scripted(*args: object, **options: object) -> object:
+        return Scripted(real(*args, **options), next(f1))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train_module, "score", scripted)
+    events = run(recipe(data, training={"epochs": 10, "patience": 2}), tmp_path / "run")
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.best for event in evaluated] == [True, True, False, False]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.stopped_early
+    assert finished.best_step == evaluated[1].step
+
+
+def test_without_dev_the_last_weights_are_kept(data: Path, tmp_path: Path) -> None:
+    events = run(recipe(data, data={"dev": None}, training={"epochs": 2}), tmp_path / "run")
+    assert isinstance(events[0], Started)
+    assert not events[0].has_dev
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.scores == {}
+    assert (finished.model / "model.safetensors").exists()
+
+
+def test_a_share_of_train_becomes_dev(data: Path, tmp_path: Path) -> None:
+    events = run(recipe(data, data={"dev": 0.3}, training={"epochs": 1}), tmp_path / "run")
+    started, finished = events[0], events[-1]
+    assert isinstance(started, Started)
+    assert isinstance(finished, Finished)
+    gold = finished.scores["dev"].micro.gold
+    assert started.train.counts.entities + gold == sum(len(e.entities) for e in examples())
+    assert gold > 0
+
+
+def test_logs_hold_every_evaluation(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    run(recipe(data, training={"epochs": 2, "trackers": ["csv", "tensorboard"]}), tmp_path / "run")
+    with (tmp_path / "run" / "log.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["f1"]]
+    assert [float(row["epoch"]) for row in rows] == [1.0, 2.0]
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_steps_evaluations_and_schedule(data: Path, tmp_path: Path) -> None:
+    events = run(recipe(data, training={"epochs": 2, "accumulation": 2, "eval_every": 1}), tmp_path / "run")
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    # 20 windows in 3 batches of 8, two batches a step: two steps an epoch.
+    assert [event.step for event in evaluated] == [1, 2, 3, 4]
+    assert evaluated[-1].learning_rate < evaluated[0].learning_rate
+
+
+def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("x")
+    with pytest.raises(DataError, match="exists already"):
+        run(recipe(data), tmp_path / "run")
+    assert (tmp_path / "run" / "precious").exists()
+    run(recipe(data, training={"epochs": 1}), tmp_path / "run", overwrite=True)
+    assert not (tmp_path / "run" / "precious").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = HEADS["efficient_global_pointer"]
+    monkeypatch.setattr(head, "loss", lambda *args: torch.tensor(math.nan, requires_grad=True))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1, in a batch of the training examples \d+, "):
+        run(recipe(data), tmp_path / "run")
+
+
+def test_a_hopeless_run_is_told_with_its_likely_cause(tmp_path: Path) -> None:
+    train_data = write_jsonl(tmp_path / "train.jsonl", examples() * 20)
+    other = [Example("王伟在青川", [Entity(0, 2, "other")])]
+    dev = write_jsonl(tmp_path / "dev.jsonl", other)
+    events = run(recipe(train_data, data={"dev": str(dev)}, training={"epochs": 1, "batch_size": 64}), tmp_path / "run")
+    [advice] = [event.advice for event in events if isinstance(event, Evaluated)]
+    assert (
+        advice == "F1 is still 0 after 1080 annotated entities. Dev and train have no label in common: check data.dev."
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("training", {"label_weights": {"persn": 2.0}}, "no label 'persn'; did you mean 'person'?"),
+        ("head", {"thresholds": {"x": 0.3}}, "head.thresholds: the data have no label 'x'"),
+    ],
+)
+def test_weights_and_thresholds_must_name_labels(
+    section: str, values: dict[str, object], message: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        run(recipe(data, **{section: values}), tmp_path / "run")
+    assert message in str(caught.value)
+
+
+def test_options_of_training_run(data: Path, tmp_path: Path) -> None:
+    options = {
+        "epochs": 2,
+        "batch_tokens": 200,
+        "layer_decay": 0.9,
+        "schedule": "cosine",
+        "negatives": 0.5,
+        "label_weights": {"person": 2.0},
+        "clip": None,
+        "precision": "bfloat16",
+    }
+    encoder = {"gradient_checkpointing": True, "dropout": 0.0, "attention_dropout": 0.1, "layers": 1}
+    events = run(recipe(data, training=options, encoder=encoder, head={"rope": False}), tmp_path / "run")
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert Extractor.from_pretrained(finished.model).recipe.training.label_weights == {"person": 2.0}
+
+
+def test_data_without_entities_or_examples_are_refused(tmp_path: Path) -> None:
+    empty = write_jsonl(tmp_path / "none.jsonl", [Example("没有")])
+    with pytest.raises(DataError, match="no entity at all"):
+        run(recipe(empty), tmp_path / "a")
+    assert Split((str(empty),), recipe(empty).data).fingerprint() is not None
