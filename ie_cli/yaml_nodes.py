@@ -41,7 +41,7 @@ _WORDS |= {f"{sign}.{form}": float(f"{sign}inf") for sign in ("", "+", "-") for 
 _WORDS |= {f".{form}": float("nan") for form in ("nan", "NaN", "NAN")}
 # Words that YAML 1.1, which most other programs still read, takes for true and false.
 _OLD_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
-_PLAIN = re.compile(r"[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
+_PLAIN = re.compile(r"[./]*[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
 
 
 @dataclass(slots=True)
