@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,13 @@ def shipped_folder() -> Path:
 
 
 def list_recipes() -> list[ShippedRecipe]:
-    """All recipes that come with `ie`, by name."""
+    """All recipes that come with `ie`, by name: the path below `recipes/` without its ending."""
+    folder = shipped_folder() / "recipes"
     recipes = []
-    for path in sorted((shipped_folder() / "recipes").glob("*.yaml")):
+    for path in sorted(folder.rglob("*.yaml")):
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        recipes.append(ShippedRecipe(path.stem, first.removeprefix("#").strip(), path))
+        description = first[1:].strip() if first.startswith("#") else ""
+        recipes.append(ShippedRecipe(path.relative_to(folder).with_suffix("").as_posix(), description, path))
     return recipes
 
 
@@ -45,7 +48,8 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     """Copy a recipe, and the shipped data that it names, so that it runs from where it stands.
 
     Args:
-        destination: a folder, or the file to write. Data go into `data/` beside it.
+        destination: a folder, or the file to write. Data go into `data/` beside it; a recipe for data that do not come
+            with `ie` looks for them there.
         force: replace existing files.
 
     Raises:
@@ -56,24 +60,28 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
         names = [known.name for known in list_recipes()]
         raise RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint=f"there are: {', '.join(names)}.")
     target = destination / recipe.path.name if destination.is_dir() else destination
-    text = recipe.path.read_text(encoding="utf-8")
-    data = shipped_folder() / "data"
-    sources = {}
-    for path in sorted(
-        p for p in data.rglob("*") if p.is_file() and f"../data/{p.relative_to(data).as_posix()}" in text
-    ):
-        inside = path.relative_to(data)
-        sources[target.parent / "data" / inside] = path
-        text = text.replace(f"../data/{inside.as_posix()}", f"data/{inside.as_posix()}")
-    for path in [target, *sources]:
-        if path.exists() and not force and not (path in sources and path.read_bytes() == sources[path].read_bytes()):
-            raise RecipeError(f"{path} exists already", hint="give another name, or --force to replace it.")
     if not target.parent.is_dir():
-        raise RecipeError(f"no folder {target.parent}", hint=f"mkdir -p {target.parent}")
-    for path, source in sources.items():
+        raise RecipeError(f"{target}: no folder {target.parent}", hint="make it first.")
+    text = re.sub(r"(\.\./)+data/", "data/", recipe.path.read_text(encoding="utf-8"))
+    copies = _data_of(text, target.parent)
+    for path in [target, *copies]:
+        if path.exists() and not force:
+            raise RecipeError(f"{path} exists already", hint="give another name, or --force to replace it.")
+    for path, source in copies.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, target)
     return target
+
+
+def _data_of(text: str, folder: Path) -> dict[Path, Path]:
+    """The shipped data that a recipe names and that are not in a folder yet: new file -> shipped file."""
+    shipped = shipped_folder() / "data"
+    copies: dict[Path, Path] = {}
+    for inside in re.findall(r"\bdata/([^\s'\",\]}]+)", text):
+        source, path = shipped / inside, folder / "data" / inside
+        if source.is_file() and not (path.is_file() and path.read_bytes() == source.read_bytes()):
+            copies[path] = source
+    return copies
