@@ -139,10 +139,15 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
         return estimate_tokens, _MOST_POSITIONS
     from tokenizers import Tokenizer
 
-    from ie_cli.tokenization import TextTokenizer
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
 
-    tokenizer = TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")))
-    return (lambda text: len(tokenizer.encode([text])[0])), _positions(folder)
+    def count(text: str) -> int:
+        text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
+        return len(tokenizer.encode(text, add_special_tokens=False))
+
+    return count, _positions(folder)
 
 
 def _positions(folder: Path) -> int:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 from ie_cli.errors import RecipeError
 from ie_cli.recipe import DataSection, Recipe
 from ie_cli.recipe_faults import describe, dotted, schema_faults, schemas_at
-from ie_cli.shipped import list_recipes
 from ie_cli.suggest import did_you_mean
 from ie_cli.textio import is_url
 from ie_cli.yaml_nodes import Document, Loc, flow, parse
@@ -73,9 +72,8 @@ def _read(file: Path) -> str:
             raw = stream.read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
         names = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
-        shipped = [recipe.name for recipe in list_recipes()] if file.name == str(file) else []
         raise RecipeError(
-            f"{file}: no such recipe{did_you_mean(file.name, [*names, *shipped])}",
+            f"{file}: no such recipe{did_you_mean(file.name, names)}",
             hint="`ie recipes` lists those that come with `ie`; `ie init DATA > recipe.yaml` writes one.",
         ) from error
     except OSError as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ie_cli.errors import RecipeError
-from ie_cli.suggest import did_you_mean
+from ie_cli.suggest import did_you_mean, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,19 @@ def list_recipes() -> list[ShippedRecipe]:
 
 
 def find_recipe(name: str) -> ShippedRecipe | None:
-    """The recipe of a name, None where there is none (the name is then a file's)."""
-    return next((recipe for recipe in list_recipes() if recipe.name == name), None)
+    """The recipe of a name, None where there is none (the name is then a file's).
+
+    Raises:
+        RecipeError: there is none, and the name is no file's either but a slip of the pen.
+    """
+    recipes = {recipe.name: recipe for recipe in list_recipes()}
+    if name not in recipes and not Path(name).suffix and not Path(name).exists() and nearest(name, recipes):
+        raise _no_recipe(name, recipes)
+    return recipes.get(name)
+
+
+def _no_recipe(name: str, names: Iterable[str]) -> RecipeError:
+    return RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint="`ie recipes` lists them.")
 
 
 def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
@@ -57,8 +69,7 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     """
     recipe = find_recipe(name)
     if recipe is None:
-        names = [known.name for known in list_recipes()]
-        raise RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint=f"there are: {', '.join(names)}.")
+        raise _no_recipe(name, [known.name for known in list_recipes()])
     target = destination / recipe.path.name if destination.is_dir() else destination
     if not target.parent.is_dir():
         raise RecipeError(f"{target}: no folder {target.parent}", hint="make it first.")

@@ -283,11 +283,6 @@ def test_missing_file(tmp_path: Path) -> None:
     assert raised.value.message == f"{tmp_path / 'recip.yaml'}: no such recipe; did you mean 'recipe.yaml'?"
 
 
-def test_misspelled_name_of_a_shipped_recipe() -> None:
-    with pytest.raises(RecipeError, match=r"^quickstrat: no such recipe; did you mean 'quickstart'\?$"):
-        load_recipe("quickstrat")
-
-
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="directory|denied"):
         load_recipe(tmp_path)

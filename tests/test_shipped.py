@@ -88,7 +88,15 @@ def test_other_data_of_the_same_name_stay(tmp_path: Path) -> None:
 def test_unknown_recipe() -> None:
     with pytest.raises(RecipeError, match=r"^no recipe 'quikstart'; did you mean 'quickstart'\?$"):
         copy_recipe("quikstart", Path())
-    assert find_recipe("quikstart") is None
+    with pytest.raises(RecipeError, match=r"^no recipe 'quikstart'; did you mean 'quickstart'\?$"):
+        find_recipe("quikstart")
+    with pytest.raises(RecipeError, match=r"^no recipe 'xyzzy'$"):
+        copy_recipe("xyzzy", Path())
+
+
+@pytest.mark.parametrize("name", ["xyzzy", "quickstart.yaml", "mine/quickstart.yml"])
+def test_what_is_the_name_of_a_file(name: str) -> None:
+    assert find_recipe(name) is None
 
 
 def test_missing_folder(tmp_path: Path) -> None:
