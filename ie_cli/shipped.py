@@ -53,7 +53,7 @@ def find_recipe(name: str) -> ShippedRecipe | None:
 
 
 def _no_recipe(name: str, names: Iterable[str]) -> RecipeError:
-    return RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint="`ie recipes` lists them.")
+    return RecipeError(f"{name}: no such recipe{did_you_mean(name, names)}", hint="`ie recipes` lists them.")
 
 
 def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
