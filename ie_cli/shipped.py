@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +47,8 @@ def find_recipe(name: str) -> ShippedRecipe | None:
     """
     recipes = {recipe.name: recipe for recipe in list_recipes()}
     if name not in recipes and not Path(name).suffix and not Path(name).exists() and nearest(name, recipes):
-        raise _no_recipe(name, recipes)
+        raise RecipeError(f"{name}: no such recipe{did_you_mean(name, recipes)}", hint="`ie recipes` lists them.")
     return recipes.get(name)
-
-
-def _no_recipe(name: str, names: Iterable[str]) -> RecipeError:
-    return RecipeError(f"{name}: no such recipe{did_you_mean(name, names)}", hint="`ie recipes` lists them.")
 
 
 def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
@@ -67,9 +62,10 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     Raises:
         RecipeError: no such recipe, or a file exists.
     """
-    recipe = find_recipe(name)
+    recipe = next((recipe for recipe in list_recipes() if recipe.name == name), None)
     if recipe is None:
-        raise _no_recipe(name, [known.name for known in list_recipes()])
+        names = [known.name for known in list_recipes()]
+        raise RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint=f"there are: {', '.join(names)}.")
     target = destination / recipe.path.name if destination.is_dir() else destination
     if not target.parent.is_dir():
         raise RecipeError(f"{target}: no folder {target.parent}", hint="make it first.")

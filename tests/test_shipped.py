@@ -86,11 +86,11 @@ def test_other_data_of_the_same_name_stay(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe() -> None:
-    with pytest.raises(RecipeError, match=r"^quikstart: no such recipe; did you mean 'quickstart'\?$"):
+    with pytest.raises(RecipeError, match=r"^no recipe 'quikstart'; did you mean 'quickstart'\?$"):
         copy_recipe("quikstart", Path())
     with pytest.raises(RecipeError, match=r"^quikstart: no such recipe; did you mean 'quickstart'\?$"):
         find_recipe("quikstart")
-    with pytest.raises(RecipeError, match=r"^xyzzy: no such recipe$"):
+    with pytest.raises(RecipeError, match=r"^no recipe 'xyzzy'$"):
         copy_recipe("xyzzy", Path())
 
 
