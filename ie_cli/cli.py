@@ -42,7 +42,6 @@ def _debug() -> bool:
 app = typer.Typer(
     name="ie",
     cls=Commands,
-    help="Train, measure and run information-extraction models. Start with `ie recipes` or `ie init data.jsonl`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,14 +72,19 @@ Threshold = Annotated[
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="No overlapping entities, or all of them.")]
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Options of all commands."""
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"ie {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Train, measure and run information-extraction models. Start with `ie recipes` or `ie init data.jsonl`."""
 
 
 @app.command()

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# The models of the tests are too small for two threads, and tests run side by side: threads would only wait for each
+# other. Set before torch is imported, and inherited by the commands that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 from hypothesis import settings

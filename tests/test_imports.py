@@ -24,7 +24,7 @@ ORDER = [
     "model_card evaluate extractor",
     "optim trackers prepare advice",
     "train check",
-    "console commands cli",
+    "console commands cli __main__",
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names.split()}
 FILES = sorted(PACKAGE.rglob("*.py"))

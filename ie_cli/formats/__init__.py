@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from itertools import chain
 
 from ie_cli.errors import DataError
 from ie_cli.example import Example
 from ie_cli.formats import cluener, conll, hub, jsonl, text
 from ie_cli.formats.base import BadLine, Format, Lines, Reading, Record
-from ie_cli.formats.detect import detect
+from ie_cli.formats.detect import detect, look_ahead
 from ie_cli.suggest import did_you_mean
 from ie_cli.textio import read_lines
 
@@ -23,7 +23,6 @@ FORMATS: dict[str, Format] = {
     "conll": Format("conll", "token and tag columns, a blank line between sentences", conll.read, conll.write),
     "text": Format("text", "plain text, a document a line", text.read),
 }
-_DETECTION_LINES = 100
 
 
 def find_format(name: str) -> Format:
@@ -60,7 +59,7 @@ def read_records(
     lines: Lines = read_lines(source)
     if format is None:
         stream = iter(lines)
-        head = list(islice(stream, _DETECTION_LINES))
+        head = look_ahead(stream)
         format = detect(head, source)
         lines = chain(head, stream)
     detected(format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ie_cli.errors import DataError
@@ -10,6 +10,21 @@ from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.tags import split_tag
 
 HINT = "say it: --input-format NAME, or data.format in the recipe (jsonl, cluener, conll, text)."
+
+
+_MOST_LINES = 100
+
+
+def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Take as few lines as tell the format: somebody may be waiting for an answer to the first one."""
+    head: list[tuple[int, str]] = []
+    seen = False
+    for number, line in stream:
+        head.append((number, line))
+        if len(head) >= _MOST_LINES or (seen and not line.strip()) or _object(line) is not None:
+            break
+        seen = seen or bool(line.strip())
+    return head
 
 
 def detect(head: Sequence[tuple[int, str]], source: str) -> str:
