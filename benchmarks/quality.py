@@ -17,7 +17,7 @@ from pathlib import Path
 
 ZH = ["encoder.name={encoders}/zh-e5-char", "encoder.normalization=nfkc", "training.learning_rate=2e-4"]
 ZH += ["training.head_learning_rate=2e-3", "data.train={data}/cluener/train.json", "data.dev={data}/cluener/dev.json"]
-SHORT = [*ZH, "training.epochs=3"]
+SHORT = [*ZH, "training.epochs=3", "head.flat=false"]
 EN = ["encoder.name={encoders}/en-minilm", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 RUNS: dict[str, tuple[str, list[str]]] = {
     "cluener-egp-3": ("ner-cluener-egp", SHORT),
