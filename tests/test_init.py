@@ -49,7 +49,7 @@ def proposed(data: str, encoder: str | None = None) -> tuple[str, Recipe]:
     return text, load_recipe("proposed.yaml")
 
 
-CHINESE = ("浙商银行企业信贷部叶老桂博士则从另一个角度对五道门槛进行了解读。", [(0, 4, "company"), (9, 12, "name")])
+CHINESE = ("澜石银行信贷科的林阿木工程师却认为五道门槛里有三道多余。", [(0, 4, "company"), (8, 11, "name")])
 ENGLISH = ("Grace Hopper worked in Arlington on COBOL.", [(0, 12, "PER"), (23, 32, "LOC")])
 GERMAN = ("Jürgen wohnt in Köln, später zog er nach Düsseldorf.", [(0, 6, "PER"), (16, 20, "LOC")])
 
