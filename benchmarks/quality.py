@@ -27,7 +27,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "cluener-egp-small": ("ner-cluener-egp-small", ZH),
     "conll04": (
         "ner-conll04-egp",
-        [*EN, *(f"data.{split}={{work}}/conll04/{split}.conll" for split in ("train", "dev", "test"))],
+        [*EN, *(f"data.{split}={{work}}/columns/{split}.conll" for split in ("train", "dev", "test"))],
     ),
     "crossner-ai": (
         "ner-crossner-egp",
@@ -59,7 +59,7 @@ def main() -> None:
     for name in ("data", "encoders", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
-    conll04_columns(arguments.data / "conll04", arguments.work / "conll04")
+    conll04_columns(arguments.data / "conll04", arguments.work / "columns")
     print("| run | dev P | dev R | dev F1 | ceiling | test F1 | seconds |", flush=True)
     print("|---|--:|--:|--:|--:|--:|--:|", flush=True)
     for name in arguments.names or RUNS:

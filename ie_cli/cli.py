@@ -128,7 +128,9 @@ def train(
         Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")
     ] = None,
     overrides: Overrides = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder of an earlier run.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the folder; other files in it stay.")
+    ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from ie_cli.errors import DataError
 from ie_cli.suggest import did_you_mean
@@ -73,10 +73,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
             with gzip.open(raw, "rb") as file:
                 yield cast(BinaryIO, file)
         elif path.endswith(".zst"):
-            with (
-                zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
-                io.BufferedReader(stream) as file,
-            ):
+            with io.BufferedReader(_Unpacked(raw), 2**17) as file:
                 yield cast(BinaryIO, file)
         else:
             yield raw
@@ -107,6 +104,38 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
         raise DataError(f"{path}: {error.strerror or error}") from error
     with opened:
         yield opened
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes of zstd frames; unlike the library's reader it tells where the last frame is cut off."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._package = raw, zstandard()
+        self._frame: Any = None
+        self._ready, self._packed = memoryview(b""), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as one read of the file goes; 0 at its end."""
+        while not self._ready:
+            packed = self._packed or self._raw.read(2**13)  # little: it may unpack to 30,000 times as much
+            self._packed = b""
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("it ends in the middle of a frame")
+                return 0
+            self._frame = self._frame or self._package.ZstdDecompressor().decompressobj()
+            try:
+                self._ready = memoryview(self._frame.decompress(packed))
+            except self._package.ZstdError as error:
+                raise OSError(str(error)) from error
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
 
 
 def zstandard() -> ModuleType:

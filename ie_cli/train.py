@@ -30,6 +30,7 @@ from ie_cli.recipe import Recipe
 from ie_cli.trackers import open_trackers
 
 REPORT_SECONDS = 1.0
+RUN_FILES = ("model", "log.csv", "tensorboard")  # what a run writes into its folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,11 @@ def train(recipe: Recipe, output: Path, *, overwrite: bool = False) -> Iterator[
     Raises:
         DataError, ModelError, TrainingError: of the input; also when `output` exists and `overwrite` is not set.
     """
-    make_output(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite)
     set_seed(recipe.training.seed)
     prepared = prepare(recipe)
+    # Only now: an error in the input costs nobody the model of an earlier run.
+    make_output(output)
     run = _Run.start(recipe, prepared, output)
     yield Started(
         prepared.store,
@@ -137,14 +140,24 @@ def train(recipe: Recipe, output: Path, *, overwrite: bool = False) -> Iterator[
     yield run.finish()
 
 
-def make_output(output: Path, *, overwrite: bool) -> None:
-    """Create the folder of the run; an existing one is only replaced when asked for."""
-    if output.exists() and any(output.iterdir()):
-        if not overwrite:
-            raise DataError(
-                f"{output} exists already", hint="choose another folder with --output, or replace it with --overwrite."
-            )
-        shutil.rmtree(output)
+def refuse_existing(output: Path, *, overwrite: bool) -> None:
+    """Raise where there is something in `output` already that nobody asked to replace."""
+    if output.is_file():
+        raise DataError(f"{output} is a file", hint="give a folder with --output.")
+    if output.exists() and any(output.iterdir()) and not overwrite:
+        raise DataError(
+            f"{output} exists already", hint="choose another folder with --output, or replace it with --overwrite."
+        )
+
+
+def make_output(output: Path) -> None:
+    """Create the folder of the run, without what an earlier run wrote there; files of others stay."""
+    for name in RUN_FILES:
+        path = output / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     output.mkdir(parents=True, exist_ok=True)
 
 

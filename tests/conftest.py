@@ -6,6 +6,8 @@ from pathlib import Path
 # The models of the tests are too small for two threads, and tests run side by side: threads would only wait for each
 # other. Set before torch is imported, and inherited by the commands that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The hub library reads this when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from hypothesis import settings
@@ -16,9 +18,8 @@ settings.load_profile("ie")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep encoded windows out of the user's cache, and the hub out of the tests."""
+    """Keep encoded windows out of the cache of the user."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("IE_CACHE", str(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("IE_MODEL", raising=False)
     return folder

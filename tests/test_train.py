@@ -140,13 +140,24 @@ def test_steps_evaluations_and_schedule(data: Path, tmp_path: Path) -> None:
 
 
 def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "precious").write_text("x")
+    output = tmp_path / "run"
+    (output / "model").mkdir(parents=True)
+    (output / "model" / "old").touch()
+    (output / "data.jsonl").touch()
     with pytest.raises(DataError, match="exists already"):
-        run(recipe(data), tmp_path / "run")
-    assert (tmp_path / "run" / "precious").exists()
-    run(recipe(data, training={"epochs": 1}), tmp_path / "run", overwrite=True)
-    assert not (tmp_path / "run" / "precious").exists()
+        run(recipe(data), output)
+    with pytest.raises(DataError, match="no such file"):
+        run(recipe(tmp_path / "nowhere.jsonl"), output, overwrite=True)
+    assert (output / "model" / "old").exists()  # an error in the input costs nobody a model
+    run(recipe(data, training={"epochs": 1}), output, overwrite=True)
+    assert not (output / "model" / "old").exists()
+    assert (output / "data.jsonl").exists()  # no run wrote it
+
+
+def test_a_file_is_no_folder_for_a_run(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(DataError, match="is a file"):
+        run(recipe(data), tmp_path / "run", overwrite=True)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
