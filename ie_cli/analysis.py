@@ -32,16 +32,16 @@ class Slip:
     def describe(self, context: int = 12) -> str:
         """``data.jsonl:7: …Anna met Bob…; gold 'Anna' name; predicted nothing``."""
         text = self.example.text
-        parts = [f"{self.example.where or self.example.id or ''}:"]
         spans = [entity for entity in (self.gold, self.predicted) if entity is not None]
         start, end = min(e.start for e in spans), max(e.end for e in spans)
         left = "…" if start > context else ""
         right = "…" if end + context < len(text) else ""
-        parts.append(left + text[max(0, start - context) : end + context].replace("\n", "⏎") + right)
-        for name, entity in (("gold", self.gold), ("predicted", self.predicted)):
-            shown = "nothing" if entity is None else f"{text[entity.start : entity.end]!r} {entity.label}"
-            parts.append(f"{name} {shown};")
-        return " ".join(parts).rstrip(";")
+        around = left + text[max(0, start - context) : end + context].replace("\n", "⏎") + right
+        sides = [
+            f"{name} nothing" if entity is None else f"{name} {text[entity.start : entity.end]!r} {entity.label}"
+            for name, entity in (("gold", self.gold), ("predicted", self.predicted))
+        ]
+        return f"{self.example.where or self.example.id or ''}: {around}; {'; '.join(sides)}"
 
 
 @dataclass(slots=True)

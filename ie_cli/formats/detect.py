@@ -11,8 +11,8 @@ from ie_cli.formats.tags import split_tag
 
 HINT = "say it: --input-format NAME, or data.format in the recipe (jsonl, cluener, conll, text)."
 
-
 _MOST_LINES = 100
+_NO_TOKEN = ("#", "-DOCSTART-")
 
 
 def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -23,7 +23,7 @@ def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
         head.append((number, line))
         if len(head) >= _MOST_LINES or (seen and not line.strip()) or _object(line) is not None:
             break
-        seen = seen or bool(line.strip())
+        seen = seen or bool(line.strip() and not line.startswith(_NO_TOKEN))
     return head
 
 
@@ -40,7 +40,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         # The first line may be the bad one: any that parses tells the format.
         objects = [fields for line in lines if (fields := _object(line)) is not None]
         return _json_format(objects) if objects else "jsonl"
-    rows = [line.split() for line in lines if not line.startswith(("#", "-DOCSTART-"))]
+    rows = [line.split() for line in lines if not line.startswith(_NO_TOKEN)]
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
     if rows and tagged > 0.9 * len(rows):
         return "conll"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example, Relation
 from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity
 
+_LONG_NUMBER = re.compile(r"\d{19}")
 OURS = frozenset({"id", "text", "entities", "relations"})
 
 
@@ -41,9 +43,10 @@ def parse_object(line: str) -> dict[str, Any]:
         DataError: it is no JSON, or JSON but no object.
     """
     try:
-        value = orjson.loads(line)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
-        # orjson refuses lone surrogates, which JSON can write; the standard library reads them.
+        # orjson turns whole numbers of more than 64 bits into floats, and refuses lone surrogates, which JSON can write;
+        # the standard library reads both.
+        value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
+    except (ValueError, RecursionError):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
