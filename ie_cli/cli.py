@@ -60,6 +60,14 @@ RecipeArgument = Annotated[
 InputFormat = Annotated[
     str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")
 ]
+TextColumn = Annotated[
+    int | None,
+    typer.Option("--text-column", help="Of column data: where the token stands, from 0; negative from the right."),
+]
+LabelColumns = Annotated[
+    list[int] | None,
+    typer.Option("--label-column", help="Of column data: where the tag stands; twice for nested entities."),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the encoder.")
 ]
@@ -92,12 +100,14 @@ def init(
     data: Annotated[str, typer.Argument(help="Training data: a file, `-`, or a URL.")],
     encoder: Annotated[str | None, typer.Option(help="Hub id, folder or `tiny`.")] = None,
     input_format: InputFormat = None,
+    text_column: TextColumn = None,
+    label_columns: LabelColumns = None,
     debug: Debug = False,
 ) -> None:
     """Look at data and write a recipe that fits them to stdout."""
-    from ie_cli.commands import run_init
+    from ie_cli.commands import Input, run_init
 
-    run_init(data, encoder=encoder, input_format=input_format)
+    run_init(Input(data, input_format, text_column, label_columns), encoder=encoder)
 
 
 @app.command()
@@ -152,6 +162,8 @@ def evaluate(
     ] = None,
     errors: Annotated[int, typer.Option("--errors", min=0, help="Examples to print of each kind of error.")] = 0,
     input_format: InputFormat = None,
+    text_column: TextColumn = None,
+    label_columns: LabelColumns = None,
     threshold: Threshold = None,
     flat: Flat = None,
     batch_size: BatchSize = None,
@@ -167,11 +179,12 @@ def evaluate(
         expected = "DATA alone, as --predictions is given" if predictions is not None else "MODEL and DATA"
         raise typer.BadParameter(f"expected {expected}; got {len(paths)} paths.")
     report = commands.Report(as_json=as_json, errors=errors, train_data=train_data, quiet=quiet)
+    gold = commands.Input(paths[-1], input_format, text_column, label_columns)
     if predictions is not None:
-        commands.run_eval_predictions(predictions, paths[0], report, input_format=input_format)
+        commands.run_eval_predictions(predictions, gold, report)
         return
     model = commands.ModelChoice(paths[0], threshold, flat, batch_size, precision, device)
-    commands.run_eval(model, paths[1], report, input_format=input_format)
+    commands.run_eval(model, gold, report)
 
 
 @app.command()
@@ -184,6 +197,7 @@ def predict(
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
     input_format: InputFormat = None,
+    text_column: TextColumn = None,
     output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
     on_error: Annotated[
         Literal["stop", "keep", "skip"],
@@ -207,9 +221,8 @@ def predict(
     choice = commands.ModelChoice(model, threshold, flat, batch_size, precision, device)
     commands.run_predict(
         choice,
-        source,
+        commands.Input(source, "text" if text else input_format, text_column),
         output,
-        input_format="text" if text else input_format,
         output_format=output_format,
         on_error=on_error,
         quiet=quiet,

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,9 +16,11 @@ from ie_cli.errors import DataError, IEError, ModelError
 from ie_cli.example import Example
 from ie_cli.formats import BadLine, Reading, find_format, read_examples, read_records
 from ie_cli.formats.jsonl import dump
-from ie_cli.textio import open_output
+from ie_cli.textio import open_input, open_output
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ie_cli.extractor import Extractor
     from ie_cli.metrics import EntityScores
     from ie_cli.predict import Engine
@@ -37,12 +39,43 @@ def _recipe(name: str, overrides: Sequence[str]) -> Recipe:
     return load_recipe(shipped.path if shipped else name, overrides)
 
 
-def run_init(data: str, *, encoder: str | None, input_format: str | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Data that a command reads; what is not given is detected, or taken from the model's recipe."""
+
+    path: str
+    format: str | None = None
+    text_column: int | None = None
+    label_columns: Sequence[int] | None = None
+
+    def reading(self, *, quiet: bool = False, recipe: Recipe | None = None) -> Reading:
+        """How to read it; columns as in the data that the model was trained on, where nothing else is said."""
+        from ie_cli.corpus import reading_of
+
+        reading = reading_of(recipe.data) if recipe is not None else Reading()
+        if self.text_column is not None:
+            reading = replace(reading, text_column=self.text_column)
+        if self.label_columns is not None:
+            reading = replace(reading, label_columns=tuple(self.label_columns))
+        return reading if quiet else replace(reading, report=say)
+
+    def must_exist(self) -> None:
+        """Tell a wrong file name before seconds are spent on loading a model."""
+        if self.path != "-" and ":" not in self.path and not Path(self.path).exists():
+            with open_input(self.path):  # raises, with a suggestion
+                pass
+
+    def examples(self, reading: Reading) -> Iterator[Example]:
+        """Its examples."""
+        return read_examples(self.path, format=self.format, reading=reading)
+
+
+def run_init(data: Input, *, encoder: str | None) -> None:
     """`ie init`: a recipe on stdout."""
     from ie_cli.init import propose_recipe
 
     with open_output("-") as out:
-        out.write(propose_recipe(data, format=input_format, encoder=encoder, report=say))
+        out.write(propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading()))
 
 
 def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
@@ -106,9 +139,11 @@ class ModelChoice:
 
         return Extractor.from_pretrained(path, device=self.device, precision=self.precision)
 
-    def engine(self) -> Engine:
-        """What predicts."""
-        return self.load().engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
+    def engine(self) -> tuple[Engine, Recipe]:
+        """What predicts, and the recipe it was trained by."""
+        extractor = self.load()
+        engine = extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
+        return engine, extractor.recipe
 
 
 def newest_model(runs: Path) -> Path:
@@ -135,13 +170,13 @@ class Report:
     train_data: str | None
     quiet: bool
 
-    def seen(self, input_format: str | None) -> set[tuple[str, str]] | None:
-        """(label, mention) of the training data, where they were given."""
+    def seen(self, data: Input, reading: Reading) -> set[tuple[str, str]] | None:
+        """(label, mention) of the training data, where they were given; they are read as the gold data are."""
         if self.train_data is None:
             return None
         from ie_cli.evaluate import mentions
 
-        return mentions(read_examples(self.train_data, format=input_format))
+        return mentions(replace(data, path=self.train_data).examples(reading))
 
     def show(self, scores: EntityScores, title: str, analysis: Analysis) -> None:
         """Print scores: a table, or one JSON object on stdout."""
@@ -165,57 +200,54 @@ _KIND_NAMES = {
 }
 
 
-def run_eval(model: ModelChoice, data: str, report: Report, *, input_format: str | None) -> None:
+def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     """`ie eval MODEL DATA`."""
     from ie_cli.evaluate import score
 
-    engine = model.engine()
+    data.must_exist()
+    engine, recipe = model.engine()
     analysis = Analysis(keep=report.errors)
-    gold = read_examples(data, format=input_format, reading=_reading(report.quiet))
+    reading = data.reading(quiet=report.quiet, recipe=recipe)
     with counting("evaluating", quiet=report.quiet) as count:
         each = _both(analysis.add, count)
-        scores = score(engine, gold, each=each, seen=report.seen(input_format))
+        scores = score(engine, data.examples(reading), each=each, seen=report.seen(data, reading))
     _warn_capped(engine)
     _need_gold(scores, data)
-    report.show(scores, f"{model.path} on {data}", analysis)
+    report.show(scores, f"{model.path} on {data.path}", analysis)
 
 
-def run_eval_predictions(predictions: str, data: str, report: Report, *, input_format: str | None) -> None:
+def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
     """`ie eval --predictions FILE DATA`."""
     from ie_cli.metrics import EntityScorer
     from ie_cli.pairing import pair_examples
 
-    scorer = EntityScorer(seen=report.seen(input_format))
+    reading = data.reading(quiet=report.quiet)
+    scorer = EntityScorer(seen=report.seen(data, reading))
     analysis = Analysis(keep=report.errors)
-    reading = _reading(report.quiet)
-    gold = read_examples(data, format=input_format, reading=reading)
-    for truth, guess in pair_examples(gold, read_examples(predictions, reading=reading)):
+    guesses = read_examples(predictions, reading=Reading(report=reading.report))
+    for truth, guess in pair_examples(data.examples(reading), guesses):
         scorer.add(truth, guess)
         analysis.add(truth, guess)
     scores = scorer.scores()
     _need_gold(scores, data)
-    report.show(scores, f"{predictions} on {data}", analysis)
+    report.show(scores, f"{predictions} on {data.path}", analysis)
 
 
-def _need_gold(scores: EntityScores, data: str) -> None:
+def _need_gold(scores: EntityScores, data: Input) -> None:
     if not scores.micro.gold:
-        raise DataError(f"{data}: no entity in it: nothing to score", hint="give data with gold annotation.")
+        raise DataError(f"{data.path}: no entity in it: nothing to score", hint="give data with gold annotation.")
 
 
-def _both(add: Callable[[Example, Example], None], count: object) -> Callable[[Example, Example], None]:
+def _both(add: Callable[[Example, Example], None], count: Progress | None) -> Callable[[Example, Example], None]:
     if count is None:
         return add
-    task = count.add_task("", total=None)  # type: ignore[attr-defined]
+    task = count.add_task("", total=None)
 
     def each(gold: Example, predicted: Example) -> None:
         add(gold, predicted)
-        count.advance(task)  # type: ignore[attr-defined]
+        count.advance(task)
 
     return each
-
-
-def _reading(quiet: bool) -> Reading:
-    return Reading() if quiet else Reading(report=say)
 
 
 def _warn_capped(engine: Engine) -> None:
@@ -240,10 +272,9 @@ class _Tally:
 
 def run_predict(
     choice: ModelChoice,
-    source: str,
+    source: Input,
     output: str,
     *,
-    input_format: str | None,
     output_format: str,
     on_error: Literal["stop", "keep", "skip"],
     quiet: bool,
@@ -257,11 +288,14 @@ def run_predict(
             f"--on-error keep needs --format jsonl, got {output_format}",
             hint="a bad line has no place in it; use skip.",
         )
-    records = read_records(source, format=input_format, reading=_reading(quiet))
-    engine = choice.engine()
+    source.must_exist()
+    engine, recipe = choice.engine()
     from ie_cli.predict import extract
 
-    live = source == "-" or not Path(source).is_file()
+    # What tags there are is of no account here, and the columns of the training data need not be there.
+    reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None)
+    records = read_records(source.path, format=source.format, reading=reading)
+    live = source.path == "-" or not Path(source.path).is_file()
     tally = _Tally()
     stream = extract(engine, _handled(records, on_error, tally), idle=IDLE_SECONDS if live else None)
     with open_output(output) as out, counting("predicting", quiet=quiet) as count:

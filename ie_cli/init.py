@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def propose_recipe(
     *,
     format: str | None = None,
     encoder: str | None = None,
-    report: Callable[[str], None] = lambda text: None,
+    reading: Reading | None = None,
 ) -> str:
     """Look at training data and write a recipe that fits them.
 
@@ -112,14 +112,15 @@ def propose_recipe(
         data: a file, ``-``, a URL or ``hub:…``; relative to the current directory, as the recipe is taken to be.
         format: detected where not given.
         encoder: hub id, folder or ``tiny``; chosen by the script of the text where not given.
-        report: called with what the reader detected.
+        reading: options of reading, which the recipe then holds.
 
     Raises:
         DataError: the data cannot be read, or hold no entity.
     """
     count_tokens, limit = token_counter(encoder)
     formats: list[str] = []
-    examples = read_examples(data, format=format, reading=Reading(report=report), detected=formats.append)
+    reading = reading or Reading()
+    examples = read_examples(data, format=format, reading=reading, detected=formats.append)
     survey = Survey.of(examples, count_tokens)
     if not survey.labels:
         raise DataError(
@@ -127,7 +128,9 @@ def propose_recipe(
             "train on",
             hint="annotate some, or say how to read them: --input-format jsonl | cluener | conll.",
         )
-    return "".join(f"{line}\n" for line in _lines(survey, data, formats[0] if formats else None, encoder, limit))
+    return "".join(
+        f"{line}\n" for line in _lines(survey, data, formats[0] if formats else None, reading, encoder, limit)
+    )
 
 
 def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
@@ -161,7 +164,7 @@ def _positions(folder: Path) -> int:
     return max(32, min(_MOST_POSITIONS, positions))
 
 
-def find_siblings(data: str, format: str | None = None) -> dict[str, str]:
+def find_siblings(data: str, format: str | None = None, reading: Reading | None = None) -> dict[str, str]:
     """``dev`` and ``test`` files beside a ``train`` file, by their names: train.jsonl.gz, news_train.txt, …
 
     A test file without annotation, as shared tasks publish them, is no test data.
@@ -174,26 +177,29 @@ def find_siblings(data: str, format: str | None = None) -> dict[str, str]:
     for split, names in (("dev", _DEV_NAMES), ("test", ("test",))):
         for name in names:
             sibling = file.name[: match.start()] + name + file.name[match.end() :]
-            if file.with_name(sibling).is_file() and _annotated(str(file.with_name(sibling)), format):
+            if file.with_name(sibling).is_file() and _annotated(str(file.with_name(sibling)), format, reading):
                 found[split] = data.removesuffix(file.name) + sibling
                 break
     return found
 
 
-def _annotated(path: str, format: str | None) -> bool:
+def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
+    quiet = replace(reading, report=lambda text: None) if reading else None
     try:
-        return any(example.entities for example in islice(read_examples(path, format=format), 100))
+        return any(example.entities for example in islice(read_examples(path, format=format, reading=quiet), 100))
     except DataError:
         return False
 
 
-def _lines(survey: Survey, data: str, format: str | None, encoder: str | None, limit: int) -> Iterator[str]:
+def _lines(
+    survey: Survey, data: str, format: str | None, reading: Reading, encoder: str | None, limit: int
+) -> Iterator[str]:
     entities = sum(survey.labels.values())
     yield f"# {survey.examples:,} examples, {entities:,} entities. Next: `ie check` and `ie train` with this file."
     yield from _labels(survey.labels)
     yield f"name: {flow(run_name(data))}"
     yield "task: ner"
-    yield from _data(data, format)
+    yield from _data(data, format, reading)
     yield from _encoder(survey, encoder, limit)
     yield "head:"
     # A slip in a thousand examples is no reason to allow overlaps everywhere.
@@ -235,8 +241,8 @@ def run_name(data: str) -> str:
     return "ner"
 
 
-def _data(data: str, format: str | None) -> Iterator[str]:
-    siblings = find_siblings(data, format)
+def _data(data: str, format: str | None, reading: Reading) -> Iterator[str]:
+    siblings = find_siblings(data, format, reading)
     yield "data:"
     if data == "-":
         yield _commented("  train: train.jsonl", "it came in on stdin: save it, and name the file here")
@@ -250,6 +256,10 @@ def _data(data: str, format: str | None) -> Iterator[str]:
         yield f"  test: {flow(siblings['test'])}"
     if format:
         yield f"  format: {format}"
+    if reading.text_column:
+        yield f"  text_column: {reading.text_column}"
+    if reading.label_columns is not None:
+        yield f"  label_columns: {list(reading.label_columns)}"
 
 
 def _encoder(survey: Survey, encoder: str | None, limit: int) -> Iterator[str]:

@@ -140,6 +140,27 @@ def test_plain_text_and_other_output_formats(here: Path) -> None:
     assert as_json(submission.stdout)[0]["label"]["person"] == {"王伟": [[0, 1]]}  # type: ignore[index]
 
 
+def test_columns_are_those_of_the_recipe_or_given(here: Path) -> None:
+    rows = "".join("1\t王伟\tB-NP\tB-person\n2\t在\tO\tO\n3\t青川\tB-NP\tB-place\n\n" for _ in range(8))
+    (here / "rows.tsv").write_text(rows, encoding="utf-8")
+    proposed = ie("init", "rows.tsv", "--encoder", "tiny", "--text-column", "1", "--label-column", "-1")
+    assert "  text_column: 1\n  label_columns: [-1]\n" in proposed.stdout
+    (here / "recipe.yaml").write_text(proposed.stdout, encoding="utf-8")
+    trained = ie("train", "recipe.yaml", "--output", "columns", *QUICK, "--set", "data.dev=null")
+    assert trained.exit_code == 0, trained.output
+    evaluated = ie("eval", "columns/model", "rows.tsv", "--json")
+    assert json.loads(evaluated.stdout)["gold"] == 16
+    assert "tokens in column 2, tags in column 4" in evaluated.stderr
+    predicted = ie("predict", "rows.tsv", "-m", "columns/model")
+    assert as_json(predicted.stdout)[0]["text"] == "王伟在青川"
+    scored = ie("eval", "--predictions", "-", "rows.tsv", "--text-column", "1", "--json", stdin=predicted.stdout)
+    assert json.loads(scored.stdout)["f1"] == json.loads(evaluated.stdout)["f1"]
+    (here / "words.txt").write_text("王伟 O\n在 O\n", encoding="utf-8")
+    assert (
+        as_json(ie("predict", "words.txt", "-m", "columns/model", "--text-column", "0").stdout)[0]["text"] == "王伟在"
+    )
+
+
 BAD = '{"text": "王伟"}\n{"text": 3}\nnot json\n{"text": "李娜"}\n'
 
 
@@ -283,7 +304,7 @@ def test_ctrl_c_ends_with_130(here: Path) -> None:
         stderr=subprocess.PIPE, text=True, cwd=here, env=_env(),
     ) as process:  # fmt: skip
         assert process.stderr is not None
-        assert "800 examples" in process.stderr.readline()
+        assert "900 examples" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(60) == 130
