@@ -2,8 +2,8 @@
 
 from ie_cli import Extractor
 
-for example in Extractor.from_pretrained("runs/quickstart/model").extract(texts):
-    print(example.entities)
+extractor = Extractor.from_pretrained("runs/quickstart/model")
+entities = [example.entities for example in extractor.extract(texts)]
 """
 
 from __future__ import annotations

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from corpora import examples, recipe, write_jsonl
+from rich.console import Console
+
+from ie_cli import console
+from ie_cli.console import TrainingView, duration, footnotes, number, show_scores
+from ie_cli.example import Entity, Example
+from ie_cli.metrics import Ceiling, EntityScorer
+from ie_cli.train import train
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "file"])
+def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
+    made = Console(file=io.StringIO(), force_terminal=request.param, width=120, highlight=False, soft_wrap=True)
+    monkeypatch.setattr(console, "console", made)
+    return made
+
+
+def shown(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def test_training_is_a_live_table_on_a_terminal_and_plain_lines_elsewhere(screen: Console, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "train.jsonl", examples())
+    view = TrainingView(quiet=False)
+    view.follow(train(recipe(data, training={"epochs": 3}), tmp_path / "run"))
+    text = shown(screen)
+    assert "20 examples in 20 windows" in text
+    assert "trained 9 steps in 0:0" in text
+    assert view.finished is not None
+    if screen.is_terminal:
+        assert "\x1b[" in text
+        assert "sentences/s" in text
+        assert text.count("└") > 3  # drawn again with every event
+        assert "\nepoch 1.0" not in text
+    else:
+        assert "\x1b" not in text
+        lines = [line for line in text.splitlines() if line.startswith("epoch ")]
+        assert len(lines) == 3
+        assert lines[0].startswith("epoch 1.0  step 3  loss ")
+        assert all(f"  {name} " in lines[0] for name in ("P", "R", "F1", "sentences/s", "left"))
+
+
+def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "train.jsonl", examples())
+    TrainingView(quiet=True).follow(train(recipe(data, training={"epochs": 1}), tmp_path / "run"))
+    assert shown(screen) == ""
+
+
+def test_the_table_of_scores(screen: Console) -> None:
+    scorer = EntityScorer(["X", "never"], seen=set())
+    scorer.add(Example("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Example("ab", [Entity(0, 1, "X")]))
+    show_scores(scorer.scores(Ceiling(1, 2, {"border inside a token": 1})), "dev")
+    text = shown(screen)
+    rows = {row.split("│")[1].strip(): row.split("│")[2:-1] for row in text.splitlines() if row.startswith("│")}
+    assert [cell.strip() for cell in rows["X"]] == ["1.0000", "0.5000", "0.6667", "2", "1", "1"]
+    assert [cell.strip() for cell in rows["never"]] == ["–", "–", "–", "0", "0", "0"]
+    assert "recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 border inside a token)" in text
+    assert "recall on names never seen in training 0.5000 (1 of 2)" in text
+
+
+def test_footnotes_without_gold_are_none() -> None:
+    assert list(footnotes(EntityScorer().scores(Ceiling(0, 0)))) == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599.4, "59:59"), (3723, "1:02:03")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_numbers() -> None:
+    assert (number(None), number(0.12345), number(math.pi)) == ("–", "0.1235", "3.1416")
