@@ -261,6 +261,7 @@ def _warn_capped(engine: Engine) -> None:
 @dataclass(slots=True)
 class _Tally:
     written: int = 0
+    lost: int = 0
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
 
@@ -280,7 +281,8 @@ def run_predict(
     quiet: bool,
 ) -> None:
     """`ie predict`: examples in, examples out, in order, line by line."""
-    write = find_format(output_format).write
+    target = find_format(output_format)
+    write = target.write
     if write is None:
         raise DataError(f"format '{output_format}' cannot be written", hint="formats to write: jsonl, cluener, conll.")
     if on_error == "keep" and output_format != "jsonl":
@@ -301,15 +303,17 @@ def run_predict(
     with open_output(output) as out, counting("predicting", quiet=quiet) as count:
         task = count.add_task("", total=None) if count else None
         for item in stream:
-            out.write(
-                dump({"error": item.error.message, "line": item.raw}) if isinstance(item, BadLine) else write(item)
-            )
+            if isinstance(item, BadLine):
+                out.write(dump({"error": item.error.message, "line": item.raw}))
+            else:
+                tally.lost += target.lost(item)
+                out.write(write(item))
             if live:
                 out.flush()
             tally.written += 1
             if count and task is not None:
                 count.advance(task)
-    _tell_bad(tally, on_error)
+    _tell_lost(tally, on_error)
     _warn_capped(engine)
 
 
@@ -330,7 +334,12 @@ def _on_error_hint(error: IEError) -> str:
     return f"{error.hint or ''} `--on-error skip` leaves such lines out, `keep` marks them.".strip()
 
 
-def _tell_bad(tally: _Tally, on_error: str) -> None:
+def _tell_lost(tally: _Tally, on_error: str) -> None:
+    if tally.lost:
+        warn(
+            f"{tally.lost} entities overlap longer ones and have no place in one tag column: --flat chooses by score, "
+            "--format jsonl keeps all"
+        )
     if tally.bad_count:
         kept = "kept with an `error` field" if on_error == "keep" else "left out"
         warn(f"{tally.bad_count} bad lines {kept}; the first: {tally.bad[0].error.message}")

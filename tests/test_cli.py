@@ -136,6 +136,9 @@ def test_plain_text_and_other_output_formats(here: Path) -> None:
     assert [line["text"] for line in as_json(result.stdout)] == ["王伟在青川大学读书，第1年。", "", "李娜"]
     columns = ie("predict", "-", "--text", "--format", "conll", "--flat", stdin="王伟在青川大学读书，第1年。\n")
     assert columns.stdout.startswith("王\tB-person\n伟\tI-person\n在\tO\n")
+    assert "overlap" not in columns.stderr
+    nested = ie("predict", "-", "--text", "--format", "conll", stdin="王伟在青川大学读书，第1年。\n")
+    assert "warning: 1 entities overlap longer ones and have no place in one tag column: --flat" in nested.stderr
     submission = ie("predict", "-", "--format", "cluener", stdin='{"id": 0, "text": "王伟在青川大学读书，第1年。"}\n')
     assert as_json(submission.stdout)[0]["label"]["person"] == {"王伟": [[0, 1]]}  # type: ignore[index]
 

@@ -160,3 +160,18 @@ def test_any_text_gives_spans_that_slice_it(trained: Path, text: str) -> None:
     for entity in found.entities:
         assert isinstance(entity, Entity)
         assert 0 <= entity.start < entity.end <= len(text)
+
+
+def test_a_text_of_200_000_characters(trained: Path) -> None:
+    sentence = "王伟在青川大学读书，第1年。"
+    extractor = load(trained)
+    [one], [many] = (list(extractor.extract([text])) for text in (sentence, sentence * 14_300))
+    assert len(many.text) > 200_000
+    # The model sees more around a sentence than in the short text; most of what it finds is the same, shifted.
+    shifted = {
+        (n * len(sentence) + e.start, n * len(sentence) + e.end, e.label) for n in range(14_300) for e in one.entities
+    }
+    found = {(e.start, e.end, e.label) for e in many.entities}
+    assert len(one.entities) == 3
+    assert len(found & shifted) > 0.5 * len(shifted)
+    assert all(0 <= start < end <= len(many.text) for start, end, _ in found)

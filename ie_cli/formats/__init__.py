@@ -20,7 +20,9 @@ FORMATS: dict[str, Format] = {
     "cluener": Format(
         "cluener", "CLUENER: text, label: {label: {mention: [[start, end]]}}", cluener.read, cluener.write
     ),
-    "conll": Format("conll", "token and tag columns, a blank line between sentences", conll.read, conll.write),
+    "conll": Format(
+        "conll", "token and tag columns, a blank line between sentences", conll.read, conll.write, conll.lost
+    ),
     "text": Format("text", "plain text, a document a line", text.read),
 }
 

@@ -16,6 +16,10 @@ def _no_report(text: str) -> None:
     """Say nothing."""
 
 
+def _nothing_lost(example: Example) -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Options of reading; the first three are for conll.
@@ -52,12 +56,14 @@ class Format:
     Attributes:
         read: numbered lines and the file's name -> records, in a stream.
         write: an example -> its lines, with the line end; None where nothing can be written.
+        lost: how many entities of an example `write` has no place for.
     """
 
     name: str
     help: str
     read: Callable[[Lines, str, Reading], Iterator[Record]]
     write: Callable[[Example], str] | None = None
+    lost: Callable[[Example], int] = _nothing_lost
 
 
 OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."

@@ -222,6 +222,11 @@ def write(example: Example) -> str:
     return "".join(lines) + "\n"
 
 
+def lost(example: Example) -> int:
+    """Entities that `write` leaves out because they overlap a longer one."""
+    return len(set(example.entities)) - len(_longest(example.entities))
+
+
 def _longest(entities: Sequence[Entity]) -> list[Entity]:
     chosen: list[Entity] = []
     for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
