@@ -245,7 +245,9 @@ class LengthBuckets:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration draws; the same seed and epoch give the same batches."""
         random = np.random.default_rng([self.seed, epoch])
-        rows = np.nonzero(~self.negative | (random.random(len(self.lengths)) < self.negatives))[0]
+        without = np.nonzero(self.negative)[0]
+        drawn = random.permutation(without)[: round(self.negatives * len(without))]
+        rows = np.concatenate([np.nonzero(~self.negative)[0], drawn])
         random.shuffle(rows)
         batches: list[npt.NDArray[np.int64]] = []
         step = _POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())

@@ -184,6 +184,7 @@ class _Run:
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = prepared.label_weights.to(accelerator.device) if prepared.label_weights is not None else None
         self.step, self.best_step, self.best_f1, self.waited = 0, 0, -1.0, 0
+        self.stopped = False
         self.began = time.monotonic()
 
     @classmethod
@@ -200,6 +201,7 @@ class _Run:
         """Run all epochs, or until patience is out."""
         meter = _Meter()
         every = self.recipe.training.eval_every or self.steps_per_epoch
+        evaluated = 0
         for epoch in range(self.recipe.training.epochs):
             self.sampler.set_epoch(epoch)
             for batch in self.loader:
@@ -208,12 +210,20 @@ class _Run:
                 if not self.accelerator.sync_gradients:
                     continue
                 self.step += 1
-                if self.step % every == 0 or self.step == self.steps:
-                    yield self._evaluate(meter)
+                if self.prepared.dev is not None and self.step % every == 0:
+                    evaluated = self.step
+                    yield self._evaluate(meter, self.prepared.dev)
                     if self._out_of_patience():
+                        self.stopped = True
                         return
                 elif meter.due():
                     yield self._progress(meter)
+        # With batch_tokens an epoch may have a batch more or less than the first, which `steps` is reckoned from.
+        if self.prepared.dev is None:
+            self.best_step = self.step
+            self._save()
+        elif evaluated != self.step:
+            yield self._evaluate(meter, self.prepared.dev)
 
     def _step(self, batch: Any) -> torch.Tensor:
         batch = batch.to(self.accelerator.device)
@@ -249,17 +259,12 @@ class _Run:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def _seconds_left(self) -> float:
-        return (time.monotonic() - self.began) / self.step * (self.steps - self.step)
+        return (time.monotonic() - self.began) / self.step * max(0, self.steps - self.step)
 
-    def _evaluate(self, meter: _Meter) -> Progress | Evaluated:
-        if self.prepared.dev is None:
-            self.best_step = self.step
-            if self.step == self.steps:
-                self._save()
-            return self._progress(meter)
+    def _evaluate(self, meter: _Meter, dev: Split) -> Evaluated:
         loss, rate = meter.read()
         began = time.monotonic()
-        scores = score(self._extractor().engine(), self.prepared.dev)
+        scores = score(self._extractor().engine(), dev)
         self.model.train()
         best = scores.f1 > self.best_f1
         if best:
@@ -305,7 +310,7 @@ class _Run:
             scores,
             self.best_step,
             self.step,
-            self.step < self.steps,
+            self.stopped,
             time.monotonic() - self.began,
         )
 

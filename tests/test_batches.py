@@ -126,9 +126,14 @@ def test_epochs_differ_and_seeds_repeat() -> None:
 def test_negatives_are_drawn_by_their_share() -> None:
     negative = np.arange(1000) >= 500
     sampler = LengthBuckets(np.ones(1000, dtype=np.int32), negative, batch_size=10, negatives=0.2, seed=3)
-    rows = [row for batch in sampler for row in batch]
-    assert sum(row < 500 for row in rows) == 500
-    assert 60 < sum(row >= 500 for row in rows) < 140
+    drawn = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        rows = [row for batch in sampler for row in batch]
+        assert len(set(rows)) == len(rows) == 600
+        assert sum(row < 500 for row in rows) == 500
+        drawn.append({row for row in rows if row >= 500})
+    assert drawn[0] != drawn[1] != drawn[2]
 
 
 def test_buckets_pad_little() -> None:

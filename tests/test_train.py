@@ -195,6 +195,23 @@ def test_weights_and_thresholds_must_name_labels(
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("options", [{"negatives": 0.3, "batch_size": 2}, {"batch_tokens": 40}, {"batch_tokens": 90}])
+def test_the_last_weights_are_kept_without_dev_however_long_an_epoch_is(
+    options: dict[str, object], data: Path, tmp_path: Path
+) -> None:
+    made = recipe(data, data={"dev": None}, training={"epochs": 4, "accumulation": 2, **options})
+    finished = run(made, tmp_path / "run")[-1]
+    assert isinstance(finished, Finished)
+    assert finished.best_step == finished.steps
+    assert not finished.stopped_early
+    assert (finished.model / "model.safetensors").exists()
+
+
+def test_the_last_step_is_evaluated(data: Path, tmp_path: Path) -> None:
+    events = run(recipe(data, training={"epochs": 2, "eval_every": 4}), tmp_path / "run")
+    assert [event.step for event in events if isinstance(event, Evaluated)] == [4, 6]
+
+
 def test_options_of_training_run(data: Path, tmp_path: Path) -> None:
     options = {
         "epochs": 2,
