@@ -124,17 +124,18 @@ def _negative(pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, counted: T
     top_start = start.detach().masked_fill(off, lowest).amax(2).where(some[:, None], 0)  # [batch, rows]
     top_end = end.detach().masked_fill(off, lowest).amax(2).where(some[:, None], 0)
     # Fill before exp: an overflow outside the counted cells would be inf · 0 in the backward pass.
-    grid = (pair - top_pair[:, None, None]).masked_fill(~counted, -1e4).exp()  # E: [batch, L, L]
-    left = (start - top_start[..., None]).masked_fill(off, -1e4).exp()
-    right = (end - top_end[..., None]).masked_fill(off, -1e4).exp()
+    # In place where the backward pass needs no copy: with many labels [batch, rows, L] is what costs memory here.
+    grid = (pair - top_pair[:, None, None]).masked_fill_(~counted, -1e4).exp_()  # E: [batch, L, L]
+    left = (start - top_start[..., None]).masked_fill_(off, -1e4).exp_()
+    right = (end - top_end[..., None]).masked_fill_(off, -1e4).exp_()
     sums = torch.bmm(right, grid.transpose(1, 2))  # Σ_j E_ij e^{end_r(j)}: [batch, rows, L]
     if len(gold.lines):
         sample, row, first = gold.lines.unbind(1)
         keep = torch.ones(len(gold.lines), pair.shape[2], dtype=torch.bool, device=pair.device)
         keep[gold.line_of, gold.cells[:, 3]] = False
         redone = (grid[sample, first] * right[sample, row] * keep).sum(1)
-        sums = sums.index_put((sample, row, first), redone)
-    total = (left * sums).sum(2)  # [batch, rows]
+        sums.index_put_((sample, row, first), redone)
+    total = torch.linalg.vecdot(left, sums)  # [batch, rows]
     shift = top_pair[:, None] + top_start + top_end
     tiny = torch.finfo(pair.dtype).tiny
     loss = torch.nn.functional.softplus(shift + total.clamp_min(tiny).log(), threshold=80)

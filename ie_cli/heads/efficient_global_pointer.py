@@ -36,7 +36,9 @@ class EfficientGlobalPointer(nn.Module):
         """
         with torch.autocast(hidden.device.type, enabled=False):
             x = self.projection(hidden.to(self.projection.weight.dtype))  # [batch, L, 2d]
-            start, end = (self.bias(x) / 2).transpose(1, 2).chunk(2, dim=1)
+            start, end = (
+                nn.functional.linear(x, self.bias.weight / 2, self.bias.bias / 2).transpose(1, 2).chunk(2, dim=1)
+            )
             query, key = x.chunk(2, dim=-1)
             if self.rope:
                 angles = rotary_angles(x.shape[1], self.head_size, x.device)
