@@ -16,7 +16,7 @@ import pytest
 from corpora import as_json, examples, recipe, write_jsonl
 from typer.testing import CliRunner, Result
 
-from ie_cli.cli import app
+from ie_cli.cli import app, share_cores
 from ie_cli.recipe_file import dump_recipe
 from ie_cli.train import train
 
@@ -52,6 +52,22 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     assert "torch" not in run.stderr
     assert "predict" in run.stdout
     assert time.monotonic() - began < 5  # far above the promise: a loaded machine
+
+
+def test_cores_are_shared_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    share_cores()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    share_cores()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")  # so that it is put back
+    del os.environ["GOMP_SPINCOUNT"]
+    share_cores()
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
 
 
 def test_version() -> None:
