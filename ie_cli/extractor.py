@@ -37,6 +37,9 @@ WEIGHTS, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "tokenizer.json",
     "config.json",
 )
+RECIPE_HEAD = (
+    "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
+)
 
 
 @dataclass
@@ -153,7 +156,7 @@ def save_extractor(extractor: Extractor, path: Path) -> None:
         os.chmod(temporary / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
         extractor.tokenizer.save(str(temporary / TOKENIZER))
         extractor.model.encoder.config.save_pretrained(temporary)  # type: ignore[operator,union-attr]
-        _write(temporary / RECIPE, dump_recipe(extractor.recipe))
+        _write(temporary / RECIPE, RECIPE_HEAD + dump_recipe(extractor.recipe))
         facts = {
             "format_version": FORMAT_VERSION,
             "labels": extractor.schema.labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ie_cli.recipe import Recipe
@@ -21,7 +22,7 @@ def model_card(recipe: Recipe, labels: Sequence[str], scores: Mapping[str, Any])
         "---",
         f"# {recipe.name}",
         "",
-        f"Named-entity recognition: `{recipe.head.name}` on `{recipe.encoder.name}`, trained by "
+        f"Named-entity recognition: `{recipe.head.name}` on `{_encoder(recipe.encoder.name)}`, trained by "
         "[`ie`](https://pypi.org/project/ie-cli/).",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in labels)}.",
@@ -48,6 +49,11 @@ def model_card(recipe: Recipe, labels: Sequence[str], scores: Mapping[str, Any])
         "",
     ]
     return "\n".join(lines)
+
+
+def _encoder(name: str) -> str:
+    """A hub id whole, of a folder the name alone: the rest says nothing to others."""
+    return Path(name).name if name.startswith(("/", ".", "~")) else name
 
 
 def _table(split: str, score: Mapping[str, Any]) -> list[str]:
