@@ -17,13 +17,14 @@ from pathlib import Path
 
 ZH = ["encoder.name={encoders}/zh-e5-char", "encoder.normalization=nfkc", "training.learning_rate=2e-4"]
 ZH += ["training.head_learning_rate=2e-3", "data.train={data}/cluener/train.json", "data.dev={data}/cluener/dev.json"]
-SHORT = [*ZH, "training.epochs=3", "head.flat=false"]
+SHORT = [*ZH, "training.epochs=1", "head.flat=true"]
 EN = ["encoder.name={encoders}/en-minilm", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 RUNS: dict[str, tuple[str, list[str]]] = {
-    "cluener-egp-3": ("ner-cluener-egp", SHORT),
-    "cluener-egp-3-no-rope": ("ner-cluener-egp", [*SHORT, "head.rope=false"]),
-    "cluener-gp-3": ("ner-cluener-gp", SHORT),
-    "cluener-gp-3-no-rope": ("ner-cluener-gp", [*SHORT, "head.rope=false"]),
+    "cluener-egp-1": ("ner-cluener-egp", SHORT),
+    "cluener-egp-1-no-rope": ("ner-cluener-egp", [*SHORT, "head.rope=false"]),
+    "cluener-gp-1": ("ner-cluener-gp", SHORT),
+    "cluener-gp-1-no-rope": ("ner-cluener-gp", [*SHORT, "head.rope=false"]),
+    "cluener-egp-3": ("ner-cluener-egp", [*ZH, "training.epochs=3", "head.flat=false"]),
     "cluener-egp-small": ("ner-cluener-egp-small", ZH),
     "conll04": (
         "ner-conll04-egp",
