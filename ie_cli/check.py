@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ie_cli.corpus import Split, reading_of, splits
 from ie_cli.example import Example
-from ie_cli.formats import BadLine, Reading, read_records
+from ie_cli.formats import BadLine, read_records
+from ie_cli.formats.conll import is_cjk
 from ie_cli.recipe import Recipe
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
 from ie_cli.windows import INSIDE_TOKEN, TOO_LONG, Plan, align
@@ -47,6 +48,7 @@ class _Survey:
     longest: int = 0
     unreachable: Counter[str] = field(default_factory=Counter)
     shown: dict[str, list[str]] = field(default_factory=dict)
+    cut_words: int = 0
 
 
 def check(recipe: Recipe) -> Iterator[Finding]:
@@ -81,8 +83,7 @@ def _tokenizer(recipe: Recipe) -> TextTokenizer:
 
 def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer, reported: list[str]) -> _Survey:
     found = _Survey()
-    reading = reading_of(recipe.data)
-    reading = Reading(reading.text_column, reading.label_columns, reading.joiner, reported.append)
+    reading = replace(reading_of(recipe.data), report=reported.append)
     plan = Plan.build(
         max_length=recipe.encoder.max_length,
         stride=recipe.encoder.stride,
@@ -91,6 +92,8 @@ def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer, reported: li
     for source in split.sources:
         for record in read_records(source, format=recipe.data.format, reading=reading):
             if isinstance(record, BadLine):
+                if split.keep is not None and split.part.startswith("dev"):
+                    continue  # the same file as train's, where they are listed
                 found.bad_count += 1
                 if found.bad_count <= 20:
                     found.bad.append(record.error.message)
@@ -108,6 +111,8 @@ def _count(found: _Survey, example: Example) -> None:
     found.entities += len(entities)
     found.repeated += len(example.entities) - len(entities)
     found.labels.update(entity.label for entity in entities)
+    for entity in entities:
+        found.cut_words += _within_word(example.text, entity.end)
     found.overlapping += any(b.start < a.end for a, b in zip(entities, entities[1:], strict=False))
     text, annotation = _hash(example.text), _hash(repr(entities))
     if text in found.texts:
@@ -115,6 +120,12 @@ def _count(found: _Survey, example: Example) -> None:
         if found.texts[text] != annotation and example.text.strip():
             found.contradictions.append(f"{example.where}: {example.text[:40]!r}")
     found.texts.setdefault(text, annotation)
+
+
+def _within_word(text: str, at: int) -> bool:
+    """Say whether the characters around this border are letters of one word, in a script that puts blanks between."""
+    around = text[at - 1 : at + 1]
+    return at > 0 and len(around) == 2 and around.isalpha() and not any(map(is_cjk, around))
 
 
 def _hash(text: str) -> int:
@@ -146,8 +157,17 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
         more = f"\n  … and {found.bad_count - len(found.bad)} more" if found.bad_count > len(found.bad) else ""
         listed = "".join(f"\n  {message}" for message in found.bad)
         yield Finding("error", f"{name}: {found.bad_count} records cannot be read:{listed}{more}")
-    if not found.entities and name != "test":
+    if not found.examples and not found.bad_count:
+        split_off = " (the share data.dev picked none)" if name == "dev" and isinstance(recipe.data.dev, float) else ""
+        yield Finding("error", f"{name}: no example at all{split_off}")
+    elif not found.entities and name != "test":
         yield Finding("error", f"{name}: no entity at all; is data.format right?")
+    if found.cut_words > max(2, found.entities / 2):
+        yield Finding(
+            "warning",
+            f"{name}: {found.cut_words} of {found.entities} entities end inside a word: are the ends inclusive? "
+            "They must be exclusive: text[start:end] is the mention",
+        )
     if found.contradictions:
         listed = "".join(f"\n  {where}" for where in found.contradictions[:_SHOWN])
         yield Finding(

@@ -218,7 +218,7 @@ def predict(
 
     if text and input_format not in (None, "text"):
         raise typer.BadParameter("--text and --input-format contradict each other.")
-    choice = commands.ModelChoice(model, threshold, flat, batch_size, precision, device)
+    choice = commands.ModelChoice(model, threshold, flat, batch_size, precision, device, quiet)
     commands.run_predict(
         choice,
         commands.Input(source, "text" if text else input_format, text_column),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +20,6 @@ from ie_cli.formats.jsonl import dump
 from ie_cli.textio import open_input, open_output
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ie_cli.extractor import Extractor
     from ie_cli.metrics import EntityScores
     from ie_cli.predict import Engine
@@ -35,7 +34,7 @@ def _recipe(name: str, overrides: Sequence[str]) -> Recipe:
     from ie_cli.recipe_file import load_recipe
     from ie_cli.shipped import find_recipe
 
-    shipped = None if Path(name).exists() else find_recipe(name)
+    shipped = None if os.path.exists(name) else find_recipe(name)
     return load_recipe(shipped.path if shipped else name, overrides)
 
 
@@ -61,7 +60,7 @@ class Input:
 
     def must_exist(self) -> None:
         """Tell a wrong file name before seconds are spent on loading a model."""
-        if self.path != "-" and ":" not in self.path and not Path(self.path).exists():
+        if self.path != "-" and ":" not in self.path and not os.path.exists(self.path):
             with open_input(self.path):  # raises, with a suggestion
                 pass
 
@@ -128,13 +127,15 @@ class ModelChoice:
     batch_size: int | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
+    quiet: bool = False
 
     def load(self) -> Extractor:
         """Load it; without a path the newest under runs/, saying which."""
         path = self.path
         if path is None:
             path = str(newest_model(Path("runs")))
-            say(f"model: {path}")
+            if not self.quiet:
+                say(f"model: {path}")
         from ie_cli.extractor import Extractor
 
         return Extractor.from_pretrained(path, device=self.device, precision=self.precision)
@@ -209,7 +210,11 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     analysis = Analysis(keep=report.errors)
     reading = data.reading(quiet=report.quiet, recipe=recipe)
     with counting("evaluating", quiet=report.quiet) as count:
-        each = _both(analysis.add, count)
+
+        def each(gold: Example, predicted: Example) -> None:
+            analysis.add(gold, predicted)
+            count()
+
         scores = score(engine, data.examples(reading), each=each, seen=report.seen(data, reading))
     _warn_capped(engine)
     _need_gold(scores, data)
@@ -238,18 +243,6 @@ def _need_gold(scores: EntityScores, data: Input) -> None:
         raise DataError(f"{data.path}: no entity in it: nothing to score", hint="give data with gold annotation.")
 
 
-def _both(add: Callable[[Example, Example], None], count: Progress | None) -> Callable[[Example, Example], None]:
-    if count is None:
-        return add
-    task = count.add_task("", total=None)
-
-    def each(gold: Example, predicted: Example) -> None:
-        add(gold, predicted)
-        count.advance(task)
-
-    return each
-
-
 def _warn_capped(engine: Engine) -> None:
     if engine.counts.capped:
         warn(
@@ -261,7 +254,7 @@ def _warn_capped(engine: Engine) -> None:
 @dataclass(slots=True)
 class _Tally:
     written: int = 0
-    lost: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
 
@@ -291,28 +284,28 @@ def run_predict(
             hint="a bad line has no place in it; use skip.",
         )
     source.must_exist()
+    if output != "-" and os.path.isfile(source.path) and os.path.realpath(source.path) == os.path.realpath(output):
+        raise DataError(f"{output}: is the input too", hint="give another file with --output.")
     engine, recipe = choice.engine()
     from ie_cli.predict import extract
 
     # What tags there are is of no account here, and the columns of the training data need not be there.
-    reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None)
+    reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None, annotation=False)
     records = read_records(source.path, format=source.format, reading=reading)
     live = source.path == "-" or not Path(source.path).is_file()
     tally = _Tally()
     stream = extract(engine, _handled(records, on_error, tally), idle=IDLE_SECONDS if live else None)
     with open_output(output) as out, counting("predicting", quiet=quiet) as count:
-        task = count.add_task("", total=None) if count else None
         for item in stream:
             if isinstance(item, BadLine):
                 out.write(dump({"error": item.error.message, "line": item.raw}))
             else:
-                tally.lost += target.lost(item)
+                tally.lost.update(target.lost(item))
                 out.write(write(item))
             if live:
                 out.flush()
             tally.written += 1
-            if count and task is not None:
-                count.advance(task)
+            count()
     _tell_lost(tally, on_error)
     _warn_capped(engine)
 
@@ -335,11 +328,9 @@ def _on_error_hint(error: IEError) -> str:
 
 
 def _tell_lost(tally: _Tally, on_error: str) -> None:
-    if tally.lost:
-        warn(
-            f"{tally.lost} entities overlap longer ones and have no place in one tag column: --flat chooses by score, "
-            "--format jsonl keeps all"
-        )
+    for what, count in tally.lost.items():
+        if count:
+            warn(f"{count} {what}")
     if tally.bad_count:
         kept = "kept with an `error` field" if on_error == "keep" else "left out"
         warn(f"{tally.bad_count} bad lines {kept}; the first: {tally.bad[0].error.message}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,7 @@ def footnotes(scores: EntityScores) -> Iterator[str]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(ceiling.reasons.items()))
             line += f": {lost} of {ceiling.total} entities cannot be predicted ({reasons})"
         yield line
-    if scores.unseen is not None:
+    if scores.unseen is not None and scores.unseen.gold:
         yield (
             f"recall on names never seen in training {number(scores.unseen.recall)} "
             f"({scores.unseen.correct} of {scores.unseen.gold})"
@@ -183,11 +183,12 @@ class TrainingView:
 
 
 @contextmanager
-def counting(what: str, *, quiet: bool) -> Iterator[Progress | None]:
-    """A counter on a terminal, None elsewhere."""
+def counting(what: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A counter on a terminal, nothing elsewhere; what comes back is called for every item."""
     if quiet or not console.is_terminal:
-        yield None
+        yield lambda: None
         return
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        yield progress
+        task = progress.add_task("", total=None)
+        yield lambda: progress.advance(task)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ie_cli.errors import DataError
 from ie_cli.example import Example
 from ie_cli.formats import Reading, read_examples
 from ie_cli.recipe import DataSection
@@ -33,6 +35,15 @@ class Split:
             for example in read_examples(source, format=self.section.format, reading=reading_of(self.section)):
                 if self.keep is None or self.keep(example.text):
                     yield example
+
+    def must_be_readable_again(self) -> None:
+        """Raise where a source is a pipe, which gives what it has only once; training reads several times."""
+        for source in self.sources:
+            if source == "-" or (os.path.exists(source) and not os.path.isfile(source)):
+                raise DataError(
+                    f"{'stdin' if source == '-' else source}: training reads its data several times, a pipe can be read once",
+                    hint="save it to a file first.",
+                )
 
     def fingerprint(self) -> str | None:
         """Hash of what the split holds, file contents included; None where a source is no local file."""

@@ -13,9 +13,10 @@ Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 MAX_CANDIDATES = 4096
-"""Cells per window whose labels are looked at: an untrained model fires everywhere and must not hang."""
+"""Cells per window (8 per token, if that is more) whose labels are looked at: an untrained model fires everywhere and must
+not hang."""
 MAX_SPANS = 512
-"""Spans per window that are returned."""
+"""Spans per window (one per token, if that is more) that are returned, best margin over the threshold first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
             scores.append(score)
     if not cells:
         return Found(np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32), 0)
-    return _cap(np.concatenate(cells), np.concatenate(scores), crowded)
+    return _cap(np.concatenate(cells), np.concatenate(scores), mask, thresholds, crowded)
 
 
 def _shared(
@@ -97,9 +98,10 @@ def _shared(
     first, last = np.nonzero(bound > 0)
     counted = (first <= last) & text[first] & text[last]
     first, last = first[counted], last[counted]
-    capped = len(first) > MAX_CANDIDATES
+    most = max(MAX_CANDIDATES, 8 * length)
+    capped = len(first) > most
     if capped:
-        best = np.argsort(-bound[first, last], kind="stable")[:MAX_CANDIDATES]
+        best = np.argsort(-bound[first, last], kind="stable")[:most]
         first, last = first[best], last[best]
     score = part.pair[sample, first, last] + start[:, first] + end[:, last]  # [labels, candidates], less threshold
     rows, candidate = np.nonzero(score > 0)
@@ -118,19 +120,22 @@ def _labelled(
     counted = (first <= last) & text[first] & text[last]
     rows, first, last = rows[counted], first[counted], last[counted]
     found = score[rows, first, last]
-    capped = len(rows) > MAX_SPANS
+    most = max(MAX_SPANS, length)
+    capped = len(rows) > most
     if capped:
-        best = np.argsort(thresholds[labels][rows] - found, kind="stable")[:MAX_SPANS]
+        best = np.argsort(thresholds[labels][rows] - found, kind="stable")[:most]
         rows, first, last, found = rows[best], first[best], last[best], found[best]
     return rows + part.first, first, last, found, capped
 
 
-def _cap(cells: Index, scores: Floats, crowded: set[int]) -> Found:
-    counts = np.bincount(cells[:, 0])
-    for sample in np.nonzero(counts > MAX_SPANS)[0].tolist():
+def _cap(cells: Index, scores: Floats, mask: Mask, thresholds: Floats, crowded: set[int]) -> Found:
+    counts = np.bincount(cells[:, 0], minlength=len(mask))
+    most = np.maximum(MAX_SPANS, mask.sum(axis=1))
+    for sample in np.nonzero(counts > most)[0].tolist():
         crowded.add(sample)
         at = np.nonzero(cells[:, 0] == sample)[0]
-        drop = at[np.argsort(-scores[at], kind="stable")[MAX_SPANS:]]
+        margin = scores[at] - thresholds[cells[at, 1]]
+        drop = at[np.argsort(-margin, kind="stable")[most[sample] :]]
         cells, scores = np.delete(cells, drop, axis=0), np.delete(scores, drop)
     return Found(cells, scores, len(crowded))
 
@@ -143,5 +148,7 @@ def probability(scores: Floats, temperature: float) -> npt.NDArray[np.float64]:
 
 def score_threshold(probabilities: Iterable[float], temperature: float) -> Floats:
     """The scores s that belong to thresholds given as probabilities: ``T·log(p/(1-p))``; 0.5 is exactly 0."""
-    p = np.array(list(probabilities), dtype=np.float64)
-    return (temperature * (np.log(p) - np.log1p(-p))).astype(np.float32)
+    # 0 lets everything through, 1 nothing.
+    p: npt.NDArray[np.float64] = np.array(list(probabilities), dtype=np.float64).clip(1e-12, 1 - 1e-12)
+    scores: Floats = (temperature * (np.log(p) - np.log1p(-p))).astype(np.float32)
+    return scores

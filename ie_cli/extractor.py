@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +78,11 @@ class Extractor:
         return load_extractor(_local_folder(path), device=device, precision=precision)
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
-        """Write the model folder; an older one in its place is replaced at the end, in one step."""
+        """Write the model folder; an older one in its place is replaced at the end, in one step.
+
+        Raises:
+            ModelError: `path` is something else than a model folder or an empty one.
+        """
         save_extractor(self, Path(path))
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
@@ -107,7 +113,14 @@ class Extractor:
         Args:
             threshold: least score of an item, for all labels.
             flat: no overlaps in the output.
+
+        Raises:
+            ValueError: a threshold outside [0, 1] or a batch size below 1.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         head, tokenizer = self.recipe.head, self.text_tokenizer()
         plan = Plan.build(
             max_length=self.recipe.encoder.max_length,
@@ -139,15 +152,35 @@ class Extractor:
         threshold: float | None = None,
         flat: bool | None = None,
     ) -> Iterator[Example]:
-        """Annotate texts (or examples, whose id and meta are kept) in a stream, in order."""
+        """Annotate texts (or examples, whose id and meta are kept) in a stream, in order.
+
+        A thread of its own reads `texts` ahead.
+
+        Raises:
+            TypeError: `texts` is one string, or one of them is neither a string nor an example.
+            ValueError: as `engine`.
+        """
+        if isinstance(texts, str):
+            raise TypeError("extract takes many texts: extract([text])")
         engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat)
-        yield from extract(engine, (Example(text) if isinstance(text, str) else text for text in texts))
+        return extract(engine, map(_example, texts))
+
+
+def _example(text: str | Example) -> Example:
+    if isinstance(text, str):
+        return Example(text)
+    if isinstance(text, Example):
+        return text
+    raise TypeError(f"expected a string or an Example, got {text!r:.60}")
 
 
 def save_extractor(extractor: Extractor, path: Path) -> None:
     """Write the folder under a temporary name, then put it in place."""
     from safetensors.torch import save_file
 
+    path = path.expanduser().resolve()
+    if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:
@@ -196,7 +229,11 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-")) / "model"
     os.replace(path, old)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
     shutil.rmtree(old.parent, ignore_errors=True)
 
 
@@ -208,8 +245,10 @@ def load_extractor(path: Path, *, device: Literal["auto", "cpu"], precision: Pre
     facts = read_facts(path)
     recipe = load_recipe(path / RECIPE, stored=True)
     schema = Schema(tuple(facts["labels"]))
-    config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
+    with _reading(path / CONFIG):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    with _reading(path / TOKENIZER):
+        tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
     with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
         encoder = build_encoder(config)
         head = build_head(recipe.head, hidden_size=config.hidden_size, labels=len(schema.labels))
@@ -221,8 +260,23 @@ def load_extractor(path: Path, *, device: Literal["auto", "cpu"], precision: Pre
     model.encoder.to(where, torch_dtype(chosen))
     model.head.to(where)
     model.eval()
-    scores = json.loads((path / "metrics.json").read_text(encoding="utf-8")) if (path / "metrics.json").exists() else {}
-    return Extractor(model, schema, tokenizer, recipe, facts["pad_id"], chosen, facts.get("temperature", 1.0), scores)
+    scores: dict[str, Any] = {}
+    if (path / "metrics.json").exists():
+        with _reading(path / "metrics.json"):
+            scores = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+    return Extractor(model, schema, tokenizer, recipe, facts["pad_id"], chosen, facts["temperature"], scores)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turn whatever a library raises over a damaged file into an error that names it."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises bare exceptions
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{file}: damaged: {first}", hint="take the folder from a backup or train again.") from error
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -234,19 +288,27 @@ def read_facts(path: Path) -> dict[str, Any]:
             f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})",
             hint="give the folder `model` that `ie train` wrote, e.g. runs/NAME/model.",
         )
-    try:
-        facts: dict[str, Any] = json.loads((path / FACTS).read_text(encoding="utf-8"))
-        version, _, _ = facts["format_version"], facts["labels"], facts["pad_id"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{path / FACTS}: damaged: {error!r}", hint="take the folder from a backup or train again."
-        ) from error
-    if version > FORMAT_VERSION:
-        raise ModelError(
-            f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",
-            hint="update: pip install -U ie-cli",
-        )
+    with _reading(path / FACTS):
+        facts: dict[str, Any] = {"temperature": 1.0} | json.loads((path / FACTS).read_text(encoding="utf-8"))
+        version, labels, temperature = facts["format_version"], facts["labels"], facts["temperature"]
+        if type(version) is not int or type(facts["pad_id"]) is not int:
+            raise ValueError("format_version and pad_id must be whole numbers")
+        if version > FORMAT_VERSION:
+            raise _newer(path, version)
+        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+            raise ValueError("labels must be a list of names")
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label stands there twice")
+        if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
     return facts
+
+
+def _newer(path: Path, version: int) -> ModelError:
+    return ModelError(
+        f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",
+        hint="update: pip install -U ie-cli",
+    )
 
 
 def _load_weights(model: SpanModel, path: Path) -> None:

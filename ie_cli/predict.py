@@ -62,7 +62,8 @@ class Engine:
     counts: Counts = field(default_factory=Counts)
 
 
-_LOOKAHEAD_CHARACTERS = 2**20
+_LOOKAHEAD_CHARACTERS = 2**16
+_WAITING = 64  # items read while others are predicted; few, as each may be a document of megabytes
 
 
 def extract(
@@ -159,7 +160,7 @@ def read_ahead(
     Args:
         idle: seconds after which a chunk that has something is given out although more may come.
     """
-    waiting: queue.Queue[Other | _End] = queue.Queue(maxsize=size)
+    waiting: queue.Queue[Other | _End] = queue.Queue(maxsize=min(size, _WAITING))
     stop = threading.Event()
     reader = threading.Thread(target=_fill, args=(iter(items), waiting, stop), daemon=True)
     reader.start()

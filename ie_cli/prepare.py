@@ -44,6 +44,9 @@ def prepare(recipe: Recipe) -> Prepared:
         DataError, ModelError, RecipeError: of the data, the encoder, or what the recipe says of them.
     """
     train, dev, test = splits(recipe.data)
+    for split in (train, dev, test):
+        if split is not None:
+            split.must_be_readable_again()
     scan = Scan.of(train, characters=recipe.encoder.name == "tiny")
     if not scan.examples:
         raise DataError(f"{', '.join(train.sources)}: no example in it", hint="check data.train and data.format.")
@@ -63,6 +66,8 @@ def prepare(recipe: Recipe) -> Prepared:
     )
     weights = label_weights(recipe, schema)
     store = build_store(train, text_tokenizer, plan, schema.ids, pad_id=pad_id, key=train.fingerprint())
+    if not len(store):
+        raise DataError(f"{', '.join(train.sources)}: every text is empty", hint="check data.train and data.format.")
     device = choose_device(recipe.training.device)
     return Prepared(
         SpanModel(encoder, head),

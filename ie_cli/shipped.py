@@ -46,7 +46,7 @@ def find_recipe(name: str) -> ShippedRecipe | None:
         RecipeError: there is none, and the name is no file's either but a slip of the pen.
     """
     recipes = {recipe.name: recipe for recipe in list_recipes()}
-    if name not in recipes and not Path(name).suffix and not Path(name).exists() and nearest(name, recipes):
+    if name not in recipes and not Path(name).suffix and not os.path.exists(name) and nearest(name, recipes):
         raise RecipeError(f"{name}: no such recipe{did_you_mean(name, recipes)}", hint="`ie recipes` lists them.")
     return recipes.get(name)
 
@@ -73,7 +73,8 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     copies = _data_of(text, target.parent)
     for path in [target, *copies]:
         if path.exists() and not force:
-            raise RecipeError(f"{path} exists already", hint="give another name, or --force to replace it.")
+            other = "another name" if path == target else "another folder: the recipe's data go into data/ beside it"
+            raise RecipeError(f"{path} exists already", hint=f"give {other}; --force replaces it.")
     for path, source in copies.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, path)

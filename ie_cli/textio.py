@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -43,7 +44,7 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
                 except UnicodeDecodeError as error:
                     raise _not_utf8(path, number, raw, error) from error
                 yield number, line
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
             raise DataError(
@@ -66,7 +67,14 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
 def open_input(path: str) -> Iterator[BinaryIO]:
     """Open ``-`` (stdin), a file or a URL for bytes; ``.gz`` and ``.zst`` are unpacked on the way."""
     if path == "-":
-        yield sys.stdin.buffer
+        try:
+            # Not sys.stdin.buffer: a thread that waits there holds a lock that Python wants when it ends.
+            stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        except (OSError, ValueError):  # stdin is no file, e.g. in a notebook
+            yield sys.stdin.buffer
+            return
+        with stdin:
+            yield stdin
         return
     with _open_raw(path) as raw:
         if path.endswith(".gz"):
@@ -87,15 +95,13 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
         try:
             with fsspec.open(path, "rb") as file:
                 yield file
-        except (ImportError, FileNotFoundError, PermissionError) as error:
-            raise DataError(
-                f"{path}: {error}", hint="check the URL, and that its fsspec package is installed."
-            ) from error
+        except (ImportError, ValueError, FileNotFoundError, PermissionError) as error:
+            raise _bad_url(path, error) from error
         return
     file = Path(path)
-    if file.is_dir():
+    if os.path.isdir(path):
         raise DataError(f"{path}: is a folder", hint="name a file in it.")
-    if not file.exists():
+    if not os.path.exists(path):  # unlike Path.exists it takes a name that is too long for one that is not there
         names = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
         raise DataError(f"{path}: no such file{did_you_mean(file.name, names)}")
     try:
@@ -138,6 +144,10 @@ class _Unpacked(io.RawIOBase):
         return size
 
 
+def _bad_url(path: str, error: Exception) -> DataError:
+    return DataError(f"{path}: {error}", hint="check the URL, and that its fsspec package is installed.")
+
+
 def zstandard() -> ModuleType:
     """The optional zstandard package.
 
@@ -159,7 +169,7 @@ def open_output(path: str) -> Iterator[IO[str]]:
     """
     if path == "-":
         sys.stdout.flush()
-        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=False)
+        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="\n")
         try:
             yield out
             out.flush()
@@ -169,17 +179,31 @@ def open_output(path: str) -> Iterator[IO[str]]:
     if is_url(path):
         import fsspec
 
-        with fsspec.open(path, "wb") as raw, _packed(raw, path) as file:
+        try:
+            opened = fsspec.open(path, "wb").open()
+        except (ImportError, ValueError, OSError) as error:
+            raise _bad_url(path, error) from error
+        with opened as raw, _packed(raw, path) as file:
             yield file
         return
-    target = Path(path)
-    if not target.parent.is_dir():
+    target = Path(os.path.realpath(path))  # a link stays a link
+    if os.path.isdir(target):
+        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+    if not os.path.isdir(target.parent):
         raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
-    if target.exists() and not target.is_file():  # a device or a named pipe cannot be replaced
-        with target.open("wb") as raw, _packed(raw, path) as file:
+    in_place = path.startswith(("/dev/", "/proc/")) or (os.path.exists(target) and not os.path.isfile(target))
+    try:
+        if in_place:  # a device or a named pipe cannot be replaced
+            handle, temporary = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)), None
+        else:
+            # The name in full: one that is too long must not come up when everything is written.
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}", hint="choose another place with --output.") from error
+    if temporary is None:
+        with os.fdopen(handle, "wb") as raw, _packed(raw, path) as file:
             yield file
         return
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as raw, _packed(raw, path) as file:
             yield file
@@ -198,7 +222,8 @@ def _packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
             binary = cast(BinaryIO, stack.enter_context(gzip.open(raw, "wb")))
         elif path.endswith(".zst"):
             binary = stack.enter_context(zstandard().ZstdCompressor().stream_writer(raw, closefd=False))
-        text = io.TextIOWrapper(binary, encoding="utf-8", newline="\n")
+        # Half a surrogate pair has no UTF-8 form; JSON escapes it, other formats get it written out.
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="\n")
         yield text
         text.flush()
         text.detach()

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -133,13 +134,17 @@ def recipe_tokenizer(tokenizer: Tokenizer, section: EncoderSection) -> TextToken
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    full = tokenizer.encode("a", add_special_tokens=True).ids
+    # A vocabulary without "a" and without an unknown token makes nothing of it, and nothing stands everywhere.
+    for probe in chain("a", (token for token in tokenizer.get_vocab() if len(token) == 1)):
+        bare = tokenizer.encode(probe, add_special_tokens=False).ids
+        if bare:
+            break
+    full = tokenizer.encode(probe, add_special_tokens=True).ids
     for first in range(len(full) - len(bare) + 1):
         if full[first : first + len(bare)] == bare:
             return full[:first], full[first + len(bare) :]
     raise ModelError(
-        f"the tokenizer puts no special tokens around a text: 'a' becomes {bare}, with special tokens {full}",
+        f"the tokenizer puts no special tokens around a text: {probe!r} becomes {bare}, with special tokens {full}",
         hint="use the tokenizer that belongs to the encoder.",
     )
 

@@ -266,12 +266,12 @@ class _Run:
         began = time.monotonic()
         scores = score(self._extractor().engine(), dev)
         self.model.train()
-        best = scores.f1 > self.best_f1
+        better = scores.f1 > self.best_f1
+        best = better or scores.f1 == 0 == self.best_f1  # of models that find nothing right, the one trained longest
+        self.waited = 0 if better else self.waited + 1
         if best:
-            self.best_f1, self.best_step, self.waited = scores.f1, self.step, 0
+            self.best_f1, self.best_step = scores.f1, self.step
             self._save()
-        else:
-            self.waited += 1
         advice = hopeless(scores, self.prepared.store, self._epoch(), self.prepared.schema.labels)
         seconds = time.monotonic() - began
         meter.restart()

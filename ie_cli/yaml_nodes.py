@@ -79,6 +79,8 @@ def parse(text: str) -> Document:
         position = getattr(error, "position", 0)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
         document.faults.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
+    except (ValueError, OverflowError, AssertionError) as error:  # the parser itself fails, e.g. on "\\U00110000"
+        document.faults.append((1, f"not valid YAML: {error}"))
     else:
         document.faults = list(dict.fromkeys(document.faults))  # an alias repeats those of its anchor
         return document

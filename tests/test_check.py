@@ -94,6 +94,21 @@ def test_flat_output_of_nested_data_and_unlisted_labels(write: Callable[[str, li
     assert told[-1][1].startswith("no dev data: nothing is measured")
 
 
+def test_inclusive_ends_are_suspected(write: Callable[[str, list[Example]], str]) -> None:
+    data = [person(f"Anna met Bob {n}", 0, 3) for n in range(5)] + [person("Anna came", 0, 4)]
+    told = found(recipe(Path(write("train.jsonl", data)), data={"dev": None}))
+    assert any(text.startswith("train: 5 of 6 entities end inside a word: are the ends inclusive?") for _, text in told)
+    chinese = [person(f"王伟来了{n}", 0, 1) for n in range(5)]
+    told = found(recipe(Path(write("zh.jsonl", chinese)), data={"dev": None}))
+    assert not any("inclusive" in text for _, text in told)
+
+
+def test_a_share_that_picks_nothing_is_told(write: Callable[[str, list[Example]], str]) -> None:
+    train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
+    told = found(recipe(train, data={"dev": 0.001}))
+    assert ("error", "dev: no example at all (the share data.dev picked none)") in told
+
+
 def test_no_entity_at_all_is_an_error(write: Callable[[str, list[Example]], str]) -> None:
     train = Path(write("train.jsonl", [Example("王伟")]))
     assert ("error", "train: no entity at all; is data.format right?") in found(recipe(train, data={"dev": None}))

@@ -169,7 +169,7 @@ def test_columns_are_those_of_the_recipe_or_given(here: Path) -> None:
     assert trained.exit_code == 0, trained.output
     evaluated = ie("eval", "columns/model", "rows.tsv", "--json")
     assert json.loads(evaluated.stdout)["gold"] == 16
-    assert "tokens in column 2, tags in column 4" in evaluated.stderr
+    assert "tokens in column 1, tags in column 3" in evaluated.stderr
     predicted = ie("predict", "rows.tsv", "-m", "columns/model")
     assert as_json(predicted.stdout)[0]["text"] == "王伟在青川"
     scored = ie("eval", "--predictions", "-", "rows.tsv", "--text-column", "1", "--json", stdin=predicted.stdout)
@@ -191,6 +191,27 @@ def test_a_bad_line_stops_with_its_number(here: Path) -> None:
     assert not (here / "out.jsonl").exists()
 
 
+def test_annotation_of_the_input_is_of_no_account(here: Path) -> None:
+    lines = '{"text": "王伟", "entities": [[0, 9, "PER"]], "x": 1}\n{"text": "李娜", "entities": 7}\n'
+    result = ie("predict", "-", stdin=lines)
+    assert [line["text"] for line in as_json(result.stdout)] == ["王伟", "李娜"]
+    assert as_json(result.stdout)[0]["x"] == 1
+
+
+def test_the_input_is_not_replaced(here: Path) -> None:
+    before = (here / "data.jsonl").read_bytes()
+    result = ie("predict", "data.jsonl", "--output", "./data.jsonl")
+    assert result.exit_code == 1
+    assert "is the input too" in result.stderr
+    assert (here / "data.jsonl").read_bytes() == before
+
+
+def test_lines_kept_as_bad_are_told_apart_when_scored(here: Path) -> None:
+    (here / "p.jsonl").write_text('{"error": "e", "line": "l"}\n')
+    result = ie("eval", "--predictions", "p.jsonl", "data.jsonl")
+    assert "p.jsonl:1: a line that `ie predict --on-error keep` could not read and marked" in result.stderr
+
+
 def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
     skipped = ie("predict", "-", "--on-error", "skip", stdin=BAD)
     assert skipped.exit_code == 0
@@ -210,7 +231,10 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
         (["predict", "data.jsonl", "--format", "jsnl"], 1, "no format 'jsnl'; did you mean 'jsonl'?"),
         (["predict", "data.jsonl", "--format", "text"], 1, "format 'text' cannot be written"),
         (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep needs --format jsonl"),
-        (["predict", "data.jsonl", "--output", "no/where/x.jsonl"], 1, "no folder no/where"),
+        (["predict", "data.jsonl", "--output", "no/where/x.jsonl"], 1, "no/where"),
+        (["predict", "data.jsonl", "--output", "runs"], 1, "runs: is a folder"),
+        (["predict", "王" * 300], 1, "no such file"),
+        (["train", "王" * 300], 1, "hint: name a YAML file."),
         (["predict", "data.jsonl", "--text", "--input-format", "conll"], 2, "contradict each other"),
         (["predict", "data.jsonl", "--threshold", "2"], 2, "threshold"),
         (["eval", "data.jsonl"], 2, "expected MODEL and DATA"),
@@ -316,18 +340,62 @@ def test_an_answer_comes_while_the_pipe_stays_open(here: Path) -> None:
         assert process.wait(30) == 0
 
 
+# Started in the background of a shell, this process may ignore Ctrl-C, and its children would too.
+LISTENING = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+COMMAND = LISTENING + "sys.argv[0] = 'ie'; from ie_cli.cli import main; main()"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_ends_with_130(here: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "ie_cli", "train", "quickstart", "--output", "long", "--set", "training.epochs=500"],
-        stderr=subprocess.PIPE, text=True, cwd=here, env=_env(),
-    ) as process:  # fmt: skip
-        assert process.stderr is not None
+    arguments = ["train", "quickstart", "--output", "long", "--set", "training.epochs=500"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments], stderr=subprocess.PIPE, text=True, cwd=here, env=_env()
+    )
+    assert process.stderr is not None
+    try:
         assert "900 examples" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        assert process.wait(60) == 130
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
     assert "Traceback" not in rest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_while_waiting_on_a_pipe_ends_with_130(here: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "predict", "-", "--text"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here, env=_env(),
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write("王伟\n")
+        process.stdin.flush()
+        assert '"text":"王伟"' in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    finally:
+        process.kill()
+    rest = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Fatal" not in rest
+    assert "Traceback" not in rest
+
+
+def test_all_and_nothing_by_the_threshold(here: Path) -> None:
+    everything = ie("predict", "-", "--text", "--threshold", "0", stdin="王伟\n")
+    assert "Warning" not in everything.stderr
+    assert len(as_json(everything.stdout)[0]["entities"]) == 3 * 3  # type: ignore[arg-type]  # labels x spans
+    nothing = ie("predict", "-", "--text", "--threshold", "1", stdin="王伟\n")
+    assert as_json(nothing.stdout)[0]["entities"] == []
+
+
+def test_training_on_a_pipe_is_refused(here: Path) -> None:
+    result = ie("train", "quickstart", "--output", "piped", "--set", "data.train=-", stdin='{"text": "a"}')
+    assert result.exit_code == 1
+    assert "stdin: training reads its data several times, a pipe can be read once" in result.stderr
 
 
 def _env() -> dict[str, str]:

@@ -11,7 +11,7 @@ from seqeval.metrics import f1_score
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
 from ie_cli.formats import BadLine, Reading, Record
-from ie_cli.formats.conll import join_tokens, read, write
+from ie_cli.formats.conll import join_tokens, lost, read, write
 
 
 def records(text: str, **options: object) -> list[Record]:
@@ -84,6 +84,14 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
     assert write(Example("ab，c", [Entity(1, 2, "X")])) == "a\tO\nb\tB-X\n，\tO\nc\tO\n\n"
 
 
+def test_what_one_column_cannot_express_is_counted() -> None:
+    example = Example("New Yorker", [Entity(0, 8, "LOC"), Entity(0, 3, "X")])
+    assert write(example) == "New\tB-LOC\nYork\tI-LOC\ner\tO\n\n"
+    assert list(lost(example).values()) == [1, 1, 0]
+    assert list(lost(Example(" ")).values()) == [0, 0, 1]
+    assert not any(lost(Example("纽约人", [Entity(0, 2, "LOC")])).values())
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -106,8 +114,8 @@ def test_what_was_detected_is_reported() -> None:
     records("Anna\tI-PER\nMeyer\tI-PER\n", report=told.append)
     records("Anna B-PER\nin O\nWien I-LOC\n", report=told.append)
     assert told == [
-        "x.conll: tabs between columns, tokens in column 1, tags in column 2, IOB1",
-        "x.conll: blanks between columns, tokens in column 1, tags in column 2, BIO",
+        "x.conll: tabs between columns, tokens in column 0, tags in column 1 (from 0), IOB1",
+        "x.conll: blanks between columns, tokens in column 0, tags in column 1 (from 0), BIO",
         "x.conll: 1 tags continue no entity; each begins one, as conlleval and seqeval have it",
     ]
 
@@ -117,7 +125,7 @@ def test_two_tag_columns_give_nested_entities() -> None:
     text = "#\thttp://x\t[2009]\n1\tUni\tB-ORG\tO\n2\tWien\tI-ORG\tB-LOC\n3\t.\tO\tO\n4\tGraz\tB-LOC\tO\n"
     example = one(text, text_column=1, report=told.append)
     assert mentions(example) == [("Uni Wien", "ORG"), ("Wien", "LOC"), ("Graz", "LOC")]
-    assert "tags in column 3, 4" in told[0]
+    assert "tags in column 2, 3" in told[0]
     assert mentions(one(text, text_column=1, label_columns=(2,))) == [("Uni Wien", "ORG"), ("Graz", "LOC")]
     assert mentions(one(text, text_column=1, label_columns=(-1,))) == [("Wien", "LOC")]
 

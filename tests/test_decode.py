@@ -73,11 +73,31 @@ def test_a_model_that_fires_everywhere_is_capped_by_score(shared: bool, monkeypa
     quiet = np.zeros((1, 12), dtype=bool)
     quiet[0, :2] = True
     found = decode_spans([part], np.ones((1, 12), dtype=bool), np.zeros(3, dtype=np.float32))
-    assert len(found.cells) == 5
+    assert len(found.cells) == 12  # one a token, as that is more than MAX_SPANS here
     assert found.capped == 1
     if not shared:
-        best = np.sort(np.triu(vectors[0, 0] @ vectors[1, 0].swapaxes(1, 2)).ravel())[-5:]
+        best = np.sort(np.triu(vectors[0, 0] @ vectors[1, 0].swapaxes(1, 2)).ravel())[-12:]
         assert sorted(found.scores.tolist()) == pytest.approx(best.tolist())
+
+
+def test_a_long_window_may_hold_a_span_for_every_token() -> None:
+    pair = np.full((1, 700, 700), -9, np.float32)
+    pair[0, range(700), range(700)] = 9
+    zero = np.zeros((1, 1, 700), np.float32)
+    found = decode_spans([SharedFactors(pair, zero, zero)], np.ones((1, 700), dtype=bool), np.zeros(1, np.float32))
+    assert (len(found.cells), found.capped) == (700, 0)
+
+
+def test_the_best_are_those_furthest_above_their_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "MAX_SPANS", 1)
+    start = np.array([[[3.0], [2.0]]], np.float32)  # [batch, labels, L]; label 0 scores more, label 1 is surer
+    part = SharedFactors(np.zeros((1, 1, 1), np.float32), start, np.zeros_like(start))
+    found = decode_spans([part], np.ones((1, 1), dtype=bool), np.array([2.5, 0], np.float32))
+    assert found.cells.tolist() == [[0, 1, 0, 0]]
+
+
+def test_thresholds_of_zero_and_one_are_finite() -> None:
+    assert np.isfinite(score_threshold([0.0, 1.0], 1.0)).all()
 
 
 def test_nothing_to_decode() -> None:

@@ -162,6 +162,45 @@ def test_any_text_gives_spans_that_slice_it(trained: Path, text: str) -> None:
         assert 0 <= entity.start < entity.end <= len(text)
 
 
+def test_no_other_folder_is_replaced(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="exists, and is no model folder"):
+        load(trained).save_pretrained(tmp_path / "home")
+    assert (tmp_path / "home" / "thesis.txt").exists()
+    load(trained).save_pretrained(tmp_path / "empty")
+    assert list(load(tmp_path / "empty").extract(["王伟"]))
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.json", "{"), ("config.json", "{}"), ("tokenizer.json", "{"), ("metrics.json", ""), ("ie.json", "[]")]
+    + [
+        ("ie.json", json.dumps({"format_version": 1, "labels": ["a"], "pad_id": 0} | change))
+        for change in ({"format_version": "1"}, {"labels": None}, {"labels": ["a", "a"]}, {"temperature": 0})
+    ],
+)
+def test_every_damaged_file_is_named(model: Path, name: str, content: str) -> None:
+    (model / name).write_text(content)
+    with pytest.raises(ModelError, match="damaged") as caught:
+        load(model)
+    assert str(model / name) in caught.value.message
+
+
+def test_wrong_arguments_are_told(trained: Path) -> None:
+    extractor = load(trained)
+    with pytest.raises(TypeError, match="takes many texts"):
+        extractor.extract("王伟")
+    with pytest.raises(TypeError, match="expected a string or an Example, got 1"):
+        list(extractor.extract([1]))  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="batch_size"):
+        extractor.extract(["王伟"], batch_size=0)
+    with pytest.raises(ValueError, match="threshold"):
+        extractor.extract(["王伟"], threshold=1.5)
+
+
 def test_a_text_of_200_000_characters(trained: Path) -> None:
     sentence = "王伟在青川大学读书，第1年。"
     extractor = load(trained)

@@ -138,6 +138,43 @@ def test_a_file_of_output_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert path.stat().st_mode == plain.stat().st_mode
 
 
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with open_output(str(tmp_path / "link")) as file:
+        file.write("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    for path, message in [
+        (str(tmp_path), "is a folder"),
+        (str(tmp_path / ("x" * 300)), "name too long"),
+        ("foo://b/k", "foo"),
+    ]:
+        with pytest.raises(DataError, match=message), open_output(path):
+            pass
+    with pytest.raises(DataError, match="foo"):
+        lines_of("foo://b/k")
+    with pytest.raises(DataError, match="no such file"):
+        lines_of("x" * 300)
+
+
+def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
+    packed = gzip.compress("".join(f"{n} {n * n}\n" for n in range(20_000)).encode())
+    for place in range(20, len(packed), len(packed) // 60):
+        (tmp_path / "x.gz").write_bytes(packed[:place] + bytes([packed[place] ^ 16]) + packed[place + 1 :])
+        with pytest.raises(DataError):
+            lines_of(tmp_path / "x.gz")
+
+
+def test_half_a_surrogate_pair_is_written_out(tmp_path: Path) -> None:
+    with open_output(str(tmp_path / "x")) as file:
+        file.write("a\ud800b")
+    assert (tmp_path / "x").read_text() == "a\\ud800b"
+
+
 def test_a_missing_zstandard_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)

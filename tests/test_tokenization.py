@@ -6,6 +6,7 @@ import pytest
 from fakes import SENTENCES, TOKENIZERS, byte_level, wordpiece
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, processors
 
 from ie_cli.tokenization import TextTokenizer
 
@@ -103,3 +104,13 @@ def test_nfkc_finds_the_half_width_form() -> None:
     tokenizer = TextTokenizer(BUILT["characters"], normalization="nfkc")
     assert tokenizer.encode(["；Ａ"])[0].ids.tolist() == tokenizer.encode([";A"])[0].ids.tolist()
     assert tokenizer.encode(["½"])[0].ids.tolist() == TextTokenizer(BUILT["characters"]).encode(["½"])[0].ids.tolist()
+
+
+def test_special_tokens_of_a_vocabulary_without_latin_letters() -> None:
+    vocabulary = {"[CLS]": 0, "[SEP]": 1, "北": 2, "京": 3}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    made = TextTokenizer(tokenizer)
+    assert (list(made.prefix), list(made.suffix)) == ([0], [1])

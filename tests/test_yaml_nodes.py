@@ -142,3 +142,12 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 def test_no_yaml_like_text_breaks_the_parser(text: str) -> None:
     document = parse(text)
     assert all(line >= 1 for line, _ in document.faults)
+
+
+@pytest.mark.parametrize(
+    "text", [r'name: "\U00110000"', r'name: "\UFFFFFFFF"', "%YAML 1.99999999999999999999\n---\na: 1"]
+)
+def test_what_the_parser_itself_fails_on_is_a_fault(text: str) -> None:
+    document = parse(text)
+    assert document.data is None
+    assert document.faults[0][1].startswith("not valid YAML: ")

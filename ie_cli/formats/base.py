@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,8 @@ def _no_report(text: str) -> None:
     """Say nothing."""
 
 
-def _nothing_lost(example: Example) -> int:
-    return 0
+def _nothing_lost(example: Example) -> Mapping[str, int]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,14 @@ class Reading:
         text_column: column of the token, negative from the right.
         label_columns: columns of the tags; None looks for them.
         joiner: what stands between tokens; None is a blank, or nothing beside a Chinese character.
+        annotation: read entities and relations too; False for texts that are to be predicted.
         report: called with what was detected and repaired.
     """
 
     text_column: int = 0
     label_columns: tuple[int, ...] | None = None
     joiner: str | None = None
+    annotation: bool = True
     report: Callable[[str], None] = field(default=_no_report, compare=False)
 
 
@@ -56,14 +58,14 @@ class Format:
     Attributes:
         read: numbered lines and the file's name -> records, in a stream.
         write: an example -> its lines, with the line end; None where nothing can be written.
-        lost: how many entities of an example `write` has no place for.
+        lost: what of an example `write` cannot express, by what to say of it.
     """
 
     name: str
     help: str
     read: Callable[[Lines, str, Reading], Iterator[Record]]
     write: Callable[[Example], str] | None = None
-    lost: Callable[[Example], int] = _nothing_lost
+    lost: Callable[[Example], Mapping[str, int]] = _nothing_lost
 
 
 OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."
@@ -79,6 +81,8 @@ def checked_entity(
     """
     if not isinstance(label, str) or not label:
         raise DataError(f"an entity's label must be a non-empty string, got {label!r}")
+    if any("\ud800" <= char <= "\udfff" for char in label):
+        raise DataError(f"the label {label!r} holds half a surrogate pair, which no file can store")
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise DataError(f"entity '{label}': {name} must be a whole number, got {value!r}", hint=OFFSETS_HINT)

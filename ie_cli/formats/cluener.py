@@ -27,7 +27,8 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             fields = parse_object(line)
             submission = "text" not in fields and "id" in fields and "label" in fields
             text = "" if submission else text_of(fields)
-            entities = list(_entities(fields.get("label") or {}, None if submission else text))
+            labels = fields.get("label") if reading.annotation else None
+            entities = list(_entities(labels or {}, None if submission else text))
             meta = {key: value for key, value in fields.items() if key not in OURS}
             yield Example(text, entities, [], id_of(fields), meta, where)
         except DataError as error:

@@ -7,7 +7,7 @@ sentences decide what the columns are, and the reader reports it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -49,10 +49,10 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         scheme_of([[row[column] for row in sentence if len(row) > column] for sentence in rows])
         for column in layout.labels
     }
-    columns = ", ".join(str(column + 1) for column in layout.labels) or "none"
+    columns = ", ".join(str(column) for column in layout.labels) or "none"
     reading.report(
-        f"{path}: {'tabs' if layout.tabs else 'blanks'} between columns, tokens in column {layout.text + 1}, "
-        f"tags in column {columns}{', ' + '/'.join(sorted(schemes)) if schemes else ''}"
+        f"{path}: {'tabs' if layout.tabs else 'blanks'} between columns, tokens in column {layout.text}, "
+        f"tags in column {columns} (from 0){', ' + '/'.join(sorted(schemes)) if schemes else ''}"
     )
     del rows
     repaired = 0
@@ -206,12 +206,7 @@ def write(example: Example) -> str:
     One column holds no overlaps: of two entities that overlap the longer one is written.
     """
     entities = _longest(example.entities)
-    cuts = {border for entity in entities for border in (entity.start, entity.end)}
-    tokens: list[tuple[int, int]] = []
-    for match in _TOKEN.finditer(example.text):
-        inner = sorted(cut for cut in cuts if match.start() < cut < match.end())
-        borders = [match.start(), *inner, match.end()]
-        tokens.extend(zip(borders, borders[1:], strict=False))
+    tokens = [piece for word in _cut(example.text, entities) for piece in word]
     spans = []
     for entity in entities:
         inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
@@ -222,9 +217,25 @@ def write(example: Example) -> str:
     return "".join(lines) + "\n"
 
 
-def lost(example: Example) -> int:
-    """Entities that `write` leaves out because they overlap a longer one."""
-    return len(set(example.entities)) - len(_longest(example.entities))
+def _cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]]:
+    """The words of a text, each as its pieces between the entity borders inside it."""
+    cuts = {border for entity in entities for border in (entity.start, entity.end)}
+    for match in _TOKEN.finditer(text):
+        inner = sorted(cut for cut in cuts if match.start() < cut < match.end())
+        borders = [match.start(), *inner, match.end()]
+        yield list(zip(borders, borders[1:], strict=False))
+
+
+def lost(example: Example) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    entities = _longest(example.entities)
+    return {
+        "entities overlap longer ones and have no place in one tag column: --flat chooses by score, --format jsonl "
+        "keeps all": len(set(example.entities)) - len(entities),
+        "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
+        "it": sum(len(pieces) > 1 for pieces in _cut(example.text, entities)),
+        "texts are blank and leave no sentence": int(not example.text.strip()),
+    }
 
 
 def _longest(entities: Sequence[Entity]) -> list[Entity]:

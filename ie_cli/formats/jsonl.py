@@ -28,7 +28,10 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             continue
         where = f"{path}:{number}"
         try:
-            example = from_fields(parse_object(line))
+            fields = parse_object(line)
+            if not reading.annotation:
+                fields = {key: value for key, value in fields.items() if key not in ("entities", "relations")}
+            example = from_fields(fields)
         except DataError as error:
             yield BadLine(where, line, at(where, error))
         else:
@@ -69,6 +72,11 @@ def text_of(fields: Mapping[str, Any]) -> str:
     Raises:
         DataError: it is missing or no string.
     """
+    if "text" not in fields and fields.keys() == {"error", "line"}:
+        raise DataError(
+            "a line that `ie predict --on-error keep` could not read and marked",
+            hint="leave such lines out, of gold data too, or mend the input and predict again.",
+        )
     if "text" not in fields:
         raise DataError(
             f"no field 'text' (found: {', '.join(sorted(fields)) or 'nothing'})",
