@@ -352,4 +352,4 @@ def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
     from ie_cli.shipped import copy_recipe
 
     path = copy_recipe(name, destination or Path(os.curdir), force=force)
-    say(f"wrote {path}")
+    say(f"wrote {path}; its data are, or belong, in {path.parent / 'data'}")
