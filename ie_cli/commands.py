@@ -306,7 +306,7 @@ def run_predict(
                 out.flush()
             tally.written += 1
             count()
-    _tell_lost(tally, on_error)
+    _tell_left_out(tally, on_error)
     _warn_capped(engine)
 
 
@@ -327,7 +327,7 @@ def _on_error_hint(error: IEError) -> str:
     return f"{error.hint or ''} `--on-error skip` leaves such lines out, `keep` marks them.".strip()
 
 
-def _tell_lost(tally: _Tally, on_error: str) -> None:
+def _tell_left_out(tally: _Tally, on_error: str) -> None:
     for what, count in tally.lost.items():
         if count:
             warn(f"{count} {what}")

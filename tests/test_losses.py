@@ -27,7 +27,9 @@ def gold_cells(random: torch.Generator, mask: Tensor, rows: int, count: int, *, 
     return torch.tensor(cells + cells[:2], dtype=torch.int64).reshape(-1, 4)
 
 
-def compare(pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True) -> None:
+def check_against_dense(
+    pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True
+) -> None:
     """Value and gradients in float32 against the dense form in float64."""
     fast = [x.float().clone().requires_grad_() for x in (pair, start, end)]
     exact = [x.detach().double().requires_grad_() for x in fast]
@@ -61,7 +63,7 @@ def test_equals_the_dense_form(
         for shape in ((batch, length, length), (batch, rows, length), (batch, rows, length))
     )
     mask = torch.rand(batch, length, generator=random) < 0.8
-    compare(pair, start, end, mask, gold_cells(random, mask, rows, count, upper=upper), upper=upper)
+    check_against_dense(pair, start, end, mask, gold_cells(random, mask, rows, count, upper=upper), upper=upper)
 
 
 @pytest.mark.parametrize("score", [-60.0, 8.0, 20.0, 60.0, 500.0])
@@ -69,12 +71,16 @@ def test_a_confident_duplicated_gold_cell_costs_nothing_twice(score: float) -> N
     pair = torch.full((1, 4, 4), -5.0)
     pair[0, 1, 2] = score
     zero = torch.zeros(1, 2, 4)
-    compare(pair, zero, zero, torch.ones(1, 4, dtype=torch.bool), torch.tensor([[0, 0, 1, 2], [0, 0, 1, 2]]))
+    check_against_dense(
+        pair, zero, zero, torch.ones(1, 4, dtype=torch.bool), torch.tensor([[0, 0, 1, 2], [0, 0, 1, 2]])
+    )
 
 
 def test_all_cells_gold() -> None:
     cells = torch.tensor([[0, 0, i, j] for i in range(4) for j in range(i, 4)])
-    compare(torch.randn(1, 4, 4), torch.randn(1, 1, 4), torch.randn(1, 1, 4), torch.ones(1, 4, dtype=torch.bool), cells)
+    check_against_dense(
+        torch.randn(1, 4, 4), torch.randn(1, 1, 4), torch.randn(1, 1, 4), torch.ones(1, 4, dtype=torch.bool), cells
+    )
 
 
 @pytest.mark.parametrize("block", [1, 10**9])
@@ -86,7 +92,7 @@ def test_scores_too_far_apart_are_summed_densely_in_any_blocks(block: int, monke
     start[1, 2] = 70.0
     mask = torch.ones(2, 6, dtype=torch.bool)
     cells = gold_cells(random, mask, 3, 9, upper=True)
-    compare(torch.randn(2, 6, 6, generator=random), start, end, mask, cells)
+    check_against_dense(torch.randn(2, 6, 6, generator=random), start, end, mask, cells)
 
 
 def test_samples_without_text_add_nothing() -> None:
