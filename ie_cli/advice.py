@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ie_cli.batches import Store
+from ie_cli.evaluate import Scores
 from ie_cli.metrics import EntityScores
+from ie_cli.schema import Schema
 
 SEEN_ENOUGH = 1000
-"""Gold entities after which a working run has found something on dev."""
+"""Gold items after which a working run has found something on dev."""
 
 
-def hopeless(scores: EntityScores, store: Store, epochs: float, labels: Sequence[str]) -> str | None:
+def hopeless(scores: Scores, store: Store, epochs: float, schema: Schema) -> str | None:
     """Say why F1 is still 0 although the labels were seen often enough, or None while there is hope."""
     seen = sum(store.counts.label_counts.values()) * epochs
     if scores.f1 > 0 or seen < SEEN_ENOUGH:
         return None
-    return f"F1 is still 0 after {seen:.0f} annotated entities. {_cause(scores, store, labels)}"
+    what = "relations" if schema.predicates else "annotated entities"
+    return f"F1 is still 0 after {seen:.0f} {what}. {_cause(scores, store, schema)}"
 
 
-def _cause(scores: EntityScores, store: Store, labels: Sequence[str]) -> str:
-    lost = sum(store.counts.unreachable.values())
+def _cause(scores: Scores, store: Store, schema: Schema) -> str:
+    counts = store.counts
+    if isinstance(scores, EntityScores):
+        what, total, reasons, known, parts = (
+            "entities",
+            counts.entities,
+            counts.unreachable,
+            schema.labels,
+            scores.labels,
+        )
+    else:
+        what, total, reasons = "relations", counts.relations, counts.unreachable_relations
+        known, parts = schema.predicates, scores.predicates
+    lost = sum(reasons.values())
     if scores.micro.gold == 0:
-        return "The dev data hold no entity: check data.dev."
-    if not any(part.gold for label, part in scores.labels.items() if label in labels):
-        return "Dev and train have no label in common: check data.dev."
-    if lost > store.counts.entities / 2:
-        reason = max(store.counts.unreachable, key=lambda key: store.counts.unreachable[key])
+        return f"The dev data hold no {'entity' if what == 'entities' else 'relation'}: check data.dev."
+    if not any(part.gold for name, part in parts.items() if name in known):
+        return f"Dev and train have no {'label' if what == 'entities' else 'predicate'} in common: check data.dev."
+    if lost > total / 2:
+        reason = max(reasons, key=lambda key: reasons[key])
         return (
-            f"{lost} of {store.counts.entities} training entities cannot be learned ({reason}): "
+            f"{lost} of {total} training {what} cannot be learned ({reason}): "
             "see `ie check`; try encoder.tokenization: char."
         )
-    if scores.boundaries.correct:
+    if scores.boundaries is not None and scores.boundaries.correct:
         return "Spans are found but every label is wrong: are the labels of train and dev used alike?"
     if scores.micro.predicted == 0:
         return (
@@ -39,6 +52,6 @@ def _cause(scores: EntityScores, store: Store, labels: Sequence[str]) -> str:
             "a pretrained encoder, 5e-4 for tiny), or train longer."
         )
     return (
-        "The model predicts, but no span is right: the learning rate may be too high, or the offsets of train and dev "
-        "may be shifted (`ie check`)."
+        f"The model predicts, but no {'span' if what == 'entities' else 'triple'} is right: the learning rate may be too "
+        "high, or the offsets of train and dev may be shifted (`ie check`)."
     )

@@ -13,11 +13,48 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 from ie_cli.example import Entity, Example
 
 KINDS = ("label", "boundary", "both", "missed", "invented")
+
+
+class _Kind(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+class _Ordered(Protocol):
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+_Slip = TypeVar("_Slip", bound=_Kind)
+_Item = TypeVar("_Item", bound=_Ordered)
+
+
+def describe(
+    example: Example,
+    around: tuple[int, int],
+    sides: tuple[str | None, str | None],
+    context: int,
+    widest: int | None = None,
+) -> str:
+    """The place, the text around a span of it, and what gold and prediction have there.
+
+    Args:
+        widest: characters of text to show at most; the middle is left out.
+    """
+    text, (start, end) = example.text, around
+    left = "…" if start > context else ""
+    right = "…" if end + context < len(text) else ""
+    excerpt = left + text[max(0, start - context) : end + context].replace("\n", "⏎") + right
+    if widest is not None and len(excerpt) > widest:
+        excerpt = f"{excerpt[: widest // 2]} … {excerpt[-(widest // 2) :]}"
+    gold, predicted = (side or "nothing" for side in sides)
+    return f"{example.where or example.id or ''}: {excerpt}; gold {gold}; predicted {predicted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +68,18 @@ class Slip:
 
     def describe(self, context: int = 12) -> str:
         """``data.jsonl:7: …Anna met Bob…; gold 'Anna' name; predicted nothing``."""
-        text = self.example.text
         spans = [entity for entity in (self.gold, self.predicted) if entity is not None]
-        start, end = min(e.start for e in spans), max(e.end for e in spans)
-        left = "…" if start > context else ""
-        right = "…" if end + context < len(text) else ""
-        around = left + text[max(0, start - context) : end + context].replace("\n", "⏎") + right
-        sides = [
-            f"{name} nothing" if entity is None else f"{name} {text[entity.start : entity.end]!r} {entity.label}"
-            for name, entity in (("gold", self.gold), ("predicted", self.predicted))
-        ]
-        return f"{self.example.where or self.example.id or ''}: {around}; {'; '.join(sides)}"
+        around = min(e.start for e in spans), max(e.end for e in spans)
+        return describe(self.example, around, (self._side(self.gold), self._side(self.predicted)), context)
+
+    def _side(self, entity: Entity | None) -> str | None:
+        if entity is None:
+            return None
+        return f"{self.example.text[entity.start : entity.end]!r} {entity.label}"
 
 
 @dataclass(slots=True)
-class Analysis:
+class Sampled(Generic[_Slip]):
     """Counts of all errors and a fair sample of each kind.
 
     Attributes:
@@ -54,9 +88,22 @@ class Analysis:
 
     keep: int = 3
     counts: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[Slip]] = field(default_factory=dict)
+    samples: dict[str, list[_Slip]] = field(default_factory=dict)
     confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
     _random: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def _note(self, slip: _Slip) -> None:
+        self.counts[slip.kind] += 1
+        sample = self.samples.setdefault(slip.kind, [])
+        if len(sample) < self.keep:
+            sample.append(slip)
+        elif (place := self._random.randrange(self.counts[slip.kind])) < self.keep:
+            sample[place] = slip
+
+
+@dataclass(slots=True)
+class Analysis(Sampled[Slip]):
+    """The errors of entities."""
 
     def add(self, gold: Example, predicted: Example) -> None:
         """Sort the errors of one document."""
@@ -75,13 +122,16 @@ class Analysis:
         for entity in sorted(invented):
             self._note(Slip("invented", gold, None, entity))
 
-    def _note(self, slip: Slip) -> None:
-        self.counts[slip.kind] += 1
-        sample = self.samples.setdefault(slip.kind, [])
-        if len(sample) < self.keep:
-            sample.append(slip)
-        elif (place := self._random.randrange(self.counts[slip.kind])) < self.keep:
-            sample[place] = slip
+
+def one_to_one(candidates: Iterable[tuple[tuple[float, ...], _Item, _Item]]) -> list[tuple[_Item, _Item]]:
+    """Take (rank, gold, predicted) by rank, the lowest first, each item once; equal ranks by the items' own order."""
+    pairs = []
+    taken: set[tuple[bool, _Item]] = set()
+    for _, a, b in sorted(candidates):
+        if (True, a) not in taken and (False, b) not in taken:
+            taken |= {(True, a), (False, b)}
+            pairs.append((a, b))
+    return pairs
 
 
 def _pairs(missed: set[Entity], invented: set[Entity]) -> list[tuple[Entity, Entity]]:
@@ -92,11 +142,5 @@ def _pairs(missed: set[Entity], invented: set[Entity]) -> list[tuple[Entity, Ent
             shared = min(a.end, b.end) - max(a.start, b.start)
             if shared > 0:
                 union = max(a.end, b.end) - min(a.start, b.start)
-                candidates.append((-shared / union, a.label != b.label, a, b))
-    pairs = []
-    taken: set[tuple[bool, Entity]] = set()
-    for _, _, a, b in sorted(candidates):
-        if (True, a) not in taken and (False, b) not in taken:
-            taken |= {(True, a), (False, b)}
-            pairs.append((a, b))
-    return pairs
+                candidates.append(((-shared / union, a.label != b.label), a, b))
+    return one_to_one(candidates)

@@ -7,8 +7,9 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,30 @@ from torch import Tensor
 
 from ie_cli.example import Example
 from ie_cli.losses import Gold
+from ie_cli.schema import Schema
+from ie_cli.targets import Targets, find_targets
 from ie_cli.tokenization import TextTokenizer, Tokens
-from ie_cli.windows import Plan, align, within
+from ie_cli.triples import Mentions
+from ie_cli.windows import Index, Plan
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 _CHUNK = 1000
 _POOL = 50  # batches whose windows are sorted by length together: little padding, still shuffled
 
 
 @dataclass(slots=True)
 class StoreCounts:
-    """What went into a store: the reachable among all gold entities bound the recall that training can reach."""
+    """What went into a store: the reachable among all gold items bound the recall that training can reach.
+
+    `label_counts` counts entities by label and relations by predicate, as they stand in the data.
+    """
 
     examples: int = 0
     windows: int = 0
     entities: int = 0
+    relations: int = 0
     unreachable: dict[str, int] = field(default_factory=dict)
+    unreachable_relations: dict[str, int] = field(default_factory=dict)
     label_counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -44,13 +53,16 @@ class Store:
 
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``spans`` (list of int32: row, first,
-            last, row, …; positions in input_ids) and ``example`` (number of the example, from 0).
+            last, row, …; positions in input_ids), ``links`` (list of int32: predicate, first and last of the subject, of
+            the object, …) and ``example`` (number of the example, from 0).
+        linked: the head has tables for links too.
     """
 
-    def __init__(self, path: Path, counts: StoreCounts, *, prefix: int, suffix: int, pad_id: int) -> None:
+    def __init__(self, path: Path, counts: StoreCounts, *, prefix: int, suffix: int, pad_id: int, linked: bool) -> None:
         from datasets import Dataset
 
         self.counts = counts
+        self.linked = linked
         self.prefix, self.suffix, self.pad_id = prefix, suffix, pad_id
         self._table = Dataset.from_file(str(path)).with_format("numpy")
         self.lengths, self.negative = self._measure()
@@ -64,6 +76,7 @@ class Store:
         return collate(
             part["input_ids"],
             [np.asarray(spans).reshape(-1, 3) for spans in part["spans"]],
+            [np.asarray(links).reshape(-1, 5) for links in part["links"]],
             part["example"].tolist(),
             store=self,
         )
@@ -83,37 +96,41 @@ def build_store(
     examples: Iterable[Example],
     tokenizer: TextTokenizer,
     plan: Plan,
-    ids: dict[str, int],
+    schema: Schema,
     *,
     pad_id: int,
     key: str | None,
+    mentions: Mentions = "nearest",
 ) -> Store:
     """Encode examples into a store, or reuse the one of an earlier run.
 
     Args:
-        ids: label -> row.
-        key: fingerprint of the data; with the tokenizer, the plan and the labels it names the cached file. None: the
+        key: fingerprint of the data; with the tokenizer, the plan and the schema it names the cached file. None: the
             data have no fingerprint (a stream, a hub); the file goes with the process.
+        mentions: where triples without offsets are put.
     """
-
+    find = partial(find_targets, plan=plan, schema=schema, mentions=mentions)
     shape = {"prefix": len(tokenizer.prefix), "suffix": len(tokenizer.suffix), "pad_id": pad_id}
+    linked = bool(schema.predicates)
     folder = cache_folder()
     if key is None:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             # The mapping outlives the name; Windows keeps the file until the process ends.
             path = Path(name) / "windows.arrow"
-            counts = _write_store(path, examples, tokenizer, plan, ids)
-            return Store(path, counts, **shape)
-    identity = [STORE_VERSION, key, *tokenizer.identity(), plan.capacity, plan.stride, ids]
+            counts = _write_store(path, examples, tokenizer, plan, find)
+            return Store(path, counts, **shape, linked=linked)
+    types = sorted(schema.types.items()) if schema.constrained else []
+    identity = [STORE_VERSION, key, *tokenizer.identity(), plan.capacity, plan.stride, schema.labels, schema.predicates]
+    identity += [types, mentions]
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
     path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
     if not facts.exists():
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            counts = _write_store(Path(temporary) / "windows.arrow", examples, tokenizer, plan, ids)
+            counts = _write_store(Path(temporary) / "windows.arrow", examples, tokenizer, plan, find)
             os.replace(Path(temporary) / "windows.arrow", path)
             (Path(temporary) / "facts.json").write_text(json.dumps(asdict(counts)), encoding="utf-8")
             os.replace(Path(temporary) / "facts.json", facts)
-    return Store(path, StoreCounts(**json.loads(facts.read_text(encoding="utf-8"))), **shape)
+    return Store(path, StoreCounts(**json.loads(facts.read_text(encoding="utf-8"))), **shape, linked=linked)
 
 
 def cache_folder() -> Path:
@@ -124,54 +141,61 @@ def cache_folder() -> Path:
 
 
 def _write_store(
-    path: Path, examples: Iterable[Example], tokenizer: TextTokenizer, plan: Plan, ids: dict[str, int]
+    path: Path,
+    examples: Iterable[Example],
+    tokenizer: TextTokenizer,
+    plan: Plan,
+    find: Callable[[Example, Tokens], Targets],
 ) -> StoreCounts:
     import pyarrow as pa
 
     counts = StoreCounts()
     labels: Counter[str] = Counter()
     unreachable: Counter[str] = Counter()
-    schema = pa.schema({"input_ids": pa.list_(pa.int32()), "spans": pa.list_(pa.int32()), "example": pa.int64()})
+    unreachable_relations: Counter[str] = Counter()
+    numbers = pa.list_(pa.int32())
+    schema = pa.schema({"input_ids": numbers, "spans": numbers, "links": numbers, "example": pa.int64()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(examples)
         while chunk := list(islice(stream, _CHUNK)):
-            rows: dict[str, list[Any]] = {"input_ids": [], "spans": [], "example": []}
+            rows: dict[str, list[Any]] = {name: [] for name in schema.names}
             for example, tokens in zip(chunk, tokenizer.encode([e.text for e in chunk]), strict=True):
-                alignment = align(example.text, set(example.entities), tokens, plan, ids)
-                for first, spans in _windows(tokens, alignment.spans, plan):
+                gold = find(example, tokens)
+                for first in plan.starts(len(tokens)).tolist():
                     text = tokens.ids[first : first + plan.capacity]
                     rows["input_ids"].append(
                         np.concatenate([tokenizer.prefix, text, tokenizer.suffix]).astype(np.int32)
                     )
-                    shift = [0, len(tokenizer.prefix), len(tokenizer.prefix)]
-                    rows["spans"].append((spans + shift).astype(np.int32).ravel())
+                    for name, cells in zip(("spans", "links"), gold.within(first, plan.capacity), strict=True):
+                        cells[:, 1:] += len(tokenizer.prefix)
+                        rows[name].append(cells.astype(np.int32).ravel())
                     rows["example"].append(counts.examples)
                 counts.examples += 1
-                counts.entities += len(set(example.entities))
+                counts.entities += gold.entities
+                counts.relations += gold.relations
                 labels.update(entity.label for entity in example.entities)
-                unreachable.update(reason for _, reason in alignment.unreachable)
+                labels.update(relation.predicate for relation in example.relations)
+                unreachable.update(reason for _, reason in gold.lost_entities)
+                unreachable_relations.update(reason for _, reason in gold.lost_relations)
             counts.windows += len(rows["example"])
             writer.write_batch(pa.record_batch(rows, schema=schema))
     counts.label_counts, counts.unreachable = dict(labels), dict(unreachable)
+    counts.unreachable_relations = dict(unreachable_relations)
     return counts
-
-
-def _windows(tokens: Tokens, spans: npt.NDArray[np.int64], plan: Plan) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    for first in plan.starts(len(tokens)).tolist():
-        yield first, within(spans, first, plan.capacity)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Tensors of some windows.
 
-    *Shapes:* input_ids int64, attention_mask and text_mask bool ``[batch, L]``; text_mask is false on special tokens.
+    *Shapes:* input_ids int64, attention_mask and text_mask bool ``[batch, L]``; text_mask is false on special tokens. `gold`
+    is one for each table of the head: entities; with links also the links of starts and of ends.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     text_mask: Tensor
-    gold: Gold
+    gold: tuple[Gold, ...]
     examples: list[int]
 
     def to(self, device: torch.device) -> Batch:
@@ -179,7 +203,7 @@ class Batch:
             self.input_ids.to(device, non_blocking=True),
             self.attention_mask.to(device, non_blocking=True),
             self.text_mask.to(device, non_blocking=True),
-            self.gold.to(device),
+            tuple(gold.to(device) for gold in self.gold),
             self.examples,
         )
 
@@ -207,15 +231,29 @@ def text_mask(mask: npt.NDArray[np.bool_], prefix: int, suffix: int) -> npt.NDAr
 
 
 def collate(
-    ids: Sequence[npt.NDArray[Any]], spans: Sequence[npt.NDArray[Any]], examples: list[int], *, store: Store
+    ids: Sequence[npt.NDArray[Any]],
+    spans: Sequence[npt.NDArray[Any]],
+    links: Sequence[npt.NDArray[Any]],
+    examples: list[int],
+    *,
+    store: Store,
 ) -> Batch:
     """Pad windows to a batch and number their gold cells by sample."""
     input_ids, mask = pad(ids, store.pad_id)
     text = torch.from_numpy(text_mask(mask, store.prefix, store.suffix))
-    sample = np.repeat(np.arange(len(spans)), [len(part) for part in spans])
-    cells = np.concatenate([sample[:, None], np.concatenate(spans)], axis=1).astype(np.int64)
-    gold = Gold.build(torch.from_numpy(cells), text)
-    return Batch(torch.from_numpy(input_ids), torch.from_numpy(mask), text, gold, examples)
+    gold = [Gold.build(torch.from_numpy(_numbered(spans)), text)]
+    if store.linked:
+        cells = _numbered(links)  # sample, predicate, subject's first, last, object's first, last
+        for columns in ([0, 1, 2, 4], [0, 1, 3, 5]):  # the starts, then the ends
+            gold.append(Gold.build(torch.from_numpy(cells[:, columns]), text, upper=False))
+    return Batch(torch.from_numpy(input_ids), torch.from_numpy(mask), text, tuple(gold), examples)
+
+
+def _numbered(cells: Sequence[npt.NDArray[Any]]) -> Index:
+    """The cells of all samples, each with the number of its sample before it."""
+    sample = np.repeat(np.arange(len(cells)), [len(part) for part in cells])
+    numbered: Index = np.concatenate([sample[:, None], np.concatenate(cells)], axis=1).astype(np.int64)
+    return numbered
 
 
 class LengthBuckets:

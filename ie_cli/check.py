@@ -13,8 +13,11 @@ from ie_cli.example import Example
 from ie_cli.formats import BadLine, read_records
 from ie_cli.formats.conll import is_cjk
 from ie_cli.recipe import Recipe
+from ie_cli.schema import ROLES, Schema, read_schema
+from ie_cli.targets import APART, find_targets
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
-from ie_cli.windows import INSIDE_TOKEN, TOO_LONG, Plan, align
+from ie_cli.triples import Triple, parts, text_triples
+from ie_cli.windows import INSIDE_TOKEN, TOO_LONG, Plan
 
 _SHOWN = 3
 _RARE = 5
@@ -37,6 +40,8 @@ class _Survey:
     negatives: int = 0
     entities: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    relations: int = 0
+    predicates: Counter[str] = field(default_factory=Counter)
     texts: dict[int, int] = field(default_factory=dict)
     duplicates: int = 0
     contradictions: list[str] = field(default_factory=list)
@@ -48,6 +53,8 @@ class _Survey:
     longest: int = 0
     unreachable: Counter[str] = field(default_factory=Counter)
     shown: dict[str, list[str]] = field(default_factory=dict)
+    unreachable_relations: Counter[str] = field(default_factory=Counter)
+    shown_relations: dict[str, list[str]] = field(default_factory=dict)
     cut_words: int = 0
 
 
@@ -98,28 +105,42 @@ def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer, reported: li
                 if found.bad_count <= 20:
                     found.bad.append(record.error.message)
             elif split.keep is None or split.keep(record.text):
-                _count(found, record)
+                _count(found, record, recipe.task)
                 _reach(found, record, tokenizer, plan)
     return found
 
 
-def _count(found: _Survey, example: Example) -> None:
+def _count(found: _Survey, example: Example, task: str) -> None:
     found.examples += 1
     found.empty_texts += not example.text.strip()
     entities = sorted(set(example.entities))
-    found.negatives += not entities
+    if task == "relation":
+        triples = _triples(example)
+        found.negatives += not triples
+        found.relations += len(triples)
+        found.predicates.update(predicate for _, predicate, _ in triples)
+    else:
+        found.negatives += not entities
     found.entities += len(entities)
     found.repeated += len(example.entities) - len(entities)
     found.labels.update(entity.label for entity in entities)
     for entity in entities:
         found.cut_words += _within_word(example.text, entity.end)
     found.overlapping += any(b.start < a.end for a, b in zip(entities, entities[1:], strict=False))
-    text, annotation = _hash(example.text), _hash(repr(entities))
+    relations = sorted(_triples(example)) if task == "relation" else []
+    text, annotation = _hash(example.text), _hash(repr((entities, relations)))
     if text in found.texts:
         found.duplicates += 1
         if found.texts[text] != annotation and example.text.strip():
             found.contradictions.append(f"{example.where}: {example.text[:40]!r}")
     found.texts.setdefault(text, annotation)
+
+
+def _triples(example: Example) -> set[Triple]:
+    """The triples of an example by their texts."""
+    if example.spos is not None:
+        return set(parts(example.spos))
+    return text_triples(example.text, example.relations)
 
 
 def _within_word(text: str, at: int) -> bool:
@@ -135,24 +156,38 @@ def _hash(text: str) -> int:
 def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer, plan: Plan) -> None:
     [tokens] = tokenizer.encode([example.text])
     length = len(tokens)
-    lost = align(example.text, set(example.entities), tokens, plan).unreachable
+    schema = _schema_of(example)
+    gold = find_targets(example, tokens, plan, schema, mentions="all")
     found.longest = max(found.longest, length)
     found.windowed += length > plan.capacity
-    for entity, reason in lost:
+    for entity, reason in gold.lost_entities:
         found.unreachable[reason] += 1
         shown = found.shown.setdefault(reason, [])
         if len(shown) < _SHOWN:
             mention = example.text[entity.start : entity.end]
             around = example.text[max(0, entity.start - 5) : entity.end + 5]
             shown.append(f"{example.where}: {entity.label} {mention!r} in {around!r}")
+    for triple, reason in gold.lost_relations:
+        found.unreachable_relations[reason] += 1
+        shown = found.shown_relations.setdefault(reason, [])
+        if len(shown) < _SHOWN:
+            shown.append(f"{example.where}: {' | '.join(triple)}")
+
+
+def _schema_of(example: Example) -> Schema:
+    """A schema that knows all that one example holds: what is lost is then lost to the tokens and windows."""
+    arguments = {side.label for relation in example.relations for side in (relation.subject, relation.object)}
+    labels = {entity.label for entity in example.entities}
+    predicates = sorted({predicate for _, predicate, _ in _triples(example)})
+    return Schema(tuple(sorted(labels | arguments)) if labels or not predicates else ROLES, tuple(predicates))
 
 
 def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
-    labels = ", ".join(f"{label} {count}" for label, count in found.labels.most_common())
-    yield Finding(
-        "note",
-        f"{name}: {found.examples} examples ({found.negatives} without an entity), {found.entities} entities: {labels or 'none'}",
-    )
+    related = recipe.task == "relation"
+    held = [f"{found.entities} entities: {_listed(found.labels)}"] if found.entities or not related else []
+    held += [f"{found.relations} relations: {_listed(found.predicates)}"] if related else []
+    without = "a relation" if related else "an entity"
+    yield Finding("note", f"{name}: {found.examples} examples ({found.negatives} without {without}), {'; '.join(held)}")
     if found.bad_count:
         more = f"\n  … and {found.bad_count - len(found.bad)} more" if found.bad_count > len(found.bad) else ""
         listed = "".join(f"\n  {message}" for message in found.bad)
@@ -160,8 +195,8 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
     if not found.examples and not found.bad_count:
         split_off = " (the share data.dev picked none)" if name == "dev" and isinstance(recipe.data.dev, float) else ""
         yield Finding("error", f"{name}: no example at all{split_off}")
-    elif not found.entities and name != "test":
-        yield Finding("error", f"{name}: no entity at all; is data.format right?")
+    elif name != "test" and not (found.relations if related else found.entities):
+        yield Finding("error", f"{name}: no {'relation' if related else 'entity'} at all; is data.format right?")
     if found.cut_words > max(2, found.entities / 2):
         yield Finding(
             "warning",
@@ -194,17 +229,33 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
     yield from _unreachable(name, found, recipe)
 
 
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "none"
+
+
 def _unreachable(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
-    lost = found.unreachable.total()
+    yield from _lost(name, "entities", found.entities, found.unreachable, found.shown, recipe)
+    if recipe.task == "relation":
+        lost = found.unreachable_relations
+        yield from _lost(name, "relations", found.relations, lost, found.shown_relations, recipe)
+
+
+def _lost(
+    name: str, what: str, total: int, reasons: Counter[str], examples: dict[str, list[str]], recipe: Recipe
+) -> Iterator[Finding]:
+    lost = reasons.total()
     if not lost:
         return
-    parts = ", ".join(f"{count} {reason}" for reason, count in found.unreachable.most_common())
-    text = f"{name}: {lost} of {found.entities} entities ({lost / found.entities:.2%}) can never be predicted: {parts}"
+    causes = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    share = f" ({lost / total:.2%})" if total else ""
+    text = f"{name}: {lost} of {total} {what}{share} can never be predicted: {causes}"
+    windows = f"encoder.stride (now {recipe.encoder.stride}) or encoder.max_length (now {recipe.encoder.max_length})"
     remedies = {
         INSIDE_TOKEN: "encoder.tokenization: char makes every border reachable",
-        TOO_LONG: f"raise encoder.stride (now {recipe.encoder.stride}) or encoder.max_length (now {recipe.encoder.max_length})",
+        TOO_LONG: f"raise {windows}",
+        APART: f"raise {windows}",
     }
-    for reason, shown in found.shown.items():
+    for reason, shown in examples.items():
         text += f"\n  {reason}{': ' + remedies[reason] if reason in remedies else ': mend the annotation'}"
         text += "".join(f"\n    {line}" for line in shown)
     yield Finding("warning", text)
@@ -222,11 +273,20 @@ def _between(surveys: dict[str, _Survey], recipe: Recipe) -> Iterator[Finding]:
                 kind,
                 f"{shared} of {len(other.texts)} texts of {name} are in train too: scores on {name} will be too good",
             )
-        if unknown := sorted(set(other.labels) - set(train.labels)):
-            yield Finding(
-                "warning", f"labels of {name} that train does not have, and no model can predict: {', '.join(unknown)}"
-            )
-    if rare := [label for label, count in train.labels.items() if count < _RARE]:
-        yield Finding("warning", f"labels with fewer than {_RARE} examples in train: {', '.join(sorted(rare))}")
+        for what, theirs, known in (
+            ("labels", other.labels, train.labels),
+            ("predicates", other.predicates, train.predicates),
+        ):
+            if unknown := sorted(set(theirs) - set(known)):
+                yield Finding(
+                    "warning",
+                    f"{what} of {name} that train does not have, and no model can predict: {', '.join(unknown)}",
+                )
+    for what, counts in (("labels", train.labels), ("predicates", train.predicates)):
+        if rare := [label for label, count in counts.items() if count < _RARE]:
+            yield Finding("warning", f"{what} with fewer than {_RARE} examples in train: {', '.join(sorted(rare))}")
+    named = set(read_schema(recipe.data.schema_file)) if recipe.data.schema_file is not None else set(train.predicates)
+    if missing := sorted(set(train.predicates) - named):
+        yield Finding("error", f"predicates of train that data.schema_file does not have: {', '.join(missing)}")
     if recipe.data.labels is not None and (missing := sorted(set(train.labels) - set(recipe.data.labels))):
         yield Finding("error", f"labels of train that data.labels does not list: {', '.join(missing)}")

@@ -73,6 +73,10 @@ Precision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
+OnError = Annotated[
+    Literal["stop", "keep", "skip"],
+    typer.Option("--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."),
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given."),
@@ -105,7 +109,8 @@ def init(
     debug: Debug = False,
 ) -> None:
     """Look at data and write a recipe that fits them to stdout."""
-    from ie_cli.commands import Input, run_init
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.recipes import run_init
 
     run_init(Input(data, input_format, text_column, label_columns), encoder=encoder)
 
@@ -118,7 +123,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Print a recipe with every default filled in."""
-    from ie_cli.commands import run_show
+    from ie_cli.commands.recipes import run_show
 
     run_show(recipe, overrides or [], help_fields=help_fields)
 
@@ -126,7 +131,7 @@ def show(
 @app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = False) -> None:
     """Say what is wrong with a recipe and its data, before an hour is spent."""
-    from ie_cli.commands import run_check
+    from ie_cli.commands.recipes import run_check
 
     run_check(recipe, overrides or [])
 
@@ -145,7 +150,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a model; the best one is in runs/NAME/model."""
-    from ie_cli.commands import run_train
+    from ie_cli.commands.recipes import run_train
 
     run_train(recipe, output, overrides or [], overwrite=overwrite, quiet=quiet)
 
@@ -158,9 +163,19 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, unrounded.")] = False,
     train_data: Annotated[
-        str | None, typer.Option("--train", help="Training data: also print the recall on mentions not in it.")
+        str | None, typer.Option("--train", help="Training data: also print the recall on what is not in it.")
     ] = None,
     errors: Annotated[int, typer.Option("--errors", min=0, help="Examples to print of each kind of error.")] = 0,
+    match: Annotated[
+        Literal["strict", "boundaries", "text"] | None,
+        typer.Option("--match", help="Relations: right by spans and types, by spans, or by their texts."),
+    ] = None,
+    scorer: Annotated[
+        Literal["duie"] | None, typer.Option("--scorer", help="Relations: also score by DuIE's published rules.")
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", help="Of --scorer duie: other names, tabs between, a name a line.")
+    ] = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
@@ -173,18 +188,20 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Score a model, or a file of predictions, on gold data."""
-    from ie_cli import commands
+    from ie_cli.commands import evaluate as command
+    from ie_cli.commands.inputs import Input, ModelChoice
 
     if len(paths) != (1 if predictions is not None else 2):
         expected = "DATA alone, as --predictions is given" if predictions is not None else "MODEL and DATA"
         raise typer.BadParameter(f"expected {expected}; got {len(paths)} paths.")
-    report = commands.Report(as_json=as_json, errors=errors, train_data=train_data, quiet=quiet)
-    gold = commands.Input(paths[-1], input_format, text_column, label_columns)
+    if alias is not None and scorer is None:
+        raise typer.BadParameter("--alias belongs to --scorer duie.")
+    report = command.Report(as_json, errors, train_data, quiet, match, scorer, alias)
+    gold = Input(paths[-1], input_format, text_column, label_columns)
     if predictions is not None:
-        commands.run_eval_predictions(predictions, gold, report)
+        command.run_eval_predictions(predictions, gold, report)
         return
-    model = commands.ModelChoice(paths[0], threshold, flat, batch_size, precision, device)
-    commands.run_eval(model, gold, report)
+    command.run_eval(ModelChoice(paths[0], threshold, flat, batch_size, precision, device), gold, report)
 
 
 @app.command()
@@ -199,12 +216,7 @@ def predict(
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
-    on_error: Annotated[
-        Literal["stop", "keep", "skip"],
-        typer.Option(
-            "--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."
-        ),
-    ] = "stop",
+    on_error: OnError = "stop",
     threshold: Threshold = None,
     flat: Flat = None,
     batch_size: BatchSize = None,
@@ -214,14 +226,15 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Annotate a file and write JSON lines."""
-    from ie_cli import commands
+    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.predict import run_predict
 
     if text and input_format not in (None, "text"):
         raise typer.BadParameter("--text and --input-format contradict each other.")
-    choice = commands.ModelChoice(model, threshold, flat, batch_size, precision, device, quiet)
-    commands.run_predict(
+    choice = ModelChoice(model, threshold, flat, batch_size, precision, device, quiet)
+    run_predict(
         choice,
-        commands.Input(source, "text" if text else input_format, text_column),
+        Input(source, "text" if text else input_format, text_column),
         output,
         output_format=output_format,
         on_error=on_error,
@@ -229,10 +242,35 @@ def predict(
     )
 
 
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
+    input_format: Annotated[
+        str | None, typer.Option("--from", help="Format of the input; detected where not given.")
+    ] = None,
+    output_format: Annotated[
+        str | None,
+        typer.Option("--to", help="Format of the output; JSON lines, of a .conll file columns, where not given."),
+    ] = None,
+    text_column: TextColumn = None,
+    label_columns: LabelColumns = None,
+    on_error: OnError = "stop",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write annotated data in another format, and say what it cannot express."""
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.predict import run_convert
+
+    data = Input(source, input_format, text_column, label_columns)
+    run_convert(data, output, output_format=output_format, on_error=on_error, quiet=quiet)
+
+
 @recipes_app.callback()
 def recipes(context: typer.Context, debug: Debug = False) -> None:
     """List the recipes that come with `ie`, or copy one."""
-    from ie_cli.commands import run_recipes
+    from ie_cli.commands.recipes import run_recipes
 
     if context.invoked_subcommand is None:
         run_recipes()
@@ -248,7 +286,7 @@ def copy(
     debug: Debug = False,
 ) -> None:
     """Write a recipe to a file of your own."""
-    from ie_cli.commands import run_copy
+    from ie_cli.commands.recipes import run_copy
 
     run_copy(name, destination, force=force)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -16,7 +16,9 @@ from rich.table import Table
 from ie_cli.errors import IEError
 
 if TYPE_CHECKING:
-    from ie_cli.metrics import EntityScores
+    from ie_cli.evaluate import Scores
+    from ie_cli.metrics import Counts, EntityScores
+    from ie_cli.relation_metrics import RelationScores
     from ie_cli.train import Evaluated, Event, Finished, Started
 
 PLAIN_SECONDS = 30.0
@@ -53,28 +55,71 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
-def show_scores(scores: EntityScores, title: str) -> None:
-    """Print scores per label and in all, the recall ceiling, and the recall on unseen mentions."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("label")
-    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
-        table.add_column(name, justify="right")
-    for name, part in [*scores.labels.items(), ("all (micro)", scores.micro)]:
-        if part is scores.micro:
-            table.add_section()
-        counts = (str(part.gold), str(part.predicted), str(part.correct))
-        # A label that is neither in gold nor in prediction has no scores.
-        values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
-        table.add_row(name, *(number(value) for value in values), *counts)
-    spans = scores.boundaries
-    table.add_row("borders only", number(spans.precision), number(spans.recall), number(spans.f1))
+def show_scores(scores: Scores, title: str) -> None:
+    """Print scores per label or predicate and in all, the recall ceiling, and the recall on what training never had."""
+    from ie_cli.metrics import EntityScores
+
+    if isinstance(scores, EntityScores):
+        _show_entities(scores, title)
+    else:
+        _show_relations(scores, title)
+
+
+def _show_entities(scores: EntityScores, title: str) -> None:
+    table = _score_table(title, "label", scores.labels, scores.micro)
+    _add_ratios(table, "borders only", scores.boundaries)
     table.add_row("macro", "", "", number(scores.macro_f1))
     console.print(table)
-    for line in footnotes(scores):
+    for line in footnotes(scores, "entities", "names"):
         say(line)
 
 
-def footnotes(scores: EntityScores) -> Iterator[str]:
+def _show_relations(scores: RelationScores, title: str) -> None:
+    table = _score_table(f"{title}: relations", "predicate", scores.predicates, scores.micro)
+    ways = {"spans and types": scores.strict, "spans": scores.boundaries, "text": scores.text}
+    for name, counts in ways.items():
+        if counts is not None and counts is not scores.micro:
+            _add_ratios(table, f"by {name}", counts)
+    if scores.official is not None:
+        _add_ratios(table, "DuIE's rules", scores.official)
+    table.add_row("macro", "", "", number(scores.macro_f1))
+    console.print(table)
+    say({"text": "relations by their texts", "strict": "relations by spans and types"}.get(scores.match, "by spans"))
+    for line in footnotes(scores, "relations", "triples"):
+        say(line)
+    if scores.entities is not None:
+        _show_entities(scores.entities, f"{title}: entities")
+
+
+class _Ratios(Protocol):
+    @property
+    def precision(self) -> float: ...
+    @property
+    def recall(self) -> float: ...
+    @property
+    def f1(self) -> float: ...
+
+
+def _score_table(title: str, what: str, parts: Mapping[str, Counts], micro: Counts) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(what)
+    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
+        table.add_column(name, justify="right")
+    for name, part in [*parts.items(), ("all (micro)", micro)]:
+        if part is micro:
+            table.add_section()
+        counts = (str(part.gold), str(part.predicted), str(part.correct))
+        # What is neither in gold nor in prediction has no scores.
+        values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
+        table.add_row(name, *(number(value) for value in values), *counts)
+    return table
+
+
+def _add_ratios(table: Table, name: str, part: _Ratios) -> None:
+    table.add_row(name, number(part.precision), number(part.recall), number(part.f1))
+
+
+def footnotes(scores: Scores, items: str, unseen: str) -> Iterator[str]:
     """What stands below a table of scores."""
     ceiling = scores.ceiling
     if ceiling is not None and ceiling.total:
@@ -82,11 +127,11 @@ def footnotes(scores: EntityScores) -> Iterator[str]:
         line = f"recall ceiling {number(ceiling.recall)}"
         if lost:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(ceiling.reasons.items()))
-            line += f": {lost} of {ceiling.total} entities cannot be predicted ({reasons})"
+            line += f": {lost} of {ceiling.total} {items} cannot be predicted ({reasons})"
         yield line
     if scores.unseen is not None and scores.unseen.gold:
         yield (
-            f"recall on names never seen in training {number(scores.unseen.recall)} "
+            f"recall on {unseen} never seen in training {number(scores.unseen.recall)} "
             f"({scores.unseen.correct} of {scores.unseen.gold})"
         )
 
@@ -138,14 +183,23 @@ class TrainingView:
 
     def _start(self, event: Started) -> None:
         counts = event.train.counts
+        schema = event.schema
+        gold = [] if schema.roles else [f"{counts.entities} entities of {len(schema.labels)} labels"]
+        gold += [f"{counts.relations} relations of {len(schema.predicates)} predicates"] if schema.predicates else []
         self._say(
-            f"{counts.examples} examples in {counts.windows} windows, {counts.entities} entities of "
-            f"{len(event.labels)} labels; {event.parameters / 1e6:.1f} M parameters, {event.steps} steps on "
-            f"{event.device} in {event.precision}"
+            f"{counts.examples} examples in {counts.windows} windows, {', '.join(gold)}; "
+            f"{event.parameters / 1e6:.1f} M parameters, {event.steps} steps on {event.device} in {event.precision}"
         )
-        if lost := sum(counts.unreachable.values()):
-            reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.unreachable.items()))
-            self._say(f"{lost} of {counts.entities} entities cannot be learned: {reasons} (`ie check` shows them)")
+        lost = (
+            ("entities", counts.entities, counts.unreachable),
+            ("relations", counts.relations, counts.unreachable_relations),
+        )
+        for what, total, by_reason in lost:
+            if sum(by_reason.values()):
+                reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(by_reason.items()))
+                self._say(
+                    f"{sum(by_reason.values())} of {total} {what} cannot be learned: {reasons} (`ie check` shows them)"
+                )
         if not event.has_dev:
             self._say("no dev data: nothing is measured, and the last weights are kept (data.dev: 0.1 splits some off)")
 

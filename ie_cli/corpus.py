@@ -63,7 +63,7 @@ class Split:
 def reading_of(section: DataSection) -> Reading:
     """The options of reading that a recipe gives."""
     columns = section.label_columns
-    return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner)
+    return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner, section.mentions)
 
 
 def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:
@@ -97,19 +97,32 @@ def _place(text: str) -> float:
 
 @dataclass(slots=True)
 class Scan:
-    """What one pass over the training data finds."""
+    """What one pass over the training data finds.
+
+    Attributes:
+        labels: of entities. arguments: of the relations' subjects and objects.
+        pairs: (subject type, predicate, object type).
+        guessed: some of the relations have no offsets of their own.
+    """
 
     examples: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    arguments: Counter[str] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    guessed: bool = False
     characters: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, examples: Iterable[Example], *, characters: bool = False) -> Scan:
-        """Count labels and, if asked, characters."""
+        """Count labels, triples and, if asked, characters."""
         scan = cls()
         for example in examples:
             scan.examples += 1
             scan.labels.update(entity.label for entity in example.entities)
+            for relation in example.relations:
+                scan.arguments.update((relation.subject.label, relation.object.label))
+                scan.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
+            scan.guessed |= example.spos is not None
             if characters:
                 scan.characters.update(example.text)
         return scan

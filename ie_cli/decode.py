@@ -50,12 +50,12 @@ Factors = SharedFactors | LabelFactors
 class Found:
     """Spans above threshold: ``cells`` int64 ``[items, 4]`` of (sample, row, first, last), ``scores`` s ``[items]``.
 
-    `capped` counts the windows in which more was found than is kept.
+    `crowded` holds the samples in which more was found than is kept.
     """
 
     cells: Index
     scores: Floats
-    capped: int
+    crowded: frozenset[int]
 
 
 def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> Found:
@@ -83,7 +83,7 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
             cells.append(np.stack([np.full_like(rows, sample), rows, first, last], axis=1))
             scores.append(score)
     if not cells:
-        return Found(np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32), 0)
+        return Found(np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32), frozenset())
     return _cap(np.concatenate(cells), np.concatenate(scores), mask, thresholds, crowded)
 
 
@@ -137,7 +137,7 @@ def _cap(cells: Index, scores: Floats, mask: Mask, thresholds: Floats, crowded: 
         margin = scores[at] - thresholds[cells[at, 1]]
         drop = at[np.argsort(-margin, kind="stable")[most[sample] :]]
         cells, scores = np.delete(cells, drop, axis=0), np.delete(scores, drop)
-    return Found(cells, scores, len(crowded))
+    return Found(cells, scores, frozenset(crowded))
 
 
 def probability(scores: Floats, temperature: float) -> npt.NDArray[np.float64]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 
+from ie_cli.duie_scorer import OfficialScorer
 from ie_cli.example import Example
 from ie_cli.metrics import Ceiling, EntityScorer, EntityScores
 from ie_cli.predict import Engine, extract
-from ie_cli.windows import align
+from ie_cli.relation_metrics import Match, RelationScorer, RelationScores
+from ie_cli.schema import Schema
+from ie_cli.targets import find_targets
+from ie_cli.triples import Triple, parts, text_triples
+
+Scores = EntityScores | RelationScores
+Seen = Collection[tuple[str, str]] | Collection[Triple]
 
 
 def score(
@@ -16,15 +23,19 @@ def score(
     gold: Iterable[Example],
     *,
     each: Callable[[Example, Example], None] | None = None,
-    seen: set[tuple[str, str]] | None = None,
-) -> EntityScores:
-    """Predict and score a stream of gold examples against all their entities, reachable or not.
+    seen: Seen | None = None,
+    match: Match | None = None,
+    official: OfficialScorer | None = None,
+) -> Scores:
+    """Predict and score a stream of gold examples against all their entities or relations, reachable or not.
 
     Args:
         each: called with every pair of gold and predicted example, e.g. to sort the errors.
-        seen: (label, mention) of the training data; recall on all others is then reported by itself.
+        seen: what `mentions` or `triples` gives of the training data; recall on all else is then reported by itself.
+        match: what makes a relation right; None: text where offsets are guessed, else strict.
+        official: the scorer of DuIE's rules, for relations.
     """
-    scorer = EntityScorer(engine.labels, seen=seen)
+    scorer = new_scorer(engine.schema, seen=seen, match=match, official=official)
     reach = Reach(engine)
     waiting: deque[Example] = deque()
 
@@ -39,7 +50,29 @@ def score(
         scorer.add(example, predicted)
         if each is not None:
             each(example, predicted)
-    return scorer.scores(reach.ceiling())
+    if isinstance(scorer, RelationScorer):
+        return scorer.scores(reach.relations.ceiling(), reach.entities.ceiling())
+    return scorer.scores(reach.entities.ceiling())
+
+
+def new_scorer(
+    schema: Schema,
+    *,
+    seen: Seen | None = None,
+    match: Match | None = None,
+    official: OfficialScorer | None = None,
+) -> EntityScorer | RelationScorer:
+    """What counts the pairs of gold and prediction of a model with this schema."""
+    if not schema.predicates:
+        return EntityScorer(schema.labels, seen=seen)  # type: ignore[arg-type]
+    return RelationScorer(
+        schema.predicates,
+        schema.labels,
+        match,
+        entities=not schema.roles,
+        seen=seen,  # type: ignore[arg-type]
+        official=official,
+    )
 
 
 def mentions(examples: Iterable[Example]) -> set[tuple[str, str]]:
@@ -49,24 +82,47 @@ def mentions(examples: Iterable[Example]) -> set[tuple[str, str]]:
     }
 
 
-class Reach:
-    """Counts the gold entities that the tokens, the windows and the labels of an engine can express."""
+def triples(examples: Iterable[Example]) -> set[Triple]:
+    """The triples of texts that occur in some data."""
+    found: set[Triple] = set()
+    for example in examples:
+        found.update(text_triples(example.text, example.relations) if example.spos is None else parts(example.spos))
+    return found
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._ids = {label: row for row, label in enumerate(engine.labels)}
-        self._total, self._reasons = 0, dict[str, int]()
 
-    def add(self, example: Example) -> None:
-        """Count one gold example."""
-        if not example.entities:
-            return
-        [tokens] = self._engine.tokenizer.encode([example.text])
-        entities = set(example.entities)
-        self._total += len(entities)
-        for _, reason in align(example.text, entities, tokens, self._engine.plan, self._ids).unreachable:
-            self._reasons[reason] = self._reasons.get(reason, 0) + 1
+def seen_in(examples: Iterable[Example], schema: Schema) -> Seen:
+    """What the scorer of a model takes as seen in training."""
+    return triples(examples) if schema.predicates else mentions(examples)
+
+
+class _Tally:
+    """Gold items, and by reason those out of reach."""
+
+    def __init__(self) -> None:
+        self._total, self._reasons = 0, Counter[str]()
+
+    def add(self, total: int, reasons: Iterable[str]) -> None:
+        self._total += total
+        self._reasons.update(reasons)
 
     def ceiling(self) -> Ceiling:
         """Reachable and total, with the reasons of the rest."""
-        return Ceiling(self._total - sum(self._reasons.values()), self._total, dict(self._reasons))
+        return Ceiling(self._total - self._reasons.total(), self._total, dict(self._reasons))
+
+
+class Reach:
+    """Counts the gold entities and relations that the tokens, the windows and the schema of an engine can express."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.entities, self.relations = _Tally(), _Tally()
+
+    def add(self, example: Example) -> None:
+        """Count one gold example; a triple without offsets is in reach if any of its places is."""
+        if not example.entities and not example.relations and not example.spos:
+            return
+        engine = self._engine
+        [tokens] = engine.tokenizer.encode([example.text])
+        found = find_targets(example, tokens, engine.plan, engine.schema, mentions="all")
+        self.entities.add(found.entities, (reason for _, reason in found.lost_entities))
+        self.relations.add(found.relations, (reason for _, reason in found.lost_relations))

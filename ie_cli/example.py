@@ -29,11 +29,32 @@ class Relation:
     score: float | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Spo:
+    """A triple by its texts alone, as DuIE and CasRel's data have it; equality ignores the types.
+
+    Attributes:
+        object: the object; of a complex object its ``@value``.
+        slots: further values of a complex object: (slot, text), sorted.
+        subject_type, object_type, slot_types: types of the three, empty where the data give none.
+    """
+
+    subject: str
+    predicate: str
+    object: str
+    slots: tuple[tuple[str, str], ...] = ()
+    subject_type: str = field(default="", compare=False)
+    object_type: str = field(default="", compare=False)
+    slot_types: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+
 @dataclass(slots=True)
 class Example:
     """One document with its annotation, gold or predicted.
 
     Attributes:
+        spos: the triples by their texts, where the data give no offsets: `relations` then holds places guessed from them.
+            None: offsets are the data's own.
         id: as given in the input, None where it has none.
         meta: input fields that are not ours, kept so that they come out again.
         where: ``file:line`` it was read from, for messages; takes no part in equality.
@@ -45,3 +66,4 @@ class Example:
     id: str | int | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     where: str | None = field(default=None, compare=False)
+    spos: list[Spo] | None = None

@@ -27,11 +27,11 @@ from ie_cli.model_card import model_card
 from ie_cli.predict import Engine, extract
 from ie_cli.recipe import Recipe
 from ie_cli.recipe_file import dump_recipe, load_recipe
-from ie_cli.schema import Schema
+from ie_cli.schema import Schema, schema_facts, schema_of_facts
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
 from ie_cli.windows import Plan
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: relations
 WEIGHTS, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "model.safetensors",
     "ie.json",
@@ -46,7 +46,7 @@ RECIPE_HEAD = (
 
 @dataclass
 class Extractor:
-    """A model, its labels, its tokenizer and the recipe it was trained by.
+    """A model, its schema, its tokenizer and the recipe it was trained by.
 
     Attributes:
         temperature: T of the probability σ(s/T).
@@ -121,27 +121,30 @@ class Extractor:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        head, tokenizer = self.recipe.head, self.text_tokenizer()
+        tokenizer = self.text_tokenizer()
         plan = Plan.build(
             max_length=self.recipe.encoder.max_length,
             stride=self.recipe.encoder.stride,
             special_tokens=tokenizer.special_tokens,
-        )
-        thresholds = (
-            threshold if threshold is not None else head.thresholds.get(label, head.threshold)
-            for label in self.schema.labels
         )
         self.model.eval()
         return Engine(
             backend=TorchBackend(self.model, self.precision),
             tokenizer=tokenizer,
             plan=plan,
-            labels=self.schema.labels,
-            thresholds=tuple(thresholds),
+            schema=self.schema,
+            thresholds=self._thresholds(self.schema.labels, threshold),
+            link_thresholds=self._thresholds(self.schema.predicates, threshold),
             temperature=self.temperature,
-            flat=head.flat if flat is None else flat,
+            flat=self.recipe.head.flat if flat is None else flat,
             pad_id=self.pad_id,
             batch_size=batch_size or self.recipe.training.eval_batch_size,
+        )
+
+    def _thresholds(self, names: tuple[str, ...], threshold: float | None) -> tuple[float, ...]:
+        head = self.recipe.head
+        return tuple(
+            threshold if threshold is not None else head.thresholds.get(name, head.threshold) for name in names
         )
 
     def extract(
@@ -192,7 +195,7 @@ def save_extractor(extractor: Extractor, path: Path) -> None:
         _write(temporary / RECIPE, RECIPE_HEAD + dump_recipe(extractor.recipe))
         facts = {
             "format_version": FORMAT_VERSION,
-            "labels": extractor.schema.labels,
+            **schema_facts(extractor.schema),
             "pad_id": extractor.pad_id,
             "temperature": extractor.temperature,
         }
@@ -206,7 +209,7 @@ def save_extractor(extractor: Extractor, path: Path) -> None:
 
 def _write_scores(extractor: Extractor, path: Path) -> None:
     _write(path / "metrics.json", json.dumps(extractor.scores, ensure_ascii=False, indent=2) + "\n")
-    _write(path / "README.md", model_card(extractor.recipe, extractor.schema.labels, extractor.scores))
+    _write(path / "README.md", model_card(extractor.recipe, extractor.schema, extractor.scores))
 
 
 def _tensors(model: SpanModel) -> Iterator[tuple[str, torch.Tensor]]:
@@ -244,14 +247,14 @@ def load_extractor(path: Path, *, device: Literal["auto", "cpu"], precision: Pre
     quiet_transformers()
     facts = read_facts(path)
     recipe = load_recipe(path / RECIPE, stored=True)
-    schema = Schema(tuple(facts["labels"]))
+    schema: Schema = facts["schema"]
     with _reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     with _reading(path / TOKENIZER):
         tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
     with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
         encoder = build_encoder(config)
-        head = build_head(recipe.head, hidden_size=config.hidden_size, labels=len(schema.labels))
+        head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)
     model = SpanModel(encoder, head)
     check_vocabulary(tokenizer, encoder, str(path))
     where = choose_device(device)
@@ -290,15 +293,12 @@ def read_facts(path: Path) -> dict[str, Any]:
         )
     with _reading(path / FACTS):
         facts: dict[str, Any] = {"temperature": 1.0} | json.loads((path / FACTS).read_text(encoding="utf-8"))
-        version, labels, temperature = facts["format_version"], facts["labels"], facts["temperature"]
+        version, temperature = facts["format_version"], facts["temperature"]
         if type(version) is not int or type(facts["pad_id"]) is not int:
             raise ValueError("format_version and pad_id must be whole numbers")
         if version > FORMAT_VERSION:
             raise _newer(path, version)
-        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-            raise ValueError("labels must be a list of names")
-        if len(set(labels)) < len(labels):
-            raise ValueError("a label stands there twice")
+        facts["schema"] = schema_of_facts(facts)
         if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
             raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
     return facts

@@ -45,6 +45,9 @@ class Survey:
     Attributes:
         lengths: tokens of a text -> how many texts.
         mentions: tokens of an entity -> how many entities.
+        predicates: of relations.
+        reaches: tokens from the beginning of a relation's first argument to the end of its last -> how many relations.
+        guessed: relations have no offsets of their own.
         overlapping: examples in which two entities share a character.
         scripts: letters by script.
     """
@@ -53,6 +56,9 @@ class Survey:
     labels: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
     mentions: Counter[int] = field(default_factory=Counter)
+    predicates: Counter[str] = field(default_factory=Counter)
+    reaches: Counter[int] = field(default_factory=Counter)
+    guessed: bool = False
     overlapping: int = 0
     scripts: Counter[str] = field(default_factory=Counter)
 
@@ -66,6 +72,12 @@ class Survey:
             for entity in example.entities:
                 survey.labels[entity.label] += 1
                 survey.mentions[min(count_tokens(example.text[entity.start : entity.end]), _LONGEST_COUNTED)] += 1
+            for relation in example.relations:
+                sides = (relation.subject, relation.object)
+                reach = example.text[min(side.start for side in sides) : max(side.end for side in sides)]
+                survey.predicates[relation.predicate] += 1
+                survey.reaches[min(count_tokens(reach), _LONGEST_COUNTED)] += 1
+            survey.guessed |= example.spos is not None
             survey.overlapping += overlap(example.entities)
             if survey.examples <= _SCRIPT_SAMPLE:
                 for script, pattern in _SCRIPTS.items():
@@ -122,11 +134,11 @@ def propose_recipe(
     reading = reading or Reading()
     examples = read_examples(data, format=format, reading=reading, detected=formats.append)
     survey = Survey.of(examples, count_tokens)
-    if not survey.labels:
+    if not survey.labels and not survey.predicates:
         raise DataError(
             f"{'stdin' if data == '-' else data}: {survey.examples:,} examples, no entity in them: there is nothing to "
             "train on",
-            hint="annotate some, or say how to read them: --input-format jsonl | cluener | conll.",
+            hint="annotate some, or say how to read them: --input-format jsonl | duie | cluener | conll | …",
         )
     return "".join(
         f"{line}\n" for line in _lines(survey, data, formats[0] if formats else None, reading, encoder, limit)
@@ -186,7 +198,8 @@ def find_siblings(data: str, format: str | None = None, reading: Reading | None 
 def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
     quiet = replace(reading, report=lambda text: None) if reading else None
     try:
-        return any(example.entities for example in islice(read_examples(path, format=format, reading=quiet), 100))
+        head = islice(read_examples(path, format=format, reading=quiet), 100)
+        return any(example.entities or example.relations for example in head)
     except DataError:
         return False
 
@@ -194,20 +207,27 @@ def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
 def _lines(
     survey: Survey, data: str, format: str | None, reading: Reading, encoder: str | None, limit: int
 ) -> Iterator[str]:
-    entities = sum(survey.labels.values())
-    yield f"# {survey.examples:,} examples, {entities:,} entities. Next: `ie check` and `ie train` with this file."
-    yield from _labels(survey.labels)
+    counts = {"entities": survey.labels.total(), "relations": survey.predicates.total()}
+    held = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    yield f"# {survey.examples:,} examples, {held}. Next: `ie check` and `ie train` with this file."
+    yield from _names("label", survey.labels)
+    yield from _names("predicate", survey.predicates)
     yield f"name: {flow(run_name(data))}"
-    yield "task: ner"
+    yield f"task: {'relation' if survey.predicates else 'ner'}"
     yield from _data(data, format, reading)
+    if survey.guessed:
+        yield _commented("  mentions: nearest", "triples have no offsets: the pair that stands nearest; or first, all")
     yield from _encoder(survey, encoder, limit)
     yield "head:"
+    if survey.predicates:
+        yield _commented("  name: gplinker", _rows(survey))
     # A slip in a thousand examples is no reason to allow overlaps everywhere.
-    flat = survey.overlapping * 1000 <= survey.examples
+    flat = survey.overlapping * 1000 <= survey.examples and bool(survey.labels)
     why = "no two entities overlap in these data; false allows nesting"
     if survey.overlapping:
         why = f"entities overlap in {survey.overlapping:,} of the {survey.examples:,} examples"
-    yield _commented(f"  flat: {flow(flat)}", why)
+    if survey.labels:
+        yield _commented(f"  flat: {flow(flat)}", why)
     yield from _training(survey, encoder)
 
 
@@ -215,12 +235,20 @@ def _commented(line: str, comment: str) -> str:
     return f"{line.ljust(_COMMENT_COLUMN - 2)}  # {comment}"
 
 
-def _labels(labels: Counter[str]) -> Iterator[str]:
-    """The labels with their counts, as a few lines of comment."""
+def _rows(survey: Survey) -> str:
+    return (
+        "a row for each entity type" if survey.labels else "no entities annotated: a row for subjects, one for objects"
+    )
+
+
+def _names(what: str, labels: Counter[str]) -> Iterator[str]:
+    """The labels or predicates with their counts, as a few lines of comment."""
+    if not labels:
+        return
     shown = [f"{flow(label)} {count:,}" for label, count in labels.most_common(30)]
     if len(labels) > len(shown):
         shown.append(f"and {len(labels) - len(shown):,} more")
-    text = f"{len(labels):,} label{'s' if len(labels) > 1 else ''}: {', '.join(shown)}"
+    text = f"{len(labels):,} {what}{'s' if len(labels) > 1 else ''}: {', '.join(shown)}"
     lines = textwrap.wrap(text, _WIDTH, max_lines=6, placeholder=" …", break_on_hyphens=False)
     yield from (f"# {line}" for line in lines)
 
@@ -263,19 +291,20 @@ def _data(data: str, format: str | None, reading: Reading) -> Iterator[str]:
 
 
 def _encoder(survey: Survey, encoder: str | None, limit: int) -> Iterator[str]:
-    max_length, stride, uncovered = window(survey.lengths, survey.mentions, limit)
+    spans = survey.mentions + survey.reaches  # a relation must lie in one window too
+    max_length, stride, uncovered = window(survey.lengths, spans, limit)
     yield "encoder:"
     if encoder:
         yield f"  name: {flow(encoder)}"
     else:
         yield _commented(f"  name: {choose_encoder(survey.scripts)}", "hub id or folder; `tiny` needs no download")
-    longest, longest_mention = max(survey.lengths), max(survey.mentions)
+    longest, longest_span = max(survey.lengths), max(spans)
     of_texts = f"the longest text has {_about(longest)} tokens; longer ones are cut into windows"
     yield _commented(f"  max_length: {max_length}", of_texts)
-    of_entities = f"the longest entity has {_about(longest_mention)} tokens"
+    of_spans = f"the longest {'relation' if survey.predicates else 'entity'} has {_about(longest_span)} tokens"
     if uncovered:
-        of_entities += f"; windows may cut those longer than this: {uncovered:,}"
-    yield _commented(f"  stride: {stride}", of_entities)
+        of_spans += f"; windows may cut those longer than this: {uncovered:,}"
+    yield _commented(f"  stride: {stride}", of_spans)
 
 
 def _about(tokens: int) -> str:

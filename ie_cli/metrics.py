@@ -46,6 +46,16 @@ class Counts:
             "correct": self.correct,
         }
 
+    def recall_dict(self) -> dict[str, Any]:
+        """Recall and its counts: what can be said of a part of the gold."""
+        return {"recall": self.recall, "gold": self.gold, "correct": self.correct}
+
+
+def macro_f1(labels: Iterable[Counts]) -> float:
+    """The mean F1 of the labels that gold or prediction has."""
+    scored = [counts.f1 for counts in labels if counts.gold or counts.predicted]
+    return sum(scored) / len(scored) if scored else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
@@ -58,6 +68,10 @@ class Ceiling:
     @property
     def recall(self) -> float:
         return self.reachable / self.total if self.total else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Recall, unrounded, and counts."""
+        return {"recall": self.recall, "reachable": self.reachable, "total": self.total, "reasons": self.reasons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +105,7 @@ class EntityScores:
 
     @property
     def macro_f1(self) -> float:
-        scored = [counts.f1 for counts in self.labels.values() if counts.gold or counts.predicted]
-        return sum(scored) / len(scored) if scored else 0.0
+        return macro_f1(self.labels.values())
 
     def to_dict(self) -> dict[str, Any]:
         """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`."""
@@ -101,18 +114,9 @@ class EntityScores:
         fields["boundaries"] = self.boundaries.to_dict()
         fields["labels"] = {label: counts.to_dict() for label, counts in self.labels.items()}
         if self.ceiling is not None:
-            fields["ceiling"] = {
-                "recall": self.ceiling.recall,
-                "reachable": self.ceiling.reachable,
-                "total": self.ceiling.total,
-                "reasons": self.ceiling.reasons,
-            }
+            fields["ceiling"] = self.ceiling.to_dict()
         if self.unseen is not None:
-            fields["unseen"] = {
-                "recall": self.unseen.recall,
-                "gold": self.unseen.gold,
-                "correct": self.unseen.correct,
-            }
+            fields["unseen"] = self.unseen.recall_dict()
         return fields
 
 

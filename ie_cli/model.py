@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from typing import cast
 
 from torch import Tensor, nn
 
 from ie_cli.batches import Batch
 from ie_cli.heads import HEADS, Head
-from ie_cli.recipe import EfficientGlobalPointerSection, GlobalPointerSection
+from ie_cli.recipe import HeadSection
+from ie_cli.schema import Schema
 
 
 class SpanModel(nn.Module):
@@ -24,14 +27,22 @@ class SpanModel(nn.Module):
         output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
-    def forward(self, batch: Batch, weights: Tensor | None = None) -> Tensor:
-        """Loss of a batch; `weights` ``[labels]`` of each label's loss."""
+    def forward(self, batch: Batch, weights: Sequence[Tensor] | None = None) -> Tensor:
+        """Loss of a batch, summed over the head's tables; `weights` ``[rows]`` of each row's loss, for each table."""
         hidden = self.hidden(batch.input_ids, batch.attention_mask)
-        return cast(Head, self.head).loss(hidden, batch.text_mask, batch.gold, weights)
+        scorers = cast(Head, self.head).scorers
+        losses = [
+            scorer.loss(hidden, batch.text_mask, gold, weights[table] if weights is not None else None)
+            for table, (scorer, gold) in enumerate(zip(scorers, batch.gold, strict=True))
+        ]
+        return sum(losses[1:], losses[0])
 
 
-def build_head(
-    section: EfficientGlobalPointerSection | GlobalPointerSection, *, hidden_size: int, labels: int
-) -> nn.Module:
-    """Build the head that the recipe names, with fresh weights."""
-    return HEADS[section.name](hidden_size, labels, head_size=section.head_size, rope=section.rope)
+def build_head(section: HeadSection, *, hidden_size: int, schema: Schema) -> nn.Module:
+    """Build the head that the recipe names, with fresh weights; it may set the keyword-only arguments of the head."""
+    head = HEADS[section.name]  # type: ignore[attr-defined]
+    parameters = inspect.signature(head).parameters.values()
+    options = {p.name: getattr(section, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    sizes = (len(schema.labels), len(schema.predicates)) if schema.predicates else (len(schema.labels),)
+    built: nn.Module = head(hidden_size, *sizes, **options)
+    return built

@@ -7,25 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from ie_cli.recipe import Recipe
+from ie_cli.schema import Schema
 
 
-def model_card(recipe: Recipe, labels: Sequence[str], scores: Mapping[str, Any]) -> str:
+def model_card(recipe: Recipe, schema: Schema, scores: Mapping[str, Any]) -> str:
     """Markdown with scores, labels and usage.
 
     Args:
-        scores: by split (``dev``, ``test``), each as `metrics.EntityScores.to_dict` gives it.
+        scores: by split (``dev``, ``test``), each as the scores' `to_dict` gives it.
     """
+    task, tag, items = "Named-entity recognition", "named-entity-recognition, global-pointer", "entities"
+    if schema.predicates:
+        task, tag, items = "Relation extraction", "relation-extraction, gplinker", "relations"
     lines = [
         "---",
         "library_name: ie-cli",
-        "tags: [information-extraction, named-entity-recognition, global-pointer]",
+        f"tags: [information-extraction, {tag}]",
         "---",
         f"# {recipe.name}",
         "",
-        f"Named-entity recognition: `{recipe.head.name}` on `{_encoder(recipe.encoder.name)}`, trained by "
+        f"{task}: `{recipe.head.name}` on `{_encoder(recipe.encoder.name)}`, trained by "
         "[`ie`](https://pypi.org/project/ie-cli/).",
         "",
-        f"Labels: {', '.join(f'`{label}`' for label in labels)}.",
+        f"Labels: {_listed(schema.labels)}.",
+        *([f"Predicates: {_listed(schema.predicates)}."] if schema.predicates else []),
         "",
     ]
     for split, score in scores.items():
@@ -34,7 +39,7 @@ def model_card(recipe: Recipe, labels: Sequence[str], scores: Mapping[str, Any])
         "## Usage",
         "",
         "```sh",
-        "ie predict file.jsonl --model PATH | jq -c '.entities[]'",
+        f"ie predict file.jsonl --model PATH | jq -c '.{items}[]'",
         "```",
         "",
         "```python",
@@ -42,13 +47,17 @@ def model_card(recipe: Recipe, labels: Sequence[str], scores: Mapping[str, Any])
         "",
         'extractor = Extractor.from_pretrained("PATH")',
         'for example in extractor.extract(["…"]):',
-        "    print(example.entities)",
+        f"    print(example.{items})",
         "```",
         "",
         "`recipe.yaml` holds the recipe with every default filled in; `metrics.json` the scores unrounded.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _encoder(name: str) -> str:
@@ -64,7 +73,8 @@ def _table(split: str, score: Mapping[str, Any]) -> list[str]:
         "|---|--:|--:|--:|--:|",
         _row("**all** (micro)", score),
     ]
-    lines += [_row(f"`{label}`", part) for label, part in score["labels"].items()]
+    parts = score["labels"] if "labels" in score else score["predicates"]
+    lines += [_row(f"`{name}`", part) for name, part in parts.items()]
     if score.get("ceiling"):
         lines += [
             "",

@@ -12,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.batches import pad, text_mask
-from ie_cli.decode import Factors, Floats, decode_spans, probability, score_threshold
-from ie_cli.example import Entity, Example
+from ie_cli.decode import Factors, Floats, Index, SharedFactors, decode_spans, probability, score_threshold
+from ie_cli.decode_links import decode_links
+from ie_cli.example import Entity, Example, Relation
+from ie_cli.relations import link_rules, to_relations
+from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer, Tokens
 from ie_cli.windows import Plan, to_entities
 
@@ -21,10 +24,12 @@ Other = TypeVar("Other")
 
 
 class Backend(Protocol):
-    """What runs the model: ids int64 and mask bool ``[batch, L]`` in, factors out."""
+    """What runs the model: ids int64 and mask bool ``[batch, L]`` in, factors of each table of the head out."""
 
-    def factors(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Iterator[Factors]:
-        """Factors of the scores of one batch."""
+    def factors(
+        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
+    ) -> Sequence[Iterable[Factors]]:
+        """Factors of the scores of one batch: entities; of a relation model also links of starts, links of ends."""
 
 
 @dataclass(slots=True)
@@ -42,7 +47,8 @@ class Engine:
     """All that extraction needs besides the texts.
 
     Attributes:
-        thresholds: least probability per label, in the order of `labels`.
+        thresholds: least probability per label, in the schema's order.
+        link_thresholds: least probability per predicate.
         temperature: T of the probability σ(s/T).
         flat: no overlaps.
         batch_size: windows in a forward pass.
@@ -52,8 +58,9 @@ class Engine:
     backend: Backend
     tokenizer: TextTokenizer
     plan: Plan
-    labels: tuple[str, ...]
+    schema: Schema
     thresholds: tuple[float, ...]
+    link_thresholds: tuple[float, ...] = ()
     temperature: float = 1.0
     flat: bool = False
     pad_id: int = 0
@@ -76,7 +83,7 @@ def extract(
         idle: on a pipe, go on with what there is after so many seconds without input.
 
     Yields:
-        New examples with the predicted entities, and the id, meta and place of the old ones.
+        New examples with the predicted entities and relations, and the id, meta and place of the old ones.
     """
     for chunk in read_ahead(items, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle):
         examples = [item for item in chunk if isinstance(item, Example)]
@@ -87,9 +94,10 @@ def extract(
 
 def _annotate(engine: Engine, examples: Sequence[Example]) -> Iterator[Example]:
     tokens = engine.tokenizer.encode([example.text for example in examples])
-    found = _find(engine, tokens)
-    for example, entities in zip(examples, found, strict=True):
-        yield Example(example.text, entities, [], example.id, example.meta, example.where)
+    for example, own, found in zip(examples, tokens, _find(engine, tokens), strict=True):
+        entities = found.entities(engine, own)
+        relations = found.relations(engine, own, example.text, entities) if engine.schema.predicates else []
+        yield Example(example.text, entities, relations, example.id, example.meta, example.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +108,44 @@ class _Window:
     ids: npt.NDArray[np.int32]
 
 
-def _find(engine: Engine, documents: Sequence[Tokens]) -> list[list[Entity]]:
-    """Entities of each tokenised text: all windows, sorted by length, batched, decoded, judged by their owners."""
+@dataclass(slots=True)
+class _Document:
+    """What its windows found in a text, in tokens of the text.
+
+    *Shapes:* an item of spans int64 ``[n, 4]`` (row, first, last, window), of links ``[n, 8]`` (predicate, subject's row,
+    first, last, object's row, first, last, window); scores float32 ``[n]`` beside each.
+    """
+
+    spans: list[tuple[Index, Floats]] = field(default_factory=list)
+    links: list[tuple[Index, Floats]] = field(default_factory=list)
+
+    def entities(self, engine: Engine, tokens: Tokens) -> list[Entity]:
+        """The spans that the windows which own them found."""
+        if not self.spans:
+            return []
+        cells, scores = (np.concatenate(parts) for parts in zip(*self.spans, strict=True))
+        mine = engine.plan.owners(len(tokens), cells[:, 1], cells[:, 2]) == cells[:, 3]
+        return to_entities(
+            tokens,
+            cells[mine, :3],
+            probability(scores[mine], engine.temperature),
+            engine.schema.labels,
+            flat=engine.flat,
+        )
+
+    def relations(self, engine: Engine, tokens: Tokens, text: str, entities: Sequence[Entity]) -> list[Relation]:
+        """The triples that the windows which own them found, between spans that are among the entities."""
+        if not self.links:
+            return []
+        cells, scores = (np.concatenate(parts) for parts in zip(*self.links, strict=True))
+        hull = cells[:, [2, 5]].min(axis=1), cells[:, [3, 6]].max(axis=1)
+        mine = engine.plan.owners(len(tokens), *hull) == cells[:, 7]
+        chances = probability(scores[mine], engine.temperature)
+        return to_relations(tokens, cells[mine, :7], chances, engine.schema, text, entities)
+
+
+def _find(engine: Engine, documents: Sequence[Tokens]) -> list[_Document]:
+    """What is found in each tokenised text: all windows, sorted by length, batched, decoded."""
     windows = [
         _Window(document, number, first, tokens.ids[first : first + engine.plan.capacity])
         for document, tokens in enumerate(documents)
@@ -109,47 +153,58 @@ def _find(engine: Engine, documents: Sequence[Tokens]) -> list[list[Entity]]:
         for number, first in enumerate(engine.plan.starts(len(tokens)).tolist())
     ]
     windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
-    thresholds = score_threshold(engine.thresholds, engine.temperature)
-    cells: list[list[npt.NDArray[np.int64]]] = [[] for _ in documents]  # (row, first, last, window)
-    scores: list[list[Floats]] = [[] for _ in documents]
+    decoder = _Decoder(engine)
+    found = [_Document() for _ in documents]
     for start in range(0, len(windows), engine.batch_size):
-        batch = windows[start : start + engine.batch_size]
-        for window, part, score in _decode(engine, batch, thresholds):
-            part[:, 1:] += window.first
-            cells[window.document].append(np.insert(part, 3, window.number, axis=1))
-            scores[window.document].append(score)
+        decoder.decode(windows[start : start + engine.batch_size], found)
     engine.counts.texts += len(documents)
     engine.counts.windows += len(windows)
-    return [
-        _merge(engine, tokens, np.concatenate(part), np.concatenate(score)) if part else []
-        for tokens, part, score in zip(documents, cells, scores, strict=True)
-    ]
+    return found
 
 
-def _decode(
-    engine: Engine, batch: Sequence[_Window], thresholds: Floats
-) -> Iterator[tuple[_Window, npt.NDArray[np.int64], Floats]]:
-    prefix, suffix = engine.tokenizer.prefix, engine.tokenizer.suffix
-    ids, mask = pad([np.concatenate([prefix, window.ids, suffix]) for window in batch], engine.pad_id)
-    text = text_mask(mask, len(prefix), len(suffix))
-    found = decode_spans(engine.backend.factors(ids, mask), text, thresholds)
-    engine.counts.capped += found.capped
-    for sample in np.unique(found.cells[:, 0]).tolist():
-        mine = found.cells[:, 0] == sample
-        cells: npt.NDArray[np.int64] = found.cells[mine, 1:]
-        cells[:, 1:] -= len(prefix)
-        yield batch[sample], cells, found.scores[mine]
+class _Decoder:
+    """Runs batches of windows through the model, and hands what is found to their documents."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.thresholds = score_threshold(engine.thresholds, engine.temperature)
+        self.link_thresholds = score_threshold(engine.link_thresholds, engine.temperature)
+        self.rules = link_rules(engine.schema) if engine.schema.predicates else None
+
+    def decode(self, batch: Sequence[_Window], documents: Sequence[_Document]) -> None:
+        """Decode one batch."""
+        engine = self.engine
+        prefix, suffix = engine.tokenizer.prefix, engine.tokenizer.suffix
+        ids, mask = pad([np.concatenate([prefix, window.ids, suffix]) for window in batch], engine.pad_id)
+        text = text_mask(mask, len(prefix), len(suffix))
+        tables = engine.backend.factors(ids, mask)
+        found = decode_spans(tables[0], text, self.thresholds)
+        crowded = found.crowded
+        for window, cells, scores in _by_window(batch, found.cells, found.scores):
+            cells[:, 1:] += window.first - len(prefix)
+            documents[window.document].spans.append((np.insert(cells, 3, window.number, axis=1), scores))
+        if self.rules is not None:
+            links = decode_links(found, _one(tables[1]), _one(tables[2]), self.rules, self.link_thresholds)
+            crowded |= links.crowded
+            for window, cells, scores in _by_window(batch, links.cells, links.scores):
+                cells[:, [2, 3, 5, 6]] += window.first - len(prefix)
+                documents[window.document].links.append((np.insert(cells, 7, window.number, axis=1), scores))
+        engine.counts.capped += len(crowded)
 
 
-def _merge(engine: Engine, tokens: Tokens, cells: npt.NDArray[np.int64], scores: Floats) -> list[Entity]:
-    mine = engine.plan.owners(len(tokens), cells[:, 1], cells[:, 2]) == cells[:, 3]
-    return to_entities(
-        tokens,
-        cells[mine, :3],
-        probability(scores[mine], engine.temperature),
-        engine.labels,
-        flat=engine.flat,
-    )
+def _one(factors: Iterable[Factors]) -> SharedFactors:
+    """The factors of a link table, which has one scorer for all predicates."""
+    part = next(iter(factors))
+    if not isinstance(part, SharedFactors):
+        raise TypeError(f"a link table has shared factors, got {type(part).__name__}")
+    return part
+
+
+def _by_window(batch: Sequence[_Window], cells: Index, scores: Floats) -> Iterator[tuple[_Window, Index, Floats]]:
+    """The items of each window, without the number of the sample."""
+    for sample in np.unique(cells[:, 0]).tolist():
+        mine = cells[:, 0] == sample
+        yield batch[sample], cells[mine, 1:], scores[mine]
 
 
 def read_ahead(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tokenizers import Tokenizer
@@ -13,8 +13,8 @@ from ie_cli.devices import Precision, choose_device, choose_precision
 from ie_cli.encoder import load_encoder, tiny_encoder
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.model import SpanModel, build_head
-from ie_cli.recipe import Recipe
-from ie_cli.schema import Schema
+from ie_cli.recipe import GPLinkerSection, Recipe
+from ie_cli.schema import Schema, read_schema
 from ie_cli.suggest import did_you_mean
 from ie_cli.tokenization import recipe_tokenizer
 from ie_cli.windows import Plan
@@ -32,7 +32,7 @@ class Prepared:
     train: Split
     dev: Split | None
     test: Split | None
-    label_weights: torch.Tensor | None
+    weights: tuple[torch.Tensor, ...] | None
     device: torch.device
     precision: Precision
 
@@ -50,13 +50,13 @@ def prepare(recipe: Recipe) -> Prepared:
     scan = Scan.of(train, characters=recipe.encoder.name == "tiny")
     if not scan.examples:
         raise DataError(f"{', '.join(train.sources)}: no example in it", hint="check data.train and data.format.")
-    schema = Schema.build(scan.labels, recipe.data.labels)
+    schema = build_schema(recipe, scan)
     if recipe.encoder.name == "tiny":
         encoder, tokenizer = tiny_encoder(recipe.encoder, scan.characters)
     else:
         encoder, tokenizer = load_encoder(recipe.encoder)
     config = encoder.config
-    head = build_head(recipe.head, hidden_size=config.hidden_size, labels=len(schema.labels))  # type: ignore[union-attr,arg-type]
+    head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)  # type: ignore[union-attr,arg-type]
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
     plan = Plan.build(
@@ -64,8 +64,16 @@ def prepare(recipe: Recipe) -> Prepared:
         stride=recipe.encoder.stride,
         special_tokens=text_tokenizer.special_tokens,
     )
-    weights = label_weights(recipe, schema)
-    store = build_store(train, text_tokenizer, plan, schema.ids, pad_id=pad_id, key=train.fingerprint())
+    weights = loss_weights(recipe, schema)
+    store = build_store(
+        train,
+        text_tokenizer,
+        plan,
+        schema,
+        pad_id=pad_id,
+        key=train.fingerprint(),
+        mentions=recipe.data.mentions,
+    )
     if not len(store):
         raise DataError(f"{', '.join(train.sources)}: every text is empty", hint="check data.train and data.format.")
     device = choose_device(recipe.training.device)
@@ -84,18 +92,45 @@ def prepare(recipe: Recipe) -> Prepared:
     )
 
 
-def label_weights(recipe: Recipe, schema: Schema) -> torch.Tensor | None:
-    """Weights of the labels' losses, in the order of the schema; None where all are 1."""
+def build_schema(recipe: Recipe, scan: Scan) -> Schema:
+    """The labels and predicates of a model, from the recipe and one pass over the training data.
+
+    Raises:
+        DataError: the data hold nothing to train on, or what the recipe does not list.
+    """
+    head, data = recipe.head, recipe.data
+    if not isinstance(head, GPLinkerSection):
+        return Schema.build(scan.labels, data.labels)
+    known = read_schema(data.schema_file) if data.schema_file is not None else None
+    typed = head.entity_rows == "types" or (head.entity_rows == "auto" and bool(scan.labels))
+    schema = Schema.of_relations(
+        {*scan.labels, *scan.arguments} if typed else None,
+        scan.pairs,
+        listed=data.labels if typed else None,
+        known=known if head.type_pairs != "observed" else None,
+        observed=head.type_pairs == "observed",
+    )
+    return replace(schema, constrained=schema.constrained and head.type_pairs != "any")
+
+
+def loss_weights(recipe: Recipe, schema: Schema) -> tuple[torch.Tensor, ...] | None:
+    """Weights of the rows' losses for each table of the head, in the order of the schema; None where all are 1."""
+    names = {*schema.labels, *schema.predicates}
     for field, named in (
         ("training.label_weights", recipe.training.label_weights),
         ("head.thresholds", recipe.head.thresholds),
     ):
-        for label in named:
-            if label not in schema.ids:
+        for name in named:
+            if name not in names:
+                what = "label or predicate" if schema.predicates else "label"
                 raise RecipeError(
-                    f"{field}: the data have no label '{label}'{did_you_mean(label, schema.labels)}",
-                    hint=f"labels of the data: {', '.join(schema.labels[:20])}",
+                    f"{field}: the data have no {what} '{name}'{did_you_mean(name, names)}",
+                    hint=f"they have: {', '.join([*schema.labels, *schema.predicates][:20])}",
                 )
-    if not recipe.training.label_weights:
+    weights = recipe.training.label_weights
+    if not weights:
         return None
-    return torch.tensor([recipe.training.label_weights.get(label, 1.0) for label in schema.labels])
+    labels, predicates = (
+        torch.tensor([weights.get(name, 1.0) for name in rows]) for rows in (schema.labels, schema.predicates)
+    )
+    return (labels, predicates, predicates) if schema.predicates else (labels,)

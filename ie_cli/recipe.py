@@ -34,8 +34,12 @@ class DataSection(Section):
     """conll: column of the token, from 0; negative counts from the right."""
     label_columns: list[int] | None = None
     """conll: columns of the tags; the last one (or the last two, where both hold tags) where not given."""
+    schema_file: Text | None = None
+    """Relations: predicates with the types they join, in the layout of DuIE's schema file; those of the data where not given."""
+    mentions: Literal["nearest", "first", "all"] = "nearest"
+    """Triples without offsets: on which of several places they are put; the pair with least between, the first ones, all."""
     joiner: str | None = None
-    """conll: what stands between tokens; a blank, or nothing between Chinese characters, where not given."""
+    """conll, conll04, multihead: what stands between tokens; a blank, or nothing between Chinese characters, where not given."""
 
 
 class EncoderSection(Section):
@@ -69,7 +73,7 @@ class HeadSection(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Least score of an item in the output."""
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
-    """Least score per label, where it differs from `threshold`."""
+    """Least score per label or predicate, where it differs from `threshold`."""
 
 
 class EfficientGlobalPointerSection(HeadSection):
@@ -86,7 +90,20 @@ class GlobalPointerSection(HeadSection):
     """What scores the spans: global_pointer, or efficient_global_pointer with one scorer for all labels."""
 
 
-Head = Annotated[EfficientGlobalPointerSection | GlobalPointerSection, Field(discriminator="name")]
+class GPLinkerSection(HeadSection):
+    """Relations: a scorer of entities, and two that link starts and ends of subject and object (kexue.fm/archives/8888)."""
+
+    name: Literal["gplinker"]
+    """What extracts relations: gplinker."""
+    entity_rows: Literal["auto", "types", "roles"] = "auto"
+    """Entity rows: a row per type, or one for subjects and one for objects; `auto`: types where the data annotate entities."""
+    entity_scorer: Literal["global_pointer", "efficient_global_pointer"] = "global_pointer"
+    """Scorer of the entity rows."""
+    type_pairs: Literal["schema", "observed", "any"] = "schema"
+    """With a row per type, which types a predicate joins: those of data.schema_file (without one any), those of train, any."""
+
+
+Head = Annotated[EfficientGlobalPointerSection | GlobalPointerSection | GPLinkerSection, Field(discriminator="name")]
 
 
 class TrainingSection(Section):
@@ -127,7 +144,9 @@ class TrainingSection(Section):
     negatives: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the windows without an entity that an epoch draws."""
     label_weights: dict[str, Annotated[float, Field(gt=0)]] = {}
-    """Weight of a label's loss, 1 where not given."""
+    """Weight of the loss of a label or predicate, 1 where not given."""
+    match: Literal["auto", "strict", "boundaries", "text"] = "auto"
+    """Relations: what counts as right when the best model is chosen; `auto`: text where data have no offsets, else strict."""
     trackers: list[Literal["csv", "tensorboard"]] = ["csv"]
     """Logs written beside the model: `log.csv`, TensorBoard events."""
 
@@ -135,8 +154,8 @@ class TrainingSection(Section):
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the run; its folder under runs/."""
-    task: Literal["ner"] = "ner"
-    """What is extracted."""
+    task: Literal["ner", "relation"] = "ner"
+    """What is extracted: entities, or relations between them (head gplinker)."""
     data: DataSection
     """Where the examples are."""
     encoder: EncoderSection

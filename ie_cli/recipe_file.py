@@ -22,9 +22,15 @@ from ie_cli.yaml_nodes import Document, Loc, flow, parse
 Place = int | str
 """Where a value comes from: a line of the file, or an override."""
 
-DEFAULT_HEAD = "efficient_global_pointer"
+DEFAULT_HEADS = {"ner": "efficient_global_pointer", "relation": "gplinker"}
 SPECIAL_TOKENS = 2
 """That every BERT puts around a window; the tokenizer itself is asked when training starts."""
+PATHS = ("train", "dev", "test", "schema_file")
+COLUMN_OPTIONS = {
+    "text_column": ("conll",),
+    "label_columns": ("conll",),
+    "joiner": ("conll", "conll04", "conll04-table", "multihead"),
+}
 _MOST_BYTES = 1_000_000
 
 
@@ -90,14 +96,23 @@ def _read(file: Path) -> str:
 
 
 def _fill_in(data: dict[str, Any]) -> None:
-    """Write short forms out: a section without content, a head by its name alone, or without its name."""
+    """Write short forms out: a section without content, a head by its name alone, or without its name.
+
+    The task tells the head where none is named, and the head the task.
+    """
     for name, field in Recipe.model_fields.items():
         if name in data and data[name] is None and (name == "head" or _is_section(field.annotation)):
             data[name] = {}
     if isinstance(data.get("head"), str):
         data["head"] = {"name": data["head"]}
+    named = data["head"].get("name") if isinstance(data.get("head"), dict) else None
+    if "task" not in data and named == DEFAULT_HEADS["relation"]:
+        data["task"] = "relation"
+    task = data.get("task", "ner")
+    if task == "relation" and "head" not in data:
+        data["head"] = {}
     if isinstance(data.get("head"), dict):
-        data["head"].setdefault("name", DEFAULT_HEAD)
+        data["head"].setdefault("name", DEFAULT_HEADS.get(task) if isinstance(task, str) else None)
 
 
 def _is_section(annotation: Any) -> bool:
@@ -184,10 +199,14 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             f"got {encoder.stride}, but windows of encoder.max_length {encoder.max_length}, {SPECIAL_TOKENS} special "
             f"tokens included, must advance; expected at most {most}, better {encoder.max_length // 4}",
         )
-    if data.format not in (None, "conll"):
-        for name in ("text_column", "label_columns", "joiner"):
-            if getattr(data, name) != DataSection.model_fields[name].default:
-                yield ("data", name), f"is for format conll, but data.format is {data.format}"
+    if (recipe.task == "relation") != (recipe.head.name == DEFAULT_HEADS["relation"]):
+        heads = "gplinker" if recipe.task == "relation" else "efficient_global_pointer, global_pointer"
+        yield ("head", "name"), f"task {recipe.task} has the heads {heads}, got {recipe.head.name}"
+    if data.schema_file is not None and recipe.task != "relation":
+        yield ("data", "schema_file"), "is for task: relation"
+    for name, formats in COLUMN_OPTIONS.items():
+        if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
+            yield ("data", name), f"is for format {formats[0]}, but data.format is {data.format}"
     if data.labels is not None:
         yield from _label_misfits(data.labels, recipe)
 
@@ -216,7 +235,7 @@ def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) ->
             return value
         return os.path.normpath(base(loc) / os.path.expanduser(value))
 
-    paths = {name: resolve(getattr(recipe.data, name), ("data", name)) for name in ("train", "dev", "test")}
+    paths = {name: resolve(getattr(recipe.data, name), ("data", name)) for name in PATHS}
     name, where = recipe.encoder.name, ("encoder", "name")
     is_path = name != "tiny" and (name.startswith((".", "~")) or (base(where) / name).is_dir())
     chosen = {"name": _local(resolve(name, where))} if is_path else {}

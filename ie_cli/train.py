@@ -21,12 +21,12 @@ from ie_cli.batches import LengthBuckets, Store
 from ie_cli.corpus import Split
 from ie_cli.devices import Precision
 from ie_cli.errors import DataError, TrainingError
-from ie_cli.evaluate import mentions, score
+from ie_cli.evaluate import Scores, score, seen_in
 from ie_cli.extractor import Extractor
-from ie_cli.metrics import EntityScores
 from ie_cli.optim import build_optimizer, build_schedule
 from ie_cli.prepare import Prepared, prepare
 from ie_cli.recipe import Recipe
+from ie_cli.schema import Schema
 from ie_cli.trackers import open_trackers
 
 REPORT_SECONDS = 1.0
@@ -38,7 +38,7 @@ class Started:
     """What is about to be trained."""
 
     train: Store
-    labels: tuple[str, ...]
+    schema: Schema
     steps: int
     device: str
     precision: Precision
@@ -74,7 +74,7 @@ class Evaluated:
     step: int
     epoch: float
     loss: float
-    scores: EntityScores
+    scores: Scores
     best: bool
     rate: float
     learning_rate: float
@@ -100,7 +100,7 @@ class Finished:
     """The model as a user loads it, with its scores on dev and test where there are any."""
 
     model: Path
-    scores: dict[str, EntityScores]
+    scores: dict[str, Scores]
     best_step: int
     steps: int
     stopped_early: bool
@@ -126,7 +126,7 @@ def train(recipe: Recipe, output: Path, *, overwrite: bool = False) -> Iterator[
     run = _Run.start(recipe, prepared, output)
     yield Started(
         prepared.store,
-        prepared.schema.labels,
+        prepared.schema,
         run.steps,
         str(run.accelerator.device),
         prepared.precision,
@@ -182,9 +182,11 @@ class _Run:
         self.steps = self.steps_per_epoch * section.epochs
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
-        self.weights = prepared.label_weights.to(accelerator.device) if prepared.label_weights is not None else None
+        weights = prepared.weights
+        self.weights = None if weights is None else tuple(part.to(accelerator.device) for part in weights)
         self.step, self.best_step, self.best_f1, self.waited = 0, 0, -1.0, 0
         self.stopped = False
+        self.match = None if recipe.training.match == "auto" else recipe.training.match
         self.began = time.monotonic()
 
     @classmethod
@@ -199,6 +201,7 @@ class _Run:
 
     def events(self) -> Iterator[Progress | Evaluated]:
         """Run all epochs, or until patience is out."""
+        self.model.train()  # a pretrained encoder comes ready for prediction, without dropout
         meter = _Meter()
         every = self.recipe.training.eval_every or self.steps_per_epoch
         evaluated = 0
@@ -264,7 +267,7 @@ class _Run:
     def _evaluate(self, meter: _Meter, dev: Split) -> Evaluated:
         loss, rate = meter.read()
         began = time.monotonic()
-        scores = score(self._extractor().engine(), dev)
+        scores = score(self._extractor().engine(), dev, match=self.match)
         self.model.train()
         better = scores.f1 > self.best_f1
         best = better or scores.f1 == 0 == self.best_f1  # of models that find nothing right, the one trained longest
@@ -272,7 +275,7 @@ class _Run:
         if best:
             self.best_f1, self.best_step = scores.f1, self.step
             self._save()
-        advice = hopeless(scores, self.prepared.store, self._epoch(), self.prepared.schema.labels)
+        advice = hopeless(scores, self.prepared.store, self._epoch(), self.prepared.schema)
         seconds = time.monotonic() - began
         meter.restart()
         return Evaluated(
@@ -300,9 +303,11 @@ class _Run:
             folder, device=self.recipe.training.device, precision=self.prepared.precision
         )
         splits: dict[str, Split | None] = {"dev": self.prepared.dev, "test": self.prepared.test}
-        seen = mentions(self.prepared.train) if any(splits.values()) else None
+        seen = seen_in(self.prepared.train, extractor.schema) if any(splits.values()) else None
         scores = {
-            name: score(extractor.engine(), split, seen=seen) for name, split in splits.items() if split is not None
+            name: score(extractor.engine(), split, seen=seen, match=self.match)
+            for name, split in splits.items()
+            if split is not None
         }
         extractor.write_scores(folder, {name: value.to_dict() for name, value in scores.items()})
         return Finished(

@@ -82,6 +82,32 @@ class Plan:
         return owners
 
 
+class Borders:
+    """Where the tokens of a text begin and end."""
+
+    def __init__(self, text: str, tokens: Tokens) -> None:
+        self.text, self.tokens = text, tokens
+        self._first_at: dict[int, int] = {}
+        self._last_at: dict[int, int] = {}
+        for token, (start, end) in enumerate(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)):
+            if start < end:
+                self._first_at.setdefault(start, token)
+                self._last_at[end] = token
+
+    def find(self, start: int, end: int) -> tuple[int, int] | None:
+        """First and last token of the characters ``start:end``, None where these are no borders of tokens."""
+        first, last = self._first_at.get(start), self._last_at.get(end)
+        return None if first is None or last is None or first > last else (first, last)
+
+    def reason(self, start: int, end: int) -> str:
+        """Why there are no such tokens."""
+        tokens = self.tokens
+        inside = ((tokens.starts < start) & (start < tokens.ends)).any() or (
+            (tokens.starts < end) & (end < tokens.ends)
+        ).any()
+        return INSIDE_TOKEN if inside else WHITE_SPACE
+
+
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """Gold entities on tokens: ``spans`` int64 ``[entities, 3]`` of (row, first, last token), and what cannot be had."""
@@ -98,36 +124,24 @@ def align(
     Args:
         ids: label -> row; labels that are missing here are unreachable. None numbers every label 0.
     """
-    first_at: dict[int, int] = {}
-    last_at: dict[int, int] = {}
-    for token, (start, end) in enumerate(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)):
-        if start < end:
-            first_at.setdefault(start, token)
-            last_at[end] = token
+    borders = Borders(text, tokens)
     spans: list[tuple[int, int, int]] = []
     kept: list[Entity] = []
     unreachable: list[tuple[Entity, str]] = []
     for entity in entities:
         row = 0 if ids is None else ids.get(entity.label)
-        first, last = first_at.get(entity.start), last_at.get(entity.end)
+        place = borders.find(entity.start, entity.end)
         if row is None:
             unreachable.append((entity, NO_LABEL))
-        elif first is None or last is None or first > last:
-            unreachable.append((entity, _border_reason(text, entity, tokens)))
+        elif place is None:
+            unreachable.append((entity, borders.reason(entity.start, entity.end)))
         else:
-            spans.append((row, first, last))
+            spans.append((row, *place))
             kept.append(entity)
     array = np.array(spans, dtype=np.int64).reshape(-1, 3)
     owners = plan.owners(len(tokens), array[:, 1], array[:, 2])
     unreachable.extend((entity, TOO_LONG) for entity, owner in zip(kept, owners, strict=True) if owner < 0)
     return Alignment(array[owners >= 0], unreachable)
-
-
-def _border_reason(text: str, entity: Entity, tokens: Tokens) -> str:
-    inside = ((tokens.starts < entity.start) & (entity.start < tokens.ends)).any() or (
-        (tokens.starts < entity.end) & (entity.end < tokens.ends)
-    ).any()
-    return INSIDE_TOKEN if inside else WHITE_SPACE
 
 
 def within(spans: Index, start: int, capacity: int) -> Index:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from ie_cli.decode import Factors, SharedFactors
 from ie_cli.predict import Engine
+from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
 from ie_cli.windows import Plan
 
@@ -81,7 +80,9 @@ class Oracle:
     def __init__(self, spans: dict[tuple[int, ...], list[int]], labels: int) -> None:
         self.spans, self.labels = spans, labels
 
-    def factors(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Iterator[Factors]:
+    def factors(
+        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
+    ) -> tuple[list[Factors], ...]:
         batch, length = input_ids.shape
         pair = np.full((batch, length, length), -30, dtype=np.float32)
         start = np.full((batch, self.labels, length), -10, dtype=np.float32)
@@ -93,11 +94,11 @@ class Oracle:
                     if tuple(row_ids[i : i + len(span)]) == span:
                         pair[b, i, i + len(span) - 1] = 5
                         start[b, rows, i] = end[b, rows, i + len(span) - 1] = 0
-        yield SharedFactors(pair, start, end)
+        return ([SharedFactors(pair, start, end)],)
 
 
 def engine(backend: Oracle, labels: tuple[str, ...], *, max_length: int = 12, stride: int = 4) -> Engine:
     """An engine over the character tokenizer."""
     tokenizer = TextTokenizer(characters())
     plan = Plan.build(max_length=max_length, stride=stride, special_tokens=tokenizer.special_tokens)
-    return Engine(backend, tokenizer, plan, labels, (0.5,) * len(labels), batch_size=3, lookahead=5)
+    return Engine(backend, tokenizer, plan, Schema(labels), (0.5,) * len(labels), batch_size=3, lookahead=5)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ie_cli.batches import LengthBuckets, Store, build_store, pad, text_mask
 from ie_cli.example import Entity, Example
+from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
 from ie_cli.windows import Plan
 
@@ -20,11 +21,11 @@ EXAMPLES = [
     Example("", []),
     Example("北京" + "ab" * 10 + "上海", [Entity(0, 2, "place"), Entity(22, 24, "place"), Entity(0, 24, "school")]),
 ]
-IDS = {"place": 0, "school": 1}
+SCHEMA = Schema(("place", "school"))
 
 
 def store(key: str | None = "k", examples: list[Example] = EXAMPLES) -> Store:
-    return build_store(examples, TextTokenizer(characters()), Plan(10, 4), IDS, pad_id=0, key=key)
+    return build_store(examples, TextTokenizer(characters()), Plan(10, 4), SCHEMA, pad_id=0, key=key)
 
 
 def test_a_store_holds_every_window_and_every_reachable_entity() -> None:
@@ -44,7 +45,7 @@ def test_a_batch_numbers_gold_cells_by_sample_and_position() -> None:
     assert batch.attention_mask.sum(1).tolist() == [12, 7]
     assert batch.text_mask.sum(1).tolist() == [10, 5]
     assert not batch.text_mask[:, 0].any()
-    assert batch.gold.cells.tolist() == [[0, 0, 1, 2], [1, 0, 2, 3], [1, 1, 2, 5]]
+    assert batch.gold[0].cells.tolist() == [[0, 0, 1, 2], [1, 0, 2, 3], [1, 1, 2, 5]]
     assert batch.examples == [3, 0]
 
 
@@ -58,7 +59,7 @@ def test_a_second_start_skips_the_encoding() -> None:
         def __iter__(self) -> object:
             return never()
 
-    again = build_store(Untouched(), TextTokenizer(characters()), Plan(10, 4), IDS, pad_id=0, key="k")  # type: ignore[arg-type]
+    again = build_store(Untouched(), TextTokenizer(characters()), Plan(10, 4), SCHEMA, pad_id=0, key="k")  # type: ignore[arg-type]
     assert again.counts == first.counts
     assert again.lengths.tolist() == first.lengths.tolist()
 
@@ -68,8 +69,8 @@ def test_other_data_or_options_are_encoded_anew(change: str, own_cache: Path) ->
     store()
     tokenizer = TextTokenizer(characters(), mode="char" if change == "mode" else "subword")
     plan = Plan(10, 3) if change == "plan" else Plan(10, 4)
-    ids = {"school": 0, "place": 1} if change == "labels" else IDS
-    build_store(EXAMPLES, tokenizer, plan, ids, pad_id=0, key="other" if change == "key" else "k")
+    schema = Schema(("school", "place")) if change == "labels" else SCHEMA
+    build_store(EXAMPLES, tokenizer, plan, schema, pad_id=0, key="other" if change == "key" else "k")
     assert len(list(own_cache.glob("*.arrow"))) == 2
 
 
@@ -146,4 +147,4 @@ def test_buckets_pad_little() -> None:
 
 def test_gold_tensors_move_together() -> None:
     batch = store().__getitems__([0]).to(torch.device("cpu"))
-    assert batch.gold.line_of.tolist() == [0, 1]
+    assert batch.gold[0].line_of.tolist() == [0, 1]

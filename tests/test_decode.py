@@ -74,7 +74,7 @@ def test_a_model_that_fires_everywhere_is_capped_by_score(shared: bool, monkeypa
     quiet[0, :2] = True
     found = decode_spans([part], np.ones((1, 12), dtype=bool), np.zeros(3, dtype=np.float32))
     assert len(found.cells) == 12  # one a token, as that is more than MAX_SPANS here
-    assert found.capped == 1
+    assert found.crowded == {0}
     if not shared:
         best = np.sort(np.triu(vectors[0, 0] @ vectors[1, 0].swapaxes(1, 2)).ravel())[-12:]
         assert sorted(found.scores.tolist()) == pytest.approx(best.tolist())
@@ -85,7 +85,7 @@ def test_a_long_window_may_hold_a_span_for_every_token() -> None:
     pair[0, range(700), range(700)] = 9
     zero = np.zeros((1, 1, 700), np.float32)
     found = decode_spans([SharedFactors(pair, zero, zero)], np.ones((1, 700), dtype=bool), np.zeros(1, np.float32))
-    assert (len(found.cells), found.capped) == (700, 0)
+    assert (len(found.cells), found.crowded) == (700, frozenset())
 
 
 def test_the_best_are_those_furthest_above_their_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_nothing_to_decode() -> None:
     )
     found = decode_spans([part], np.zeros((1, 3), dtype=bool), np.zeros(1, dtype=np.float32))
     assert found.cells.shape == (0, 4)
-    assert found.capped == 0
+    assert not found.crowded
 
 
 def test_one_half_is_score_zero_at_any_temperature() -> None:

@@ -12,11 +12,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ie_cli"
 ORDER = [
     "errors suggest",
-    "example schema recipe textio",
+    "example schema recipe textio triples",
     "yaml_nodes recipe_faults recipe_file",
     "formats",
     "corpus shipped init",
-    "tokenization windows decode metrics pairing analysis",
+    "tokenization windows decode metrics pairing analysis duie_scorer relation_metrics relation_analysis "
+    "targets decode_links relations",
     "layers losses streamed batches",
     "heads",
     "devices encoder model",

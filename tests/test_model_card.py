@@ -8,6 +8,7 @@ from corpora import recipe
 from ie_cli.example import Entity, Example
 from ie_cli.metrics import Ceiling, EntityScorer
 from ie_cli.model_card import model_card
+from ie_cli.schema import Schema
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,7 @@ def test_a_card_names_encoder_labels_and_scores(name: str, shown: str) -> None:
     scorer = EntityScorer(["X", "never"])
     scorer.add(Example("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Example("ab", [Entity(0, 1, "X")]))
     made = recipe(Path("train.jsonl"), encoder={"name": name})
-    card = model_card(made, ["X", "never"], {"dev": scorer.scores(Ceiling(1, 2)).to_dict()})
+    card = model_card(made, Schema(("X", "never")), {"dev": scorer.scores(Ceiling(1, 2)).to_dict()})
     assert card.startswith("---\nlibrary_name: ie-cli\n")
     assert f"`efficient_global_pointer` on `{shown}`" in card
     assert "home" not in card

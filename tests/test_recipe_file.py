@@ -76,7 +76,7 @@ FAULTS = [
     ("head: {epochs: 3}", "recipe.yaml:4: unknown key 'head.epochs'; did you mean 'training.epochs'?"),
     (
         "head: {xyzzy: 3}",
-        "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, head_size, rope, flat, threshold, thresholds)",
+        "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, head_size, rope, flat, threshold, thresholds, entity_rows, entity_scorer, type_pairs)",
     ),
     ("training:\n  epochs: ten", "recipe.yaml:5: training.epochs: got 'ten', expected a whole number above 0"),
     ("training:\n  epochs: 0", "recipe.yaml:5: training.epochs: got 0, expected a whole number above 0"),
@@ -109,10 +109,10 @@ FAULTS = [
     (
         "head: {\n name: global_pointr}",
         "recipe.yaml:5: head.name: no head 'global_pointr'; did you mean 'global_pointer'? "
-        "(heads: efficient_global_pointer, global_pointer)",
+        "(heads: efficient_global_pointer, global_pointer, gplinker)",
     ),
-    ("head: {name: crf}", "recipe.yaml:4: head.name: no head 'crf' (heads: efficient_global_pointer, global_pointer)"),
-    ("task: nre", "recipe.yaml:4: task: got 'nre', expected 'ner'; did you mean 'ner'?"),
+    ("head: {name: crf}", "recipe.yaml:4: head.name: no head 'crf' (heads: efficient_global_pointer, global_pointer, gplinker)"),
+    ("task: nre", "recipe.yaml:4: task: got 'nre', expected 'ner' or 'relation'; did you mean 'ner'?"),
     ("name: b", "recipe.yaml:4: name: given a second time, first in line 1"),
     ("test: !!python/name:os.system", "recipe.yaml:4: the tag !!python/name:os.system is not allowed: a recipe is plain data"),
 ]  # fmt: skip

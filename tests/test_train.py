@@ -20,6 +20,7 @@ from ie_cli.evaluate import score
 from ie_cli.example import Entity, Example
 from ie_cli.extractor import Extractor
 from ie_cli.heads import HEADS
+from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
 from ie_cli.train import Evaluated, Finished, Started, train
 from ie_cli.windows import Plan, to_entities
@@ -38,11 +39,11 @@ def test_ideal_scores_decode_to_the_gold() -> None:
     tokenizer, plan = TextTokenizer(characters()), Plan(30, 10)
     labels = ("person", "place", "school")
     data = [example for example in examples() if example.entities]
-    store = build_store(data, tokenizer, plan, {n: i for i, n in enumerate(labels)}, pad_id=0, key=None)
+    store = build_store(data, tokenizer, plan, Schema(labels), pad_id=0, key=None)
     batch = store.__getitems__(range(len(data)))
     size = batch.input_ids.shape[1]
     target = np.full((len(data), len(labels), size, size), -1, dtype=np.float32)
-    target[tuple(batch.gold.cells.T.numpy())] = 1
+    target[tuple(batch.gold[0].cells.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(size, dtype=np.float32), target.shape)
     found = decode_spans([LabelFactors(0, target, identity)], batch.text_mask.numpy(), np.zeros(3, np.float32))
     for number, example in enumerate(data):

@@ -7,9 +7,10 @@ from itertools import chain
 
 from ie_cli.errors import DataError
 from ie_cli.example import Example
-from ie_cli.formats import cluener, conll, hub, jsonl, text
+from ie_cli.formats import cluener, conll, conll04, duie, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.detect import detect, look_ahead
+from ie_cli.formats.json_records import ARRAY
 from ie_cli.suggest import did_you_mean
 from ie_cli.textio import read_lines
 
@@ -22,6 +23,47 @@ FORMATS: dict[str, Format] = {
     ),
     "conll": Format(
         "conll", "token and tag columns, a blank line between sentences", conll.read, conll.write, conll.lost
+    ),
+    "duie": Format(
+        "duie",
+        "DuIE, both editions, and CMeIE: text, spo_list; written as in the second edition",
+        duie.read,
+        duie.write,
+        duie.lost,
+    ),
+    "duie1": Format(
+        "duie1", "DuIE, written as in the first edition, without slots", duie.read, duie.write_first, duie.lost_first
+    ),
+    "triples": Format(
+        "triples",
+        "CasRel, PRGC, TPLinker, SPN4RE: text, triple_list or relation_list, objects in an array or one a line",
+        triple_lists.read,
+        triple_lists.write,
+        triple_lists.lost,
+        ARRAY,
+    ),
+    "conll04": Format(
+        "conll04",
+        "CoNLL04 in JSON: tokens, entities or tags, relations by index; written as SpERT has it",
+        conll04.read,
+        conll04.write,
+        conll04.lost,
+        ARRAY,
+    ),
+    "conll04-table": Format(
+        "conll04-table",
+        "CoNLL04 in JSON, written with BILOU tags",
+        conll04.read,
+        conll04.write_table,
+        conll04.lost_table,
+        ARRAY,
+    ),
+    "multihead": Format(
+        "multihead",
+        "columns of multi-head selection: index, token, BIO tag, predicates, heads",
+        multihead.read,
+        multihead.write,
+        multihead.lost,
     ),
     "text": Format("text", "plain text, a document a line", text.read),
 }

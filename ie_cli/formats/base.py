@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
+from ie_cli.triples import Mentions
 
 Lines = Iterable[tuple[int, str]]
 
@@ -22,12 +24,13 @@ def _nothing_lost(example: Example) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Options of reading; the first three are for conll.
+    """Options of reading; the first three are for columns, `mentions` for triples without offsets.
 
     Attributes:
         text_column: column of the token, negative from the right.
         label_columns: columns of the tags; None looks for them.
         joiner: what stands between tokens; None is a blank, or nothing beside a Chinese character.
+        mentions: which occurrences a triple is put on: the pair that stands nearest, the first ones, or all pairs.
         annotation: read entities and relations too; False for texts that are to be predicted.
         report: called with what was detected and repaired.
     """
@@ -35,6 +38,7 @@ class Reading:
     text_column: int = 0
     label_columns: tuple[int, ...] | None = None
     joiner: str | None = None
+    mentions: Mentions = "nearest"
     annotation: bool = True
     report: Callable[[str], None] = field(default=_no_report, compare=False)
 
@@ -59,6 +63,7 @@ class Format:
         read: numbered lines and the file's name -> records, in a stream.
         write: an example -> its lines, with the line end; None where nothing can be written.
         lost: what of an example `write` cannot express, by what to say of it.
+        frame: what stands before the first, between two, and after the last of what `write` gives.
     """
 
     name: str
@@ -66,6 +71,13 @@ class Format:
     read: Callable[[Lines, str, Reading], Iterator[Record]]
     write: Callable[[Example], str] | None = None
     lost: Callable[[Example], Mapping[str, int]] = _nothing_lost
+    frame: tuple[str, str, str] = ("", "", "")
+
+
+def short(value: Any) -> str:
+    """A value in a message."""
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
 OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."

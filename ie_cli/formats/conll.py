@@ -7,6 +7,7 @@ sentences decide what the columns are, and the reader reports it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -205,8 +206,8 @@ def write(example: Example) -> str:
 
     One column holds no overlaps: of two entities that overlap the longer one is written.
     """
-    entities = _longest(example.entities)
-    tokens = [piece for word in _cut(example.text, entities) for piece in word]
+    entities = longest(example.entities)
+    tokens = [piece for word in cut(example.text, entities) for piece in word]
     spans = []
     for entity in entities:
         inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
@@ -217,28 +218,29 @@ def write(example: Example) -> str:
     return "".join(lines) + "\n"
 
 
-def _cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]]:
+def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]]:
     """The words of a text, each as its pieces between the entity borders inside it."""
-    cuts = {border for entity in entities for border in (entity.start, entity.end)}
+    cuts = sorted({border for entity in entities for border in (entity.start, entity.end)})
     for match in _TOKEN.finditer(text):
-        inner = sorted(cut for cut in cuts if match.start() < cut < match.end())
+        inner = cuts[bisect_right(cuts, match.start()) : bisect_left(cuts, match.end())]
         borders = [match.start(), *inner, match.end()]
         yield list(zip(borders, borders[1:], strict=False))
 
 
 def lost(example: Example) -> Mapping[str, int]:
     """What `write` cannot express."""
-    entities = _longest(example.entities)
+    entities = longest(example.entities)
     return {
         "entities overlap longer ones and have no place in one tag column: --flat chooses by score, --format jsonl "
         "keeps all": len(set(example.entities)) - len(entities),
         "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
-        "it": sum(len(pieces) > 1 for pieces in _cut(example.text, entities)),
+        "it": sum(len(pieces) > 1 for pieces in cut(example.text, entities)),
         "texts are blank and leave no sentence": int(not example.text.strip()),
     }
 
 
-def _longest(entities: Sequence[Entity]) -> list[Entity]:
+def longest(entities: Sequence[Entity]) -> list[Entity]:
+    """Entities that do not overlap, in their order in the text: of two that do, the longer one."""
     chosen: list[Entity] = []
     for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
         if all(entity.end <= other.start or other.end <= entity.start for other in chosen):

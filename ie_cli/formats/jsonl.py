@@ -1,6 +1,8 @@
-"""Native JSON lines: ``{"id": …, "text": …, "entities": [{"start", "end", "label", "text", "score"}], …}``.
+"""Native JSON lines: ``{"id": …, "text": …, "entities": [{"start", "end", "label", "text", "score"}], "relations": […]}``.
 
-Fields that are not ours are kept and come out again, after ours.
+``"offsets": "guessed"`` marks relations whose data gave texts alone; ``unlocated`` then lists the triples that the
+relations do not give back, e.g. because they have no place in the text. Fields that are not ours are kept and come out
+again, after ours.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ from typing import Any
 import orjson
 
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation
-from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity
+from ie_cli.example import Entity, Example, Relation, Spo
+from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity, short
+from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
+from ie_cli.triples import to_spos
 
 _LONG_NUMBER = re.compile(r"\d{19}")
 OURS = frozenset({"id", "text", "entities", "relations"})
+GUESSED = ("offsets", "guessed")
+UNLOCATED = "unlocated"
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -30,13 +36,20 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         try:
             fields = parse_object(line)
             if not reading.annotation:
-                fields = {key: value for key, value in fields.items() if key not in ("entities", "relations")}
+                fields = _without_annotation(fields)
             example = from_fields(fields)
         except DataError as error:
             yield BadLine(where, line, at(where, error))
         else:
             example.where = where
             yield example
+
+
+def _without_annotation(fields: dict[str, Any]) -> dict[str, Any]:
+    annotation = {"entities", "relations"}
+    if GUESSED in fields.items():
+        annotation |= {GUESSED[0], UNLOCATED}
+    return {key: value for key, value in fields.items() if key not in annotation}
 
 
 def parse_object(line: str) -> dict[str, Any]:
@@ -83,7 +96,7 @@ def text_of(fields: Mapping[str, Any]) -> str:
             hint='each line needs {"text": "…"}; rename the field with jq: jq -c \'.text = .content\'',
         )
     if not isinstance(fields["text"], str):
-        raise DataError(f"'text' must be a string, got {_short(fields['text'])}")
+        raise DataError(f"'text' must be a string, got {short(fields['text'])}")
     return fields["text"]
 
 
@@ -96,7 +109,7 @@ def id_of(fields: Mapping[str, Any]) -> str | int | None:
     value = fields.get("id")
     if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
         return value
-    raise DataError(f"'id' must be a string or a whole number, got {_short(value)}")
+    raise DataError(f"'id' must be a string or a whole number, got {short(value)}")
 
 
 def from_fields(fields: Mapping[str, Any]) -> Example:
@@ -109,7 +122,23 @@ def from_fields(fields: Mapping[str, Any]) -> Example:
     entities = [_entity(value, text) for value in _list(fields, "entities")]
     relations = [_relation(value, text) for value in _list(fields, "relations")]
     meta = {key: value for key, value in fields.items() if key not in OURS}
-    return Example(text, entities, relations, id_of(fields), meta)
+    example = Example(text, entities, relations, id_of(fields), meta)
+    if GUESSED in meta.items():
+        del meta[GUESSED[0]]
+        example.spos = _spos(example, spos_of_fields(meta.pop(UNLOCATED, [])))
+    return example
+
+
+def _spos(example: Example, unlocated: list[Spo]) -> list[Spo]:
+    """The triples of an example with guessed offsets: those of its relations, and those that have no place."""
+    whole = {(spo.subject, spo.predicate, spo.object): set(spo.slots) for spo in unlocated}
+    located = [
+        spo
+        for spo in to_spos(example.text, example.relations)
+        # What is there of a triple whose slot has no place is no triple of its own.
+        if not set(spo.slots) < whole.get((spo.subject, spo.predicate, spo.object), set())
+    ]
+    return located + unlocated
 
 
 def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
@@ -117,15 +146,15 @@ def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise DataError(f"'{name}' must be a list, got {_short(value)}")
+        raise DataError(f"'{name}' must be a list, got {short(value)}")
     return value
 
 
 def _entity(value: Any, text: str) -> Entity:
     if not isinstance(value, dict):
-        raise DataError(f"an entity must be an object with start, end and label, got {_short(value)}")
+        raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
     if missing := [name for name in ("start", "end", "label") if name not in value]:
-        raise DataError(f"an entity lacks {', '.join(missing)}: {_short(value)}")
+        raise DataError(f"an entity lacks {', '.join(missing)}: {short(value)}")
     mention = value.get("text")
     score = _score(value.get("score"))
     return checked_entity(value["start"], value["end"], value["label"], text, mention=mention, score=score)
@@ -133,9 +162,9 @@ def _entity(value: Any, text: str) -> Entity:
 
 def _relation(value: Any, text: str) -> Relation:
     if not isinstance(value, dict) or not {"subject", "predicate", "object"} <= value.keys():
-        raise DataError(f"a relation must be an object with subject, predicate and object, got {_short(value)}")
+        raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
     if not isinstance(value["predicate"], str) or not value["predicate"]:
-        raise DataError(f"a predicate must be a non-empty string, got {_short(value['predicate'])}")
+        raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
     return Relation(
         _entity(value["subject"], text),
         value["predicate"],
@@ -148,13 +177,8 @@ def _score(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise DataError(f"a score must be a finite number, got {_short(value)}")
+        raise DataError(f"a score must be a finite number, got {short(value)}")
     return float(value)
-
-
-def _short(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
 def write(example: Example) -> str:
@@ -179,6 +203,11 @@ def to_fields(example: Example) -> dict[str, Any]:
             }
             for relation in sorted(example.relations)
         ]
+    if example.spos is not None:
+        located = set(to_spos(example.text, example.relations))
+        fields[GUESSED[0]] = GUESSED[1]
+        if unlocated := [spo_fields(spo) for spo in example.spos if spo not in located]:
+            fields[UNLOCATED] = unlocated
     return fields | example.meta
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.decode import Factors, SharedFactors
+from ie_cli.heads.scorer import Scorer
 from ie_cli.layers import rotary_angles, rotate
 from ie_cli.losses import Gold, factorised_loss
 
@@ -18,15 +19,29 @@ class EfficientGlobalPointer(nn.Module):
     Args:
         hidden_size: of the encoder's output.
         labels: number of labels.
+        upper: only cells i ≤ j count, as in spans; False for links.
+        prior: the score that all cells start from. Of many rows hardly any cell is gold: low scores save the first hundred
+            steps, in which the biases alone learn that.
         head_size: d, the size of q and k; even.
         rope: rotary positions R; without them scores see no order.
     """
 
-    def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        labels: int,
+        upper: bool = True,
+        prior: float | None = None,
+        *,
+        head_size: int = 64,
+        rope: bool = True,
+    ) -> None:
         super().__init__()
-        self.head_size, self.rope = head_size, rope
+        self.head_size, self.rope, self.upper = head_size, rope, upper
         self.projection = nn.Linear(hidden_size, 2 * head_size)
         self.bias = nn.Linear(2 * head_size, 2 * labels)
+        if prior is not None:
+            nn.init.constant_(self.bias.bias, prior)
 
     def scores(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The factors pair ``[batch, L, L]``, start and end ``[batch, labels, L]``, in float32.
@@ -46,9 +61,14 @@ class EfficientGlobalPointer(nn.Module):
             pair = query @ key.transpose(1, 2) * self.head_size**-0.5
         return pair, start, end
 
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """As a head: the one table of the entities."""
+        return (self,)
+
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
-        return factorised_loss(*self.scores(hidden), mask, gold, weights=weights)
+        return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights)
 
     def factors(self, hidden: Tensor) -> Iterator[Factors]:
         """What `decode.decode_spans` needs."""

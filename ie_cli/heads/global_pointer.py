@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.decode import Factors, LabelFactors
+from ie_cli.heads.scorer import Scorer
 from ie_cli.losses import Gold
 from ie_cli.streamed import Projection, streamed_loss
 
@@ -28,6 +29,11 @@ class GlobalPointer(nn.Module):
         self.rope = rope
         self.weight = nn.Parameter(torch.empty(labels, 2 * head_size, hidden_size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(labels, 2 * head_size).uniform_(-bound, bound))
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """As a head: the one table of the entities."""
+        return (self,)
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""

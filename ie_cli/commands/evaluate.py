@@ -1,0 +1,181 @@
+"""`ie eval`: score a model, or a file of predictions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from ie_cli.analysis import KINDS, Analysis
+from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
+from ie_cli.console import counting, say, show_scores, warn
+from ie_cli.errors import DataError
+from ie_cli.example import Example
+from ie_cli.formats import Reading, read_examples
+from ie_cli.metrics import EntityScores
+from ie_cli.relation_analysis import RELATION_KINDS, RelationAnalysis
+
+if TYPE_CHECKING:
+    from ie_cli.duie_scorer import OfficialScorer
+    from ie_cli.evaluate import Scores
+    from ie_cli.relation_metrics import Match
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is scored, and how it is shown.
+
+    Attributes:
+        match: what makes a relation right; None: text where offsets are guessed, else strict.
+        scorer: `duie` also scores relations by DuIE's published rules, with the names of the file `alias`.
+    """
+
+    as_json: bool
+    errors: int
+    train_data: str | None
+    quiet: bool
+    match: Match | None = None
+    scorer: Literal["duie"] | None = None
+    alias: str | None = None
+
+    def official(self) -> OfficialScorer | None:
+        """The scorer of DuIE's rules, where it is asked for."""
+        from ie_cli.duie_scorer import OfficialScorer, read_aliases
+
+        if self.scorer is None:
+            return None
+        return OfficialScorer(read_aliases(self.alias) if self.alias is not None else None)
+
+    def training_examples(self, data: Input, reading: Reading) -> Iterator[Example] | None:
+        """The training data, where they were given; they are read as the gold data are."""
+        if self.train_data is None:
+            return None
+        return replace(data, path=self.train_data).examples(replace(reading, report=lambda text: None))
+
+    def show(self, scores: Scores, title: str, slips: Slips) -> None:
+        """Print scores: a table, or one JSON object on stdout."""
+        entities = isinstance(scores, EntityScores)
+        kinds = KINDS if entities else RELATION_KINDS
+        analysis = slips.entities if entities else slips.relations
+        if self.as_json:
+            fields = scores.to_dict() | {"errors": {kind: analysis.counts[kind] for kind in kinds}}
+            sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            return
+        show_scores(scores, title)
+        say("errors: " + ", ".join(f"{analysis.counts[kind]} {_KIND_NAMES[kind]}" for kind in kinds))
+        for kind in kinds if self.errors else ():
+            for slip in analysis.samples.get(kind, []):
+                say(f"  {_KIND_NAMES[kind]}: {slip.describe()}")
+
+
+_KIND_NAMES = {
+    "label": "wrong label",
+    "predicate": "wrong predicate",
+    "type": "wrong type",
+    "boundary": "wrong border",
+    "both": "wrong border and label",
+    "missed": "missed",
+    "invented": "invented",
+}
+
+
+@dataclass(slots=True)
+class Slips:
+    """The errors, of entities and of relations."""
+
+    keep: int
+    match: Match | None
+    entities: Analysis = field(init=False)
+    relations: RelationAnalysis = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entities = Analysis(keep=self.keep)
+        self.relations = RelationAnalysis(keep=self.keep, match=self.match)
+
+    def add(self, gold: Example, predicted: Example) -> None:
+        """Sort the errors of one document."""
+        self.entities.add(gold, predicted)
+        self.relations.add(gold, predicted)
+
+
+def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
+    """`ie eval MODEL DATA`."""
+    from ie_cli.evaluate import score, seen_in
+
+    data.must_exist()
+    engine, recipe = model.engine()
+    if report.scorer is not None and not engine.schema.predicates:
+        raise DataError("--scorer duie is for relations, and the model extracts entities", hint="leave it out.")
+    reading = data.reading(quiet=report.quiet, recipe=recipe)
+    train = report.training_examples(data, reading)
+    slips = Slips(report.errors, report.match)
+    with counting("evaluating", quiet=report.quiet) as count:
+
+        def each(gold: Example, predicted: Example) -> None:
+            slips.add(gold, predicted)
+            count()
+
+        scores = score(
+            engine,
+            data.examples(reading),
+            each=each,
+            seen=seen_in(train, engine.schema) if train is not None else None,
+            match=report.match,
+            official=report.official(),
+        )
+    warn_capped(engine)
+    _need_gold(scores, data)
+    report.show(scores, f"{model.path} on {data.path}", slips)
+
+
+def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
+    """`ie eval --predictions FILE DATA`."""
+    from ie_cli.pairing import pair_examples
+
+    reading = data.reading(quiet=report.quiet)
+    guesses = read_examples(predictions, reading=Reading(report=reading.report))
+    pairs = pair_examples(data.examples(reading), guesses)
+    slips = Slips(report.errors, report.match)
+    scores = _score_pairs(pairs, slips, report, report.training_examples(data, reading))
+    _need_gold(scores, data)
+    report.show(scores, f"{predictions} on {data.path}", slips)
+
+
+def _score_pairs(
+    pairs: Iterable[tuple[Example, Example]], slips: Slips, report: Report, train: Iterable[Example] | None
+) -> Scores:
+    """Scores of relations where there are any in gold and prediction, or nothing but relations in gold; else of entities."""
+    from ie_cli.evaluate import mentions, triples
+    from ie_cli.metrics import EntityScorer
+    from ie_cli.relation_metrics import RelationScorer
+
+    trained = list(train) if train is not None else None
+    entities = EntityScorer(seen=mentions(trained) if trained is not None else None)
+    relations = RelationScorer(
+        match=report.match,
+        entities=True,
+        seen=triples(trained) if trained is not None else None,
+        official=report.official(),
+    )
+    named = related = guessed = 0
+    for truth, guess in pairs:
+        entities.add(truth, guess)
+        relations.add(truth, guess)
+        slips.add(truth, guess)
+        named += len(truth.entities)
+        related += len(truth.relations) + len(truth.spos or ())
+        guessed += len(guess.relations) + len(guess.spos or ())
+    if not related or (named and not guessed):
+        if report.scorer is not None and not related:
+            warn("--scorer duie is left aside: the gold data hold no relations")
+        return entities.scores()
+    scores = relations.scores()
+    return scores if named else replace(scores, entities=None)
+
+
+def _need_gold(scores: Scores, data: Input) -> None:
+    if not scores.micro.gold:
+        what = "entity" if isinstance(scores, EntityScores) else "relation"
+        raise DataError(f"{data.path}: no {what} in it: nothing to score", hint="give data with gold annotation.")

@@ -1,0 +1,105 @@
+"""What the commands share: the data they read, and the model they run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ie_cli.console import say, warn
+from ie_cli.errors import ModelError
+from ie_cli.example import Example
+from ie_cli.formats import Reading, read_examples
+from ie_cli.textio import open_input
+
+if TYPE_CHECKING:
+    from ie_cli.extractor import Extractor
+    from ie_cli.predict import Engine
+    from ie_cli.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Data that a command reads; what is not given is detected, or taken from the model's recipe."""
+
+    path: str
+    format: str | None = None
+    text_column: int | None = None
+    label_columns: Sequence[int] | None = None
+
+    def reading(self, *, quiet: bool = False, recipe: Recipe | None = None) -> Reading:
+        """How to read it; columns as in the data that the model was trained on, where nothing else is said."""
+        from ie_cli.corpus import reading_of
+
+        reading = reading_of(recipe.data) if recipe is not None else Reading()
+        if self.text_column is not None:
+            reading = replace(reading, text_column=self.text_column)
+        if self.label_columns is not None:
+            reading = replace(reading, label_columns=tuple(self.label_columns))
+        return reading if quiet else replace(reading, report=say)
+
+    def must_exist(self) -> None:
+        """Tell a wrong file name before seconds are spent on loading a model."""
+        if self.path != "-" and ":" not in self.path and not os.path.exists(self.path):
+            with open_input(self.path):  # raises, with a suggestion
+                pass
+
+    def examples(self, reading: Reading) -> Iterator[Example]:
+        """Its examples."""
+        return read_examples(self.path, format=self.format, reading=reading)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model, and how it is run."""
+
+    path: str | None
+    threshold: float | None = None
+    flat: bool | None = None
+    batch_size: int | None = None
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu"] = "auto"
+    quiet: bool = False
+
+    def load(self) -> Extractor:
+        """Load it; without a path the newest under runs/, saying which."""
+        path = self.path
+        if path is None:
+            path = str(newest_model(Path("runs")))
+            if not self.quiet:
+                say(f"model: {path}")
+        from ie_cli.extractor import Extractor
+
+        return Extractor.from_pretrained(path, device=self.device, precision=self.precision)
+
+    def engine(self) -> tuple[Engine, Recipe]:
+        """What predicts, and the recipe it was trained by."""
+        extractor = self.load()
+        engine = extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
+        return engine, extractor.recipe
+
+
+def newest_model(runs: Path) -> Path:
+    """The model folder under runs/ that was written last.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = sorted(runs.glob("*/model/ie.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ModelError(
+            f"no model under {runs.absolute()}",
+            hint="train one (`ie train quickstart`), or name one: --model FOLDER, or the variable IE_MODEL.",
+        )
+    return found[-1].parent
+
+
+def warn_capped(engine: Engine) -> None:
+    """Say in how many windows the best were chosen of more than is kept."""
+    if engine.counts.capped:
+        warn(
+            f"in {engine.counts.capped} of {engine.counts.windows} windows more was found than is kept; the best are: "
+            "the model is untrained, or the threshold far too low"
+        )

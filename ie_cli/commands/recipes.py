@@ -1,0 +1,92 @@
+"""`ie init`, `show`, `check`, `train`, `recipes`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ie_cli.commands.inputs import Input
+from ie_cli.console import TrainingView, say, show_scores, warn
+from ie_cli.errors import DataError
+from ie_cli.textio import open_output
+
+if TYPE_CHECKING:
+    from ie_cli.recipe import Recipe
+
+
+def _recipe(name: str, overrides: Sequence[str]) -> Recipe:
+    """A recipe by its file, or by the name of a shipped one."""
+    from ie_cli.recipe_file import load_recipe
+    from ie_cli.shipped import find_recipe
+
+    shipped = None if os.path.exists(name) else find_recipe(name)
+    return load_recipe(shipped.path if shipped else name, overrides)
+
+
+def run_init(data: Input, *, encoder: str | None) -> None:
+    """`ie init`: a recipe on stdout."""
+    from ie_cli.init import propose_recipe
+
+    with open_output("-") as out:
+        out.write(propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading()))
+
+
+def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
+    """`ie show`: the recipe in full on stdout."""
+    from ie_cli.recipe_file import dump_recipe
+
+    recipe = _recipe(name, overrides)
+    with open_output("-") as out:
+        out.write(dump_recipe(recipe, explain=help_fields))
+
+
+def run_check(name: str, overrides: Sequence[str]) -> None:
+    """`ie check`: findings on stderr; an error where one of them is."""
+    from ie_cli.check import check
+
+    recipe = _recipe(name, overrides)
+    errors = 0
+    for finding in check(recipe):
+        (warn if finding.kind == "warning" else say)(
+            f"error: {finding.text}" if finding.kind == "error" else finding.text
+        )
+        errors += finding.kind == "error"
+    if errors:
+        raise DataError(f"{errors} error{'s' if errors > 1 else ''} in recipe or data", hint="see the lines above.")
+
+
+def run_train(name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, quiet: bool) -> None:
+    """`ie train`: a live table, then the scores of the model as it was stored."""
+    recipe = _recipe(name, overrides)
+    from ie_cli.train import train
+
+    folder = output or Path("runs") / recipe.name
+    view = TrainingView(quiet=quiet)
+    view.follow(train(recipe, folder, overwrite=overwrite))
+    if quiet or view.finished is None:
+        return
+    for split, scores in view.finished.scores.items():
+        show_scores(scores, split)
+    model = view.finished.model
+    say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
+
+
+def run_recipes() -> None:
+    """`ie recipes`: names and descriptions on stdout."""
+    from ie_cli.shipped import list_recipes
+
+    recipes = list_recipes()
+    width = max((len(recipe.name) for recipe in recipes), default=0)
+    with open_output("-") as out:
+        for recipe in recipes:
+            out.write(f"{recipe.name.ljust(width)}  {recipe.description}\n")
+
+
+def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
+    """`ie recipes copy`."""
+    from ie_cli.shipped import copy_recipe
+
+    path = copy_recipe(name, destination or Path(os.curdir), force=force)
+    say(f"wrote {path}; its data are, or belong, in {path.parent / 'data'}")

@@ -1,0 +1,155 @@
+"""CoNLL04's JSON layouts, objects in an array: SpERT's, and the table's.
+
+SpERT has ``tokens``, ``entities`` (type, start, end in tokens, end exclusive) and ``relations`` (type, head and tail by
+index of the entity). The table has ``tags`` instead of entities, BILOU, and counts the entities as they come in the text.
+The text is put together from the tokens; ``orig_id`` is the example's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example, Relation
+from ie_cli.formats import jsonl
+from ie_cli.formats.base import Lines, Reading, Record, checked_entity, short
+from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.json_records import objects_of, read_records, string_of
+from ie_cli.formats.tags import OUTSIDE, spans_of, split_tag
+from ie_cli.formats.words import Words, lost_words, split_flat, split_words
+
+OURS = jsonl.OURS | {"tokens", "tags", "orig_id"}
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each record; its fields tell the layout."""
+    repaired = 0
+
+    def convert(fields: dict[str, Any], where: str) -> Example:
+        nonlocal repaired
+        tokens = _tokens(fields)
+        text, starts = join_tokens(tokens, reading.joiner)
+        meta = {key: value for key, value in fields.items() if key not in OURS}
+        example = Example(text, [], [], _id(fields), meta, where)
+        if not reading.annotation:
+            return example
+        ends = [start + len(token) for start, token in zip(starts, tokens, strict=True)]
+        if fields.get("entities") is None and fields.get("tags") is not None:
+            spans, broken = _tagged(fields["tags"], len(tokens))
+            repaired += broken
+        else:
+            spans = [_span(value, len(tokens)) for value in objects_of(fields, "entities")]
+        entities = [checked_entity(starts[first], ends[last], label, text) for first, last, label in spans]
+        example.entities = list(dict.fromkeys(entities))
+        example.relations = [_relation(value, entities) for value in objects_of(fields, "relations")]
+        return example
+
+    yield from read_records(lines, path, convert)
+    if repaired:
+        reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
+
+
+def _id(fields: Mapping[str, Any]) -> str | int | None:
+    given = fields.get("orig_id")
+    return jsonl.id_of(fields if given is None else {"id": given})
+
+
+def _tokens(fields: dict[str, Any]) -> list[str]:
+    if "tokens" not in fields:
+        raise DataError(f"no field 'tokens' (found: {', '.join(sorted(fields)) or 'nothing'})")
+    tokens = fields["tokens"]
+    if not isinstance(tokens, list):
+        raise DataError(f"'tokens' must be a list of strings, got {short(tokens)}")
+    for number, token in enumerate(tokens):
+        if not isinstance(token, str) or not token:
+            raise DataError(f"token {number} must be a non-empty string, got {short(token)}")
+    return tokens
+
+
+def _tagged(tags: Any, tokens: int) -> tuple[list[tuple[int, int, str]], int]:
+    """The spans of a tag sequence, and how many of its tags continue nothing."""
+    if not isinstance(tags, list):
+        raise DataError(f"'tags' must be a list, got {short(tags)}")
+    if len(tags) != tokens:
+        raise DataError(f"{tokens} tokens, but {len(tags)} tags")
+    for tag in tags:
+        if not isinstance(tag, str) or split_tag(tag) is None:
+            raise DataError(f"expected a tag such as O or B-PER, got {short(tag)}")
+    return spans_of(tags)
+
+
+def _span(value: dict[str, Any], tokens: int) -> tuple[int, int, str]:
+    start, end = value.get("start"), value.get("end")
+    if not (_whole(start) and _whole(end) and 0 <= start < end <= tokens):
+        raise DataError(
+            f"an entity must cover some of the {tokens} tokens, got {short(value)}",
+            hint="start and end count tokens from 0, end exclusive.",
+        )
+    return start, end - 1, string_of(value, "type")
+
+
+def _relation(value: dict[str, Any], entities: Sequence[Entity]) -> Relation:
+    predicate = string_of(value, "type")
+    arguments = []
+    for name in ("head", "tail"):
+        index = value.get(name)
+        if not (_whole(index) and 0 <= index < len(entities)):
+            raise DataError(
+                f"relation '{predicate}': {name} must be one of the {len(entities)} entities, got {short(index)}",
+                hint="entities are counted from 0.",
+            )
+        arguments.append(entities[index])
+    return Relation(arguments[0], predicate, arguments[1])
+
+
+def _whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def write(example: Example) -> str:
+    """An object in SpERT's layout, without a line end; arguments of relations are entities too."""
+    words = split_words(example)
+    index: dict[tuple[int, int, str], int] = {}
+    places = {}
+    for entity, (first, last) in words.spans.items():
+        places[entity] = index.setdefault((first, last + 1, entity.label), len(index))
+    entities = [{"type": label, "start": start, "end": end} for start, end, label in index]
+    return _record(example, words, {"entities": entities}, places)
+
+
+def write_table(example: Example) -> str:
+    """An object in the table's layout, without a line end: of entities that overlap the longer one."""
+    words = split_flat(example)
+    tags = [OUTSIDE] * len(words.tokens)
+    for entity, (first, last) in words.spans.items():
+        tags[first : last + 1] = _bilou(last - first + 1, entity.label)
+    return _record(example, words, {"tags": tags}, {entity: n for n, entity in enumerate(words.spans)})
+
+
+def _bilou(length: int, label: str) -> list[str]:
+    if length == 1:
+        return [f"U-{label}"]
+    return [f"B-{label}", *[f"I-{label}"] * (length - 2), f"L-{label}"]
+
+
+def _record(example: Example, words: Words, annotation: dict[str, Any], places: Mapping[Entity, int]) -> str:
+    relations = [
+        {"type": relation.predicate, "head": places[relation.subject], "tail": places[relation.object]}
+        for relation in words.relations
+    ]
+    fields = {"tokens": words.tokens, **annotation, "relations": relations}
+    if example.id is not None:
+        fields["orig_id"] = example.id
+    fields |= {key: value for key, value in example.meta.items() if key not in OURS}
+    return jsonl.dump(fields).removesuffix("\n")
+
+
+def lost(example: Example) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    return lost_words(example, split_words(example))
+
+
+def lost_table(example: Example) -> Mapping[str, int]:
+    """What `write_table` cannot express."""
+    return lost_words(example, split_flat(example))

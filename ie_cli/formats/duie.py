@@ -1,0 +1,107 @@
+"""DuIE: ``{"text": …, "spo_list": [{"subject", "predicate", "object", "subject_type", "object_type"}]}``, an object a line.
+
+In the first edition an object is a string, in the second ``{"@value": …, "inWork": …}``; both are read, and CMeIE, which has
+the second layout with ``@value`` alone. Mentions have no offsets: the reader puts them on the text (`triples.locate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.example import Example, Spo
+from ie_cli.formats.base import BadLine, Lines, Reading, Record, at
+from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
+from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
+from ie_cli.triples import NO_TYPE, Located, locate, to_spos
+
+OURS = frozenset({"id", "text", "spo_list"})
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each line that is not blank, and report what could not be placed."""
+    tally = PlaceTally(path)
+    for number, line in lines:
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            fields = parse_object(line)
+            text, id_ = text_of(fields), id_of(fields)
+            meta = {key: value for key, value in fields.items() if key not in OURS}
+            example = Example(text, [], [], id_, meta, where)
+            if reading.annotation and fields.get("spo_list") is not None:
+                example.spos = spos_of_fields(fields["spo_list"])
+                located = locate(text, example.spos, reading.mentions)
+                example.relations = located.relations
+                tally.add(located, where)
+            yield example
+        except DataError as error:
+            yield BadLine(where, line, at(where, error))
+    tally.report(reading)
+
+
+class PlaceTally:
+    """Counts the triples that have no place in their text, or several."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._triples = self._ambiguous = self._absent = 0
+        self._first = ""
+
+    def add(self, located: Located, where: str) -> None:
+        """Count one text."""
+        self._triples += located.triples
+        self._ambiguous += located.ambiguous
+        if located.absent and not self._absent:
+            self._first = f"; the first: {where}: {' | '.join(located.absent[0])}"
+        self._absent += len(located.absent)
+
+    def report(self, reading: Reading) -> None:
+        """Say the counts."""
+        if self._absent or self._ambiguous:
+            reading.report(
+                f"{self._path}: {self._triples} triples without offsets, put on the text: {self._ambiguous} have several "
+                f"places (mentions: {reading.mentions}), {self._absent} have none{self._first}"
+            )
+
+
+def write(example: Example) -> str:
+    """One line in the layout of the second edition, which the official scorer takes."""
+    return _record(example, [spo_fields(spo) for spo in _triples(example)])
+
+
+def write_first(example: Example) -> str:
+    """One line in the layout of the first edition; it has no slots."""
+    simple = [
+        {**spo_fields(spo), "object": spo.object, "object_type": spo.object_type or NO_TYPE}
+        for spo in dict.fromkeys(_without_slots(spo) for spo in _triples(example))
+    ]
+    return _record(example, simple)
+
+
+def _without_slots(spo: Spo) -> Spo:
+    return Spo(spo.subject, spo.predicate, spo.object, (), spo.subject_type, spo.object_type)
+
+
+def _triples(example: Example) -> list[Spo]:
+    return example.spos if example.spos is not None else to_spos(example.text, example.relations)
+
+
+def _record(example: Example, spo_list: list[dict[str, Any]]) -> str:
+    first: dict[str, Any] = {} if example.id is None else {"id": example.id}
+    return dump(first | {"text": example.text, "spo_list": spo_list} | example.meta)
+
+
+def lost(example: Example) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    arguments = {(e.start, e.end) for r in example.relations for e in (r.subject, r.object)}
+    alone = {(e.start, e.end) for e in example.entities} - arguments
+    return {"entities stand in no relation and have no place in a list of triples": len(alone)}
+
+
+def lost_first(example: Example) -> Mapping[str, int]:
+    """What `write_first` cannot express."""
+    slots = sum(len(spo.slots) for spo in _triples(example))
+    return {**lost(example), "slots of complex objects have no place in the first edition's layout": slots}

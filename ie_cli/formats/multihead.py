@@ -1,0 +1,183 @@
+"""The columns of multi-head selection (Bekoulis et al.): index, token, BIO tag, predicates, heads; ``#doc ID`` before each text.
+
+A relation stands in the row of its subject's last token and names the index of its object's last token:
+``2  Smith  I-Peop  ['Live_In']  [7]``. A row without relations has ``['N']`` and its own index.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example, Relation
+from ie_cli.formats.base import BadLine, Lines, Reading, Record, checked_entity
+from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.tags import bio_tags, spans_of, split_tag
+from ie_cli.formats.words import lost_words, split_flat
+
+MARK = "#doc"
+NONE = "N"
+"""The predicate of a row that has none."""
+
+_HINT = (
+    "five columns with tabs between: index, token, BIO tag, ['PREDICATE', …], [index of the object's last token, …]."
+)
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,30}")
+
+Link = tuple[int, str, int, int]  # token, predicate, head, line
+
+
+@dataclass(slots=True)
+class _Document:
+    number: int
+    id: str | int | None = None
+    lines: list[str] = field(default_factory=list)
+    rows: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each document."""
+    repaired = 0
+    for document in _documents(lines):
+        where = f"{path}:{document.number}"
+        try:
+            example, broken = _example(document, path, reading)
+        except DataError as error:
+            yield BadLine(where, "\n".join(document.lines), error)
+        else:
+            repaired += broken
+            example.where = where
+            yield example
+    if repaired:
+        reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
+
+
+def _documents(lines: Lines) -> Iterator[_Document]:
+    document: _Document | None = None
+    for number, line in lines:
+        if line.startswith(MARK):
+            if document is not None:
+                yield document
+            document = _Document(number, _id(line), [line])
+        elif line.strip():
+            # Rows before the first mark are one document, which has no id.
+            document = document or _Document(number)
+            document.lines.append(line)
+            document.rows.append((number, line))
+    if document is not None:
+        yield document
+
+
+def _id(line: str) -> str | int | None:
+    given = line.removeprefix(MARK).strip()
+    return int(given) if _NUMBER.fullmatch(given) else given or None
+
+
+def _example(document: _Document, path: str, reading: Reading) -> tuple[Example, int]:
+    tokens: list[str] = []
+    tags: list[str] = []
+    links: list[Link] = []
+    for number, line in document.rows:
+        row = line.split("\t")
+        fault = _fault(row, len(tokens), reading.annotation)
+        if fault is None and reading.annotation:
+            found = _links(row[3], row[4], len(tokens), number)
+            if isinstance(found, str):
+                fault = found
+            else:
+                links.extend(found)
+                tags.append(row[2])
+        if fault is not None:
+            raise DataError(f"{path}:{number}: {fault}: {line!r}", hint=_HINT)
+        tokens.append(row[1])
+    text, starts = join_tokens(tokens, reading.joiner)
+    spans, broken = spans_of(tags)
+    ending: dict[int, Entity] = {}
+    for first, last, label in spans:
+        ending[last] = checked_entity(starts[first], starts[last] + len(tokens[last]), label, text)
+    relations = [_relation(link, ending, tokens, path) for link in links]
+    return Example(text, list(ending.values()), relations, document.id), broken
+
+
+def _fault(row: list[str], index: int, annotation: bool) -> str | None:
+    need = 5 if annotation else 2
+    if len(row) < need:
+        return f"expected {need} columns, got {len(row)}"
+    if row[0] != str(index):
+        return f"expected the index {index}, got {row[0]!r}"
+    if not row[1]:
+        return "the token is empty"
+    if annotation and split_tag(row[2]) is None:
+        return f"expected a tag such as O or B-PER, got {row[2]!r}"
+    return None
+
+
+def _links(predicates: str, heads: str, token: int, number: int) -> list[Link] | str:
+    """The relations of a row, or what is wrong with its lists."""
+    names, indices = _literal(predicates), _literal(heads)
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        return f"expected a list of predicates, got {predicates!r}"
+    if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+        return f"expected a list of indices, got {heads!r}"
+    if len(names) != len(indices):
+        return f"{len(names)} predicates, but {len(indices)} heads"
+    return [(token, name, head, number) for name, head in zip(names, indices, strict=True) if name != NONE]
+
+
+def _literal(value: str) -> Any:
+    """A literal of Python, None where it is none."""
+    if value == f"['{NONE}']":
+        return [NONE]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of escapes that Python does not know
+            return ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path: str) -> Relation:
+    token, predicate, head, number = link
+    for index, role in ((token, "subject"), (head, "object")):
+        if index not in ending:
+            shown = f" ({tokens[index]!r})" if 0 <= index < len(tokens) else ""
+            raise DataError(
+                f"{path}:{number}: relation '{predicate}': no entity ends at token {index}{shown}",
+                hint=f"a relation names its {role} by the {role}'s last token.",
+            )
+    return Relation(ending[token], predicate, ending[head])
+
+
+def write(example: Example) -> str:
+    """A document: of entities that overlap the longer one, arguments of relations included."""
+    words = split_flat(example)
+    links: dict[int, tuple[list[str], list[int]]] = {}
+    for relation in words.relations:
+        if relation.predicate != NONE:
+            names, heads = links.setdefault(words.spans[relation.subject][1], ([], []))
+            names.append(relation.predicate)
+            heads.append(words.spans[relation.object][1])
+    tags = bio_tags(len(words.tokens), [(*span, entity.label) for entity, span in words.spans.items()])
+    rows = [f"{MARK} {_one_line(example.id)}".rstrip()]
+    for index, (token, tag) in enumerate(zip(words.tokens, tags, strict=True)):
+        names, heads = links.get(index, ([NONE], [index]))
+        rows.append(f"{index}\t{token}\t{tag}\t{names!r}\t{heads!r}")
+    return "\n".join(rows) + "\n"
+
+
+def _one_line(id_: str | int | None) -> str:
+    return "" if id_ is None else " ".join(str(id_).split())
+
+
+def lost(example: Example) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    words = split_flat(example)
+    return {
+        **lost_words(example, words),
+        f"relations are named '{NONE}', which means none here": sum(r.predicate == NONE for r in words.relations),
+    }

@@ -1,0 +1,270 @@
+"""The releases of CasRel, PRGC, TPLinker and SPN4RE: a text and its triples, one object a line or in an array.
+
+``triple_list`` (CasRel, PRGC) holds ``[subject, predicate, object]``; ``relationMentions`` (SPN4RE, CopyRE; the text is
+``sentText``) holds ``em1Text``, ``label``, ``em2Text``. They have no offsets: the reader puts them on the text
+(`triples.locate`). ``relation_list`` (TPLinker) may have ``subj_char_span`` and ``obj_char_span``, end exclusive, or
+``…_tok_span``, which count tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.example import Entity, Example, Relation, Spo
+from ie_cli.formats import jsonl
+from ie_cli.formats.base import Lines, Reading, Record, at, checked_entity, short
+from ie_cli.formats.duie import PlaceTally
+from ie_cli.formats.json_records import objects_of, read_records, string_of
+from ie_cli.triples import NO_TYPE, Span, locate, parts
+
+OURS = jsonl.OURS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
+
+_NO_RELATION = "None"
+"""The label of two mentions of NYT that stand in no relation."""
+
+_ROLES = (("subject", "subj_"), ("object", "obj_"))
+_TOKENS_HINT = "give char spans (subj_char_span, obj_char_span, char_span), or triple_list, which needs none."
+
+
+def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Yield an example for each record, and report what could not be placed."""
+    tally = PlaceTally(path)
+
+    def convert(fields: dict[str, Any], where: str) -> Example:
+        meta = {key: value for key, value in fields.items() if key not in OURS}
+        example = Example(_text(fields), [], [], jsonl.id_of(fields), meta, where)
+        if not reading.annotation:
+            return example
+        source = _Source(fields, example.text)
+        example.entities, types = _entities(source)
+        relations = _relations(source, example.entities)
+        if relations is not None:
+            example.relations = relations
+            return example
+        example.spos = _spos(fields, types)
+        if example.spos is not None:
+            located = locate(example.text, example.spos, reading.mentions)
+            example.relations = located.relations
+            tally.add(located, where)
+        return example
+
+    yield from read_records(lines, path, convert)
+    tally.report(reading)
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    if "text" not in fields and "sentText" in fields:
+        return jsonl.text_of({"text": fields["sentText"]})
+    return jsonl.text_of(fields)
+
+
+@dataclass(slots=True)
+class _Source:
+    """A record and its text; `tokens` is where its tokens stand, filled when a span counts them."""
+
+    fields: dict[str, Any]
+    text: str
+    tokens: list[Span] | None = None
+
+    def place(self, value: dict[str, Any], prefix: str, mention: Any, label: Any) -> Entity | None:
+        """The entity of the spans whose names have a prefix, None where there is none.
+
+        Raises:
+            DataError: the span does not cover the mention.
+        """
+        for unit in ("char_span", "tok_span"):
+            span = value.get(prefix + unit)
+            if span is None:
+                continue
+            if not isinstance(span, list) or len(span) != 2:
+                raise DataError(f"'{prefix}{unit}' must be [start, end], got {short(span)}")
+            if unit == "char_span":
+                start, end = span
+                return checked_entity(start, end, label, self.text, mention=mention)
+            start, end = self._characters(span, prefix + unit, mention)
+            return checked_entity(start, end, label, self.text)
+        return None
+
+    def _characters(self, span: list[Any], name: str, mention: Any) -> Span:
+        if self.tokens is None:
+            self.tokens = _token_spans(self.text, self.fields.get("tokens"))
+        first, last = span
+        if type(first) is int and type(last) is int and 0 <= first < last <= len(self.tokens):
+            start, end = self.tokens[first][0], self.tokens[last - 1][1]
+            if isinstance(mention, str) and mention.split() and _no_blanks(mention) == _no_blanks(self.text[start:end]):
+                return start, end
+        raise DataError(
+            f"'{name}' {short(span)} is not where {short(mention)} stands: it counts the tokens of some tokenizer, which "
+            "cannot be placed without it",
+            hint=_TOKENS_HINT,
+        )
+
+
+def _no_blanks(text: str) -> str:
+    return "".join(text.split())
+
+
+def _token_spans(text: str, tokens: Any) -> list[Span]:
+    """Where the given tokens stand, or the words between blanks where none are given."""
+    if tokens is None:
+        return [match.span() for match in re.finditer(r"\S+", text)]
+    if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
+        raise DataError(f"'tokens' must be a list of non-empty strings, got {short(tokens)}")
+    spans: list[Span] = []
+    end = 0
+    for number, token in enumerate(tokens):
+        start = end
+        while not text.startswith(token, start):
+            if start >= len(text) or not text[start].isspace():
+                raise DataError(f"'tokens' are not the text's: token {number} is {short(token)}", hint=_TOKENS_HINT)
+            start += 1
+        end = start + len(token)
+        spans.append((start, end))
+    return spans
+
+
+def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
+    """The entities that have a place, and the types of all by their texts."""
+    entities: dict[Entity, None] = {}
+    types: dict[str, str] = {}
+    for number, value in enumerate(objects_of(source.fields, "entity_list")):
+        mention, label = value.get("text"), value.get("type") or NO_TYPE
+        try:
+            entity = source.place(value, "", mention, label)
+            label = string_of({"type": label}, "type")
+        except DataError as error:
+            raise at(f"entity_list[{number}]", error) from error
+        if entity is not None:
+            entities.setdefault(entity)
+            mention = source.text[entity.start : entity.end]
+        if isinstance(mention, str):
+            types.setdefault(mention, label)
+    return list(entities), types
+
+
+def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | None:
+    """The relations of a ``relation_list`` whose arguments have places; None where they have none."""
+    if source.fields.get("relation_list") is None:
+        return None
+    labels = _labels(entities)
+    relations: list[Relation] = []
+    without: list[int] = []
+    some = False
+    for number, value in enumerate(objects_of(source.fields, "relation_list")):
+        try:
+            predicate = string_of(value, "predicate")
+            arguments = [_argument(source, value, role, prefix, labels) for role, prefix in _ROLES]
+        except DataError as error:
+            raise at(f"relation_list[{number}]", error) from error
+        some |= any(arguments)
+        subject, object_ = arguments
+        if subject is not None and object_ is not None:
+            relations.append(Relation(subject, predicate, object_))
+        else:
+            without.append(number)
+    if without and some:
+        raise DataError(
+            f"relation_list[{without[0]}] has no span for each of its arguments, but others have",
+            hint="give spans to all or to none.",
+        )
+    return None if without else relations
+
+
+def _argument(
+    source: _Source, value: dict[str, Any], role: str, prefix: str, labels: Mapping[Span, str]
+) -> Entity | None:
+    entity = source.place(value, prefix, value.get(role), role)
+    if entity is None:
+        return None
+    label = value.get(f"{prefix}type") or labels.get((entity.start, entity.end), NO_TYPE)
+    return replace(entity, label=string_of({f"{prefix}type": label}, f"{prefix}type"))
+
+
+def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
+    """The label of each span, of several the first."""
+    labels: dict[Span, str] = {}
+    for entity in entities:
+        labels.setdefault((entity.start, entity.end), entity.label)
+    return labels
+
+
+def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
+    """The triples by their texts, without duplicates; None where the record has no list of them."""
+    if fields.get("relation_list") is not None:
+        names, values = ("subject", "predicate", "object"), objects_of(fields, "relation_list")
+    elif fields.get("triple_list") is not None:
+        names, values = ("subject", "predicate", "object"), _triple_list(fields["triple_list"])
+    elif fields.get("relationMentions") is not None:
+        names, values = ("em1Text", "label", "em2Text"), objects_of(fields, "relationMentions")
+        values = [value for value in values if value.get("label") != _NO_RELATION]
+    else:
+        return None
+    spos: dict[Spo, None] = {}
+    for value in values:
+        subject, predicate, object_ = (string_of(value, name) for name in names)
+        kinds = types.get(subject, NO_TYPE), types.get(object_, NO_TYPE)
+        spos.setdefault(Spo(subject, predicate, object_, (), *kinds))
+    return list(spos)
+
+
+def _triple_list(triples: Any) -> list[dict[str, Any]]:
+    if not isinstance(triples, list):
+        raise DataError(f"'triple_list' must be a list, got {short(triples)}")
+    for triple in triples:
+        if not isinstance(triple, list) or len(triple) != 3:
+            raise DataError(f"a triple must be [subject, predicate, object], got {short(triple)}")
+    return [dict(zip(("subject", "predicate", "object"), triple, strict=True)) for triple in triples]
+
+
+def write(example: Example) -> str:
+    """An object without a line end: its triples, and where offsets are exact, its relations and entities with spans."""
+    text, entities = example.text, list(dict.fromkeys(example.entities))
+    fields: dict[str, Any] = {} if example.id is None else {"id": example.id}
+    fields["text"] = text
+    if example.spos is not None:
+        fields["triple_list"] = [list(triple) for triple in parts(example.spos)]
+    else:
+        triples = [(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in example.relations]
+        fields["triple_list"] = [list(triple) for triple in dict.fromkeys(triples)]
+        labels = _labels(entities)
+        fields["relation_list"] = [_relation_fields(text, relation, labels) for relation in example.relations]
+    if entities or example.spos is None:
+        fields["entity_list"] = [
+            {"text": _mention(text, e), "type": e.label, "char_span": [e.start, e.end]} for e in entities
+        ]
+    fields |= {key: value for key, value in example.meta.items() if key not in OURS}
+    return jsonl.dump(fields).removesuffix("\n")
+
+
+def _relation_fields(text: str, relation: Relation, labels: Mapping[Span, str]) -> dict[str, Any]:
+    """TPLinker's fields, and the type of an argument that ``entity_list`` does not give."""
+    fields: dict[str, Any] = {"predicate": relation.predicate}
+    for (role, prefix), entity in zip(_ROLES, (relation.subject, relation.object), strict=True):
+        fields[role] = _mention(text, entity)
+        fields[f"{prefix}char_span"] = [entity.start, entity.end]
+        if entity.label != labels.get((entity.start, entity.end), NO_TYPE):
+            fields[f"{prefix}type"] = entity.label
+    return fields
+
+
+def _mention(text: str, entity: Entity) -> str:
+    return text[entity.start : entity.end]
+
+
+def lost(example: Example) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    spos = example.spos or []
+    types: dict[str, str] = {}
+    for entity in example.entities:
+        types.setdefault(_mention(example.text, entity), entity.label)
+    arguments = [pair for s in spos for pair in ((s.subject, s.subject_type), (s.object, s.object_type))]
+    return {
+        "slots of complex objects become triples of their own, PREDICATE.SLOT": sum(len(spo.slots) for spo in spos),
+        "types of subjects and objects have no place in a list of triples": sum(
+            bool(kind) and kind != types.get(mention, NO_TYPE) for mention, kind in arguments
+        ),
+    }

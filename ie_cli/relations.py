@@ -1,0 +1,86 @@
+"""Decoded triples -> relations: the rules of a schema, types, complex objects; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ie_cli.decode import Index
+from ie_cli.decode_links import LinkRules
+from ie_cli.example import Entity, Relation
+from ie_cli.schema import Schema
+from ie_cli.tokenization import Tokens
+
+
+def link_rules(schema: Schema) -> LinkRules:
+    """Which entity rows a schema lets stand at which side of which predicate."""
+    rows = len(schema.labels)
+    if schema.roles:
+        return LinkRules(np.array([True, False]), np.array([False, True]))
+    if not schema.constrained:
+        return LinkRules(np.ones(rows, dtype=bool), np.ones(rows, dtype=bool))
+    allowed = np.zeros((len(schema.predicates), rows, rows), dtype=bool)
+    for number, predicate in enumerate(schema.predicates):
+        for subject, object_ in schema.types.get(predicate, ()):
+            if subject in schema.ids and object_ in schema.ids:
+                allowed[number, schema.ids[subject], schema.ids[object_]] = True
+    subjects, objects = np.nonzero(allowed.any(axis=0))
+    return LinkRules(np.isin(np.arange(rows), subjects), np.isin(np.arange(rows), objects), allowed)
+
+
+def to_relations(
+    tokens: Tokens,
+    cells: Index,
+    scores: npt.NDArray[np.float64],
+    schema: Schema,
+    text: str,
+    entities: Collection[Entity],
+) -> list[Relation]:
+    """Turn decoded triples into relations, sorted by place.
+
+    Args:
+        cells: int64 ``[items, 7]`` of (predicate, subject's row, first, last token, object's row, first, last), each judged by
+            its own window.
+        scores: probabilities ``[items]``.
+        entities: those of the text; a relation joins two of them.
+
+    Returns:
+        Relations, whose subject and object have the scores of the entities they are. In a role model their labels are the
+        types that the schema gives the predicate.
+    """
+    known = {entity: entity.score for entity in entities}
+    starts, ends, labels = tokens.starts.tolist(), tokens.ends.tolist(), schema.labels
+    best: dict[Relation, Relation] = {}
+    for cell, score in zip(cells.tolist(), scores.tolist(), strict=True):
+        predicate, subject_row, first, last, object_row, object_first, object_last = cell
+        subject = Entity(starts[first], ends[last], labels[subject_row])
+        object_ = Entity(starts[object_first], ends[object_last], labels[object_row])
+        if subject not in known or object_ not in known:
+            continue
+        name = schema.predicates[predicate]
+        types = schema.usual_types(name) if schema.roles else (subject.label, object_.label)
+        relation = Relation(
+            Entity(subject.start, subject.end, types[0], known[subject]),
+            name,
+            Entity(object_.start, object_.end, types[1], known[object_]),
+            score,
+        )
+        # Tokens that share a character (byte-level BPE) can give one triple twice.
+        if relation not in best or score > (best[relation].score or 0.0):
+            best[relation] = relation
+    return sorted(_with_objects(list(best.values()), schema, text))
+
+
+def _with_objects(relations: Sequence[Relation], schema: Schema, text: str) -> list[Relation]:
+    """Leave out slots of complex objects that are not there: a triple of the slot's predicate must have the value."""
+    if not schema.slots:
+        return list(relations)
+    values = {(relation.predicate, text[relation.object.start : relation.object.end]) for relation in relations}
+    return [
+        relation
+        for relation in relations
+        if relation.predicate not in schema.slots
+        or (schema.slots[relation.predicate], text[relation.subject.start : relation.subject.end]) in values
+    ]

@@ -1,0 +1,182 @@
+"""Triples by their texts <-> relations between places in the text, complex objects included.
+
+A complex object of DuIE 2 is an ``@value`` with slots such as ``inWork``. It becomes ``(subject, P, @value)`` and, for each
+slot, ``(@value, P.slot, slot value)``; going back, slots are put to every triple of P whose object has their value's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+from ie_cli.example import Entity, Relation, Spo
+
+Mentions = Literal["nearest", "first", "all"]
+Span = tuple[int, int]
+Triple = tuple[str, str, str]
+
+NO_TYPE = "entity"
+"""The type of a mention whose data give none."""
+
+_SLOT = re.compile(r"(.+)\.([A-Za-z]\w*)", re.S)
+_RUN = re.compile(r"[A-Za-z\u00c0-\u024f]|[0-9]")
+
+
+def slot_of(predicate: str) -> tuple[str, str] | None:
+    """``("上映时间", "inArea")`` of ``上映时间.inArea``, None of a predicate that has not the form of a slot's."""
+    match = _SLOT.fullmatch(predicate)
+    return (match[1], match[2]) if match else None
+
+
+def occurrences(text: str, mention: str) -> list[Span]:
+    """All places of a mention, overlapping ones too, none inside a longer run of Latin letters or of digits.
+
+    >>> occurrences("AB2 A 12", "A"), occurrences("11 2011", "11")
+    ([(4, 5)], [(0, 2)])
+    """
+    found: list[Span] = []
+    at = text.find(mention) if mention else -1
+    while at >= 0:
+        end = at + len(mention)
+        if not (_one_run(text, at) or _one_run(text, end)):
+            found.append((at, end))
+        at = text.find(mention, at + 1)
+    return found
+
+
+def _one_run(text: str, border: int) -> bool:
+    """Say whether a border stands between two letters of one Latin word, or two digits of one number."""
+    if not 0 < border < len(text):
+        return False
+    left, right = text[border - 1], text[border]
+    return bool(_RUN.match(left) and _RUN.match(right)) and left.isdigit() == right.isdigit()
+
+
+@dataclass(slots=True)
+class Located:
+    """Where triples stand: their relations, and how many triples (slots count as one each) have no place or several.
+
+    `absent` lists the triples that have no place, `ambiguous` counts those with more than one pair to choose from.
+    """
+
+    relations: list[Relation] = field(default_factory=list)
+    triples: int = 0
+    ambiguous: int = 0
+    absent: list[Triple] = field(default_factory=list)
+
+
+def locate(
+    text: str, spos: Iterable[Spo], mentions: Mentions, *, reachable: Callable[[Span], bool] = lambda span: True
+) -> Located:
+    """Put triples on the text.
+
+    Args:
+        mentions: which of the occurrences; ``nearest`` takes the pair with the fewest characters between, ``first`` the first
+            occurrence of each, ``all`` every pair of different places.
+        reachable: of an occurrence, whether it may be chosen at all, e.g. because its borders are borders of tokens.
+    """
+    places: dict[str, list[Span]] = {}
+    found = Located()
+    chosen: dict[Relation, None] = {}
+    for (subject, predicate, object_), (subject_type, object_type) in parts(spos).items():
+        found.triples += 1
+        for mention in (subject, object_):
+            if mention not in places:
+                places[mention] = [span for span in _places(text, mention) if reachable(span)]
+        pairs = list(product(places[subject], places[object_]))
+        if subject == object_ and len(pairs) > 1:  # two places, rather than one twice
+            pairs = [(a, b) for a, b in pairs if a != b]
+        if not pairs:
+            found.absent.append((subject, predicate, object_))
+            continue
+        found.ambiguous += len(pairs) > 1
+        for a, b in _choose(pairs, mentions):
+            relation = Relation(Entity(*a, subject_type), predicate, Entity(*b, object_type))
+            chosen.setdefault(relation)
+    found.relations = list(chosen)
+    return found
+
+
+def _places(text: str, mention: str) -> list[Span]:
+    """Occurrences; where there is none, those in another case (DuIE's scorer takes case away)."""
+    found = occurrences(text, mention)
+    if not found and len(text.lower()) == len(text) and len(mention.lower()) == len(mention):
+        found = occurrences(text.lower(), mention.lower())
+    return found
+
+
+def _choose(pairs: list[tuple[Span, Span]], mentions: Mentions) -> list[tuple[Span, Span]]:
+    if mentions == "all":
+        return pairs
+    return pairs[:1] if mentions == "first" else [min(pairs, key=_distance)]
+
+
+def _distance(pair: tuple[Span, Span]) -> int:
+    """Characters between two spans, 0 where they touch or overlap."""
+    (start, end), (other_start, other_end) = pair
+    return max(0, other_start - end, start - other_end)
+
+
+def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
+    """The triples of texts that some complex triples are made of, each with the types of subject and object."""
+    found: dict[Triple, tuple[str, str]] = {}
+    for spo in spos:
+        found.setdefault((spo.subject, spo.predicate, spo.object), (spo.subject_type, spo.object_type))
+        types = dict(spo.slot_types)
+        for slot, value in spo.slots:
+            triple = (spo.object, f"{spo.predicate}.{slot}", value)
+            found.setdefault(triple, (spo.object_type, types.get(slot, "")))
+    return found
+
+
+def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:
+    """The texts of relations, slots as triples of their own."""
+    return {(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in relations}
+
+
+def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
+    """Put complex objects together again, by value; sorted, without duplicates.
+
+    A slot's relation counts as one where a relation of its predicate has its subject's text as object, and where not, as a
+    triple of its own: predicates may hold a dot. A slot with several values gives a triple for each.
+    """
+    relations = list(relations)
+    values = {(relation.predicate, _mention(text, relation.object)) for relation in relations}
+    slots: dict[tuple[str, str], dict[str, dict[str, str]]] = {}  # (predicate, value) -> slot -> text -> type
+    plain: list[Relation] = []
+    for relation in relations:
+        slot = slot_of(relation.predicate)
+        value = _mention(text, relation.subject)
+        if slot is None or (slot[0], value) not in values:
+            plain.append(relation)
+            continue
+        of_value = slots.setdefault((slot[0], value), {})
+        of_value.setdefault(slot[1], {}).setdefault(_mention(text, relation.object), relation.object.label)
+    spos: dict[Spo, None] = {}
+    for relation in plain:
+        value = _mention(text, relation.object)
+        for combination in _combinations(slots.get((relation.predicate, value), {})):
+            spo = Spo(
+                _mention(text, relation.subject),
+                relation.predicate,
+                value,
+                tuple((slot, filler) for slot, filler, _ in combination),
+                relation.subject.label,
+                relation.object.label,
+                tuple((slot, kind) for slot, _, kind in combination),
+            )
+            spos.setdefault(spo)
+    return sorted(spos)
+
+
+def _combinations(slots: dict[str, dict[str, str]]) -> Iterator[tuple[tuple[str, str, str], ...]]:
+    """One (slot, text, type) for each slot, in every way."""
+    choices = [[(slot, filler, kind) for filler, kind in fillers.items()] for slot, fillers in sorted(slots.items())]
+    return product(*choices)
+
+
+def _mention(text: str, entity: Entity) -> str:
+    return text[entity.start : entity.end]

@@ -1,0 +1,106 @@
+"""CoNLL04 in its layouts, against counts that share no code with the readers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real import DATA, real
+
+from ie_cli.example import Example
+from ie_cli.formats import FORMATS, read_examples
+from ie_cli.formats.base import Reading
+
+pytestmark = pytest.mark.real
+
+SPLITS = [("train", 922, 3377, 1283), ("dev", 231, 893, 343), ("test", 288, 1079, 422)]
+
+
+def conll04(split: str) -> tuple[list[dict[str, Any]], list[Example]]:
+    """The records of a split as they stand in the file, and as they are read."""
+    path = real(DATA, f"conll04/conll04_{split}.json")
+    return json.loads(path.read_text("utf-8")), list(read_examples(str(path)))
+
+
+def by_hand(record: dict[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
+    """Entities as (words, label), and relations between their words, by the BILOU letters alone."""
+    entities, first = [], 0
+    for n, tag in enumerate(record["tags"]):
+        if tag[0] in "BU":
+            first = n
+        if tag[0] in "LU":
+            entities.append((" ".join(record["tokens"][first : n + 1]), tag[2:]))
+    relations = [(entities[r["head"]][0], r["type"], entities[r["tail"]][0]) for r in record["relations"]]
+    return entities, relations
+
+
+@pytest.mark.parametrize(("split", "sentences", "entities", "relations"), SPLITS)
+def test_conll04_counts(split: str, sentences: int, entities: int, relations: int) -> None:
+    raw, mine = conll04(split)
+    for record, example in zip(raw, mine, strict=True):
+        text = example.text
+        named = [(text[e.start : e.end], e.label) for e in example.entities]
+        related = [
+            (text[r.subject.start : r.subject.end], r.predicate, text[r.object.start : r.object.end])
+            for r in example.relations
+        ]
+        assert (named, related) == by_hand(record)
+        assert (text.split(), example.id, example.meta) == (record["tokens"], record["orig_id"], {})
+    found = sum(len(x.entities) for x in mine), sum(len(x.relations) for x in mine)
+    assert (len(mine), *found) == (sentences, entities, relations)
+
+
+def squeezed(example: Example, border: int) -> int:
+    """A border, counted without blanks."""
+    return len("".join(example.text[:border].split()))
+
+
+def content(example: Example) -> tuple[Any, ...]:
+    """An example without blanks and without the full stop of its last entity: one layout parts it from the word."""
+
+    def span(start: int, end: int, label: str) -> tuple[int, int, str]:
+        mention = example.text[start:end]
+        stop = mention.endswith(".") and end == len(example.text)
+        return squeezed(example, start), squeezed(example, end) - stop, label
+
+    def of(entity: Any) -> tuple[int, int, str]:
+        return span(entity.start, entity.end, entity.label)
+
+    relations = sorted((of(r.subject), r.predicate, of(r.object)) for r in example.relations)
+    return "".join(example.text.split()), sorted(map(of, example.entities)), relations
+
+
+def test_the_table_and_the_columns_hold_the_same() -> None:
+    _, table = conll04("test")
+    told: list[str] = []
+    columns = list(read_examples(str(real(DATA, "conll04/multihead_test.txt")), detected=told.append))
+    assert told == ["multihead"]
+    other = {example.id: example for example in columns}
+    assert len(other) == len(columns) == len(table)
+    for example in table:
+        example.relations.sort()
+        other[example.id].relations.sort()
+    equal = [example == other[example.id] for example in table]
+    same = [content(example) == content(other[example.id]) for example in table]
+    assert (sum(equal), sum(same)) == (216, 288)
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+@pytest.mark.parametrize("name", ["conll04", "conll04-table", "multihead", "triples"])
+def test_conll04_is_read_as_it_was_written(name: str, split: str, tmp_path: Path) -> None:
+    raw, mine = conll04(split)
+    format = FORMATS[name]
+    assert format.write is not None
+    before, between, after = format.frame
+    (tmp_path / "x").write_text(before + between.join(map(format.write, mine)) + after, encoding="utf-8")
+    told: list[str] = []
+    back = list(read_examples(str(tmp_path / "x"), reading=Reading(report=told.append)))
+    for example in (*mine, *back):
+        example.relations.sort()
+    assert back == mine
+    assert told == []
+    assert not any(value for example in mine for value in format.lost(example).values())
+    if name == "conll04-table":
+        assert json.loads((tmp_path / "x").read_text("utf-8")) == raw

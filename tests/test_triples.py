@@ -1,0 +1,138 @@
+"""Triples by their texts: where they stand, and complex objects there and back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ie_cli.example import Entity, Relation, Spo
+from ie_cli.triples import locate, occurrences, parts, slot_of, text_triples, to_spos
+
+TEXT = "张三主演《甲》，李四也主演《甲》；张三2018年1月在北京获奖。"
+
+
+@pytest.mark.parametrize(
+    ("text", "mention", "found"),
+    [
+        ("aXbXc", "X", []),
+        ("a X b", "X", [(2, 3)]),
+        ("2018年，18岁", "18", [(6, 8)]),
+        ("3D和2D", "D", [(1, 2), (4, 5)]),  # a letter after a digit begins a run of its own
+        ("Tolói", "Tol", []),
+        ("啊啊啊", "啊啊", [(0, 2), (1, 3)]),
+        ("abc", "", []),
+        ("谷歌Google公司", "Google", [(2, 8)]),
+    ],
+)
+def test_occurrences_stand_in_no_longer_run(text: str, mention: str, found: list[tuple[int, int]]) -> None:
+    assert occurrences(text, mention) == found
+
+
+@given(st.text("ab1一. ", max_size=12), st.text("ab1一. ", min_size=1, max_size=3))
+def test_occurrences_slice_the_text(text: str, mention: str) -> None:
+    found = occurrences(text, mention)
+    assert all(text[start:end] == mention for start, end in found)
+    assert found == sorted(set(found))
+
+
+def test_slots_are_told_by_their_form() -> None:
+    assert slot_of("上映时间.inArea") == ("上映时间", "inArea")
+    assert slot_of("a.b.c") == ("a.b", "c")
+    for plain in ("作者", "/people/person/place", "a.", ".a", "/a/b./c/d", "v.2"):
+        assert slot_of(plain) is None
+
+
+def places(mentions: str, *spos: Spo) -> set[tuple[int, int]]:
+    return {(r.subject.start, r.object.start) for r in locate(TEXT, spos, mentions).relations}  # type: ignore[arg-type]
+
+
+def test_the_nearest_pair_the_first_ones_or_all() -> None:
+    assert places("nearest", Spo("甲", "主演", "张三")) == {(14, 17)}  # 甲》；张三 is nearer than 张三主演《甲
+    assert places("nearest", Spo("李四", "主演", "甲")) == {(8, 5)}
+    assert places("first", Spo("甲", "主演", "张三")) == {(5, 0)}
+    assert places("all", Spo("甲", "主演", "张三")) == {(5, 0), (5, 17), (14, 0), (14, 17)}
+
+
+def test_subject_and_object_of_one_text_take_two_places_where_there_are_two() -> None:
+    assert places("nearest", Spo("张三", "p", "张三")) <= {(0, 17), (17, 0)}
+    assert places("nearest", Spo("李四", "p", "李四")) == {(8, 8)}
+
+
+def test_what_has_no_place_is_listed_and_what_has_several_is_counted() -> None:
+    spos = [Spo("张三", "获奖", "金奖", (("onDate", "2018年"),)), Spo("张三", "主演", "甲"), Spo("李四", "主演", "甲")]
+    located = locate(TEXT, spos, "nearest")
+    assert located.triples == 4
+    assert located.ambiguous == 2
+    assert located.absent == [("张三", "获奖", "金奖"), ("金奖", "获奖.onDate", "2018年")]
+
+
+def test_places_out_of_reach_are_not_taken() -> None:
+    located = locate(TEXT, [Spo("张三", "主演", "甲")], "first", reachable=lambda span: span[0] > 0)
+    assert [(r.subject.start, r.object.start) for r in located.relations] == [(17, 5)]
+
+
+def test_another_case_is_found_where_the_own_one_is_not() -> None:
+    located = locate("the BBC and abc", [Spo("Bbc", "p", "abc")], "nearest")
+    assert [r.subject for r in located.relations] == [Entity(4, 7, "")]
+
+
+def test_types_come_from_the_triple() -> None:
+    spo = Spo("张三", "获奖", "获奖", (("onDate", "2018年"),), "人物", "奖项", (("onDate", "Date"),))
+    [first, second] = locate(TEXT, [spo], "nearest").relations
+    assert (first.subject.label, first.object.label) == ("人物", "奖项")
+    assert (second.predicate, second.subject.label, second.object.label) == ("获奖.onDate", "奖项", "Date")
+    [back] = to_spos(TEXT, [second, first])
+    assert back == spo
+    assert (back.subject_type, back.object_type, back.slot_types) == ("人物", "奖项", (("onDate", "Date"),))
+
+
+def relation(text: str, subject: str, predicate: str, object_: str) -> Relation:
+    a, b = text.index(subject), text.index(object_)
+    return Relation(Entity(a, a + len(subject), "x"), predicate, Entity(b, b + len(object_), "x"))
+
+
+def test_a_slot_belongs_to_every_triple_that_has_its_value() -> None:
+    text = "甲乙丙丁"
+    made = [
+        relation(text, "甲", "饰演", "丙"),
+        relation(text, "乙", "饰演", "丙"),
+        relation(text, "丙", "饰演.inWork", "丁"),
+    ]
+    slots = (("inWork", "丁"),)
+    assert to_spos(text, made) == sorted([Spo("甲", "饰演", "丙", slots), Spo("乙", "饰演", "丙", slots)])
+
+
+def test_two_fillers_of_a_slot_give_two_triples_two_slots_one() -> None:
+    text = "甲丙丁戊己"
+    made = [relation(text, "甲", "获奖", "丙")]
+    made += [relation(text, "丙", "获奖.inWork", filler) for filler in "丁戊"]
+    made += [relation(text, "丙", "获奖.onDate", "己")]
+    assert to_spos(text, made) == [
+        Spo("甲", "获奖", "丙", (("inWork", "丁"), ("onDate", "己"))),
+        Spo("甲", "获奖", "丙", (("inWork", "戊"), ("onDate", "己"))),
+    ]
+
+
+def test_a_predicate_with_a_dot_alone_is_no_slot() -> None:
+    text = "甲乙"
+    assert to_spos(text, [relation(text, "甲", "org.founder", "乙")]) == [Spo("甲", "org.founder", "乙")]
+
+
+WORDS = st.sampled_from("甲乙丙丁戊己庚辛")
+
+
+@given(
+    st.lists(
+        st.tuples(WORDS, st.sampled_from("pq"), WORDS, st.dictionaries(st.sampled_from(["a", "b"]), WORDS, max_size=2)),
+        max_size=5,
+        unique_by=lambda spo: (spo[1], spo[2]),  # values of their own: only then does rebuilding by value lose nothing
+    )
+)
+def test_there_and_back_gives_the_same_triples(drawn: list[tuple[str, str, str, dict[str, str]]]) -> None:
+    text = "甲乙丙丁戊己庚辛"
+    spos = [Spo(s, p, o, tuple(sorted(slots.items()))) for s, p, o, slots in drawn]
+    located = locate(text, spos, "nearest")
+    assert not located.absent
+    assert to_spos(text, located.relations) == sorted(spos)
+    assert text_triples(text, located.relations) == set(parts(spos))
