@@ -17,12 +17,15 @@ demo: $(READY)
 	$(BIN)/ie train quickstart --output runs/quickstart --overwrite
 	$(BIN)/ie eval runs/quickstart/model data/quickstart/dev.json --errors 1
 	$(BIN)/ie predict data/samples/plain.txt --text --model runs/quickstart/model
+	$(BIN)/ie train quickstart-relations --output runs/quickstart-relations --overwrite
+	$(BIN)/ie eval runs/quickstart-relations/model data/relations/dev.json --scorer duie --errors 1
+	$(BIN)/ie predict data/samples/relations.duie.json --format duie --model runs/quickstart-relations/model
 	@echo
 	@echo "Next: your own data."
 	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # looks at the data, writes a recipe"
 	@echo "  $(BIN)/ie check recipe.yaml                 # what is wrong with it"
 	@echo "  $(BIN)/ie train recipe.yaml                 # the best model is in runs/NAME/model"
-	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'"
+	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'    # or .relations[]"
 
 test: lint type unit
 
@@ -43,6 +46,7 @@ unit: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/loss.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/relations.py train
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

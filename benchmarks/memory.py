@@ -40,7 +40,7 @@ def step(head: str, labels: int) -> dict[str, float]:
     mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)
     first = torch.randint(LENGTH - 8, (8 * BATCH,))
     cells = [torch.arange(BATCH).repeat(8), torch.randint(labels, (8 * BATCH,)), first, first + 4]
-    batch = Batch(ids, mask, mask, Gold.build(torch.stack(cells, dim=1), mask), [])
+    batch = Batch(ids, mask, mask, (Gold.build(torch.stack(cells, dim=1), mask),), [])
     before = peak()
     times = []
     for _ in range(4):

@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py --data DIR --encoders DIR --work DIR [NAME ...]
 
-DIR holds cluener/, conll04/, crossner_ai/, germeval2014/, and zh-e5-char/, en-minilm/ for encoders. Neither belongs to
+DIR holds cluener/, conll04/, crossner_ai/, duie2/, germeval2014/, and zh-e5-char/, en-minilm/ for encoders. Neither belongs to
 this repository. A run that is in WORK already is not repeated.
 """
 
@@ -18,6 +18,8 @@ from pathlib import Path
 ZH = ["encoder.name={encoders}/zh-e5-char", "encoder.normalization=nfkc", "training.learning_rate=2e-4"]
 ZH += ["training.head_learning_rate=2e-3", "data.train={data}/cluener/train.json", "data.dev={data}/cluener/dev.json"]
 SHORT = [*ZH, "training.epochs=1", "head.flat=true"]
+DUIE2 = ["encoder.name={encoders}/zh-e5-char", "data.schema_file={data}/duie2/schema.json"]
+DUIE2 += ["data.train=['{data}/duie2/train_a.json', '{data}/duie2/train_b.json']", "data.dev={data}/duie2/dev.json"]
 EN = ["encoder.name={encoders}/en-minilm", "training.learning_rate=3e-4", "training.head_learning_rate=2e-3"]
 RUNS: dict[str, tuple[str, list[str]]] = {
     "cluener-egp-1": ("ner-cluener-egp", SHORT),
@@ -33,6 +35,11 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "crossner-ai": (
         "ner-crossner-egp",
         [*EN, *(f"data.{split}={{data}}/crossner_ai/{split}.txt" for split in ("train", "dev", "test"))],
+    ),
+    "duie2": ("re-duie2-gplinker-small", DUIE2),
+    "conll04-relations": (
+        "re-conll04-gplinker",
+        [*EN, *(f"data.{split}={{data}}/conll04/conll04_{split}.json" for split in ("train", "dev", "test"))],
     ),
     "germeval": (
         "ner-germeval-egp",

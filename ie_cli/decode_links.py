@@ -169,7 +169,7 @@ def _typed(
             both = np.minimum(left[:, :, None], right[:, None, :]).astype(np.float64)
             both += 1e-6 * np.maximum(left[:, :, None], right[:, None, :])
             both[~rules.allowed[predicate[block]]] = 4 * float(_LOWEST)
-            best = both.reshape(len(both), -1).argmax(axis=1)
+            best = both.reshape(len(both), rows * rows).argmax(axis=1)
             subject_row, object_row = best // rows, best % rows
         hits = np.arange(len(left))
         score = np.minimum(left[hits, subject_row], right[hits, object_row])

@@ -15,7 +15,7 @@ from ie_cli.batches import pad, text_mask
 from ie_cli.decode import Factors, Floats, Index, SharedFactors, decode_spans, probability, score_threshold
 from ie_cli.decode_links import decode_links
 from ie_cli.example import Entity, Example, Relation
-from ie_cli.relations import link_rules, to_relations
+from ie_cli.relations import flat_roles, link_rules, to_relations
 from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer, Tokens
 from ie_cli.windows import Plan, to_entities
@@ -125,13 +125,10 @@ class _Document:
             return []
         cells, scores = (np.concatenate(parts) for parts in zip(*self.spans, strict=True))
         mine = engine.plan.owners(len(tokens), cells[:, 1], cells[:, 2]) == cells[:, 3]
-        return to_entities(
-            tokens,
-            cells[mine, :3],
-            probability(scores[mine], engine.temperature),
-            engine.schema.labels,
-            flat=engine.flat,
-        )
+        chances = probability(scores[mine], engine.temperature)
+        roles = engine.schema.roles
+        entities = to_entities(tokens, cells[mine, :3], chances, engine.schema.labels, flat=engine.flat and not roles)
+        return flat_roles(entities) if engine.flat and roles else entities
 
     def relations(self, engine: Engine, tokens: Tokens, text: str, entities: Sequence[Entity]) -> list[Relation]:
         """The triples that the windows which own them found, between spans that are among the entities."""

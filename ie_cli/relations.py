@@ -12,6 +12,7 @@ from ie_cli.decode_links import LinkRules
 from ie_cli.example import Entity, Relation
 from ie_cli.schema import Schema
 from ie_cli.tokenization import Tokens
+from ie_cli.windows import without_overlaps
 
 
 def link_rules(schema: Schema) -> LinkRules:
@@ -71,6 +72,17 @@ def to_relations(
         if relation not in best or score > (best[relation].score or 0.0):
             best[relation] = relation
     return sorted(_with_objects(list(best.values()), schema, text))
+
+
+def flat_roles(entities: Sequence[Entity]) -> list[Entity]:
+    """Keep the spans that share no character, greedily by score; one span may be subject and object."""
+    best: dict[Entity, Entity] = {}
+    for entity in entities:
+        span = Entity(entity.start, entity.end, "", entity.score)
+        if span not in best or (span.score or 0.0) > (best[span].score or 0.0):
+            best[span] = span
+    kept = {(span.start, span.end) for span in without_overlaps(best.values())}
+    return [entity for entity in entities if (entity.start, entity.end) in kept]
 
 
 def _with_objects(relations: Sequence[Relation], schema: Schema, text: str) -> list[Relation]:

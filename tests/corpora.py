@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ie_cli.example import Entity, Example
+from ie_cli.example import Entity, Example, Relation
 from ie_cli.formats import FORMATS
 from ie_cli.recipe import Recipe
 
@@ -67,3 +67,46 @@ def recipe(train: Path, **sections: dict[str, object]) -> Recipe:
 def as_json(text: str) -> list[dict[str, object]]:
     """The objects of some JSON lines."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+def relation_examples(*, annotated: bool) -> list[Example]:
+    """Sentences with two predicates on shared entities; `annotated`: with entities of their own."""
+    made = []
+    for n in range(20):
+        person, place, other = PEOPLE[n % 5], PLACES[n * 3 % 5], PEOPLE[(n + 2) % 5]
+        text = f"{person}在{place}大学读书，老师是{other}。第{n}年。"
+        at = len(person) + 1
+        back = text.index(other, at)
+        student, school, teacher = (
+            Entity(0, len(person), "person"),
+            Entity(at, at + len(place) + 2, "school"),
+            Entity(back, back + len(other), "person"),
+        )
+        relations = [Relation(student, "学校", school), Relation(student, "老师", teacher)]
+        made.append(Example(text, [student, school, teacher] if annotated else [], relations, id=n))
+    made[3] = Example("今天下雨，没有人出门。", id=3)
+    return made
+
+
+def relation_recipe(train_file: Path, **sections: dict[str, object]) -> Recipe:
+    made = recipe(train_file).model_dump()
+    made |= {"task": "relation", "head": {"name": "gplinker", "head_size": 32, **sections.pop("head", {})}}
+    for section, values in sections.items():
+        made[section] = {**made[section], **values}
+    return Recipe.model_validate(made)
+
+
+def write_duie(path: Path) -> Path:
+    """`relation_examples` in DuIE's layout, without offsets; one predicate has a slot."""
+    write = FORMATS["duie"].write
+    assert write is not None
+    lines = []
+    for example in relation_examples(annotated=False):
+        fields = json.loads(write(example))
+        fields["text"] += "2019年"
+        for spo in fields["spo_list"]:
+            if spo["predicate"] == "老师":
+                spo["object"]["onDate"], spo["object_type"]["onDate"] = "2019年", "Date"
+        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
+    path.write_text("".join(lines), encoding="utf-8")
+    return path

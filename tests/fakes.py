@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from ie_cli.decode import Factors, SharedFactors
+from ie_cli.batches import Batch, build_store
+from ie_cli.decode import Factors, LabelFactors, SharedFactors
+from ie_cli.example import Example
 from ie_cli.predict import Engine
 from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
@@ -102,3 +104,44 @@ def engine(backend: Oracle, labels: tuple[str, ...], *, max_length: int = 12, st
     tokenizer = TextTokenizer(characters())
     plan = Plan.build(max_length=max_length, stride=stride, special_tokens=tokenizer.special_tokens)
     return Engine(backend, tokenizer, plan, Schema(labels), (0.5,) * len(labels), batch_size=3, lookahead=5)
+
+
+def ideal(batch: Batch, schema: Schema) -> tuple[list[Factors], ...]:
+    """Factors by which exactly the gold spans are found, and at least the gold links.
+
+    A link table has one pair scorer for all predicates: of two predicates on crossing pairs it cannot tell the fourth corner.
+    """
+    count, length = batch.input_ids.shape
+    spans = np.full((count, len(schema.labels), length, length), -1, dtype=np.float32)
+    spans[tuple(batch.gold[0].cells.T.numpy())] = 1
+    identity = np.broadcast_to(np.eye(length, dtype=np.float32), spans.shape)
+    tables: list[list[Factors]] = [[LabelFactors(0, spans, identity)]]
+    for gold in batch.gold[1:]:
+        sample, row, first, last = gold.cells.T.numpy()
+        pair = np.full((count, length, length), -50, dtype=np.float32)
+        start = np.full((count, len(schema.predicates), length), -9, dtype=np.float32)
+        end = start.copy()
+        pair[sample, first, last], start[sample, row, first], end[sample, row, last] = 0, 6, 6
+        tables.append([SharedFactors(pair, start, end)])
+    return tuple(tables)
+
+
+class Ideal:
+    """A backend that knows the gold of some examples; texts of one tokenisation must have one annotation."""
+
+    def __init__(self, examples: list[Example], schema: Schema, *, max_length: int = 40, stride: int = 16) -> None:
+        self.schema, self.tokenizer = schema, TextTokenizer(characters())
+        self.plan = Plan.build(max_length=max_length, stride=stride, special_tokens=self.tokenizer.special_tokens)
+        self.store = build_store(examples, self.tokenizer, self.plan, schema, pad_id=0, key=None)
+        self.rows = {tuple(self.store[row].input_ids[0].tolist()): row for row in range(len(self.store))}
+
+    def factors(
+        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
+    ) -> tuple[list[Factors], ...]:
+        lengths = attention_mask.sum(axis=1)
+        windows = [self.rows[tuple(ids[:length].tolist())] for ids, length in zip(input_ids, lengths, strict=True)]
+        return ideal(self.store.__getitems__(windows), self.schema)
+
+    def engine(self) -> Engine:
+        ones = (0.5,) * len(self.schema.labels), (0.5,) * len(self.schema.predicates)
+        return Engine(self, self.tokenizer, self.plan, self.schema, *ones, batch_size=3, lookahead=5)

@@ -59,7 +59,8 @@ def test_every_command_and_option_exists(words: list[str]) -> None:
 
 
 def test_there_are_commands_to_test() -> None:
-    assert {words[0] for words in commands()} == {"init", "check", "train", "eval", "predict", "recipes", "show"}
+    expected = {"init", "check", "train", "eval", "predict", "convert", "recipes", "show"}
+    assert {words[0] for words in commands()} == expected
 
 
 @pytest.mark.parametrize("number", range(len(blocks("README.md", "yaml"))))

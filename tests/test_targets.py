@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ie_cli.example import Entity, Example, Relation, Spo
 from ie_cli.schema import ROLES, Schema
-from ie_cli.targets import ABSENT, APART, NO_PREDICATE, NO_TYPES, find_targets
+from ie_cli.targets import ABSENT, APART, NO_PREDICATE, NO_TYPES, Targets, find_targets
 from ie_cli.tokenization import TextTokenizer
 from ie_cli.triples import locate
 from ie_cli.windows import INSIDE_TOKEN, NO_LABEL, Plan
@@ -18,7 +18,10 @@ TYPED = Schema(("P", "Q"), ("p", "q"))
 ROLE = Schema(ROLES, ("p", "q"))
 
 
-def gold(example: Example, schema: Schema, plan: Plan = Plan(20, 8), tokenizer: TextTokenizer = CHARACTERS):  # type: ignore[no-untyped-def]
+PLAN = Plan(20, 8)
+
+
+def gold(example: Example, schema: Schema, plan: Plan = PLAN, tokenizer: TextTokenizer = CHARACTERS) -> Targets:
     [tokens] = tokenizer.encode([example.text])
     return find_targets(example, tokens, plan, schema)
 

@@ -19,7 +19,11 @@ __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "
 FORMATS: dict[str, Format] = {
     "jsonl": Format("jsonl", "native JSON lines: text, entities with start, end, label", jsonl.read, jsonl.write),
     "cluener": Format(
-        "cluener", "CLUENER: text, label: {label: {mention: [[start, end]]}}", cluener.read, cluener.write
+        "cluener",
+        "CLUENER: text, label: {label: {mention: [[start, end]]}}",
+        cluener.read,
+        cluener.write,
+        cluener.lost,
     ),
     "conll": Format(
         "conll", "token and tag columns, a blank line between sentences", conll.read, conll.write, conll.lost

@@ -80,6 +80,7 @@ def short(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
+RELATIONS_LOST = "relations have no place in this format"
 OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."
 
 

@@ -6,12 +6,12 @@ is written so, one without an id like the training data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
-from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity
+from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, at, checked_entity
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 
 OURS = frozenset({"id", "text", "label"})
@@ -69,3 +69,8 @@ def write(example: Example) -> str:
         labels.setdefault(entity.label, {}).setdefault(mention, []).append([entity.start, entity.end - 1])
     first: dict[str, Any] = {"text": example.text} if example.id is None else {"id": example.id}
     return dump(first | {"label": labels} | (example.meta if example.id is None else {}))
+
+
+def lost(example: Example) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    return {RELATIONS_LOST: len(set(example.relations))}

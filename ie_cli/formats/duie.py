@@ -14,6 +14,7 @@ from ie_cli.example import Example, Spo
 from ie_cli.formats.base import BadLine, Lines, Reading, Record, at
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
+from ie_cli.schema import ROLES
 from ie_cli.triples import NO_TYPE, Located, locate, to_spos
 
 OURS = frozenset({"id", "text", "spo_list"})
@@ -97,7 +98,8 @@ def _record(example: Example, spo_list: list[dict[str, Any]]) -> str:
 def lost(example: Example) -> Mapping[str, int]:
     """What `write` cannot express."""
     arguments = {(e.start, e.end) for r in example.relations for e in (r.subject, r.object)}
-    alone = {(e.start, e.end) for e in example.entities} - arguments
+    # A role model's subjects and objects are no annotation of their own.
+    alone = {(e.start, e.end) for e in example.entities if e.label not in ROLES} - arguments
     return {"entities stand in no relation and have no place in a list of triples": len(alone)}
 
 
