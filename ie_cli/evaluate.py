@@ -123,6 +123,8 @@ class Reach:
             return
         engine = self._engine
         [tokens] = engine.tokenizer.encode([example.text])
-        found = find_targets(example, tokens, engine.plan, engine.schema, mentions="all")
+        found = find_targets(example, tokens, engine.plan, engine.schema)
+        if found.lost_relations and example.spos is not None:
+            found = find_targets(example, tokens, engine.plan, engine.schema, mentions="all")
         self.entities.add(found.entities, (reason for _, reason in found.lost_entities))
         self.relations.add(found.relations, (reason for _, reason in found.lost_relations))

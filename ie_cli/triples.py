@@ -7,9 +7,10 @@ slot, ``(@value, P.slot, slot value)``; going back, slots are put to every tripl
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, permutations, product
 from typing import Literal
 
 from ie_cli.example import Entity, Relation, Spo
@@ -86,14 +87,12 @@ def locate(
         for mention in (subject, object_):
             if mention not in places:
                 places[mention] = [span for span in _places(text, mention) if reachable(span)]
-        pairs = list(product(places[subject], places[object_]))
-        if subject == object_ and len(pairs) > 1:  # two places, rather than one twice
-            pairs = [(a, b) for a, b in pairs if a != b]
-        if not pairs:
+        subjects, objects = places[subject], places[object_]
+        if not subjects or not objects:
             found.absent.append((subject, predicate, object_))
             continue
-        found.ambiguous += len(pairs) > 1
-        for a, b in _choose(pairs, mentions):
+        found.ambiguous += len(subjects) > 1 or len(objects) > 1
+        for a, b in _choose(subjects, objects, mentions):
             relation = Relation(Entity(*a, subject_type), predicate, Entity(*b, object_type))
             chosen.setdefault(relation)
     found.relations = list(chosen)
@@ -108,10 +107,26 @@ def _places(text: str, mention: str) -> list[Span]:
     return found
 
 
-def _choose(pairs: list[tuple[Span, Span]], mentions: Mentions) -> list[tuple[Span, Span]]:
+def _choose(subjects: list[Span], objects: list[Span], mentions: Mentions) -> Iterable[tuple[Span, Span]]:
+    if subjects == objects and len(subjects) > 1:  # one text: two places, rather than one twice
+        return _choose_different(subjects, mentions)
     if mentions == "all":
-        return pairs
-    return pairs[:1] if mentions == "first" else [min(pairs, key=_distance)]
+        return product(subjects, objects)
+    return [(subjects[0], objects[0]) if mentions == "first" else min(_neighbours(subjects, objects), key=_distance)]
+
+
+def _choose_different(spans: list[Span], mentions: Mentions) -> Iterable[tuple[Span, Span]]:
+    if mentions == "all":
+        return permutations(spans, 2)
+    return [(spans[0], spans[1]) if mentions == "first" else min(pairwise(spans), key=_distance)]
+
+
+def _neighbours(subjects: list[Span], objects: list[Span]) -> Iterator[tuple[Span, Span]]:
+    """Each subject with the objects that stand next to it; all spans of one side are of one length, in order."""
+    for subject in subjects:
+        at = bisect_left(objects, subject)
+        for object_ in objects[max(0, at - 1) : at + 1]:
+            yield subject, object_
 
 
 def _distance(pair: tuple[Span, Span]) -> int:

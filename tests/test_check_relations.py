@@ -107,19 +107,20 @@ def test_slots_are_counted_as_triples_of_their_own(tmp_path: Path) -> None:
 def test_what_is_told_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年", "inWork": "云州"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟1999年凭云州获松湖奖", [award]) for n in range(5)))
+    made = tmp_path / "r.yaml"
+    made.write_text(f"name: a\ntask: relation\ndata: {{train: {train}, dev: {train}}}\nencoder: {{name: tiny}}\n")
     code = (
-        "import sys; from ie_cli.check import _Survey, _count; from ie_cli.formats import read_examples; "
-        "found = _Survey(); [_count(found, x, 'relation') for x in read_examples(sys.argv[1])]; "
-        "print(found.predicates.most_common())"
+        "import sys; from ie_cli.check import check; from ie_cli.recipe_file import load_recipe; "
+        "sys.stdout.write(next(f.text for f in check(load_recipe(sys.argv[1])) if 'examples' in f.text))"
     )
     seen = {
         subprocess.run(
-            [sys.executable, "-c", code, train],
+            [sys.executable, "-c", code, str(made)],
             check=True,
             capture_output=True,
             env={**os.environ, "PYTHONHASHSEED": str(seed)},
         ).stdout
-        for seed in range(5)
+        for seed in range(3)
     }
     assert len(seen) == 1
 

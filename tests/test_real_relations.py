@@ -1,8 +1,9 @@
-"""CoNLL04 in its layouts, against counts that share no code with the readers."""
+"""CoNLL04 in its layouts and DuIE 2, against counts that share no code with the readers."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from real import DATA, real
 from ie_cli.example import Example
 from ie_cli.formats import FORMATS, read_examples
 from ie_cli.formats.base import Reading
+from ie_cli.triples import locate, to_spos
 
 pytestmark = pytest.mark.real
 
@@ -104,3 +106,79 @@ def test_conll04_is_read_as_it_was_written(name: str, split: str, tmp_path: Path
     assert not any(value for example in mine for value in format.lost(example).values())
     if name == "conll04-table":
         assert json.loads((tmp_path / "x").read_text("utf-8")) == raw
+
+
+DUIE2 = ("train_a", "train_b", "dev")
+
+
+def duie2(name: str) -> tuple[list[dict[str, Any]], list[Example]]:
+    """The records of a file as they stand there, and as they are read."""
+    path = real(DATA, f"duie2/{name}.json")
+    told: list[str] = []
+    mine = list(read_examples(str(path), detected=told.append))
+    assert told == ["duie" if name in DUIE2 else "jsonl"]
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line], mine
+
+
+@pytest.mark.parametrize(
+    ("name", "sentences", "triples", "slots"),
+    [("train_a", 5000, 8945, 348), ("train_b", 4398, 7999, 319), ("dev", 1000, 1771, 46)],
+)
+def test_duie2_counts(name: str, sentences: int, triples: int, slots: int) -> None:
+    raw, mine = duie2(name)
+    by_hand, found = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    for record, example in zip(raw, mine, strict=True):
+        text = record["text"]
+        assert example.text == text
+        for spo in record["spo_list"]:
+            objects = dict(spo["object"])
+            by_hand[text, spo["subject"], spo["predicate"], objects.pop("@value")] += 1
+            by_hand.update((text, spo["subject"], spo["predicate"], name, value) for name, value in objects.items())
+        for triple in example.spos or []:
+            found[text, triple.subject, triple.predicate, triple.object] += 1
+            found.update((text, triple.subject, triple.predicate, *slot) for slot in triple.slots)
+    assert found == by_hand
+    lengths = Counter(map(len, by_hand.elements()))
+    assert (len(mine), lengths[4], lengths[5]) == (sentences, triples, slots)
+
+
+def test_duie2_test_data_have_texts_alone() -> None:
+    raw, mine = duie2("test_unlabelled")
+    assert [example.text for example in mine] == [record["text"] for record in raw]
+    assert len(mine) == 1000
+    assert not any(example.spos or example.relations for example in mine)
+
+
+@pytest.mark.parametrize("name", DUIE2)
+def test_duie2_is_read_as_it_was_written(name: str) -> None:
+    raw, mine = duie2(name)
+    write = FORMATS["duie"].write
+    assert write is not None
+    for record, example in zip(raw, mine, strict=True):
+        back = json.loads(write(example))
+        assert back == record
+
+
+def test_duie2_triples_come_back_from_their_places() -> None:
+    """Complex objects are put together by value: what that costs on all of the annotated data."""
+    sentences = too_many = common = given = made = 0
+    for name in DUIE2:
+        for example in duie2(name)[1]:
+            gold = set(example.spos or [])
+            back = set(to_spos(example.text, locate(example.text, gold, "nearest").relations))
+            sentences += 1
+            too_many += bool(back - gold)
+            common, given, made = common + len(back & gold), given + len(gold), made + len(back)
+    assert sentences == 10_398
+    assert too_many <= 3
+    assert 2 * common / (given + made) > 0.999
+
+
+def test_a_fifth_of_duie2s_triples_have_several_places() -> None:
+    inside = several = 0
+    for name in DUIE2:
+        for example in duie2(name)[1]:
+            located = locate(example.text, example.spos or [], "nearest")
+            inside += located.triples - len(located.absent)
+            several += located.ambiguous
+    assert several / inside == pytest.approx(0.21, abs=0.01)

@@ -136,3 +136,19 @@ def test_there_and_back_gives_the_same_triples(drawn: list[tuple[str, str, str, 
     assert not located.absent
     assert to_spos(text, located.relations) == sorted(spos)
     assert text_triples(text, located.relations) == set(parts(spos))
+
+
+@given(st.text("ab一", max_size=14), st.text("ab一", min_size=1, max_size=2), st.text("ab一", min_size=1, max_size=2))
+def test_the_nearest_pair_is_that_of_the_plain_form(text: str, subject: str, object_: str) -> None:
+    pairs = [
+        (a, b) for a in occurrences(text, subject) for b in occurrences(text, object_) if subject != object_ or a != b
+    ]
+    distances = [max(0, b[0] - a[1], a[0] - b[1]) for a, b in pairs]
+    located = locate(text, [Spo(subject, "p", object_)], "nearest")
+    if pairs:
+        [found] = located.relations
+        (start, end), (other, last) = (found.subject.start, found.subject.end), (found.object.start, found.object.end)
+        assert max(0, other - end, start - last) == min(distances)
+        every = locate(text, [Spo(subject, "p", object_)], "all").relations
+        spans = [((r.subject.start, r.subject.end), (r.object.start, r.object.end)) for r in every]
+        assert sorted(spans) == sorted(pairs)
