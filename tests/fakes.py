@@ -129,8 +129,16 @@ def ideal(batch: Batch, schema: Schema) -> tuple[list[Factors], ...]:
 class Ideal:
     """A backend that knows the gold of some examples; texts of one tokenisation must have one annotation."""
 
-    def __init__(self, examples: list[Example], schema: Schema, *, max_length: int = 40, stride: int = 16) -> None:
-        self.schema, self.tokenizer = schema, TextTokenizer(characters())
+    def __init__(
+        self,
+        examples: list[Example],
+        schema: Schema,
+        *,
+        max_length: int = 40,
+        stride: int = 16,
+        tokenizer: TextTokenizer | None = None,
+    ) -> None:
+        self.schema, self.tokenizer = schema, tokenizer or TextTokenizer(characters())
         self.plan = Plan.build(max_length=max_length, stride=stride, special_tokens=self.tokenizer.special_tokens)
         self.store = build_store(examples, self.tokenizer, self.plan, schema, pad_id=0, key=None)
         self.rows = {tuple(self.store[row].input_ids[0].tolist()): row for row in range(len(self.store))}

@@ -51,7 +51,7 @@ def duie(path: Path, *records: tuple[str, Sequence[tuple[str, str, Any]]]) -> st
     return str(path)
 
 
-def recipe(train: str, dev: str | None = None, **sections: dict[str, object]) -> Recipe:
+def recipe(train: str, dev: str | None = None, **sections: dict[str, Any]) -> Recipe:
     data = {"dev": dev, **sections.pop("data", {})}
     head = {"name": "gplinker", **sections.pop("head", {})}
     return recipe_of_entities(Path(train), data=data, head=head, **sections).model_copy(update={"task": "relation"})

@@ -1,4 +1,4 @@
-"""Native lines of relations whose data gave texts alone: `"offsets": "guessed"`, and `unlocated` for what has no place."""
+"""Native lines of relations whose data gave texts alone: `"offsets": "guessed"`, and `unlocated` for the placeless."""
 
 from __future__ import annotations
 

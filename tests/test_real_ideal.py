@@ -1,0 +1,55 @@
+"""DuIE 2 through tokens, windows, targets and the decoder with ideal scores: what a perfect model could return.
+
+pytest tests/test_real_ideal.py -rP    # prints what is lost, by cause, and what is made too much
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from fakes import Ideal
+from real import DATA, ENCODERS, real
+from tokenizers import Tokenizer
+
+from ie_cli.duie_scorer import OfficialScorer
+from ie_cli.evaluate import score
+from ie_cli.example import Example
+from ie_cli.formats import read_examples
+from ie_cli.relation_metrics import RelationScores
+from ie_cli.schema import ROLES, Schema, read_schema
+from ie_cli.tokenization import TextTokenizer
+from ie_cli.triples import to_spos
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train_a", "train_b", "dev"])
+def test_ideal_scores_give_every_triple_that_is_in_reach(name: str) -> None:
+    types = read_schema(str(real(DATA, "duie2/schema.json")))
+    schema = Schema(ROLES, tuple(types), types)
+    tokenizer = Tokenizer.from_file(str(real(ENCODERS, "zh-e5-char/tokenizer.json")))
+    examples = list(read_examples(str(real(DATA, f"duie2/{name}.json"))))
+    times = Counter(example.text for example in examples)
+    examples = [example for example in examples if times[example.text] == 1]  # one annotation for one text
+    text_tokenizer = TextTokenizer(tokenizer, normalization="nfkc")
+    ideal = Ideal(examples, schema, max_length=256, stride=64, tokenizer=text_tokenizer)
+    lost: list[str] = []
+    extra: list[str] = []
+
+    def each(gold: Example, predicted: Example) -> None:
+        truth, found = set(gold.spos or ()), set(to_spos(predicted.text, predicted.relations))
+        lost.extend(f"{gold.where}: {spo}" for spo in sorted(truth - found))
+        extra.extend(f"{gold.where}: {spo}" for spo in sorted(found - truth))
+
+    scores = score(ideal.engine(), examples, each=each, official=OfficialScorer())
+    assert isinstance(scores, RelationScores)
+    assert scores.ceiling is not None
+    assert scores.official is not None
+    print(f"{name}: {len(examples)} texts, {scores.text.gold} triples; ceiling {scores.ceiling}")
+    print(f"official: {scores.official} F1 {scores.official.f1:.4f}; lost {len(lost)}, too many {len(extra)}")
+    print(*lost, *extra, sep="\n")
+    assert scores.text.correct == scores.ceiling.reachable
+    assert scores.ceiling.recall > 0.998
+    assert scores.text.precision > 0.998
+    assert scores.official.f1 > 0.998
