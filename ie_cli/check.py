@@ -41,6 +41,7 @@ class _Survey:
     entities: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     relations: int = 0
+    places: int = 0
     predicates: Counter[str] = field(default_factory=Counter)
     texts: dict[int, int] = field(default_factory=dict)
     duplicates: int = 0
@@ -118,7 +119,7 @@ def _count(found: _Survey, example: Example, task: str) -> None:
         triples = _triples(example)
         found.negatives += not triples
         found.relations += len(triples)
-        found.predicates.update(predicate for _, predicate, _ in triples)
+        found.predicates.update(predicate for _, predicate, _ in sorted(triples))
     else:
         found.negatives += not entities
     found.entities += len(entities)
@@ -167,6 +168,7 @@ def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer, plan: Pla
             mention = example.text[entity.start : entity.end]
             around = example.text[max(0, entity.start - 5) : entity.end + 5]
             shown.append(f"{example.where}: {entity.label} {mention!r} in {around!r}")
+    found.places += gold.relations
     for triple, reason in gold.lost_relations:
         found.unreachable_relations[reason] += 1
         shown = found.shown_relations.setdefault(reason, [])
@@ -237,7 +239,7 @@ def _unreachable(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]
     yield from _lost(name, "entities", found.entities, found.unreachable, found.shown, recipe)
     if recipe.task == "relation":
         lost = found.unreachable_relations
-        yield from _lost(name, "relations", found.relations, lost, found.shown_relations, recipe)
+        yield from _lost(name, "relations", found.places, lost, found.shown_relations, recipe)
 
 
 def _lost(

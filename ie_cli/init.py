@@ -216,7 +216,9 @@ def _lines(
     yield f"task: {'relation' if survey.predicates else 'ner'}"
     yield from _data(data, format, reading)
     if survey.guessed:
-        yield _commented("  mentions: nearest", "triples have no offsets: the pair that stands nearest; or first, all")
+        yield _commented(
+            f"  mentions: {reading.mentions}", "triples have no offsets: the pair that stands nearest; or first, all"
+        )
     yield from _encoder(survey, encoder, limit)
     yield "head:"
     if survey.predicates:
@@ -286,6 +288,8 @@ def _data(data: str, format: str | None, reading: Reading) -> Iterator[str]:
         yield f"  format: {format}"
     if reading.text_column:
         yield f"  text_column: {reading.text_column}"
+    if reading.joiner is not None:
+        yield f"  joiner: {flow(reading.joiner)}"
     if reading.label_columns is not None:
         yield f"  label_columns: {list(reading.label_columns)}"
 

@@ -107,7 +107,7 @@ def build_schema(recipe: Recipe, scan: Scan) -> Schema:
         {*scan.labels, *scan.arguments} if typed else None,
         scan.pairs,
         listed=data.labels if typed else None,
-        known=known if head.type_pairs != "observed" else None,
+        known=known,
         observed=head.type_pairs == "observed",
     )
     return replace(schema, constrained=schema.constrained and head.type_pairs != "any")

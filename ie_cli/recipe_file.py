@@ -53,8 +53,9 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
             got = "nothing" if document.data is None else "a list" if isinstance(document.data, list) else "one value"
             faults.append((1, f"a recipe is a mapping with name, data and encoder, got {got}"))
     else:
-        _fill_in(document.data)
+        _spell_out(document.data)
         faults.extend(_override(document, places, overrides))
+        _fill_in(document.data)
         recipe, found = _validate(document)
         faults.extend((_place(loc, places), message) for loc, message in found)
     if faults or recipe is None:
@@ -95,16 +96,18 @@ def _read(file: Path) -> str:
         raise RecipeError(f"{file}:{line}: not UTF-8", hint="save the recipe as UTF-8.") from error
 
 
-def _fill_in(data: dict[str, Any]) -> None:
-    """Write short forms out: a section without content, a head by its name alone, or without its name.
-
-    The task tells the head where none is named, and the head the task.
-    """
+def _spell_out(data: dict[str, Any]) -> None:
+    """Write short forms out: a section without content, a head by its name alone."""
     for name, field in Recipe.model_fields.items():
         if name in data and data[name] is None and (name == "head" or _is_section(field.annotation)):
             data[name] = {}
     if isinstance(data.get("head"), str):
         data["head"] = {"name": data["head"]}
+
+
+def _fill_in(data: dict[str, Any]) -> None:
+    """Let the task tell the head where none is named, and the head the task."""
+    _spell_out(data)
     named = data["head"].get("name") if isinstance(data.get("head"), dict) else None
     if "task" not in data and named == DEFAULT_HEADS["relation"]:
         data["task"] = "relation"
@@ -112,7 +115,8 @@ def _fill_in(data: dict[str, Any]) -> None:
     if task == "relation" and "head" not in data:
         data["head"] = {}
     if isinstance(data.get("head"), dict):
-        data["head"].setdefault("name", DEFAULT_HEADS.get(task) if isinstance(task, str) else None)
+        known = task if isinstance(task, str) and task in DEFAULT_HEADS else "ner"
+        data["head"].setdefault("name", DEFAULT_HEADS[known])
 
 
 def _is_section(annotation: Any) -> bool:
@@ -149,7 +153,7 @@ def _override(document: Document, places: dict[Loc, Place], overrides: Sequence[
             places.setdefault(loc[:depth], place)
         places[loc] = place
         document.spelled.update({loc + inner: text for inner, text in parsed.spelled.items()})
-        _fill_in(document.data)
+        _spell_out(document.data)
 
 
 def _validate(document: Document) -> tuple[Recipe | None, list[tuple[Loc, str]]]:
@@ -206,7 +210,7 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         yield ("data", "schema_file"), "is for task: relation"
     for name, formats in COLUMN_OPTIONS.items():
         if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
-            yield ("data", name), f"is for format {formats[0]}, but data.format is {data.format}"
+            yield ("data", name), f"is for format {', '.join(formats)}, but data.format is {data.format}"
     if data.labels is not None:
         yield from _label_misfits(data.labels, recipe)
 
@@ -220,7 +224,7 @@ def _label_misfits(labels: Sequence[str], recipe: Recipe) -> Iterator[tuple[Loc,
         (("training", "label_weights"), recipe.training.label_weights),
     ):
         for label in named:
-            if label not in labels:
+            if label not in labels and recipe.task != "relation":  # there it may be a predicate
                 yield (*loc, label), f"data.labels has no label '{label}'{did_you_mean(label, labels)}"
 
 

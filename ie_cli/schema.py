@@ -67,6 +67,7 @@ class Schema:
         types: dict[str, tuple[Types, ...]] = {}
         for subject, predicate, object_ in sorted(pairs, key=lambda key: (-pairs[key], key)):
             types[predicate] = (*types.get(predicate, ()), (subject, object_))
+        seen = dict(types)
         if known is not None:
             if extra := sorted(set(types) - set(known)):
                 raise DataError(
@@ -77,6 +78,8 @@ class Schema:
             usual = {name: [pair for pair in types.get(name, ()) if pair in allowed] for name, allowed in known.items()}
             types = {name: tuple(dict.fromkeys([*usual[name], *allowed])) for name, allowed in known.items()}
         predicates = tuple(known) if known is not None else tuple(sorted(types))
+        if observed:
+            types = {name: seen.get(name, ()) for name in predicates}
         if labels is None:
             return cls(ROLES, predicates, types)
         named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()

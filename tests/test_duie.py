@@ -484,7 +484,6 @@ def test_a_slot_without_its_object_is_written_as_a_triple() -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="duie.py: a field of the input stands in for what is written")
 @pytest.mark.parametrize("name", ["duie", "duie1"])
 def test_a_field_of_the_input_never_stands_in_for_the_annotation(name: str) -> None:
     example = predicted()

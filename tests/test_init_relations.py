@@ -264,12 +264,10 @@ def test_what_the_stride_covers_lies_whole_in_a_window(drawn: list[tuple[int, in
     assert uncovered == 0  # reaches of up to 155 characters fit twice into 510
 
 
-@pytest.mark.xfail(strict=True, reason="init._lines: writes mentions: nearest whatever the reading was")
 def test_the_recipe_holds_the_mentions_that_were_read() -> None:
     data = save("t.json", "duie", without_offsets())
     assert proposed(data, reading=Reading(mentions="first"))[1].data.mentions == "first"
 
 
-@pytest.mark.xfail(strict=True, reason="init._data: leaves the joiner out")
 def test_the_recipe_holds_the_joiner_that_was_read() -> None:
     assert proposed(str(SAMPLES / "relations.conll04.json"), reading=Reading(joiner="_"))[1].data.joiner == "_"

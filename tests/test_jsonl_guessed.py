@@ -1,4 +1,4 @@
-"""Native lines of relations whose data gave texts alone: `"offsets": "guessed"`, and `unlocated` for the placeless."""
+"""Native lines of relations whose data gave texts alone: `"offsets": "guessed"`, and `triples` where these do not come back of themselves."""
 
 from __future__ import annotations
 
@@ -83,14 +83,12 @@ def test_triples_with_values_of_their_own_come_back(placed: list[Spo], homeless:
     assert set(through_native(*placed, *homeless)) == {*placed, *homeless}
 
 
-@pytest.mark.xfail(strict=True, reason="jsonl._spos: what relations give back beyond the triples is not taken out")
 @example([spo("庚", "p", "乙", inWork="丙")])
 @given(st.lists(ANY, max_size=4))
 def test_any_triples_come_back(some: list[Spo]) -> None:
     assert set(through_native(*some)) == set(some)
 
 
-@pytest.mark.xfail(strict=True, reason="jsonl._spos: what relations give back beyond the triples is not taken out")
 @pytest.mark.parametrize(
     "some",
     [
@@ -108,13 +106,13 @@ def test_nothing_is_added_on_the_way(some: list[Spo]) -> None:
 def test_placed_triples_need_no_list() -> None:
     fields = native(spo("甲", "p", "乙", inWork="丙"), spo("丁", "q", "戊"))
     assert fields["offsets"] == "guessed"
-    assert "unlocated" not in fields
+    assert "triples" not in fields
     assert [relation["predicate"] for relation in fields["relations"]] == ["p", "p.inWork", "q"]
 
 
 def test_what_has_no_place_is_listed_in_the_layout_of_duie() -> None:
     fields = native(spo("甲", "p", "乙"), spo("庚", "p", "乙"))
-    assert fields["unlocated"] == [
+    assert fields["triples"][1:] == [
         {
             "predicate": "p",
             "subject": "庚",
@@ -129,7 +127,7 @@ def test_a_triple_whose_slot_has_no_place_comes_back_whole_and_alone() -> None:
     whole = spo("甲", "p", "乙", inWork="庚", onDate="丁")
     fields = native(whole)
     assert [relation["predicate"] for relation in fields["relations"]] == ["p", "p.onDate"]
-    assert len(fields["unlocated"]) == 1
+    assert len(fields["triples"]) == 1
     assert through_native(whole) == [whole]
 
 
@@ -172,36 +170,35 @@ def test_fields_of_the_user_go_through(meta: dict[str, Any], homeless: list[Spo]
     assert read_one("duie", written("duie", back)).meta == meta
 
 
-@pytest.mark.parametrize("unlocated", [[], [spo("庚", "p", "乙")]])
-def test_text_to_predict_has_neither_mark_nor_list(unlocated: list[Spo]) -> None:
-    line = json.dumps(native(spo("甲", "p", "乙"), *unlocated, source="mine"))
+@pytest.mark.parametrize("triples", [[], [spo("庚", "p", "乙")]])
+def test_text_to_predict_has_neither_mark_nor_list(triples: list[Spo]) -> None:
+    line = json.dumps(native(spo("甲", "p", "乙"), *triples, source="mine"))
     assert read_one("jsonl", line, annotation=False) == Example(TEXT, meta={"source": "mine"})
 
 
 @pytest.mark.parametrize("value", [[[0, 1]], "exact", "Guessed", None, True, {"guessed": 1}])
 @pytest.mark.parametrize("annotation", [True, False])
 def test_offsets_of_another_meaning_are_the_users(value: Any, annotation: bool) -> None:
-    line = json.dumps({"text": TEXT, "offsets": value, "unlocated": "mine"})
+    line = json.dumps({"text": TEXT, "offsets": value, "triples": "mine"})
     found = read_one("jsonl", line, annotation=annotation)
-    assert (found.meta, found.spos) == ({"offsets": value, "unlocated": "mine"}, None)
+    assert (found.meta, found.spos) == ({"offsets": value, "triples": "mine"}, None)
     assert json.loads(written("jsonl", found)) == {**json.loads(line), "entities": []}
 
 
 @pytest.mark.parametrize(
-    ("unlocated", "message"),
+    ("triples", "message"),
     [
         ("spam", "'spo_list' must be a list, got \"spam\""),
         ([3], "a triple must be an object with subject, predicate and object, got 3"),
         ([{"subject": "甲", "predicate": "p"}], 'a triple lacks object: {"subject": "甲", "predicate": "p"}'),
     ],
 )
-def test_a_faulty_list_is_told_with_its_place(unlocated: Any, message: str) -> None:
-    bad = read("jsonl", json.dumps({"text": TEXT, "offsets": "guessed", "unlocated": unlocated}))
+def test_a_faulty_list_is_told_with_its_place(triples: Any, message: str) -> None:
+    bad = read("jsonl", json.dumps({"text": TEXT, "offsets": "guessed", "triples": triples}))
     assert isinstance(bad, BadLine)
     assert bad.error.message == f"x:1: {message}"
 
 
-@pytest.mark.xfail(strict=True, reason="jsonl.to_fields: a field of the input takes the place of ours")
 @pytest.mark.parametrize("name", ["offsets", "entities", "relations"])
 def test_a_field_of_duie_data_never_stands_in_for_ours(name: str) -> None:
     assert through_native_with(name) == [spo("甲", "p", "乙")]

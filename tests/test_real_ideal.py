@@ -5,6 +5,7 @@ pytest tests/test_real_ideal.py -rP    # prints what is lost, by cause, and what
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import pytest
@@ -46,9 +47,10 @@ def test_ideal_scores_give_every_triple_that_is_in_reach(name: str) -> None:
     assert isinstance(scores, RelationScores)
     assert scores.ceiling is not None
     assert scores.official is not None
-    print(f"{name}: {len(examples)} texts, {scores.text.gold} triples; ceiling {scores.ceiling}")
-    print(f"official: {scores.official} F1 {scores.official.f1:.4f}; lost {len(lost)}, too many {len(extra)}")
-    print(*lost, *extra, sep="\n")
+    out = sys.stdout.write
+    out(f"{name}: {len(examples)} texts, {scores.text.gold} triples; ceiling {scores.ceiling}\n")
+    out(f"official: {scores.official} F1 {scores.official.f1:.4f}; lost {len(lost)}, too many {len(extra)}\n")
+    out("\n".join([*lost, *extra]))
     assert scores.text.correct == scores.ceiling.reachable
     assert scores.ceiling.recall > 0.998
     assert scores.text.precision > 0.998

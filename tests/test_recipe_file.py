@@ -136,7 +136,10 @@ def test_a_fault_says_where_what_was_got_and_what_was_expected(tmp_path: Path, t
         ("train: t, labels: [1e3]", 'data.labels[0]: got 1e3, expected text (put quotes around it: "1e3")'),
         ("train: t, labels: [A, '']", "data.labels[1]: got empty text, expected text"),
         ("train: t, labels: [A, B, A]", "data.labels[2]: the label 'A' is given a second time"),
-        ("train: t, format: text, joiner: ''", "data.joiner: is for format conll, but data.format is text"),
+        (
+            "train: t, format: text, joiner: ''",
+            "data.joiner: is for format conll, conll04, conll04-table, multihead, but data.format is text",
+        ),
         ("dev: d", "data.train is missing"),
         ("Train: t", "data.train is missing"),
         ("Train: t", "unknown key 'data.Train'; did you mean 'data.train'?"),

@@ -437,7 +437,6 @@ def test_roles_are_never_constrained_by_a_file(pairs: str, with_file: bool, sche
     assert (schema.labels, schema.constrained) == (ROLES, False)
 
 
-@pytest.mark.xfail(strict=True, reason="prepare.build_schema: type_pairs observed drops the file's predicates as well")
 @pytest.mark.parametrize("rows", ["types", "roles"])
 def test_observed_types_leave_the_predicates_of_the_file(rows: str, schema_file: str) -> None:
     made = linker({"schema_file": schema_file}, type_pairs="observed", entity_rows=rows)

@@ -92,7 +92,8 @@ def _triples(example: Example) -> list[Spo]:
 
 def _record(example: Example, spo_list: list[dict[str, Any]]) -> str:
     first: dict[str, Any] = {} if example.id is None else {"id": example.id}
-    return dump(first | {"text": example.text, "spo_list": spo_list} | example.meta)
+    meta = {key: value for key, value in example.meta.items() if key not in OURS}
+    return dump(first | {"text": example.text, "spo_list": spo_list} | meta)
 
 
 def lost(example: Example) -> Mapping[str, int]:

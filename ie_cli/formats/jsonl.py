@@ -1,8 +1,8 @@
 """Native JSON lines: ``{"id": …, "text": …, "entities": [{"start", "end", "label", "text", "score"}], "relations": […]}``.
 
-``"offsets": "guessed"`` marks relations whose data gave texts alone; ``unlocated`` then lists the triples that the
-relations do not give back, e.g. because they have no place in the text. Fields that are not ours are kept and come out
-again, after ours.
+``"offsets": "guessed"`` marks relations whose data gave texts alone. Where the relations do not give these triples back, e.g.
+because one has no place in the text, ``triples`` lists them all. Fields that are not ours are kept and come out again, after
+ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation, Spo
+from ie_cli.example import Entity, Example, Relation
 from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity, short
 from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
 from ie_cli.triples import to_spos
@@ -24,7 +24,7 @@ from ie_cli.triples import to_spos
 _LONG_NUMBER = re.compile(r"\d{19}")
 OURS = frozenset({"id", "text", "entities", "relations"})
 GUESSED = ("offsets", "guessed")
-UNLOCATED = "unlocated"
+TRIPLES = "triples"
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -48,7 +48,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 def _without_annotation(fields: dict[str, Any]) -> dict[str, Any]:
     annotation = {"entities", "relations"}
     if GUESSED in fields.items():
-        annotation |= {GUESSED[0], UNLOCATED}
+        annotation |= {GUESSED[0], TRIPLES}
     return {key: value for key, value in fields.items() if key not in annotation}
 
 
@@ -125,20 +125,9 @@ def from_fields(fields: Mapping[str, Any]) -> Example:
     example = Example(text, entities, relations, id_of(fields), meta)
     if GUESSED in meta.items():
         del meta[GUESSED[0]]
-        example.spos = _spos(example, spos_of_fields(meta.pop(UNLOCATED, [])))
+        written = meta.pop(TRIPLES, None)
+        example.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
     return example
-
-
-def _spos(example: Example, unlocated: list[Spo]) -> list[Spo]:
-    """The triples of an example with guessed offsets: those of its relations, and those that have no place."""
-    whole = {(spo.subject, spo.predicate, spo.object): set(spo.slots) for spo in unlocated}
-    located = [
-        spo
-        for spo in to_spos(example.text, example.relations)
-        # What is there of a triple whose slot has no place is no triple of its own.
-        if not set(spo.slots) < whole.get((spo.subject, spo.predicate, spo.object), set())
-    ]
-    return located + unlocated
 
 
 def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
@@ -204,11 +193,11 @@ def to_fields(example: Example) -> dict[str, Any]:
             for relation in sorted(example.relations)
         ]
     if example.spos is not None:
-        located = set(to_spos(example.text, example.relations))
         fields[GUESSED[0]] = GUESSED[1]
-        if unlocated := [spo_fields(spo) for spo in example.spos if spo not in located]:
-            fields[UNLOCATED] = unlocated
-    return fields | example.meta
+        if set(to_spos(example.text, example.relations)) != set(example.spos):
+            fields[TRIPLES] = [spo_fields(spo) for spo in example.spos]
+    # Data of another format may have had fields of these names.
+    return fields | {key: value for key, value in example.meta.items() if key not in fields and key not in OURS}
 
 
 def _entity_fields(entity: Entity, text: str) -> dict[str, Any]:
