@@ -10,8 +10,10 @@ from rich.console import Console
 
 from ie_cli import console
 from ie_cli.console import TrainingView, duration, footnotes, number, show_scores
-from ie_cli.example import Entity, Example
+from ie_cli.duie_scorer import OfficialScorer
+from ie_cli.example import Entity, Example, Relation
 from ie_cli.metrics import Ceiling, EntityScorer
+from ie_cli.relation_metrics import RelationScorer
 from ie_cli.train import train
 
 
@@ -67,7 +69,7 @@ def test_the_table_of_scores(screen: Console) -> None:
 
 
 def test_footnotes_without_gold_are_none() -> None:
-    assert list(footnotes(EntityScorer().scores(Ceiling(0, 0)))) == []
+    assert list(footnotes(EntityScorer().scores(Ceiling(0, 0)), "entities", "names")) == []
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599.4, "59:59"), (3723, "1:02:03")])
@@ -77,3 +79,22 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_numbers() -> None:
     assert (number(None), number(0.12345), number(math.pi)) == ("–", "0.1235", "3.1416")
+
+
+def test_scores_of_relations_name_every_way_to_match(screen: Console) -> None:
+    scorer = RelationScorer(["p", "q"], ["X"], entities=True, official=OfficialScorer(), seen=set())
+    gold = Example("abcd", [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(2, 3, "X"))])
+    scorer.add(gold, gold)
+    show_scores(scorer.scores(Ceiling(0, 1, {"too far": 1}), Ceiling(1, 1)), "dev")
+    told = shown(screen)
+    for part in (
+        "dev: relations",
+        "dev: entities",
+        "by spans",
+        "by text",
+        "DuIE's rules",
+        "relations by spans and types",
+    ):
+        assert part in told, part
+    assert "recall ceiling 0.0000: 1 of 1 relations cannot be predicted (1 too far)" in told
+    assert "recall on triples never seen in training 1.0000 (1 of 1)" in told

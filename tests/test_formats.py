@@ -221,6 +221,7 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("ner.conll", "conll", 2, 3),
         ("nested.tsv", "conll", 2, 3),
         ("bmes.conll", "conll", 2, 3),
+        ("relations.duie.json", "duie", 3, 0),
         ("triples.json", "triples", 3, 0),
         ("relations.tplinker.json", "triples", 2, 4),
         ("relations.conll04.json", "conll04", 2, 5),
@@ -237,7 +238,13 @@ def test_samples_are_told_apart_and_read(name: str, format: str, examples: int, 
 
 def test_every_sample_is_here() -> None:
     tested = {"ner.jsonl", "ner.jsonl.gz", "ner.cluener.json", "ner.conll", "nested.tsv", "bmes.conll", "plain.txt"}
-    tested |= {"triples.json", "relations.tplinker.json", "relations.conll04.json", "relations.multihead.txt"}
+    tested |= {
+        "relations.duie.json",
+        "triples.json",
+        "relations.tplinker.json",
+        "relations.conll04.json",
+        "relations.multihead.txt",
+    }
     assert {path.name for path in SAMPLES.iterdir()} == tested
 
 

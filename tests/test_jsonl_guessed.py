@@ -1,4 +1,4 @@
-"""Native lines of relations whose data gave texts alone: `"offsets": "guessed"`, and `triples` where these do not come back of themselves."""
+"""Native lines of relations whose data gave texts alone: marked, with the triples where these do not come back by themselves."""
 
 from __future__ import annotations
 
