@@ -25,7 +25,7 @@ demo: $(READY)
 	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # looks at the data, writes a recipe"
 	@echo "  $(BIN)/ie check recipe.yaml                 # what is wrong with it"
 	@echo "  $(BIN)/ie train recipe.yaml                 # the best model is in runs/NAME/model"
-	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'    # or .relations[]"
+	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'    # or .relations[]?"
 
 test: lint type unit
 

@@ -16,9 +16,14 @@ def model_card(recipe: Recipe, schema: Schema, scores: Mapping[str, Any]) -> str
     Args:
         scores: by split (``dev``, ``test``), each as the scores' `to_dict` gives it.
     """
-    task, tag, items = "Named-entity recognition", "named-entity-recognition, global-pointer", "entities"
+    task, tag, items, each = (
+        "Named-entity recognition",
+        "named-entity-recognition, global-pointer",
+        "entities",
+        ".entities[]",
+    )
     if schema.predicates:
-        task, tag, items = "Relation extraction", "relation-extraction, gplinker", "relations"
+        task, tag, items, each = "Relation extraction", "relation-extraction, gplinker", "relations", ".relations[]?"
     lines = [
         "---",
         "library_name: ie-cli",
@@ -39,7 +44,7 @@ def model_card(recipe: Recipe, schema: Schema, scores: Mapping[str, Any]) -> str
         "## Usage",
         "",
         "```sh",
-        f"ie predict file.jsonl --model PATH | jq -c '.{items}[]'",
+        f"ie predict file.jsonl --model PATH | jq -c '{each}'",
         "```",
         "",
         "```python",
