@@ -13,7 +13,8 @@ SEEN_ENOUGH = 1000
 
 def hopeless(scores: Scores, store: Store, epochs: float, schema: Schema) -> str | None:
     """Say why F1 is still 0 although the labels were seen often enough, or None while there is hope."""
-    seen = sum(store.counts.label_counts.values()) * epochs
+    counts = store.counts
+    seen = (counts.relations if schema.predicates else counts.entities) * epochs
     if scores.f1 > 0 or seen < SEEN_ENOUGH:
         return None
     what = "relations" if schema.predicates else "annotated entities"

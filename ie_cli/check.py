@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ie_cli.corpus import Split, reading_of, splits
+from ie_cli.corpus import Scan, Split, reading_of, splits
+from ie_cli.errors import DataError, IEError
 from ie_cli.example import Example
 from ie_cli.formats import BadLine, read_records
 from ie_cli.formats.conll import is_cjk
 from ie_cli.recipe import Recipe
-from ie_cli.schema import ROLES, Schema, read_schema
-from ie_cli.targets import APART, find_targets
+from ie_cli.schema import ROLES, Schema
+from ie_cli.targets import APART, find_reachable
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
-from ie_cli.triples import Triple, parts, text_triples
+from ie_cli.triples import entities_of, triples_of
 from ie_cli.windows import INSIDE_TOKEN, TOO_LONG, Plan
 
 _SHOWN = 3
@@ -63,19 +64,41 @@ def check(recipe: Recipe) -> Iterator[Finding]:
     """Read all splits once and yield what was found, by split."""
     train, dev, test = splits(recipe.data)
     tokenizer = _tokenizer(recipe)
+    schema, fault = _schema(recipe, train) if recipe.task == "relation" else (None, None)
     surveys: dict[str, _Survey] = {}
     for name, split in (("train", train), ("dev", dev), ("test", test)):
         if split is None:
             continue
         reported: list[str] = []
-        surveys[name] = _survey(split, recipe, tokenizer, reported)
+        surveys[name] = _survey(split, recipe, tokenizer, schema, reported)
         yield from (Finding("note", text) for text in dict.fromkeys(reported))
         yield from _about(name, surveys[name], recipe)
     yield from _between(surveys, recipe)
+    if fault is not None:
+        yield Finding("error", fault)
     if dev is None:
         yield Finding(
             "warning", "no dev data: nothing is measured, and the last weights are kept; data.dev: 0.1 splits some off"
         )
+
+
+def _schema(recipe: Recipe, train: Split) -> tuple[Schema | None, str | None]:
+    """The schema that training would build, or why it would not; neither where the data cannot be read as a whole."""
+    from ie_cli.prepare import build_schema, loss_weights
+
+    try:
+        scan = Scan.of(train)
+    except DataError:  # the pass over the data lists every fault
+        return None, None
+    if not scan.pairs:
+        return None, None
+    try:
+        schema = build_schema(recipe, scan)
+        loss_weights(recipe, schema)
+    except IEError as error:
+        return None, error.message
+    # Only types that it does not allow are lost to a schema: what train does not have is told by itself.
+    return (schema if schema.constrained else None), None
 
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer:
@@ -89,7 +112,9 @@ def _tokenizer(recipe: Recipe) -> TextTokenizer:
     return recipe_tokenizer(load_tokenizer(recipe.encoder.name), recipe.encoder)
 
 
-def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer, reported: list[str]) -> _Survey:
+def _survey(
+    split: Split, recipe: Recipe, tokenizer: TextTokenizer, schema: Schema | None, reported: list[str]
+) -> _Survey:
     found = _Survey()
     reading = replace(reading_of(recipe.data), report=reported.append)
     plan = Plan.build(
@@ -107,7 +132,7 @@ def _survey(split: Split, recipe: Recipe, tokenizer: TextTokenizer, reported: li
                     found.bad.append(record.error.message)
             elif split.keep is None or split.keep(record.text):
                 _count(found, record, recipe.task)
-                _reach(found, record, tokenizer, plan)
+                _reach(found, record, tokenizer, plan, schema)
     return found
 
 
@@ -116,32 +141,27 @@ def _count(found: _Survey, example: Example, task: str) -> None:
     found.empty_texts += not example.text.strip()
     entities = sorted(set(example.entities))
     if task == "relation":
-        triples = _triples(example)
+        if entities:
+            entities = sorted(entities_of(example))
+        triples = triples_of(example)
         found.negatives += not triples
         found.relations += len(triples)
         found.predicates.update(predicate for _, predicate, _ in sorted(triples))
     else:
         found.negatives += not entities
     found.entities += len(entities)
-    found.repeated += len(example.entities) - len(entities)
+    found.repeated += len(example.entities) - len(set(example.entities))
     found.labels.update(entity.label for entity in entities)
     for entity in entities:
         found.cut_words += _within_word(example.text, entity.end)
     found.overlapping += any(b.start < a.end for a, b in zip(entities, entities[1:], strict=False))
-    relations = sorted(_triples(example)) if task == "relation" else []
+    relations = sorted(triples_of(example)) if task == "relation" else []
     text, annotation = _hash(example.text), _hash(repr((entities, relations)))
     if text in found.texts:
         found.duplicates += 1
         if found.texts[text] != annotation and example.text.strip():
             found.contradictions.append(f"{example.where}: {example.text[:40]!r}")
     found.texts.setdefault(text, annotation)
-
-
-def _triples(example: Example) -> set[Triple]:
-    """The triples of an example by their texts."""
-    if example.spos is not None:
-        return set(parts(example.spos))
-    return text_triples(example.text, example.relations)
 
 
 def _within_word(text: str, at: int) -> bool:
@@ -154,11 +174,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer, plan: Plan) -> None:
+def _reach(found: _Survey, example: Example, tokenizer: TextTokenizer, plan: Plan, schema: Schema | None) -> None:
     [tokens] = tokenizer.encode([example.text])
     length = len(tokens)
-    schema = _schema_of(example)
-    gold = find_targets(example, tokens, plan, schema, mentions="all")
+    gold = find_reachable(example, tokens, plan, schema or _schema_of(example))
     found.longest = max(found.longest, length)
     found.windowed += length > plan.capacity
     for entity, reason in gold.lost_entities:
@@ -180,7 +199,7 @@ def _schema_of(example: Example) -> Schema:
     """A schema that knows all that one example holds: what is lost is then lost to the tokens and windows."""
     arguments = {side.label for relation in example.relations for side in (relation.subject, relation.object)}
     labels = {entity.label for entity in example.entities}
-    predicates = sorted({predicate for _, predicate, _ in _triples(example)})
+    predicates = sorted({predicate for _, predicate, _ in triples_of(example)})
     return Schema(tuple(sorted(labels | arguments)) if labels or not predicates else ROLES, tuple(predicates))
 
 
@@ -287,8 +306,5 @@ def _between(surveys: dict[str, _Survey], recipe: Recipe) -> Iterator[Finding]:
     for what, counts in (("labels", train.labels), ("predicates", train.predicates)):
         if rare := [label for label, count in counts.items() if count < _RARE]:
             yield Finding("warning", f"{what} with fewer than {_RARE} examples in train: {', '.join(sorted(rare))}")
-    named = set(read_schema(recipe.data.schema_file)) if recipe.data.schema_file is not None else set(train.predicates)
-    if missing := sorted(set(train.predicates) - named):
-        yield Finding("error", f"predicates of train that data.schema_file does not have: {', '.join(missing)}")
     if recipe.data.labels is not None and (missing := sorted(set(train.labels) - set(recipe.data.labels))):
         yield Finding("error", f"labels of train that data.labels does not list: {', '.join(missing)}")

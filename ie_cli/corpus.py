@@ -102,6 +102,7 @@ class Scan:
     Attributes:
         labels: of entities. arguments: of the relations' subjects and objects.
         pairs: (subject type, predicate, object type).
+        slots: predicates ``P.slot`` of complex objects.
         guessed: some of the relations have no offsets of their own.
     """
 
@@ -109,6 +110,7 @@ class Scan:
     labels: Counter[str] = field(default_factory=Counter)
     arguments: Counter[str] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    slots: set[str] = field(default_factory=set)
     guessed: bool = False
     characters: Counter[str] = field(default_factory=Counter)
 
@@ -122,6 +124,8 @@ class Scan:
             for relation in example.relations:
                 scan.arguments.update((relation.subject.label, relation.object.label))
                 scan.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
+            for spo in example.spos or ():
+                scan.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
             scan.guessed |= example.spos is not None
             if characters:
                 scan.characters.update(example.text)

@@ -6,7 +6,6 @@ predicates by the few pairs alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,9 @@ import numpy.typing as npt
 from ie_cli.decode import Floats, Found, Index, SharedFactors
 
 MAX_ARGUMENTS = 128
-"""Spans per window and side that are paired, best score first."""
+"""Spans per window and side (one per token, if that is more) that are paired, best score first."""
 MAX_PAIRS = 4096
-"""Pairs per window whose predicates are looked at."""
+"""Pairs per window whose predicates are looked at, and linked pairs whose types are."""
 MAX_TRIPLES = 512
 """Triples per window that are returned, best score first."""
 _LOWEST = np.float32(-1e30)
@@ -67,9 +66,10 @@ class _Side:
         spans, which = np.unique(cells[:, 1:], axis=0, return_inverse=True)
         table = np.full((len(rows), len(spans)), _LOWEST, dtype=np.float32)
         table[cells[:, 0], which.ravel()] = scores
-        capped = len(spans) > MAX_ARGUMENTS
+        most = max(MAX_ARGUMENTS, int(cells[:, 2].max(initial=0)) + 1)
+        capped = len(spans) > most
         if capped:
-            best = np.sort(np.argsort(-table.max(axis=0), kind="stable")[:MAX_ARGUMENTS])
+            best = np.sort(np.argsort(-table.max(axis=0), kind="stable")[:most])
             spans, table = spans[best], table[:, best]
         return cls(spans, table, capped)
 
@@ -135,14 +135,18 @@ def _linked(
         *(pair[subject, object_] + left[:, subject] + right[:, object_] for left, right, pair, _ in tables)
     )  # [predicates, pairs], less the threshold
     predicate, at = np.nonzero(score > 0)
-    return _Hits(predicate, subject[at], object_[at], score[predicate, at] + thresholds[predicate]), capped
+    links = score[predicate, at] + thresholds[predicate]
+    if len(links) > MAX_PAIRS:
+        capped = True
+        best = np.argsort(-links, kind="stable")[:MAX_PAIRS]
+        predicate, at, links = predicate[best], at[best], links[best]
+    return _Hits(predicate, subject[at], object_[at], links), capped
 
 
 def _triples(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Floats, bool]:
     """Cells ``[items, 7]`` without the sample, their scores, and whether some were left out."""
     predicate, subject, object_, link = hits.predicate, hits.subject, hits.object, hits.score
-    blocks = list(_typed(predicate, subject, object_, subjects, objects, rules))
-    subject_row, object_row, entity = (np.concatenate(values) for values in zip(*blocks, strict=True))
+    subject_row, object_row, entity = _typed(predicate, subject, object_, subjects, objects, rules)
     score = np.minimum(link, entity).astype(np.float32)
     kept = np.nonzero(entity > _LOWEST)[0]
     capped = len(kept) > MAX_TRIPLES
@@ -154,25 +158,26 @@ def _triples(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> 
 
 def _typed(
     predicate: Index, subject: Index, object_: Index, subjects: _Side, objects: _Side, rules: LinkRules
-) -> Iterator[tuple[Index, Index, Floats]]:
+) -> tuple[Index, Index, Floats]:
     """Rows of subject and object and the smaller of their scores, lowest where the predicate allows none; ``[hits]`` each.
 
     Of the rows that are allowed those with the best smaller score are chosen; where that is the same, the best sum.
     """
-    rows = len(rules.subject_rows)
-    for at in range(0, max(1, len(predicate)), MAX_PAIRS):
-        block = slice(at, at + MAX_PAIRS)
-        left, right = subjects.scores[:, subject[block]].T, objects.scores[:, object_[block]].T  # [hits, rows]
-        if rules.allowed is None:
-            subject_row, object_row = left.argmax(axis=1), right.argmax(axis=1)
-        else:
-            both = np.minimum(left[:, :, None], right[:, None, :]).astype(np.float64)
-            both += 1e-6 * np.maximum(left[:, :, None], right[:, None, :])
-            both[~rules.allowed[predicate[block]]] = 4 * float(_LOWEST)
-            best = both.reshape(len(both), rows * rows).argmax(axis=1)
-            subject_row, object_row = best // rows, best % rows
+    left, right = subjects.scores[:, subject].T, objects.scores[:, object_].T  # [hits, rows]
+    if rules.allowed is None:
+        subject_row, object_row = left.argmax(axis=1), right.argmax(axis=1)
         hits = np.arange(len(left))
-        score = np.minimum(left[hits, subject_row], right[hits, object_row])
-        if rules.allowed is not None:
-            score[~rules.allowed[predicate[block], subject_row, object_row]] = _LOWEST
-        yield subject_row, object_row, score
+        return subject_row, object_row, np.minimum(left[hits, subject_row], right[hits, object_row])
+    subject_row, object_row = np.zeros_like(predicate), np.zeros_like(predicate)
+    score = np.full(len(predicate), _LOWEST, dtype=np.float32)
+    for name in np.unique(predicate).tolist():  # a predicate allows few pairs of types
+        a, b = np.nonzero(rules.allowed[name])
+        if not len(a):
+            continue
+        mine = np.nonzero(predicate == name)[0]
+        smaller = np.minimum(left[np.ix_(mine, a)], right[np.ix_(mine, b)])
+        larger = np.maximum(left[np.ix_(mine, a)], right[np.ix_(mine, b)])
+        best = (smaller.astype(np.float64) + 1e-6 * larger).argmax(axis=1)
+        subject_row[mine], object_row[mine] = a[best], b[best]
+        score[mine] = smaller[np.arange(len(mine)), best]
+    return subject_row, object_row, score

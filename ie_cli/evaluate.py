@@ -11,8 +11,8 @@ from ie_cli.metrics import Ceiling, EntityScorer, EntityScores
 from ie_cli.predict import Engine, extract
 from ie_cli.relation_metrics import Match, RelationScorer, RelationScores
 from ie_cli.schema import Schema
-from ie_cli.targets import find_targets
-from ie_cli.triples import Triple, parts, text_triples
+from ie_cli.targets import find_reachable
+from ie_cli.triples import Triple, triples_of
 
 Scores = EntityScores | RelationScores
 Seen = Collection[tuple[str, str]] | Collection[Triple]
@@ -84,10 +84,7 @@ def mentions(examples: Iterable[Example]) -> set[tuple[str, str]]:
 
 def triples(examples: Iterable[Example]) -> set[Triple]:
     """The triples of texts that occur in some data."""
-    found: set[Triple] = set()
-    for example in examples:
-        found.update(text_triples(example.text, example.relations) if example.spos is None else parts(example.spos))
-    return found
+    return {triple for example in examples for triple in triples_of(example)}
 
 
 def seen_in(examples: Iterable[Example], schema: Schema) -> Seen:
@@ -123,8 +120,6 @@ class Reach:
             return
         engine = self._engine
         [tokens] = engine.tokenizer.encode([example.text])
-        found = find_targets(example, tokens, engine.plan, engine.schema)
-        if found.lost_relations and example.spos is not None:
-            found = find_targets(example, tokens, engine.plan, engine.schema, mentions="all")
+        found = find_reachable(example, tokens, engine.plan, engine.schema)
         self.entities.add(found.entities, (reason for _, reason in found.lost_entities))
         self.relations.add(found.relations, (reason for _, reason in found.lost_relations))

@@ -74,6 +74,7 @@ def _table(split: str, score: Mapping[str, Any]) -> list[str]:
     lines = [
         f"## Scores on {split}",
         "",
+        *([f"Relations, matched by: {score['match']}.", ""] if "match" in score else []),
         "| | precision | recall | F1 | gold |",
         "|---|--:|--:|--:|--:|",
         _row("**all** (micro)", score),

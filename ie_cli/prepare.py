@@ -99,6 +99,12 @@ def build_schema(recipe: Recipe, scan: Scan) -> Schema:
         DataError: the data hold nothing to train on, or what the recipe does not list.
     """
     head, data = recipe.head, recipe.data
+    if scan.guessed and recipe.task == "relation" and recipe.training.match in ("strict", "boundaries"):
+        raise RecipeError(
+            f"training.match: {recipe.training.match}, but the data give no offsets: such scores on guessed offsets would "
+            "be luck",
+            hint="use training.match: text.",
+        )
     if not isinstance(head, GPLinkerSection):
         return Schema.build(scan.labels, data.labels)
     known = read_schema(data.schema_file) if data.schema_file is not None else None
@@ -109,6 +115,7 @@ def build_schema(recipe: Recipe, scan: Scan) -> Schema:
         listed=data.labels if typed else None,
         known=known,
         observed=head.type_pairs == "observed",
+        slots=scan.slots,
     )
     return replace(schema, constrained=schema.constrained and head.type_pairs != "any")
 

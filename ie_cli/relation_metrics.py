@@ -22,7 +22,7 @@ from ie_cli.duie_scorer import OfficialCounts, OfficialScorer, spos_of
 from ie_cli.errors import DataError
 from ie_cli.example import Example
 from ie_cli.metrics import Ceiling, Counts, EntityScorer, EntityScores, macro_f1
-from ie_cli.triples import Span, Triple, parts, text_triples
+from ie_cli.triples import Span, Triple, entities_of, triples_of
 
 Match = Literal["strict", "boundaries", "text"]
 Argument = Span | str
@@ -50,8 +50,7 @@ def mention(text: str, argument: Argument) -> str:
 def items(example: Example, match: Match) -> set[Item]:
     """The distinct triples of an example under a way to match."""
     if match == "text":
-        triples = text_triples(example.text, example.relations) if example.spos is None else parts(example.spos)
-        return {Item(*triple) for triple in triples}
+        return {Item(*triple) for triple in triples_of(example)}
     return {
         Item(
             (r.subject.start, r.subject.end),
@@ -173,7 +172,7 @@ class RelationScorer:
         if self._official is not None:
             self._official.add(gold.text, spos_of(gold), spos_of(predicted))
         if self._entities is not None:
-            self._entities.add(gold, predicted)
+            self._entities.add(replace(gold, entities=list(entities_of(gold))), predicted)
 
     def scores(self, ceiling: Ceiling | None = None, entity_ceiling: Ceiling | None = None) -> RelationScores:
         """The scores of what was added so far."""
@@ -186,7 +185,7 @@ class RelationScorer:
             self._ways["text"].counts(),
             chosen.by_predicate(self._predicates),
             None if self._official is None else self._official.counts(),
-            None if self._entities is None else self._entities.scores(entity_ceiling),
+            None if self._entities is None or self._guessed else self._entities.scores(entity_ceiling),
             ceiling,
             None if self._seen is None else Counts(chosen.unseen[0], 0, chosen.unseen[1]),
         )

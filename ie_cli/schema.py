@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,12 +25,14 @@ class Schema:
         labels: entity labels; `ROLES` where the data annotate relations alone.
         types: predicate -> its (subject type, object type), the usual one first.
         constrained: a triple must have one of its predicate's types.
+        declared: predicates ``P.slot`` that are slots of complex objects, not just named so.
     """
 
     labels: tuple[str, ...]
     predicates: tuple[str, ...] = ()
     types: Mapping[str, tuple[Types, ...]] = field(default_factory=dict)
     constrained: bool = False
+    declared: frozenset[str] = frozenset()
 
     @classmethod
     def build(cls, labels: Iterable[str], listed: Sequence[str] | None = None) -> Schema:
@@ -50,6 +52,7 @@ class Schema:
         listed: Sequence[str] | None = None,
         known: Mapping[str, tuple[Types, ...]] | None = None,
         observed: bool = False,
+        slots: Collection[str] = (),
     ) -> Schema:
         """Of relations: labels as `build` has them, predicates sorted, or as in a schema file.
 
@@ -58,6 +61,7 @@ class Schema:
             pairs: (subject type, predicate, object type) -> how often the training data hold it.
             known: predicates with their types from a schema file.
             observed: constrain triples to the types of `pairs`.
+            slots: predicates that are slots of complex objects in the training data.
 
         Raises:
             DataError: no relation at all, or a predicate that the schema file does not have.
@@ -80,11 +84,12 @@ class Schema:
         predicates = tuple(known) if known is not None else tuple(sorted(types))
         if observed:
             types = {name: seen.get(name, ()) for name in predicates}
+        declared = frozenset(slots)
         if labels is None:
-            return cls(ROLES, predicates, types)
+            return cls(ROLES, predicates, types, declared=declared)
         named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()
         rows = _ordered({*labels, *named}, listed)
-        return cls(rows, predicates, types, constrained=observed or known is not None)
+        return cls(rows, predicates, types, observed or known is not None, declared)
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -105,7 +110,7 @@ class Schema:
     def slots(self) -> dict[str, str]:
         """Predicates that are slots of complex objects -> the predicate whose object they belong to."""
         found = {name: slot[0] for name in self.predicates if (slot := slot_of(name)) is not None}
-        return {name: base for name, base in found.items() if base in self.predicate_ids}
+        return {name: base for name, base in found.items() if name in self.declared and base in self.predicate_ids}
 
     def usual_types(self, predicate: str) -> Types:
         """The types that a role model gives to a triple's subject and object."""
@@ -136,6 +141,7 @@ def schema_facts(schema: Schema) -> dict[str, Any]:
     if schema.predicates:
         facts["predicates"] = {name: schema.types.get(name, ()) for name in schema.predicates}
         facts["constrained"] = schema.constrained
+        facts["slots"] = sorted(schema.declared)
     return facts
 
 
@@ -153,7 +159,10 @@ def schema_of_facts(facts: Mapping[str, Any]) -> Schema:
     if not isinstance(predicates, dict):
         raise ValueError("predicates must map names to pairs of types")
     types = {name: tuple((str(a), str(b)) for a, b in pairs) for name, pairs in predicates.items()}
-    return Schema(tuple(labels), tuple(predicates), types, bool(facts.get("constrained", False)))
+    slots = facts.get("slots", [])
+    if not isinstance(slots, list) or not all(isinstance(name, str) for name in slots):
+        raise ValueError("slots must be a list of names")
+    return Schema(tuple(labels), tuple(predicates), types, bool(facts.get("constrained", False)), frozenset(slots))
 
 
 def read_schema(path: str) -> dict[str, tuple[Types, ...]]:

@@ -7,14 +7,14 @@ and last token), from which GPLinker's two link tables take the cells of the sta
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ie_cli.example import Entity, Example, Relation
 from ie_cli.schema import Schema
 from ie_cli.tokenization import Tokens
-from ie_cli.triples import Mentions, Triple, locate, occurrences, text_triples
+from ie_cli.triples import Mentions, Triple, entities_of, find_places, locate, text_triples
 from ie_cli.windows import NO_LABEL, Borders, Index, Plan, align, within
 
 NO_PREDICATE = "predicate unknown to the model"
@@ -76,11 +76,19 @@ def find_targets(
     if schema.roles:
         made = Targets(_role_spans(links), links, 0, count)
     else:
-        entities |= {argument for relation in relations for argument in (relation.subject, relation.object)}
+        entities = entities_of(replace(example, relations=list(relations)))
         aligned = align(example.text, entities, tokens, plan, schema.ids)
         made = Targets(aligned.spans, links, len(entities), count, aligned.unreachable)
     made.lost_relations = absent + _lost_triples(example, relations, lost)
     return made
+
+
+def find_reachable(example: Example, tokens: Tokens, plan: Plan, schema: Schema) -> Targets:
+    """The same, to count what is out of reach: a triple without offsets is not, if any of its places can be had."""
+    found = find_targets(example, tokens, plan, schema)
+    if found.lost_relations and example.spos is not None:
+        found = find_targets(example, tokens, plan, schema, mentions="all")
+    return found
 
 
 def _links(
@@ -125,7 +133,7 @@ def _role_spans(links: Index) -> Index:
 def _why_absent(text: str, triple: Triple, borders: Borders) -> str:
     """Why a triple without offsets has no place on token borders."""
     for mention in (triple[0], triple[2]):
-        places = occurrences(text, mention)
+        places = find_places(text, mention)
         if not any(borders.find(*span) for span in places):
             return borders.reason(*places[0]) if places else ABSENT
     return ABSENT

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, permutations, product
 from typing import Literal
 
-from ie_cli.example import Entity, Relation, Spo
+from ie_cli.example import Entity, Example, Relation, Spo
 
 Mentions = Literal["nearest", "first", "all"]
 Span = tuple[int, int]
@@ -22,7 +22,7 @@ Triple = tuple[str, str, str]
 NO_TYPE = "entity"
 """The type of a mention whose data give none."""
 
-_SLOT = re.compile(r"(.+)\.([A-Za-z]\w*)", re.S)
+_SLOT = re.compile(r"(.+)\.([^\W\d]\w*)", re.S)
 _RUN = re.compile(r"[A-Za-z\u00c0-\u024f]|[0-9]")
 
 
@@ -86,7 +86,7 @@ def locate(
         found.triples += 1
         for mention in (subject, object_):
             if mention not in places:
-                places[mention] = [span for span in _places(text, mention) if reachable(span)]
+                places[mention] = [span for span in find_places(text, mention) if reachable(span)]
         subjects, objects = places[subject], places[object_]
         if not subjects or not objects:
             found.absent.append((subject, predicate, object_))
@@ -99,7 +99,7 @@ def locate(
     return found
 
 
-def _places(text: str, mention: str) -> list[Span]:
+def find_places(text: str, mention: str) -> list[Span]:
     """Occurrences; where there is none, those in another case (DuIE's scorer takes case away)."""
     found = occurrences(text, mention)
     if not found and len(text.lower()) == len(text) and len(mention.lower()) == len(mention):
@@ -147,6 +147,18 @@ def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
     return found
 
 
+def triples_of(example: Example) -> set[Triple]:
+    """The triples of an example by their texts, slots as triples of their own."""
+    if example.spos is not None:
+        return set(parts(example.spos))
+    return text_triples(example.text, example.relations)
+
+
+def entities_of(example: Example) -> set[Entity]:
+    """The entities of an example, the arguments of its relations included, whether listed or not."""
+    return {*example.entities, *(side for r in example.relations for side in (r.subject, r.object))}
+
+
 def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:
     """The texts of relations, slots as triples of their own."""
     return {(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in relations}
@@ -160,12 +172,14 @@ def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
     """
     relations = list(relations)
     values = {(relation.predicate, _mention(text, relation.object)) for relation in relations}
+    names = {predicate for predicate, _ in values}
+    nested = {name for name in names if (slot := slot_of(name)) is not None and slot[0] in names}  # slots have no slots
     slots: dict[tuple[str, str], dict[str, dict[str, str]]] = {}  # (predicate, value) -> slot -> text -> type
     plain: list[Relation] = []
     for relation in relations:
         slot = slot_of(relation.predicate)
         value = _mention(text, relation.subject)
-        if slot is None or (slot[0], value) not in values:
+        if slot is None or (slot[0], value) not in values or slot[0] in nested:
             plain.append(relation)
             continue
         of_value = slots.setdefault((slot[0], value), {})

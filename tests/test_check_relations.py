@@ -291,7 +291,7 @@ def schema_file(path: Path, *predicates: str) -> str:
     [
         (["住地"], []),
         (["生地", "住地"], []),
-        (["生地"], ["predicates of train that data.schema_file does not have: 住地"]),
+        (["生地"], ["the training data hold predicates that data.schema_file does not: 住地"]),
     ],
 )
 def test_predicates_that_the_schema_file_does_not_have_are_an_error(
@@ -306,7 +306,7 @@ def test_slots_that_the_schema_file_does_not_have_are_an_error(tmp_path: Path) -
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟1999年获松湖奖", [award]) for n in range(5)))
     found = told(recipe(train, data={"schema_file": schema_file(tmp_path / "s.json", "获奖")}))
-    assert of("error", found) == ["predicates of train that data.schema_file does not have: 获奖.onDate"]
+    assert of("error", found) == ["the training data hold predicates that data.schema_file does not: 获奖.onDate"]
 
 
 def test_no_relation_at_all_is_an_error(tmp_path: Path) -> None:

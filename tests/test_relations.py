@@ -111,7 +111,7 @@ def test_relations_in_a_long_text_are_found_once_and_those_too_far_apart_are_cou
 
 
 def test_slots_need_their_object() -> None:
-    schema = Schema(ROLES, ("p", "p.slot", "r.slot"))
+    schema = Schema(ROLES, ("p", "p.slot", "r.slot"), declared=frozenset({"p.slot", "r.slot"}))
     base = triple((0, 3, "subject"), "p", (4, 9, "object"))
     slot = triple((4, 9, "subject"), "p.slot", (10, 15, "object"))
     plain = triple((4, 9, "subject"), "r.slot", (10, 15, "object"))  # r is no predicate: no slot either

@@ -161,7 +161,8 @@ def test_role_models(schema: Schema, roles: bool) -> None:
     ],
 )
 def test_slots_are_those_of_a_known_predicate(predicates: tuple[str, ...], slots: dict[str, str]) -> None:
-    assert Schema(ROLES, predicates).slots == slots
+    assert Schema(ROLES, predicates, declared=frozenset(predicates)).slots == slots
+    assert not Schema(ROLES, predicates).slots  # a dot alone makes no slot
 
 
 @pytest.mark.parametrize("types", [{}, {"p": ()}, {"q": (("a", "b"),)}])

@@ -16,6 +16,7 @@ from ie_cli.example import Example
 from ie_cli.formats import Reading, read_examples
 from ie_cli.metrics import EntityScores
 from ie_cli.relation_analysis import RELATION_KINDS, RelationAnalysis
+from ie_cli.schema import ROLES
 
 if TYPE_CHECKING:
     from ie_cli.duie_scorer import OfficialScorer
@@ -106,8 +107,9 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
 
     data.must_exist()
     engine, recipe = model.engine()
-    if report.scorer is not None and not engine.schema.predicates:
-        raise DataError("--scorer duie is for relations, and the model extracts entities", hint="leave it out.")
+    if not engine.schema.predicates and (report.scorer is not None or report.match is not None):
+        option = "--scorer" if report.scorer is not None else "--match"
+        raise DataError(f"{option} is for relations, and the model extracts entities", hint="leave it out.")
     reading = data.reading(quiet=report.quiet, recipe=recipe)
     train = report.training_examples(data, reading)
     slips = Slips(report.errors, report.match)
@@ -146,7 +148,7 @@ def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
 def _score_pairs(
     pairs: Iterable[tuple[Example, Example]], slips: Slips, report: Report, train: Iterable[Example] | None
 ) -> Scores:
-    """Scores of relations where there are any in gold and prediction, or nothing but relations in gold; else of entities."""
+    """Scores of relations where gold holds any, else of entities."""
     from ie_cli.evaluate import mentions, triples
     from ie_cli.metrics import EntityScorer
     from ie_cli.relation_metrics import RelationScorer
@@ -159,20 +161,22 @@ def _score_pairs(
         seen=triples(trained) if trained is not None else None,
         official=report.official(),
     )
-    named = related = guessed = 0
+    named = related = 0
+    labels: set[str] = set()
     for truth, guess in pairs:
         entities.add(truth, guess)
         relations.add(truth, guess)
         slips.add(truth, guess)
         named += len(truth.entities)
         related += len(truth.relations) + len(truth.spos or ())
-        guessed += len(guess.relations) + len(guess.spos or ())
-    if not related or (named and not guessed):
-        if report.scorer is not None and not related:
+        labels.update(entity.label for entity in guess.entities)
+    if not related:
+        if report.scorer is not None:
             warn("--scorer duie is left aside: the gold data hold no relations")
         return entities.scores()
     scores = relations.scores()
-    return scores if named else replace(scores, entities=None)
+    # A role model's subjects and objects are no entities of these data.
+    return scores if named and not (labels and labels <= set(ROLES)) else replace(scores, entities=None)
 
 
 def _need_gold(scores: Scores, data: Input) -> None:

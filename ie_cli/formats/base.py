@@ -9,7 +9,7 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
-from ie_cli.triples import Mentions
+from ie_cli.triples import Mentions, text_triples, triples_of
 
 Lines = Iterable[tuple[int, str]]
 
@@ -81,6 +81,14 @@ def short(value: Any) -> str:
 
 
 RELATIONS_LOST = "relations have no place in this format"
+PLACELESS = "triples have no place in their text, and this format needs one"
+
+
+def placeless(example: Example) -> int:
+    """How many triples without offsets have no place in the text."""
+    return len(triples_of(example) - text_triples(example.text, example.relations)) if example.spos else 0
+
+
 OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
-from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, at, checked_entity
+from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, at, checked_entity, placeless
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 
 OURS = frozenset({"id", "text", "label"})
@@ -73,4 +73,4 @@ def write(example: Example) -> str:
 
 def lost(example: Example) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return {RELATIONS_LOST: len(set(example.relations))}
+    return {RELATIONS_LOST: len(set(example.relations)) + placeless(example)}

@@ -14,7 +14,7 @@ from itertools import islice
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
-from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record
+from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, placeless
 from ie_cli.formats.tags import bio_tags, scheme_of, spans_of, split_tag
 
 _LOOK_AHEAD = 2000
@@ -236,7 +236,7 @@ def lost(example: Example) -> Mapping[str, int]:
         "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
         "it": sum(len(pieces) > 1 for pieces in cut(example.text, entities)),
         "texts are blank and leave no sentence": int(not example.text.strip()),
-        RELATIONS_LOST: len(set(example.relations)),
+        RELATIONS_LOST: len(set(example.relations)) + placeless(example),
     }
 
 

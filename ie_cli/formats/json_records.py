@@ -27,6 +27,7 @@ _BROKEN_HINT = "mend its brackets and quotes; reading goes on at the next record
 
 # A string never spans lines; where one does not end, group 1 is empty.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.S)
+_BLANK = re.compile(r"\s*")
 _NO_RECORD = re.compile(r'(?:"[^"\\]*(?:\\.[^"\\]*)*"?|[^\[\]{},"])+', re.S)
 _AFTER = {False: re.compile(r"[\s,\[]*"), True: re.compile(r"[\s,\[\]]*")}  # outside and inside of an array
 _BEGIN = re.compile(r"(\s*)(?:[}\],][}\],\s]*)?(?=\{)")
@@ -174,7 +175,7 @@ class Cutter:
     def _open(self, number: int, line: str, place: int) -> None:
         self.ordinal = self.ordinal + 1 if number == self.start else 1
         self.start, self.column, self.pieces = number, place, []
-        self.indent = line[: len(line) - len(line.lstrip())]
+        self.indent = _BLANK.match(line)[0]  # type: ignore[index]
 
     def _no_record(self, line: str, place: int) -> int:
         """The end of what is no record: in an array up to the next bracket or comma, else the whole rest of the line."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,8 @@ from ie_cli.formats.words import lost_words, split_flat
 MARK = "#doc"
 NONE = "N"
 """The predicate of a row that has none."""
+_ODD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?:[^\\'\"abfnrtvxNuU0-7\n]|[4-7][0-7]{2})")
+"""An escape that Python does not know."""
 
 _HINT = (
     "five columns with tabs between: index, token, BIO tag, ['PREDICATE', …], [index of the object's last token, …]."
@@ -133,10 +134,10 @@ def _literal(value: str) -> Any:
     """A literal of Python, None where it is none."""
     if value == f"['{NONE}']":
         return [NONE]
+    if _ODD_ESCAPE.search(value):  # Python would warn of it, in whatever thread reads
+        return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of escapes that Python does not know
-            return ast.literal_eval(value.strip())
+        return ast.literal_eval(value.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
 

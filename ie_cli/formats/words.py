@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ie_cli.example import Entity, Example, Relation
+from ie_cli.formats.base import PLACELESS, placeless
 from ie_cli.formats.conll import cut, join_tokens, longest
+from ie_cli.schema import ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ def split_flat(example: Example) -> Words:
 def entities_of(example: Example) -> list[Entity]:
     """The entities of an example, and the arguments of its relations that are not among them."""
     arguments = [entity for relation in example.relations for entity in (relation.subject, relation.object)]
-    return list(dict.fromkeys([*example.entities, *arguments]))
+    # A role model's subjects and objects stand there again as arguments, with their types.
+    own = [entity for entity in example.entities if not arguments or entity.label not in ROLES]
+    return list(dict.fromkeys([*own, *arguments]))
 
 
 def _split(example: Example, entities: Sequence[Entity]) -> Words:
@@ -79,4 +83,5 @@ def lost_words(example: Example, words: Words) -> dict[str, int]:
         "texts have other blanks than are put between tokens: --format jsonl keeps them": int(
             not words.broken and join_tokens(words.tokens, None)[0] != example.text
         ),
+        **({PLACELESS: count} if (count := placeless(example)) else {}),
     }
