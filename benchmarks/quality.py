@@ -39,7 +39,11 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "duie2": ("re-duie2-gplinker-small", DUIE2),
     "conll04-relations": (
         "re-conll04-gplinker",
-        [*EN, *(f"data.{split}={{data}}/conll04/conll04_{split}.json" for split in ("train", "dev", "test"))],
+        [
+            *EN,
+            "training.epochs=15",
+            *(f"data.{split}={{data}}/conll04/conll04_{split}.json" for split in ("train", "dev", "test")),
+        ],
     ),
     "germeval": (
         "ner-germeval-egp",
