@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example
+from ie_cli.example import Entity, Example, Relation
 from ie_cli.formats import BadLine, Reading, Record
 from ie_cli.formats.conll import join_tokens, lost, read, write
 
@@ -87,9 +87,11 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
 def test_what_one_column_cannot_express_is_counted() -> None:
     example = Example("New Yorker", [Entity(0, 8, "LOC"), Entity(0, 3, "X")])
     assert write(example) == "New\tB-LOC\nYork\tI-LOC\ner\tO\n\n"
-    assert list(lost(example).values()) == [1, 1, 0]
-    assert list(lost(Example(" ")).values()) == [0, 0, 1]
+    assert list(lost(example).values()) == [1, 1, 0, 0]
+    assert list(lost(Example(" ")).values()) == [0, 0, 1, 0]
     assert not any(lost(Example("纽约人", [Entity(0, 2, "LOC")])).values())
+    related = Example("ab", [], [Relation(Entity(0, 1, "X"), "p", Entity(1, 2, "X"))])
+    assert list(lost(related).values()) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from corpora import relation_examples, relation_recipe, write_duie, write_jsonl
 
-from ie_cli.errors import DataError, ModelError
+from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.evaluate import score
 from ie_cli.extractor import Extractor
 from ie_cli.formats import read_examples
@@ -76,7 +76,7 @@ def test_data_without_offsets_are_scored_by_text_and_by_the_official_rules(duie:
 
 
 def test_guessed_offsets_are_no_ground_to_choose_a_model_by(duie: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="strict scores on guessed offsets would be luck"):
+    with pytest.raises(RecipeError, match="such scores on guessed offsets would be luck"):
         run(relation_recipe(duie, training={"match": "strict", "epochs": 1}), tmp_path / "run")
 
 
