@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,12 @@ class Clock:
     """Seconds spent in a function."""
 
     seconds: float = 0.0
-    calls: int = field(default=0)
 
     def timing(self, function: Any) -> Any:
         def timed(*arguments: Any) -> Any:
             began = time.perf_counter()
             result = function(*arguments)
             self.seconds += time.perf_counter() - began
-            self.calls += 1
             return result
 
         return timed

@@ -27,17 +27,14 @@ from ie_cli.tokenization import TextTokenizer, Tokens
 from ie_cli.triples import Mentions
 from ie_cli.windows import Index, Plan
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 _CHUNK = 1000
 _POOL = 50  # batches whose windows are sorted by length together: little padding, still shuffled
 
 
 @dataclass(slots=True)
 class StoreCounts:
-    """What went into a store: the reachable among all gold items bound the recall that training can reach.
-
-    `label_counts` counts entities by label and relations by predicate, as they stand in the data.
-    """
+    """What went into a store: the reachable among all gold items bound the recall that training can reach."""
 
     examples: int = 0
     windows: int = 0
@@ -45,7 +42,6 @@ class StoreCounts:
     relations: int = 0
     unreachable: dict[str, int] = field(default_factory=dict)
     unreachable_relations: dict[str, int] = field(default_factory=dict)
-    label_counts: dict[str, int] = field(default_factory=dict)
 
 
 class Store:
@@ -150,7 +146,6 @@ def _write_store(
     import pyarrow as pa
 
     counts = StoreCounts()
-    labels: Counter[str] = Counter()
     unreachable: Counter[str] = Counter()
     unreachable_relations: Counter[str] = Counter()
     numbers = pa.list_(pa.int32())
@@ -173,13 +168,11 @@ def _write_store(
                 counts.examples += 1
                 counts.entities += gold.entities
                 counts.relations += gold.relations
-                labels.update(entity.label for entity in example.entities)
-                labels.update(relation.predicate for relation in example.relations)
                 unreachable.update(reason for _, reason in gold.lost_entities)
                 unreachable_relations.update(reason for _, reason in gold.lost_relations)
             counts.windows += len(rows["example"])
             writer.write_batch(pa.record_batch(rows, schema=schema))
-    counts.label_counts, counts.unreachable = dict(labels), dict(unreachable)
+    counts.unreachable = dict(unreachable)
     counts.unreachable_relations = dict(unreachable_relations)
     return counts
 

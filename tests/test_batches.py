@@ -34,7 +34,6 @@ def test_a_store_holds_every_window_and_every_reachable_entity() -> None:
     assert built.counts.windows == len(built) == 1 + 1 + 1 + 4
     assert built.counts.entities == 5
     assert built.counts.unreachable == {"longer than a window holds": 1}
-    assert built.counts.label_counts == {"place": 3, "school": 2}
     assert built.lengths.tolist() == [7, 4, 2, 12, 12, 12, 12]
     assert built.negative.tolist() == [False, True, True, False, True, True, False]
 
