@@ -26,6 +26,11 @@ class Commands(TyperGroup):
                 console.print_exception()
             complain(error)
             raise typer.Exit(1) from error
+        except ModuleNotFoundError as error:
+            if _debug() or (error.name or "").split(".")[0] == "ie_cli":
+                raise
+            complain(IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli"))
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             say("interrupted")
             raise typer.Exit(130) from error
@@ -72,6 +77,9 @@ Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the encoder.")
 ]
 Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
+Backend = Annotated[
+    Literal["auto", "torch", "onnx"], typer.Option("--backend", help="What runs the model; what its folder holds.")
+]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
 OnError = Annotated[
     Literal["stop", "keep", "skip"],
@@ -184,6 +192,7 @@ def evaluate(
     batch_size: BatchSize = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    backend: Backend = "auto",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -201,7 +210,7 @@ def evaluate(
     if predictions is not None:
         command.run_eval_predictions(predictions, gold, report)
         return
-    command.run_eval(ModelChoice(paths[0], threshold, flat, batch_size, precision, device), gold, report)
+    command.run_eval(ModelChoice(paths[0], threshold, flat, batch_size, precision, device, backend), gold, report)
 
 
 @app.command()
@@ -222,6 +231,7 @@ def predict(
     batch_size: BatchSize = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    backend: Backend = "auto",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -231,7 +241,7 @@ def predict(
 
     if text and input_format not in (None, "text"):
         raise typer.BadParameter("--text and --input-format contradict each other.")
-    choice = ModelChoice(model, threshold, flat, batch_size, precision, device, quiet)
+    choice = ModelChoice(model, threshold, flat, batch_size, precision, device, backend, quiet)
     run_predict(
         choice,
         Input(source, "text" if text else input_format, text_column),
@@ -240,6 +250,36 @@ def predict(
         on_error=on_error,
         quiet=quiet,
     )
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder that `ie train` wrote.")],
+    output: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Folder to write; `onnx` beside the model where not given."),
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph, the one form there is.")] = True,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="With the encoder's matrices in int8: some 3 times faster.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Gold data to compare on; the recipe's dev data where not given.")
+    ] = None,
+    input_format: InputFormat = None,
+    max_loss: Annotated[
+        float, typer.Option("--max-loss", min=0.0, max=1.0, help="F1 that may be lost; more is not written.")
+    ] = 0.005,
+    force: Annotated[bool, typer.Option("--force", help="Write it whatever was lost.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a model that predicts without torch, and compare it with its origin."""
+    from ie_cli.commands.export import run_export
+    from ie_cli.commands.inputs import Input
+
+    gold = Input(data, input_format) if data is not None else None
+    run_export(model, output, gold, int8=int8, max_loss=max_loss, force=force, quiet=quiet)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["float32", "bfloat16", "float16"]
+from ie_cli.recipe import Precision
 
 
 @cache

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from accelerate import init_empty_weights
 from tokenizers import Tokenizer
 
-from ie_cli.backends.torch import TorchBackend
-from ie_cli.devices import Precision, choose_device, choose_precision, torch_dtype
-from ie_cli.encoder import build_encoder, check_vocabulary, quiet_transformers
 from ie_cli.errors import ModelError
 from ie_cli.example import Example
-from ie_cli.model import SpanModel, build_head
 from ie_cli.model_card import model_card
-from ie_cli.predict import Engine, extract
-from ie_cli.recipe import Recipe
+from ie_cli.model_folder import (
+    FACTS,
+    FORMAT_VERSION,
+    RECIPE,
+    TOKENIZER,
+    Form,
+    choose_form,
+    local_folder,
+    new_folder,
+    read_facts,
+    reading,
+    write_text,
+)
+from ie_cli.predict import Backend, Engine, extract
+from ie_cli.recipe import Precision, Recipe
 from ie_cli.recipe_file import dump_recipe, load_recipe
-from ie_cli.schema import Schema, schema_facts, schema_of_facts
+from ie_cli.schema import Schema, schema_facts
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
 from ie_cli.windows import Plan
 
-FORMAT_VERSION = 2  # 2: relations
-WEIGHTS, FACTS, RECIPE, TOKENIZER, CONFIG = (
-    "model.safetensors",
-    "ie.json",
-    "recipe.yaml",
-    "tokenizer.json",
-    "config.json",
-)
+if TYPE_CHECKING:
+    from ie_cli.model import SpanModel
+
 RECIPE_HEAD = (
     "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
 )
@@ -49,16 +48,16 @@ class Extractor:
     """A model, its schema, its tokenizer and the recipe it was trained by.
 
     Attributes:
+        backend: runs the model, by torch or by ONNX Runtime.
         temperature: T of the probability σ(s/T).
         scores: as measured at the end of training, by split.
     """
 
-    model: SpanModel
+    backend: Backend
     schema: Schema
     tokenizer: Tokenizer
     recipe: Recipe
     pad_id: int
-    precision: Precision = "float32"
     temperature: float = 1.0
     scores: dict[str, Any] = field(default_factory=dict)
 
@@ -69,13 +68,30 @@ class Extractor:
         *,
         device: Literal["auto", "cpu"] = "auto",
         precision: Precision | Literal["auto"] = "auto",
+        backend: Form | Literal["auto"] = "auto",
     ) -> Extractor:
         """Load a model folder, or one from the hub by its id; a folder needs no network.
+
+        Args:
+            device, precision: of torch; an exported model runs on the CPU in the precision it was written in.
+            backend: what runs it; ``auto``: what the folder holds. ONNX Runtime needs neither torch nor transformers.
 
         Raises:
             ModelError: a file is missing or does not fit, or the folder was written by a newer version.
         """
-        return load_extractor(_local_folder(path), device=device, precision=precision)
+        return _load(local_folder(path), device=device, precision=precision, backend=backend)
+
+    @property
+    def model(self) -> SpanModel:
+        """The torch module.
+
+        Raises:
+            ModelError: the model is an exported one.
+        """
+        model = getattr(self.backend, "model", None)
+        if model is None:
+            raise ModelError("an exported model has no torch module", hint="load the folder it was exported from.")
+        return model  # type: ignore[no-any-return]
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Write the model folder; an older one in its place is replaced at the end, in one step.
@@ -83,12 +99,28 @@ class Extractor:
         Raises:
             ModelError: `path` is something else than a model folder or an empty one.
         """
-        save_extractor(self, Path(path))
+        with new_folder(Path(path)) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of a model folder into an empty one."""
+        self.backend.write(folder)
+        self.tokenizer.save(str(folder / TOKENIZER))
+        write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
+        facts = {
+            "format_version": FORMAT_VERSION,
+            **schema_facts(self.schema),
+            "pad_id": self.pad_id,
+            "temperature": self.temperature,
+        }
+        write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+        self.write_scores(folder, self.scores)
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
         """Store scores in a model folder: `metrics.json` and its README."""
         self.scores = scores
-        _write_scores(self, Path(path))
+        write_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
+        write_text(Path(path) / "README.md", model_card(self.recipe, self.schema, scores))
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model folder to the hub and return its address."""
@@ -127,9 +159,8 @@ class Extractor:
             stride=self.recipe.encoder.stride,
             special_tokens=tokenizer.special_tokens,
         )
-        self.model.eval()
         return Engine(
-            backend=TorchBackend(self.model, self.precision),
+            backend=self.backend,
             tokenizer=tokenizer,
             plan=plan,
             schema=self.schema,
@@ -177,176 +208,40 @@ def _example(text: str | Example) -> Example:
     raise TypeError(f"expected a string or an Example, got {text!r:.60}")
 
 
-def save_extractor(extractor: Extractor, path: Path) -> None:
-    """Write the folder under a temporary name, then put it in place."""
-    from safetensors.torch import save_file
-
-    path = path.expanduser().resolve()
-    if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
-        weights = {name: tensor.detach().cpu().float().contiguous() for name, tensor in _tensors(extractor.model)}
-        save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
-        os.chmod(temporary / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
-        extractor.tokenizer.save(str(temporary / TOKENIZER))
-        extractor.model.encoder.config.save_pretrained(temporary)  # type: ignore[operator,union-attr]
-        _write(temporary / RECIPE, RECIPE_HEAD + dump_recipe(extractor.recipe))
-        facts = {
-            "format_version": FORMAT_VERSION,
-            **schema_facts(extractor.schema),
-            "pad_id": extractor.pad_id,
-            "temperature": extractor.temperature,
-        }
-        _write(temporary / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
-        _write_scores(extractor, temporary)
-        _put_in_place(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _write_scores(extractor: Extractor, path: Path) -> None:
-    _write(path / "metrics.json", json.dumps(extractor.scores, ensure_ascii=False, indent=2) + "\n")
-    _write(path / "README.md", model_card(extractor.recipe, extractor.schema, extractor.scores))
-
-
-def _tensors(model: SpanModel) -> Iterator[tuple[str, torch.Tensor]]:
-    seen: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen:  # safetensors refuses tied weights; loading ties them again
-            seen.add(tensor.data_ptr())
-            yield name, tensor
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-
-
-def _put_in_place(temporary: Path, path: Path) -> None:
-    os.chmod(temporary, 0o755)
-    if not path.exists():
-        os.replace(temporary, path)
-        return
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-")) / "model"
-    os.replace(path, old)
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        os.replace(old, path)
-        raise
-    shutil.rmtree(old.parent, ignore_errors=True)
-
-
-def load_extractor(path: Path, *, device: Literal["auto", "cpu"], precision: Precision | Literal["auto"]) -> Extractor:
-    """Read a model folder, every fault of it a `ModelError`."""
-    from transformers import AutoConfig
-
-    quiet_transformers()
-    facts = read_facts(path)
+def _load(
+    path: Path,
+    *,
+    device: Literal["auto", "cpu"],
+    precision: Precision | Literal["auto"],
+    backend: Form | Literal["auto"],
+) -> Extractor:
+    form = choose_form(path, backend)
+    facts = read_facts(path, form)
     recipe = load_recipe(path / RECIPE, stored=True)
     schema: Schema = facts["schema"]
-    with _reading(path / CONFIG):
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    with _reading(path / TOKENIZER):
+    with reading(path / TOKENIZER):
         tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
-    with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
-        encoder = build_encoder(config)
-        head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)
-    model = SpanModel(encoder, head)
-    check_vocabulary(tokenizer, encoder, str(path))
-    where = choose_device(device)
-    chosen = choose_precision(precision, where)
-    _load_weights(model, path / WEIGHTS)
-    model.encoder.to(where, torch_dtype(chosen))
-    model.head.to(where)
-    model.eval()
+    runs: Backend
+    if form == "onnx":
+        if precision not in ("auto", "float32"):
+            raise ModelError(
+                f"{path}: an exported model has the precision it was written in, got {precision}",
+                hint="leave --precision out.",
+            )
+        from ie_cli.backends.onnx import load_onnx
+
+        runs = load_onnx(path)
+    else:
+        try:
+            from ie_cli.backends.torch import load_torch
+        except ImportError as error:
+            raise ModelError(
+                f"{path}: to run it, {error.name} is needed, which is not installed",
+                hint="pip install ie-cli, or export the model elsewhere: `ie export MODEL FOLDER --onnx`.",
+            ) from error
+        runs = load_torch(path, recipe, schema, tokenizer, device=device, precision=precision)
     scores: dict[str, Any] = {}
     if (path / "metrics.json").exists():
-        with _reading(path / "metrics.json"):
+        with reading(path / "metrics.json"):
             scores = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    return Extractor(model, schema, tokenizer, recipe, facts["pad_id"], chosen, facts["temperature"], scores)
-
-
-@contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Turn whatever a library raises over a damaged file into an error that names it."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:  # tokenizers raises bare exceptions
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{file}: damaged: {first}", hint="take the folder from a backup or train again.") from error
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """Check that a model folder is complete and of a version that can be read, and return its `ie.json`."""
-    missing = [name for name in (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS) if not (path / name).is_file()]
-    if missing:
-        found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) if path.is_dir() else "no such folder"
-        raise ModelError(
-            f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})",
-            hint="give the folder `model` that `ie train` wrote, e.g. runs/NAME/model.",
-        )
-    with _reading(path / FACTS):
-        facts: dict[str, Any] = {"temperature": 1.0} | json.loads((path / FACTS).read_text(encoding="utf-8"))
-        version, temperature = facts["format_version"], facts["temperature"]
-        if type(version) is not int or type(facts["pad_id"]) is not int:
-            raise ValueError("format_version and pad_id must be whole numbers")
-        if version > FORMAT_VERSION:
-            raise _newer(path, version)
-        facts["schema"] = schema_of_facts(facts)
-        if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
-    return facts
-
-
-def _newer(path: Path, version: int) -> ModelError:
-    return ModelError(
-        f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",
-        hint="update: pip install -U ie-cli",
-    )
-
-
-def _load_weights(model: SpanModel, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged: {error}", hint="take the file from a backup or train again.") from error
-    buffers = {name for name, _ in model.named_buffers()}
-    expected = dict(model.state_dict())
-    wrong = [
-        name
-        for name, tensor in expected.items()
-        if name not in buffers and name in weights and tensor.shape != weights[name].shape
-    ]
-    lacking = sorted(set(expected) - set(weights) - buffers)
-    if wrong or lacking:
-        first = wrong[0] if wrong else lacking[0]
-        raise ModelError(
-            f"{path}: the weights do not fit config.json, ie.json and recipe.yaml beside it: {first} "
-            + (f"is {list(weights[first].shape)}, expected {list(expected[first].shape)}" if wrong else "is missing"),
-            hint="the files of a model folder belong together; copy the whole folder.",
-        )
-    model.load_state_dict(weights, strict=False, assign=True)
-
-
-def _local_folder(path: str | os.PathLike[str]) -> Path:
-    folder = Path(path).expanduser()
-    if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.yaml"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: no such folder, and not on the hub within reach", hint="check the path, or the network."
-        ) from error
+    return Extractor(runs, schema, tokenizer, recipe, facts["pad_id"], facts["temperature"], scores)

@@ -6,15 +6,16 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.batches import pad, text_mask
 from ie_cli.decode import Factors, Floats, Index, SharedFactors, decode_spans, probability, score_threshold
 from ie_cli.decode_links import decode_links
 from ie_cli.example import Entity, Example, Relation
+from ie_cli.padding import pad, text_mask
 from ie_cli.relations import flat_roles, link_rules, to_relations
 from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer, Tokens
@@ -30,6 +31,9 @@ class Backend(Protocol):
         self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
     ) -> Sequence[Iterable[Factors]]:
         """Factors of the scores of one batch: entities; of a relation model also links of starts, links of ends."""
+
+    def write(self, folder: Path) -> None:
+        """Write the model's own files into a model folder."""
 
 
 @dataclass(slots=True)

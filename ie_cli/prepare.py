@@ -9,11 +9,12 @@ from tokenizers import Tokenizer
 
 from ie_cli.batches import Store, build_store
 from ie_cli.corpus import Scan, Split, splits
-from ie_cli.devices import Precision, choose_device, choose_precision
+from ie_cli.cpu import prepare_for_training
+from ie_cli.devices import choose_device, choose_precision
 from ie_cli.encoder import load_encoder, tiny_encoder
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.model import SpanModel, build_head
-from ie_cli.recipe import GPLinkerSection, Recipe
+from ie_cli.recipe import GPLinkerSection, Precision, Recipe
 from ie_cli.schema import Schema, read_schema
 from ie_cli.suggest import did_you_mean
 from ie_cli.tokenization import recipe_tokenizer
@@ -77,6 +78,8 @@ def prepare(recipe: Recipe) -> Prepared:
     if not len(store):
         raise DataError(f"{', '.join(train.sources)}: every text is empty", hint="check data.train and data.format.")
     device = choose_device(recipe.training.device)
+    if device.type == "cpu":
+        prepare_for_training(encoder)
     return Prepared(
         SpanModel(encoder, head),
         tokenizer,

@@ -10,6 +10,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 
+Precision = Literal["float32", "bfloat16", "float16"]
+
 
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, docstrings below fields are their help."""
@@ -133,7 +135,7 @@ class TrainingSection(Section):
     """Batches whose gradients are summed into one step."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seed of initialisation, shuffling and dropout."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Precision | Literal["auto"] = "auto"
     """Of the encoder; `auto` is bfloat16 where the hardware has it, CPUs with AVX512-BF16 or AMX included."""
     device: Literal["auto", "cpu"] = "auto"
     """`cpu` leaves a GPU unused."""

@@ -17,15 +17,15 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from ie_cli.advice import hopeless
-from ie_cli.batches import LengthBuckets, Store
+from ie_cli.backends.torch import TorchBackend
+from ie_cli.batches import Batch, LengthBuckets, Store
 from ie_cli.corpus import Split
-from ie_cli.devices import Precision
 from ie_cli.errors import DataError, TrainingError
 from ie_cli.evaluate import Scores, score, seen_in
 from ie_cli.extractor import Extractor
 from ie_cli.optim import build_optimizer, build_schedule
 from ie_cli.prepare import Prepared, prepare
-from ie_cli.recipe import Recipe
+from ie_cli.recipe import Precision, Recipe
 from ie_cli.schema import Schema
 from ie_cli.trackers import open_trackers
 
@@ -208,8 +208,7 @@ class _Run:
         for epoch in range(self.recipe.training.epochs):
             self.sampler.set_epoch(epoch)
             for batch in self.loader:
-                loss = self._step(batch)
-                meter.add(loss, len(batch.input_ids))
+                meter.add(self._step(batch), self.step + 1, batch)
                 if not self.accelerator.sync_gradients:
                     continue
                 self.step += 1
@@ -224,6 +223,7 @@ class _Run:
         # With batch_tokens an epoch may have a batch more or less than the first, which `steps` is reckoned from.
         if self.prepared.dev is None:
             self.best_step = self.step
+            meter.read()  # a model of a loss that is not finite is not kept
             self._save()
         elif evaluated != self.step:
             yield self._evaluate(meter, self.prepared.dev)
@@ -232,7 +232,6 @@ class _Run:
         batch = batch.to(self.accelerator.device)
         with self.accelerator.accumulate(self.model):
             loss: torch.Tensor = self.model(batch, self.weights)
-            self._check(loss, batch.examples)
             self.accelerator.backward(loss)
             if self.accelerator.sync_gradients and self.recipe.training.clip is not None:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.training.clip)
@@ -241,15 +240,6 @@ class _Run:
             if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
                 self.schedule.step()
         return loss.detach()
-
-    def _check(self, loss: torch.Tensor, examples: list[int]) -> None:
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {self.step + 1}, in a batch of the training examples "
-                f"{', '.join(str(n + 1) for n in sorted(set(examples))[:20])} (counted from 1)",
-                hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
-                "training.precision: float32.",
-            )
 
     def _progress(self, meter: _Meter) -> Progress:
         loss, rate = meter.read()
@@ -288,7 +278,7 @@ class _Run:
 
     def _extractor(self) -> Extractor:
         p = self.prepared
-        return Extractor(p.model, p.schema, p.tokenizer, self.recipe, p.pad_id, p.precision)
+        return Extractor(TorchBackend(p.model, p.precision), p.schema, p.tokenizer, self.recipe, p.pad_id)
 
     def _save(self) -> None:
         self.accelerator.wait_for_everyone()
@@ -325,24 +315,44 @@ def _same(batch: Any) -> Any:
 
 
 class _Meter:
-    """Mean loss and windows a second since the last reading; the loss stays on the device until it is read."""
+    """Mean loss and windows a second since the last reading; losses stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         self._losses: list[torch.Tensor] = []
+        self._steps: list[tuple[int, list[int]]] = []
         self._windows, self._since = 0, time.monotonic()
 
-    def add(self, loss: torch.Tensor, windows: int) -> None:
+    def add(self, loss: torch.Tensor, step: int, batch: Batch) -> None:
         self._losses.append(loss)
-        self._windows += windows
+        self._steps.append((step, batch.examples))
+        self._windows += len(batch.input_ids)
 
     def due(self) -> bool:
         return time.monotonic() - self._since >= REPORT_SECONDS
 
     def read(self) -> tuple[float, float]:
-        loss = torch.stack(self._losses).mean().item() if self._losses else math.nan
+        """Read and begin anew.
+
+        Raises:
+            TrainingError: a loss is not finite; it names the first such batch.
+        """
+        losses = torch.stack(self._losses) if self._losses else torch.full((1,), math.nan)
         rate = self._windows / max(1e-9, time.monotonic() - self._since)
+        values = losses.tolist()
+        for value, (step, examples) in zip(values, self._steps, strict=False):
+            if not math.isfinite(value):
+                raise _not_finite(value, step, examples)
         self.restart()
-        return loss, rate
+        return sum(values) / len(values), rate
+
+
+def _not_finite(loss: float, step: int, examples: list[int]) -> TrainingError:
+    return TrainingError(
+        f"the loss is {loss} at step {step}, in a batch of the training examples "
+        f"{', '.join(str(n + 1) for n in sorted(set(examples))[:20])} (counted from 1)",
+        hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
+        "training.precision: float32.",
+    )

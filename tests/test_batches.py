@@ -9,8 +9,9 @@ from fakes import characters
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ie_cli.batches import LengthBuckets, Store, build_store, pad, text_mask
+from ie_cli.batches import LengthBuckets, Store, build_store
 from ie_cli.example import Entity, Example
+from ie_cli.padding import pad, text_mask
 from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
 from ie_cli.windows import Plan

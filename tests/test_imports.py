@@ -15,16 +15,16 @@ ORDER = [
     "example schema recipe textio triples",
     "yaml_nodes recipe_faults recipe_file",
     "formats",
-    "corpus shipped init",
-    "tokenization windows decode metrics pairing analysis duie_scorer relation_metrics relation_analysis "
+    "corpus shipped init model_folder",
+    "padding tokenization windows decode metrics pairing analysis duie_scorer relation_metrics relation_analysis "
     "targets decode_links relations",
     "layers losses streamed batches",
     "heads",
-    "devices encoder model",
+    "devices dropout attention cpu encoder model",
     "backends predict",
     "model_card evaluate extractor",
     "optim trackers prepare advice",
-    "train check",
+    "train check export",
     "console commands cli __main__",
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names.split()}

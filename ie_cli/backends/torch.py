@@ -1,26 +1,35 @@
-"""The torch backend: ids in, factors out."""
+"""The torch backend: ids in, factors out; and its weights in a model folder."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import cast
+from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import init_empty_weights
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from ie_cli.decode import Factors
-from ie_cli.devices import Precision, torch_dtype
+from ie_cli.devices import choose_device, choose_precision, torch_dtype
+from ie_cli.encoder import build_encoder, check_vocabulary, quiet_transformers
+from ie_cli.errors import ModelError
 from ie_cli.heads import Head, Scorer
-from ie_cli.model import SpanModel
+from ie_cli.model import SpanModel, build_head
+from ie_cli.model_folder import CONFIG, WEIGHTS, reading
+from ie_cli.recipe import Precision, Recipe
+from ie_cli.schema import Schema
 
 
 class TorchBackend:
     """Run a model forward.
 
     Args:
-        model: on its device; it is not changed.
+        model: on its device; it is set to prediction when it is run.
         precision: of the encoder. Where its weights are float32, other precisions run by autocast.
     """
 
@@ -32,6 +41,8 @@ class TorchBackend:
         self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
     ) -> tuple[Iterator[Factors], ...]:
         """Factors of a batch ``[batch, L]`` for each table of the head, for `decode`."""
+        if self.model.training:
+            self.model.eval()
         parameter = next(self.model.encoder.parameters())
         device, dtype = parameter.device, torch_dtype(self.precision)
         autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype not in (parameter.dtype, torch.float32))
@@ -40,6 +51,15 @@ class TorchBackend:
                 torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
             )
         return tuple(_factors(scorer, hidden) for scorer in cast(Head, self.model.head).scorers)
+
+    def write(self, folder: Path) -> None:
+        """Write `model.safetensors` and the encoder's `config.json`."""
+        from safetensors.torch import save_file
+
+        weights = {name: tensor.detach().cpu().float().contiguous() for name, tensor in _tensors(self.model)}
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(folder / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
+        self.model.encoder.config.save_pretrained(folder)  # type: ignore[operator,union-attr]
 
 
 def _factors(scorer: Scorer, hidden: Tensor) -> Iterator[Factors]:
@@ -51,3 +71,65 @@ def _factors(scorer: Scorer, hidden: Tensor) -> Iterator[Factors]:
         if part is None:
             return
         yield part
+
+
+def load_torch(
+    path: Path,
+    recipe: Recipe,
+    schema: Schema,
+    tokenizer: Tokenizer,
+    *,
+    device: Literal["auto", "cpu"],
+    precision: Precision | Literal["auto"],
+) -> TorchBackend:
+    """Read the model of a folder, every fault of it a `ModelError`."""
+    from transformers import AutoConfig
+
+    quiet_transformers()
+    with reading(path / CONFIG):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
+        encoder = build_encoder(config)
+        head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)
+    model = SpanModel(encoder, head)
+    check_vocabulary(tokenizer, encoder, str(path))
+    where = choose_device(device)
+    chosen = choose_precision(precision, where)
+    _load_weights(model, path / WEIGHTS)
+    model.encoder.to(where, torch_dtype(chosen))
+    model.head.to(where)
+    return TorchBackend(model, chosen)
+
+
+def _tensors(model: SpanModel) -> Iterator[tuple[str, torch.Tensor]]:
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:  # safetensors refuses tied weights; loading ties them again
+            seen.add(tensor.data_ptr())
+            yield name, tensor
+
+
+def _load_weights(model: SpanModel, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged: {error}", hint="take the file from a backup or train again.") from error
+    buffers = {name for name, _ in model.named_buffers()}
+    expected = dict(model.state_dict())
+    wrong = [
+        name
+        for name, tensor in expected.items()
+        if name not in buffers and name in weights and tensor.shape != weights[name].shape
+    ]
+    lacking = sorted(set(expected) - set(weights) - buffers)
+    if wrong or lacking:
+        first = wrong[0] if wrong else lacking[0]
+        raise ModelError(
+            f"{path}: the weights do not fit config.json, ie.json and recipe.yaml beside it: {first} "
+            + (f"is {list(weights[first].shape)}, expected {list(expected[first].shape)}" if wrong else "is missing"),
+            hint="the files of a model folder belong together; copy the whole folder.",
+        )
+    model.load_state_dict(weights, strict=False, assign=True)

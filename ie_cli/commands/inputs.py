@@ -61,6 +61,7 @@ class ModelChoice:
     batch_size: int | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
+    backend: Literal["auto", "torch", "onnx"] = "auto"
     quiet: bool = False
 
     def load(self) -> Extractor:
@@ -72,7 +73,7 @@ class ModelChoice:
                 say(f"model: {path}")
         from ie_cli.extractor import Extractor
 
-        return Extractor.from_pretrained(path, device=self.device, precision=self.precision)
+        return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
     def engine(self) -> tuple[Engine, Recipe]:
         """What predicts, and the recipe it was trained by."""

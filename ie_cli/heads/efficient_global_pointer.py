@@ -70,6 +70,10 @@ class EfficientGlobalPointer(nn.Module):
         """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
         return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights)
 
+    def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
+        """The factors of `scores` by name."""
+        return dict(zip(("pair", "start", "end"), self.scores(hidden), strict=True))
+
     def factors(self, hidden: Tensor) -> Iterator[Factors]:
         """What `decode.decode_spans` needs."""
         yield SharedFactors(*(x.numpy(force=True) for x in self.scores(hidden)))

@@ -39,6 +39,12 @@ class GlobalPointer(nn.Module):
         """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
         return streamed_loss(hidden, self.weight, self.bias, mask, gold, rope=self.rope, weights=weights)
 
+    def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
+        """Queries and keys of all labels ``[batch, labels, L, head_size]``, rotated, queries scaled."""
+        projection = Projection(self.weight, self.bias, self.rope)
+        query, key = projection.vectors(hidden.to(self.weight.dtype), 0, len(self.weight))
+        return {"query": query, "key": key}
+
     def factors(self, hidden: Tensor) -> Iterator[Factors]:
         """What `decode.decode_spans` needs, a block of labels at a time."""
         with torch.autocast(hidden.device.type, enabled=False):

@@ -17,6 +17,9 @@ class Scorer(Protocol):
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Scalar loss, summed over rows, averaged over the batch; `mask` bool ``[batch, L]``, true on text tokens."""
 
+    def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
+        """The same factors for all rows at once, as tensors named as in `decode`; for export."""
+
     def factors(self, hidden: Tensor) -> Iterator[Factors]:
         """Factors of the scores, for `decode`."""
 

@@ -1,0 +1,340 @@
+"""How time and peak memory grow with the input, the labels, the length and the batch; tables and `growth.svg`.
+
+    python benchmarks/growth.py [input] [labels] [length] [batch] [--quick] [--write]
+
+Every point is a process of its own, around a `tiny` encoder with fresh weights whose head finds about one span in 20 tokens.
+--quick measures the two smallest points of each curve; its numbers say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from growth_plot import AXES, NOTES, VALUES, Curve, Point, Series, Task, draw, table
+from harness import machine, peak_rss, write_section
+
+HERE = Path(__file__).resolve().parent
+QUICKSTART = HERE.parent / "data" / "quickstart" / "train.json"
+RESULTS, IMAGE = HERE / "RESULTS.md", HERE / "growth.svg"
+WARM_LINES, WARM_STEPS = 64, 2
+SAMPLE = 16  # sentences on which the bias of a head is found
+TOKENS_A_SPAN = 20
+MODEL_LINES = 256  # from which a model that is not trained has its characters
+PLACES = 4  # entities of a training line; they make two relations
+
+
+# What is measured, in a process of its own: torch is imported inside the functions, as the main process needs none of it.
+
+
+def recipe_of(task: Task, folder: Path) -> Any:
+    """The recipe of a task, whose training data are in `folder`."""
+    from ie_cli.recipe import Recipe
+
+    data: dict[str, Any] = {"train": str(folder / "train.jsonl"), "format": "jsonl"}
+    head = {"name": task.head}
+    if task.relations:
+        data["schema_file"] = str(folder / "schema.json")
+        head["entity_scorer"] = "efficient_global_pointer"  # its bias can be set so that few spans are found
+    else:
+        data["labels"] = task.names
+    return Recipe.model_validate(
+        {
+            "name": "growth",
+            "task": "relation" if task.relations else "ner",
+            "data": data,
+            "encoder": {"name": "tiny", "max_length": task.max_length, "stride": min(64, task.max_length // 4)},
+            "head": head,
+            "training": {"epochs": 1, "batch_size": task.batch, "device": "cpu", "trackers": []},
+        }
+    )
+
+
+def make_model(task: Task, folder: Path) -> dict[str, Any]:
+    """Write a model with fresh weights that finds few spans."""
+    import torch
+
+    from ie_cli.backends.torch import TorchBackend
+    from ie_cli.extractor import Extractor
+    from ie_cli.prepare import prepare
+
+    torch.manual_seed(0)
+    recipe = recipe_of(task, folder)
+    made = prepare(recipe)
+    extractor = Extractor(TorchBackend(made.model, "float32"), made.schema, made.tokenizer, recipe, made.pad_id)
+    # Where documents are predicted, on a full window: the cells of a window grow faster than its tokens.
+    length = task.max_length - 2 if task.length else None
+    texts = list(islice(documents(length), 1 if task.length else SAMPLE))
+    wanted = max(1, sum(map(len, texts)) // TOKENS_A_SPAN)
+    entities, *links = made.model.head.scorers
+    lower([entities], wanted, lambda: sum(len(example.entities) for example in extractor.extract(texts)))
+    if links:
+        lower(links, wanted, lambda: sum(len(example.relations) for example in extractor.extract(texts)))
+    extractor.save_pretrained(folder / "model")
+    return {}
+
+
+def lower(scorers: Sequence[Any], wanted: int, found: Callable[[], int]) -> None:
+    """Give the biases of scorers the largest constant with which no more is found than wanted."""
+    from torch.nn.init import constant_
+
+    def fill(value: float) -> None:
+        for scorer in scorers:
+            constant_(scorer.bias.bias, value)
+
+    low, high = -50.0, 50.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        fill(middle)
+        low, high = (low, middle) if found() > wanted else (middle, high)
+    fill(low)
+
+
+def predict(task: Task, folder: Path) -> dict[str, Any]:
+    """Predict a file some times, all of what `ie predict` does once the model is loaded."""
+    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.predict import run_predict
+
+    choice = ModelChoice(str(folder / "model"), batch_size=task.batch, device="cpu", quiet=True)
+    engine, recipe = choice.engine()
+    loaded: Any = SimpleNamespace(engine=lambda: (engine, recipe))
+    before = rss()
+
+    def run(name: str) -> float:
+        began = time.perf_counter()
+        source, output = Input(str(folder / name)), str(folder / "output.jsonl")
+        run_predict(loaded, source, output, output_format="jsonl", on_error="stop", quiet=True)
+        return time.perf_counter() - began
+
+    run("warm.jsonl")
+    seconds = statistics.median(run("input.jsonl") for _ in range(task.rounds))
+    result = {"seconds": seconds, "loaded": before, "peak": peak_rss()}
+    spans, links = count_in_order(folder / "output.jsonl", task.lines)
+    note = f"lines out: {task.lines:,}, spans: {spans:,}" + (f", relations: {links:,}" if task.relations else "")
+    return result | {"note": note + (f", windows capped: {engine.counts.capped:,}" if engine.counts.capped else "")}
+
+
+def count_in_order(path: Path, lines: int) -> tuple[int, int]:
+    """Entities and relations of a file of predictions.
+
+    Raises:
+        ValueError: its ids are not 0, 1, … in order, or not as many as there are lines of input.
+    """
+    spans = links = count = 0
+    with path.open(encoding="utf-8") as file:
+        for count, line in enumerate(file, 1):
+            fields = json.loads(line)
+            if fields["id"] != count - 1:
+                raise ValueError(f"line {count} of the output is line {fields['id'] + 1} of the input")
+            spans += len(fields["entities"])
+            links += len(fields.get("relations", ()))
+    if count != lines:
+        raise ValueError(f"{lines} lines in, {count} out")
+    return spans, links
+
+
+def encode(task: Task, folder: Path) -> dict[str, Any]:
+    """Encode training data into a store, labels and characters being known."""
+    import datasets  # noqa: F401  `build_store` imports both
+    import pyarrow  # noqa: F401
+
+    from ie_cli.batches import build_store, cache_folder
+    from ie_cli.corpus import Scan, Split
+    from ie_cli.encoder import tiny_tokenizer
+    from ie_cli.recipe import DataSection, EncoderSection
+    from ie_cli.schema import Schema
+    from ie_cli.tokenization import recipe_tokenizer
+    from ie_cli.windows import Plan
+
+    section = DataSection(train=str(folder / "input.jsonl"))
+    scan = Scan.of(Split((str(QUICKSTART),), section), characters=True)
+    tokenizer = recipe_tokenizer(tiny_tokenizer(scan.characters), EncoderSection(name="tiny"))
+    plan = Plan.build(max_length=task.max_length, stride=64, special_tokens=tokenizer.special_tokens)
+    split = Split((section.train,), section)
+    before = rss()
+    began = time.perf_counter()
+    store = build_store(split, tokenizer, plan, Schema.build(scan.labels), pad_id=0, key=split.fingerprint())
+    result = {"seconds": time.perf_counter() - began, "loaded": before, "peak": peak_rss()}
+    if store.counts.examples != task.lines:
+        raise ValueError(f"{task.lines} lines in, {store.counts.examples} encoded")
+    size = sum(path.stat().st_size for path in cache_folder().glob("*.arrow")) / 2**20
+    return result | {"note": f"{len(store):,} windows, a store of {size:,.1f} MB"}
+
+
+def train(task: Task, folder: Path) -> dict[str, Any]:
+    """Train some steps, loading of batches included; the median without the first ones."""
+    from ie_cli import train as training
+    from ie_cli.prepare import prepare
+
+    training.set_seed(0)
+    recipe = recipe_of(task, folder)
+    run = training._Run.start(recipe, prepare(recipe), folder / "run")
+    run.model.train()
+    before = rss()
+    times = []
+    began = time.perf_counter()
+    for batch in run.loader:
+        loss = run._step(batch).item()
+        times.append(time.perf_counter() - began)
+        began = time.perf_counter()
+    seconds = statistics.median(times[WARM_STEPS:])
+    return {"seconds": seconds, "loaded": before, "peak": peak_rss(), "note": f"loss {loss:.3g}"}
+
+
+JOBS = {"model": make_model, "predict": predict, "encode": encode, "train": train}
+
+
+def rss() -> float:
+    """Resident memory of this process, in MB."""
+    import psutil
+
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def work(job: str, task: Task, folder: Path) -> None:
+    """Do a job in this process and print what it gives."""
+    from ie_cli.cli import share_cores
+
+    share_cores()
+    print(json.dumps(JOBS[job](task, folder)))
+
+
+# The material, and the processes one after the other.
+
+
+def documents(length: int | None, seed: int = 0) -> Iterator[str]:
+    """Sentences of the quickstart, drawn for ever; with a length texts of so many characters made of them."""
+    with QUICKSTART.open(encoding="utf-8") as file:
+        sentences = [json.loads(line)["text"] for line in file]
+    drawn = random.Random(seed)
+    while True:
+        text = drawn.choice(sentences)
+        while length is not None and len(text) < length:
+            text += drawn.choice(sentences)
+        yield text[:length]
+
+
+def annotated(task: Task) -> Iterator[dict[str, Any]]:
+    """Training lines that fill a window, with entities, or relations between them, at places that mean nothing."""
+    drawn = random.Random(0)
+    for n, text in enumerate(documents(task.max_length - 2)):
+        starts = drawn.sample(range(len(text) - 3), PLACES)
+        names = [task.names[(PLACES * n + k) % task.rows] for k in range(PLACES)]
+        spans = [{"start": at, "end": at + 3, "label": name} for at, name in zip(starts, names, strict=True)]
+        if not task.relations:
+            yield {"text": text, "entities": spans}
+            continue
+        pairs = zip(spans[::2], spans[1::2], names, strict=False)
+        yield {"text": text, "relations": [{"subject": a, "predicate": p, "object": b} for a, b, p in pairs]}
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON lines."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_material(task: Task, folder: Path) -> None:
+    """Write what the processes of a task read."""
+    if task.job == "encode":
+        sentences = QUICKSTART.read_text(encoding="utf-8").splitlines(keepends=True)
+        drawn = random.Random(0)
+        with (folder / "input.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(drawn.choice(sentences) for _ in range(task.lines))
+        return
+    lines = task.batch * (task.rounds + WARM_STEPS) if task.job == "train" else MODEL_LINES
+    write_lines(folder / "train.jsonl", islice(annotated(task), lines))
+    schema = ({"subject_type": "a", "predicate": name, "object_type": "b"} for name in task.names)
+    write_lines(folder / "schema.json", schema)
+    if task.job == "predict":
+        for name, count in (("input.jsonl", task.lines), ("warm.jsonl", min(task.lines, WARM_LINES))):
+            texts = islice(documents(task.length, seed=1), count)
+            write_lines(folder / name, ({"id": n, "text": text} for n, text in enumerate(texts)))
+
+
+def process(job: str, task: Task, folder: Path) -> dict[str, Any]:
+    """Do a job in a fresh process.
+
+    Raises:
+        RuntimeError: it failed; the message is its last line on stderr.
+    """
+    command = [sys.executable, __file__, "--work", job, json.dumps(asdict(task)), str(folder)]
+    environment = os.environ | {"IE_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
+    if run.returncode:
+        told = run.stderr.strip().splitlines()[-1:] or ["nothing"]
+        raise RuntimeError(f"{job} ended with code {run.returncode}: {told[0]}")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def measure(series: Series, *, quick: bool) -> Curve:
+    """Measure the points of a curve; of one that fails the note says why."""
+    points = []
+    for size in series.sizes[: 2 if quick else None]:
+        task = replace(series.task, **{series.varies: size})
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_material(task, folder)
+            try:
+                if task.job == "predict":
+                    process("model", task, folder)
+                found = process(task.job, task, folder)
+            except RuntimeError as error:
+                points.append(Point(size, note=f"failed: {error}"))
+            else:
+                values = [VALUES[name](task, found["seconds"]) for name in (series.time, series.rate)]
+                points.append(Point(size, *values, found["loaded"], found["peak"], found["note"]))
+        print(f"{series.title}: {size:,} {series.size}: {points[-1].note}", file=sys.stderr, flush=True)
+    return Curve(series.title, series.size, series.time, series.rate, points)
+
+
+def section(curves: Sequence[Curve], command: str) -> str:
+    """All that is written of the curves."""
+    facts = "\n".join(f"- {line}" for line in machine({"ie": sys.executable}))
+    image = f"![Time and peak memory on logarithmic axes]({IMAGE.name})"
+    return "\n\n".join(["## Growth", f"    {command}", facts, *NOTES, image, *map(table, curves)])
+
+
+def main() -> int:
+    """Measure what is asked for; 1 where a point failed."""
+    if sys.argv[1:2] == ["--work"]:
+        job, task, folder = sys.argv[2:]
+        work(job, Task(**json.loads(task)), Path(folder))
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; all where none is given")
+    parser.add_argument("--quick", action="store_true", help="the two smallest points of each curve")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put the tables into {RESULTS.name}, instead of all there"
+    )
+    parser.add_argument("--image", type=Path, default=IMAGE, help=f"where to draw; {IMAGE.name} where not given")
+    given = parser.parse_args()
+    if unknown := set(given.axes) - AXES.keys():
+        parser.error(f"no axis {', '.join(sorted(unknown))}; there are {', '.join(AXES)}")
+    if given.quick and given.write:
+        parser.error("--quick measures nothing that is worth writing")
+    curves = [measure(series, quick=given.quick) for axis in given.axes or AXES for series in AXES[axis]]
+    given.image.write_text(draw(curves), encoding="utf-8")
+    text = section(curves, shlex.join(["python", "benchmarks/growth.py", *sys.argv[1:]]))
+    print(text)
+    if given.write:
+        write_section(RESULTS, "growth", text)
+    return int(any(point.failed for curve in curves for point in curve.points))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

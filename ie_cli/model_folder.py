@@ -1,0 +1,146 @@
+"""The folder a model is stored in: names, facts, and how it is replaced in one step. No torch here."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from ie_cli.errors import ModelError
+from ie_cli.schema import schema_of_facts
+
+FORMAT_VERSION = 2  # 2: relations
+WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
+    "model.safetensors",
+    "model.onnx",
+    "ie.json",
+    "recipe.yaml",
+    "tokenizer.json",
+    "config.json",
+)
+Form = Literal["torch", "onnx"]
+NEEDED: dict[Form, tuple[str, ...]] = {
+    "torch": (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS),
+    "onnx": (FACTS, RECIPE, TOKENIZER, ONNX),
+}
+
+
+def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
+    """What a folder is run by: torch where it holds its weights, ONNX Runtime where it is an exported one.
+
+    Raises:
+        ModelError: it is not of the form that is asked for.
+    """
+    weights, onnx = (path / WEIGHTS).is_file(), (path / ONNX).is_file()
+    if wanted == "onnx" and not onnx and weights:
+        raise ModelError(f"{path}: holds no {ONNX}", hint=f"write it with `ie export {path} FOLDER --onnx`.")
+    if wanted == "torch" and not weights and onnx:
+        raise ModelError(
+            f"{path}: an exported model, without weights for torch", hint="leave --backend out, or name its origin."
+        )
+    if wanted != "auto":
+        return wanted
+    return "onnx" if onnx and not weights else "torch"
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, put in its place when all has been written; an older model folder goes.
+
+    Raises:
+        ModelError: `path` is something else than a model folder or an empty one.
+    """
+    path = path.expanduser().resolve()
+    if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        yield temporary
+        _put_in_place(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 with plain line ends, on every system."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    os.chmod(temporary, 0o755)
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-")) / "model"
+    os.replace(path, old)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old.parent, ignore_errors=True)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn whatever a library raises over a damaged file into an error that names it."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises bare exceptions
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{file}: damaged: {first}", hint="take the folder from a backup or train again.") from error
+
+
+def read_facts(path: Path, form: Form) -> dict[str, Any]:
+    """Check that a model folder is complete and of a version that can be read, and return its `ie.json`."""
+    missing = [name for name in NEEDED[form] if not (path / name).is_file()]
+    if missing:
+        found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) if path.is_dir() else "no such folder"
+        raise ModelError(
+            f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})",
+            hint="give the folder `model` that `ie train` wrote, e.g. runs/NAME/model.",
+        )
+    with reading(path / FACTS):
+        facts: dict[str, Any] = {"temperature": 1.0} | json.loads((path / FACTS).read_text(encoding="utf-8"))
+        version, temperature = facts["format_version"], facts["temperature"]
+        if type(version) is not int or type(facts["pad_id"]) is not int:
+            raise ValueError("format_version and pad_id must be whole numbers")
+        if version > FORMAT_VERSION:
+            raise _newer(path, version)
+        facts["schema"] = schema_of_facts(facts)
+        if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+    return facts
+
+
+def _newer(path: Path, version: int) -> ModelError:
+    return ModelError(
+        f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",
+        hint="update: pip install -U ie-cli",
+    )
+
+
+def local_folder(path: str | os.PathLike[str]) -> Path:
+    folder = Path(path).expanduser()
+    if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.yaml"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: no such folder, and not on the hub within reach", hint="check the path, or the network."
+        ) from error
