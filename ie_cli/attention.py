@@ -50,7 +50,9 @@ def attention(
         ``[batch, L, heads, size]``.
     """
     known = all(options.get(name) is None for name in ("position_bias", "softcap", "s_aux"))
-    causal = options.get("is_causal", getattr(module, "is_causal", False))
+    known = known and (attention_mask is None or attention_mask.dtype == torch.bool)
+    causal = options.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
     plain = torch.is_grad_enabled() and query.shape == key.shape and known and not causal
     if not plain or not (dropout or query.shape[2] < FUSED_FROM):
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -65,7 +67,9 @@ def attention(
     scale = size**-0.5 if scaling is None else scaling
     scores = torch.baddbmm(empty, query.reshape(flat), key.reshape(flat).transpose(1, 2), beta=0, alpha=scale)
     if attention_mask is not None:
-        hidden = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, -torch.inf)
+        # Not infinity: a local window may show a query at the padding no key at all, whose shares would be NaN.
+        lowest = torch.finfo(scores.dtype).min
+        hidden = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, lowest)
         scores = (scores.view(batch, heads, length, length) + hidden).flatten(0, 1)
     shares = scores.softmax(-1)
     if dropout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ie_cli.ahead import Ahead
 from ie_cli.decode import Factors, Floats, Index, SharedFactors, decode_spans, probability, score_threshold
 from ie_cli.decode_links import decode_links
 from ie_cli.example import Entity, Example, Relation
@@ -74,6 +74,7 @@ class Engine:
 
 
 _LOOKAHEAD_CHARACTERS = 2**16
+_USUAL_WINDOW = 512
 _WAITING = 64  # items read while others are predicted; few, as each may be a document of megabytes
 
 
@@ -89,15 +90,27 @@ def extract(
     Yields:
         New examples with the predicted entities and relations, and the id, meta and place of the old ones.
     """
-    for chunk in read_ahead(items, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle):
-        examples = [item for item in chunk if isinstance(item, Example)]
-        annotated = iter(_annotate(engine, examples))
-        for item in chunk:
-            yield next(annotated) if isinstance(item, Example) else item
+    chunks = read_ahead(items, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
+    ready = Ahead(_tokenised(engine.tokenizer, chunks), waiting=1)
+    try:
+        for chunk, tokens in ready:
+            examples = [item for item in chunk if isinstance(item, Example)]
+            annotated = iter(_annotate(engine, examples, tokens))
+            for item in chunk:
+                yield next(annotated) if isinstance(item, Example) else item
+    finally:
+        ready.close()
 
 
-def _annotate(engine: Engine, examples: Sequence[Example]) -> Iterator[Example]:
-    tokens = engine.tokenizer.encode([example.text for example in examples])
+def _tokenised(
+    tokenizer: TextTokenizer, chunks: Iterable[list[Example | Other]]
+) -> Iterator[tuple[list[Example | Other], list[Tokens]]]:
+    """Each chunk with the tokens of its examples."""
+    for chunk in chunks:
+        yield chunk, tokenizer.encode([item.text for item in chunk if isinstance(item, Example)])
+
+
+def _annotate(engine: Engine, examples: Sequence[Example], tokens: Sequence[Tokens]) -> Iterator[Example]:
     for example, own, found in zip(examples, tokens, _find(engine, tokens), strict=True):
         entities = found.entities(engine, own)
         relations = found.relations(engine, own, example.text, entities) if engine.schema.predicates else []
@@ -156,8 +169,13 @@ def _find(engine: Engine, documents: Sequence[Tokens]) -> list[_Document]:
     windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
     decoder = _Decoder(engine)
     found = [_Document() for _ in documents]
-    for start in range(0, len(windows), engine.batch_size):
-        decoder.decode(windows[start : start + engine.batch_size], found)
+    start = 0
+    while start < len(windows):
+        # As many tokens as a batch of usual windows has, at most: memory grows with the square of a longer one.
+        most = engine.batch_size * _USUAL_WINDOW // max(1, len(windows[start].ids))
+        batch = windows[start : start + min(engine.batch_size, max(1, most))]
+        decoder.decode(batch, found)
+        start += len(batch)
     engine.counts.texts += len(documents)
     engine.counts.windows += len(windows)
     return found
@@ -216,56 +234,27 @@ def read_ahead(
     Args:
         idle: seconds after which a chunk that has something is given out although more may come.
     """
-    waiting: queue.Queue[Other | _End] = queue.Queue(maxsize=min(size, _WAITING))
-    stop = threading.Event()
-    reader = threading.Thread(target=_fill, args=(iter(items), waiting, stop), daemon=True)
-    reader.start()
+    reader = Ahead(items, waiting=min(size, _WAITING))
+    chunk: list[Other] = []
+    length = 0
     try:
-        chunk: list[Other] = []
-        length = 0
         while True:
             try:
-                item = waiting.get(timeout=idle if chunk else None)
+                item = reader.get(timeout=idle if chunk else None)
             except queue.Empty:
                 yield chunk
                 chunk, length = [], 0
                 continue
-            if isinstance(item, _End):
+            except Exception as end:  # what was read before an error is not lost
                 if chunk:
                     yield chunk
-                if item.error is not None:
-                    raise item.error
-                return
+                if isinstance(end, StopIteration):
+                    return
+                raise
             chunk.append(item)
             length += len(item.text) if isinstance(item, Example) else 0
             if len(chunk) >= size or length >= characters:
                 yield chunk
                 chunk, length = [], 0
     finally:
-        stop.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    error: BaseException | None
-
-
-def _fill(items: Iterator[Other], waiting: queue.Queue[Other | _End], stop: threading.Event) -> None:
-    error: BaseException | None = None
-    try:
-        for item in items:
-            if not _put(waiting, item, stop):
-                return
-    except BaseException as caught:  # it is raised again where the items are used
-        error = caught
-    _put(waiting, _End(error), stop)
-
-
-def _put(waiting: queue.Queue[Other | _End], item: Other | _End, stop: threading.Event) -> bool:
-    while not stop.is_set():
-        try:
-            waiting.put(item, timeout=0.1)
-            return True
-        except queue.Full:
-            continue
-    return False
+        reader.close()

@@ -204,7 +204,7 @@ def test_what_the_plain_form_does_not_know_is_left_to_the_fused(monkeypatch: pyt
     monkeypatch.setattr(attention_module, "FUSED_FROM", 5)
     check(module, True, {"is_causal": False})
     calls.clear()
-    attention(module, *tensors, None, dropout=0.1)  # of any length: the fused form has no dropout on a CPU
+    attention(module, *tensors, None, dropout=0.1, is_causal=False)  # the fused form has none on a CPU
     assert not calls
 
 

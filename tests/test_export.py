@@ -1,0 +1,234 @@
+"""Exported models: the same factors, the same annotation, no torch, and nothing kept that lost too much."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from corpora import examples, recipe, write_jsonl
+from transformers import BertConfig, BertModel
+
+import ie_cli.export
+from ie_cli import Example
+from ie_cli.backends.onnx import OnnxBackend
+from ie_cli.backends.torch import TorchBackend
+from ie_cli.decode import Factors, SharedFactors
+from ie_cli.errors import DataError, ModelError
+from ie_cli.export import export_onnx
+from ie_cli.extractor import Extractor
+from ie_cli.heads import EfficientGlobalPointer, GlobalPointer
+from ie_cli.heads.gplinker import GPLinker
+from ie_cli.model import SpanModel
+from ie_cli.model_folder import ONNX
+from ie_cli.train import train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_jsonl(folder / "train.jsonl", examples())
+    list(train(recipe(data, data={"dev": str(data)}, training={"epochs": 30}), folder / "run"))
+    return folder / "run" / "model"
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path) -> Path:
+    export_onnx(load(trained), trained.parent / "onnx", examples())
+    return trained.parent / "onnx"
+
+
+def load(path: Path) -> Extractor:
+    return Extractor.from_pretrained(path, device="cpu", precision="float32")
+
+
+def numbers(factors: Factors) -> list[np.ndarray]:
+    if isinstance(factors, SharedFactors):
+        return [factors.pair, factors.start, factors.end]
+    return [factors.query, factors.key]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "head",
+    [
+        EfficientGlobalPointer(32, 5, head_size=16),
+        EfficientGlobalPointer(32, 5, head_size=16, rope=False),
+        GlobalPointer(32, 3, head_size=16),
+        GPLinker(32, 2, 7, head_size=16),
+        GPLinker(32, 2, 7, head_size=16, entity_scorer="efficient_global_pointer"),
+    ],
+    ids=["efficient", "without positions", "full", "links", "efficient links"],
+)
+def test_a_graph_gives_the_factors_of_the_model(head: torch.nn.Module, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}
+    encoder = BertModel(BertConfig(vocab_size=100, num_hidden_layers=2, **sizes), add_pooling_layer=False)
+    model = SpanModel(encoder, head).eval()
+    ie_cli.export._write_graph(model, tmp_path / ONNX)
+    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX)
+    random = np.random.default_rng(0)
+    for batch, length in ((1, 2), (1, 64), (3, 17), (7, 33)):
+        ids = random.integers(0, 100, (batch, length))
+        mask = np.arange(length) < random.integers(2, length + 1, batch)[:, None]
+        old, new = before.factors(ids, mask), after.factors(ids, mask)
+        assert len(old) == len(new)
+        for left, right in zip(old, new, strict=True):
+            [one], [other] = list(left), list(right)
+            assert type(one) is type(other)
+            for a, b in zip(numbers(one), numbers(other), strict=True):
+                assert a.shape == b.shape
+                np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_the_export_annotates_as_the_model(trained: Path, exported: Path) -> None:
+    texts = [example.text for example in examples()] + ["", "x", "一" * 700]
+    for old, new in zip(load(trained).extract(texts), load(exported).extract(texts), strict=True):
+        assert [(e.start, e.end, e.label) for e in old.entities] == [(e.start, e.end, e.label) for e in new.entities]
+        assert [e.score for e in old.entities] == pytest.approx([e.score for e in new.entities], abs=1e-4)
+    assert any(example.entities for example in load(exported).extract(texts))
+
+
+def test_the_folder_says_what_it_cost(exported: Path) -> None:
+    names = {path.name for path in exported.iterdir()}
+    assert names == {
+        "README.md", "export.json", "ie.json", "metrics.json", "model.onnx", "recipe.yaml", "tokenizer.json",
+    }  # fmt: skip
+    facts = json.loads((exported / "export.json").read_text())
+    assert facts["precision"] == "float32"
+    assert facts["parity"]["f1_before"] == facts["parity"]["f1_after"] > 0.9
+    assert 0 < facts["parity"]["mean"] <= facts["parity"]["largest"] < 1e-3
+    assert facts["parity"]["windows"] == len(examples())
+
+
+def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:
+    parity = export_onnx(load(trained), tmp_path / "int8", examples(), int8=True, max_loss=0.1)
+    assert (tmp_path / "int8" / ONNX).stat().st_size < 0.6 * (exported / ONNX).stat().st_size
+    assert parity.largest > 1e-3
+    assert parity.f1_after > 0.8
+    assert json.loads((tmp_path / "int8" / "export.json").read_text())["precision"] == "int8"
+
+
+def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(file: Path) -> None:
+        import onnx
+
+        model = onnx.load(file)
+        for tensor in model.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.ndim == 2 and values.dtype == np.float32:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(values), tensor.name))
+        onnx.save(model, file)
+
+    monkeypatch.setattr(ie_cli.export, "_quantise", spoil)
+    with pytest.raises(ModelError, match=r"the export lost [01]\.\d+ of F1 .* more than 0\.005") as error:
+        export_onnx(load(trained), tmp_path / "bad", examples(), int8=True)
+    assert "--max-loss" in str(error.value.hint)
+    assert not list(tmp_path.iterdir())
+    parity = export_onnx(load(trained), tmp_path / "bad", examples(), int8=True, force=True)
+    assert parity.loss > 0.5
+    assert (tmp_path / "bad" / ONNX).is_file()
+
+
+def test_data_without_annotation_compare_nothing(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no annotation to compare on"):
+        export_onnx(load(trained), tmp_path / "out", [Example("林子涵")])
+    assert not list(tmp_path.iterdir())
+
+
+def ie(*words: str, block: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, where the packages `block` cannot be imported."""
+    code = (
+        f"import sys\nfor name in {list(block)!r}: sys.modules[name] = None\nsys.argv = ['ie', *{list(words)!r}]\n"
+        "from ie_cli.cli import main\nmain()"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+HEAVY = ("torch", "transformers", "datasets", "accelerate", "safetensors", "seqeval", "pyarrow", "pandas", "onnx")
+
+
+def test_prediction_and_evaluation_need_no_torch(trained: Path, exported: Path, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "dev.jsonl", examples())
+    with_torch = ie("predict", str(data), "--model", str(trained), "--precision", "float32")
+    without = ie("predict", str(data), "--model", str(exported), block=HEAVY)
+    assert without.returncode == 0, without.stderr
+    lines = [[json.loads(line) for line in run.stdout.splitlines()] for run in (with_torch, without)]
+    spans = [[[(e["start"], e["end"], e["label"]) for e in r["entities"]] for r in records] for records in lines]
+    assert spans[0] == spans[1] != []
+    scores = ie("eval", str(exported), str(data), "--json", block=HEAVY)
+    assert scores.returncode == 0, scores.stderr
+    assert json.loads(scores.stdout)["f1"] > 0.9
+
+
+def test_what_needs_torch_says_so(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("林子涵")
+    for words in (["predict", str(tmp_path / "one.txt"), "--text", "--model", str(trained)], ["train", "quickstart"]):
+        run = ie(*words, block=HEAVY)
+        assert run.returncode == 1
+        assert "torch" in run.stderr
+        assert "not installed" in run.stderr
+        assert "pip install" in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "folder", "message"),
+    [("onnx", "trained", r"holds no model\.onnx"), ("torch", "exported", "without weights for torch")],
+)
+def test_a_backend_needs_its_files(backend: str, folder: str, message: str, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(ModelError, match=message):
+        Extractor.from_pretrained(request.getfixturevalue(folder), backend=backend)  # type: ignore[arg-type]
+
+
+def test_damage_is_told(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    with pytest.raises(ModelError, match="precision it was written in"):
+        Extractor.from_pretrained(folder, precision="bfloat16")
+    with pytest.raises(ModelError, match="no torch module"):
+        _ = load(folder).model
+    (folder / ONNX).write_bytes((exported / ONNX).read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"model\.onnx: damaged"):
+        load(folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"tokenizer\.json missing"):
+        load(folder)
+
+
+def test_a_foreign_graph_is_refused(exported: Path, tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", [value], [result])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / ONNX)
+    with pytest.raises(ModelError, match="not a graph that `ie export` writes: inputs x, outputs y"):
+        load(folder)
+
+
+def test_an_exported_model_is_saved_and_loaded_again(exported: Path, tmp_path: Path) -> None:
+    load(exported).save_pretrained(tmp_path / "copy")
+    texts = [example.text for example in examples()]
+    assert list(load(tmp_path / "copy").extract(texts)) == list(load(exported).extract(texts))
+
+
+def test_the_command(trained: Path, tmp_path: Path) -> None:
+    run = ie("export", str(trained), str(tmp_path / "out"), "--onnx", "--int8", "--max-loss", "0.2")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == ""
+    assert "F1 " in run.stderr
+    assert f"ie predict FILE --model {tmp_path / 'out'}" in run.stderr.replace("\n", " ")
+    data = write_jsonl(tmp_path / "plain.jsonl", [Example("林子涵")])
+    run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(data))
+    assert run.returncode == 1
+    assert "no annotation" in run.stderr
+    run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(tmp_path / "none.jsonl"))
+    assert run.returncode == 1
+    assert "no such file" in run.stderr
+    assert not (tmp_path / "out2").exists()
