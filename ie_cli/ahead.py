@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,6 +15,10 @@ Item = TypeVar("Item")
 @dataclass(frozen=True, slots=True)
 class _End:
     error: BaseException | None
+
+
+class Idle(Exception):
+    """No item came within the time that was given."""
 
 
 class Ahead(Generic[Item]):
@@ -32,13 +37,19 @@ class Ahead(Generic[Item]):
         """The next item.
 
         Raises:
-            queue.Empty: there was none for `timeout` seconds.
+            Idle: there was none for `timeout` seconds.
             StopIteration: there are no more.
         """
-        item = self._waiting.get(timeout=timeout)
+        if self._stop.is_set():
+            raise StopIteration
+        try:
+            item = self._waiting.get(timeout=timeout)
+        except queue.Empty:
+            raise Idle from None
         if not isinstance(item, _End):
             return item
-        self._waiting.put(item)  # whoever asks again is told again
+        with suppress(queue.Full):
+            self._waiting.put_nowait(item)  # whoever asks again is told again
         raise item.error or StopIteration
 
     def __iter__(self) -> Iterator[Item]:
@@ -48,8 +59,10 @@ class Ahead(Generic[Item]):
         return self.get()
 
     def close(self) -> None:
-        """Let the thread end; a generator that it runs is closed."""
+        """Let the thread end, and whoever waits for an item; a generator that the thread runs is closed."""
         self._stop.set()
+        with suppress(queue.Full):
+            self._waiting.put_nowait(_End(None))
 
     def _fill(self, items: Iterator[Item]) -> None:
         error: BaseException | None = None

@@ -257,7 +257,7 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder that `ie train` wrote.")],
     output: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Folder to write; `onnx` beside the model where not given."),
+        typer.Argument(metavar="[FOLDER]", help="Folder to write; MODEL-onnx, MODEL-onnx-int8 where not given."),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph, the one form there is.")] = True,
     int8: Annotated[
@@ -267,6 +267,8 @@ def export(
         str | None, typer.Option("--data", help="Gold data to compare on; the recipe's dev data where not given.")
     ] = None,
     input_format: InputFormat = None,
+    text_column: TextColumn = None,
+    label_columns: LabelColumns = None,
     max_loss: Annotated[
         float, typer.Option("--max-loss", min=0.0, max=1.0, help="F1 that may be lost; more is not written.")
     ] = 0.005,
@@ -278,7 +280,7 @@ def export(
     from ie_cli.commands.export import run_export
     from ie_cli.commands.inputs import Input
 
-    gold = Input(data, input_format) if data is not None else None
+    gold = Input(data, input_format, text_column, label_columns) if data is not None else None
     run_export(model, output, gold, int8=int8, max_loss=max_loss, force=force, quiet=quiet)
 
 

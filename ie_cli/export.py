@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from ie_cli.example import Example
 from ie_cli.extractor import Extractor
 from ie_cli.heads import Head
 from ie_cli.model import SpanModel
-from ie_cli.model_folder import ONNX, new_folder, write_text
+from ie_cli.model_folder import EXPORT, FACTS, ONNX, WEIGHTS, must_be_replaceable, new_folder, write_text
 from ie_cli.padding import pad, text_mask
 
 MAX_LOSS = 0.005
@@ -73,32 +74,76 @@ def export_onnx(
         force: keep an export that lost more.
 
     Raises:
-        ModelError: the export lost more than `max_loss`; nothing is written.
-        DataError: `data` hold nothing to compare on.
+        ModelError: the export lost more than `max_loss`, or cannot be made; nothing is written.
+        DataError: `data` hold nothing to compare on, or the model finds nothing right in them.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ModelError(f"to export, {error.name} is needed", hint='pip install "ie-cli[export]".') from error
+    _must_be_possible(extractor, output, data)
     with tempfile.TemporaryDirectory() as name:
         graph = Path(name) / ONNX
         _write_graph(extractor.model, graph)
         if int8:
             _quantise(graph)
-        exported = replace(extractor, backend=OnnxBackend(graph))
+        exported = replace(extractor, backend=OnnxBackend(graph, extractor.schema))
         parity = _compare(extractor, exported, data)
-        if parity.loss > max_loss and not force:
-            raise ModelError(
-                f"the export lost {parity.loss:.4f} of F1 ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
-                f"{max_loss:g}; largest difference of a score {parity.largest:.3f}",
-                hint="nothing was written: export without --int8, allow more with --max-loss, or keep it with --force.",
-            )
+        if not force:
+            _must_be_good(parity, max_loss)
+        facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
+        write_text(Path(name) / EXPORT, json.dumps(facts, indent=2) + "\n")
         with new_folder(output) as folder:
             exported.write(folder)
-            facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
-            write_text(folder / "export.json", json.dumps(facts, indent=2) + "\n")
+            card = (folder / "README.md").read_text(encoding="utf-8")
+            write_text(folder / "README.md", card + _note(parity, facts["precision"]))
     return parity
+
+
+def _must_be_possible(extractor: Extractor, output: Path, data: Sequence[Example]) -> None:
+    """Raise before minutes are spent."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"to export, onnx and onnxscript are needed: {error}", hint='pip install "ie-cli[export]".'
+        ) from error
+    target = must_be_replaceable(output)
+    if (target / WEIGHTS).exists():
+        raise ModelError(
+            f"{target}: holds a trained model, which an export does not replace", hint="name another folder."
+        )
+    if any((parent / FACTS).is_file() for parent in target.parents):
+        raise ModelError(f"{target}: lies in a model folder, which is replaced as a whole", hint="name another folder.")
+    parameters = list(extractor.model.parameters())
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters):
+        raise ModelError(
+            "to export, the model must be in float32 on the CPU",
+            hint='Extractor.from_pretrained(PATH, device="cpu", precision="float32").',
+        )
+    if not any(example.entities or example.relations or example.spos for example in data):
+        raise DataError("the data have no annotation to compare on", hint="name annotated data with --data.")
+
+
+def _must_be_good(parity: Parity, max_loss: float) -> None:
+    hint = "nothing was written: export without --int8, allow more with --max-loss, or keep it with --force."
+    if not math.isfinite(parity.mean):
+        raise ModelError("the export gives scores that are no numbers", hint=hint)
+    if parity.f1_before == 0:
+        raise DataError(
+            "the model finds nothing right in the data, so that an export cannot be compared with it",
+            hint="name data of its own kind with --data, or keep it with --force.",
+        )
+    if parity.loss > max_loss:
+        raise ModelError(
+            f"the export lost {parity.loss:.4f} of F1 ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
+            f"{max_loss:g}; largest difference of a score {parity.largest:.3f}",
+            hint=hint,
+        )
+
+
+def _note(parity: Parity, precision: object) -> str:
+    return (
+        f"\n## Export\n\nThis folder holds an ONNX graph in {precision} instead of the weights; the scores above are of the "
+        f"model it was made of. On the data of the export that has F1 {parity.f1_before:.4f}, this {parity.f1_after:.4f}.\n"
+    )
 
 
 class _Factors(nn.Module):
@@ -122,15 +167,16 @@ class _Factors(nn.Module):
 
 def _write_graph(model: SpanModel, file: Path) -> None:
     """The graph in float32, with free batch and length."""
-    module = _Factors(model).eval()
+    module = _Factors(model)
     config: Any = model.encoder.config
-    before = config._attn_implementation
-    model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # ONNX Runtime runs its products sooner
+    attention, training = config._attn_implementation, model.training
     ids = torch.ones(2, 16, dtype=torch.int64)
     mask = torch.ones(2, 16, dtype=torch.bool)
     mask[1, 8:] = False
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=config.max_position_embeddings)}
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=_longest(config))}
     try:
+        module.eval()
+        model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # ONNX Runtime runs its products sooner
         with torch.inference_mode():
             module(ids, mask)  # tells the names
         with warnings.catch_warnings(), _quiet():
@@ -147,13 +193,22 @@ def _write_graph(model: SpanModel, file: Path) -> None:
                 external_data=False,
                 verbose=False,
             )
+    except OSError:
+        raise
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
-            f"{config.model_type} models cannot be exported: {first}", hint="predict with torch."
+            f"the exporter of torch {torch.__version__} does not export this {config.model_type} model: {first}",
+            hint="update torch and onnxscript, or predict with torch.",
         ) from error
     finally:
-        model.encoder.set_attn_implementation(before)  # type: ignore[operator]
+        model.encoder.set_attn_implementation(attention)  # type: ignore[operator]
+        model.train(training)
+
+
+def _longest(config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None)
+    return positions if positions is not None and positions > 0 else 2**20
 
 
 @contextmanager
@@ -192,8 +247,6 @@ def _of_encoder(node: Any) -> bool:
 
 def _compare(before: Extractor, after: Extractor, data: Sequence[Example]) -> Parity:
     """Scores of both on the same data."""
-    if not any(example.entities or example.relations or example.spos for example in data):
-        raise DataError("the data have no annotation to compare on", hint="name annotated data with --data.")
     match = None if before.recipe.training.match == "auto" else before.recipe.training.match
     first, second = (score(model.engine(), data, match=match) for model in (before, after))
     largest, total, cells, windows = 0.0, 0.0, 0, 0
@@ -202,7 +255,7 @@ def _compare(before: Extractor, after: Extractor, data: Sequence[Example]) -> Pa
             for sample in range(len(ids)):
                 there = text[sample].nonzero()[0]
                 gap = np.abs(_cells(old, sample, there) - _cells(new, sample, there))
-                largest = max(largest, float(gap.max(initial=0.0)))
+                largest = float(np.fmax(largest, gap.max(initial=0.0)))
                 total += float(gap.sum())
                 cells += gap.size
         windows += len(ids)
@@ -211,9 +264,14 @@ def _compare(before: Extractor, after: Extractor, data: Sequence[Example]) -> Pa
 
 def _tables(before: Extractor, after: Extractor, ids: Any, mask: Any) -> Iterator[tuple[Factors, Factors]]:
     for old, new in zip(before.backend.factors(ids, mask), after.backend.factors(ids, mask), strict=True):
-        [other] = new
+        other = list(new)
+        whole = other[0]
+        if isinstance(whole, LabelFactors):
+            parts = cast(list[LabelFactors], other)
+            query, key = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("query", "key"))
+            whole = LabelFactors(0, query, key)
         for part in old:
-            yield part, _rows(other, part)
+            yield part, _rows(whole, part)
 
 
 def _rows(whole: Factors, part: Factors) -> Factors:

@@ -230,11 +230,11 @@ def _load(
             )
         from ie_cli.backends.onnx import load_onnx
 
-        runs = load_onnx(path)
+        runs = load_onnx(path, schema)
     else:
         try:
             from ie_cli.backends.torch import load_torch
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ModelError(
                 f"{path}: to run it, {error.name} is needed, which is not installed",
                 hint="pip install ie-cli, or export the model elsewhere: `ie export MODEL FOLDER --onnx`.",

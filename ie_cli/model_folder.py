@@ -24,6 +24,7 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "tokenizer.json",
     "config.json",
 )
+EXPORT = "export.json"
 Form = Literal["torch", "onnx"]
 NEEDED: dict[Form, tuple[str, ...]] = {
     "torch": (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS),
@@ -49,16 +50,26 @@ def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
     return "onnx" if onnx and not weights else "torch"
 
 
+def must_be_replaceable(path: Path) -> Path:
+    """The full path of a folder that a model may be written to.
+
+    Raises:
+        ModelError: it is something else than a model folder or an empty one.
+    """
+    path = path.expanduser().resolve()
+    if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
+    return path
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, put in its place when all has been written; an older model folder goes.
 
     Raises:
-        ModelError: `path` is something else than a model folder or an empty one.
+        ModelError: as `must_be_replaceable`.
     """
-    path = path.expanduser().resolve()
-    if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
+    path = must_be_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:
@@ -91,7 +102,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[None]:
+def reading(file: Path, hint: str = "take the folder from a backup or train again.") -> Iterator[None]:
     """Turn whatever a library raises over a damaged file into an error that names it."""
     try:
         yield
@@ -99,7 +110,7 @@ def reading(file: Path) -> Iterator[None]:
         raise
     except Exception as error:  # tokenizers raises bare exceptions
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{file}: damaged: {first}", hint="take the folder from a backup or train again.") from error
+        raise ModelError(f"{file}: damaged: {first}", hint=hint) from error
 
 
 def read_facts(path: Path, form: Form) -> dict[str, Any]:
@@ -139,7 +150,9 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.yaml"]))
+        return Path(
+            snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml"])
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(
             f"{path}: no such folder, and not on the hub within reach", hint="check the path, or the network."

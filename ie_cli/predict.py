@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.ahead import Ahead
+from ie_cli.ahead import Ahead, Idle
 from ie_cli.decode import Factors, Floats, Index, SharedFactors, decode_spans, probability, score_threshold
 from ie_cli.decode_links import decode_links
 from ie_cli.example import Entity, Example, Relation
@@ -90,7 +89,8 @@ def extract(
     Yields:
         New examples with the predicted entities and relations, and the id, meta and place of the old ones.
     """
-    chunks = read_ahead(items, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
+    reader = Ahead(items, waiting=min(engine.lookahead, _WAITING))
+    chunks = grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
     ready = Ahead(_tokenised(engine.tokenizer, chunks), waiting=1)
     try:
         for chunk, tokens in ready:
@@ -100,6 +100,7 @@ def extract(
                 yield next(annotated) if isinstance(item, Example) else item
     finally:
         ready.close()
+        reader.close()
 
 
 def _tokenised(
@@ -226,35 +227,29 @@ def _by_window(batch: Sequence[_Window], cells: Index, scores: Floats) -> Iterat
         yield batch[sample], cells[mine, 1:], scores[mine]
 
 
-def read_ahead(
-    items: Iterable[Other], *, size: int, characters: int, idle: float | None = None
-) -> Iterator[list[Other]]:
-    """Group a stream into chunks of at most `size` items, about `characters` of text; a thread reads meanwhile.
+def grouped(reader: Ahead[Other], *, size: int, characters: int, idle: float | None = None) -> Iterator[list[Other]]:
+    """Group what is read into chunks of at most `size` items, about `characters` of text.
 
     Args:
         idle: seconds after which a chunk that has something is given out although more may come.
     """
-    reader = Ahead(items, waiting=min(size, _WAITING))
     chunk: list[Other] = []
     length = 0
-    try:
-        while True:
-            try:
-                item = reader.get(timeout=idle if chunk else None)
-            except queue.Empty:
+    while True:
+        try:
+            item = reader.get(timeout=idle if chunk else None)
+        except Idle:
+            yield chunk
+            chunk, length = [], 0
+            continue
+        except Exception as end:  # what was read before an error is not lost
+            if chunk:
                 yield chunk
-                chunk, length = [], 0
-                continue
-            except Exception as end:  # what was read before an error is not lost
-                if chunk:
-                    yield chunk
-                if isinstance(end, StopIteration):
-                    return
-                raise
-            chunk.append(item)
-            length += len(item.text) if isinstance(item, Example) else 0
-            if len(chunk) >= size or length >= characters:
-                yield chunk
-                chunk, length = [], 0
-    finally:
-        reader.close()
+            if isinstance(end, StopIteration):
+                return
+            raise
+        chunk.append(item)
+        length += len(item.text) if isinstance(item, Example) else 0
+        if len(chunk) >= size or length >= characters:
+            yield chunk
+            chunk, length = [], 0

@@ -16,7 +16,7 @@ from corpora import examples, recipe, write_jsonl
 from transformers import BertConfig, BertModel
 
 import ie_cli.export
-from ie_cli import Example
+from ie_cli import Entity, Example
 from ie_cli.backends.onnx import OnnxBackend
 from ie_cli.backends.torch import TorchBackend
 from ie_cli.decode import Factors, SharedFactors
@@ -27,6 +27,7 @@ from ie_cli.heads import EfficientGlobalPointer, GlobalPointer
 from ie_cli.heads.gplinker import GPLinker
 from ie_cli.model import SpanModel
 from ie_cli.model_folder import ONNX
+from ie_cli.schema import Schema
 from ie_cli.train import train
 
 
@@ -71,7 +72,12 @@ def test_a_graph_gives_the_factors_of_the_model(head: torch.nn.Module, tmp_path:
     encoder = BertModel(BertConfig(vocab_size=100, num_hidden_layers=2, **sizes), add_pooling_layer=False)
     model = SpanModel(encoder, head).eval()
     ie_cli.export._write_graph(model, tmp_path / ONNX)
-    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX)
+    assert model.encoder.config._attn_implementation == "sdpa"
+    labels, predicates = 3 if isinstance(head, GlobalPointer) else 5, ()
+    if isinstance(head, GPLinker):
+        labels, predicates = 2, tuple(f"p{n}" for n in range(7))
+    schema = Schema(tuple(f"l{n}" for n in range(labels)), predicates)
+    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX, schema)
     random = np.random.default_rng(0)
     for batch, length in ((1, 2), (1, 64), (3, 17), (7, 33)):
         ids = random.integers(0, 100, (batch, length))
@@ -104,6 +110,7 @@ def test_the_folder_says_what_it_cost(exported: Path) -> None:
     assert facts["parity"]["f1_before"] == facts["parity"]["f1_after"] > 0.9
     assert 0 < facts["parity"]["mean"] <= facts["parity"]["largest"] < 1e-3
     assert facts["parity"]["windows"] == len(examples())
+    assert "This folder holds an ONNX graph in float32" in (exported / "README.md").read_text(encoding="utf-8")
 
 
 def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:
@@ -141,6 +148,54 @@ def test_data_without_annotation_compare_nothing(trained: Path, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+def test_what_makes_no_sense_is_told_before_anything_is_done(
+    trained: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ie_cli.export, "_write_graph", lambda *_: pytest.fail("too late"))
+    model = load(trained)
+    with pytest.raises(ModelError, match="holds a trained model, which an export does not replace"):
+        export_onnx(model, trained, examples())
+    with pytest.raises(ModelError, match="lies in a model folder"):
+        export_onnx(model, trained / "onnx", examples())
+    (tmp_path / "other.txt").touch()
+    with pytest.raises(ModelError, match="is no model folder"):
+        export_onnx(model, tmp_path, examples())
+    with pytest.raises(ModelError, match="no torch module"):
+        export_onnx(load(exported), tmp_path / "again", examples())
+    model.model.encoder.to(torch.bfloat16)
+    with pytest.raises(ModelError, match="in float32 on the CPU"):
+        export_onnx(model, tmp_path / "half", examples())
+    assert (trained / "model.safetensors").is_file()
+
+
+def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_path: Path) -> None:
+    foreign = [Example("林子涵", [Entity(0, 3, "of another scheme")])]
+    with pytest.raises(DataError, match="finds nothing right in the data"):
+        export_onnx(load(trained), tmp_path / "out", foreign)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    facts = json.loads((folder / "ie.json").read_text())
+    facts["labels"] = facts["labels"][:-1]
+    (folder / "ie.json").write_text(json.dumps(facts))
+    with pytest.raises(ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it 2 labels"):
+        load(folder)
+
+
+def test_weights_beside_the_graph_travel_with_it(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model of more than 1.5 GiB the exporter writes them into a file of their own."""
+    from torch.onnx._internal.exporter import _onnx_program
+
+    monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 1000)
+    export_onnx(load(trained), tmp_path / "large", examples())
+    assert (tmp_path / "large" / "model.onnx.data").is_file()
+    assert any(example.entities for example in load(tmp_path / "large").extract([e.text for e in examples()]))
+
+
 def ie(*words: str, block: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, where the packages `block` cannot be imported."""
     code = (
@@ -160,7 +215,8 @@ def test_prediction_and_evaluation_need_no_torch(trained: Path, exported: Path, 
     assert without.returncode == 0, without.stderr
     lines = [[json.loads(line) for line in run.stdout.splitlines()] for run in (with_torch, without)]
     spans = [[[(e["start"], e["end"], e["label"]) for e in r["entities"]] for r in records] for records in lines]
-    assert spans[0] == spans[1] != []
+    assert spans[0] == spans[1]
+    assert any(spans[0])
     scores = ie("eval", str(exported), str(data), "--json", block=HEAVY)
     assert scores.returncode == 0, scores.stderr
     assert json.loads(scores.stdout)["f1"] > 0.9
@@ -228,6 +284,9 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(data))
     assert run.returncode == 1
     assert "no annotation" in run.stderr
+    run = ie("export", "nobody/nothing", "--int8")
+    assert run.returncode == 1
+    assert "no folder, beside which to write" in run.stderr
     run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(tmp_path / "none.jsonl"))
     assert run.returncode == 1
     assert "no such file" in run.stderr

@@ -9,8 +9,9 @@ from fakes import Oracle, characters, engine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ie_cli.ahead import Ahead
 from ie_cli.example import Entity, Example
-from ie_cli.predict import extract, read_ahead
+from ie_cli.predict import extract, grouped
 from ie_cli.tokenization import TextTokenizer
 
 
@@ -110,5 +111,5 @@ def test_an_error_of_the_source_comes_after_what_was_read_before_it() -> None:
 
 def test_chunks_end_by_number_and_by_characters() -> None:
     texts = [Example("a" * n) for n in (1, 1, 1, 9, 1)]
-    chunks = list(read_ahead(texts, size=3, characters=10))
+    chunks = list(grouped(Ahead(texts, waiting=2), size=3, characters=10))
     assert [[len(e.text) for e in chunk] for chunk in chunks] == [[1, 1, 1], [9, 1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy.typing as npt
 
 from ie_cli.decode import Factors, LabelFactors, SharedFactors
 from ie_cli.errors import ModelError
-from ie_cli.model_folder import ONNX, reading
+from ie_cli.model_folder import EXPORT, ONNX, reading
+from ie_cli.schema import Schema
 
 TABLES = ("entities", "start_links", "end_links")
 """Tables of a head in their order; an output of the graph is called ``TABLE.FACTOR``, as in ``entities.pair``."""
+_SCORES = 2**23  # of one window at once
 INPUTS = ("input_ids", "attention_mask")
 
 
@@ -24,12 +27,13 @@ class OnnxBackend:
 
     Args:
         file: `model.onnx`, written by ``ie export``.
+        schema: of the model; the graph must have its rows.
 
     Raises:
-        ModelError: the file is damaged or no such graph, or ONNX Runtime is missing.
+        ModelError: the file is damaged, no such graph, or of another model, or ONNX Runtime is missing.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, schema: Schema) -> None:
         self.file = file
         self._session = _session(file)
         self._names = [output.name for output in self._session.get_outputs()]
@@ -41,30 +45,51 @@ class OnnxBackend:
                 f"{', '.join(self._names[:6])}",
                 hint="export the model again.",
             )
+        rows = {
+            output.name.partition(".")[0]: output.shape[1]
+            for output in self._session.get_outputs()
+            if output.name.endswith((".start", ".query"))
+        }
+        sizes = (len(schema.labels), *([len(schema.predicates)] * 2 if schema.predicates else []))
+        if rows != dict(zip(TABLES, sizes, strict=False)):
+            raise ModelError(
+                f"{file}: the graph has the rows {rows}, but ie.json beside it {len(schema.labels)} labels and "
+                f"{len(schema.predicates)} predicates",
+                hint="the files of a model folder belong together; copy the whole folder.",
+            )
 
     def factors(
         self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
     ) -> tuple[tuple[Factors, ...], ...]:
         """Factors of a batch ``[batch, L]`` for each table of the head, for `decode`."""
-        values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
+        with reading(self.file, "its tokenizer.json may be of another model; or the batch is too large: --batch-size."):
+            values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
         found = dict(zip(self._names, values, strict=True))
         tables = [table for table in TABLES if any(name.startswith(f"{table}.") for name in found)]
-        return tuple((_factors(found, table),) for table in tables)
+        return tuple(tuple(_factors(found, table)) for table in tables)
 
     def write(self, folder: Path) -> None:
-        """Copy the graph."""
-        shutil.copyfile(self.file, folder / ONNX)
+        """Copy the graph, the weights beside a graph of more than 1.5 GiB, and what is known of the export."""
+        for name in (ONNX, f"{ONNX}.data", EXPORT):
+            if (self.file.parent / name).is_file():
+                shutil.copyfile(self.file.parent / name, folder / name)
 
 
-def load_onnx(path: Path) -> OnnxBackend:
+def load_onnx(path: Path, schema: Schema) -> OnnxBackend:
     """The graph of a model folder."""
-    return OnnxBackend(path / ONNX)
+    return OnnxBackend(path / ONNX, schema)
 
 
-def _factors(found: dict[str, Any], table: str) -> Factors:
+def _factors(found: dict[str, Any], table: str) -> Iterator[Factors]:
+    """The factors of a table; those of a scorer per label in blocks whose scores are small."""
     if f"{table}.pair" in found:
-        return SharedFactors(*(found[f"{table}.{name}"] for name in ("pair", "start", "end")))
-    return LabelFactors(0, found[f"{table}.query"], found[f"{table}.key"])
+        yield SharedFactors(*(found[f"{table}.{name}"] for name in ("pair", "start", "end")))
+        return
+    query, key = found[f"{table}.query"], found[f"{table}.key"]
+    _, labels, length, _ = query.shape
+    step = max(1, _SCORES // length**2)
+    for first in range(0, labels, step):
+        yield LabelFactors(first, query[:, first : first + step], key[:, first : first + step])
 
 
 def _session(file: Path) -> Any:
@@ -72,11 +97,11 @@ def _session(file: Path) -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            f"{file}: to run it, onnxruntime is needed, which is not installed", hint='pip install "ie-cli[onnx]".'
+            f"{file}: to run it, onnxruntime is needed: {error}", hint='pip install "ie-cli[onnx]".'
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors raise; warnings are about nodes that nobody here can change
     if hasattr(os, "sched_getaffinity"):  # a container may have fewer cores than the machine
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    with reading(file):
+    with reading(file, "copy it again, export the model again, or update onnxruntime."):
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.console import say
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, ModelError
 from ie_cli.example import Example
 from ie_cli.recipe import Recipe
 
@@ -18,34 +17,45 @@ def run_export(
     """Export, compare, and say what it costs."""
     if data is not None:
         data.must_exist()
+    folder = output or _beside(model, int8=int8)
     extractor = ModelChoice(model, precision="float32", device="cpu").load()
     from ie_cli.export import export_onnx
 
-    gold = list(_gold(extractor.recipe, data, quiet=quiet))
-    folder = output or Path(model).parent / ("onnx-int8" if int8 else "onnx")
+    gold, source = _gold(extractor.recipe, data, quiet=quiet)
     parity = export_onnx(extractor, folder, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
-            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on {len(gold)} texts; scores differ by {parity.mean:.4f} "
-            f"on average, {parity.largest:.4f} at most, in {parity.windows} windows"
+            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on {len(gold)} texts of {source}; scores differ by "
+            f"{parity.mean:.4f} on average, {parity.largest:.4f} at most, in {parity.windows} windows"
         )
         say(f"model: {folder}\nnext:  ie predict FILE --model {folder}")
 
 
-def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> Iterable[Example]:
-    """The data to compare on: those named, else what the model's recipe calls dev."""
+def _beside(model: str, *, int8: bool) -> Path:
+    """``NAME-onnx`` or ``NAME-onnx-int8`` beside the folder NAME."""
+    path = Path(model).expanduser()
+    if not path.is_dir():
+        raise ModelError(f"{model}: no folder, beside which to write", hint="name the FOLDER to write.")
+    path = path.resolve()
+    return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
+
+
+def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> tuple[list[Example], str]:
+    """The data to compare on, and their name: those given, else what the model's recipe calls dev."""
     if data is not None:
-        return data.examples(data.reading(quiet=quiet, recipe=recipe))
+        return list(data.examples(data.reading(quiet=quiet, recipe=recipe))), data.path
     from ie_cli.corpus import splits
 
+    hint = (
+        "name annotated data with --data FILE, or run this where the model was trained: its paths are seen from there."
+    )
     try:
         dev = splits(recipe.data)[1]
         if dev is not None:
-            return list(dev)
+            return list(dev), ", ".join(dev.sources)
     except DataError as error:
         raise DataError(
-            f"the export is compared with the model on the recipe's dev data, but: {error.message}",
-            hint="name annotated data with --data FILE.",
+            f"the export is compared with the model on the recipe's dev data, but: {error.message}", hint=hint
         ) from error
     raise DataError(
         "the export is compared with the model on real data, but its recipe has no dev data",
