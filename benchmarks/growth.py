@@ -281,10 +281,11 @@ def process(job: str, task: Task, folder: Path) -> dict[str, Any]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def measure(series: Series, *, quick: bool) -> Curve:
+def measure(series: Series, *, quick: bool, most_lines: int) -> Curve:
     """Measure the points of a curve; of one that fails the note says why."""
     points = []
-    for size in series.sizes[: 2 if quick else None]:
+    sizes = [size for size in series.sizes if series.varies != "lines" or size <= most_lines]
+    for size in sizes[: 2 if quick else None]:
         task = replace(series.task, **{series.varies: size})
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -317,6 +318,7 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; all where none is given")
+    parser.add_argument("--most-lines", type=int, default=1_000_000, help="leave longer inputs out")
     parser.add_argument("--quick", action="store_true", help="the two smallest points of each curve")
     parser.add_argument(
         "--write", action="store_true", help=f"put the tables into {RESULTS.name}, instead of all there"
@@ -327,7 +329,11 @@ def main() -> int:
         parser.error(f"no axis {', '.join(sorted(unknown))}; there are {', '.join(AXES)}")
     if given.quick and given.write:
         parser.error("--quick measures nothing that is worth writing")
-    curves = [measure(series, quick=given.quick) for axis in given.axes or AXES for series in AXES[axis]]
+    curves = [
+        measure(series, quick=given.quick, most_lines=given.most_lines)
+        for axis in given.axes or AXES
+        for series in AXES[axis]
+    ]
     given.image.write_text(draw(curves), encoding="utf-8")
     text = section(curves, shlex.join(["python", "benchmarks/growth.py", *sys.argv[1:]]))
     print(text)

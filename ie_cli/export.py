@@ -25,7 +25,7 @@ from ie_cli.example import Example
 from ie_cli.extractor import Extractor
 from ie_cli.heads import Head
 from ie_cli.model import SpanModel
-from ie_cli.model_folder import EXPORT, FACTS, ONNX, WEIGHTS, must_be_replaceable, new_folder, write_text
+from ie_cli.model_folder import EXPORT, ONNX, must_be_exportable_to, new_folder, write_text
 from ie_cli.padding import pad, text_mask
 
 MAX_LOSS = 0.005
@@ -38,10 +38,10 @@ _OPSET = 20
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What an export costs: F1 of the model and of its export on the same data, and how far scores s are apart.
+    """What an export costs: F1 of the model in float32 and of its export on the same data, and the distance of scores.
 
     Attributes:
-        largest, mean: absolute differences of the scores of all cells on text tokens in the compared windows.
+    """Cost of an export: F1 of the model in float32 and of the export on the same data, and the distance of their scores s.
     """
 
     f1_before: float
@@ -105,13 +105,7 @@ def _must_be_possible(extractor: Extractor, output: Path, data: Sequence[Example
         raise ModelError(
             f"to export, onnx and onnxscript are needed: {error}", hint='pip install "ie-cli[export]".'
         ) from error
-    target = must_be_replaceable(output)
-    if (target / WEIGHTS).exists():
-        raise ModelError(
-            f"{target}: holds a trained model, which an export does not replace", hint="name another folder."
-        )
-    if any((parent / FACTS).is_file() for parent in target.parents):
-        raise ModelError(f"{target}: lies in a model folder, which is replaced as a whole", hint="name another folder.")
+    must_be_exportable_to(output)
     parameters = list(extractor.model.parameters())
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters):
         raise ModelError(
@@ -123,7 +117,7 @@ def _must_be_possible(extractor: Extractor, output: Path, data: Sequence[Example
 
 
 def _must_be_good(parity: Parity, max_loss: float) -> None:
-    hint = "nothing was written: export without --int8, allow more with --max-loss, or keep it with --force."
+    hint = "nothing was written: leave --int8 out, allow more with --max-loss, or keep it with --force."
     if not math.isfinite(parity.mean):
         raise ModelError("the export gives scores that are no numbers", hint=hint)
     if parity.f1_before == 0:
@@ -142,7 +136,8 @@ def _must_be_good(parity: Parity, max_loss: float) -> None:
 def _note(parity: Parity, precision: object) -> str:
     return (
         f"\n## Export\n\nThis folder holds an ONNX graph in {precision} instead of the weights; the scores above are of the "
-        f"model it was made of. On the data of the export that has F1 {parity.f1_before:.4f}, this {parity.f1_after:.4f}.\n"
+        f"model it was made of. On the data it was compared on, the model has F1 {parity.f1_before:.4f}, the export "
+        f"{parity.f1_after:.4f}. It needs neither torch nor transformers: `ie predict FILE --model PATH`.\n"
     )
 
 

@@ -223,7 +223,7 @@ def _load(
         tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
     runs: Backend
     if form == "onnx":
-        if precision not in ("auto", "float32"):
+        if precision != "auto":
             raise ModelError(
                 f"{path}: an exported model has the precision it was written in, got {precision}",
                 hint="leave --precision out.",
@@ -237,7 +237,7 @@ def _load(
         except ModuleNotFoundError as error:
             raise ModelError(
                 f"{path}: to run it, {error.name} is needed, which is not installed",
-                hint="pip install ie-cli, or export the model elsewhere: `ie export MODEL FOLDER --onnx`.",
+                hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
             ) from error
         runs = load_torch(path, recipe, schema, tokenizer, device=device, precision=precision)
     scores: dict[str, Any] = {}

@@ -62,6 +62,21 @@ def must_be_replaceable(path: Path) -> Path:
     return path
 
 
+def must_be_exportable_to(path: Path) -> None:
+    """Let an export replace an earlier one, and no more.
+
+    Raises:
+        ModelError: as `must_be_replaceable`; or a trained model is or would be around it.
+    """
+    target = must_be_replaceable(path)
+    if (target / WEIGHTS).exists():
+        raise ModelError(
+            f"{target}: holds a trained model, which an export does not replace", hint="name another folder."
+        )
+    if any((parent / FACTS).is_file() for parent in target.parents):
+        raise ModelError(f"{target}: lies in a model folder, which is replaced as a whole", hint="name another folder.")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, put in its place when all has been written; an older model folder goes.

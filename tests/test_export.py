@@ -46,7 +46,8 @@ def exported(trained: Path) -> Path:
 
 
 def load(path: Path) -> Extractor:
-    return Extractor.from_pretrained(path, device="cpu", precision="float32")
+    precision = "auto" if (path / ONNX).is_file() else "float32"
+    return Extractor.from_pretrained(path, device="cpu", precision=precision)  # type: ignore[arg-type]
 
 
 def numbers(factors: Factors) -> list[np.ndarray]:
@@ -286,7 +287,7 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert "no annotation" in run.stderr
     run = ie("export", "nobody/nothing", "--int8")
     assert run.returncode == 1
-    assert "no folder, beside which to write" in run.stderr
+    assert "nobody/nothing: no such folder" in run.stderr
     run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(tmp_path / "none.jsonl"))
     assert run.returncode == 1
     assert "no such file" in run.stderr

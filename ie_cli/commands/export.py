@@ -8,6 +8,7 @@ from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.console import say
 from ie_cli.errors import DataError, ModelError
 from ie_cli.example import Example
+from ie_cli.model_folder import choose_form, must_be_exportable_to
 from ie_cli.recipe import Recipe
 
 
@@ -18,6 +19,9 @@ def run_export(
     if data is not None:
         data.must_exist()
     folder = output or _beside(model, int8=int8)
+    if Path(model).is_dir():
+        choose_form(Path(model), "torch")
+    must_be_exportable_to(folder)
     extractor = ModelChoice(model, precision="float32", device="cpu").load()
     from ie_cli.export import export_onnx
 
@@ -25,17 +29,25 @@ def run_export(
     parity = export_onnx(extractor, folder, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
-            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on {len(gold)} texts of {source}; scores differ by "
-            f"{parity.mean:.4f} on average, {parity.largest:.4f} at most, in {parity.windows} windows"
+            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on {len(gold)} texts of {source}, against the model in float32"
         )
-        say(f"model: {folder}\nnext:  ie predict FILE --model {folder}")
+        say(
+            f"scores before the sigmoid differ by {parity.mean:.4f} on average, {parity.largest:.4f} at most, in "
+            f"{parity.windows} windows"
+        )
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        say(
+            f"model: {folder} ({'int8' if int8 else 'float32'}, {size:.1f} MB)\nnext:  ie predict FILE --model {folder}"
+        )
 
 
 def _beside(model: str, *, int8: bool) -> Path:
     """``NAME-onnx`` or ``NAME-onnx-int8`` beside the folder NAME."""
     path = Path(model).expanduser()
     if not path.is_dir():
-        raise ModelError(f"{model}: no folder, beside which to write", hint="name the FOLDER to write.")
+        raise ModelError(
+            f"{model}: no such folder", hint="check the path; of a model of the hub name the FOLDER to write as well."
+        )
     path = path.resolve()
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
 
