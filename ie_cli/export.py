@@ -41,7 +41,8 @@ class Parity:
     """What an export costs: F1 of the model in float32 and of its export on the same data, and the distance of scores.
 
     Attributes:
-    """Cost of an export: F1 of the model in float32 and of the export on the same data, and the distance of their scores s.
+        largest, mean: absolute differences of the scores s (before the sigmoid) of all cells on text tokens in the compared
+            windows.
     """
 
     f1_before: float
