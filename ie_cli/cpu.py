@@ -1,6 +1,6 @@
 """What makes training on a CPU fast beside the matrix products, which run at the speed of the machine already.
 
-Measured by `benchmarks/speed.py`; the model that is trained is the same.
+Measured in benchmarks/RESULTS.md. What is trained is the same model; its numbers differ as those of two seeds do.
 """
 
 from __future__ import annotations
