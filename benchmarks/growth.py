@@ -177,12 +177,15 @@ def encode(task: Task, folder: Path) -> dict[str, Any]:
 
 def train(task: Task, folder: Path) -> dict[str, Any]:
     """Train some steps, loading of batches included; the median without the first ones."""
-    from ie_cli import train as training
-    from ie_cli.prepare import prepare
+    from accelerate.utils import set_seed
 
-    training.set_seed(0)
+    from ie_cli.loop import Run
+    from ie_cli.prepare import prepare
+    from ie_cli.stopping import Stop
+
+    set_seed(0)
     recipe = recipe_of(task, folder)
-    run = training._Run.start(recipe, prepare(recipe), folder / "run")
+    run = Run.start(recipe, prepare(recipe), folder / "run", Stop())
     run.model.train()
     before = rss()
     times = []

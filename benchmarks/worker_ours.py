@@ -73,10 +73,10 @@ class Watch:
 
 def watch_training() -> Watch:
     """Put a clock on the encoding of the data, a counter on the steps, and the end where the model would be saved."""
-    from ie_cli import prepare, train
+    from ie_cli import loop, prepare
 
     watch = Watch()
-    build_store, step = prepare.build_store, train._Run._step
+    build_store, step = prepare.build_store, loop.Run._step
 
     def timed_store(*arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()
@@ -92,7 +92,7 @@ def watch_training() -> Watch:
         watch.ended = time.perf_counter()
         raise Saving
 
-    prepare.build_store, train._Run._step, train._Run._save = timed_store, counted_step, save
+    prepare.build_store, loop.Run._step, loop.Run._save = timed_store, counted_step, save
     return watch
 
 

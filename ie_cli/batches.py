@@ -201,6 +201,18 @@ class Batch:
             self.examples,
         )
 
+    def part(self, first: int, end: int) -> Batch:
+        """Some of its windows, without the padding that only others needed."""
+        mask = self.attention_mask[first:end]
+        length = int(mask.any(0).nonzero().max()) + 1
+        text = self.text_mask[first:end, :length]
+        gold = []
+        for table in self.gold:
+            mine = table.cells[(table.cells[:, 0] >= first) & (table.cells[:, 0] < end)]
+            # Which cells count was checked when the batch was made.
+            gold.append(Gold.build(mine - mine.new_tensor([first, 0, 0, 0]), text, upper=False))
+        return Batch(self.input_ids[first:end, :length], mask[:, :length], text, tuple(gold), self.examples[first:end])
+
 
 def collate(
     ids: Sequence[npt.NDArray[Any]],
@@ -235,6 +247,9 @@ class LengthBuckets:
         lengths: tokens of each window. negative: windows without an entity.
         batch_size: windows in a batch. batch_tokens: instead, padded tokens of a batch at most.
         negatives: share of the negative windows that each epoch draws.
+
+    Attributes:
+        skip: batches at the start of an epoch that were drawn before; its length counts them.
     """
 
     def __init__(
@@ -250,6 +265,7 @@ class LengthBuckets:
         self.lengths, self.negative = lengths, negative
         self.batch_size, self.batch_tokens = batch_size, batch_tokens
         self.negatives, self.seed = negatives, seed
+        self.skip = 0
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -271,7 +287,7 @@ class LengthBuckets:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.batches:
+        for batch in self.batches[self.skip :]:
             yield batch.tolist()
 
     def _mean_size(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,12 +12,30 @@ import typer
 from typer.core import TyperGroup
 
 from ie_cli import __version__
+from ie_cli.commands.options import (
+    Backend,
+    BatchSize,
+    Debug,
+    Device,
+    Flat,
+    InputFormat,
+    LabelColumns,
+    OnError,
+    Overrides,
+    Precision,
+    Quiet,
+    RecipeArgument,
+    TextColumn,
+    Threshold,
+)
 from ie_cli.console import complain, console, say
+from ie_cli.durable import storage_error
 from ie_cli.errors import IEError
+from ie_cli.stopping import Stopped, stop_on_sigterm
 
 
 class Commands(TyperGroup):
-    """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 interrupted; usage errors are 2."""
+    """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 and 143 stopped; usage errors are 2."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
@@ -32,12 +51,18 @@ class Commands(TyperGroup):
             complain(IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli"))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            say("interrupted")
-            raise typer.Exit(130) from error
+            stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+            say(stopped.kept or "interrupted")
+            raise typer.Exit(stopped.exit_code) from error
         except BrokenPipeError as error:
             # Nobody reads on (`| head`): that is no error of ours. Python would complain once more on closing stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from error
+        except OSError as error:
+            if _debug():
+                raise
+            complain(storage_error(error))
+            raise typer.Exit(1) from error
 
 
 def _debug() -> bool:
@@ -53,43 +78,6 @@ app = typer.Typer(
 )
 recipes_app = typer.Typer(help="List the recipes that come with `ie`, or copy one.", invoke_without_command=True)
 app.add_typer(recipes_app, name="recipes")
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", envvar="IE_DEBUG", is_eager=True)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field: training.epochs=1.")
-]
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.")
-]
-InputFormat = Annotated[
-    str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")
-]
-TextColumn = Annotated[
-    int | None,
-    typer.Option("--text-column", help="Of column data: where the token stands, from 0; negative from the right."),
-]
-LabelColumns = Annotated[
-    list[int] | None,
-    typer.Option("--label-column", help="Of column data: where the tag stands; twice for nested entities."),
-]
-Precision = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the encoder.")
-]
-Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
-Backend = Annotated[
-    Literal["auto", "torch", "onnx"], typer.Option("--backend", help="What runs the model; what its folder holds.")
-]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
-OnError = Annotated[
-    Literal["stop", "keep", "skip"],
-    typer.Option("--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."),
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given."),
-]
-Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="No overlapping entities, or all of them.")]
 
 
 def _version(wanted: bool) -> None:
@@ -154,13 +142,18 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder; other files in it stay.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an earlier run from its last checkpoint, if there is one.")
+    ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Train a model; the best one is in runs/NAME/model."""
     from ie_cli.commands.recipes import run_train
 
-    run_train(recipe, output, overrides or [], overwrite=overwrite, quiet=quiet)
+    if overwrite and resume:
+        raise typer.BadParameter("--overwrite and --resume contradict each other.")
+    run_train(recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet)
 
 
 @app.command("eval")
@@ -285,6 +278,48 @@ def export(
 
 
 @app.command()
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help="Model folder; the newest under runs/ if not given."),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen at; others than loopback need a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must have; seen by all in `ps`."),
+    ] = None,
+    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 2**20,
+    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Texts of a request.")] = 256,
+    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Characters of a text.")] = 100_000,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="Requests in work or waiting; more are told to come again.")
+    ] = 8,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.001, help="Seconds for a body to arrive, and again for the answer.")
+    ] = 30.0,
+    threshold: Threshold = None,
+    flat: Flat = None,
+    batch_size: BatchSize = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    backend: Backend = "auto",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Serve a model: a web page, and an HTTP API that takes texts and gives JSON."""
+    from ie_cli.commands.inputs import ModelChoice
+    from ie_cli.commands.serve import run_serve
+    from ie_cli.serve import Limits
+
+    choice = ModelChoice(model, threshold, flat, batch_size, precision, device, backend, quiet)
+    limits = Limits(max_body, max_texts, max_text, concurrency, timeout)
+    run_serve(choice, host, port, token, limits, quiet=quiet)
+
+
+@app.command()
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
@@ -336,6 +371,7 @@ def copy(
 def main() -> None:
     """Run the command line."""
     share_cores()
+    stop_on_sigterm()
     app()
 
 

@@ -18,8 +18,8 @@ from ie_cli.errors import IEError
 if TYPE_CHECKING:
     from ie_cli.evaluate import Scores
     from ie_cli.metrics import Counts, EntityScores
+    from ie_cli.progress import Evaluated, Event, Finished, Saved, Started
     from ie_cli.relation_metrics import RelationScores
-    from ie_cli.train import Evaluated, Event, Finished, Started
 
 PLAIN_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -145,6 +145,7 @@ class TrainingView:
         self._status = ""
         self._live: Live | None = None
         self.finished: Finished | None = None
+        self.saved: Saved | None = None
         self._told = time.monotonic()
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -159,11 +160,11 @@ class TrainingView:
                 self._live.update(self._table(), refresh=True)
 
     def _tell(self, event: Event) -> None:
-        from ie_cli import train
+        from ie_cli import progress
 
-        if isinstance(event, train.Started):
+        if isinstance(event, progress.Started):
             self._start(event)
-        elif isinstance(event, train.Progress):
+        elif isinstance(event, progress.Progress):
             self._status = (
                 f"step {event.step}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} sentences/s  "
                 f"{duration(event.seconds_left)} left"
@@ -171,8 +172,17 @@ class TrainingView:
             if self._live is None and time.monotonic() - self._told > PLAIN_SECONDS:
                 self._say(self._status)
                 self._told = time.monotonic()
-        elif isinstance(event, train.Evaluated):
+        elif isinstance(event, progress.Evaluated):
             self._evaluated(event)
+        elif isinstance(event, progress.Halved):
+            self._say(
+                f"out of memory at step {event.step}: batches are computed in {event.parts} parts from now on, "
+                "with the same gradient"
+            )
+        elif isinstance(event, progress.Saved):
+            self.saved = event
+        elif isinstance(event, progress.FinishedBefore):
+            self._say(f"finished before: nothing to go on with\nmodel: {event.model}")
         else:
             self.finished = event
             self._status = ""
@@ -184,6 +194,8 @@ class TrainingView:
     def _start(self, event: Started) -> None:
         counts = event.train.counts
         schema = event.schema
+        if event.resumed_from is not None:
+            self._say(f"goes on from the checkpoint of step {event.resumed_from}")
         gold = [] if schema.roles else [f"{counts.entities} entities of {len(schema.labels)} labels"]
         gold += [f"{counts.relations} relations of {len(schema.predicates)} predicates"] if schema.predicates else []
         self._say(

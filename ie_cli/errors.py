@@ -31,3 +31,11 @@ class ModelError(IEError):
 
 class TrainingError(IEError):
     """A training run that cannot go on, e.g. a loss that is not finite."""
+
+
+class StorageError(IEError):
+    """A file that cannot be written: the disk is full, or not ours to write to."""
+
+
+class ServiceError(IEError):
+    """A service that cannot start: its address, its token, or a package that is missing."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tokenizers import Tokenizer
 
+from ie_cli.durable import replace_text
 from ie_cli.errors import ModelError
 from ie_cli.example import Example
 from ie_cli.model_card import model_card
@@ -119,8 +120,8 @@ class Extractor:
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
         """Store scores in a model folder: `metrics.json` and its README."""
         self.scores = scores
-        write_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
-        write_text(Path(path) / "README.md", model_card(self.recipe, self.schema, scores))
+        replace_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
+        replace_text(Path(path) / "README.md", model_card(self.recipe, self.schema, scores))
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model folder to the hub and return its address."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from ie_cli.durable import put_in_place, storing
 from ie_cli.errors import ModelError
 from ie_cli.schema import schema_of_facts
 
@@ -83,37 +84,24 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         ModelError: as `must_be_replaceable`.
+        StorageError: it cannot be written; an older folder is still there.
     """
     path = must_be_replaceable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
-        yield temporary
-        _put_in_place(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            yield temporary
+            put_in_place(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 with plain line ends, on every system."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-
-
-def _put_in_place(temporary: Path, path: Path) -> None:
-    os.chmod(temporary, 0o755)
-    if not path.exists():
-        os.replace(temporary, path)
-        return
-    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-")) / "model"
-    os.replace(path, old)
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        os.replace(old, path)
-        raise
-    shutil.rmtree(old.parent, ignore_errors=True)
 
 
 @contextmanager

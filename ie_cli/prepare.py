@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 import torch
@@ -36,6 +37,12 @@ class Prepared:
     weights: tuple[torch.Tensor, ...] | None
     device: torch.device
     precision: Precision
+
+    def encoder_facts(self) -> str:
+        """Configuration of the encoder and its tokenizer, whole; without what says where they came from."""
+        config = self.model.encoder.config.to_dict()  # type: ignore[operator,union-attr]
+        own = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
+        return json.dumps(own, sort_keys=True, default=str) + self.tokenizer.to_str()
 
 
 def prepare(recipe: Recipe) -> Prepared:

@@ -141,6 +141,10 @@ class TrainingSection(Section):
     """`cpu` leaves a GPU unused."""
     eval_every: PositiveInt | None = None
     """Steps between two evaluations on dev; once an epoch where not given."""
+    checkpoint_every: PositiveInt | None = None
+    """Steps between two checkpoints, from which `ie train --resume` goes on; every ten minutes where not given."""
+    checkpoints: PositiveInt = 2
+    """How many of the last checkpoints are kept until the run is finished."""
     patience: PositiveInt | None = None
     """Stop after so many evaluations without a better dev F1."""
     negatives: Annotated[float, Field(ge=0, le=1)] = 1.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ie_cli.durable import replace_text, storing
 from ie_cli.errors import RecipeError
 
 Values = dict[str, float]
@@ -14,14 +16,18 @@ Log = Callable[[int, Values], None]
 
 
 @contextmanager
-def open_trackers(names: Sequence[str], folder: Path) -> Iterator[Log]:
+def open_trackers(names: Sequence[str], folder: Path, *, after: int = 0) -> Iterator[Log]:
     """Open the logs that the recipe names; the function that comes back writes one point to all of them.
+
+    Args:
+        after: the step that the run goes on from: later points of an earlier process are dropped.
 
     Raises:
         RecipeError: TensorBoard is asked for but not installed.
+        StorageError: a log cannot be written.
     """
     with ExitStack() as stack:
-        logs = [stack.enter_context(TRACKERS[name](folder)) for name in dict.fromkeys(names)]
+        logs = [stack.enter_context(TRACKERS[name](folder, after)) for name in dict.fromkeys(names)]
 
         def log(step: int, values: Values) -> None:
             for write in logs:
@@ -34,27 +40,42 @@ COLUMNS = ("step", "epoch", "loss", "windows_per_second", "learning_rate", "prec
 
 
 @contextmanager
-def _csv(folder: Path) -> Iterator[Log]:
-    with (folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
+def _csv(folder: Path, after: int) -> Iterator[Log]:
+    path = folder / "log.csv"
+    kept = [row for row in _rows(path) if int(row["step"]) <= after] if after else []
+    start = io.StringIO()
+    writer = csv.DictWriter(start, COLUMNS)
+    writer.writeheader()
+    writer.writerows(kept)
+    replace_text(path, start.getvalue())
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
 
         def log(step: int, values: Values) -> None:
-            writer.writerow({"step": step, **values})
-            file.flush()
+            with storing(path):
+                writer.writerow({"step": step, **values})
+                file.flush()
 
         yield log
 
 
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of an earlier process, the last of which may be cut off."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if (row["step"] or "").isdigit() and None not in row.values()]
+
+
 @contextmanager
-def _tensorboard(folder: Path) -> Iterator[Log]:
+def _tensorboard(folder: Path, after: int) -> Iterator[Log]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RecipeError(
             "training.trackers: tensorboard is not installed", hint="pip install 'ie-cli[tensorboard]'"
         ) from error
-    writer = SummaryWriter(folder / "tensorboard")
+    writer = SummaryWriter(folder / "tensorboard", purge_step=after + 1 if after else None)
 
     def log(step: int, values: Values) -> None:
         for name, value in values.items():

@@ -11,11 +11,13 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ie_cli"
 ORDER = [
-    "errors suggest",
+    "errors suggest stopping",
+    "durable",
     "example schema recipe textio triples",
     "yaml_nodes recipe_faults recipe_file",
     "formats",
     "corpus shipped init model_folder",
+    "run_folder",
     "ahead padding tokenization windows decode metrics pairing analysis duie_scorer relation_metrics relation_analysis "
     "targets decode_links relations",
     "layers losses streamed batches",
@@ -23,8 +25,9 @@ ORDER = [
     "devices dropout attention cpu encoder model",
     "backends predict",
     "model_card evaluate extractor",
-    "optim trackers prepare advice",
-    "train check export",
+    "optim trackers prepare advice halving meter progress checkpoint",
+    "loop",
+    "train check export serve",
     "console commands cli __main__",
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names.split()}

@@ -13,9 +13,10 @@ from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.evaluate import score
 from ie_cli.extractor import Extractor
 from ie_cli.formats import read_examples
+from ie_cli.progress import Evaluated, Finished, Started
 from ie_cli.recipe import Recipe
 from ie_cli.relation_metrics import RelationScores
-from ie_cli.train import Evaluated, Finished, Started, train
+from ie_cli.train import train
 
 
 def run(made: Recipe, output: Path) -> tuple[Started, list[Evaluated], Finished]:

@@ -11,7 +11,7 @@ import torch
 from corpora import examples, recipe, write_jsonl
 from fakes import characters
 
-from ie_cli import train as train_module
+from ie_cli import loop
 from ie_cli.batches import build_store
 from ie_cli.corpus import Split
 from ie_cli.decode import LabelFactors, decode_spans
@@ -20,9 +20,10 @@ from ie_cli.evaluate import score
 from ie_cli.example import Entity, Example
 from ie_cli.extractor import Extractor
 from ie_cli.heads import HEADS
+from ie_cli.progress import Evaluated, Finished, Started
 from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
-from ie_cli.train import Evaluated, Finished, Started, train
+from ie_cli.train import train
 from ie_cli.windows import Plan, to_entities
 
 
@@ -80,7 +81,7 @@ def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
 def test_best_model_is_kept_and_patience_ends_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = train_module.score
+    real = loop.score
     f1 = iter([0.5, 0.7, 0.7, 0.6, 0.9])
 
     class Scripted:
@@ -93,7 +94,7 @@ def test_best_model_is_kept_and_patience_ends_the_run(
     def scripted(*args: object, **options: object) -> object:
         return Scripted(real(*args, **options), next(f1))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train_module, "score", scripted)
+    monkeypatch.setattr(loop, "score", scripted)
     events = run(recipe(data, training={"epochs": 10, "patience": 2}), tmp_path / "run")
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert [event.best for event in evaluated] == [True, True, False, False]
@@ -166,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
 ) -> None:
     head = HEADS["efficient_global_pointer"]
     monkeypatch.setattr(head, "loss", lambda *args: torch.tensor(math.nan, requires_grad=True))
-    with pytest.raises(TrainingError, match=r"the loss is nan at step 1, in a batch of the training examples \d+, "):
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch holds .*train.jsonl:\d+, .*:\d+"):
         run(recipe(data), tmp_path / "run")
 
 

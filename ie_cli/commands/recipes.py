@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ie_cli.commands.inputs import Input
 from ie_cli.console import TrainingView, say, show_scores, warn
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, StorageError
+from ie_cli.stopping import Stop
 from ie_cli.textio import open_output
 
 if TYPE_CHECKING:
@@ -57,20 +58,34 @@ def run_check(name: str, overrides: Sequence[str]) -> None:
         raise DataError(f"{errors} error{'s' if errors > 1 else ''} in recipe or data", hint="see the lines above.")
 
 
-def run_train(name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, quiet: bool) -> None:
+def run_train(
+    name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, resume: bool, quiet: bool
+) -> None:
     """`ie train`: a live table, then the scores of the model as it was stored."""
     recipe = _recipe(name, overrides)
-    from ie_cli.train import train
-
     folder = output or Path("runs") / recipe.name
     view = TrainingView(quiet=quiet)
-    view.follow(train(recipe, folder, overwrite=overwrite))
+    with Stop(_tell_stop).listening() as stop:
+        from ie_cli.train import train
+
+        try:
+            view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
+        except StorageError as error:
+            kept = (
+                f"the checkpoint of step {view.saved.step}" if view.saved else "the best model so far, if there is one,"
+            )
+            hint = f"{error.hint or ''} {kept[0].upper()}{kept[1:]} is whole: --resume goes on from it.".strip()
+            raise StorageError(error.message, hint=hint) from error
     if quiet or view.finished is None:
         return
     for split, scores in view.finished.scores.items():
         show_scores(scores, split)
     model = view.finished.model
     say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
+
+
+def _tell_stop(signum: int) -> None:
+    say("stopping after this step, with a checkpoint; once more stops at once, without")
 
 
 def run_recipes() -> None:

@@ -1,0 +1,105 @@
+"""Losses and gradient norms of the last steps: their mean and pace, and whether all are finite."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+from torch import Tensor, nn
+
+from ie_cli.corpus import Split
+from ie_cli.errors import TrainingError
+
+REPORT_SECONDS = 1.0
+
+
+class Meter:
+    """Mean loss and windows a second since the last reading; what is measured stays on the device until it is read.
+
+    Args:
+        train: the training data, to say where the examples of a batch stand.
+    """
+
+    def __init__(self, train: Split) -> None:
+        self._train = train
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was measured."""
+        self._losses: list[Tensor] = []
+        self._steps: list[tuple[int, list[int]]] = []
+        self._norms: list[Tensor] = []
+        self._norm_of: list[int] = []
+        self._windows, self._since = 0, time.monotonic()
+
+    def add(self, loss: Tensor, step: int, examples: list[int], windows: int) -> None:
+        """Take the loss of a batch of a step."""
+        self._losses.append(loss)
+        self._steps.append((step, examples))
+        self._windows += windows
+
+    def add_norm(self, norm: Tensor, step: int) -> None:
+        """Take the norm of a step's gradient."""
+        self._norms.append(norm.detach())
+        self._norm_of.append(step)
+
+    def due(self) -> bool:
+        """Whether the last reading is long enough ago."""
+        return time.monotonic() - self._since >= REPORT_SECONDS
+
+    def check(self) -> None:
+        """Look at what was measured since the last reading.
+
+        Raises:
+            TrainingError: a loss or a gradient is not finite; it names the first such step and its examples.
+        """
+        losses = torch.stack(self._losses).tolist() if self._losses else []
+        norms = torch.stack(self._norms).tolist() if self._norms else []
+        bad = [
+            (step, f"the loss is {x}") for x, (step, _) in zip(losses, self._steps, strict=True) if not math.isfinite(x)
+        ]
+        bad += [
+            (step, f"the loss is finite, but the norm of the gradient is {x}")
+            for x, step in zip(norms, self._norm_of, strict=True)
+            if not math.isfinite(x)
+        ]
+        if bad:
+            step, what = min(bad, key=lambda item: item[0])
+            examples = {n for at, numbers in self._steps if at == step for n in numbers}
+            raise TrainingError(
+                f"step {step}: {what}; its batch holds {_places(examples, self._train)}",
+                hint="look at these examples; lower training.learning_rate and training.head_learning_rate, keep "
+                "training.clip at 1.0, or set training.precision: float32.",
+            )
+
+    def read(self) -> tuple[float, float]:
+        """Mean loss and windows a second; begins anew.
+
+        Raises:
+            TrainingError: as `check`.
+        """
+        self.check()
+        loss = float(torch.stack(self._losses).mean()) if self._losses else math.nan
+        rate = self._windows / max(1e-9, time.monotonic() - self._since)
+        self.restart()
+        return loss, rate
+
+
+def gradient_norm(model: nn.Module) -> Tensor:
+    """The norm of all gradients."""
+    norms = [torch.linalg.vector_norm(p.grad) for p in model.parameters() if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return norm
+
+
+def _places(examples: set[int], train: Split, most: int = 20) -> str:
+    """The examples of some numbers, by where they were read."""
+    wanted = sorted(examples)[:most]
+    places: list[str] = []
+    for number, example in enumerate(train):
+        if number == wanted[len(places)]:
+            places.append(example.where or f"example {number + 1}")
+            if len(places) == len(wanted):
+                break
+    return ", ".join(places) + (f" and {len(examples) - most} more" if len(examples) > most else "")
