@@ -218,7 +218,14 @@ def predict(
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
-    on_error: OnError = "stop",
+    on_error: OnError | None = None,
+    rejects: Annotated[
+        str | None,
+        typer.Option("--rejects", help="File for the bad lines, with place and error; --on-error is then skip."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier process ended, if it did before the end.")
+    ] = False,
     threshold: Threshold = None,
     flat: Flat = None,
     batch_size: BatchSize = None,
@@ -230,19 +237,16 @@ def predict(
 ) -> None:
     """Annotate a file and write JSON lines."""
     from ie_cli.commands.inputs import Input, ModelChoice
-    from ie_cli.commands.predict import run_predict
+    from ie_cli.commands.predict import Output, run_predict
 
     if text and input_format not in (None, "text"):
         raise typer.BadParameter("--text and --input-format contradict each other.")
+    if rejects is not None and on_error == "stop":
+        raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     choice = ModelChoice(model, threshold, flat, batch_size, precision, device, backend, quiet)
-    run_predict(
-        choice,
-        Input(source, "text" if text else input_format, text_column),
-        output,
-        output_format=output_format,
-        on_error=on_error,
-        quiet=quiet,
-    )
+    data = Input(source, "text" if text else input_format, text_column)
+    out = Output(output, on_error or ("stop" if rejects is None else "skip"), rejects, resume)
+    run_predict(choice, data, out, output_format=output_format, quiet=quiet)
 
 
 @app.command()
@@ -338,10 +342,10 @@ def convert(
 ) -> None:
     """Write annotated data in another format, and say what it cannot express."""
     from ie_cli.commands.inputs import Input
-    from ie_cli.commands.predict import run_convert
+    from ie_cli.commands.predict import Output, run_convert
 
     data = Input(source, input_format, text_column, label_columns)
-    run_convert(data, output, output_format=output_format, on_error=on_error, quiet=quiet)
+    run_convert(data, Output(output, on_error), output_format=output_format, quiet=quiet)
 
 
 @recipes_app.callback()

@@ -249,12 +249,12 @@ class TrainingView:
 
 
 @contextmanager
-def counting(what: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A counter on a terminal, nothing elsewhere; what comes back is called for every item."""
+def counting(what: str, *, quiet: bool, done: int = 0) -> Iterator[Callable[[], None]]:
+    """A counter on a terminal, nothing elsewhere; what comes back is called for every item, `done` are there already."""
     if quiet or not console.is_terminal:
         yield lambda: None
         return
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
+        task = progress.add_task("", total=None, completed=done)
         yield lambda: progress.advance(task)

@@ -10,10 +10,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ie_cli.errors import IEError, StorageError
+from ie_cli.errors import DataError, IEError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -34,7 +34,7 @@ def storage_error(error: OSError, what: str | os.PathLike[str] | None = None) ->
         errno.EROFS: "choose a place that can be written to.",
         errno.EMFILE: "raise `ulimit -n`.",
     }
-    return StorageError(f"{where}: {said}", hint=hints.get(error.errno or 0))
+    return StorageError(f"{where}: {said}", hint=hints.get(error.errno or 0, "choose another place."))
 
 
 @contextmanager
@@ -96,6 +96,35 @@ def replace_text(path: Path, text: str) -> None:
             Path(name).unlink(missing_ok=True)
             raise
         sync(path.parent)
+
+
+@contextmanager
+def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
+    """Hold a lock, which goes with the process, however that ends.
+
+    Args:
+        busy: what to say where another process holds it.
+        remove: the file of the lock at the end.
+
+    Raises:
+        DataError: another process holds it.
+        StorageError: the file cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, timeout=0)
+    with storing(file):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise DataError(busy, hint="wait for it, or write to another place with --output.") from error
+    try:
+        yield
+    finally:
+        if remove:
+            with suppress(OSError):  # Windows removes no file that is open
+                file.unlink()
+        lock.release()
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -136,6 +137,18 @@ def read_facts(path: Path, form: Form) -> dict[str, Any]:
         if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
             raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
     return facts
+
+
+def fingerprint(path: Path) -> str:
+    """Hash of all that predictions depend on in a model folder."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(path.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and file.name not in ("README.md", "metrics.json"):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as stream:
+                while block := stream.read(2**20):
+                    digest.update(block)
+    return digest.hexdigest()
 
 
 def _newer(path: Path, version: int) -> ModelError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -89,18 +90,34 @@ def extract(
     Yields:
         New examples with the predicted entities and relations, and the id, meta and place of the old ones.
     """
+    with closing(extract_chunks(engine, items, idle=idle)) as chunks:
+        for chunk in chunks:
+            yield from chunk
+
+
+def extract_chunks(
+    engine: Engine, items: Iterable[Example | Other], *, idle: float | None = None
+) -> Generator[Iterator[Example | Other], None, None]:
+    """`extract`, in chunks that depend on nothing but the items, unless `idle` is given.
+
+    What is found in a chunk is the same whatever was read before it, to the last bit: a job can go on between two.
+    """
     reader = Ahead(items, waiting=min(engine.lookahead, _WAITING))
     chunks = grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
     ready = Ahead(_tokenised(engine.tokenizer, chunks), waiting=1)
     try:
         for chunk, tokens in ready:
             examples = [item for item in chunk if isinstance(item, Example)]
-            annotated = iter(_annotate(engine, examples, tokens))
-            for item in chunk:
-                yield next(annotated) if isinstance(item, Example) else item
+            yield _filled(chunk, _annotate(engine, examples, tokens))
     finally:
         ready.close()
         reader.close()
+
+
+def _filled(chunk: Iterable[Example | Other], annotated: Iterator[Example]) -> Iterator[Example | Other]:
+    """A chunk with the annotated examples in the places of its own."""
+    for item in chunk:
+        yield next(annotated) if isinstance(item, Example) else item
 
 
 def _tokenised(

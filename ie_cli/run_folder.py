@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ie_cli.corpus import Split
-from ie_cli.durable import recover, replace_text, storing
+from ie_cli.durable import locked, recover, replace_text, storing
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe import Recipe
 
@@ -50,26 +50,17 @@ def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = Fal
 
 
 @contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, which is made; the lock goes with the process, however that ends.
+def own_folder(output: Path) -> Iterator[None]:
+    """Make the folder, and keep other runs out of it.
 
     Raises:
         DataError: another run works in it.
         StorageError: it cannot be made.
     """
-    from filelock import FileLock, Timeout
-
     with storing(output):
         output.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(output / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise DataError(f"{output}: another run is at work in it", hint="wait for it, or use --output.") from error
-    try:
+    with locked(output / LOCK, f"{output}: another run is at work in it"):
         yield
-    finally:
-        lock.release()
 
 
 def clear(output: Path) -> None:

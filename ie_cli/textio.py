@@ -7,7 +7,6 @@ import io
 import os
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
+from ie_cli.durable import storage_error
 from ie_cli.errors import DataError
 from ie_cli.suggest import did_you_mean
 
@@ -32,23 +32,24 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: no such file, or bytes that are no UTF-8.
     """
+    name = "stdin" if path == "-" else path
     with open_input(path) as file:
         number = 0
         try:
             for number, raw in enumerate(file, 1):
-                if number == 1:
+                while number == 1 and raw.startswith(b"\xef\xbb\xbf"):  # two of them, where tools added one each
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 raw = raw.removesuffix(b"\n").removesuffix(b"\r")
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    raise _not_utf8(path, number, raw, error) from error
+                    raise _not_utf8(name, number, raw, error) from error
                 yield number, line
-        except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
+        except (DataError, BrokenPipeError):
+            raise
+        except Exception as error:  # packed files and remote stores have errors of many kinds
             raise DataError(
-                f"{path}: cannot be read after line {number}: {error}", hint="the file is damaged or cut off."
+                f"{name}: cannot be read after line {number}: {error}", hint="the file is damaged or cut off."
             ) from error
 
 
@@ -56,11 +57,25 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
     where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
+    packed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
+    if packed is not None:
+        return DataError(where, hint=f"it looks like {packed}.")
+    if b"\0" in raw:
+        return DataError(where, hint="it looks like a binary file, not like text.")
     try:
         raw.decode("gb18030")
     except UnicodeDecodeError:
         return DataError(where, hint="convert the file: iconv -f ENCODING -t UTF-8 IN > OUT")
     return DataError(where, hint="it looks like GBK or GB18030: iconv -f GB18030 -t UTF-8 IN > OUT")
+
+
+_MAGIC = {
+    b"\x1f\x8b": "a gzip file: let its name end in .gz",
+    b"\x28\xb5\x2f\xfd": "a zstd file: let its name end in .zst",
+    b"PK\x03\x04": "a zip file (as .xlsx and .docx are): unpack it, or save the table as text",
+    b"%PDF": "a PDF: take the text out of it first",
+    b"PAR1": "a Parquet file: read it through its folder, hub:FOLDER",
+}
 
 
 @contextmanager
@@ -90,26 +105,39 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _open_raw(path: str) -> Iterator[BinaryIO]:
     if is_url(path):
-        import fsspec
-
-        try:
-            with fsspec.open(path, "rb") as file:
-                yield file
-        except (ImportError, ValueError, FileNotFoundError, PermissionError) as error:
-            raise _bad_url(path, error) from error
+        with _open_url(path) as remote:
+            yield remote
         return
     file = Path(path)
     if os.path.isdir(path):
         raise DataError(f"{path}: is a folder", hint="name a file in it.")
     if not os.path.exists(path):  # unlike Path.exists it takes a name that is too long for one that is not there
-        names = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise DataError(f"{path}: no such file{did_you_mean(file.name, names)}")
+        raise DataError(f"{path}: no such file{did_you_mean(file.name, _names_in(file.parent))}", hint=_MISSING_HINT)
     try:
         opened = file.open("rb")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
+        raise DataError(f"{path}: {error.strerror or error}", hint="look at the permissions of the file.") from error
     with opened:
         yield opened
+
+
+_MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current folder."
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # not there, or not ours to look into
+        return []
+
+
+def _open_url(path: str) -> BinaryIO:
+    import fsspec
+
+    try:
+        return cast(BinaryIO, fsspec.open(path, "rb").open())
+    except Exception as error:  # every store has errors of its own
+        raise _bad_url(path, error) from error
 
 
 class _Unpacked(io.RawIOBase):
@@ -179,43 +207,74 @@ def open_output(path: str) -> Iterator[IO[str]]:
     if is_url(path):
         import fsspec
 
+        with ExitStack() as stack:
+            try:
+                system, name = fsspec.core.url_to_fs(path)
+                stack.enter_context(system.transaction)  # what fails leaves nothing under the name
+                raw = stack.enter_context(system.open(name, "wb"))
+            except (ImportError, ValueError, OSError, NotImplementedError) as error:
+                raise _bad_url(path, error) from error
+            with packed(raw, path) as file:
+                yield file
+        return
+    if not is_replaceable(path):  # a device or a named pipe
         try:
-            opened = fsspec.open(path, "wb").open()
-        except (ImportError, ValueError, OSError) as error:
-            raise _bad_url(path, error) from error
-        with opened as raw, _packed(raw, path) as file:
+            handle = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise storage_error(error, path) from error
+        with os.fdopen(handle, "wb") as raw, packed(raw, path) as file:
             yield file
         return
+    must_be_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
-    if os.path.isdir(target):
-        raise DataError(f"{path}: is a folder", hint="name a file in it.")
-    if not os.path.isdir(target.parent):
-        raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
-    in_place = path.startswith(("/dev/", "/proc/")) or (os.path.exists(target) and not os.path.isfile(target))
     try:
-        if in_place:  # a device or a named pipe cannot be replaced
-            handle, temporary = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)), None
-        else:
-            # The name in full: one that is too long must not come up when everything is written.
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        # The name in full: one that is too long must not come up when everything is written.
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}", hint="choose another place with --output.") from error
-    if temporary is None:
-        with os.fdopen(handle, "wb") as raw, _packed(raw, path) as file:
-            yield file
-        return
+        raise storage_error(error, path) from error
     try:
-        with os.fdopen(handle, "wb") as raw, _packed(raw, path) as file:
-            yield file
-        os.chmod(temporary, 0o666 & ~_umask())
+        with os.fdopen(handle, "wb") as raw:
+            with packed(raw, path) as file:
+                yield file
+            raw.flush()
+            os.fsync(raw.fileno())
+        os.chmod(temporary, file_mode())
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
+def is_replaceable(path: str) -> bool:
+    """Whether a path names a local file that can be put in the place of another: no stream, store, device or pipe."""
+    if path == "-" or is_url(path) or path.startswith(("/dev/", "/proc/")):
+        return False
+    return os.path.isdir(path) or os.path.isfile(path) or not os.path.exists(path)
+
+
+def must_be_writable(path: str) -> None:
+    """Tell early that a local file cannot be put at a path.
+
+    Raises:
+        DataError: it is a folder, or there is no folder for it.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.isdir(target):
+        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+    if not os.path.isdir(target.parent):
+        raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
+
+
+def file_mode() -> int:
+    """The mode that the system gives a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 @contextmanager
-def _packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
+def packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
+    """Text that is written to an open file, packed by its suffix; at the end the packed stream is complete."""
     with ExitStack() as stack:
         binary: BinaryIO = raw
         if path.endswith(".gz"):
@@ -227,9 +286,3 @@ def _packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
         yield text
         text.flush()
         text.detach()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -21,7 +21,7 @@ from ie_cli.run_folder import (
     Facts,
     clear,
     discard,
-    locked,
+    own_folder,
     read_run,
     refuse_changed,
     refuse_existing,
@@ -65,7 +65,7 @@ def train(
     with ExitStack() as stack:
         # Only now: an error in the input costs nobody the model of an earlier run.
         if writes:
-            stack.enter_context(locked(output))
+            stack.enter_context(own_folder(output))
         checkpoint = _earlier(output, facts) if resume else None
         if checkpoint is None and writes:
             clear(output)

@@ -17,7 +17,7 @@ ORDER = [
     "yaml_nodes recipe_faults recipe_file",
     "formats",
     "corpus shipped init model_folder",
-    "run_folder",
+    "run_folder jobs",
     "ahead padding tokenization windows decode metrics pairing analysis duie_scorer relation_metrics relation_analysis "
     "targets decode_links relations",
     "layers losses streamed batches",

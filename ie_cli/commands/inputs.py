@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.console import say, warn
 from ie_cli.errors import ModelError
@@ -46,6 +46,11 @@ class Input:
             with open_input(self.path):  # raises, with a suggestion
                 pass
 
+    def options(self) -> dict[str, Any]:
+        """How it is read, in what JSON can hold."""
+        columns = None if self.label_columns is None else list(self.label_columns)
+        return {"input-format": self.format, "text-column": self.text_column, "label-column": columns}
+
     def examples(self, reading: Reading) -> Iterator[Example]:
         """Its examples."""
         return read_examples(self.path, format=self.format, reading=reading)
@@ -64,13 +69,20 @@ class ModelChoice:
     backend: Literal["auto", "torch", "onnx"] = "auto"
     quiet: bool = False
 
+    def folder(self) -> str:
+        """The folder, or the id on the hub."""
+        return self.path if self.path is not None else str(newest_model(Path("runs")))
+
+    def options(self) -> dict[str, Any]:
+        """How it is run."""
+        fields = ("threshold", "flat", "batch_size", "precision", "device", "backend")
+        return {name.replace("_", "-"): getattr(self, name) for name in fields}
+
     def load(self) -> Extractor:
         """Load it; without a path the newest under runs/, saying which."""
-        path = self.path
-        if path is None:
-            path = str(newest_model(Path("runs")))
-            if not self.quiet:
-                say(f"model: {path}")
+        path = self.folder()
+        if self.path is None and not self.quiet:
+            say(f"model: {path}")
         from ie_cli.extractor import Extractor
 
         return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)

@@ -3,94 +3,270 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
 from ie_cli.console import counting, say, warn
-from ie_cli.errors import DataError, IEError
+from ie_cli.errors import DataError, IEError, StorageError
 from ie_cli.example import Example
 from ie_cli.formats import FORMATS, BadLine, Format, find_format, read_records
 from ie_cli.formats.jsonl import dump
-from ie_cli.textio import open_output
+from ie_cli.jobs import Digest, Job, journal_of, open_job
+from ie_cli.model_folder import fingerprint, local_folder
+from ie_cli.stopping import Stopped
+from ie_cli.textio import is_replaceable, open_output
+
+if TYPE_CHECKING:
+    from ie_cli.recipe import Recipe
 
 OnError = Literal["stop", "keep", "skip"]
 IDLE_SECONDS = 0.5
 """On a pipe: what has been read is answered after so long without input."""
 
 
+class Out(Protocol):
+    """What takes text."""
+
+    def write(self, text: str, /) -> Any: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command writes, and what it does with a bad line.
+
+    Attributes:
+        rejects: a file for the bad lines, each with its place and its error.
+        resume: go on with a job that was interrupted.
+    """
+
+    path: str
+    on_error: OnError
+    rejects: str | None = None
+    resume: bool = False
+
+    def must_be_sensible(self, target: Format, source: str) -> None:
+        """Tell what cannot be meant before a model is loaded.
+
+        Raises:
+            DataError: with what to do instead.
+        """
+        if self.on_error == "keep" and target.name != "jsonl":
+            raise DataError(
+                f"--on-error keep needs --format jsonl, got {target.name}",
+                hint="a bad line has no place in it; use skip.",
+            )
+        paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
+        for path in paths:
+            if os.path.isfile(source) and os.path.realpath(source) == os.path.realpath(path):
+                raise DataError(f"{path}: is the input too", hint="give another file with --output.")
+        if self.rejects is not None and os.path.realpath(self.path) == os.path.realpath(self.rejects):
+            raise DataError(f"{self.path}: is the file of the rejects too", hint="give them two names.")
+        if self.resume and not all(map(is_replaceable, paths)):
+            raise DataError("--resume needs local files to write to", hint="give one with --output.")
+
+    def targets(self) -> dict[str, str] | None:
+        """The files of a job by what they hold; None where one of them is no local file, and nothing can be gone on with."""
+        files = {"output": self.path} | ({"rejects": self.rejects} if self.rejects is not None else {})
+        return files if all(map(is_replaceable, files.values())) else None
+
+
 @dataclass(slots=True)
 class _Tally:
+    """What was written and what was not; a journal keeps it."""
+
     written: int = 0
     lost: Counter[str] = field(default_factory=Counter)
-    bad: list[BadLine] = field(default_factory=list)
-    bad_count: int = 0
+    bad: int = 0
+    first_bad: str = ""
 
     def note(self, bad: BadLine) -> None:
-        self.bad_count += 1
-        if len(self.bad) < 3:
-            self.bad.append(bad)
+        self.first_bad = self.first_bad or bad.error.message
+        self.bad += 1
+
+    def fields(self) -> dict[str, Any]:
+        """For the journal."""
+        return {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> _Tally:
+        """Of a journal; of nothing a new one."""
+        return cls(**fields | {"lost": Counter(fields["lost"])}) if fields else cls()
 
 
-def run_predict(
-    choice: ModelChoice,
-    source: Input,
-    output: str,
-    *,
-    output_format: str,
-    on_error: OnError,
-    quiet: bool,
-) -> None:
+class _Writer:
+    """Writes records in the frame of their format, counts what of them it cannot express, and treats bad lines."""
+
+    def __init__(self, target: Format, on_error: OnError, out: Out, rejects: Out | None, tally: _Tally) -> None:
+        if target.write is None:
+            raise ValueError(f"format {target.name} cannot be written")
+        self.target, self._write = target, target.write
+        self.on_error, self.out, self.rejects, self.tally = on_error, out, rejects, tally
+
+    def begin(self) -> None:
+        """Write what stands before the first record."""
+        self.out.write(self.target.frame[0])
+
+    def end(self) -> None:
+        """Write what stands after the last record."""
+        self.out.write(self.target.frame[2])
+
+    def add(self, item: Example | BadLine) -> None:
+        """Write a record.
+
+        Raises:
+            DataError: it is a bad line, and those are to stop the command.
+        """
+        if isinstance(item, BadLine):
+            self._reject(item)
+            if self.on_error == "skip":
+                return
+            text = dump({"error": item.error.message, "line": item.raw})
+        else:
+            self.tally.lost.update(self.target.lost(item))
+            text = self._write(item)
+        self.out.write((self.target.frame[1] if self.tally.written else "") + text)
+        self.tally.written += 1
+
+    def _reject(self, bad: BadLine) -> None:
+        if self.on_error == "stop":
+            raise DataError(bad.error.message, hint=_on_error_hint(bad.error))
+        self.tally.note(bad)
+        if self.rejects is not None:
+            self.rejects.write(dump({"where": bad.where, "error": bad.error.message, "line": bad.raw}))
+
+
+def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_format: str, quiet: bool) -> None:
     """`ie predict`: examples in, examples out, in order, line by line."""
-    target = _writable(output_format, on_error)
+    target = _writable(output_format)
+    output.must_be_sensible(target, source.path)
     source.must_exist()
-    _must_differ(source.path, output)
+    targets = output.targets()
+    if targets is None:
+        _predict_stream(choice, source, output, target, quiet=quiet)
+    elif output.resume and os.path.exists(output.path) and not journal_of(targets).exists():
+        say(f"{output.path} is complete: there is nothing to go on with (without --resume it is written anew)")
+    else:
+        _predict_job(choice, source, targets, output, target, quiet=quiet)
+
+
+def _predict_stream(choice: ModelChoice, source: Input, output: Output, target: Format, *, quiet: bool) -> None:
+    """Predict to a pipe, a device or a store: what is there is answered at once, and nothing can be gone on with."""
     engine, recipe = choice.engine()
     from ie_cli.predict import extract
 
-    # What tags there are is of no account here, and the columns of the training data need not be there.
-    reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None, annotation=False)
-    records = read_records(source.path, format=source.format, reading=reading)
-    live = source.path == "-" or not Path(source.path).is_file()
+    records = _records(source, recipe, quiet=quiet)
+    live = _is_live(source)
     tally = _Tally()
-    stream = extract(engine, _handled(records, on_error, tally), idle=IDLE_SECONDS if live else None)
-    with open_output(output) as out, counting("predicting", quiet=quiet) as count:
-        _write_all(stream, out, target, tally, count, live=live)
-    _tell_left_out(tally, on_error)
+    with ExitStack() as stack:
+        out = stack.enter_context(open_output(output.path))
+        rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
+        writer = _Writer(target, output.on_error, out, rejects, tally)
+        count = stack.enter_context(counting("predicting", quiet=quiet))
+        _write_all(extract(engine, records, idle=IDLE_SECONDS if live else None), writer, count, live=live)
+    _tell_left_out(tally, output)
     warn_capped(engine)
 
 
-def run_convert(source: Input, output: str, *, output_format: str | None, on_error: OnError, quiet: bool) -> None:
+def _predict_job(
+    choice: ModelChoice, source: Input, targets: dict[str, str], output: Output, target: Format, *, quiet: bool
+) -> None:
+    """Predict to local files, with a journal between the chunks from which the job can be gone on with."""
+    engine, recipe = choice.engine()
+    from ie_cli.predict import extract_chunks
+
+    facts = {
+        "model": fingerprint(local_folder(choice.folder())),
+        "format": target.name,
+        "on-error": output.on_error,
+        "options": choice.options() | source.options(),
+    }
+    with ExitStack() as stack:
+        job = stack.enter_context(open_job(targets, facts, resume=output.resume))
+        if job is None:
+            say(f"{output.path} was complete but for its name")
+            return
+        tally, digest = _Tally.of(job.done.get("tally", {})), Digest()
+        if job.records and not quiet:
+            say(f"goes on after {job.records} records")
+        writer = _Writer(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
+        records = job.skip(_records(source, recipe, quiet=quiet), digest)
+        done = job.records
+        if not done:
+            writer.begin()
+        count = stack.enter_context(counting("predicting", quiet=quiet, done=done))
+        chunks = stack.enter_context(closing(extract_chunks(engine, records)))
+        with _telling_what_is_done(job):
+            for chunk in chunks:
+                for item in chunk:
+                    writer.add(item)
+                    digest.add(item)
+                    done += 1
+                    count()
+                if job.due():
+                    job.commit(done, digest, tally.fields())
+            writer.end()
+            job.commit(done, digest, tally.fields(), complete=True)
+    _tell_left_out(tally, output)
+    warn_capped(engine)
+
+
+@contextmanager
+def _telling_what_is_done(job: Job) -> Iterator[None]:
+    """Say with an error or a signal what the job keeps."""
+    try:
+        yield
+    except (DataError, StorageError, KeyboardInterrupt) as error:
+        if not job.records:
+            raise
+        kept = f"{job.records} records are done"
+        if isinstance(error, KeyboardInterrupt):
+            signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
+            raise Stopped(signum, f"stopped; {kept}: go on with --resume") from error
+        remedy = "mend the input" if isinstance(error, DataError) else "make room"
+        hint = f"{error.hint or ''} {kept}; {remedy} and go on with --resume.".strip()
+        raise type(error)(error.message, hint=hint) from error
+
+
+def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Example | BadLine]:
+    # What tags there are is of no account here, and the columns of the training data need not be there.
+    reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None, annotation=False)
+    return read_records(source.path, format=source.format, reading=reading)
+
+
+def _is_live(source: Input) -> bool:
+    return source.path == "-" or not Path(source.path).is_file()
+
+
+def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
     """`ie convert`: examples of one format in, the same of another out, as a stream."""
-    target = _writable(output_format or _format_by_name(output), on_error)
+    target = _writable(output_format or _format_by_name(output.path))
+    output.must_be_sensible(target, source.path)
     source.must_exist()
-    _must_differ(source.path, output)
     tally = _Tally()
     detected: list[str] = []
     records = read_records(
         source.path, format=source.format, reading=source.reading(quiet=quiet), detected=detected.append
     )
-    live = source.path == "-" or not Path(source.path).is_file()
-    with open_output(output) as out, counting("converting", quiet=quiet) as count:
-        _write_all(_handled(records, on_error, tally), out, target, tally, count, live=live)
+    with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
+        _write_all(records, _Writer(target, output.on_error, out, None, tally), count, live=_is_live(source))
     if not quiet:
         say(f"{tally.written} records, {detected[0] if detected else source.path} to {target.name}")
-    _tell_left_out(tally, on_error)
+    _tell_left_out(tally, output)
 
 
-def _writable(name: str, on_error: OnError) -> Format:
+def _writable(name: str) -> Format:
     target = find_format(name)
     if target.write is None:
         raise DataError(
             f"format '{name}' cannot be written",
             hint=f"formats to write: {', '.join(format.name for format in FORMATS.values() if format.write)}.",
-        )
-    if on_error == "keep" and name != "jsonl":
-        raise DataError(
-            f"--on-error keep needs --format jsonl, got {name}", hint="a bad line has no place in it; use skip."
         )
     return target
 
@@ -101,60 +277,26 @@ def _format_by_name(output: str) -> str:
     return "conll" if name.endswith(".conll") else "jsonl"
 
 
-def _must_differ(source: str, output: str) -> None:
-    if output != "-" and os.path.isfile(source) and os.path.realpath(source) == os.path.realpath(output):
-        raise DataError(f"{output}: is the input too", hint="give another file with --output.")
-
-
-def _write_all(
-    items: Iterator[Example | BadLine],
-    out: IO[str],
-    target: Format,
-    tally: _Tally,
-    count: Callable[[], None],
-    *,
-    live: bool,
-) -> None:
-    """Write records in the frame of their format, and count what of them it cannot express."""
-    write = target.write
-    if write is None:
-        raise ValueError(f"format {target.name} cannot be written")
-    before, between, after = target.frame
-    out.write(before)
+def _write_all(items: Iterator[Example | BadLine], writer: _Writer, count: Callable[[], None], *, live: bool) -> None:
+    """Write all records; `live`: so that a reader has each at once."""
+    writer.begin()
     for item in items:
-        if tally.written:
-            out.write(between)
-        if isinstance(item, BadLine):
-            out.write(dump({"error": item.error.message, "line": item.raw}))
-        else:
-            tally.lost.update(target.lost(item))
-            out.write(write(item))
+        writer.add(item)
         if live:
-            out.flush()
-        tally.written += 1
+            writer.out.flush()
         count()
-    out.write(after)
-
-
-def _handled(records: Iterator[Example | BadLine], on_error: OnError, tally: _Tally) -> Iterator[Example | BadLine]:
-    for record in records:
-        if isinstance(record, BadLine):
-            if on_error == "stop":
-                raise DataError(record.error.message, hint=_on_error_hint(record.error))
-            tally.note(record)
-            if on_error == "skip":
-                continue
-        yield record
+    writer.end()
 
 
 def _on_error_hint(error: IEError) -> str:
     return f"{error.hint or ''} `--on-error skip` leaves such lines out, `keep` marks them.".strip()
 
 
-def _tell_left_out(tally: _Tally, on_error: str) -> None:
+def _tell_left_out(tally: _Tally, output: Output) -> None:
     for what, count in tally.lost.items():
         if count:
             warn(f"{count} {what}")
-    if tally.bad_count:
-        kept = "kept with an `error` field" if on_error == "keep" else "left out"
-        warn(f"{tally.bad_count} bad lines {kept}; the first: {tally.bad[0].error.message}")
+    if tally.bad:
+        kept = "kept with an `error` field" if output.on_error == "keep" else "left out"
+        place = f", and written to {output.rejects}" if output.rejects is not None else ""
+        warn(f"{tally.bad} bad lines {kept}{place}; the first: {tally.first_bad}")

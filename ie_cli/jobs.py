@@ -1,0 +1,246 @@
+"""Output of a long job: under the name `X.part` until it is complete, with a journal from which it can be gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from ie_cli.durable import locked, replace_text, storing, sync
+from ie_cli.errors import DataError
+from ie_cli.example import Example
+from ie_cli.formats import BadLine
+from ie_cli.textio import file_mode, must_be_writable, packed
+
+COMMIT_SECONDS = 5.0
+"""Between two entries of the journal, at least; it is written between two chunks of records."""
+Facts = dict[str, Any]
+Item = TypeVar("Item", bound=Example | BadLine)
+
+
+class Digest:
+    """A hash of the records so far: whether an input begins as it did."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, record: Example | BadLine) -> None:
+        """Take the next record."""
+        text = (record.raw if isinstance(record, BadLine) else record.text).encode("utf-8", "surrogatepass")
+        self._hash.update(len(text).to_bytes(8, "little"))
+        self._hash.update(text)
+
+    def __str__(self) -> str:
+        return self._hash.copy().hexdigest()
+
+
+class Part:
+    """A file under its temporary name.
+
+    Args:
+        target: its name when it is complete; packed by its suffix.
+        size: bytes to go on from; what stands behind them is cut off.
+    """
+
+    def __init__(self, target: str, size: int | None) -> None:
+        self.path = part_of(target)
+        self._name = target
+        with storing(self.path):
+            self._raw = self.path.open("wb" if size is None else "r+b")
+            if size is not None:
+                self._raw.truncate(size)
+                self._raw.seek(size)
+        self._stack = ExitStack()
+        self._text: IO[str] | None = None
+        if size is None:
+            self._open()  # an empty file is a valid one of its kind, too
+
+    def write(self, text: str) -> None:
+        """Write text behind what there is."""
+        with storing(self.path):
+            (self._text or self._open()).write(text)
+
+    def flush(self) -> None:
+        """Nothing to do: nobody reads the file before it is complete."""
+
+    def commit(self) -> int:
+        """Have all that was written on the disk; its size there. A packed file gets a frame of its own for what follows."""
+        with storing(self.path):
+            self._stack.close()
+            self._text = None
+            self._raw.flush()
+            os.fsync(self._raw.fileno())
+            return self._raw.tell()
+
+    def close(self) -> None:
+        """Close the file, whatever there is on the disk."""
+        with suppress(OSError):  # the disk is full: what was committed is there
+            self._stack.close()
+        with suppress(OSError):
+            self._raw.close()
+
+    def _open(self) -> IO[str]:
+        self._text = self._stack.enter_context(packed(self._raw, self._name))
+        return self._text
+
+
+def part_of(target: str) -> Path:
+    """The temporary name of a file."""
+    real = Path(os.path.realpath(target))  # a link stays a link
+    return real.with_name(real.name + ".part")
+
+
+class Job:
+    """Output files of one job, and how far it is.
+
+    Attributes:
+        done: what the journal said when the job was opened; empty for a new one.
+    """
+
+    def __init__(self, targets: Mapping[str, str], facts: Facts, done: Facts) -> None:
+        self.done = done
+        self._facts, self._targets = facts, targets
+        self._journal = journal_of(targets)
+        sizes = done.get("sizes", {})
+        self.parts = {name: Part(target, sizes.get(name)) for name, target in targets.items()}
+        self._committed = time.monotonic()
+
+    @property
+    def records(self) -> int:
+        """Records of the input that were done with when the job was opened."""
+        return int(self.done.get("records", 0))
+
+    def skip(self, records: Iterable[Item], digest: Digest) -> Iterator[Item]:
+        """The records that are still to come.
+
+        Raises:
+            DataError: the input does not begin with those that are done.
+        """
+        stream = iter(records)
+        for _ in range(self.records):
+            record = next(stream, None)
+            if record is None:
+                break
+            digest.add(record)
+        if str(digest) != self.done.get("digest", str(digest)):
+            raise DataError(
+                f"{self._journal}: the input is another one: its first {self.records} records are not those that are done",
+                hint=f"give the input of then; or remove {self._journal} and begin anew.",
+            )
+        yield from stream
+
+    def due(self) -> bool:
+        """Whether the journal is old."""
+        return time.monotonic() - self._committed >= COMMIT_SECONDS
+
+    def commit(self, records: int, digest: Digest, tally: Mapping[str, Any], *, complete: bool = False) -> None:
+        """Enter into the journal that so many records are done with, after their output is on the disk."""
+        sizes = {name: part.commit() for name, part in self.parts.items()}
+        entry = {"format_version": 1, "complete": complete, "job": self._facts, "files": dict(self._targets)}
+        entry |= {"records": records, "digest": str(digest), "tally": dict(tally), "sizes": sizes}
+        self.done = entry
+        replace_text(self._journal, json.dumps(entry, ensure_ascii=False) + "\n")
+        self._committed = time.monotonic()
+
+
+def journal_of(targets: Mapping[str, str]) -> Path:
+    """The journal beside the first of the files."""
+    part = part_of(next(iter(targets.values())))
+    return part.with_name(part.name + ".json")
+
+
+@contextmanager
+def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Iterator[Job | None]:
+    """Open the files of a job, the main one first; at the end of the block they get their names.
+
+    Where the block fails, what the journal knows of is kept; without an entry nothing is.
+
+    Args:
+        facts: what must be the same to go on.
+        resume: go on where the journal says; where there is none, begin.
+
+    Yields:
+        None: all was done, but the files had not got their names; now they have.
+
+    Raises:
+        DataError: a part of an interrupted job is there and `resume` is not set, or it is of another job; or another
+            process is at work on it.
+        StorageError: a file cannot be written.
+    """
+    for target in targets.values():
+        must_be_writable(target)
+    journal = journal_of(targets)
+    lock = journal.with_name(f".{journal.name}.lock")
+    with locked(lock, f"{journal}: another process is at work on it", remove=True):
+        done = _earlier(journal, targets, facts, resume=resume)
+        if done.get("complete"):
+            _put_in_place(targets, journal)
+            yield None
+            return
+        job = Job(targets, facts, done)
+        try:
+            yield job
+        except BaseException:
+            for part in job.parts.values():
+                part.close()
+                if not job.done:
+                    part.path.unlink(missing_ok=True)
+            raise
+        for part in job.parts.values():
+            part.close()
+        _put_in_place(targets, journal)
+
+
+def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
+    """Give the files their names, the main one last; a process that ended here may have done some."""
+    for target in reversed(list(targets.values())):
+        part, path = part_of(target), Path(os.path.realpath(target))
+        with storing(path):
+            if part.exists():
+                os.chmod(part, file_mode())
+                os.replace(part, path)
+                sync(path.parent)
+    journal.unlink(missing_ok=True)
+
+
+def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Facts:
+    """What the journal says; empty where there is none: a part alone holds nothing that counts."""
+    if not journal.exists():
+        return {}
+    try:
+        entry: Facts = json.loads(journal.read_text(encoding="utf-8"))
+        count, sizes, before, files = entry["records"], entry["sizes"], entry["job"], entry["files"]
+        if entry["format_version"] != 1 or not isinstance(count, int) or not isinstance(entry["complete"], bool):
+            raise ValueError("not of this version")
+        missing = [
+            target
+            for name, target in targets.items()
+            if name in files
+            and not entry["complete"]
+            and not (part_of(target).is_file() and part_of(target).stat().st_size >= sizes[name])
+        ]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{journal}: damaged: {error}", hint="remove it to begin anew.") from error
+    if not resume:
+        raise DataError(
+            f"{journal}: {count} records of an interrupted job are done",
+            hint="go on with --resume; or remove this file to begin anew.",
+        )
+    anew = f"remove {journal} to begin anew."
+    if missing:
+        raise DataError(f"{part_of(missing[0])}: missing, or shorter than {journal} says", hint=anew)
+    now = json.loads(json.dumps(facts))
+    changed = [
+        f"{name} was {before.get(name)} and is {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    changed += [f"{name} is given or is not" for name in sorted(files.keys() ^ targets.keys())]
+    if changed:
+        raise DataError(f"{journal}: begun as another job: {'; '.join(changed)}", hint=f"do as then; or {anew}")
+    return entry
