@@ -1,0 +1,228 @@
+"""Kill training runs and prediction jobs with `kill -9` at random moments, resume them, and look at what is left.
+
+    python benchmarks/kills.py [--kills 50] [--seed 0] [train] [predict]
+
+After every kill `model/` must load and predict, if it is there, and no more steps than between two checkpoints may be
+lost; every second kill waits for a checkpoint or a model that is being written. In the end, weights, scores and
+predictions must be those of a run that was not killed, to the byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "data" / "quickstart"
+EVERY = 3
+"""Steps between two checkpoints: most of the time one is being written."""
+LINES = 150_000
+START = """
+import sys
+from ie_cli import jobs
+from ie_cli.cli import main
+jobs.COMMIT_SECONDS = 0.3
+sys.argv[0] = "ie"
+main()
+"""
+
+
+@dataclass
+class Tally:
+    """What happened over all kills."""
+
+    kills: int = 0
+    in_writing: int = 0
+    most_lost: int = 0
+    loaded: int = 0
+    runs: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def recipe(folder: Path) -> Path:
+    """Some 300 steps of a small encoder, evaluated and stored often."""
+    path = folder / "recipe.yaml"
+    path.write_text(
+        f"""name: kills
+data: {{train: {DATA / "train.json"}, dev: {folder / "dev.json"}}}
+encoder: {{name: tiny, max_length: 64, stride: 16}}
+training: {{epochs: 6, learning_rate: 1.0e-3, checkpoint_every: {EVERY}, eval_every: 10, precision: float32, device: cpu}}
+""",
+        encoding="utf-8",
+    )
+    lines = (DATA / "dev.json").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "dev.json").write_text("".join(lines[:40]), encoding="utf-8")
+    return path
+
+
+def ie(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start a command."""
+    return subprocess.Popen(
+        [sys.executable, "-c", START, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT
+    )
+
+
+def killed(process: subprocess.Popen[bytes], delay: float, armed: Path | None) -> bool | None:
+    """Kill a process after some time, or as soon as something in a folder is being written; None: it ended before."""
+    until = time.monotonic() + (delay if armed is None else 60)
+    writing = False
+    while process.poll() is None and time.monotonic() < until and not writing:
+        if armed is None:
+            time.sleep(min(0.01, max(0.0, until - time.monotonic())))
+        else:
+            writing = half_written(armed)
+    if writing:
+        time.sleep(delay / 500)
+    if process.poll() is not None:
+        return None
+    writing = armed is not None and half_written(armed)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return writing
+
+
+def half_written(output: Path) -> bool:
+    """Whether there is a checkpoint or a model without its name."""
+    for folder in (output, output / "checkpoints"):
+        try:
+            if any(name.startswith((".step-", ".model-")) for name in os.listdir(folder)):
+                return True
+        except FileNotFoundError:
+            pass
+    return False
+
+
+def steps_of(output: Path) -> tuple[int, int]:
+    """The last step in the log, and that of the newest checkpoint."""
+    logged = 0
+    if (output / "log.csv").is_file():
+        with (output / "log.csv").open(encoding="utf-8") as file:
+            logged = max((int(row["step"]) for row in csv.DictReader(file) if row["f1"] is not None), default=0)
+    names = [path.name for path in (output / "checkpoints").glob("step-*")]
+    return logged, max((int(name.removeprefix("step-")) for name in names), default=0)
+
+
+def kill_training(folder: Path, kills: int, chance: random.Random) -> Tally:
+    """Kill runs until there were enough kills; each run is resumed to its end."""
+    from ie_cli.extractor import Extractor
+
+    tally, file = Tally(), recipe(folder)
+    finish(ie("train", str(file), "--output", str(folder / "whole"), "--quiet"), tally)
+    expected = outcome(folder / "whole")
+    while tally.kills < kills:
+        output = folder / f"run{tally.runs}"
+        while tally.kills < kills:
+            armed = output if tally.kills % 2 else None
+            process = ie("train", str(file), "--output", str(output), "--resume", "--quiet")
+            in_writing = killed(process, chance.uniform(0, 12), armed)
+            if in_writing is None:
+                if process.returncode != 0:
+                    tally.faults.append(f"exit code {process.returncode}: {process.stderr.read().decode()[-500:]}")  # type: ignore[union-attr]
+                break
+            tally.kills += 1
+            tally.in_writing += in_writing
+            logged, saved = steps_of(output)
+            tally.most_lost = max(tally.most_lost, logged - saved)
+            if (output / "model").exists():
+                try:
+                    list(Extractor.from_pretrained(output / "model").extract(["王伟在青川大学读书。"]))
+                    tally.loaded += 1
+                except Exception as error:  # whatever it is, it is what this looks for
+                    tally.faults.append(f"after kill {tally.kills}: {error!r}")
+        finish(ie("train", str(file), "--output", str(output), "--resume", "--quiet"), tally)
+        tally.runs += 1
+        if outcome(output) != expected:
+            tally.faults.append(f"{output} differs from the run that was not killed")
+        if rest := [path.name for path in output.iterdir() if path.name.startswith(".") and path.name != ".lock"]:
+            tally.faults.append(f"left behind: {rest}")
+    if tally.most_lost > EVERY:
+        tally.faults.append(f"{tally.most_lost} steps lost, {EVERY} between two checkpoints")
+    return tally
+
+
+def outcome(output: Path) -> list[str]:
+    """Hashes of weights and scores."""
+    names = ("model.safetensors", "metrics.json")
+    return [hashlib.sha256((output / "model" / name).read_bytes()).hexdigest() for name in names]
+
+
+def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
+    """Kill jobs until there were enough kills; each is resumed to its end and compared."""
+    tally = Tally()
+    model = folder / "predict-model"
+    settings = ["--set", "training.epochs=1", "--output", str(model), "--quiet"]
+    finish(ie("train", str(recipe(folder)), *settings), tally)
+    texts = [json.loads(line)["text"] for line in (DATA / "train.json").read_text(encoding="utf-8").splitlines()]
+    big = folder / "big.jsonl"
+    with big.open("w", encoding="utf-8") as file:
+        for n in range(LINES):
+            file.write("{bad\n" if n % 9973 == 7 else json.dumps({"id": n, "text": texts[n % len(texts)]}) + "\n")
+    job = ("predict", str(big), "--model", str(model / "model"), "--rejects", str(folder / "bad.jsonl"), "--quiet")
+    out = folder / "whole.jsonl"
+    finish(ie(*job, "--output", str(out)), tally)
+    expected = out.read_bytes(), (folder / "bad.jsonl").read_bytes()
+    while tally.kills < kills:
+        out = folder / f"out{tally.runs}.jsonl"
+        (folder / "bad.jsonl").unlink(missing_ok=True)
+        while tally.kills < kills:
+            process = ie(*job, "--output", str(out), "--resume")
+            in_writing = killed(process, chance.uniform(0, 12), None)
+            if in_writing is None:
+                break
+            tally.kills += 1
+            if out.exists():
+                tally.faults.append("the output has its name before it is complete")
+        if not out.exists():
+            finish(ie(*job, "--output", str(out), "--resume"), tally)
+        tally.runs += 1
+        if (out.read_bytes(), (folder / "bad.jsonl").read_bytes()) != expected:
+            tally.faults.append(f"{out} differs from the job that was not killed")
+        out.unlink()
+    return tally
+
+
+def finish(process: subprocess.Popen[bytes], tally: Tally) -> None:
+    """Wait for the end of a command that nobody kills."""
+    _, said = process.communicate()
+    if process.returncode:
+        tally.faults.append(f"exit code {process.returncode}: {said.decode()[-500:]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["train", "predict"], help="train, predict")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    faults = 0
+    for what in options.what:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as name:
+            os.environ["IE_CACHE"] = name
+            kill = {"train": kill_training, "predict": kill_prediction}[what]
+            tally = kill(Path(name), options.kills, random.Random(options.seed))
+        print(
+            f"{what}: {tally.kills} kills ({tally.in_writing} while a checkpoint or model was being written), "
+            f"{tally.runs} run(s) brought to their end; model loaded {tally.loaded} times; at most {tally.most_lost} "
+            f"steps lost; {len(tally.faults)} faults; {time.monotonic() - began:.0f} s"
+        )
+        for fault in tally.faults:
+            print(f"  {fault}")
+        faults += len(tally.faults)
+    sys.exit(faults > 0)
+
+
+if __name__ == "__main__":
+    main()
