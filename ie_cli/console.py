@@ -18,7 +18,7 @@ from ie_cli.errors import IEError
 if TYPE_CHECKING:
     from ie_cli.evaluate import Scores
     from ie_cli.metrics import Counts, EntityScores
-    from ie_cli.progress import Evaluated, Event, Finished, Saved, Started
+    from ie_cli.progress import Evaluated, Event, Finished, Started
     from ie_cli.relation_metrics import RelationScores
 
 PLAIN_SECONDS = 30.0
@@ -145,7 +145,6 @@ class TrainingView:
         self._status = ""
         self._live: Live | None = None
         self.finished: Finished | None = None
-        self.saved: Saved | None = None
         self._told = time.monotonic()
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -179,11 +178,9 @@ class TrainingView:
                 f"out of memory at step {event.step}: batches are computed in {event.parts} parts from now on, "
                 "with the same gradient"
             )
-        elif isinstance(event, progress.Saved):
-            self.saved = event
         elif isinstance(event, progress.FinishedBefore):
             self._say(f"finished before: nothing to go on with\nmodel: {event.model}")
-        else:
+        elif isinstance(event, progress.Finished):
             self.finished = event
             self._status = ""
             early = " (stopped early: no better score in time)" if event.stopped_early else ""

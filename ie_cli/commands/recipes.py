@@ -71,11 +71,8 @@ def run_train(
         try:
             view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
-            kept = (
-                f"the checkpoint of step {view.saved.step}" if view.saved else "the best model so far, if there is one,"
-            )
-            hint = f"{error.hint or ''} {kept[0].upper()}{kept[1:]} is whole: --resume goes on from it.".strip()
-            raise StorageError(error.message, hint=hint) from error
+            kept = "The last checkpoint and the best model so far are whole; go on with --resume."
+            raise StorageError(error.message, hint=f"{error.hint or ''} {kept}".strip()) from error
     if quiet or view.finished is None:
         return
     for split, scores in view.finished.scores.items():
