@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ie_cli.durable import replace_text, storing, sync
 from ie_cli.example import Example
 from ie_cli.losses import Gold
 from ie_cli.padding import pad, text_mask
@@ -121,13 +123,18 @@ def build_store(
     identity += [types, mentions]
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
     path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
-    if not facts.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            counts = _write_store(Path(temporary) / "windows.arrow", examples, tokenizer, plan, find)
-            os.replace(Path(temporary) / "windows.arrow", path)
-            (Path(temporary) / "facts.json").write_text(json.dumps(asdict(counts)), encoding="utf-8")
-            os.replace(Path(temporary) / "facts.json", facts)
-    return Store(path, StoreCounts(**json.loads(facts.read_text(encoding="utf-8"))), **shape, linked=linked)
+    with suppress(OSError, ValueError, TypeError):  # there is none, or it is damaged: encode once more
+        stored = Store(path, StoreCounts(**json.loads(facts.read_text(encoding="utf-8"))), **shape, linked=linked)
+        if len(stored) == stored.counts.windows:
+            return stored
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        new = Path(temporary) / path.name
+        counts = _write_store(new, examples, tokenizer, plan, find)
+        with storing(path):
+            sync(new)
+            os.replace(new, path)
+            replace_text(facts, json.dumps(asdict(counts)))
+    return Store(path, counts, **shape, linked=linked)
 
 
 def cache_folder() -> Path:
@@ -151,7 +158,7 @@ def _write_store(
     unreachable_relations: Counter[str] = Counter()
     numbers = pa.list_(pa.int32())
     schema = pa.schema({"input_ids": numbers, "spans": numbers, "links": numbers, "example": pa.int64()})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+    with storing(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(examples)
         while chunk := list(islice(stream, _CHUNK)):
             rows: dict[str, list[Any]] = {name: [] for name in schema.names}

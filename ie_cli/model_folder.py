@@ -119,13 +119,13 @@ def reading(file: Path, hint: str = "take the folder from a backup or train agai
 
 def read_facts(path: Path, form: Form) -> dict[str, Any]:
     """Check that a model folder is complete and of a version that can be read, and return its `ie.json`."""
+    hint = "give the folder `model` that `ie train` wrote, e.g. runs/NAME/model."
+    if not path.is_dir():
+        raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such folder'}", hint=hint)
     missing = [name for name in NEEDED[form] if not (path / name).is_file()]
     if missing:
-        found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) if path.is_dir() else "no such folder"
-        raise ModelError(
-            f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})",
-            hint="give the folder `model` that `ie train` wrote, e.g. runs/NAME/model.",
-        )
+        found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
+        raise ModelError(f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})", hint=hint)
     with reading(path / FACTS):
         facts: dict[str, Any] = {"temperature": 1.0} | json.loads((path / FACTS).read_text(encoding="utf-8"))
         version, temperature = facts["format_version"], facts["temperature"]

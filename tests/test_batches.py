@@ -79,6 +79,20 @@ def test_data_without_a_fingerprint_leave_no_file(own_cache: Path) -> None:
     assert list(own_cache.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", ["arrow", "json"])
+@pytest.mark.parametrize("kept", [0, 100, 1300])
+def test_a_damaged_store_is_encoded_anew(suffix: str, kept: int, own_cache: Path) -> None:
+    first = store()
+    (file,) = own_cache.glob(f"*.{suffix}")
+    whole = file.read_bytes()
+    file.unlink()  # not written over: the first store still maps it
+    file.write_bytes(whole[:kept])
+    again = store()
+    assert again.lengths.tolist() == first.lengths.tolist()
+    assert again.counts == first.counts
+    assert file.stat().st_size == len(whole)
+
+
 def test_padding_and_text_mask() -> None:
     ids, mask = pad([np.array([5, 6, 7, 8]), np.array([5, 8])], 9)
     assert ids.tolist() == [[5, 6, 7, 8], [5, 8, 9, 9]]

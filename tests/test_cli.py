@@ -104,7 +104,7 @@ def test_ie_model_names_the_model(here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("IE_MODEL", "nowhere")
     result = ie("predict", "data.jsonl")
     assert result.exit_code == 1
-    assert "nowhere: not a model folder" in result.stderr
+    assert "nowhere: no such folder" in result.stderr
 
 
 def test_train_eval_and_predictions_agree_to_the_last_digit(here: Path) -> None:
