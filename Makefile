@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .peers
+AUDIT ?= .audit
+AUDIT_OPTIONS ?=
 CORPUS ?= data/quickstart/train.json
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export IE_MODEL =
 
-.PHONY: demo test fmt lint type unit bench clean
+.PHONY: demo test fmt lint type unit audit bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +47,18 @@ type: $(READY)
 unit: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
 
+$(AUDIT)/.ready:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'
+	touch $(AUDIT)/.ready
+
+# Known vulnerabilities of what constraints.txt pins. It asks a service, so it is no test; a package that the service does
+# not answer for fails it. Another service: AUDIT_OPTIONS='-s osv', a copy of its own: AUDIT_OPTIONS='-s osv --osv-url URL'.
+audit: $(AUDIT)/.ready
+	@$(AUDIT)/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict --progress-spinner off $(AUDIT_OPTIONS) || { \
+	  echo "audit: NOT passed. With a table above: known vulnerabilities. Without: the service could not be asked," \
+	    "nothing was checked." >&2; exit 1; }
+
 $(PEERS)/.ready: benchmarks/peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
@@ -59,4 +73,4 @@ bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python benchmarks/relations.py train
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) $(AUDIT) build dist .mypy_cache .ruff_cache .pytest_cache

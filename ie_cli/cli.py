@@ -332,7 +332,7 @@ def convert(
     ] = None,
     output_format: Annotated[
         str | None,
-        typer.Option("--to", help="Format of the output; JSON lines, of a .conll file columns, where not given."),
+        typer.Option("--to", help="Format of the output; where not given by its name: .conll, .html, else JSON lines."),
     ] = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,

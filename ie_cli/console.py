@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ie_cli.errors import IEError
 
@@ -26,21 +27,30 @@ PLAIN_SECONDS = 30.0
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+# Texts and labels are shown, and belong to whoever wrote the data: none of their characters may drive the terminal.
+_HARMLESS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
+
+
+def harmless(text: str) -> str:
+    """Control characters written out, e.g. ``\\x1b``; lines and tabs stay."""
+    return text.translate(_HARMLESS)
+
+
 def say(text: str) -> None:
     """Print a line."""
-    console.print(text, markup=False)
+    console.print(harmless(text), markup=False)
 
 
 def warn(text: str) -> None:
     """Print a warning."""
-    console.print(f"warning: {text}", markup=False, style="yellow")
+    console.print(harmless(f"warning: {text}"), markup=False, style="yellow")
 
 
 def complain(error: IEError) -> None:
     """Print an error and what to do about it."""
-    console.print(f"error: {error.message}", markup=False, style="red")
+    console.print(harmless(f"error: {error.message}"), markup=False, style="red")
     if error.hint:
-        console.print(f"hint: {error.hint}", markup=False)
+        console.print(harmless(f"hint: {error.hint}"), markup=False)
 
 
 def number(value: float | None) -> str:
@@ -101,7 +111,7 @@ class _Ratios(Protocol):
 
 
 def _score_table(title: str, what: str, parts: Mapping[str, Counts], micro: Counts) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(harmless(title)), title_justify="left")
     table.add_column(what)
     for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
         table.add_column(name, justify="right")
@@ -111,7 +121,7 @@ def _score_table(title: str, what: str, parts: Mapping[str, Counts], micro: Coun
         counts = (str(part.gold), str(part.predicted), str(part.correct))
         # What is neither in gold nor in prediction has no scores.
         values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
-        table.add_row(name, *(number(value) for value in values), *counts)
+        table.add_row(Text(harmless(name)), *(number(value) for value in values), *counts)
     return table
 
 

@@ -9,8 +9,9 @@ from corpora import examples, recipe, write_jsonl
 from rich.console import Console
 
 from ie_cli import console
-from ie_cli.console import TrainingView, duration, footnotes, number, show_scores
+from ie_cli.console import TrainingView, complain, duration, footnotes, number, say, show_scores, warn
 from ie_cli.duie_scorer import OfficialScorer
+from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example, Relation
 from ie_cli.metrics import Ceiling, EntityScorer
 from ie_cli.relation_metrics import RelationScorer
@@ -98,3 +99,18 @@ def test_scores_of_relations_name_every_way_to_match(screen: Console) -> None:
         assert part in told, part
     assert "recall ceiling 0.0000: 1 of 1 relations cannot be predicted (1 too far)" in told
     assert "recall on triples never seen in training 1.0000 (1 of 1)" in told
+
+
+def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen: Console) -> None:
+    hostile = "a\x1b]0;owned\x07\x9b2J\r[red]b[/red]"
+    say(hostile)
+    warn(hostile)
+    complain(DataError(hostile, hint=hostile))
+    scorer = EntityScorer([hostile])
+    scorer.add(Example("ab", [Entity(0, 1, hostile)]), Example("ab", []))
+    show_scores(scorer.scores(), f"runs/[bold]x[/bold] {hostile}")
+    told = shown(screen)
+    assert told.count(r"a\x1b]0;owned\x07\x9b2J\x0d[red]b[/red]") == 6
+    assert "runs/[bold]x[/bold]" in told
+    assert not {"\x07", "\x9b", "\r"} & set(told)
+    assert "\x1b]" not in told

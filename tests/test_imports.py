@@ -16,7 +16,7 @@ ORDER = [
     "example schema recipe textio triples",
     "yaml_nodes recipe_faults recipe_file",
     "formats",
-    "corpus shipped init model_folder",
+    "corpus shipped init model_folder belonging units",
     "run_folder jobs",
     "ahead padding tokenization windows decode metrics pairing analysis duie_scorer relation_metrics relation_analysis "
     "targets decode_links relations",

@@ -59,7 +59,7 @@ def test_every_command_and_option_exists(words: list[str]) -> None:
 
 
 def test_there_are_commands_to_test() -> None:
-    expected = {"init", "export", "check", "train", "eval", "predict", "convert", "recipes", "show"}
+    expected = {"init", "export", "check", "train", "eval", "predict", "convert", "recipes", "serve", "show"}
     assert {words[0] for words in commands()} == expected
 
 

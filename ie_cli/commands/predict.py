@@ -272,9 +272,9 @@ def _writable(name: str) -> Format:
 
 
 def _format_by_name(output: str) -> str:
-    """The format that a file's name tells: JSON lines of every ending, columns of `.conll`."""
-    name = output.removesuffix(".gz").removesuffix(".zst")
-    return "conll" if name.endswith(".conll") else "jsonl"
+    """The format that a file's name tells: columns of `.conll`, a page of `.html`, JSON lines of every other ending."""
+    suffix = Path(output.removesuffix(".gz").removesuffix(".zst")).suffix
+    return suffix[1:] if suffix in (".conll", ".html") else "jsonl"
 
 
 def _write_all(items: Iterator[Example | BadLine], writer: _Writer, count: Callable[[], None], *, live: bool) -> None:

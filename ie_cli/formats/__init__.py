@@ -7,7 +7,7 @@ from itertools import chain
 
 from ie_cli.errors import DataError
 from ie_cli.example import Example
-from ie_cli.formats import cluener, conll, conll04, duie, hub, jsonl, multihead, text, triple_lists
+from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.detect import detect, look_ahead
 from ie_cli.formats.json_records import ARRAY
@@ -70,6 +70,9 @@ FORMATS: dict[str, Format] = {
         multihead.lost,
     ),
     "text": Format("text", "plain text, a document a line", text.read),
+    "html": Format(
+        "html", "a page to read, with the entities marked; only written", html.read, html.write, html.lost, html.FRAME
+    ),
 }
 
 
@@ -105,13 +108,14 @@ def read_records(
     if source.startswith(hub.PREFIX):
         return hub.read(source, reading)
     lines: Lines = read_lines(source)
+    name = "stdin" if source == "-" else source
     if format is None:
         stream = iter(lines)
         head = look_ahead(stream)
-        format = detect(head, source)
+        format = detect(head, name)
         lines = chain(head, stream)
     detected(format)
-    return find_format(format).read(lines, "stdin" if source == "-" else source, reading)
+    return find_format(format).read(lines, name, reading)
 
 
 def read_examples(

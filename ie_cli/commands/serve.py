@@ -1,0 +1,71 @@
+"""`ie serve`: a model behind a web page and an HTTP API."""
+
+from __future__ import annotations
+
+from ie_cli.commands.inputs import ModelChoice, warn_capped
+from ie_cli.console import console, say, warn
+from ie_cli.errors import ServiceError
+from ie_cli.serve import Limits, must_be_installed
+
+_SHORT = 16
+
+
+def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limits: Limits, *, quiet: bool) -> None:
+    """Take the address, load the model, serve."""
+    if token is not None:
+        _must_be_usable(token)
+    must_be_installed()
+    from ie_cli.serve import server
+
+    family, address = server.resolve(host, port)
+    loopback = server.is_loopback(address)
+    if token is None and not loopback:
+        raise ServiceError(
+            f"--host {host}: other machines can reach it, and there is no token",
+            hint="set the variable IE_TOKEN to a secret (openssl rand -hex 32), or listen to --host 127.0.0.1.",
+        )
+    with server.bind(family, address) as bound:
+        address = bound.getsockname()
+        engine, recipe = choice.engine()
+        from ie_cli.serve.app import Service, build_app, model_facts
+        from ie_cli.serve.worker import Worker
+
+        worker = Worker(engine, slots=limits.concurrency)
+        try:
+            app = build_app(
+                Service(
+                    worker,
+                    model_facts(engine, recipe),
+                    limits,
+                    token,
+                    frozenset({"localhost", "127.0.0.1", "[::1]", server.host_name(address)}) if loopback else None,
+                    _report,
+                )
+            )
+            bound.listen()  # whoever comes before uvicorn does waits a moment
+            if not quiet:
+                asked = "a token is asked for" if token is not None else "without a token"
+                say(f"serving {recipe.name} at {server.url(address)} ({asked}); Ctrl-C ends it")
+            server.run(app, bound, limits)
+        finally:
+            worker.close()
+            warn_capped(engine)
+
+
+def _must_be_usable(token: str) -> None:
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise ServiceError(
+            "the token is empty, or holds other characters than an HTTP header can",
+            hint="use letters and digits: openssl rand -hex 32",
+        )
+    if len(token) < _SHORT:
+        warn(f"a token of {len(token)} characters can be guessed; better: openssl rand -hex 32")
+
+
+def _report(number: str, error: Exception) -> None:
+    """Tell of an internal error what the answer to the request does not."""
+    say(f"internal error {number}:")
+    try:
+        raise error
+    except Exception:
+        console.print_exception()

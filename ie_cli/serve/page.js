@@ -1,0 +1,109 @@
+// The page of `ie serve`. Whatever comes from texts and models becomes text nodes and attributes, never markup.
+"use strict";
+
+const COLOURS = 8;
+const DEPTH = 8;
+const byId = (id) => document.getElementById(id);
+let labels = [];
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children.map((child) => (child instanceof Node ? child : document.createTextNode(child))));
+  return made;
+}
+
+async function call(path, options = {}) {
+  const headers = { ...options.headers };
+  const token = byId("token").value;
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const response = await fetch(path, { ...options, headers });
+  const answer = await response.json().catch(() => ({ error: `status ${response.status}` }));
+  if (response.status === 401) byId("token-row").hidden = false;
+  if (!response.ok) throw new Error([answer.error, answer.hint ?? answer.id].filter(Boolean).join(": "));
+  return answer;
+}
+
+function say(text, isError = false) {
+  byId("message").textContent = text;
+  byId("message").className = isError ? "error" : "";
+}
+
+const colour = (label) => `c${Math.max(0, labels.indexOf(label)) % COLOURS}`;
+const score = (item) => (item.score === undefined ? "" : ` ${item.score.toFixed(4)}`);
+const facts = (entity) => `${entity.label} ${entity.start}-${entity.end}${score(entity)}`;
+
+// As formats/html.py marks: nested where entities nest, cut where they cross, the label at the last piece.
+function marked(text, entities) {
+  const characters = Array.from(text); // offsets count code points
+  const paragraph = element("p", { class: "text", dir: "auto" });
+  const waiting = [...entities].sort((a, b) => a.start - b.start || b.end - a.end);
+  const borders = new Set([0, characters.length, ...waiting.flatMap((entity) => [entity.start, entity.end])]);
+  let stack = []; // entity and its open mark
+  let from = 0;
+  for (const border of [...borders].sort((a, b) => a - b)) {
+    (stack.at(-1)?.mark ?? paragraph).append(characters.slice(from, border).join(""));
+    const first = stack.findIndex(({ entity }) => entity.end === border);
+    const closed = first < 0 ? [] : stack.splice(first);
+    const opening = [];
+    for (const { entity, mark } of closed) {
+      if (entity.end === border) mark.dataset.label = entity.label;
+      else opening.push(entity);
+    }
+    while (waiting.length && waiting[0].start === border) opening.push(waiting.shift());
+    for (const entity of opening.slice(0, DEPTH - stack.length).sort((a, b) => b.end - a.end)) {
+      const mark = element("mark", { class: colour(entity.label), title: facts(entity) });
+      (stack.at(-1)?.mark ?? paragraph).append(mark);
+      stack.push({ entity, mark });
+    }
+    from = border;
+  }
+  return paragraph;
+}
+
+const mention = (entity) => element("bdi", { title: facts(entity) }, entity.text);
+
+function items(record) {
+  const entities = record.entities.map((entity) =>
+    element("li", {}, element("b", {}, element("bdi", {}, entity.label)), " ", mention(entity), element("small", {}, score(entity))),
+  );
+  const relations = (record.relations ?? []).map((relation) =>
+    element(
+      "li", {}, mention(relation.subject), " ", element("b", {}, element("bdi", {}, relation.predicate)), " ",
+      mention(relation.object), element("small", {}, score(relation)),
+    ),
+  );
+  return element("ul", {}, ...relations, ...entities);
+}
+
+async function ask(event) {
+  event?.preventDefault();
+  say("…");
+  try {
+    if (!labels.length) await introduce();
+    const record = await call("/predict", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ text: byId("text").value }),
+    });
+    byId("results").prepend(element("article", {}, marked(record.text, record.entities), items(record)));
+    say(record.entities.length || record.relations ? "" : "nothing found");
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function introduce() {
+  const model = await call("/model");
+  labels = model.labels;
+  byId("name").textContent = model.name;
+  const names = [...model.labels.map((name) => element("bdi", { class: colour(name) }, name)), ...model.predicates.map((name) => element("bdi", {}, name))];
+  byId("labels").replaceChildren(...names.flatMap((name) => [name, " "]));
+  say("");
+}
+
+byId("ask").addEventListener("submit", ask);
+byId("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("ask").requestSubmit();
+});
+introduce().catch((error) => say(error.message, true));

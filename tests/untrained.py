@@ -1,0 +1,24 @@
+"""A model folder without training, for tests of what is done with folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from corpora import recipe
+
+from ie_cli.backends.torch import TorchBackend
+from ie_cli.encoder import tiny_encoder
+from ie_cli.extractor import Extractor
+from ie_cli.model import SpanModel, build_head
+from ie_cli.schema import Schema
+
+
+def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
+    """Write a tiny model with random weights whose recipe names some data."""
+    made = recipe(Path(data))
+    encoder, tokenizer = tiny_encoder(made.encoder, Counter("王伟在青川大学读书" * 2))
+    schema = Schema(labels)
+    head = build_head(made.head, hidden_size=encoder.config.hidden_size, schema=schema)  # type: ignore[union-attr,arg-type]
+    Extractor(TorchBackend(SpanModel(encoder, head), "float32"), schema, tokenizer, made, 0).save_pretrained(folder)
+    return folder
