@@ -172,7 +172,7 @@ class RelationScorer:
         if self._official is not None:
             self._official.add(gold.text, spos_of(gold), spos_of(predicted))
         if self._entities is not None:
-            self._entities.add(replace(gold, entities=list(entities_of(gold))), predicted)
+            self._entities.add(*(replace(side, entities=list(entities_of(side))) for side in (gold, predicted)))
 
     def scores(self, ceiling: Ceiling | None = None, entity_ceiling: Ceiling | None = None) -> RelationScores:
         """The scores of what was added so far."""

@@ -52,12 +52,13 @@ def to_relations(
         types that the schema gives the predicate.
     """
     known = {entity: entity.score for entity in entities}
-    starts, ends, labels = tokens.starts.tolist(), tokens.ends.tolist(), schema.labels
+    labels = schema.labels
+    starts, ends = tokens.starts[cells[:, [2, 5]]].tolist(), tokens.ends[cells[:, [3, 6]]].tolist()
     best: dict[Relation, Relation] = {}
-    for cell, score in zip(cells.tolist(), scores.tolist(), strict=True):
-        predicate, subject_row, first, last, object_row, object_first, object_last = cell
-        subject = Entity(starts[first], ends[last], labels[subject_row])
-        object_ = Entity(starts[object_first], ends[object_last], labels[object_row])
+    rows = zip(cells[:, [0, 1, 4]].tolist(), starts, ends, scores.tolist(), strict=True)
+    for (predicate, subject_row, object_row), start, end, score in rows:
+        subject = Entity(start[0], end[0], labels[subject_row])
+        object_ = Entity(start[1], end[1], labels[object_row])
         if subject not in known or object_ not in known:
             continue
         name = schema.predicates[predicate]

@@ -157,23 +157,32 @@ def _refine(text: str, ids: IntArray, offsets: IntArray) -> Tokens:
     codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     space = _SPACES[np.minimum(codes, 0x3000)] & (codes <= 0x3000)
     if space.any():
-        while (leading := (starts < ends) & space[np.minimum(starts, len(codes) - 1)]).any():
-            starts[leading] += 1
-        while (trailing := (starts < ends) & space[np.maximum(ends - 1, 0)]).any():
-            ends[trailing] -= 1
+        _trim(space, starts, ends)
     if not text.isascii() and (marks := [i for i, char in enumerate(text) if unicodedata.category(char) in _MARKS]):
-        _extend_over_marks(set(marks), starts, ends)
+        _extend_over_marks(marks, len(text), starts, ends)
     return Tokens(ids, starts, ends)
 
 
 _MARKS = frozenset({"Mn", "Me"})
 
 
-def _extend_over_marks(marks: set[int], starts: IntArray, ends: IntArray) -> None:
+def _trim(space: npt.NDArray[np.bool_], starts: IntArray, ends: IntArray) -> None:
+    # By a table of the text, not space by space: an unknown token may span a hundred thousand of them.
+    places = np.arange(len(space) + 1, dtype=np.int32)
+    following = np.append(np.where(space, places[-1], places[:-1]), places[-1])
+    following = np.minimum.accumulate(following[::-1])[::-1]
+    preceding = np.maximum.accumulate(np.append(np.int32(0), np.where(space, 0, places[1:])))
+    filled = starts < ends
+    starts[filled] = np.minimum(following[starts[filled]], ends[filled])
+    ends[filled] = np.maximum(preceding[ends[filled]], starts[filled])
+
+
+def _extend_over_marks(marks: list[int], length: int, starts: IntArray, ends: IntArray) -> None:
     # A normaliser that strips accents leaves the marks without a token: they belong to the one before.
-    covered = {int(i) for s, e in zip(starts, ends, strict=True) for i in range(s, e)} if marks else set()
-    for token in range(len(ends)):
-        if starts[token] == ends[token]:
-            continue
-        while int(ends[token]) in marks and int(ends[token]) not in covered:
-            ends[token] += 1
+    filled = starts < ends
+    opened, closed = (np.bincount(borders[filled], minlength=length + 1) for borders in (starts, ends))
+    free = np.zeros(length + 1, dtype=bool)
+    free[marks] = True
+    free &= np.cumsum(opened - closed) == 0
+    stops = np.where(free, length, np.arange(length + 1))
+    ends[filled] = np.minimum.accumulate(stops[::-1])[::-1][ends[filled]]

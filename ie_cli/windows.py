@@ -166,10 +166,13 @@ def to_entities(
         flat: keep no overlaps, greedily by score; a higher threshold then never adds an entity.
     """
     best: dict[tuple[int, int, int], float] = {}
+    # A token of white space alone is empty: what begins or ends with it is no entity, as it is never gold.
+    filled = (tokens.starts[cells[:, 1:]] < tokens.ends[cells[:, 1:]]).all(axis=1)
+    cells, scores = cells[filled], scores[filled]
     starts, ends = tokens.starts[cells[:, 1]].tolist(), tokens.ends[cells[:, 2]].tolist()
     for row, start, end, score in zip(cells[:, 0].tolist(), starts, ends, scores.tolist(), strict=True):
-        # Tokens that share a character (byte-level BPE) can give one span twice; an empty token gives none.
-        if start < end and score > best.get((start, end, row), -1.0):
+        # Tokens that share a character (byte-level BPE) can give one span twice.
+        if score > best.get((start, end, row), -1.0):
             best[start, end, row] = score
     entities = [Entity(start, end, labels[row], score) for (start, end, row), score in best.items()]
     return sorted(without_overlaps(entities) if flat else entities)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import torch
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 def dense_loss(scores: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True) -> Tensor:
@@ -38,3 +43,21 @@ def rotation(position: int, size: int) -> Tensor:
         matrix[a, a], matrix[a, b] = angle.cos(), -angle.sin()
         matrix[b, a], matrix[b, b] = angle.sin(), angle.cos()
     return matrix
+
+
+def pair_counts(
+    gold: Sequence[Item], predicted: Sequence[Item], same: Callable[[Item, Item], bool]
+) -> tuple[int, int, int]:
+    """Distinct items of gold, of prediction, and gold ones that are predicted: by comparing pairs, without a set."""
+    distinct = [
+        [item for n, item in enumerate(side) if not any(same(item, other) for other in side[:n])]
+        for side in (gold, predicted)
+    ]
+    return len(distinct[0]), len(distinct[1]), sum(any(same(a, b) for b in distinct[1]) for a in distinct[0])
+
+
+def ratios(gold: int, predicted: int, correct: int) -> tuple[float, float, float]:
+    """Precision, recall and their harmonic mean, 0 where there is no denominator."""
+    precision = correct / predicted if predicted else 0.0
+    recall = correct / gold if gold else 0.0
+    return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from corpora import examples, recipe, write_jsonl
+from corpora import examples, recipe, relation_examples, relation_recipe, write_jsonl
 from fakes import characters
 
 from ie_cli import loop
@@ -25,6 +25,8 @@ from ie_cli.schema import Schema
 from ie_cli.tokenization import TextTokenizer
 from ie_cli.train import train
 from ie_cli.windows import Plan, to_entities
+
+SPEEDS = {"windows_per_second"}
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +71,29 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, data: Path, t
     assert json.loads((finished.model / "metrics.json").read_text())["dev"]["f1"] == again.f1
 
 
-def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
-    short = recipe(data, training={"epochs": 2, "accumulation": 2})
-    weights = []
+@pytest.mark.parametrize("task", ["ner", "relation"])
+def test_the_same_seed_gives_the_same_model(
+    task: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ie_cli.meter.REPORT_SECONDS", math.inf)  # when progress is told hangs on the clock
+    training: dict[str, object] = {"epochs": 6, "batch_size": 4, "accumulation": 2, "eval_every": 9}
+    if task == "relation":
+        linked = write_jsonl(tmp_path / "linked.jsonl", relation_examples(annotated=True))
+        short = relation_recipe(linked, training=training)
+    else:
+        short = recipe(data, training=training)
+    found = []
     for name in ("a", "b"):
-        run(short, tmp_path / name)
-        weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
+        events = run(short, tmp_path / name)
+        with (tmp_path / name / "log.csv").open(encoding="utf-8") as file:
+            log = [{key: value for key, value in row.items() if key not in SPEEDS} for row in csv.DictReader(file)]
+        assert [row["epoch"] for row in log] == ["3.0", "6.0"]
+        assert float(log[-1]["f1"]) > 0
+        scores = [event.scores for event in events if isinstance(event, (Evaluated, Finished))]
+        model = tmp_path / name / "model"
+        files = [(model / part).read_bytes() for part in ("model.safetensors", "metrics.json", "ie.json")]
+        found.append((log, scores, files))
+    assert found[0] == found[1]
 
 
 def test_best_model_is_kept_and_patience_ends_the_run(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import characters
+from fakes import TOKENIZERS, characters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +14,7 @@ from ie_cli.windows import (
     NO_LABEL,
     TOO_LONG,
     WHITE_SPACE,
+    Borders,
     Plan,
     align,
     to_entities,
@@ -22,6 +23,7 @@ from ie_cli.windows import (
 )
 
 PLANS = st.integers(1, 12).flatmap(lambda capacity: st.builds(Plan, st.just(capacity), st.integers(0, capacity - 1)))
+BUILT = {name: TextTokenizer(build()) for name, build in TOKENIZERS.items()}
 
 
 def spans(tokens: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +59,35 @@ def test_the_owner_gives_most_context(plan: Plan, tokens: int) -> None:
         assert owner == chosen
 
 
+@given(plan=PLANS, tokens=st.integers(0, 60))
+def test_every_token_has_one_window_that_judges_it(plan: Plan, tokens: int) -> None:
+    at = np.arange(tokens)
+    owners = plan.owners(tokens, at, at)
+    starts = plan.starts(tokens)[owners]
+    assert (owners >= 0).all()
+    assert ((starts <= at) & (at < starts + plan.capacity)).all()
+    assert (np.diff(owners) >= 0).all(), "the tokens of a window stand together"
+
+
+@given(plan=PLANS, tokens=st.integers(1, 60))
+def test_who_judges_a_span_sees_half_of_what_it_leaves_of_the_stride(plan: Plan, tokens: int) -> None:
+    """So a sentence of at most ``stride // 2 + 1`` tokens lies whole in the window that judges any span in it."""
+    first, last = spans(tokens)
+    short = last - first + 1 <= plan.stride + 1
+    first, last = first[short], last[short]
+    least = (plan.stride - (last - first)) // 2
+    start = plan.starts(tokens)[plan.owners(tokens, first, last)]
+    assert (first - start >= np.minimum(least, first)).all()
+    assert (start + plan.capacity - 1 - last >= np.minimum(least, tokens - 1 - last)).all()
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 7, 30])
+def test_windows_at_the_edge_of_the_capacity(capacity: int) -> None:
+    plan = Plan(capacity, capacity // 2)
+    assert [plan.starts(n).tolist() for n in (0, 1, capacity)] == [[0]] * 3
+    assert plan.starts(capacity + 1).tolist() == [0, 1]
+
+
 def test_a_stride_without_room_is_refused() -> None:
     with pytest.raises(RecipeError, match="stride 62 leaves no room: encoder.max_length 64 less 2 special tokens"):
         Plan.build(max_length=64, stride=62, special_tokens=2)
@@ -82,6 +113,30 @@ def test_alignment_and_back_is_the_identity(data: st.DataObject) -> None:
         assert entity.end - entity.start > plan.stride + 1
 
 
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(data=st.data())
+def test_gold_of_at_most_the_stride_and_a_token_is_gold_of_some_window(name: str, data: st.DataObject) -> None:
+    text = data.draw(st.text("北京大学abc e\u0301👩\u200d ", max_size=60))
+    cuts = st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))
+    entities = {Entity(min(a, b), max(a, b), "x") for a, b in data.draw(st.lists(cuts, max_size=8)) if a != b}
+    plan = data.draw(PLANS)
+    [tokens] = BUILT[name].encode([text])
+    alignment = align(text, entities, tokens, plan)
+    held = {
+        (start + first, start + last)
+        for start in plan.starts(len(tokens)).tolist()
+        for _, first, last in within(alignment.spans, start, plan.capacity).tolist()
+    }
+    borders = Borders(text, tokens)
+    places = {entity: borders.find(entity.start, entity.end) for entity in entities}
+    lost = dict(alignment.unreachable)
+    assert {entity for entity, place in places.items() if place is None} <= lost.keys()
+    for entity, place in places.items():
+        if place is not None:
+            assert (place in held) == (entity not in lost)
+            assert place in held or (place[1] - place[0] > plan.stride and lost[entity] == TOO_LONG)
+
+
 def test_every_loss_has_its_reason() -> None:
     text = "ab 北京"
     [tokens] = TextTokenizer(characters()).encode([text])
@@ -102,6 +157,13 @@ def test_every_loss_has_its_reason() -> None:
         (0, 5, TOO_LONG),
     ]
     assert found.spans.tolist() == [[0, 3, 4]]
+
+
+def test_no_entity_begins_or_ends_with_a_token_of_white_space() -> None:
+    [tokens] = TextTokenizer(characters()).encode(["a bc "])
+    cells = np.array([[0, first, last] for first in range(5) for last in range(first, 5)])
+    found = to_entities(tokens, cells, np.ones(len(cells)), "x")
+    assert [(e.start, e.end) for e in found] == [(0, 1), (0, 3), (0, 4), (2, 3), (2, 4), (3, 4)]
 
 
 def test_gold_is_gold_in_every_window_that_holds_it() -> None:

@@ -1,0 +1,193 @@
+"""How far the neighbours of a sentence change what a model finds in it.
+
+    python benchmarks/context.py MODEL DATA [--write]
+
+Every sentence of DATA is annotated alone, and again with the sentence that stands before it in the file, with the one behind it,
+and with both, joined by a blank; the file is taken as a ring. What touches the sentence is compared with what is found in it
+alone: the same place, label (and predicate), or not. A first row compares it alone with itself in batches of another size: what
+arithmetic alone changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from harness import machine, write_section
+
+from ie_cli.evaluate import new_scorer
+from ie_cli.example import Entity, Example, Relation
+from ie_cli.extractor import Extractor
+from ie_cli.formats import read_examples
+from ie_cli.metrics import Counts, EntityScores
+from ie_cli.predict import extract
+from ie_cli.schema import Schema
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+OTHER_BATCH = 7
+AROUND = {
+    "one sentence before it": (True, False),
+    "one behind it": (False, True),
+    "one on each side": (True, True),
+}
+Item = Entity | Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of two predictions for the same sentences.
+
+    Attributes:
+        same: sentences for which both say the same; filled: those for which one of them says anything; same_filled: both.
+        counts: the items of the first prediction as gold.
+    """
+
+    sentences: int
+    same: int
+    filled: int
+    same_filled: int
+    counts: Counts
+
+    @classmethod
+    def of(cls, one: Sequence[set[Item]], other: Sequence[set[Item]]) -> Agreement:
+        """Compare them sentence by sentence."""
+        pairs = list(zip(one, other, strict=True))
+        filled = [pair for pair in pairs if any(pair)]
+        counts = Counts(sum(map(len, one)), sum(map(len, other)), sum(len(a & b) for a, b in pairs))
+        return cls(len(pairs), sum(a == b for a, b in pairs), len(filled), sum(a == b for a, b in filled), counts)
+
+
+def surrounded(texts: Sequence[str], before: bool, behind: bool, joint: str) -> Iterator[tuple[str, int]]:
+    """Each text with its neighbours, and where it begins."""
+    for n, text in enumerate(texts):
+        head = texts[n - 1] + joint if before else ""
+        tail = joint + texts[(n + 1) % len(texts)] if behind else ""
+        yield head + text + tail, len(head)
+
+
+def cut_out(found: Example, start: int, length: int) -> Example:
+    """What touches the characters from `start` on, placed from there; what reaches beyond them does so in the result."""
+
+    def touches(entity: Entity) -> bool:
+        return entity.start < start + length and entity.end > start
+
+    def moved(entity: Entity) -> Entity:
+        return replace(entity, start=entity.start - start, end=entity.end - start)
+
+    return Example(
+        found.text[start : start + length],
+        [moved(entity) for entity in found.entities if touches(entity)],
+        [
+            replace(relation, subject=moved(relation.subject), object=moved(relation.object))
+            for relation in found.relations
+            if touches(relation.subject) or touches(relation.object)
+        ],
+    )
+
+
+def inside(example: Example) -> Example:
+    """What lies whole in the sentence."""
+
+    def whole(entity: Entity) -> bool:
+        return entity.start >= 0 and entity.end <= len(example.text)
+
+    relations = [r for r in example.relations if whole(r.subject) and whole(r.object)]
+    return replace(example, entities=[e for e in example.entities if whole(e)], relations=relations)
+
+
+def gold_f1(schema: Schema, gold: Sequence[Example], found: Iterable[Example]) -> dict[str, float]:
+    """F1 against the gold by kind of item."""
+    scorer = new_scorer(schema)
+    for truth, guess in zip(gold, found, strict=True):
+        scorer.add(truth, inside(guess))
+    scores = scorer.scores()
+    if isinstance(scores, EntityScores):
+        return {"entities": scores.f1}
+    return {"relations": scores.f1} | ({"entities": scores.entities.f1} if scores.entities is not None else {})
+
+
+def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[str, list[Example]]:
+    """What is found in each sentence by what stands around it."""
+
+    def run(many: Iterable[tuple[str, int]], batch_size: int | None = None) -> list[Example]:
+        placed = list(many)
+        found = extract(extractor.engine(batch_size=batch_size), (Example(text) for text, _ in placed))
+        return [
+            cut_out(example, start, len(text)) for example, (_, start), text in zip(found, placed, texts, strict=True)
+        ]
+
+    alone = [(text, 0) for text in texts]
+    made = {"nothing": run(alone), f"nothing, in batches of {OTHER_BATCH}": run(alone, OTHER_BATCH)}
+    for name, sides in AROUND.items():
+        print(f"with {name}", file=sys.stderr, flush=True)
+        made[name] = run(surrounded(texts, *sides, joint))
+    return made
+
+
+def table(kind: str, made: dict[str, list[Example]], f1: dict[str, dict[str, float]]) -> str:
+    """Markdown of one kind of item, each row against the first."""
+    rows = [
+        f"| around the sentence | sentences the same | of those with any | {kind}, of them across its border "
+        "| F1 with it alone as gold | F1 against the gold |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    sets = {name: [set(getattr(example, kind)) for example in found] for name, found in made.items()}
+    for name, found in made.items():
+        result = Agreement.of(sets["nothing"], sets[name])
+        share, filled = result.same / result.sentences, result.same_filled / max(1, result.filled)
+        across = result.counts.predicted - sum(len(set(getattr(inside(example), kind))) for example in found)
+        cells = [
+            f"{share:.4f}",
+            f"{filled:.4f} of {result.filled:,}",
+            f"{result.counts.predicted:,}, {across:,}",
+            f"{result.counts.f1:.4f}",
+            f"{f1[name][kind]:.4f}" if kind in f1[name] else "–",
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def section(model: Path, data: Path, given: argparse.Namespace) -> tuple[str, str]:
+    """Name of the run, and all that is written of it."""
+    extractor = Extractor.from_pretrained(model, precision=given.precision or "auto")
+    gold = list(islice(read_examples(str(data)), given.sentences))
+    made = predictions(extractor, [example.text for example in gold], given.joint)
+    schema, recipe = extractor.schema, extractor.recipe
+    f1 = {name: gold_f1(schema, gold, found) for name, found in made.items()}
+    kinds = [] if schema.roles else ["entities"]
+    kinds += ["relations"] if schema.predicates else []
+    options = [f"--{name} {value}" for name in ("sentences", "precision") if (value := getattr(given, name))]
+    command = " ".join(["python benchmarks/context.py MODEL DATA", *options])
+    precision = getattr(extractor.backend, "precision", "the precision it was exported in")
+    counted = ", ".join(f"{sum(len(getattr(e, kind)) for e in made['nothing']):,} {kind}" for kind in kinds)
+    facts = [
+        f"Recipe `{recipe.name}`, data {data.parent.name}/{data.name}: {len(gold):,} sentences, {counted} found in them alone; "
+        f"windows of {recipe.encoder.max_length} tokens.",
+        f"{machine({})[0]}; {precision}.",
+    ]
+    tables = [f"{kind.capitalize()}:\n\n{table(kind, made, f1)}" for kind in kinds]
+    return recipe.name, "\n\n".join([f"### {recipe.name}", f"    {command}", *facts, *tables])
+
+
+def main() -> None:
+    """Measure one model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sentences", type=int, help="the first so many; all where not given")
+    parser.add_argument("--precision", help="as that of `ie predict`")
+    parser.add_argument("--joint", default=" ", help="what stands between two sentences; a blank where not given")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {RESULTS.name}")
+    given = parser.parse_args()
+    name, text = section(given.model, given.data, given)
+    print(text)
+    if given.write:
+        write_section(RESULTS, f"context-{name}", text)
+
+
+if __name__ == "__main__":
+    main()
