@@ -77,7 +77,7 @@ def show_scores(scores: Scores, title: str) -> None:
 
 def _show_entities(scores: EntityScores, title: str) -> None:
     table = _score_table(title, "label", scores.labels, scores.micro)
-    _add_ratios(table, "borders only", scores.boundaries)
+    _add_row(table, "borders only", scores.boundaries)
     table.add_row("macro", "", "", number(scores.macro_f1))
     console.print(table)
     for line in footnotes(scores, "entities", "names"):
@@ -89,9 +89,9 @@ def _show_relations(scores: RelationScores, title: str) -> None:
     ways = {"spans and types": scores.strict, "spans": scores.boundaries, "text": scores.text}
     for name, counts in ways.items():
         if counts is not None and counts is not scores.micro:
-            _add_ratios(table, f"by {name}", counts)
+            _add_row(table, f"by {name}", counts)
     if scores.official is not None:
-        _add_ratios(table, "DuIE's rules", scores.official)
+        _add_row(table, "DuIE's rules", scores.official)
     table.add_row("macro", "", "", number(scores.macro_f1))
     console.print(table)
     say({"text": "relations by their texts", "strict": "relations by spans and types"}.get(scores.match, "by spans"))
@@ -101,32 +101,40 @@ def _show_relations(scores: RelationScores, title: str) -> None:
         _show_entities(scores.entities, f"{title}: entities")
 
 
-class _Ratios(Protocol):
+class _Scored(Protocol):
+    """Ratios with what they are ratios of."""
+
     @property
     def precision(self) -> float: ...
     @property
     def recall(self) -> float: ...
     @property
     def f1(self) -> float: ...
+    @property
+    def gold(self) -> int: ...
+    @property
+    def predicted(self) -> int: ...
+    @property
+    def correct(self) -> int: ...
 
 
 def _score_table(title: str, what: str, parts: Mapping[str, Counts], micro: Counts) -> Table:
     table = Table(title=Text(harmless(title)), title_justify="left")
-    table.add_column(what)
+    table.add_column(what, overflow="fold")  # a narrow screen breaks names, and no numbers
     for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
-        table.add_column(name, justify="right")
-    for name, part in [*parts.items(), ("all (micro)", micro)]:
-        if part is micro:
-            table.add_section()
-        counts = (str(part.gold), str(part.predicted), str(part.correct))
-        # What is neither in gold nor in prediction has no scores.
-        values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
-        table.add_row(Text(harmless(name)), *(number(value) for value in values), *counts)
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, part in parts.items():
+        _add_row(table, name, part)
+    table.add_section()
+    _add_row(table, "all (micro)", micro)
     return table
 
 
-def _add_ratios(table: Table, name: str, part: _Ratios) -> None:
-    table.add_row(name, number(part.precision), number(part.recall), number(part.f1))
+def _add_row(table: Table, name: str, part: _Scored) -> None:
+    counts = (str(part.gold), str(part.predicted), str(part.correct))
+    # What is neither in gold nor in prediction has no scores.
+    values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
+    table.add_row(Text(harmless(name)), *(number(value) for value in values), *counts)
 
 
 def footnotes(scores: Scores, items: str, unseen: str) -> Iterator[str]:

@@ -230,7 +230,8 @@ class Run:
         dev = self.prepared.dev
         if dev is None:
             return
-        loss, rate = self.meter.read()
+        self.meter.check()  # a model of a loss that is not finite is not kept
+        rate = self.meter.rate()
         began = time.monotonic()
         # What counts changes only after all is done: a run that is stopped in here evaluates again.
         with self.stop.at_once():
@@ -240,6 +241,7 @@ class Run:
             if best:
                 self._save()
         self.model.train()
+        loss = self.meter.mean()
         self.evaluated = self.step
         self.waited = 0 if better else self.waited + 1
         if best:
@@ -278,7 +280,7 @@ class Run:
             TrainingError: a loss or gradient is not finite; such weights are not kept.
             StorageError: it cannot be written; the one before is still there.
         """
-        self.meter.check()
+        losses = self.meter.sums(self.meter.check())
         folder = self.output / CHECKPOINTS
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
@@ -287,6 +289,7 @@ class Run:
             scaler = self.accelerator.scaler
             numbers = {
                 **{name: getattr(self, name) for name in _NUMBERS},
+                "losses": losses,
                 "parts": self.halving.parts,
                 "rates": [group["lr"] for group in optimizer.param_groups],
                 "schedule": self.schedule.last_epoch,
@@ -310,6 +313,7 @@ class Run:
         numbers = checkpoint.numbers
         for name in _NUMBERS:
             setattr(self, name, numbers[name])
+        self.meter.total, self.meter.count = numbers["losses"]
         self.halving.parts = numbers["parts"]
         self.schedule.last_epoch = numbers["schedule"]
         if self.accelerator.scaler is not None and numbers["scaler"] is not None:

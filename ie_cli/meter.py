@@ -19,10 +19,14 @@ class Meter:
 
     Args:
         train: the training data, to say where the examples of a batch stand.
+
+    Attributes:
+        total, count: of the losses since the last evaluation, as far as they were read: a mean that no clock has a part in.
     """
 
     def __init__(self, train: Split) -> None:
         self._train = train
+        self.total, self.count = 0.0, 0
         self.restart()
 
     def restart(self) -> None:
@@ -48,13 +52,13 @@ class Meter:
         """Whether the last reading is long enough ago."""
         return time.monotonic() - self._since >= REPORT_SECONDS
 
-    def check(self) -> None:
-        """Look at what was measured since the last reading.
+    def check(self) -> list[float]:
+        """Look at the losses since the last reading.
 
         Raises:
             TrainingError: a loss or a gradient is not finite; it names the first such step and its examples.
         """
-        losses = torch.stack(self._losses).tolist() if self._losses else []
+        losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
         norms = torch.stack(self._norms).tolist() if self._norms else []
         bad = [
             (step, f"the loss is {x}") for x, (step, _) in zip(losses, self._steps, strict=True) if not math.isfinite(x)
@@ -72,6 +76,7 @@ class Meter:
                 hint="look at these examples; lower training.learning_rate and training.head_learning_rate, keep "
                 "training.clip at 1.0, or set training.precision: float32.",
             )
+        return losses
 
     def read(self) -> tuple[float, float]:
         """Mean loss and windows a second; begins anew.
@@ -79,11 +84,33 @@ class Meter:
         Raises:
             TrainingError: as `check`.
         """
-        self.check()
-        loss = float(torch.stack(self._losses).mean()) if self._losses else math.nan
-        rate = self._windows / max(1e-9, time.monotonic() - self._since)
+        losses = self.check()
+        rate = self.rate()
+        self.total, self.count = self.sums(losses)
         self.restart()
-        return loss, rate
+        return (sum(losses) / len(losses) if losses else math.nan), rate
+
+    def sums(self, losses: list[float]) -> tuple[float, int]:
+        """`total` and `count` with some losses more; one by one, so that the sum does not depend on when they are read."""
+        total = self.total
+        for loss in losses:
+            total += loss
+        return total, self.count + len(losses)
+
+    def rate(self) -> float:
+        """Windows a second since the last reading."""
+        return self._windows / max(1e-9, time.monotonic() - self._since)
+
+    def mean(self) -> float:
+        """Mean loss since the last evaluation, which this one is.
+
+        Raises:
+            TrainingError: as `check`.
+        """
+        self.read()
+        loss = self.total / self.count if self.count else math.nan
+        self.total, self.count = 0.0, 0
+        return loss
 
 
 def gradient_norm(model: nn.Module) -> Tensor:

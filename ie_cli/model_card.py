@@ -62,7 +62,13 @@ def model_card(recipe: Recipe, schema: Schema, scores: Mapping[str, Any]) -> str
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(map(_code, names))
+
+
+def _code(name: str) -> str:
+    """A name as it is, which ends neither its own quotes nor a cell of a table."""
+    plain = "".join(char if char.isprintable() else " " for char in name).replace("`", "'")
+    return f"`{plain}`".replace("|", r"\|")
 
 
 def _encoder(name: str) -> str:
@@ -75,12 +81,12 @@ def _table(split: str, score: Mapping[str, Any]) -> list[str]:
         f"## Scores on {split}",
         "",
         *([f"Relations, matched by: {score['match']}.", ""] if "match" in score else []),
-        "| | precision | recall | F1 | gold |",
-        "|---|--:|--:|--:|--:|",
+        "| | precision | recall | F1 | gold | predicted | correct |",
+        "|---|--:|--:|--:|--:|--:|--:|",
         _row("**all** (micro)", score),
     ]
     parts = score["labels"] if "labels" in score else score["predicates"]
-    lines += [_row(f"`{name}`", part) for name, part in parts.items()]
+    lines += [_row(_code(name), part) for name, part in parts.items()]
     if score.get("ceiling"):
         lines += [
             "",
@@ -92,4 +98,4 @@ def _table(split: str, score: Mapping[str, Any]) -> list[str]:
 def _row(name: str, score: Mapping[str, Any]) -> str:
     values = (score["precision"], score["recall"], score["f1"])
     shown = " | ".join("–" if value is None else f"{value:.4f}" for value in values)
-    return f"| {name} | {shown} | {score['gold']} |"
+    return f"| {name} | {shown} | {score['gold']} | {score['predicted']} | {score['correct']} |"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 # The models of the tests are too small for two threads, and tests run side by side: threads would only wait for each
@@ -8,12 +10,19 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 # The hub library reads this when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Of fixtures that live longer than a test; a test has one of its own, below.
+os.environ["IE_CACHE"] = tempfile.mkdtemp(prefix="ie-tests-")
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("ie", deadline=None)  # the first example of a test pays for imports and compilation
 settings.load_profile("ie")
+
+
+def pytest_unconfigure() -> None:
+    """Remove the cache of this process."""
+    shutil.rmtree(os.environ["IE_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
