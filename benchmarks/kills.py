@@ -43,10 +43,15 @@ class Tally:
     """What happened over all kills."""
 
     kills: int = 0
-    in_writing: int = 0
-    most_lost: int = 0
-    loaded: int = 0
     runs: int = 0
+    in_writing: int = 0
+    """Kills while a checkpoint or a model was being written."""
+    most_lost: int = 0
+    """Steps between the last one in the log and the newest checkpoint."""
+    loaded: int = 0
+    """Kills after which there was a model; it loaded."""
+    advanced: int = 0
+    """Kills after which the journal of a job knew more than before."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -173,7 +178,7 @@ def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
     finish(ie(*job, "--output", str(out)), tally)
     expected = out.read_bytes(), (folder / "bad.jsonl").read_bytes()
     while tally.kills < kills:
-        out = folder / f"out{tally.runs}.jsonl"
+        out, done = folder / f"out{tally.runs}.jsonl", 0
         (folder / "bad.jsonl").unlink(missing_ok=True)
         while tally.kills < kills:
             process = ie(*job, "--output", str(out), "--resume")
@@ -181,6 +186,8 @@ def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
             if in_writing is None:
                 break
             tally.kills += 1
+            done, before = records_of(out), done
+            tally.advanced += done > before
             if out.exists():
                 tally.faults.append("the output has its name before it is complete")
         if not out.exists():
@@ -190,6 +197,12 @@ def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
             tally.faults.append(f"{out} differs from the job that was not killed")
         out.unlink()
     return tally
+
+
+def records_of(out: Path) -> int:
+    """How many records a journal says are done."""
+    journal = out.with_name(out.name + ".part.json")
+    return int(json.loads(journal.read_text(encoding="utf-8"))["records"]) if journal.exists() else 0
 
 
 def finish(process: subprocess.Popen[bytes], tally: Tally) -> None:
@@ -213,10 +226,14 @@ def main() -> None:
             os.environ["IE_CACHE"] = name
             kill = {"train": kill_training, "predict": kill_prediction}[what]
             tally = kill(Path(name), options.kills, random.Random(options.seed))
+        details = {
+            "train": f"{tally.in_writing} of them while a checkpoint or model was being written; the model loaded after "
+            f"{tally.loaded}; at most {tally.most_lost} steps lost of {EVERY} between two checkpoints",
+            "predict": f"{tally.advanced} of them after the journal had gone on; {LINES:,} lines",
+        }
         print(
-            f"{what}: {tally.kills} kills ({tally.in_writing} while a checkpoint or model was being written), "
-            f"{tally.runs} run(s) brought to their end; model loaded {tally.loaded} times; at most {tally.most_lost} "
-            f"steps lost; {len(tally.faults)} faults; {time.monotonic() - began:.0f} s"
+            f"{what}: {tally.kills} kills, {details[what]}; {tally.runs} brought to the end; {len(tally.faults)} faults; "
+            f"{time.monotonic() - began:.0f} s"
         )
         for fault in tally.faults:
             print(f"  {fault}")
