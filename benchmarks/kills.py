@@ -33,6 +33,9 @@ import sys
 from ie_cli import jobs
 from ie_cli.cli import main
 jobs.COMMIT_SECONDS = 0.3
+if sys.argv[1] == "train":
+    from ie_cli import meter
+    meter.REPORT_SECONDS = 0.0  # every step into the log
 sys.argv[0] = "ie"
 main()
 """
@@ -157,9 +160,14 @@ def kill_training(folder: Path, kills: int, chance: random.Random) -> Tally:
 
 
 def outcome(output: Path) -> list[str]:
-    """Hashes of weights and scores."""
+    """Hashes of weights and scores; the evaluations in the log."""
     names = ("model.safetensors", "metrics.json")
-    return [hashlib.sha256((output / "model" / name).read_bytes()).hexdigest() for name in names]
+    hashes = [hashlib.sha256((output / "model" / name).read_bytes()).hexdigest() for name in names]
+    with (output / "log.csv").open(encoding="utf-8") as file:
+        evaluations = [
+            {k: v for k, v in row.items() if k != "windows_per_second"} for row in csv.DictReader(file) if row["f1"]
+        ]
+    return [*hashes, json.dumps(evaluations)]
 
 
 def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
@@ -188,8 +196,8 @@ def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
             tally.kills += 1
             done, before = records_of(out), done
             tally.advanced += done > before
-            if out.exists():
-                tally.faults.append("the output has its name before it is complete")
+            if out.exists() or (folder / "bad.jsonl").exists():
+                tally.faults.append("a file has its name before the job is complete")
         if not out.exists():
             finish(ie(*job, "--output", str(out), "--resume"), tally)
         tally.runs += 1

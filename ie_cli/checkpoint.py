@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,12 @@ class Checkpoint:
     Attributes:
         tensors: by name, as `model_tensors`, `optimizer_tensors` and `random_state` give them.
         numbers: what JSON can hold.
+        damaged: newer ones that could not be read.
     """
 
     tensors: Mapping[str, Tensor]
     numbers: Mapping[str, Any]
+    damaged: tuple[Path, ...] = ()
 
 
 def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int) -> Path:
@@ -64,8 +66,11 @@ def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: i
     return path
 
 
-def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that can be read; None where there is none. What was left half written is removed.
+def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | None:
+    """The newest checkpoint that can be read; None where there is none.
+
+    Args:
+        needed: numbers without which it counts as damaged.
 
     Raises:
         ModelError: there are some, and all are damaged.
@@ -75,18 +80,25 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
     if not folder.is_dir():
         return None
-    for rest in folder.glob(".step-*"):
-        shutil.rmtree(rest, ignore_errors=True)
-    failed: list[str] = []
+    failed: dict[Path, str] = {}
     for _, path in sorted(_found(folder), reverse=True):
         try:
             numbers = json.loads((path / NUMBERS).read_text(encoding="utf-8"))
-            return Checkpoint(load_file(path / TENSORS), numbers)
-        except (SafetensorError, OSError, ValueError) as error:
-            failed.append(f"{path}: {error}")
+            if missing := sorted(set(needed) - set(numbers)):
+                raise ValueError(f"{NUMBERS} lacks {missing[0]}")
+            return Checkpoint(load_file(path / TENSORS), numbers, tuple(failed))
+        except (SafetensorError, OSError, ValueError, TypeError) as error:
+            failed[path] = str(error)
     if failed:
-        raise ModelError(f"no checkpoint can be read: {'; '.join(failed)}", hint="begin anew with --overwrite.")
+        told = "; ".join(f"{path}: {said}" for path, said in failed.items())
+        raise ModelError(f"no checkpoint can be read: {told}", hint="begin anew with --overwrite.")
     return None
+
+
+def tidy_checkpoints(folder: Path) -> None:
+    """Remove what was left half written."""
+    for rest in folder.glob(".step-*"):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Talk(Console):
+    """The talk of a command, which goes on with its work where nobody listens any more."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+console = _Talk(stderr=True, highlight=False, soft_wrap=True)
 
 
 # Texts and labels are shown, and belong to whoever wrote the data: none of their characters may drive the terminal.
@@ -209,8 +218,12 @@ class TrainingView:
     def _start(self, event: Started) -> None:
         counts = event.train.counts
         schema = event.schema
-        if event.resumed_from is not None:
+        for path in event.damaged:
+            self._say(f"warning: {path} cannot be read; an older checkpoint takes its place")
+        if event.resumed_from:
             self._say(f"goes on from the checkpoint of step {event.resumed_from}")
+        elif event.resumed_from is not None:
+            self._say("no checkpoint yet: begins from the start")
         gold = [] if schema.roles else [f"{counts.entities} entities of {len(schema.labels)} labels"]
         gold += [f"{counts.relations} relations of {len(schema.predicates)} predicates"] if schema.predicates else []
         self._say(

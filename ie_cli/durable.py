@@ -56,6 +56,17 @@ def storing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise storage_error(OSError(int(found[1]), str(error)), path) from error
 
 
+def file_mode() -> int:
+    """The mode that the system gives a new file."""
+    return 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def sync(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
     if os.name == "nt" and path.is_dir():
@@ -90,7 +101,7 @@ def replace_text(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
+            os.chmod(name, file_mode())
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -133,7 +144,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
     On Linux and on file systems that can, the two change names in one step. Elsewhere the older one is called
     ``.NAME-old-…/NAME`` for a moment: `recover` puts it back, should the process end there.
     """
-    os.chmod(temporary, 0o755)
+    os.chmod(temporary, 0o777 & ~_umask())
     sync_tree(temporary)
     if not path.exists():
         os.replace(temporary, path)
@@ -153,13 +164,15 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Put back a folder that `put_in_place` was about to replace, and remove what was not put in place."""
+    """Put back a folder that `put_in_place` was about to replace, and remove what a process left that ended too early."""
     for rest in path.parent.glob(f".{path.name}-*"):
+        old = rest / path.name
+        if not path.exists() and rest.name.startswith(f".{path.name}-old-") and old.is_dir() and not old.is_symlink():
+            os.replace(old, path)
         if rest.is_symlink() or not rest.is_dir():
-            continue
-        if not path.exists() and rest.name.startswith(f".{path.name}-old-") and (rest / path.name).is_dir():
-            os.replace(rest / path.name, path)
-        shutil.rmtree(rest, ignore_errors=True)
+            rest.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -39,3 +39,11 @@ class StorageError(IEError):
 
 class ServiceError(IEError):
     """A service that cannot start: its address, its token, or a package that is missing."""
+
+
+def hints(*parts: str | None) -> str | None:
+    """Several hints as one, of which each may be left out."""
+    said = [part.strip() for part in parts if part]
+    if len(said) < 2:
+        return said[0] if said else None
+    return "; ".join(part.removesuffix(".") for part in said) + "."

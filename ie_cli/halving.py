@@ -10,6 +10,8 @@ from torch import Tensor
 from ie_cli.batches import Batch
 from ie_cli.errors import TrainingError
 
+_SAID = ("DefaultCPUAllocator", "MPS backend out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class Halving:
     """Computes the gradients of batches, in twice as many parts whenever memory does not suffice.
@@ -89,4 +91,4 @@ def split(batch: Batch, parts: int) -> Iterator[Batch]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory did not suffice, of a GPU or of the CPU, where torch raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(said in str(error) for said in _SAID)

@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from ie_cli.durable import locked, replace_text, storing, sync
+from ie_cli.durable import file_mode, locked, replace_text, storing, sync
 from ie_cli.errors import DataError
 from ie_cli.example import Example
 from ie_cli.formats import BadLine
-from ie_cli.textio import file_mode, must_be_writable, packed
+from ie_cli.textio import must_be_writable, packed
 
 COMMIT_SECONDS = 5.0
 """Between two entries of the journal, at least; it is written between two chunks of records."""
@@ -47,18 +47,22 @@ class Part:
         size: bytes to go on from; what stands behind them is cut off.
     """
 
-    def __init__(self, target: str, size: int | None) -> None:
+    def __init__(self, target: str, size: int) -> None:
         self.path = part_of(target)
         self._name = target
         with storing(self.path):
-            self._raw = self.path.open("wb" if size is None else "r+b")
-            if size is not None:
-                self._raw.truncate(size)
-                self._raw.seek(size)
+            self._raw = self.path.open("r+b" if size else "wb")
+            self._raw.truncate(size)
+            self._raw.seek(size)
         self._stack = ExitStack()
         self._text: IO[str] | None = None
-        if size is None:
-            self._open()  # an empty file is a valid one of its kind, too
+        try:
+            sync(self.path.parent)  # the name is there before a journal counts on it
+            if not size:
+                self._open()  # an empty file is a valid one of its kind, too
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, text: str) -> None:
         """Write text behind what there is."""
@@ -106,9 +110,12 @@ class Job:
         self.done = done
         self._facts, self._targets = facts, targets
         self._journal = journal_of(targets)
-        sizes = done.get("sizes", {})
-        self.parts = {name: Part(target, sizes.get(name)) for name, target in targets.items()}
         self._committed = time.monotonic()
+        self.parts: dict[str, Part] = {}
+        if not done:  # before there is a part: what one without a journal is, nobody knows
+            self._enter({"records": 0, "digest": str(Digest()), "tally": {}, "sizes": dict.fromkeys(targets, 0)})
+        for name, target in targets.items():
+            self.parts[name] = Part(target, done.get("sizes", {}).get(name, 0))
 
     @property
     def records(self) -> int:
@@ -130,7 +137,7 @@ class Job:
         if str(digest) != self.done.get("digest", str(digest)):
             raise DataError(
                 f"{self._journal}: the input is another one: its first {self.records} records are not those that are done",
-                hint=f"give the input of then; or remove {self._journal} and begin anew.",
+                hint=f"give the input of then; or remove {self._journal} and the part to begin anew.",
             )
         yield from stream
 
@@ -141,11 +148,25 @@ class Job:
     def commit(self, records: int, digest: Digest, tally: Mapping[str, Any], *, complete: bool = False) -> None:
         """Enter into the journal that so many records are done with, after their output is on the disk."""
         sizes = {name: part.commit() for name, part in self.parts.items()}
-        entry = {"format_version": 1, "complete": complete, "job": self._facts, "files": dict(self._targets)}
-        entry |= {"records": records, "digest": str(digest), "tally": dict(tally), "sizes": sizes}
-        self.done = entry
-        replace_text(self._journal, json.dumps(entry, ensure_ascii=False) + "\n")
+        entry = {"records": records, "digest": str(digest), "tally": dict(tally), "sizes": sizes}
+        self._enter(entry, complete=complete)
+
+    def _enter(self, entry: Facts, *, complete: bool = False) -> None:
+        files = {"format_version": 1, "complete": complete, "job": self._facts, "files": dict(self._targets)}
+        replace_text(self._journal, json.dumps(files | entry, ensure_ascii=False) + "\n")
+        self.done = files | entry
         self._committed = time.monotonic()
+
+    def close(self) -> None:
+        """Close the files."""
+        for part in self.parts.values():
+            part.close()
+
+    def drop(self) -> None:
+        """Remove what nobody can go on with."""
+        for part in self.parts.values():
+            part.path.unlink(missing_ok=True)
+        self._journal.unlink(missing_ok=True)
 
 
 def journal_of(targets: Mapping[str, str]) -> Path:
@@ -158,7 +179,7 @@ def journal_of(targets: Mapping[str, str]) -> Path:
 def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Iterator[Job | None]:
     """Open the files of a job, the main one first; at the end of the block they get their names.
 
-    Where the block fails, what the journal knows of is kept; without an entry nothing is.
+    Where the block fails, what the journal knows of is kept; without a record nothing is.
 
     Args:
         facts: what must be the same to go on.
@@ -172,28 +193,85 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
             process is at work on it.
         StorageError: a file cannot be written.
     """
-    for target in targets.values():
-        must_be_writable(target)
     journal = journal_of(targets)
-    lock = journal.with_name(f".{journal.name}.lock")
-    with locked(lock, f"{journal}: another process is at work on it", remove=True):
+    refuse_interrupted(targets, resume=resume)
+    with locked(lock_of(journal), f"{journal}: another process is at work on it", remove=True):
         done = _earlier(journal, targets, facts, resume=resume)
         if done.get("complete"):
             _put_in_place(targets, journal)
             yield None
             return
-        job = Job(targets, facts, done)
+        job = None
         try:
+            job = Job(targets, facts, done)
             yield job
+            job.close()
         except BaseException:
-            for part in job.parts.values():
-                part.close()
-                if not job.done:
-                    part.path.unlink(missing_ok=True)
+            if job is not None:
+                job.close()
+                if not job.records:
+                    job.drop()
+            elif not done:
+                for path in (*map(part_of, targets.values()), journal):
+                    path.unlink(missing_ok=True)
             raise
-        for part in job.parts.values():
-            part.close()
         _put_in_place(targets, journal)
+
+
+def lock_of(journal: Path) -> Path:
+    """The file of the lock that a job holds."""
+    return journal.with_name(f".{journal.name}.lock")
+
+
+def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
+    """Tell before a model is loaded that the files of a job cannot be written.
+
+    Raises:
+        DataError: one is a folder, or there is none for it; or there is a part of a job that nobody asked to go on with,
+            or one that no journal tells of.
+    """
+    for target in targets.values():
+        must_be_writable(target)
+    journal = journal_of(targets)
+    entry = _read(journal)
+    if not entry:
+        for part in map(part_of, targets.values()):
+            if part.exists():
+                raise DataError(f"{part}: is there, and no {journal.name} tells what it is", hint="remove it.")
+    elif entry["records"] and not resume:
+        raise DataError(
+            f"{journal}: {entry['records']} records of an interrupted job are done",
+            hint="go on with --resume; or remove this file and the part to begin anew.",
+        )
+
+
+def is_complete(targets: Mapping[str, str]) -> bool:
+    """Whether all files have their names, and nothing is there to go on with."""
+    whole = all(os.path.isfile(target) and not part_of(target).exists() for target in targets.values())
+    return whole and not journal_of(targets).exists()
+
+
+def _read(journal: Path) -> Facts:
+    """A journal; empty where there is none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if not journal.exists():
+        return {}
+    try:
+        entry: Facts = json.loads(journal.read_text(encoding="utf-8"))
+        if entry["format_version"] != 1 or type(entry["records"]) is not int or type(entry["complete"]) is not bool:
+            raise ValueError("not of this version")
+        kinds = {"digest": str, "tally": dict, "sizes": dict, "job": dict, "files": dict}
+        for name, kind in kinds.items():
+            if not isinstance(entry[name], kind):
+                raise ValueError(f"'{name}' is of another kind")
+        if not all(type(entry["sizes"][name]) is int for name in entry["files"]):
+            raise ValueError("'sizes' are no numbers")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{journal}: damaged: {error}", hint="remove it and the part to begin anew.") from error
+    return entry
 
 
 def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
@@ -209,38 +287,30 @@ def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
 
 
 def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Facts:
-    """What the journal says; empty where there is none: a part alone holds nothing that counts."""
-    if not journal.exists():
+    """What to go on from; empty where nothing is done yet."""
+    entry = _read(journal)
+    if not entry.get("records") and not entry.get("complete"):
         return {}
-    try:
-        entry: Facts = json.loads(journal.read_text(encoding="utf-8"))
-        count, sizes, before, files = entry["records"], entry["sizes"], entry["job"], entry["files"]
-        if entry["format_version"] != 1 or not isinstance(count, int) or not isinstance(entry["complete"], bool):
-            raise ValueError("not of this version")
-        missing = [
-            target
-            for name, target in targets.items()
-            if name in files
-            and not entry["complete"]
-            and not (part_of(target).is_file() and part_of(target).stat().st_size >= sizes[name])
-        ]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{journal}: damaged: {error}", hint="remove it to begin anew.") from error
-    if not resume:
-        raise DataError(
-            f"{journal}: {count} records of an interrupted job are done",
-            hint="go on with --resume; or remove this file to begin anew.",
-        )
-    anew = f"remove {journal} to begin anew."
-    if missing:
-        raise DataError(f"{part_of(missing[0])}: missing, or shorter than {journal} says", hint=anew)
-    now = json.loads(json.dumps(facts))
-    changed = [
-        f"{name} was {before.get(name)} and is {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-    changed += [f"{name} is given or is not" for name in sorted(files.keys() ^ targets.keys())]
+    if not resume:  # it came while the model was loaded
+        refuse_interrupted(targets, resume=resume)
+    before, files, sizes = entry["job"], entry["files"], entry["sizes"]
+    changed = [f"{name} is given or is not" for name in sorted(files.keys() ^ targets.keys())]
+    if not entry["complete"]:
+        now = json.loads(json.dumps(facts))
+        for name in sorted(before.keys() | now.keys()):
+            if name == "model" and before.get(name) != now.get(name):
+                changed.append("the model is another one")
+            elif before.get(name) != now.get(name):
+                changed.append(f"{name} was {before.get(name)} and is {now.get(name)}")
+        for name, target in targets.items():
+            part = part_of(target)
+            if name in files and not (part.is_file() and part.stat().st_size >= sizes[name]):
+                raise DataError(
+                    f"{part}: missing, or shorter than {journal} says", hint=f"remove {journal} to begin anew."
+                )
     if changed:
-        raise DataError(f"{journal}: begun as another job: {'; '.join(changed)}", hint=f"do as then; or {anew}")
+        raise DataError(
+            f"{journal}: begun as another job: {'; '.join(changed)}",
+            hint=f"do as then; or remove {journal} and the part to begin anew.",
+        )
     return entry

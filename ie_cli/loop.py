@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,11 +27,12 @@ from ie_cli.checkpoint import (
     write_checkpoint,
 )
 from ie_cli.corpus import Split
-from ie_cli.errors import TrainingError
+from ie_cli.errors import ModelError, TrainingError
 from ie_cli.evaluate import score, seen_in
 from ie_cli.extractor import Extractor
-from ie_cli.halving import Halving
+from ie_cli.halving import Halving, is_out_of_memory
 from ie_cli.meter import Meter, gradient_norm
+from ie_cli.model_folder import FACTS
 from ie_cli.optim import build_optimizer, build_schedule
 from ie_cli.prepare import Prepared
 from ie_cli.progress import Evaluated, Event, Finished, Halved, Progress, Saved, Started
@@ -41,7 +42,9 @@ from ie_cli.stopping import Stop, Stopped
 
 CHECKPOINT_SECONDS = 600.0
 """Between two checkpoints, where the recipe gives no number of steps."""
-_NUMBERS = ("step", "epoch", "batch", "best_step", "best_f1", "waited", "evaluated")
+_NUMBERS = ("step", "epoch", "batch", "best_step", "best_f1", "waited", "evaluated", "stopped_early")
+NEEDED = frozenset(_NUMBERS) | {"losses", "parts", "rates", "schedule", "scaler", "random"}
+"""The numbers of a checkpoint."""
 
 
 class Run:
@@ -92,7 +95,7 @@ class Run:
         )
         return cls(recipe, prepared, output, accelerator, stop)
 
-    def started(self, resumed_from: int | None) -> Started:
+    def started(self, resumed_from: int | None, damaged: Sequence[Path] = ()) -> Started:
         p = self.prepared
         return Started(
             p.store,
@@ -103,6 +106,7 @@ class Run:
             sum(parameter.numel() for parameter in p.model.parameters()),
             p.dev is not None,
             resumed_from,
+            tuple(damaged),
         )
 
     def stoppable(self) -> Iterator[Event]:
@@ -116,6 +120,13 @@ class Run:
             with self.stop.at_once():
                 finished = self.finish()
             yield finished
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"out of memory after step {self.step}, outside of the batches of training",
+                hint="set training.eval_batch_size lower, and go on with --resume from the last checkpoint.",
+            ) from error
         except Stopped as stopped:
             if self.stop.again:  # anywhere, even within a step
                 raise
@@ -222,6 +233,10 @@ class Run:
         done = self.step - self.resumed_at
         return (time.monotonic() - self.began) / max(1, done) * max(0, self.steps - self.step)
 
+    def logged(self) -> int:
+        """The last step that stays in the log when the run goes on: one that is still to be evaluated is told then."""
+        return self.step - self._evaluation_due()
+
     def _evaluation_due(self) -> bool:
         every = self.recipe.training.eval_every or self.steps_per_epoch
         return self.prepared.dev is not None and self.step % every == 0 and self.evaluated != self.step
@@ -261,7 +276,21 @@ class Run:
         p = self.prepared
         return Extractor(TorchBackend(p.model, p.precision), p.schema, p.tokenizer, self.recipe, p.pad_id)
 
+    def _must_be_finite(self) -> None:
+        """Weights can leave the numbers in the very step whose loss and gradient were in them.
+
+        Raises:
+            TrainingError: they did.
+        """
+        for name, parameter in self.prepared.model.named_parameters():
+            if not bool(parameter.detach().isfinite().all()):
+                raise TrainingError(
+                    f"step {self.step}: the weights {name} are not finite any more",
+                    hint="lower training.learning_rate and training.head_learning_rate.",
+                )
+
     def _save(self) -> None:
+        self._must_be_finite()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self._extractor().save_pretrained(self.output / MODEL)
@@ -277,10 +306,11 @@ class Run:
         """Store what the run goes on from, as it stood after the last step.
 
         Raises:
-            TrainingError: a loss or gradient is not finite; such weights are not kept.
+            TrainingError: a loss, a gradient or a weight is not finite; such weights are not kept.
             StorageError: it cannot be written; the one before is still there.
         """
-        losses = self.meter.sums(self.meter.check())
+        losses = self.meter.sums(self.meter.check(), self.step)
+        self._must_be_finite()
         folder = self.output / CHECKPOINTS
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
@@ -306,8 +336,13 @@ class Run:
         """Go on where a checkpoint was written.
 
         Raises:
-            ModelError: it does not fit.
+            ModelError: it does not fit, or the best model of then is gone.
         """
+        if checkpoint.numbers["best_step"] and not (self.output / MODEL / FACTS).is_file():
+            raise ModelError(
+                f"{self.output / MODEL}: missing; it was the best of the run, of step {checkpoint.numbers['best_step']}",
+                hint="put it back; or begin anew with --overwrite.",
+            )
         load_model(self.prepared.model, checkpoint)
         load_optimizer(self.optimizer.optimizer, checkpoint)
         numbers = checkpoint.numbers

@@ -90,12 +90,17 @@ class Meter:
         self.restart()
         return (sum(losses) / len(losses) if losses else math.nan), rate
 
-    def sums(self, losses: list[float]) -> tuple[float, int]:
-        """`total` and `count` with some losses more; one by one, so that the sum does not depend on when they are read."""
-        total = self.total
-        for loss in losses:
-            total += loss
-        return total, self.count + len(losses)
+    def sums(self, losses: list[float], step: int | None = None) -> tuple[float, int]:
+        """`total` and `count` with what `check` gave; one by one, so that the sum does not depend on when they are read.
+
+        Args:
+            step: without the batches of later steps.
+        """
+        total, count = self.total, self.count
+        for loss, (at, _) in zip(losses, self._steps, strict=True):
+            if step is None or at <= step:
+                total, count = total + loss, count + 1
+        return total, count
 
     def rate(self) -> float:
         """Windows a second since the last reading."""

@@ -13,7 +13,12 @@ from ie_cli.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What is about to be trained; `resumed_from` is the step of the checkpoint that it goes on from."""
+    """What is about to be trained.
+
+    Attributes:
+        resumed_from: the step of the checkpoint that it goes on from; 0 where there was none; None where nobody asked.
+        damaged: newer checkpoints that could not be read.
+    """
 
     train: Store
     schema: Schema
@@ -23,6 +28,7 @@ class Started:
     parameters: int
     has_dev: bool
     resumed_from: int | None = None
+    damaged: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ie_cli.corpus import Split
 from ie_cli.durable import locked, recover, replace_text, storing
 from ie_cli.errors import DataError, RecipeError
+from ie_cli.model_folder import FACTS, must_be_replaceable
 from ie_cli.recipe import Recipe
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
@@ -30,23 +31,38 @@ def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = Fal
 
     Raises:
         DataError: what is there, and what to do.
+        ModelError: `model` is no model folder.
     """
     if output.is_file():
         raise DataError(f"{output} is a file", hint="give a folder with --output.")
-    if overwrite or not output.exists() or not any(path.name != LOCK for path in output.iterdir()):
+    if not output.exists() or not any(not _is_rest(path) for path in output.iterdir()):
         return
-    if not resume:
-        facts = read_run(output)
+    facts = read_run(output) if not overwrite else None
+    if not overwrite and not resume:
         what, remedy = "exists already", "choose another folder with --output, or replace it with --overwrite."
         if facts is not None and not facts["finished"]:
             what = "holds a run that is not finished"
             remedy = "go on with it: --resume; or replace it with --overwrite."
         raise DataError(f"{output} {what}", hint=remedy)
-    if read_run(output) is None and any((output / name).exists() for name in (MODEL, CHECKPOINTS)):
+    there = [name for name in RUN_FILES if os.path.lexists(output / name)]
+    known = (output / RUN).is_file() or (output / MODEL / FACTS).is_file()  # older versions wrote no run.json
+    if there and not known and overwrite:
         raise DataError(
-            f"{output} holds a run, but no {RUN} that tells how it was begun",
+            f"{output / there[0]}: no run of `ie` wrote it, as far as one can see",
+            hint="choose another folder with --output, or move it away.",
+        )
+    if there and facts is None and resume:
+        raise DataError(
+            f"{output} holds {there[0]}, but no {RUN} that tells how a run was begun",
             hint="begin anew in another folder with --output, or replace it with --overwrite.",
         )
+    if not (output / MODEL).is_symlink():
+        must_be_replaceable(output / MODEL)
+
+
+def _is_rest(path: Path) -> bool:
+    """Whether a file is the lock, or what a process left that ended too early."""
+    return path.name == LOCK or path.name.startswith(tuple(f".{name}-" for name in RUN_FILES))
 
 
 @contextmanager
@@ -66,8 +82,20 @@ def own_folder(output: Path) -> Iterator[None]:
 def clear(output: Path) -> None:
     """Remove what an earlier run wrote; files of others stay. `run.json` goes first: the rest then counts for nothing."""
     for name in RUN_FILES:
+        recover(output / name)
         discard(output / name)
-    recover(output / MODEL)
+
+
+def tidy(output: Path) -> None:
+    """Make up for a process that ended too early: put back a model that was being replaced, remove what has no name."""
+    for name in RUN_FILES:
+        recover(output / name)
+
+
+def finish_folder(output: Path) -> None:
+    """Remove what a finished run needs no more."""
+    tidy(output)
+    discard(output / CHECKPOINTS)
 
 
 def discard(path: Path) -> None:
@@ -137,8 +165,8 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
             part = _BY_CONTENT[name]
             if part is None or known.get(part) is not None:
                 continue  # moved, perhaps: what is in it is compared
-        if name == "encoder.name" and all(os.path.isdir(str(names.get(name))) for names in (old, new)):
-            continue
+        if name == "encoder.name" and os.path.isdir(str(new.get(name))):
+            continue  # moved, perhaps: its configuration and tokenizer are compared
         changed.append(f"{name} was {_short(old.get(name))} and is {_short(new.get(name))}")
     hint = "take the change back; or begin anew in another folder with --output, or with --overwrite."
     if changed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -59,7 +59,9 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        # A shell that starts a command in the background has it ignore Ctrl-C.
+        taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in taken}
         try:
             yield self
         finally:
@@ -93,4 +95,5 @@ class Stop:
         self.again, self.signum = self.signum is not None, signum
         if self.again or self._at_once:
             raise Stopped(signum)
-        self._told(signum)
+        with suppress(Exception, SystemExit):  # nobody listens any more, or a line is just being written
+            self._told(signum)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
-from ie_cli.durable import storage_error
+from ie_cli.durable import file_mode, storage_error, sync
 from ie_cli.errors import DataError
 from ie_cli.suggest import did_you_mean
 
@@ -240,6 +240,7 @@ def open_output(path: str) -> Iterator[IO[str]]:
             os.fsync(raw.fileno())
         os.chmod(temporary, file_mode())
         os.replace(temporary, target)
+        sync(target.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -265,20 +266,13 @@ def must_be_writable(path: str) -> None:
         raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
 
 
-def file_mode() -> int:
-    """The mode that the system gives a new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
 @contextmanager
 def packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
     """Text that is written to an open file, packed by its suffix; at the end the packed stream is complete."""
     with ExitStack() as stack:
         binary: BinaryIO = raw
         if path.endswith(".gz"):
-            binary = cast(BinaryIO, stack.enter_context(gzip.open(raw, "wb")))
+            binary = cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
         elif path.endswith(".zst"):
             binary = stack.enter_context(zstandard().ZstdCompressor().stream_writer(raw, closefd=False))
         # Half a surrogate pair has no UTF-8 form; JSON escapes it, other formats get it written out.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ie_cli.durable import replace_text, storing
 from ie_cli.errors import RecipeError
@@ -48,15 +49,29 @@ def _csv(folder: Path, after: int) -> Iterator[Log]:
     writer.writeheader()
     writer.writerows(kept)
     replace_text(path, start.getvalue())
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+    file = path.open("a", encoding="utf-8", newline="")
+    writer = csv.DictWriter(file, COLUMNS)
 
-        def log(step: int, values: Values) -> None:
-            with storing(path):
-                writer.writerow({"step": step, **values})
-                file.flush()
+    def log(step: int, values: Values) -> None:
+        with storing(path):
+            writer.writerow({"step": step, **values})
+            file.flush()
 
+    try:
         yield log
+    finally:
+        with suppress(OSError):  # all rows are written, or their error was told
+            file.close()
+
+
+def must_be_there(names: Sequence[str]) -> None:
+    """Tell early what a log needs and is not installed.
+
+    Raises:
+        RecipeError: of TensorBoard.
+    """
+    if "tensorboard" in names:
+        _summary_writer()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -69,13 +84,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 @contextmanager
 def _tensorboard(folder: Path, after: int) -> Iterator[Log]:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise RecipeError(
-            "training.trackers: tensorboard is not installed", hint="pip install 'ie-cli[tensorboard]'"
-        ) from error
-    writer = SummaryWriter(folder / "tensorboard", purge_step=after + 1 if after else None)
+    writer = _summary_writer()(folder / "tensorboard", purge_step=after + 1 if after else None)
 
     def log(step: int, values: Values) -> None:
         for name, value in values.items():
@@ -85,6 +94,16 @@ def _tensorboard(folder: Path, after: int) -> Iterator[Log]:
         yield log
     finally:
         writer.close()
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RecipeError(
+            "training.trackers: tensorboard is not installed", hint="pip install 'ie-cli[tensorboard]'"
+        ) from error
+    return SummaryWriter
 
 
 TRACKERS = {"csv": _csv, "tensorboard": _tensorboard}

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 
-from ie_cli.checkpoint import Checkpoint, read_checkpoint
-from ie_cli.durable import recover
-from ie_cli.loop import Run
+from ie_cli.checkpoint import Checkpoint, read_checkpoint, tidy_checkpoints
+from ie_cli.loop import NEEDED, Run
 from ie_cli.prepare import prepare
 from ie_cli.progress import Evaluated, Event, FinishedBefore, Progress
 from ie_cli.recipe import Recipe
@@ -21,17 +20,19 @@ from ie_cli.run_folder import (
     Facts,
     clear,
     discard,
+    finish_folder,
     own_folder,
     read_run,
     refuse_changed,
     refuse_existing,
     run_facts,
     state_of,
+    tidy,
     write_run,
 )
 from ie_cli.schema import schema_facts
 from ie_cli.stopping import Stop
-from ie_cli.trackers import open_trackers
+from ie_cli.trackers import must_be_there, open_trackers
 
 
 def train(
@@ -53,43 +54,56 @@ def train(
         Stopped: by `stop`.
     """
     stop = stop or Stop()
-    refuse_existing(output, overwrite=overwrite, resume=resume)
+    writes = os.environ.get("RANK", "0") == "0"  # of several processes, the first one
+    if writes:
+        refuse_existing(output, overwrite=overwrite, resume=resume)
     if resume and state_of(output) == "finished":
+        finish_folder(output)
         yield FinishedBefore(output / MODEL)
         return
     with stop.at_once():
+        must_be_there(recipe.training.trackers)
         set_seed(recipe.training.seed)
         prepared = prepare(recipe)
     facts = run_facts(recipe, prepared.train, prepared.dev, schema_facts(prepared.schema), prepared.encoder_facts())
-    writes = os.environ.get("RANK", "0") == "0"  # of several processes, the first one
     with ExitStack() as stack:
-        # Only now: an error in the input costs nobody the model of an earlier run.
         if writes:
             stack.enter_context(own_folder(output))
-        checkpoint = _earlier(output, facts) if resume else None
-        if checkpoint is None and writes:
-            clear(output)
-            write_run(output, facts)
+            refuse_existing(output, overwrite=overwrite, resume=resume)  # another run may have ended meanwhile
+            if resume and state_of(output) == "finished":
+                yield FinishedBefore(output / MODEL)
+                return
+        checkpoint, begun = _earlier(output, facts, tidies=writes) if resume else (None, False)
         run = Run.start(recipe, prepared, output, stop)
         if checkpoint is not None:
             run.load(checkpoint)
-        yield run.started(None if checkpoint is None else run.step)
+        elif writes:
+            # Only now: an error in the input costs nobody the model of an earlier run.
+            clear(output)
+            write_run(output, facts)
+        damaged = checkpoint.damaged if checkpoint is not None else ()
+        yield run.started(run.step if begun else None, damaged)
+        if writes:
+            for path in damaged:
+                discard(path)
         trackers = recipe.training.trackers if writes else []
-        log = stack.enter_context(open_trackers(trackers, output, after=run.step))
+        log = stack.enter_context(open_trackers(trackers, output, after=run.logged()))
         for event in run.stoppable():
             if isinstance(event, (Progress, Evaluated)):
                 log(event.step, event.values())
             yield event
         if writes:
             write_run(output, facts | {"finished": True})
-            discard(output / CHECKPOINTS)
+            finish_folder(output)
 
 
-def _earlier(output: Path, facts: Facts) -> Checkpoint | None:
-    """The checkpoint to go on from, if there is one."""
+def _earlier(output: Path, facts: Facts, *, tidies: bool) -> tuple[Checkpoint | None, bool]:
+    """The checkpoint to go on from, if there is one; and whether there is a run at all."""
     before = read_run(output)
     if before is None:
-        return None
+        return None, False
     refuse_changed(output, before, facts)
-    recover(output / MODEL)
-    return read_checkpoint(output / CHECKPOINTS)
+    if tidies:
+        tidy(output)
+        tidy_checkpoints(output / CHECKPOINTS)
+    return read_checkpoint(output / CHECKPOINTS, NEEDED), True

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from ie_cli import jobs, predict
 from ie_cli.cli import app
 from ie_cli.durable import locked
+from ie_cli.errors import StorageError
 from ie_cli.example import Example
 from ie_cli.formats import BadLine
 from ie_cli.textio import read_lines
@@ -54,13 +55,15 @@ def ie(*arguments: str) -> Result:
 
 
 class Killed(BaseException):
-    """Ends a job as `kill -9` does: nothing that stands in an `except` or `finally` of ours is of use."""
+    """Ends a job as `kill -9` does; see `killed`."""
 
 
 def killed(*arguments: str) -> None:
-    """Run a command that is killed."""
-    with pytest.raises(Killed):
-        ie(*arguments)
+    """Run a command that is killed: what it has written stays as it is, with or without a journal that tells of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.Job, "drop", lambda job: None)
+        with pytest.raises(Killed):
+            ie(*arguments)
 
 
 @pytest.fixture
@@ -189,7 +192,92 @@ def test_another_model_is_told(cut: Path, tmp_path: Path, monkeypatch: pytest.Mo
     list(train(recipe(data, training={"epochs": 1}), tmp_path / "other"))
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume", "-m", str(tmp_path / "other" / "model"))
     assert result.exit_code == 1
-    assert "model was" in result.stderr
+    assert "the model is another one" in result.stderr
+
+
+def test_killed_before_the_journal_knew_of_a_record(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("out.jsonl").write_text("old\n", encoding="utf-8")
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    for options in ((), ("--resume",)):
+        kill_after(20)
+        killed("predict", "good.jsonl", "-o", "out.jsonl")
+        monkeypatch.setattr(jobs.Digest, "add", _ADD)
+        assert Path("out.jsonl.part").exists()
+        assert Path("out.jsonl").read_text(encoding="utf-8") == "old\n"
+        result = ie("predict", "good.jsonl", "-o", "out.jsonl", *options)  # neither refused nor taken for complete
+        assert result.exit_code == 0, result.stderr
+        assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == LINES
+        assert not list(here.glob("*.part*"))
+        Path("out.jsonl").write_text("old\n", encoding="utf-8")
+
+
+def test_an_input_that_breaks_off_does_not_shift_what_is_predicted_together(here: Path) -> None:
+    lines = Path("good.jsonl").read_bytes().splitlines(keepends=True)
+    Path("broken.jsonl").write_bytes(b"".join(lines[:24]) + b"\xff\xfe\n" + b"".join(lines[24:]))
+    result = ie("predict", "broken.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "broken.jsonl:25" in result.stderr
+    assert "; 21 records are done; mend the input and go on with --resume." in result.stderr.replace("\n", " ")
+    assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21  # three chunks of seven
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+
+
+def test_a_journal_that_cannot_be_written_promises_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = jobs.replace_text, []
+
+    def full(path: Path, text: str) -> None:
+        calls.append(path)
+        if len(calls) > 1:
+            raise StorageError(f"{path}: No space left on device", hint="free some space.")
+        real(path, text)
+
+    monkeypatch.setattr(jobs, "replace_text", full)
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "records are done" not in result.stderr
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+def test_files_of_others_are_not_taken_for_parts(here: Path) -> None:
+    Path("x.part").write_bytes(Path("good.jsonl").read_bytes())
+    before = Path("x.part").read_bytes()
+    for arguments, message in [
+        (("x.part", "-o", "x"), "x.part: is the input too"),
+        (("good.jsonl", "-o", "x"), "x.part: is there, and no x.part.json tells what it is"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part"), "o.part: is the output too"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part.json"), "o.part.json: is the output too"),
+    ]:
+        result = ie("predict", *arguments)
+        assert result.exit_code == 1
+        assert message in result.stderr.replace("\n", " ")
+    assert Path("x.part").read_bytes() == before
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl", "x.part"]
+
+
+def test_a_second_file_that_cannot_be_made_leaves_nothing_of_the_first(here: Path) -> None:
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "r" * 253)
+    assert result.exit_code == 1
+    assert "File name too long" in result.stderr
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+def test_a_folder_is_no_complete_output(here: Path) -> None:
+    Path("out").mkdir()
+    result = ie("predict", "good.jsonl", "-o", "out", "--resume")
+    assert result.exit_code == 1
+    assert "out: is a folder" in result.stderr
+
+
+def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    assert ie("predict", "good.jsonl", "-o", "a.jsonl.gz").exit_code == 0
+    assert Path("a.jsonl.gz").read_bytes()[3:8] == bytes(5)  # neither a name nor a time
+    assert ie("predict", "good.jsonl", "-o", "b.jsonl.gz").exit_code == 0
+    assert Path("a.jsonl.gz").read_bytes() == Path("b.jsonl.gz").read_bytes()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"records": 3}', "null"])
@@ -260,7 +348,7 @@ def test_framed_formats_are_framed_once(
     [
         (("--resume",), 1, "--resume needs local files"),
         (("--resume", "-o", "/dev/null"), 1, "--resume needs local files"),
-        (("-o", "x", "--rejects", "x"), 1, "is the file of the rejects too"),
+        (("-o", "x", "--rejects", "x"), 1, "x: is the output too"),
         (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: is the input too"),
         (("-o", "x", "--rejects", "no/such/folder/y"), 1, "no folder"),
         (("--rejects", "y", "--on-error", "stop"), 2, "contradict each other"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from safetensors.torch import load_file
 
 from ie_cli import loop
 from ie_cli.checkpoint import read_checkpoint
-from ie_cli.errors import DataError, RecipeError, StorageError, TrainingError
+from ie_cli.errors import DataError, ModelError, RecipeError, StorageError, TrainingError
 from ie_cli.extractor import Extractor
 from ie_cli.progress import Evaluated, Event, Finished, FinishedBefore, Saved, Started
 from ie_cli.recipe import Recipe
@@ -86,21 +89,18 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     events = list(train(made, tmp_path / "whole"))
     finished = events[-1]
     assert isinstance(finished, Finished)
-    steps = 0
     for step in (1, 3, 4, finished.steps):
         stop_at[step] = stop = Stop()
         with pytest.raises(Stopped) as stopped:
             list(train(made, tmp_path / "cut", resume=True, stop=stop))
         assert stopped.value.exit_code == 143
         assert f"stopped at step {step} of" in str(stopped.value.kept)
-        steps += 1
     resumed = list(train(made, tmp_path / "cut", resume=True))
     assert isinstance(resumed[0], Started)
     assert resumed[0].resumed_from == finished.steps
     assert isinstance(resumed[-1], Finished)
     assert (resumed[-1].best_step, resumed[-1].steps) == (finished.best_step, finished.steps)
     assert_same(tmp_path / "whole", tmp_path / "cut")
-    assert steps == 4
 
 
 def test_relations_without_dev_resume_too(tmp_path: Path, stop_at: dict[int, Stop]) -> None:
@@ -286,3 +286,160 @@ def test_a_full_disk_leaves_the_last_good_state(data: Path, tmp_path: Path, monk
     list(train(made, tmp_path / "whole"))
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is True
     assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_stop_between_the_batches_of_a_step_repeats_them(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = short(data, accumulation=3, batch_size=4, eval_every=2)
+    list(train(made, tmp_path / "whole"))
+    real = loop.Run._backward
+    for batches in (2, 5, 8):
+        stop, calls = Stop(), itertools.count(1)
+
+        def counted(
+            run: loop.Run,
+            part: object,
+            share: float,
+            *,
+            stop: Stop = stop,
+            calls: Iterator[int] = calls,
+            last: int = batches,
+        ) -> torch.Tensor:
+            if next(calls) == last:
+                stop.signum = signal.SIGTERM
+            return real(run, part, share)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.Run, "_backward", counted)
+            with pytest.raises(Stopped):
+                list(train(made, tmp_path / "cut", resume=True, stop=stop))
+    list(train(made, tmp_path / "cut", resume=True))
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_run_that_ended_while_another_one_prepared_is_not_replaced(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ie_cli import train as module
+
+    prepared = module.prepare
+
+    def slow(recipe: Recipe) -> object:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "prepare", prepared)
+            list(train(short(data), tmp_path / "run"))
+        return prepared(recipe)
+
+    for resume in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "prepare", slow)
+            if resume:
+                assert list(train(short(data), tmp_path / "run", resume=True)) == [
+                    FinishedBefore(tmp_path / "run" / "model")
+                ]
+            else:
+                with pytest.raises(DataError, match="exists already"):
+                    list(train(short(data), tmp_path / "run"))
+        assert (tmp_path / "run" / "model" / "metrics.json").exists()
+        shutil.rmtree(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "tensorboard", "model", "checkpoints"])
+def test_files_of_others_are_not_removed(name: str, data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "run" / name
+    own.mkdir(parents=True)
+    (own / "mine.txt").touch()
+    for options in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises((DataError, ModelError)):
+            list(train(short(data), tmp_path / "run", **options))
+        assert (own / "mine.txt").exists()
+
+
+def test_weights_that_leave_the_numbers_in_a_step_are_not_kept(data: Path, tmp_path: Path) -> None:
+    made = short(data, head_learning_rate=1e38, warmup=0.0, checkpoint_every=1, eval_every=1)
+    with pytest.raises(TrainingError, match="step 1: the weights .* are not finite any more"):
+        list(train(made, tmp_path / "run"))
+    assert not (tmp_path / "run" / "model").exists()
+    assert read_checkpoint(tmp_path / "run" / "checkpoints") is None
+
+
+def test_the_row_of_an_evaluation_that_was_cut_stands_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: dict[int, Stop]
+) -> None:
+    stop_at[3] = stop = Stop()  # an evaluation is due then
+    with pytest.raises(Stopped):
+        list(train(short(data), tmp_path / "run", stop=stop))
+    killed = train(short(data), tmp_path / "run", resume=True)
+    while not isinstance(next(killed), Evaluated):
+        pass
+    next(killed)  # the row is written, no checkpoint is
+    killed.close()  # type: ignore[attr-defined]
+    list(train(short(data), tmp_path / "run", resume=True))
+    assert [row["step"] for row in log(tmp_path / "run")] == ["3", "6", "9"]
+
+
+def test_what_an_earlier_version_or_a_killed_process_left_is_tidied(data: Path, cut: Path) -> None:
+    for name in (".model-old-x", ".model-y", ".checkpoints-gone-x", ".tensorboard-gone-z"):
+        (cut / name / "model").mkdir(parents=True)
+    (cut / ".run.json-x").touch()
+    (cut / "checkpoints" / ".step-000000009-x").mkdir()
+    list(train(short(data, checkpoint_every=3), cut, resume=True))
+    assert sorted(path.name for path in cut.iterdir()) == [".lock", "log.csv", "model", "run.json"]
+    (cut / "checkpoints" / "step-000000009").mkdir(parents=True)  # killed before they were removed
+    (cut / ".checkpoints-gone-x").mkdir()
+    assert list(train(short(data), cut, resume=True)) == [FinishedBefore(cut / "model")]
+    assert sorted(path.name for path in cut.iterdir()) == [".lock", "log.csv", "model", "run.json"]
+
+
+def test_an_old_model_does_not_come_back(data: Path, cut: Path, tmp_path: Path) -> None:
+    (cut / "model").rename(cut / "old")
+    (cut / ".model-old-x").mkdir()
+    (cut / "old").rename(cut / ".model-old-x" / "model")
+    events = train(short(data), cut, overwrite=True)
+    next(events)
+    assert not (cut / "model").exists()
+    events.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("missing", ["rates", "random", "losses"])
+def test_a_checkpoint_without_a_number_is_damaged(missing: str, data: Path, cut: Path) -> None:
+    file = cut / "checkpoints" / "step-000000004" / "state.json"
+    numbers = json.loads(file.read_text(encoding="utf-8"))
+    del numbers[missing]
+    file.write_text(json.dumps(numbers), encoding="utf-8")
+    events = train(short(data), cut, resume=True)
+    first = next(events)
+    assert isinstance(first, Started)
+    assert (first.resumed_from, first.damaged) == (3, (file.parent,))
+    next(events)
+    assert not file.parent.exists()  # or it would outlive better ones
+    events.close()  # type: ignore[attr-defined]
+
+
+def test_a_best_model_that_is_gone_is_told_at_once(data: Path, cut: Path) -> None:
+    shutil.rmtree(cut / "model")
+    with pytest.raises(ModelError, match="missing; it was the best of the run, of step 3"):
+        list(train(short(data, checkpoint_every=3), cut, resume=True))
+
+
+def test_too_little_memory_for_an_evaluation_is_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **named: object) -> object:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(loop, "score", full)
+    with pytest.raises(TrainingError, match="out of memory after step 3") as error:
+        list(train(short(data), tmp_path / "run"))
+    assert "eval_batch_size" in str(error.value.hint)
+
+
+def test_a_log_that_is_not_installed_costs_no_earlier_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(train(short(data, epochs=1), tmp_path / "run"))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(RecipeError, match="tensorboard is not installed"):
+        list(train(short(data, epochs=1, trackers=["tensorboard"]), tmp_path / "run", overwrite=True))
+    Extractor.from_pretrained(tmp_path / "run" / "model")

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from untrained import write_model
 
 from ie_cli.cli import app
-from ie_cli.encoder import load_encoder
+from ie_cli.encoder import encoder_config, load_encoder
 from ie_cli.errors import IEError, ModelError, RecipeError
 from ie_cli.example import Entity, Example
 from ie_cli.extractor import Extractor
@@ -264,6 +264,19 @@ def test_code_beside_a_model_does_not_run(model: Path, trap: Path, known: bool) 
     assert not trap.exists()
 
 
+@pytest.mark.parametrize("field", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+@pytest.mark.parametrize("name", ["evil/kernel", "flash_attention_2", "kernels-community/flash-attn2:forward"])
+def test_a_config_names_no_code_of_the_hub(model: Path, field: str, name: str) -> None:
+    config = model / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {field: name}), encoding="utf-8")
+    with pytest.raises(ModelError, match="whose code would come from elsewhere") as error:
+        Extractor.from_pretrained(model, device="cpu")
+    assert "remove" in str(error.value.hint)
+    (model / "ie.json").unlink()  # as an encoder it has none
+    with pytest.raises(ModelError, match="whose code would come from elsewhere"):
+        encoder_config(str(model))
+
+
 # --- ONNX
 
 
@@ -478,9 +491,10 @@ def test_the_check_of_the_source_sees(source: str) -> None:
     assert faults(source)
 
 
-def test_every_promise_names_tests_that_there_are() -> None:
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md"])
+def test_every_promise_names_tests_that_there_are(page: str) -> None:
     root = PACKAGE.parent
-    lines = (root / "SECURITY.md").read_text(encoding="utf-8").splitlines()
+    lines = (root / page).read_text(encoding="utf-8").splitlines()
     promises = [line.split("|")[1:3] for line in lines if line.startswith("| ") and "**" not in line][1:]
     assert len(promises) > 10
     for promise, tests in promises:

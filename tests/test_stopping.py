@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -11,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from corpora import as_json, examples, write_jsonl
+from corpora import examples, write_jsonl
 from typer.testing import CliRunner, Result
 
 from ie_cli import loop
 from ie_cli.cli import app
+from ie_cli.console import console
 from ie_cli.durable import put_in_place, recover, replace_text, storing
 from ie_cli.errors import ModelError, StorageError
 from ie_cli.stopping import Stop, Stopped
@@ -122,7 +124,6 @@ def test_a_disk_that_takes_no_more_is_told(here: Path) -> None:
     assert "Traceback" not in said
     assert not Path("runs/test/model").exists()
     assert ie("train", "recipe.yaml", "--resume").exit_code == 0
-    assert as_json(Path("train.jsonl").read_text(encoding="utf-8"))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
@@ -159,6 +160,37 @@ def test_where_work_may_be_cut_a_signal_raises() -> None:
         with pytest.raises(Stopped), stop.at_once():
             pytest.fail("entered after a signal")
     assert told == []
+
+
+def test_a_listener_that_fails_costs_no_checkpoint(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(signum: int) -> None:
+        raise SystemExit(1)  # as rich does where nobody reads stderr any more
+
+    monkeypatch.setattr("ie_cli.commands.recipes._tell_stop", gone)
+    signal_at(4, [signal.SIGINT], monkeypatch)
+    assert ie("train", "recipe.yaml").exit_code == 130
+    assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]
+
+
+def test_talk_that_nobody_reads_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    talk = type(console)(file=Closed(), force_terminal=False)
+    talk.print("one")
+    talk.print("two")
+    assert talk.quiet
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stop().listening() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop.signum is None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fill(folder: Path, text: str) -> Path:

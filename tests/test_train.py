@@ -162,6 +162,7 @@ def test_steps_evaluations_and_schedule(data: Path, tmp_path: Path) -> None:
 def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     (output / "model").mkdir(parents=True)
+    (output / "model" / "ie.json").touch()  # of a version without run.json
     (output / "model" / "old").touch()
     (output / "data.jsonl").touch()
     with pytest.raises(DataError, match="exists already"):

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
 from ie_cli.console import counting, say, warn
-from ie_cli.errors import DataError, IEError, StorageError
+from ie_cli.errors import DataError, IEError, StorageError, hints
 from ie_cli.example import Example
 from ie_cli.formats import FORMATS, BadLine, Format, find_format, read_records
 from ie_cli.formats.jsonl import dump
-from ie_cli.jobs import Digest, Job, journal_of, open_job
+from ie_cli.jobs import Digest, Job, is_complete, journal_of, lock_of, open_job, part_of, refuse_interrupted
 from ie_cli.model_folder import fingerprint, local_folder
 from ie_cli.stopping import Stopped
 from ie_cli.textio import is_replaceable, open_output
@@ -63,11 +63,16 @@ class Output:
                 hint="a bad line has no place in it; use skip.",
             )
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
-        for path in paths:
-            if os.path.isfile(source) and os.path.realpath(source) == os.path.realpath(path):
-                raise DataError(f"{path}: is the input too", hint="give another file with --output.")
-        if self.rejects is not None and os.path.realpath(self.path) == os.path.realpath(self.rejects):
-            raise DataError(f"{self.path}: is the file of the rejects too", hint="give them two names.")
+        taken: dict[str, str] = {os.path.realpath(source): "the input"} if os.path.isfile(source) else {}
+        for path, what in zip(paths, ("the output", "the file of the rejects"), strict=False):
+            if not is_replaceable(path):
+                continue
+            journal = journal_of({"": path})
+            for name in (path, str(part_of(path)), str(journal), str(lock_of(journal))):
+                real = os.path.realpath(name)
+                if real in taken:
+                    raise DataError(f"{name}: is {taken[real]} too", hint=f"give {what} another name.")
+                taken[real] = what
         if self.resume and not all(map(is_replaceable, paths)):
             raise DataError("--resume needs local files to write to", hint="give one with --output.")
 
@@ -150,7 +155,9 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
     targets = output.targets()
     if targets is None:
         _predict_stream(choice, source, output, target, quiet=quiet)
-    elif output.resume and os.path.exists(output.path) and not journal_of(targets).exists():
+        return
+    refuse_interrupted(targets, resume=output.resume)
+    if output.resume and is_complete(targets):
         say(f"{output.path} is complete: there is nothing to go on with (without --resume it is written anew)")
     else:
         _predict_job(choice, source, targets, output, target, quiet=quiet)
@@ -178,11 +185,13 @@ def _predict_job(
     choice: ModelChoice, source: Input, targets: dict[str, str], output: Output, target: Format, *, quiet: bool
 ) -> None:
     """Predict to local files, with a journal between the chunks from which the job can be gone on with."""
+    # Before the model is loaded: should it be replaced meanwhile, the job is not gone on with.
+    model = fingerprint(local_folder(choice.folder()))
     engine, recipe = choice.engine()
     from ie_cli.predict import extract_chunks
 
     facts = {
-        "model": fingerprint(local_folder(choice.folder())),
+        "model": model,
         "format": target.name,
         "on-error": output.on_error,
         "options": choice.options() | source.options(),
@@ -204,13 +213,13 @@ def _predict_job(
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
         with _telling_what_is_done(job):
             for chunk in chunks:
+                if done > job.records and job.due():  # here, as what ends in an error is no whole chunk
+                    job.commit(done, digest, tally.fields())
                 for item in chunk:
                     writer.add(item)
                     digest.add(item)
                     done += 1
                     count()
-                if job.due():
-                    job.commit(done, digest, tally.fields())
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
     _tell_left_out(tally, output)
@@ -230,8 +239,7 @@ def _telling_what_is_done(job: Job) -> Iterator[None]:
             signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
             raise Stopped(signum, f"stopped; {kept}: go on with --resume") from error
         remedy = "mend the input" if isinstance(error, DataError) else "make room"
-        hint = f"{error.hint or ''} {kept}; {remedy} and go on with --resume.".strip()
-        raise type(error)(error.message, hint=hint) from error
+        raise type(error)(error.message, hint=hints(error.hint, kept, f"{remedy} and go on with --resume")) from error
 
 
 def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Example | BadLine]:
@@ -288,8 +296,8 @@ def _write_all(items: Iterator[Example | BadLine], writer: _Writer, count: Calla
     writer.end()
 
 
-def _on_error_hint(error: IEError) -> str:
-    return f"{error.hint or ''} `--on-error skip` leaves such lines out, `keep` marks them.".strip()
+def _on_error_hint(error: IEError) -> str | None:
+    return hints(error.hint, "`--on-error skip` leaves such lines out, `keep` marks them.")
 
 
 def _tell_left_out(tally: _Tally, output: Output) -> None:

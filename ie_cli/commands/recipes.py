@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ie_cli.commands.inputs import Input
 from ie_cli.console import TrainingView, say, show_scores, warn
-from ie_cli.errors import DataError, StorageError
+from ie_cli.errors import DataError, StorageError, hints
+from ie_cli.run_folder import CHECKPOINTS
 from ie_cli.stopping import Stop
 from ie_cli.textio import open_output
 
@@ -71,8 +72,11 @@ def run_train(
         try:
             view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
-            kept = "The last checkpoint and the best model so far are whole; go on with --resume."
-            raise StorageError(error.message, hint=f"{error.hint or ''} {kept}".strip()) from error
+            stored = any((folder / CHECKPOINTS).glob("step-*"))
+            kept = "the last checkpoint and the best model so far are whole: go on with --resume"
+            raise StorageError(
+                error.message, hint=hints(error.hint, kept if stored else "no checkpoint was written yet")
+            ) from error
     if quiet or view.finished is None:
         return
     for split, scores in view.finished.scores.items():
