@@ -5,12 +5,13 @@ VENV ?= .venv
 PEERS ?= .peers
 AUDIT ?= .audit
 AUDIT_OPTIONS ?=
+SECONDS ?= 60
 CORPUS ?= data/quickstart/train.json
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export IE_MODEL =
 
-.PHONY: demo test fmt lint type unit audit bench clean
+.PHONY: demo test fmt lint type unit audit bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -71,6 +72,10 @@ bench: $(READY) $(PEERS)/.ready
 	$(BIN)/python benchmarks/loss.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/relations.py train
+
+# Every reader against damaged samples; `make fuzz SECONDS=7200` goes on for two hours. Findings stay in .fuzz for --replay.
+fuzz: $(READY)
+	nice $(BIN)/python tests/fuzz.py --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(AUDIT) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -12,15 +12,17 @@ from ie_cli.corpus import Scan, Split, reading_of, splits
 from ie_cli.errors import DataError, IEError
 from ie_cli.example import Example
 from ie_cli.formats import BadLine, read_records
-from ie_cli.formats.conll import is_cjk
+from ie_cli.formats.base import OutsideText, quoted
 from ie_cli.recipe import Recipe
 from ie_cli.schema import ROLES, Schema
-from ie_cli.targets import APART, find_reachable
+from ie_cli.targets import ABSENT, APART, find_reachable
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
 from ie_cli.triples import entities_of, triples_of
+from ie_cli.units import UnitsGuess, within_word
 from ie_cli.windows import INSIDE_TOKEN, TOO_LONG, Plan
 
 _SHOWN = 3
+_SHOWN_BAD = 20
 _RARE = 5
 
 
@@ -58,6 +60,11 @@ class _Survey:
     unreachable_relations: Counter[str] = field(default_factory=Counter)
     shown_relations: dict[str, list[str]] = field(default_factory=dict)
     cut_words: int = 0
+    hints: dict[str, None] = field(default_factory=dict)
+    ids: set[int] = field(default_factory=set)
+    repeated_ids: int = 0
+    first_repeated_id: str = ""
+    units: UnitsGuess = field(default_factory=UnitsGuess)
 
 
 def check(recipe: Recipe) -> Iterator[Finding]:
@@ -74,15 +81,17 @@ def check(recipe: Recipe) -> Iterator[Finding]:
         yield from (Finding("note", text) for text in dict.fromkeys(reported))
         yield from _about(name, surveys[name], recipe)
     yield from _between(surveys, recipe)
+    fault = fault or _names_fault(recipe, surveys["train"])
     if fault is not None:
-        yield Finding("error", fault)
+        yield Finding("error", fault.message)
+        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [fault.hint]))
     if dev is None:
         yield Finding(
             "warning", "no dev data: nothing is measured, and the last weights are kept; data.dev: 0.1 splits some off"
         )
 
 
-def _schema(recipe: Recipe, train: Split) -> tuple[Schema | None, str | None]:
+def _schema(recipe: Recipe, train: Split) -> tuple[Schema | None, IEError | None]:
     """The schema that training would build, or why it would not; neither where the data cannot be read as a whole."""
     from ie_cli.prepare import build_schema, loss_weights
 
@@ -96,9 +105,30 @@ def _schema(recipe: Recipe, train: Split) -> tuple[Schema | None, str | None]:
         schema = build_schema(recipe, scan)
         loss_weights(recipe, schema)
     except IEError as error:
-        return None, error.message
+        return None, error
     # Only types that it does not allow are lost to a schema: what train does not have is told by itself.
     return (schema if schema.constrained else None), None
+
+
+def _names_fault(recipe: Recipe, train: _Survey) -> IEError | None:
+    """What training would refuse of the annotation: triples without a place; labels that the recipe names and nobody has."""
+    from ie_cli.prepare import loss_weights
+
+    if recipe.task == "relation":
+        if not train.places or train.unreachable_relations[ABSENT] < train.places:  # of some a warning tells
+            return None
+        return DataError(
+            f"train: none of its {train.places} relations stands in its text: there is nothing to train on",
+            hint="do the texts and the triples belong together?",
+        )
+    labels = recipe.data.labels or sorted(train.labels)
+    if not labels:
+        return None
+    try:
+        loss_weights(recipe, Schema(tuple(labels)))
+    except IEError as error:
+        return error
+    return None
 
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer:
@@ -128,8 +158,11 @@ def _survey(
                 if split.keep is not None and split.part.startswith("dev"):
                     continue  # the same file as train's, where they are listed
                 found.bad_count += 1
-                if found.bad_count <= 20:
+                if isinstance(record.error, OutsideText):
+                    found.units.add(record.error.text, [record.error.span], record.where)
+                if found.bad_count <= _SHOWN_BAD:
                     found.bad.append(record.error.message)
+                    found.hints.update(dict.fromkeys(filter(None, [record.error.hint])))
             elif split.keep is None or split.keep(record.text):
                 _count(found, record, recipe.task)
                 _reach(found, record, tokenizer, plan, schema)
@@ -153,8 +186,10 @@ def _count(found: _Survey, example: Example, task: str) -> None:
     found.repeated += len(example.entities) - len(set(example.entities))
     found.labels.update(entity.label for entity in entities)
     for entity in entities:
-        found.cut_words += _within_word(example.text, entity.end)
+        found.cut_words += within_word(example.text, entity.end)
     found.overlapping += any(b.start < a.end for a, b in zip(entities, entities[1:], strict=False))
+    found.units.add(example.text, [(entity.start, entity.end) for entity in entities], example.where or "")
+    _note_id(found, example)
     relations = sorted(triples_of(example)) if task == "relation" else []
     text, annotation = _hash(example.text), _hash(repr((entities, relations)))
     if text in found.texts:
@@ -164,10 +199,14 @@ def _count(found: _Survey, example: Example, task: str) -> None:
     found.texts.setdefault(text, annotation)
 
 
-def _within_word(text: str, at: int) -> bool:
-    """Say whether the characters around this border are letters of one word, in a script that puts blanks between."""
-    around = text[at - 1 : at + 1]
-    return at > 0 and len(around) == 2 and around.isalpha() and not any(map(is_cjk, around))
+def _note_id(found: _Survey, example: Example) -> None:
+    if example.id is None:
+        return
+    key = _hash(repr(example.id))
+    if key in found.ids:
+        found.repeated_ids += 1
+        found.first_repeated_id = found.first_repeated_id or f"{example.where}: {quoted(example.id)}"
+    found.ids.add(key)
 
 
 def _hash(text: str) -> int:
@@ -213,10 +252,11 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
         more = f"\n  … and {found.bad_count - len(found.bad)} more" if found.bad_count > len(found.bad) else ""
         listed = "".join(f"\n  {message}" for message in found.bad)
         yield Finding("error", f"{name}: {found.bad_count} records cannot be read:{listed}{more}")
+        yield from (Finding("note", f"hint: {hint}") for hint in found.hints)
     if not found.examples and not found.bad_count:
         split_off = " (the share data.dev picked none)" if name == "dev" and isinstance(recipe.data.dev, float) else ""
         yield Finding("error", f"{name}: no example at all{split_off}")
-    elif name != "test" and not (found.relations if related else found.entities):
+    elif name != "test" and not (found.relations if related else found.entities) and not found.bad_count:
         yield Finding("error", f"{name}: no {'relation' if related else 'entity'} at all; is data.format right?")
     if found.cut_words > max(2, found.entities / 2):
         yield Finding(
@@ -224,6 +264,8 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
             f"{name}: {found.cut_words} of {found.entities} entities end inside a word: are the ends inclusive? "
             "They must be exclusive: text[start:end] is the mention",
         )
+    if (units := found.units.verdict()) is not None:
+        yield Finding("warning", f"{name}: {units}")
     if found.contradictions:
         listed = "".join(f"\n  {where}" for where in found.contradictions[:_SHOWN])
         yield Finding(
@@ -231,6 +273,12 @@ def _about(name: str, found: _Survey, recipe: Recipe) -> Iterator[Finding]:
         )
     if found.duplicates:
         yield Finding("warning", f"{name}: {found.duplicates} of {found.examples} texts are repetitions")
+    if found.repeated_ids:
+        yield Finding(
+            "note",
+            f"{name}: {found.repeated_ids} ids are given again, the first {found.first_repeated_id}; predictions are put "
+            "beside gold data by their order",
+        )
     if found.repeated:
         yield Finding("note", f"{name}: {found.repeated} entities are annotated twice in one text; they count once")
     if found.empty_texts:
@@ -290,9 +338,10 @@ def _between(surveys: dict[str, _Survey], recipe: Recipe) -> Iterator[Finding]:
             continue
         if shared := len(train.texts.keys() & other.texts.keys()):
             kind: Literal["error", "warning"] = "error" if shared == len(other.texts) else "warning"
+            remedy = "data.dev: 0.1 splits texts off train" if name == "dev" else "leave them out of one"
             yield Finding(
                 kind,
-                f"{shared} of {len(other.texts)} texts of {name} are in train too: scores on {name} will be too good",
+                f"{shared} of {len(other.texts)} texts of {name} are in train too: scores on {name} will be too good; {remedy}",
             )
         for what, theirs, known in (
             ("labels", other.labels, train.labels),

@@ -33,7 +33,7 @@ class _Talk(Console):
         self.quiet = True
 
 
-console = _Talk(stderr=True, highlight=False, soft_wrap=True)
+console = _Talk(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 # Texts and labels are shown, and belong to whoever wrote the data: none of their characters may drive the terminal.
@@ -218,6 +218,11 @@ class TrainingView:
     def _start(self, event: Started) -> None:
         counts = event.train.counts
         schema = event.schema
+        if event.dev_is_train:
+            self._say(
+                "warning: data.dev is the file of data.train: its scores say how well texts are known by heart; "
+                "data.dev: 0.1 splits texts off train"
+            )
         for path in event.damaged:
             self._say(f"warning: {path} cannot be read; an older checkpoint takes its place")
         if event.resumed_from:

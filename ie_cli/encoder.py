@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +13,10 @@ from torch import nn
 
 from ie_cli.errors import ModelError
 from ie_cli.recipe import EncoderSection
+from ie_cli.tokenizer_file import working
 
 TINY = {"hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 768}
-_MAY_BE_MISSING = ("pooler.", "position_ids", "token_type_ids")
+MAY_BE_MISSING = ("pooler.", "position_ids", "token_type_ids")
 
 
 def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
@@ -41,20 +42,23 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
             output_loading_info=True,
             **kwargs,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        if "safetensors" in str(error):
+    except Exception as error:  # the libraries raise errors of many kinds over a damaged file
+        if "safetensors" in str(error) and isinstance(error, (OSError, ValueError, RuntimeError)):
             raise ModelError(
                 f"encoder.name: {section.name} holds no weights in safetensors form",
                 hint="pickled weights (.bin) are never loaded: save the model once with save_pretrained().",
             ) from error
-        raise ModelError(f"encoder.name: {section.name} cannot be loaded: {_first_line(error)}") from error
-    missing = [key for key in report["missing_keys"] if not any(part in key for part in _MAY_BE_MISSING)]
+        raise ModelError(
+            f"encoder.name: {section.name} cannot be loaded: {_first_line(error)}",
+            hint="a file of it is damaged or missing, or they belong to two models; take the folder from its source again.",
+        ) from error
+    missing = [key for key in report["missing_keys"] if not any(part in key for part in MAY_BE_MISSING)]
     if missing:
         raise ModelError(
             f"encoder.name: the weights of {section.name} lack {len(missing)} tensors, first {sorted(missing)[0]}",
             hint="the file is incomplete, belongs to another architecture, or encoder.layers asks for more than it has.",
         )
-    check_vocabulary(tokenizer, encoder, section.name)
+    check_vocabulary(tokenizer, encoder, f"encoder.name: the tokenizer of {section.name}")
     if section.gradient_checkpointing:
         _checkpoint_layers(encoder)
     return encoder, tokenizer
@@ -73,18 +77,24 @@ def encoder_config(name: str) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-    if _looks_like_path(name) and not Path(name).is_dir():
+    if _looks_like_path(name) and not os.path.isdir(name):
         raise ModelError(
             f"encoder.name: no folder {name}", hint="give a hub id, a folder with a config.json, or `tiny`."
         )
+    if os.path.isfile(os.path.join(name, "ie.json")):
+        raise ModelError(
+            f"encoder.name: {name} is a model that `ie train` wrote, no encoder",
+            hint="name the encoder that it was trained from: encoder.name in its recipe.yaml.",
+        )
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of damaged files, whatever the libraries raise
         raise ModelError(
             f"encoder.name: no config of {name} can be read: {_first_line(error)}",
             hint="give a hub id, a folder with a config.json, or `tiny`; without a network only folders and models "
             "already downloaded can be used.",
         ) from error
+    refuse_kernels(config, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
         raise ModelError(
             f"encoder.name: {name} is a {config.model_type} model, which is no bidirectional encoder",
@@ -93,12 +103,28 @@ def encoder_config(name: str) -> Any:
     return config
 
 
+def refuse_kernels(config: Any, where: str) -> None:
+    """Refuse a config that names an implementation of its own: the library would fetch its code from the hub.
+
+    Raises:
+        ModelError: it does.
+    """
+    for part in ("attn", "experts"):
+        named = getattr(config, f"_{part}_implementation_internal", None)
+        if named not in (None, "eager", "sdpa"):
+            raise ModelError(
+                f"{where}: asks for {part}_implementation {named!r}, whose code would come from elsewhere",
+                hint=f"remove {part}_implementation from config.json.",
+            )
+
+
 def apply_options(config: Any, section: EncoderSection) -> None:
     """Set layers and dropout on a config, and check that a window fits its positions."""
     if section.layers is not None:
         if section.layers > config.num_hidden_layers:
             raise ModelError(
-                f"encoder.layers: {section.layers} asked for, but {section.name} has {config.num_hidden_layers}"
+                f"encoder.layers: {section.layers} asked for, but {section.name} has {config.num_hidden_layers}",
+                hint="set fewer, or remove encoder.layers to keep all.",
             )
         config.num_hidden_layers = section.layers
         if getattr(config, "layer_types", None):
@@ -120,7 +146,10 @@ def _set_dropout(config: Any, value: float | None, names: tuple[str, ...]) -> No
         return
     known = [name for name in names if hasattr(config, name)]
     if not known:
-        raise ModelError(f"encoder.dropout: a {config.model_type} model has none of the settings {', '.join(names)}")
+        raise ModelError(
+            f"encoder.dropout: a {config.model_type} model has none of the settings {', '.join(names)}",
+            hint="remove encoder.dropout and encoder.attention_dropout: the encoder keeps its own.",
+        )
     for name in known:
         setattr(config, name, value)
 
@@ -131,24 +160,31 @@ def load_tokenizer(name: str) -> Tokenizer:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
-        raise ModelError(f"encoder.name: no tokenizer of {name} can be read: {_first_line(error)}") from error
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise ModelError(
+            f"encoder.name: no tokenizer of {name} can be read: {_first_line(error)}",
+            hint="its tokenizer.json is damaged or missing; take the folder from its source again.",
+        ) from error
     backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(
             f"encoder.name: {name} has no fast tokenizer, whose offsets are needed",
             hint="save it once as tokenizer.json (AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained).",
         )
+    with working(f"encoder.name: the tokenizer of {name}", "take the encoder's folder from its source again."):
+        backend.encode("a 中\U0010fffd")  # with a character that no vocabulary has: the unknown token may be missing
     return backend
 
 
-def check_vocabulary(tokenizer: Tokenizer, encoder: nn.Module, name: str) -> None:
-    """Refuse a tokenizer whose ids have no embedding."""
+def check_vocabulary(tokenizer: Tokenizer, encoder: nn.Module, what: str) -> None:
+    """Refuse a tokenizer whose ids have no embedding; `what` is its place and name for the message."""
     rows = encoder.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    # The special tokens that are put around a text have ids of their own in the file.
+    ids = [*tokenizer.get_vocab(with_added_tokens=True).values(), *tokenizer.encode("").ids]
+    largest = max(ids, default=-1)
     if largest >= rows:
         raise ModelError(
-            f"encoder.name: the tokenizer of {name} has ids up to {largest}, but the embedding only {rows} rows",
+            f"{what} has ids up to {largest}, but the embedding only {rows} rows",
             hint="tokenizer and weights belong to two models; take both from one.",
         )
 
@@ -195,7 +231,14 @@ def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.
         **TINY,
     )
     apply_options(config, section.model_copy(update={"layers": None}))
-    encoder = build_encoder(config)
+    try:
+        encoder = build_encoder(config)
+    except (RuntimeError, TypeError, MemoryError) as error:
+        raise ModelError(
+            f"encoder: a `tiny` of max_length {section.max_length} and {config.num_hidden_layers} layers does not fit into "
+            f"memory: {_first_line(error)[:120]}",
+            hint="set encoder.max_length to 512 or less; longer texts are cut into windows, not lost.",
+        ) from error
     if section.gradient_checkpointing:
         _checkpoint_layers(encoder)
     return encoder, tokenizer

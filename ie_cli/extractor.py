@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tokenizers import Tokenizer
 
+from ie_cli.belonging import BELONG, MARKS, marks, must_belong
 from ie_cli.durable import replace_text
-from ie_cli.errors import ModelError
+from ie_cli.errors import ModelError, RecipeError
 from ie_cli.example import Example
 from ie_cli.model_card import model_card
 from ie_cli.model_folder import (
@@ -34,6 +35,7 @@ from ie_cli.recipe import Precision, Recipe
 from ie_cli.recipe_file import dump_recipe, load_recipe
 from ie_cli.schema import Schema, schema_facts
 from ie_cli.tokenization import TextTokenizer, recipe_tokenizer
+from ie_cli.tokenizer_file import read_tokenizer, working
 from ie_cli.windows import Plan
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class Extractor:
             **schema_facts(self.schema),
             "pad_id": self.pad_id,
             "temperature": self.temperature,
+            MARKS: marks(folder, self.recipe),
         }
         write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
         self.write_scores(folder, self.scores)
@@ -136,7 +139,8 @@ class Extractor:
         return str(url)
 
     def text_tokenizer(self) -> TextTokenizer:
-        return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
+        with working(TOKENIZER, "take the folder from a backup or train again."):
+            return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(
         self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None
@@ -218,10 +222,20 @@ def _load(
 ) -> Extractor:
     form = choose_form(path, backend)
     facts = read_facts(path, form)
-    recipe = load_recipe(path / RECIPE, stored=True)
+    try:
+        recipe = load_recipe(path / RECIPE, stored=True)
+    except RecipeError as error:
+        raise ModelError(
+            error.message, hint="it is the recipe that the model was trained by; take it from a backup."
+        ) from error
     schema: Schema = facts["schema"]
-    with reading(path / TOKENIZER):
-        tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
+    if (recipe.task == "relation") != bool(schema.predicates):
+        known = "predicates" if schema.predicates else "no predicates"
+        raise ModelError(f"{path}: {RECIPE} has task: {recipe.task}, but {FACTS} beside it has {known}", hint=BELONG)
+    tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
+    pad_id = facts["pad_id"]
+    if not 0 <= pad_id < 2**31:
+        raise ModelError(f"{path / FACTS}: damaged: pad_id is {pad_id}", hint="take the folder from a backup.")
     runs: Backend
     if form == "onnx":
         if precision != "auto":
@@ -240,9 +254,16 @@ def _load(
                 f"{path}: to run it, {error.name} is needed, which is not installed",
                 hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
             ) from error
-        runs = load_torch(path, recipe, schema, tokenizer, device=device, precision=precision)
-    scores: dict[str, Any] = {}
-    if (path / "metrics.json").exists():
-        with reading(path / "metrics.json"):
-            scores = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    return Extractor(runs, schema, tokenizer, recipe, facts["pad_id"], facts["temperature"], scores)
+        runs = load_torch(path, recipe, schema, tokenizer, pad_id, device=device, precision=precision)
+    must_belong(path, recipe, facts.get(MARKS))
+    return Extractor(runs, schema, tokenizer, recipe, pad_id, facts["temperature"], _scores(path / "metrics.json"))
+
+
+def _scores(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    with reading(file):
+        scores = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(scores, dict):
+            raise ValueError("it must be an object: the scores of each split")
+        return scores

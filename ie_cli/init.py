@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 from collections import Counter
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, ModelError
 from ie_cli.example import Entity, Example
 from ie_cli.formats import Reading, read_examples
 from ie_cli.textio import is_url
+from ie_cli.tokenizer_file import read_tokenizer
 from ie_cli.yaml_nodes import flow
 
 CountTokens = Callable[[str], int]
@@ -149,12 +151,15 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
     """How to count the tokens of an encoder, and how many it takes: by its own tokenizer where it is a folder here."""
     if encoder == "tiny":
         return count_characters, _MOST_POSITIONS
-    folder = Path(encoder).expanduser() if encoder else None
-    if folder is None or not (folder / "tokenizer.json").is_file():
+    folder = os.path.expanduser(encoder) if encoder else ""
+    if folder.startswith((".", "~", os.sep)) and not os.path.isdir(folder):
+        raise ModelError(
+            f"--encoder {encoder}: no such folder", hint="give a hub id, a folder with a config.json, or `tiny`."
+        )
+    file = os.path.join(folder, "tokenizer.json")
+    if not folder or not os.path.isfile(file):
         return estimate_tokens, _MOST_POSITIONS
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = read_tokenizer(Path(file), "take the encoder's folder from its source again.")
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
@@ -162,7 +167,7 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
         text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    return count, _positions(folder)
+    return count, _positions(Path(folder))
 
 
 def _positions(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,7 +69,7 @@ class Run:
         loader: Any = DataLoader(cast(Any, prepared.store), batch_sampler=self.sampler, collate_fn=_same)
         optimizer = build_optimizer(prepared.model, section)
         self.model, self.optimizer, self.loader = accelerator.prepare(prepared.model, optimizer, loader)
-        self.steps_per_epoch = math.ceil(len(self.loader) / section.accumulation)
+        self.steps_per_epoch = -(-len(self.loader) // section.accumulation)
         self.steps = self.steps_per_epoch * section.epochs
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
@@ -107,6 +106,7 @@ class Run:
             p.dev is not None,
             resumed_from,
             tuple(damaged),
+            p.dev is not None and (p.dev.sources, p.dev.part) == (p.train.sources, p.train.part),
         )
 
     def stoppable(self) -> Iterator[Event]:

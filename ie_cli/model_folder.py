@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -58,7 +57,7 @@ def must_be_replaceable(path: Path) -> Path:
     Raises:
         ModelError: it is something else than a model folder or an empty one.
     """
-    path = path.expanduser().resolve()
+    path = Path(os.path.expanduser(path)).resolve()
     if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
     return path
@@ -127,15 +126,20 @@ def read_facts(path: Path, form: Form) -> dict[str, Any]:
         found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
         raise ModelError(f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})", hint=hint)
     with reading(path / FACTS):
-        facts: dict[str, Any] = {"temperature": 1.0} | json.loads((path / FACTS).read_text(encoding="utf-8"))
+        stored = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("it must be an object")
+        if lacking := sorted({"format_version", "pad_id"} - stored.keys()):
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+        facts: dict[str, Any] = {"temperature": 1.0} | stored
         version, temperature = facts["format_version"], facts["temperature"]
-        if type(version) is not int or type(facts["pad_id"]) is not int:
-            raise ValueError("format_version and pad_id must be whole numbers")
+        if type(version) is not int or version < 1 or type(facts["pad_id"]) is not int:
+            raise ValueError("format_version and pad_id must be whole numbers, the former at least 1")
         if version > FORMAT_VERSION:
             raise _newer(path, version)
         facts["schema"] = schema_of_facts(facts)
-        if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
+        if type(temperature) not in (int, float) or not 1e-6 <= temperature <= 1e6:
+            raise ValueError(f"temperature must be a number between 1e-6 and 1e6, got {temperature!r:.40}")
     return facts
 
 
@@ -159,7 +163,7 @@ def _newer(path: Path, version: int) -> ModelError:
 
 
 def local_folder(path: str | os.PathLike[str]) -> Path:
-    folder = Path(path).expanduser()
+    folder = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
     if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
         return folder
     from huggingface_hub import snapshot_download

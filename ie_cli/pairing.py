@@ -38,7 +38,10 @@ def _check(truth: Example, guess: Example, number: int) -> None:
     if not guess.text and truth.text and guess.id is not None:
         end = max((entity.end for entity in guess.entities), default=0)
         if end > len(truth.text):
-            raise DataError(f"{where}: an entity ends at {end}, but the text has {len(truth.text)} characters")
+            raise DataError(
+                f"{where}: an entity ends at {end}, but the text has {len(truth.text)} characters",
+                hint="are these predictions of the same data, and the ids unique?",
+            )
     elif guess.text != truth.text:
         raise DataError(
             f"{where}: the texts differ: {guess.text[:40]!r} beside {truth.text[:40]!r}",

@@ -18,6 +18,7 @@ class Started:
     Attributes:
         resumed_from: the step of the checkpoint that it goes on from; 0 where there was none; None where nobody asked.
         damaged: newer checkpoints that could not be read.
+        dev_is_train: both are the same files.
     """
 
     train: Store
@@ -29,6 +30,7 @@ class Started:
     has_dev: bool
     resumed_from: int | None = None
     damaged: tuple[Path, ...] = ()
+    dev_is_train: bool = False
 
 
 @dataclass(frozen=True, slots=True)

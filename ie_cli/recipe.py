@@ -51,7 +51,7 @@ class EncoderSection(Section):
     """Tokens in a window, special tokens included."""
     stride: Annotated[int, Field(ge=0)] = 64
     """Tokens by which two windows of one long text overlap."""
-    layers: PositiveInt | None = None
+    layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     tokenization: Literal["subword", "char"] = "subword"
     """`char` makes a token of every character, so that every entity border is reachable."""
@@ -66,7 +66,7 @@ class EncoderSection(Section):
 
 
 class HeadSection(Section):
-    head_size: Annotated[int, Field(gt=0, multiple_of=2)] = 64
+    head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 64
     """Dimension d of the query and key vectors."""
     rope: bool = True
     """Rotary positions in the scores; without them GlobalPointer can hardly tell spans apart."""

@@ -70,7 +70,8 @@ def dotted(loc: Loc) -> str:
     >>> dotted(("data", "train", 0))
     'data.train[0]'
     """
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def shown(value: Any, spelled: str | None = None) -> str:
@@ -99,7 +100,8 @@ def _wrong_value(loc: Loc, value: Any, spelled: str | None) -> str:
         return message + did_you_mean(value, [str(choice) for schema in schemas for choice in _choices(schema)])
     kinds = {schema.get("type") for schema in schemas}
     if isinstance(value, (bool, int, float)) and "string" in kinds and not kinds & {"boolean", "integer", "number"}:
-        return f'{message} (put quotes around it: "{spelled or value}")'
+        written = str(spelled or value)
+        return f'{message} (put quotes around it: "{written}")' if len(written) <= 60 else message
     return message
 
 

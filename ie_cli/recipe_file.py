@@ -83,8 +83,8 @@ def _read(file: Path) -> str:
             f"{file}: no such recipe{did_you_mean(file.name, names)}",
             hint="`ie recipes` lists those that come with `ie`; `ie init DATA > recipe.yaml` writes one.",
         ) from error
-    except OSError as error:
-        raise RecipeError(f"{file}: {error.strerror or error}", hint="name a YAML file.") from error
+    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
+        raise RecipeError(f"{file}: {getattr(error, 'strerror', None) or error}", hint="name a YAML file.") from error
     if len(raw) > _MOST_BYTES:
         raise _recipe_error(file, [(1, f"more than {_MOST_BYTES:,} bytes: too long for a recipe")])
     # PowerShell's `>` writes UTF-16, which YAML allows.
@@ -93,7 +93,8 @@ def _read(file: Path) -> str:
         return raw.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise RecipeError(f"{file}:{line}: not UTF-8", hint="save the recipe as UTF-8.") from error
+        hint = "it looks like a binary file: name a YAML file." if b"\0" in raw else "save the recipe as UTF-8."
+        raise RecipeError(f"{file}:{line}: not UTF-8", hint=hint) from error
 
 
 def _spell_out(data: dict[str, Any]) -> None:
@@ -241,7 +242,7 @@ def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) ->
 
     paths = {name: resolve(getattr(recipe.data, name), ("data", name)) for name in PATHS}
     name, where = recipe.encoder.name, ("encoder", "name")
-    is_path = name != "tiny" and (name.startswith((".", "~")) or (base(where) / name).is_dir())
+    is_path = name != "tiny" and (name.startswith((".", "~")) or os.path.isdir(base(where) / name))
     chosen = {"name": _local(resolve(name, where))} if is_path else {}
     return recipe.model_copy(
         update={"data": recipe.data.model_copy(update=paths), "encoder": recipe.encoder.model_copy(update=chosen)}

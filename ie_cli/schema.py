@@ -151,18 +151,27 @@ def schema_of_facts(facts: Mapping[str, Any]) -> Schema:
     Raises:
         ValueError: it is none.
     """
-    labels, predicates = facts["labels"], facts.get("predicates", {})
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+    labels, predicates, slots = facts.get("labels"), facts.get("predicates", {}), facts.get("slots", [])
+    if not _names(labels) or not labels:
         raise ValueError("labels must be a list of names")
     if len(set(labels)) < len(labels):
         raise ValueError("a label stands there twice")
-    if not isinstance(predicates, dict):
+    if not isinstance(predicates, dict) or not all(map(_pairs, predicates.values())):
         raise ValueError("predicates must map names to pairs of types")
-    types = {name: tuple((str(a), str(b)) for a, b in pairs) for name, pairs in predicates.items()}
-    slots = facts.get("slots", [])
-    if not isinstance(slots, list) or not all(isinstance(name, str) for name in slots):
+    if not _names(slots):
         raise ValueError("slots must be a list of names")
-    return Schema(tuple(labels), tuple(predicates), types, bool(facts.get("constrained", False)), frozenset(slots))
+    if not isinstance(constrained := facts.get("constrained", False), bool):
+        raise ValueError("constrained must be true or false")
+    types = {name: tuple((a, b) for a, b in pairs) for name, pairs in predicates.items()}
+    return Schema(tuple(labels), tuple(predicates), types, constrained, frozenset(slots))
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _pairs(value: Any) -> bool:
+    return isinstance(value, list) and all(_names(pair) and len(pair) == 2 for pair in value)
 
 
 def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
@@ -186,6 +195,7 @@ def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
             value = kinds.pop("@value")
             if not all(isinstance(name, str) and name for name in (predicate, subject, value, *kinds.values())):
                 raise ValueError("a name is no text")
+            "".join((predicate, subject, value, *kinds, *kinds.values())).encode()  # half a surrogate pair has no UTF-8
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{path}:{number}: no line of a schema: {line[:80]!r}",

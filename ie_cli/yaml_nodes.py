@@ -129,7 +129,7 @@ class _Builder:
     def _alias(self, event: AliasEvent, loc: Loc, depth: int) -> Any:
         kept = self.anchors.get(event.anchor)
         if kept is None:
-            self._fault(event, f"*{event.anchor}: no such anchor before this line")
+            self._fault(event, f"*{event.anchor[:200]}: no such anchor before this line")
             return None
         first, rest = kept
         return self._value(first, iter(rest), loc, depth)
@@ -186,11 +186,11 @@ def _line(event: Event) -> int:
 
 
 def _dotted(loc: Loc) -> str:
-    return ".".join(map(str, loc))
+    return ".".join(map(str, loc))[:200]
 
 
 def _short_tag(tag: str) -> str:
-    return str(tag).replace("tag:yaml.org,2002:", "!!")
+    return str(tag).replace("tag:yaml.org,2002:", "!!")[:200]
 
 
 def resolve_plain(text: str) -> Any:

@@ -83,7 +83,8 @@ def test_overlap_duplicates_contradictions_and_labels(write: Callable[[str, list
 
 def test_dev_that_is_train_is_an_error(write: Callable[[str, list[Example]], str]) -> None:
     train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
-    assert ("error", "1 of 1 texts of dev are in train too: scores on dev will be too good") in found(recipe(train))
+    text = "1 of 1 texts of dev are in train too: scores on dev will be too good; data.dev: 0.1 splits texts off train"
+    assert ("error", text) in found(recipe(train))
 
 
 def test_flat_output_of_nested_data_and_unlisted_labels(write: Callable[[str, list[Example]], str]) -> None:

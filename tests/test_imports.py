@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ie_cli"
 ORDER = [
     "errors suggest stopping",
+    "tokenizer_file",
     "durable",
     "example schema recipe textio triples",
     "yaml_nodes recipe_faults recipe_file",

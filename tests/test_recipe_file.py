@@ -105,7 +105,7 @@ FAULTS = [
     ),
     ("training: 3", "recipe.yaml:4: training: got 3, expected a mapping"),
     ("head: 3", "recipe.yaml:4: head: got 3, expected a mapping"),
-    ("head: {head_size: 7}", "recipe.yaml:4: head.head_size: got 7, expected an even whole number above 0"),
+    ("head: {head_size: 7}", "recipe.yaml:4: head.head_size: got 7, expected an even whole number above 0 and at most 4,096"),
     ("head: {rope: yes}", "recipe.yaml:4: head.rope: got 'yes', expected true or false"),
     (
         "head: {\n name: global_pointr}",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ie_cli.belonging import BELONG
 from ie_cli.decode import Factors, LabelFactors, SharedFactors
 from ie_cli.errors import ModelError
 from ie_cli.model_folder import EXPORT, ONNX, reading
@@ -55,7 +56,7 @@ class OnnxBackend:
             raise ModelError(
                 f"{file}: the graph has the rows {rows}, but ie.json beside it {len(schema.labels)} labels and "
                 f"{len(schema.predicates)} predicates",
-                hint="the files of a model folder belong together; copy the whole folder.",
+                hint=BELONG,
             )
 
     def factors(

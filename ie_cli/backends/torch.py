@@ -14,15 +14,18 @@ from accelerate import init_empty_weights
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ie_cli.belonging import BELONG
 from ie_cli.decode import Factors
 from ie_cli.devices import choose_device, choose_precision, torch_dtype
-from ie_cli.encoder import build_encoder, check_vocabulary, quiet_transformers
+from ie_cli.encoder import MAY_BE_MISSING, build_encoder, check_vocabulary, quiet_transformers, refuse_kernels
 from ie_cli.errors import ModelError
 from ie_cli.heads import Head, Scorer
 from ie_cli.model import SpanModel, build_head
-from ie_cli.model_folder import CONFIG, WEIGHTS, reading
+from ie_cli.model_folder import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, reading
 from ie_cli.recipe import Precision, Recipe
 from ie_cli.schema import Schema
+
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
 class TorchBackend:
@@ -78,6 +81,7 @@ def load_torch(
     recipe: Recipe,
     schema: Schema,
     tokenizer: Tokenizer,
+    pad_id: int,
     *,
     device: Literal["auto", "cpu"],
     precision: Precision | Literal["auto"],
@@ -86,13 +90,23 @@ def load_torch(
     from transformers import AutoConfig
 
     quiet_transformers()
+    names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
-        encoder = build_encoder(config)
+        refuse_kernels(config, str(path / CONFIG))
+        sizes = {name: value for name in _SIZES if isinstance(value := getattr(config, name, None), int)}
+        if wrong := [name for name, value in sizes.items() if value < 1]:
+            raise ValueError(f"{wrong[0]} is {sizes[wrong[0]]}")
+        if sizes.get("num_hidden_layers", 0) > len(names):  # before minutes go into building them
+            raise ValueError(f"{config.num_hidden_layers} layers, but {WEIGHTS} beside it has {len(names)} tensors")
+        with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
+            encoder = build_encoder(config)
+    with reading(path / RECIPE, BELONG), init_empty_weights(include_buffers=False):
         head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)
     model = SpanModel(encoder, head)
-    check_vocabulary(tokenizer, encoder, str(path))
+    check_vocabulary(tokenizer, encoder, f"{path / TOKENIZER}: it")
+    if pad_id >= (rows := encoder.get_input_embeddings().num_embeddings):  # type: ignore[operator]
+        raise ModelError(f"{path / FACTS}: pad_id is {pad_id}, but the embedding has {rows} rows", hint=BELONG)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     _load_weights(model, path / WEIGHTS)
@@ -109,14 +123,18 @@ def _tensors(model: SpanModel) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, tensor
 
 
+def _tensor_names(path: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with reading(path), safe_open(path, framework="pt") as file:
+        return list(file.keys())
+
+
 def _load_weights(model: SpanModel, path: Path) -> None:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with reading(path):
         weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged: {error}", hint="take the file from a backup or train again.") from error
     buffers = {name for name, _ in model.named_buffers()}
     expected = dict(model.state_dict())
     wrong = [
@@ -125,11 +143,15 @@ def _load_weights(model: SpanModel, path: Path) -> None:
         if name not in buffers and name in weights and tensor.shape != weights[name].shape
     ]
     lacking = sorted(set(expected) - set(weights) - buffers)
-    if wrong or lacking:
-        first = wrong[0] if wrong else lacking[0]
+    # A buffer that an older version of the library stored is no weight.
+    beyond = sorted(name for name in set(weights) - set(expected) if not name.endswith(MAY_BE_MISSING))
+    if wrong or lacking or beyond:
+        first = (wrong or lacking or beyond)[0]
+        what = "is missing" if lacking else "has no place in the model"
+        if wrong:
+            what = f"is {list(weights[first].shape)}, expected {list(expected[first].shape)}"
         raise ModelError(
-            f"{path}: the weights do not fit config.json, ie.json and recipe.yaml beside it: {first} "
-            + (f"is {list(weights[first].shape)}, expected {list(expected[first].shape)}" if wrong else "is missing"),
-            hint="the files of a model folder belong together; copy the whole folder.",
+            f"{path}: the weights do not fit config.json, ie.json and recipe.yaml beside it: {first} {what}",
+            hint=BELONG,
         )
     model.load_state_dict(weights, strict=False, assign=True)

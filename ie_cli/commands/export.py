@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ie_cli.commands.inputs import Input, ModelChoice
@@ -43,7 +44,7 @@ def run_export(
 
 def _beside(model: str, *, int8: bool) -> Path:
     """``NAME-onnx`` or ``NAME-onnx-int8`` beside the folder NAME."""
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if not path.is_dir():
         raise ModelError(
             f"{model}: no such folder", hint="check the path; of a model of the hub name the FOLDER to write as well."

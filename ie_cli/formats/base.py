@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +81,17 @@ def short(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
+def quoted(value: Any) -> str:
+    """A value of a data file in a message, in quotes where it is text; a line may have ten megabytes."""
+    shown = repr(value if not isinstance(value, str) or len(value) <= 80 else value[:79] + "…")
+    return shown if len(shown) <= 120 else shown[:119] + "…"
+
+
+def fields_of(fields: Iterable[str]) -> str:
+    """The names of a record's fields in a message."""
+    return short(", ".join(sorted(fields)) or "nothing")[1:-1]
+
+
 RELATIONS_LOST = "relations have no place in this format"
 PLACELESS = "triples have no place in their text, and this format needs one"
 
@@ -87,6 +99,34 @@ PLACELESS = "triples have no place in their text, and this format needs one"
 def placeless(example: Example) -> int:
     """How many triples without offsets have no place in the text."""
     return len(triples_of(example) - text_triples(example.text, example.relations)) if example.spos else 0
+
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+def must_be_storable(name: str, what: str) -> None:
+    """Refuse the name of a label, a predicate, a type or a slot that holds half a surrogate pair.
+
+    Raises:
+        DataError: with what was got, without the place.
+    """
+    if not name.isascii() and _HALF_PAIR.search(name):
+        raise DataError(
+            f"the {what} {quoted(name)} holds half a surrogate pair, which no file can store",
+            hint="JSON writes a character outside the basic plane as two escapes, \\ud83d\\ude00: one of them is missing.",
+        )
+
+
+class OutsideText(DataError):
+    """Offsets that lie outside of their text; no mention tells what they count.
+
+    Attributes:
+        text, span: the text, and start and end.
+    """
+
+    def __init__(self, message: str, *, hint: str | None, text: str, span: tuple[int, int]) -> None:
+        super().__init__(message, hint=hint)
+        self.text, self.span = text, span
 
 
 OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."
@@ -101,27 +141,38 @@ def checked_entity(
         DataError: with what was got, without the place.
     """
     if not isinstance(label, str) or not label:
-        raise DataError(f"an entity's label must be a non-empty string, got {label!r}")
-    if any("\ud800" <= char <= "\udfff" for char in label):
-        raise DataError(f"the label {label!r} holds half a surrogate pair, which no file can store")
+        raise DataError(f"an entity's label must be a non-empty string, got {quoted(label)}")
+    must_be_storable(label, "label")
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise DataError(f"entity '{label}': {name} must be a whole number, got {value!r}", hint=OFFSETS_HINT)
+            raise DataError(
+                f"entity {quoted(label)}: {name} must be a whole number, got {quoted(value)}", hint=OFFSETS_HINT
+            )
     if end <= start:
-        what = "is empty" if end == start else "ends before it starts"
-        raise DataError(f"entity '{label}' covers characters {start}-{end}: it {what}", hint=OFFSETS_HINT)
+        wrong = "is empty" if end == start else "ends before it starts"
+        raise DataError(f"{_covers(label, start, end)}: it {wrong}", hint=OFFSETS_HINT)
     if start < 0 or end > len(text):
-        raise DataError(
-            f"entity '{label}' covers characters {start}-{end}, but the text has {len(text)}{_units(start, end, text, mention)}",
-            hint=OFFSETS_HINT,
-        )
+        units = _units(start, end, text, mention)
+        message = f"{_covers(label, start, end)}, but the text has {len(text)}{units}"
+        if mention is None and start >= 0:
+            raise OutsideText(message, hint=OFFSETS_HINT, text=text, span=(start, end))
+        raise DataError(message, hint=OFFSETS_HINT)
     if mention is not None and mention != text[start:end]:
         raise DataError(
-            f"entity '{label}' covers characters {start}-{end}, which are {text[start:end]!r}, but its text is "
-            f"{mention!r}{_units(start, end, text, mention)}",
+            f"{_covers(label, start, end)}, which are {quoted(text[start:end])}, but its text is "
+            f"{quoted(mention)}{_units(start, end, text, mention)}",
             hint=OFFSETS_HINT,
         )
     return Entity(start, end, label, score)
+
+
+def _covers(label: str, start: int, end: int) -> str:
+    return f"entity {quoted(label)} covers characters {_shown(start)}-{_shown(end)}"
+
+
+def _shown(number: int) -> str:
+    """A whole number; Python writes none of more than 4,300 digits out."""
+    return str(number) if -(10**30) < number < 10**30 else f"a number of {number.bit_length()} bits"
 
 
 def _units(start: int, end: int, text: str, mention: Any) -> str:
@@ -137,6 +188,9 @@ def _units(start: int, end: int, text: str, mention: Any) -> str:
     return ""
 
 
-def at(where: str, error: DataError) -> DataError:
-    """The same error with its place before it."""
-    return DataError(f"{where}: {error.message}", hint=error.hint)
+def at(where: str, error: DataError, hint: str | None = None) -> DataError:
+    """The same error with its place before it; `hint` is of the format, where the error has none of its own."""
+    message, hint = f"{where}: {error.message}", error.hint or hint
+    if isinstance(error, OutsideText):
+        return OutsideText(message, hint=hint, text=error.text, span=error.span)
+    return DataError(message, hint=hint)

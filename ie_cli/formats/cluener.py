@@ -11,10 +11,22 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
-from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, at, checked_entity, placeless
+from ie_cli.formats.base import (
+    RELATIONS_LOST,
+    BadLine,
+    Lines,
+    Reading,
+    Record,
+    at,
+    checked_entity,
+    must_be_storable,
+    placeless,
+    quoted,
+)
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 
 OURS = frozenset({"id", "text", "label"})
+HINT = 'a line is {"text": "Ann slept", "label": {"name": {"Ann": [[0, 2]]}}}, the end inclusive.'
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -25,35 +37,38 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         where = f"{path}:{number}"
         try:
             fields = parse_object(line)
-            submission = "text" not in fields and "id" in fields and "label" in fields
+            submission = "text" not in fields and fields.get("id") is not None and "label" in fields
             text = "" if submission else text_of(fields)
             labels = fields.get("label") if reading.annotation else None
             entities = list(_entities(labels or {}, None if submission else text))
             meta = {key: value for key, value in fields.items() if key not in OURS}
             yield Example(text, entities, [], id_of(fields), meta, where)
         except DataError as error:
-            yield BadLine(where, line, at(where, error))
+            yield BadLine(where, line, at(where, error, HINT))
 
 
 def _entities(labels: Any, text: str | None) -> Iterator[Entity]:
     if not isinstance(labels, dict) or not all(isinstance(mentions, dict) for mentions in labels.values()):
-        raise DataError(
-            "'label' must map labels to mentions to spans", hint='{"name": {"Ann": [[0, 2]]}}, the end inclusive.'
-        )
+        raise DataError("'label' must map labels to mentions to spans")
     for label, mentions in labels.items():
         for mention, spans in mentions.items():
             if not isinstance(spans, list) or not all(isinstance(s, list) and len(s) == 2 for s in spans):
-                raise DataError(f"label '{label}': the spans of {mention!r} must be a list of [start, end]")
+                raise DataError(f"label {quoted(label)}: the spans of {quoted(mention)} must be a list of [start, end]")
             for start, end in spans:
                 yield _entity(start, end, label, mention, text)
 
 
 def _entity(start: Any, end: Any, label: str, mention: str, text: str | None) -> Entity:
     if isinstance(end, bool) or not isinstance(end, int):
-        raise DataError(f"label '{label}': the end of {mention!r} must be a whole number, got {end!r}")
+        raise DataError(
+            f"label {quoted(label)}: the end of {quoted(mention)} must be a whole number, got {quoted(end)}"
+        )
     if text is None:
         if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start <= end:
-            raise DataError(f"label '{label}': [{start!r}, {end!r}] of {mention!r} is no span")
+            raise DataError(f"label {quoted(label)}: [{quoted(start)}, {quoted(end)}] of {quoted(mention)} is no span")
+        if not label:
+            raise DataError("an entity's label must be a non-empty string, got ''")
+        must_be_storable(label, "label")
         return Entity(start, end + 1, label)
     try:
         return checked_entity(start, end + 1, label, text, mention=mention)
@@ -68,7 +83,9 @@ def write(example: Example) -> str:
         mention = example.text[entity.start : entity.end]
         labels.setdefault(entity.label, {}).setdefault(mention, []).append([entity.start, entity.end - 1])
     first: dict[str, Any] = {"text": example.text} if example.id is None else {"id": example.id}
-    return dump(first | {"label": labels} | (example.meta if example.id is None else {}))
+    # Data of another format may have had fields of these names.
+    meta = {key: value for key, value in example.meta.items() if key not in OURS} if example.id is None else {}
+    return dump(first | {"label": labels} | meta)
 
 
 def lost(example: Example) -> Mapping[str, int]:

@@ -14,9 +14,11 @@ from itertools import islice
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example
-from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, placeless
-from ie_cli.formats.tags import bio_tags, scheme_of, spans_of, split_tag
+from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, placeless, quoted
+from ie_cli.formats.tags import bio_tags, broken_labels, scheme_of, spans_of, split_tag
 
+DOCUMENT = "-DOCSTART-"
+"""The token that begins a document; its line is no text."""
 _LOOK_AHEAD = 2000
 _RANGES = r"\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _CJK = re.compile(f"[{_RANGES}]")
@@ -37,7 +39,12 @@ class _Layout:
     joiner: str | None
 
     def split(self, line: str) -> list[str]:
-        return line.split("\t") if self.tabs else line.split()
+        return line.split("\t") if self.tabs else split_blanks(line)
+
+
+def split_blanks(line: str) -> list[str]:
+    """The columns of a line with blanks or tabs between; other white space, as U+3000, may be a token."""
+    return [part for part in line.replace("\t", " ").split(" ") if part]
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -80,7 +87,7 @@ def _sentences(lines: Lines) -> Iterator[_Sentence]:
             if sentence is not None:
                 yield sentence
             sentence = None
-        elif line.startswith("-DOCSTART-"):
+        elif line.startswith(DOCUMENT):
             continue
         else:
             sentence = sentence or _Sentence(number)
@@ -92,7 +99,7 @@ def _sentences(lines: Lines) -> Iterator[_Sentence]:
 def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
     lines = [line for sentence in head for line in sentence.lines]
     tabs = sum("\t" in line for line in lines) * 2 > len(lines)
-    rows = [line.split("\t") if tabs else line.split() for line in lines]
+    rows = [line.split("\t") if tabs else split_blanks(line) for line in lines]
     rows = [row for row, line in zip(rows, lines, strict=True) if not (line.startswith("#") and _no_tags(row))]
     widths = [len(row) for row in rows]
     width = max(set(widths), key=widths.count) if widths else 1
@@ -158,10 +165,10 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
         elif not row[layout.text]:
             fault = "the token is empty"
         elif wrong := [row[c] for c in layout.labels if split_tag(row[c]) is None]:
-            fault = f"expected a tag such as O or B-PER, got {wrong[0]!r}"
+            fault = f"expected a tag such as O or B-PER, got {quoted(wrong[0])}"
         if fault:
             error = DataError(
-                f"{path}:{number}: {fault}: {line!r}", hint="see data.text_column and data.label_columns."
+                f"{path}:{number}: {fault}: {quoted(line)}", hint="see data.text_column and data.label_columns."
             )
             return BadLine(where, "\n".join(sentence.lines), error), 0
         tokens.append(row[layout.text])
@@ -230,13 +237,19 @@ def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]
 def lost(example: Example) -> Mapping[str, int]:
     """What `write` cannot express."""
     entities = longest(example.entities)
+    pieces_of_words = list(cut(example.text, entities))
+    starting = sum(example.text.startswith(DOCUMENT, start) for word in pieces_of_words for start, _ in word)
     return {
         "entities overlap longer ones and have no place in one tag column: --flat chooses by score, --format jsonl "
         "keeps all": len(set(example.entities)) - len(entities),
         "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
-        "it": sum(len(pieces) > 1 for pieces in cut(example.text, entities)),
+        "it": sum(len(pieces) > 1 for pieces in pieces_of_words),
         "texts are blank and leave no sentence": int(not example.text.strip()),
         RELATIONS_LOST: len(set(example.relations)) + placeless(example),
+        **broken_labels(entity.label for entity in entities),
+        **(
+            {f"words begin like {DOCUMENT}, which is read as the beginning of a document": starting} if starting else {}
+        ),
     }
 
 

@@ -13,13 +13,17 @@ from typing import Any, TypeGuard
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example, Relation
 from ie_cli.formats import jsonl
-from ie_cli.formats.base import Lines, Reading, Record, checked_entity, short
+from ie_cli.formats.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.json_records import objects_of, read_records, string_of
+from ie_cli.formats.json_records import name_of, objects_of, read_records, string_of
 from ie_cli.formats.tags import OUTSIDE, spans_of, split_tag
 from ie_cli.formats.words import Words, lost_words, split_flat, split_words
 
 OURS = jsonl.OURS | {"tokens", "tags", "orig_id"}
+HINT = (
+    'a record is {"tokens": ["Ann", "slept"], "entities": [{"type": "name", "start": 0, "end": 1}], "relations": []}, or '
+    'has "tags" instead of entities.'
+)
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -45,7 +49,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         example.relations = [_relation(value, entities) for value in objects_of(fields, "relations")]
         return example
 
-    yield from read_records(lines, path, convert)
+    yield from read_records(lines, path, convert, HINT)
     if repaired:
         reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
 
@@ -57,7 +61,7 @@ def _id(fields: Mapping[str, Any]) -> str | int | None:
 
 def _tokens(fields: dict[str, Any]) -> list[str]:
     if "tokens" not in fields:
-        raise DataError(f"no field 'tokens' (found: {', '.join(sorted(fields)) or 'nothing'})")
+        raise DataError(f"no field 'tokens' (found: {fields_of(fields)})")
     tokens = fields["tokens"]
     if not isinstance(tokens, list):
         raise DataError(f"'tokens' must be a list of strings, got {short(tokens)}")
@@ -90,13 +94,13 @@ def _span(value: dict[str, Any], tokens: int) -> tuple[int, int, str]:
 
 
 def _relation(value: dict[str, Any], entities: Sequence[Entity]) -> Relation:
-    predicate = string_of(value, "type")
+    predicate = name_of(value, "type", "predicate")
     arguments = []
     for name in ("head", "tail"):
         index = value.get(name)
         if not (_whole(index) and 0 <= index < len(entities)):
             raise DataError(
-                f"relation '{predicate}': {name} must be one of the {len(entities)} entities, got {short(index)}",
+                f"relation {quoted(predicate)}: {name} must be one of the {len(entities)} entities, got {short(index)}",
                 hint="entities are counted from 0.",
             )
         arguments.append(entities[index])

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ie_cli.errors import DataError
+from ie_cli.formats.base import quoted
+from ie_cli.formats.conll import DOCUMENT, split_blanks
 from ie_cli.formats.json_records import Cutter, read_objects
 from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import MARK
@@ -18,7 +20,7 @@ HINT = (
 
 _MOST_LINES = 100
 _MOST_JSON_LINES = 10_000  # the first object of an indented array may have many
-_NO_TOKEN = ("#", "-DOCSTART-")
+_NO_TOKEN = ("#", DOCUMENT)
 
 
 def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -55,11 +57,11 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         return _json_format(_objects(head, lines))
     if lines[0].startswith(MARK) and all(line.startswith(MARK) or _multihead_row(line) for line in lines[:2]):
         return "multihead"
-    rows = [line.split() for line in lines if not line.startswith(_NO_TOKEN)]
+    rows = [split_blanks(line) for line in lines if not line.startswith(_NO_TOKEN)]
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
     if rows and tagged > 0.9 * len(rows):
         return "conll"
-    raise DataError(f"{source}: the format cannot be told from its first line: {lines[0][:60]!r}", hint=HINT)
+    raise DataError(f"{source}: the format cannot be told from its first line: {quoted(lines[0])}", hint=HINT)
 
 
 def _object(line: str) -> dict[str, Any] | None:

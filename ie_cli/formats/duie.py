@@ -18,6 +18,10 @@ from ie_cli.schema import ROLES
 from ie_cli.triples import NO_TYPE, Located, locate, to_spos
 
 OURS = frozenset({"id", "text", "spo_list"})
+HINT = (
+    'a line is {"text": "…", "spo_list": [{"subject": "…", "predicate": "…", "object": "…", "subject_type": "…", '
+    '"object_type": "…"}]}.'
+)
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -39,7 +43,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
                 tally.add(located, where)
             yield example
         except DataError as error:
-            yield BadLine(where, line, at(where, error))
+            yield BadLine(where, line, at(where, error, HINT))
     tally.report(reading)
 
 

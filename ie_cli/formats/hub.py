@@ -12,15 +12,16 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example
-from ie_cli.formats.base import BadLine, Reading, Record, at
+from ie_cli.example import Example
+from ie_cli.formats.base import BadLine, Reading, Record, at, checked_entity, quoted, short
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.jsonl import dump, from_fields
-from ie_cli.formats.tags import spans_of
+from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of
+from ie_cli.formats.tags import spans_of, split_tag
 from ie_cli.suggest import did_you_mean
 
 PREFIX = "hub:"
 _TAGS = ("ner_tags", "tags", "labels")
+_TOKENS_HINT = "a row needs tokens and as many tags, names such as B-PER or numbers of a ClassLabel."
 
 
 def read(source: str, reading: Reading) -> Iterator[Record]:
@@ -34,7 +35,13 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
     if "tokens" in columns and (tag_column := next((name for name in _TAGS if name in columns), None)):
         names = _names(rows.features[tag_column])
         for number, row in enumerate(rows, 1):
-            yield _from_tokens(row, tag_column, names, f"{source}:{number}", reading.joiner)
+            where = f"{source}:{number}"
+            try:
+                example = _from_tokens(row, tag_column, names, reading)
+                example.where = where
+                yield example
+            except DataError as error:
+                yield BadLine(where, dump(row).rstrip(), at(where, error, _TOKENS_HINT))
         return
     if "text" not in columns:
         raise DataError(
@@ -51,7 +58,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
             example.where = where
             yield example
         except DataError as error:
-            yield BadLine(where, dump(fields).rstrip(), at(where, error))
+            yield BadLine(where, dump(fields).rstrip(), at(where, error, HINT))
 
 
 def _load(source: str) -> Any:
@@ -60,7 +67,10 @@ def _load(source: str) -> Any:
     name, _, query = source.removeprefix(PREFIX).partition("?")
     options = dict(parse_qsl(query))
     if unknown := sorted(set(options) - {"split", "config"}):
-        raise DataError(f"{source}: unknown option '{unknown[0]}'{did_you_mean(unknown[0], ('split', 'config'))}")
+        raise DataError(
+            f"{source}: unknown option '{unknown[0]}'{did_you_mean(unknown[0], ('split', 'config'))}",
+            hint=f"write {PREFIX}{name}?split=NAME&config=NAME, or one of them.",
+        )
     datasets.disable_progress_bars()
     split = options.get("split")
     try:
@@ -88,26 +98,50 @@ def _names(feature: Any) -> Sequence[str] | None:
     return getattr(inner, "names", None)
 
 
-def _from_tokens(
-    row: Mapping[str, Any], column: str, names: Sequence[str] | None, where: str, joiner: str | None
-) -> Record:
-    tokens, tags = list(row["tokens"]), list(row[column])
-    if len(tokens) != len(tags) or not all(tokens):
-        error = DataError(f"{where}: {len(tokens)} tokens, {len(tags)} tags; every token needs a text and a tag")
-        return BadLine(where, dump({"tokens": tokens, "tags": tags}).rstrip(), error)
-    if names is None and tags and not isinstance(tags[0], str):
-        raise DataError(
-            f"{where}: '{column}' holds numbers without names", hint="store it as a ClassLabel feature, or as names."
-        )
-    text, starts = join_tokens(tokens, joiner)
-    spans, _ = spans_of([names[tag] if names is not None and isinstance(tag, int) else tag for tag in tags])
-    entities = [Entity(starts[a], starts[b] + len(tokens[b]), label) for a, b, label in spans]
+def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | None, reading: Reading) -> Example:
+    tokens, tags = _list(row, "tokens"), _list(row, column)
+    if len(tokens) != len(tags) or not all(isinstance(token, str) and token for token in tokens):
+        raise DataError(f"{len(tokens)} tokens, {len(tags)} tags; every token needs a text and a tag")
+    text, starts = join_tokens(tokens, reading.joiner)
+    spans, _ = spans_of([_tag(tag, names, column) for tag in tags])
+    entities = [checked_entity(starts[a], starts[b] + len(tokens[b]), label, text) for a, b, label in spans]
     meta = {key: value for key, value in row.items() if key not in {"tokens", column, "id"}}
-    return Example(text, entities, [], row.get("id"), meta, where)
+    return Example(text, entities, [], id_of(row), meta)
+
+
+def _list(row: Mapping[str, Any], name: str) -> list[Any]:
+    value = row.get(name)
+    if not isinstance(value, (list, tuple)):
+        raise DataError(f"'{name}' must be a list, got {short(value)}")
+    return list(value)
+
+
+def _tag(value: Any, names: Sequence[str] | None, column: str) -> str:
+    """A tag by its name."""
+    if isinstance(value, int) and names is None:
+        raise DataError(
+            f"'{column}' holds numbers without names", hint="store it as a ClassLabel feature, or as names."
+        )
+    if isinstance(value, int) and names is not None:
+        if not 0 <= value < len(names):
+            raise DataError(f"'{column}' has {len(names)} names, counted from 0, got {short(value)}")
+        value = names[value]
+    if not isinstance(value, str) or split_tag(value) is None:
+        raise DataError(f"expected a tag such as O or B-PER, got {quoted(value)}")
+    return value
 
 
 def _records(value: Any) -> Any:
     """A list of records; `datasets` may store it as a record of lists."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(column, (list, tuple)) for column in value.values()):
+        if len({len(column) for column in value.values()}) > 1:
+            raise DataError(f"the columns of a record of lists must be of one length, got {short(value)}")
         return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
-    return [{k: v for k, v in item.items() if v is not None} for item in value] if value else []
+    if isinstance(value, (list, tuple)):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    """A record without the fields that it has for the sake of others in its column."""
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ie_cli.errors import DataError
 from ie_cli.example import Example
-from ie_cli.formats.base import BadLine, Lines, Record, at, short
+from ie_cli.formats.base import BadLine, Lines, Record, at, must_be_storable, short
 from ie_cli.formats.jsonl import parse_object
 
 Found = tuple[str, str, "dict[str, Any] | DataError"]
@@ -44,15 +44,21 @@ def read_objects(lines: Lines, path: str) -> Iterator[Found]:
     yield from cutter.end()
 
 
-def read_records(lines: Lines, path: str, convert: Callable[[dict[str, Any], str], Example]) -> Iterator[Record]:
-    """Yield what `convert` makes of the fields and the place of each record; its errors become bad lines."""
+def read_records(
+    lines: Lines, path: str, convert: Callable[[dict[str, Any], str], Example], hint: str | None = None
+) -> Iterator[Record]:
+    """Yield what `convert` makes of the fields and the place of each record; its errors become bad lines.
+
+    Args:
+        hint: what a record of the format looks like.
+    """
     for where, raw, found in read_objects(lines, path):
         try:
             if isinstance(found, DataError):
                 raise found
             yield convert(found, where)
         except DataError as error:
-            yield BadLine(where, raw, at(where, error))
+            yield BadLine(where, raw, at(where, error, hint))
 
 
 def objects_of(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -83,6 +89,17 @@ def string_of(fields: dict[str, Any], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str) or not value:
         raise DataError(f"'{name}' must be a non-empty string, got {short(value)}")
+    return value
+
+
+def name_of(fields: dict[str, Any], name: str, what: str) -> str:
+    """The same for the name of something: a predicate or a type.
+
+    Raises:
+        DataError: also where no file can store it.
+    """
+    value = string_of(fields, name)
+    must_be_storable(value, what)
     return value
 
 

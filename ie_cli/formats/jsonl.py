@@ -17,7 +17,17 @@ import orjson
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example, Relation
-from ie_cli.formats.base import BadLine, Lines, Reading, Record, at, checked_entity, short
+from ie_cli.formats.base import (
+    BadLine,
+    Lines,
+    Reading,
+    Record,
+    at,
+    checked_entity,
+    fields_of,
+    must_be_storable,
+    short,
+)
 from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
 from ie_cli.triples import to_spos
 
@@ -25,6 +35,11 @@ _LONG_NUMBER = re.compile(r"\d{19}")
 OURS = frozenset({"id", "text", "entities", "relations"})
 GUESSED = ("offsets", "guessed")
 TRIPLES = "triples"
+HINT = (
+    'a line is {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}; a relation has subject and '
+    "object, which are such entities, and predicate."
+)
+_MARK = "\ufeff"  # a byte-order mark: files that were joined have it inside
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -39,7 +54,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
                 fields = _without_annotation(fields)
             example = from_fields(fields)
         except DataError as error:
-            yield BadLine(where, line, at(where, error))
+            yield BadLine(where, line, at(where, error, HINT))
         else:
             example.where = where
             yield example
@@ -58,6 +73,7 @@ def parse_object(line: str) -> dict[str, Any]:
     Raises:
         DataError: it is no JSON, or JSON but no object.
     """
+    line = line.removeprefix(_MARK)
     try:
         # orjson turns whole numbers of more than 64 bits into floats, and refuses lone surrogates, which JSON can write;
         # the standard library reads both.
@@ -66,10 +82,7 @@ def parse_object(line: str) -> dict[str, Any]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            hint = "each line must be one JSON object"
-            if line.strip() in {"[", "{"} or line.lstrip().startswith("["):
-                hint += "; a JSON array or indented JSON becomes lines with: jq -c '.[]' IN > OUT"
-            raise DataError(f"not valid JSON: {error}", hint=hint + ".") from error
+            raise DataError(f"not valid JSON: {_why(error)}", hint=_json_hint(line)) from error
     if not isinstance(value, dict):
         kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
         raise DataError(
@@ -77,6 +90,25 @@ def parse_object(line: str) -> dict[str, Any]:
             hint="each line must be one object; an array becomes lines with: jq -c '.[]' IN > OUT",
         )
     return value
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return (
+            f"{error.msg} (line {error.lineno}, column {error.colno})"
+            if error.lineno > 1
+            else (f"{error.msg} (column {error.colno})")
+        )
+    return "its brackets are nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+
+
+def _json_hint(line: str) -> str:
+    if "\0" in line:
+        return "it holds NUL characters: the file was damaged when it was written or copied; take it from its source again."
+    hint = "each line must be one JSON object"
+    if line.strip() in {"[", "{"} or line.lstrip().startswith("["):
+        hint += "; a JSON array or indented JSON becomes lines with: jq -c '.[]' IN > OUT"
+    return hint + "."
 
 
 def text_of(fields: Mapping[str, Any]) -> str:
@@ -92,7 +124,7 @@ def text_of(fields: Mapping[str, Any]) -> str:
         )
     if "text" not in fields:
         raise DataError(
-            f"no field 'text' (found: {', '.join(sorted(fields)) or 'nothing'})",
+            f"no field 'text' (found: {fields_of(fields)})",
             hint='each line needs {"text": "…"}; rename the field with jq: jq -c \'.text = .content\'',
         )
     if not isinstance(fields["text"], str):
@@ -154,6 +186,7 @@ def _relation(value: Any, text: str) -> Relation:
         raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
     if not isinstance(value["predicate"], str) or not value["predicate"]:
         raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
+    must_be_storable(value["predicate"], "predicate")
     return Relation(
         _entity(value["subject"], text),
         value["predicate"],
@@ -165,7 +198,11 @@ def _relation(value: Any, text: str) -> Relation:
 def _score(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        finite = False
+    if not finite:
         raise DataError(f"a score must be a finite number, got {short(value)}")
     return float(value)
 
@@ -197,7 +234,8 @@ def to_fields(example: Example) -> dict[str, Any]:
         if set(to_spos(example.text, example.relations)) != set(example.spos):
             fields[TRIPLES] = [spo_fields(spo) for spo in example.spos]
     # Data of another format may have had fields of these names.
-    return fields | {key: value for key, value in example.meta.items() if key not in fields and key not in OURS}
+    ours = OURS | {GUESSED[0], TRIPLES} if example.spos is not None or GUESSED in example.meta.items() else OURS
+    return fields | {key: value for key, value in example.meta.items() if key not in ours}
 
 
 def _entity_fields(entity: Entity, text: str) -> dict[str, Any]:
@@ -219,4 +257,5 @@ def dump(fields: Mapping[str, Any]) -> str:
     try:
         return orjson.dumps(fields).decode() + "\n"
     except (orjson.JSONEncodeError, TypeError):  # a lone surrogate, or a number of more than 64 bits
-        return json.dumps(fields, ensure_ascii=True) + "\n"
+        # Of a dataset's columns some hold what JSON has no form for.
+        return json.dumps(fields, ensure_ascii=True, default=str) + "\n"

@@ -14,9 +14,19 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example, Relation
-from ie_cli.formats.base import BadLine, Lines, Reading, Record, checked_entity
+from ie_cli.formats.base import (
+    BadLine,
+    Lines,
+    Reading,
+    Record,
+    at,
+    checked_entity,
+    must_be_storable,
+    quoted,
+    short,
+)
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.tags import bio_tags, spans_of, split_tag
+from ie_cli.formats.tags import bio_tags, broken_labels, spans_of, split_tag
 from ie_cli.formats.words import lost_words, split_flat
 
 MARK = "#doc"
@@ -94,7 +104,7 @@ def _example(document: _Document, path: str, reading: Reading) -> tuple[Example,
                 links.extend(found)
                 tags.append(row[2])
         if fault is not None:
-            raise DataError(f"{path}:{number}: {fault}: {line!r}", hint=_HINT)
+            raise DataError(f"{path}:{number}: {fault}: {quoted(line)}", hint=_HINT)
         tokens.append(row[1])
     text, starts = join_tokens(tokens, reading.joiner)
     spans, broken = spans_of(tags)
@@ -110,11 +120,11 @@ def _fault(row: list[str], index: int, annotation: bool) -> str | None:
     if len(row) < need:
         return f"expected {need} columns, got {len(row)}"
     if row[0] != str(index):
-        return f"expected the index {index}, got {row[0]!r}"
+        return f"expected the index {index}, got {quoted(row[0])}"
     if not row[1]:
         return "the token is empty"
     if annotation and split_tag(row[2]) is None:
-        return f"expected a tag such as O or B-PER, got {row[2]!r}"
+        return f"expected a tag such as O or B-PER, got {quoted(row[2])}"
     return None
 
 
@@ -122,9 +132,9 @@ def _links(predicates: str, heads: str, token: int, number: int) -> list[Link] |
     """The relations of a row, or what is wrong with its lists."""
     names, indices = _literal(predicates), _literal(heads)
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        return f"expected a list of predicates, got {predicates!r}"
+        return f"expected a list of predicates, got {quoted(predicates)}"
     if not isinstance(indices, list) or not all(type(index) is int for index in indices):
-        return f"expected a list of indices, got {heads!r}"
+        return f"expected a list of indices, got {quoted(heads)}"
     if len(names) != len(indices):
         return f"{len(names)} predicates, but {len(indices)} heads"
     return [(token, name, head, number) for name, head in zip(names, indices, strict=True) if name != NONE]
@@ -144,11 +154,15 @@ def _literal(value: str) -> Any:
 
 def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path: str) -> Relation:
     token, predicate, head, number = link
+    try:
+        must_be_storable(predicate, "predicate")
+    except DataError as error:
+        raise at(f"{path}:{number}", error) from error
     for index, role in ((token, "subject"), (head, "object")):
         if index not in ending:
-            shown = f" ({tokens[index]!r})" if 0 <= index < len(tokens) else ""
+            shown = f" ({quoted(tokens[index])})" if 0 <= index < len(tokens) else ""
             raise DataError(
-                f"{path}:{number}: relation '{predicate}': no entity ends at token {index}{shown}",
+                f"{path}:{number}: relation {quoted(predicate)}: no entity ends at token {short(index)}{shown}",
                 hint=f"a relation names its {role} by the {role}'s last token.",
             )
     return Relation(ending[token], predicate, ending[head])
@@ -180,5 +194,6 @@ def lost(example: Example) -> Mapping[str, int]:
     words = split_flat(example)
     return {
         **lost_words(example, words),
+        **broken_labels(entity.label for entity in words.spans),
         f"relations are named '{NONE}', which means none here": sum(r.predicate == NONE for r in words.relations),
     }

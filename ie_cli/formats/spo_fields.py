@@ -6,7 +6,7 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.example import Spo
-from ie_cli.formats.base import short
+from ie_cli.formats.base import must_be_storable, short
 from ie_cli.triples import NO_TYPE
 
 VALUE = "@value"
@@ -37,6 +37,13 @@ def _spo(value: Any) -> Spo:
     subject_type = value.get("subject_type") or NO_TYPE
     if not isinstance(subject_type, str):
         raise DataError(f"'subject_type' must be a string, got {short(subject_type)}")
+    for what, names in (
+        ("predicate", [value["predicate"]]),
+        ("type", [subject_type, *types.values()]),
+        ("slot", objects),
+    ):
+        for name in names:
+            must_be_storable(name, what)
     slots = tuple(sorted((slot, text) for slot, text in objects.items() if slot != VALUE))
     slot_types = tuple((slot, types.get(slot) or NO_TYPE) for slot, _ in slots)
     object_type = types.get(VALUE) or NO_TYPE

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 OUTSIDE = "O"
 _PREFIXES = frozenset("BIOESLUM")
 _BEGIN, _LAST = frozenset("BSU"), frozenset("ESLU")
+
+_BREAK = re.compile(r"[\t\n\r]")
 
 Span = tuple[int, int, str]
 
@@ -46,6 +49,12 @@ def spans_of(tags: Sequence[str]) -> tuple[list[Span], int]:
     return spans, repaired
 
 
+def broken_labels(labels: Iterable[str]) -> dict[str, int]:
+    """What is lost of labels that are written in columns, by what to say of it; empty where nothing is."""
+    count = sum(_BREAK.search(label) is not None for label in labels)
+    return {"labels hold a tab or a line break, and have a blank there": count} if count else {}
+
+
 def scheme_of(tags: Iterable[Sequence[str]]) -> str:
     """Name the scheme of some sequences.
 
@@ -75,13 +84,14 @@ def scheme_of(tags: Iterable[Sequence[str]]) -> str:
 
 
 def bio_tags(length: int, spans: Iterable[Span]) -> list[str]:
-    """BIO tags of spans that do not overlap.
+    """BIO tags of spans that do not overlap; for columns, so that a tab or line break in a label becomes a blank.
 
     >>> bio_tags(4, [(1, 2, "PER")])
     ['O', 'B-PER', 'I-PER', 'O']
     """
     tags = [OUTSIDE] * length
     for first, last, label in spans:
+        label = _BREAK.sub(" ", label)
         tags[first] = f"B-{label}"
         tags[first + 1 : last + 1] = [f"I-{label}"] * (last - first)
     return tags

@@ -16,9 +16,9 @@ from typing import Any
 from ie_cli.errors import DataError
 from ie_cli.example import Entity, Example, Relation, Spo
 from ie_cli.formats import jsonl
-from ie_cli.formats.base import Lines, Reading, Record, at, checked_entity, short
+from ie_cli.formats.base import Lines, Reading, Record, at, checked_entity, must_be_storable, short
 from ie_cli.formats.duie import PlaceTally
-from ie_cli.formats.json_records import objects_of, read_records, string_of
+from ie_cli.formats.json_records import name_of, objects_of, read_records, string_of
 from ie_cli.triples import NO_TYPE, Span, locate, parts
 
 OURS = jsonl.OURS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
@@ -27,6 +27,7 @@ _NO_RELATION = "None"
 """The label of two mentions of NYT that stand in no relation."""
 
 _ROLES = (("subject", "subj_"), ("object", "obj_"))
+HINT = 'a record is {"text": "…", "triple_list": [["SUBJECT", "PREDICATE", "OBJECT"]]}, or has a relation_list.'
 _TOKENS_HINT = "give char spans (subj_char_span, obj_char_span, char_span), or triple_list, which needs none."
 
 
@@ -52,7 +53,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             tally.add(located, where)
         return example
 
-    yield from read_records(lines, path, convert)
+    yield from read_records(lines, path, convert, HINT)
     tally.report(reading)
 
 
@@ -135,7 +136,7 @@ def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
         mention, label = value.get("text"), value.get("type") or NO_TYPE
         try:
             entity = source.place(value, "", mention, label)
-            label = string_of({"type": label}, "type")
+            label = name_of({"type": label}, "type", "type")
         except DataError as error:
             raise at(f"entity_list[{number}]", error) from error
         if entity is not None:
@@ -156,7 +157,7 @@ def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | 
     some = False
     for number, value in enumerate(objects_of(source.fields, "relation_list")):
         try:
-            predicate = string_of(value, "predicate")
+            predicate = name_of(value, "predicate", "predicate")
             arguments = [_argument(source, value, role, prefix, labels) for role, prefix in _ROLES]
         except DataError as error:
             raise at(f"relation_list[{number}]", error) from error
@@ -181,7 +182,7 @@ def _argument(
     if entity is None:
         return None
     label = value.get(f"{prefix}type") or labels.get((entity.start, entity.end), NO_TYPE)
-    return replace(entity, label=string_of({f"{prefix}type": label}, f"{prefix}type"))
+    return replace(entity, label=name_of({f"{prefix}type": label}, f"{prefix}type", "type"))
 
 
 def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
@@ -206,6 +207,7 @@ def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
     spos: dict[Spo, None] = {}
     for value in values:
         subject, predicate, object_ = (string_of(value, name) for name in names)
+        must_be_storable(predicate, "predicate")
         kinds = types.get(subject, NO_TYPE), types.get(object_, NO_TYPE)
         spos.setdefault(Spo(subject, predicate, object_, (), *kinds))
     return list(spos)
