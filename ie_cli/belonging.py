@@ -51,7 +51,11 @@ def must_belong(folder: Path, recipe: Recipe, stored: Any) -> None:
 
 
 def _mark_text(file: Path) -> str:
-    return _digest(file.read_bytes().replace(b"\r\n", b"\n"))  # git may change the line ends
+    """Of what a file says; line ends and white space around it may change on the way."""
+    raw = file.read_bytes()
+    if file.name == CONFIG:
+        return _digest(json.dumps(json.loads(raw), sort_keys=True).encode())
+    return _digest(raw.replace(b"\r\n", b"\n").strip())
 
 
 def _mark_weights(file: Path) -> str:
@@ -63,14 +67,16 @@ def _mark_weights(file: Path) -> str:
         return _digest(str(size).encode() + begin + stream.read())
 
 
+_OF_ENCODER = ("tokenization", "normalization")
+_OF_HEAD = ("name", "head_size", "rope", "entity_rows", "entity_scorer", "type_pairs")
+"""What the weights depend on, by name: a field that comes later must not change the mark of a folder that has none."""
+
+
 def _mark_recipe(recipe: Recipe) -> str:
-    """Of what the weights depend on; thresholds and batch sizes may be changed."""
-    parts = [
-        recipe.task,
-        recipe.encoder.model_dump(include={"tokenization", "normalization"}),
-        recipe.head.model_dump(exclude={"flat", "threshold", "thresholds"}),
-    ]
-    return _digest(json.dumps(parts, sort_keys=True).encode())
+    """Of the run's name and what the weights depend on; lengths, thresholds and batch sizes may be changed."""
+    encoder = [getattr(recipe.encoder, name) for name in _OF_ENCODER]
+    head = [getattr(recipe.head, name, None) for name in _OF_HEAD]
+    return _digest(json.dumps([recipe.name, recipe.task, encoder, head]).encode())
 
 
 def _digest(data: bytes) -> str:

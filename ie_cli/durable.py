@@ -109,6 +109,17 @@ def replace_text(path: Path, text: str) -> None:
         sync(path.parent)
 
 
+def refuse_locked(file: Path, busy: str) -> None:
+    """Tell early that another process holds a lock, and leave none behind.
+
+    Raises:
+        DataError: it does.
+    """
+    if file.exists():
+        with locked(file, busy):
+            pass
+
+
 @contextmanager
 def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
     """Hold a lock, which goes with the process, however that ends.

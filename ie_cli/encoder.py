@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections import Counter
 from typing import Any
@@ -131,14 +132,20 @@ def apply_options(config: Any, section: EncoderSection) -> None:
             config.layer_types = config.layer_types[: section.layers]
     _set_dropout(config, section.dropout, ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout"))
     _set_dropout(config, section.attention_dropout, ("attention_probs_dropout_prob", "attention_dropout"))
+    positions = positions_of(config)
+    if section.max_length > positions:
+        raise ModelError(
+            f"encoder.max_length: {section.max_length} is more than the {positions} positions of {section.name}",
+            hint=f"set encoder.max_length to at most {positions}; longer texts are cut into windows, not lost.",
+        )
+
+
+def positions_of(config: Any) -> float:
+    """How many tokens an encoder can take; without end where it learned no positions."""
     positions = getattr(config, "max_position_embeddings", None)
     # RoBERTa and its children start counting positions after the padding id.
     offset = config.pad_token_id + 1 if config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
-    if positions is not None and positions > 0 and section.max_length > positions - offset:
-        raise ModelError(
-            f"encoder.max_length: {section.max_length} is more than the {positions - offset} positions of {section.name}",
-            hint=f"set encoder.max_length to at most {positions - offset}; longer texts are cut into windows, not lost.",
-        )
+    return positions - offset if positions is not None and positions > 0 else math.inf
 
 
 def _set_dropout(config: Any, value: float | None, names: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from ie_cli.durable import file_mode, locked, replace_text, storing, sync
+from ie_cli.durable import file_mode, locked, refuse_locked, replace_text, storing, sync
 from ie_cli.errors import DataError
 from ie_cli.example import Example
 from ie_cli.formats import BadLine
@@ -21,6 +21,10 @@ COMMIT_SECONDS = 5.0
 """Between two entries of the journal, at least; it is written between two chunks of records."""
 Facts = dict[str, Any]
 Item = TypeVar("Item", bound=Example | BadLine)
+
+
+class OtherInput(DataError):
+    """The input of a job is not the one that it was begun with."""
 
 
 class Digest:
@@ -135,7 +139,7 @@ class Job:
                 break
             digest.add(record)
         if str(digest) != self.done.get("digest", str(digest)):
-            raise DataError(
+            raise OtherInput(
                 f"{self._journal}: the input is another one: its first {self.records} records are not those that are done",
                 hint=f"give the input of then; or remove {self._journal} and the part to begin anew.",
             )
@@ -152,9 +156,10 @@ class Job:
         self._enter(entry, complete=complete)
 
     def _enter(self, entry: Facts, *, complete: bool = False) -> None:
-        files = {"format_version": 1, "complete": complete, "job": self._facts, "files": dict(self._targets)}
-        replace_text(self._journal, json.dumps(files | entry, ensure_ascii=False) + "\n")
-        self.done = files | entry
+        files = {name: os.path.realpath(target) for name, target in self._targets.items()}
+        entry = {"format_version": 1, "complete": complete, "job": self._facts, "files": files} | entry
+        replace_text(self._journal, json.dumps(entry, ensure_ascii=False) + "\n")
+        self.done = entry
         self._committed = time.monotonic()
 
     def close(self) -> None:
@@ -186,7 +191,7 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
         resume: go on where the journal says; where there is none, begin.
 
     Yields:
-        None: all was done, but the files had not got their names; now they have.
+        None: all was done but the files had not got their names, or another process was quicker; now they are complete.
 
     Raises:
         DataError: a part of an interrupted job is there and `resume` is not set, or it is of another job; or another
@@ -195,10 +200,13 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
     """
     journal = journal_of(targets)
     refuse_interrupted(targets, resume=resume)
-    with locked(lock_of(journal), f"{journal}: another process is at work on it", remove=True):
+    with locked(lock_of(journal), _busy(journal), remove=True):
         done = _earlier(journal, targets, facts, resume=resume)
         if done.get("complete"):
             _put_in_place(targets, journal)
+            yield None
+            return
+        if resume and is_complete(targets):  # another process was quicker
             yield None
             return
         job = None
@@ -233,6 +241,7 @@ def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
     for target in targets.values():
         must_be_writable(target)
     journal = journal_of(targets)
+    refuse_locked(lock_of(journal), _busy(journal))
     entry = _read(journal)
     if not entry:
         for part in map(part_of, targets.values()):
@@ -243,6 +252,10 @@ def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
             f"{journal}: {entry['records']} records of an interrupted job are done",
             hint="go on with --resume; or remove this file and the part to begin anew.",
         )
+
+
+def _busy(journal: Path) -> str:
+    return f"{journal}: another process is at work on it"
 
 
 def is_complete(targets: Mapping[str, str]) -> bool:
@@ -274,6 +287,10 @@ def _read(journal: Path) -> Facts:
     return entry
 
 
+def _said(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
 def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
     """Give the files their names, the main one last; a process that ended here may have done some."""
     for target in reversed(list(targets.values())):
@@ -290,18 +307,21 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
     """What to go on from; empty where nothing is done yet."""
     entry = _read(journal)
     if not entry.get("records") and not entry.get("complete"):
+        for target in entry.get("files", {}).values():  # nothing is in them that counts
+            part_of(target).unlink(missing_ok=True)
         return {}
     if not resume:  # it came while the model was loaded
         refuse_interrupted(targets, resume=resume)
     before, files, sizes = entry["job"], entry["files"], entry["sizes"]
-    changed = [f"{name} is given or is not" for name in sorted(files.keys() ^ targets.keys())]
+    changed = [f"--{name} was given and is not" for name in sorted(files.keys() - targets.keys())]
+    changed += [f"--{name} was not given and is" for name in sorted(targets.keys() - files.keys())]
     if not entry["complete"]:
         now = json.loads(json.dumps(facts))
         for name in sorted(before.keys() | now.keys()):
             if name == "model" and before.get(name) != now.get(name):
                 changed.append("the model is another one")
             elif before.get(name) != now.get(name):
-                changed.append(f"{name} was {before.get(name)} and is {now.get(name)}")
+                changed.append(f"--{name} was {_said(before.get(name))} and is {_said(now.get(name))}")
         for name, target in targets.items():
             part = part_of(target)
             if name in files and not (part.is_file() and part.stat().st_size >= sizes[name]):

@@ -73,8 +73,8 @@ class Meter:
             examples = {n for at, numbers in self._steps if at == step for n in numbers}
             raise TrainingError(
                 f"step {step}: {what}; its batch holds {_places(examples, self._train)}",
-                hint="look at these examples; lower training.learning_rate and training.head_learning_rate, keep "
-                "training.clip at 1.0, or set training.precision: float32.",
+                hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
+                "training.precision: float32; if it comes again at any rate, look at these examples.",
             )
         return losses
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ie_cli.corpus import Split
-from ie_cli.durable import locked, recover, replace_text, storing
+from ie_cli.durable import locked, recover, refuse_locked, replace_text, storing
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.model_folder import FACTS, must_be_replaceable
 from ie_cli.recipe import Recipe
@@ -75,8 +75,21 @@ def own_folder(output: Path) -> Iterator[None]:
     """
     with storing(output):
         output.mkdir(parents=True, exist_ok=True)
-    with locked(output / LOCK, f"{output}: another run is at work in it"):
+    with locked(output / LOCK, _busy(output)):
         yield
+
+
+def refuse_busy(output: Path) -> None:
+    """Tell early that another run works in a folder.
+
+    Raises:
+        DataError: it does.
+    """
+    refuse_locked(output / LOCK, _busy(output))
+
+
+def _busy(output: Path) -> str:
+    return f"{output}: another run is at work in it"
 
 
 def clear(output: Path) -> None:
@@ -171,14 +184,14 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
     hint = "take the change back; or begin anew in another folder with --output, or with --overwrite."
     if changed:
         raise RecipeError(f"{output} was begun with another recipe: {'; '.join(changed[:8])}", hint=hint)
-    for what in ("data", "schema", "encoder"):
+    for part in ("train", "dev"):
+        if before["data"].get(part) != now["data"].get(part):
+            named = new[f"data.{part}"]
+            files = ", ".join(named) if isinstance(named, list) else named
+            raise DataError(f"{output} was begun with other data: data.{part} ({files}) was changed since", hint=hint)
+    for what, name in (("schema", "labels or predicates"), ("encoder", "encoder settings or tokenizer")):
         if before[what] != now[what]:
-            names: dict[str, str] = {
-                "data": "data",
-                "schema": "labels or predicates",
-                "encoder": "encoder configuration or tokenizer",
-            }
-            raise DataError(f"{output} was begun with other {names[what]}", hint=hint)
+            raise DataError(f"{output} was begun with other {name}", hint=hint)
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
-from ie_cli.durable import file_mode, storage_error, sync
+from ie_cli.durable import file_mode, storage_error, storing, sync
 from ie_cli.errors import DataError
 from ie_cli.suggest import did_you_mean
 
@@ -199,8 +199,9 @@ def open_output(path: str) -> Iterator[IO[str]]:
         sys.stdout.flush()
         out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="\n")
         try:
-            yield out
-            out.flush()
+            with storing("standard output"):
+                yield out
+                out.flush()
         finally:
             out.detach()
         return

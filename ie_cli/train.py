@@ -23,6 +23,7 @@ from ie_cli.run_folder import (
     finish_folder,
     own_folder,
     read_run,
+    refuse_busy,
     refuse_changed,
     refuse_existing,
     run_facts,
@@ -56,6 +57,7 @@ def train(
     stop = stop or Stop()
     writes = os.environ.get("RANK", "0") == "0"  # of several processes, the first one
     if writes:
+        refuse_busy(output)
         refuse_existing(output, overwrite=overwrite, resume=resume)
     if resume and state_of(output) == "finished":
         finish_folder(output)

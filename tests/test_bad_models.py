@@ -17,9 +17,11 @@ from transformers import BertConfig, BertModel
 from typer.main import get_command
 from untrained import write_model
 
+from ie_cli.belonging import _mark_recipe
 from ie_cli.cli import app
 from ie_cli.errors import ModelError
 from ie_cli.extractor import Extractor
+from ie_cli.recipe import TrainingSection
 from ie_cli.recipe_file import dump_recipe
 
 COMMAND = get_command(app)
@@ -338,3 +340,28 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
         assert result.exit_code == 1
         assert f"encoder: a `tiny` of max_length {most} and 2 layers does not fit into memory" in said(result)
         assert "hint: set encoder.max_length to 512 or less" in said(result)
+
+
+def test_marks_do_not_change_with_the_version() -> None:
+    """A mark that came out otherwise would refuse every folder that was stored before."""
+    made = recipe(Path("train.jsonl"))
+    assert _mark_recipe(made) == "896e1935824b6f67"
+    assert _mark_recipe(made.model_copy(update={"training": TrainingSection(batch_size=3)})) == "896e1935824b6f67"
+    assert _mark_recipe(made.model_copy(update={"name": "other"})) != "896e1935824b6f67"
+
+
+def test_a_window_longer_than_the_encoder_is_told(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    file = folder / "recipe.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("max_length: 64", "max_length: 256"), encoding="utf-8")
+    with pytest.raises(ModelError, match="max_length is 256, but the encoder has 64 positions") as error:
+        Extractor.from_pretrained(folder, device="cpu")
+    assert "recipe.yaml" in error.value.message
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+def test_white_space_around_a_file_is_no_other_file(name: str, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    with (folder / name).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    Extractor.from_pretrained(folder, device="cpu")

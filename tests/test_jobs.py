@@ -161,10 +161,10 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
     ("arguments", "message"),
     [
         ((), "28 records of an interrupted job are done"),
-        (("--resume", "--threshold", "0.9"), "options was"),
-        (("--resume", "--format", "cluener"), "format was jsonl and is cluener"),
-        (("--resume", "--on-error", "skip"), "on-error was stop and is skip"),
-        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "rejects is given or is not"),
+        (("--resume", "--threshold", "0.9"), "--threshold was not given and is 0.9"),
+        (("--resume", "--format", "cluener"), "--format was jsonl and is cluener"),
+        (("--resume", "--on-error", "skip"), "--on-error was stop and is skip"),
+        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects was not given and is"),
     ],
 )
 def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message: str, cut: Path) -> None:
@@ -258,6 +258,37 @@ def test_files_of_others_are_not_taken_for_parts(here: Path) -> None:
     assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl", "x.part"]
 
 
+def test_parts_of_a_job_that_kept_nothing_block_no_other(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    kill_after(20)
+    killed("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    assert Path("bad.jsonl.part").exists()
+    assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--resume").exit_code == 1  # without the rejects: a bad line
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+def test_another_process_that_was_quicker_is_not_overtaken(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ie_cli.commands.inputs import ModelChoice
+
+    real = ModelChoice.engine
+
+    def slow(choice: ModelChoice) -> object:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ModelChoice, "engine", real)
+            assert ie("predict", "good.jsonl", "-o", "out.jsonl").exit_code == 0
+        Path("out.jsonl").write_text("of the other\n", encoding="utf-8")
+        return real(choice)
+
+    monkeypatch.setattr(ModelChoice, "engine", slow)
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
+    assert result.exit_code == 0
+    assert "another process was quicker" in result.stderr
+    assert Path("out.jsonl").read_text(encoding="utf-8") == "of the other\n"
+
+
 def test_a_second_file_that_cannot_be_made_leaves_nothing_of_the_first(here: Path) -> None:
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "r" * 253)
     assert result.exit_code == 1
@@ -326,7 +357,7 @@ def test_killed_before_the_files_get_their_names(here: Path, monkeypatch: pytest
     assert not Path("out.jsonl").exists()
     result = ie(*options, "--resume")
     assert result.exit_code == 0
-    assert "complete but for its name" in result.stderr
+    assert "is complete now" in result.stderr
     assert (checksum("out.jsonl"), checksum("bad.jsonl")) == expected
     assert not list(here.glob("*.part*"))
 
@@ -362,6 +393,7 @@ def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], code: int, mes
 
 
 def test_two_processes_do_not_write_one_file(here: Path) -> None:
+    Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # nobody is told to remove it
     with locked(here / ".out.jsonl.part.json.lock", "busy"):
         result = ie("predict", "good.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1

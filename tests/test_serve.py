@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import re
 import shutil
@@ -194,12 +195,10 @@ def test_bad_bodies_are_400(stub: Stub, body: bytes, message: str) -> None:
 def test_too_large_bodies_are_413(make: Make) -> None:
     stub = make(max_body=100)
     body = json.dumps({"text": "x" * 100})
-    read: list[int] = []
 
     def chunks() -> Iterator[bytes]:
         yield b'{"text": "'
-        for n in range(10_000):
-            read.append(n)
+        for _ in range(10_000):
             yield b"x" * 50
         yield b'"}'
 
@@ -282,6 +281,21 @@ def test_a_wrong_token_is_401(make: Make, header: str) -> None:
         assert refusal(answer, 401) == "the token is wrong"
         assert answer.headers["www-authenticate"] == 'Bearer realm="ie"'
     assert stub.backend.batches == []
+
+
+def test_tokens_are_compared_in_constant_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+    real = hmac.compare_digest
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return real(one, other)
+
+    monkeypatch.setattr("ie_cli.serve.requests.hmac.compare_digest", counted)
+    stub = make(token=TOKEN)
+    assert stub.post({"text": "x"}, Authorization="Bearer wrong").status_code == 401
+    assert stub.post({"text": "x"}, Authorization=f"Bearer {TOKEN}").status_code == 200
+    assert len(compared) == 2
 
 
 def test_the_token_opens(make: Make) -> None:
@@ -789,3 +803,33 @@ def test_the_service_gives_what_the_python_api_gives(tmp_path: Path) -> None:
     [expected] = extractor.extract([text], threshold=0.505, flat=True)
     assert (status, answer) == (200, to_fields(expected))
     assert answer["entities"]
+
+
+def test_it_hangs_up_on_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    import uvicorn
+
+    from ie_cli.serve import server
+
+    monkeypatch.setattr(server, "READ_SECONDS", 0.3)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(200):
+            await send({"type": "http.response.body", "body": b"x" * 2**16, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    running = uvicorn.Server(
+        uvicorn.Config(application, http=server._Protocol, log_config=None, lifespan="off", ws="none")
+    )
+    with server.bind(*server.resolve("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=lambda: running.run(sockets=[bound]))
+        thread.start()
+        until(lambda: running.started)
+        try:
+            with socket.create_connection(bound.getsockname(), timeout=10) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                until(lambda: len(running.server_state.connections) == 1)
+                until(lambda: not running.server_state.connections)
+        finally:
+            running.should_exit = True
+            thread.join(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,19 @@ def test_offsets_in_bytes_that_lie_in_long_texts() -> None:
         text = "中" * n + CHINESE + "。" * 200
         guess.add(text, spans(text, PEOPLE, "utf-8"), f"x:{n}")
     assert "UTF-8 bytes" in (guess.verdict() or "")
+
+
+def test_a_text_that_repeats_itself_is_not_suspected() -> None:
+    guess = UnitsGuess()
+    guess.add("王伟、" * 20, [(3 * n, 3 * n + 3) for n in range(20)], "x:1")
+    assert guess.verdict() is None
+
+
+def test_long_documents_take_time_in_proportion() -> None:
+    guess = UnitsGuess()
+    began = time.process_time()
+    guess.add("王伟、" * 60_000, [(3 * n, 3 * n + 2) for n in range(20_000)], "x:1")
+    assert time.process_time() - began < 5  # by prefixes it was a minute
 
 
 @pytest.mark.parametrize(

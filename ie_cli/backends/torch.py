@@ -17,7 +17,14 @@ from torch import Tensor
 from ie_cli.belonging import BELONG
 from ie_cli.decode import Factors
 from ie_cli.devices import choose_device, choose_precision, torch_dtype
-from ie_cli.encoder import MAY_BE_MISSING, build_encoder, check_vocabulary, quiet_transformers, refuse_kernels
+from ie_cli.encoder import (
+    MAY_BE_MISSING,
+    build_encoder,
+    check_vocabulary,
+    positions_of,
+    quiet_transformers,
+    refuse_kernels,
+)
 from ie_cli.errors import ModelError
 from ie_cli.heads import Head, Scorer
 from ie_cli.model import SpanModel, build_head
@@ -94,6 +101,12 @@ def load_torch(
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         refuse_kernels(config, str(path / CONFIG))
+        if recipe.encoder.max_length > (positions := positions_of(config)):
+            raise ModelError(
+                f"{path / RECIPE}: encoder.max_length is {recipe.encoder.max_length}, but the encoder has {positions} "
+                f"positions ({CONFIG})",
+                hint="the recipe is of another model, or was changed: set it back.",
+            )
         sizes = {name: value for name in _SIZES if isinstance(value := getattr(config, name, None), int)}
         if wrong := [name for name, value in sizes.items() if value < 1]:
             raise ValueError(f"{wrong[0]} is {sizes[wrong[0]]}")
@@ -144,7 +157,7 @@ def _load_weights(model: SpanModel, path: Path) -> None:
     ]
     lacking = sorted(set(expected) - set(weights) - buffers)
     # A buffer that an older version of the library stored is no weight.
-    beyond = sorted(name for name in set(weights) - set(expected) if not name.endswith(MAY_BE_MISSING))
+    beyond = sorted(name for name in set(weights) - set(expected) if not any(part in name for part in MAY_BE_MISSING))
     if wrong or lacking or beyond:
         first = (wrong or lacking or beyond)[0]
         what = "is missing" if lacking else "has no place in the model"

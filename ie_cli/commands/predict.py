@@ -17,7 +17,7 @@ from ie_cli.errors import DataError, IEError, StorageError, hints
 from ie_cli.example import Example
 from ie_cli.formats import FORMATS, BadLine, Format, find_format, read_records
 from ie_cli.formats.jsonl import dump
-from ie_cli.jobs import Digest, Job, is_complete, journal_of, lock_of, open_job, part_of, refuse_interrupted
+from ie_cli.jobs import Digest, Job, OtherInput, is_complete, journal_of, lock_of, open_job, part_of, refuse_interrupted
 from ie_cli.model_folder import fingerprint, local_folder
 from ie_cli.stopping import Stopped
 from ie_cli.textio import is_replaceable, open_output
@@ -158,7 +158,10 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
         return
     refuse_interrupted(targets, resume=output.resume)
     if output.resume and is_complete(targets):
-        say(f"{output.path} is complete: there is nothing to go on with (without --resume it is written anew)")
+        say(
+            f"{output.path} is complete, and left as it is; of which input, model and options it is was not checked "
+            "(without --resume it is written anew)"
+        )
     else:
         _predict_job(choice, source, targets, output, target, quiet=quiet)
 
@@ -194,12 +197,13 @@ def _predict_job(
         "model": model,
         "format": target.name,
         "on-error": output.on_error,
-        "options": choice.options() | source.options(),
+        **choice.options(),
+        **source.options(),
     }
     with ExitStack() as stack:
         job = stack.enter_context(open_job(targets, facts, resume=output.resume))
         if job is None:
-            say(f"{output.path} was complete but for its name")
+            say(f"{output.path} is complete now: all was done, or another process was quicker")
             return
         tally, digest = _Tally.of(job.done.get("tally", {})), Digest()
         if job.records and not quiet:
@@ -222,6 +226,8 @@ def _predict_job(
                     count()
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
+    if not quiet:
+        say(f"{tally.written} records written to {output.path}")
     _tell_left_out(tally, output)
     warn_capped(engine)
 
@@ -232,7 +238,12 @@ def _telling_what_is_done(job: Job) -> Iterator[None]:
     try:
         yield
     except (DataError, StorageError, KeyboardInterrupt) as error:
+        if isinstance(error, OtherInput):
+            raise
         if not job.records:
+            if isinstance(error, KeyboardInterrupt):
+                signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
+                raise Stopped(signum, "interrupted; nothing was kept yet") from error
             raise
         kept = f"{job.records} records are done"
         if isinstance(error, KeyboardInterrupt):

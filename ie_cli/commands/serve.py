@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+
 from ie_cli.commands.inputs import ModelChoice, warn_capped
-from ie_cli.console import console, say, warn
+from ie_cli.console import say, warn
 from ie_cli.errors import ServiceError
 from ie_cli.serve import Limits, must_be_installed
 
@@ -64,8 +66,4 @@ def _must_be_usable(token: str) -> None:
 
 def _report(number: str, error: Exception) -> None:
     """Tell of an internal error what the answer to the request does not."""
-    say(f"internal error {number}:")
-    try:
-        raise error
-    except Exception:
-        console.print_exception()
+    say(f"internal error {number}:\n{''.join(traceback.format_exception(error)).rstrip()}")

@@ -160,6 +160,10 @@ def _tag(entity: Entity, text: str, *, last: bool) -> str:
     return f'<mark class="c{colour}"{label} title="{_facts(entity)}">'
 
 
+_LISTED = 100
+"""Characters of a mention in a list; the text has it whole."""
+
+
 def _facts(entity: Entity) -> str:
     """Label, place and score, for an attribute."""
     return f"{escape_name(entity.label)} {entity.start}-{entity.end}{_score(entity.score)}"
@@ -170,7 +174,8 @@ def _score(score: float | None) -> str:
 
 
 def _mention(text: str, entity: Entity) -> str:
-    return f'<bdi title="{_facts(entity)}">{escape(text[entity.start : entity.end])}</bdi>'
+    shown = text[entity.start : min(entity.end, entity.start + _LISTED)] + "…" * (entity.end - entity.start > _LISTED)
+    return f'<bdi title="{_facts(entity)}">{escape(shown)}</bdi>'
 
 
 def _relation(text: str, relation: Relation) -> str:

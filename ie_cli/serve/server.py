@@ -21,6 +21,8 @@ HEAD_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 5
 GRACE_SECONDS = 8
 """For requests in work to be answered, once the service is told to stop; containers are killed after ten."""
+READ_SECONDS = 20.0
+"""For a client to take more of an answer that is waiting for it."""
 _HEAD_BYTES = 2**14
 _CONNECTIONS = 128  # besides those in work
 
@@ -80,9 +82,10 @@ def host_name(address: Any) -> str:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's protocol, which by itself waits for the head of a request without end."""
+    """uvicorn's protocol, which by itself waits without end: for the head of a request, and for a client to read."""
 
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -95,6 +98,26 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch()
+        self._read_on()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read_on()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._unread is not None:  # whoever does not read keeps nobody waiting
+            self.transport.abort()
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         in_work = self.cycle is not None and not self.cycle.response_complete

@@ -55,7 +55,12 @@ class Job:
 
     def run(self) -> list[dict[str, Any]]:
         """Annotate; in the thread of the model."""
-        return [to_fields(example) for example in extract(self._engine, map(Example, self._texts))]
+        try:
+            return [to_fields(example) for example in extract(self._engine, map(Example, self._texts))]
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of a library in Rust: no handler of errors would take it
+            raise RuntimeError(str(error)) from error
 
     def cancel(self) -> None:
         """Never begin it; or, where it has begun, end it after the batch that is running."""
