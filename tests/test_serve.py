@@ -833,3 +833,4 @@ def test_it_hangs_up_on_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPa
         finally:
             running.should_exit = True
             thread.join(10)
+    assert not thread.is_alive()
