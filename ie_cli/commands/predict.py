@@ -227,7 +227,7 @@ def _predict_job(
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
-        say(f"{tally.written} records written to {output.path}")
+        say(f"{tally.written} record{'' if tally.written == 1 else 's'} written to {output.path}")
     _tell_left_out(tally, output)
     warn_capped(engine)
 
