@@ -243,11 +243,12 @@ def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
     journal = journal_of(targets)
     refuse_locked(lock_of(journal), _busy(journal))
     entry = _read(journal)
-    if not entry:
-        for part in map(part_of, targets.values()):
-            if part.exists():
-                raise DataError(f"{part}: is there, and no {journal.name} tells what it is", hint="remove it.")
-    elif entry["records"] and not resume:
+    known = set(entry.get("files", {}).values())
+    for target in targets.values():
+        part = part_of(target)
+        if part.exists() and os.path.realpath(target) not in known:
+            raise DataError(f"{part}: is there, and no {journal.name} tells what it is", hint="remove it.")
+    if entry.get("records") and not resume:
         raise DataError(
             f"{journal}: {entry['records']} records of an interrupted job are done",
             hint="go on with --resume; or remove this file and the part to begin anew.",

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from corpora import examples, write_jsonl
-from typer.main import get_command
+from in_process import ie, said
 from untrained import write_model
 
 from ie_cli import prepare
-from ie_cli.cli import app
 from ie_cli.encoder import tiny_encoder
 
-COMMAND = get_command(app)  # built once: Typer would do it for every call
 RECIPE = """name: a
 task: {task}
 data: {{train: {train}, dev: null{more}}}
@@ -40,18 +38,6 @@ def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "model").symlink_to(model)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def ie(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    result = CliRunner().invoke(COMMAND, list(arguments), input=stdin)
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert "Traceback" not in result.output
-    return result
-
-
-def said(result: Result) -> str:
-    """Standard error in one line."""
-    return " ".join(result.stderr.split())
 
 
 def write_recipe(train_file: str, *, task: str = "ner", more: str = "", training: str = "") -> None:

@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from corpora import examples, recipe, write_jsonl
 from fakes import wordpiece
+from in_process import ie, said
 from transformers import BertConfig, BertModel
-from typer.main import get_command
 from untrained import write_model
 
 from ie_cli.belonging import _mark_recipe
-from ie_cli.cli import app
 from ie_cli.errors import ModelError
 from ie_cli.extractor import Extractor
 from ie_cli.recipe import TrainingSection
 from ie_cli.recipe_file import dump_recipe
 
-COMMAND = get_command(app)
 BELONG = "hint: the files of a model folder belong together; copy the whole folder."
 BACKUP = "hint: take the folder from a backup or train again."
 
@@ -46,17 +43,6 @@ def here(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "x.jsonl").write_text('{"text": "王伟在青川"}\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def ie(*arguments: str) -> Result:
-    result = CliRunner().invoke(COMMAND, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert "Traceback" not in result.output
-    return result
-
-
-def said(result: Result) -> str:
-    return " ".join(result.stderr.split())
 
 
 def refused(*parts: str, model: str = "model") -> None:
@@ -364,4 +350,4 @@ def test_white_space_around_a_file_is_no_other_file(name: str, tmp_path: Path) -
     folder = write_model(tmp_path / "model")
     with (folder / name).open("a", encoding="utf-8") as file:
         file.write("\n")
-    Extractor.from_pretrained(folder, device="cpu")
+    assert Extractor.from_pretrained(folder, device="cpu").schema.labels == ("person", "place")

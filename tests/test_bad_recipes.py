@@ -6,11 +6,9 @@ import gzip
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from in_process import ie
 from pydantic import BaseModel
-from typer.main import get_command
 
-from ie_cli.cli import app
 from ie_cli.recipe import (
     DataSection,
     EfficientGlobalPointerSection,
@@ -20,7 +18,6 @@ from ie_cli.recipe import (
     TrainingSection,
 )
 
-COMMAND = get_command(app)
 COMMANDS = ("check", "show", "train")
 EXPLAINS = "hint: `ie show RECIPE --help-fields` explains every field."
 SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
@@ -30,13 +27,6 @@ SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def ie(*arguments: str) -> Result:
-    result = CliRunner().invoke(COMMAND, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert "Traceback" not in result.output
-    return result
 
 
 def refused(content: str | bytes, *arguments: str, name: str = "recipe.yaml") -> str:

@@ -270,6 +270,20 @@ def test_parts_of_a_job_that_kept_nothing_block_no_other(
     assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
 
 
+def test_a_part_that_the_journal_does_not_name_is_anothers(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    kill_after(20)
+    killed("predict", "good.jsonl", "-o", "out.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    Path("bad.jsonl.part").write_text("mine\n", encoding="utf-8")
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
+    assert result.exit_code == 1
+    assert "bad.jsonl.part: is there, and no out.jsonl.part.json tells what it is" in result.stderr
+    assert Path("bad.jsonl.part").read_text(encoding="utf-8") == "mine\n"
+
+
 def test_another_process_that_was_quicker_is_not_overtaken(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ie_cli.commands.inputs import ModelChoice
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -720,16 +720,12 @@ def test_what_is_no_request_is_refused_and_hung_up_on(process: Process, data: by
     assert process.post("x")[0] == 200
 
 
-def test_it_hangs_up_on_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def listening(application: Any) -> Iterator[tuple[Any, Any]]:
+    """Our protocol with an application, in a thread; the server and its address."""
     import uvicorn
 
     from ie_cli.serve import server
-
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
 
     running = uvicorn.Server(
         uvicorn.Config(application, http=server._Protocol, log_config=None, lifespan="off", ws="none")
@@ -739,23 +735,36 @@ def test_it_hangs_up_on_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatc
         thread.start()
         until(lambda: running.started)
         try:
-            for head in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET"):
-                with socket.create_connection(bound.getsockname(), timeout=10) as connection:
-                    began = time.monotonic()
-                    connection.sendall(head)
-                    received = b""
-                    try:
-                        while part := connection.recv(1000):
-                            received += part
-                            connection.sendall(b"X")
-                    except OSError:  # it was hung up on while it sent
-                        pass
-                    assert time.monotonic() - began < 3
-                    assert received.startswith(b"HTTP/1.1 204") == (b"\r\n\r\n" in head)
+            yield running, bound.getsockname()
         finally:
             running.should_exit = True
             thread.join(10)
     assert not thread.is_alive()
+
+
+def test_it_hangs_up_on_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ie_cli.serve import server
+
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with listening(application) as (_, address):
+        for head in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET"):
+            with socket.create_connection(address, timeout=10) as connection:
+                began = time.monotonic()
+                connection.sendall(head)
+                received = b""
+                try:
+                    while part := connection.recv(1000):
+                        received += part
+                        connection.sendall(b"X")
+                except OSError:  # it was hung up on while it sent
+                    pass
+                assert time.monotonic() - began < 3
+                assert received.startswith(b"HTTP/1.1 204") == (b"\r\n\r\n" in head)
 
 
 def test_ctrl_c_is_130() -> None:
@@ -806,8 +815,6 @@ def test_the_service_gives_what_the_python_api_gives(tmp_path: Path) -> None:
 
 
 def test_it_hangs_up_on_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    import uvicorn
-
     from ie_cli.serve import server
 
     monkeypatch.setattr(server, "READ_SECONDS", 0.3)
@@ -818,19 +825,7 @@ def test_it_hangs_up_on_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPa
             await send({"type": "http.response.body", "body": b"x" * 2**16, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    running = uvicorn.Server(
-        uvicorn.Config(application, http=server._Protocol, log_config=None, lifespan="off", ws="none")
-    )
-    with server.bind(*server.resolve("127.0.0.1", 0)) as bound:
-        thread = threading.Thread(target=lambda: running.run(sockets=[bound]))
-        thread.start()
-        until(lambda: running.started)
-        try:
-            with socket.create_connection(bound.getsockname(), timeout=10) as connection:
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                until(lambda: len(running.server_state.connections) == 1)
-                until(lambda: not running.server_state.connections)
-        finally:
-            running.should_exit = True
-            thread.join(10)
-    assert not thread.is_alive()
+    with listening(application) as (running, address), socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: len(running.server_state.connections) == 1)
+        until(lambda: not running.server_state.connections)
