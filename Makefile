@@ -75,7 +75,7 @@ bench: $(READY) $(PEERS)/.ready
 
 # Every reader against damaged samples; `make fuzz SECONDS=7200` goes on for two hours. Findings stay in .fuzz for --replay.
 fuzz: $(READY)
-	nice $(BIN)/python tests/fuzz.py --seconds $(SECONDS)
+	nice $(BIN)/python tests/support/fuzz.py --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(AUDIT) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -19,13 +19,13 @@ from pathlib import Path
 
 from harness import machine, write_section
 
-from ie_cli.evaluate import new_scorer
-from ie_cli.example import Entity, Example, Relation
-from ie_cli.extractor import Extractor
-from ie_cli.formats import read_examples
-from ie_cli.metrics import Counts, EntityScores
-from ie_cli.predict import extract
-from ie_cli.schema import Schema
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.evaluation.evaluate import new_scorer
+from ie_cli.formats import read_documents
+from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.pipeline import extract
+from ie_cli.metrics.entities import Counts, EntityScores
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 OTHER_BATCH = 7
@@ -69,7 +69,7 @@ def surrounded(texts: Sequence[str], before: bool, behind: bool, joint: str) -> 
         yield head + text + tail, len(head)
 
 
-def cut_out(found: Example, start: int, length: int) -> Example:
+def cut_out(found: Document, start: int, length: int) -> Document:
     """What touches the characters from `start` on, placed from there; what reaches beyond them does so in the result."""
 
     def touches(entity: Entity) -> bool:
@@ -78,7 +78,7 @@ def cut_out(found: Example, start: int, length: int) -> Example:
     def moved(entity: Entity) -> Entity:
         return replace(entity, start=entity.start - start, end=entity.end - start)
 
-    return Example(
+    return Document(
         found.text[start : start + length],
         [moved(entity) for entity in found.entities if touches(entity)],
         [
@@ -89,17 +89,17 @@ def cut_out(found: Example, start: int, length: int) -> Example:
     )
 
 
-def inside(example: Example) -> Example:
+def inside(document: Document) -> Document:
     """What lies whole in the sentence."""
 
     def whole(entity: Entity) -> bool:
-        return entity.start >= 0 and entity.end <= len(example.text)
+        return entity.start >= 0 and entity.end <= len(document.text)
 
-    relations = [r for r in example.relations if whole(r.subject) and whole(r.object)]
-    return replace(example, entities=[e for e in example.entities if whole(e)], relations=relations)
+    relations = [r for r in document.relations if whole(r.subject) and whole(r.object)]
+    return replace(document, entities=[e for e in document.entities if whole(e)], relations=relations)
 
 
-def gold_f1(schema: Schema, gold: Sequence[Example], found: Iterable[Example]) -> dict[str, float]:
+def gold_f1(schema: LabelSchema, gold: Sequence[Document], found: Iterable[Document]) -> dict[str, float]:
     """F1 against the gold by kind of item."""
     scorer = new_scorer(schema)
     for truth, guess in zip(gold, found, strict=True):
@@ -110,14 +110,14 @@ def gold_f1(schema: Schema, gold: Sequence[Example], found: Iterable[Example]) -
     return {"relations": scores.f1} | ({"entities": scores.entities.f1} if scores.entities is not None else {})
 
 
-def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[str, list[Example]]:
+def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[str, list[Document]]:
     """What is found in each sentence by what stands around it."""
 
-    def run(many: Iterable[tuple[str, int]], batch_size: int | None = None) -> list[Example]:
+    def run(many: Iterable[tuple[str, int]], batch_size: int | None = None) -> list[Document]:
         placed = list(many)
-        found = extract(extractor.engine(batch_size=batch_size), (Example(text) for text, _ in placed))
+        found = extract(extractor.engine(batch_size=batch_size), (Document(text) for text, _ in placed))
         return [
-            cut_out(example, start, len(text)) for example, (_, start), text in zip(found, placed, texts, strict=True)
+            cut_out(document, start, len(text)) for document, (_, start), text in zip(found, placed, texts, strict=True)
         ]
 
     alone = [(text, 0) for text in texts]
@@ -128,18 +128,18 @@ def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[
     return made
 
 
-def table(kind: str, made: dict[str, list[Example]], f1: dict[str, dict[str, float]]) -> str:
+def table(kind: str, made: dict[str, list[Document]], f1: dict[str, dict[str, float]]) -> str:
     """Markdown of one kind of item, each row against the first."""
     rows = [
         f"| around the sentence | sentences the same | of those with any | {kind}, of them across its border "
         "| F1 with it alone as gold | F1 against the gold |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    sets = {name: [set(getattr(example, kind)) for example in found] for name, found in made.items()}
+    sets = {name: [set(getattr(document, kind)) for document in found] for name, found in made.items()}
     for name, found in made.items():
         result = Agreement.of(sets["nothing"], sets[name])
         share, filled = result.same / result.sentences, result.same_filled / max(1, result.filled)
-        across = result.counts.predicted - sum(len(set(getattr(inside(example), kind))) for example in found)
+        across = result.counts.predicted - sum(len(set(getattr(inside(document), kind))) for document in found)
         cells = [
             f"{share:.4f}",
             f"{filled:.4f} of {result.filled:,}",
@@ -154,8 +154,8 @@ def table(kind: str, made: dict[str, list[Example]], f1: dict[str, dict[str, flo
 def section(model: Path, data: Path, given: argparse.Namespace) -> tuple[str, str]:
     """Name of the run, and all that is written of it."""
     extractor = Extractor.from_pretrained(model, precision=given.precision or "auto")
-    gold = list(islice(read_examples(str(data)), given.sentences))
-    made = predictions(extractor, [example.text for example in gold], given.joint)
+    gold = list(islice(read_documents(str(data)), given.sentences))
+    made = predictions(extractor, [document.text for document in gold], given.joint)
     schema, recipe = extractor.schema, extractor.recipe
     f1 = {name: gold_f1(schema, gold, found) for name, found in made.items()}
     kinds = [] if schema.roles else ["entities"]

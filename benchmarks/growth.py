@@ -43,7 +43,7 @@ PLACES = 4  # entities of a training line; they make two relations
 
 def recipe_of(task: Task, folder: Path) -> Any:
     """The recipe of a task, whose training data are in `folder`."""
-    from ie_cli.recipe import Recipe
+    from ie_cli.recipe.schema import Recipe
 
     data: dict[str, Any] = {"train": str(folder / "train.jsonl"), "format": "jsonl"}
     head = {"name": task.head}
@@ -68,9 +68,9 @@ def make_model(task: Task, folder: Path) -> dict[str, Any]:
     """Write a model with fresh weights that finds few spans."""
     import torch
 
-    from ie_cli.backends.torch import TorchBackend
-    from ie_cli.extractor import Extractor
-    from ie_cli.prepare import prepare
+    from ie_cli.inference.backends.torch import TorchBackend
+    from ie_cli.inference.extractor import Extractor
+    from ie_cli.training.setup import prepare
 
     torch.manual_seed(0)
     recipe = recipe_of(task, folder)
@@ -81,9 +81,9 @@ def make_model(task: Task, folder: Path) -> dict[str, Any]:
     texts = list(islice(documents(length), 1 if task.length else SAMPLE))
     wanted = max(1, sum(map(len, texts)) // TOKENS_A_SPAN)
     entities, *links = made.model.head.scorers
-    lower([entities], wanted, lambda: sum(len(example.entities) for example in extractor.extract(texts)))
+    lower([entities], wanted, lambda: sum(len(document.entities) for document in extractor.extract(texts)))
     if links:
-        lower(links, wanted, lambda: sum(len(example.relations) for example in extractor.extract(texts)))
+        lower(links, wanted, lambda: sum(len(document.relations) for document in extractor.extract(texts)))
     extractor.save_pretrained(folder / "model")
     return {}
 
@@ -149,28 +149,30 @@ def count_in_order(path: Path, lines: int) -> tuple[int, int]:
 
 def encode(task: Task, folder: Path) -> dict[str, Any]:
     """Encode training data into a store, labels and characters being known."""
-    import datasets  # noqa: F401  `build_store` imports both
+    import datasets  # noqa: F401  `encode_dataset` imports both
     import pyarrow  # noqa: F401
 
-    from ie_cli.batches import build_store, cache_folder
-    from ie_cli.corpus import Scan, Split
-    from ie_cli.encoder import tiny_tokenizer
-    from ie_cli.recipe import DataSection, EncoderSection
-    from ie_cli.schema import Schema
-    from ie_cli.tokenization import recipe_tokenizer
-    from ie_cli.windows import Plan
+    from ie_cli.data.dataset import DatasetStatistics, Split
+    from ie_cli.data.label_schema import LabelSchema
+    from ie_cli.encoding.tokenizer import recipe_tokenizer
+    from ie_cli.encoding.windows import WindowPlan
+    from ie_cli.modeling.encoder import tiny_tokenizer
+    from ie_cli.recipe.schema import DataSection, EncoderSection
+    from ie_cli.training.encoded_dataset import cache_folder, encode_dataset
 
     section = DataSection(train=str(folder / "input.jsonl"))
-    scan = Scan.of(Split((str(QUICKSTART),), section), characters=True)
-    tokenizer = recipe_tokenizer(tiny_tokenizer(scan.characters), EncoderSection(name="tiny"))
-    plan = Plan.build(max_length=task.max_length, stride=64, special_tokens=tokenizer.special_tokens)
+    statistics = DatasetStatistics.of(Split((str(QUICKSTART),), section), characters=True)
+    tokenizer = recipe_tokenizer(tiny_tokenizer(statistics.characters), EncoderSection(name="tiny"))
+    plan = WindowPlan.build(max_length=task.max_length, stride=64, special_tokens=tokenizer.special_tokens)
     split = Split((section.train,), section)
     before = rss()
     began = time.perf_counter()
-    store = build_store(split, tokenizer, plan, Schema.build(scan.labels), pad_id=0, key=split.fingerprint())
+    store = encode_dataset(
+        split, tokenizer, plan, LabelSchema.build(statistics.labels), pad_id=0, key=split.fingerprint()
+    )
     result = {"seconds": time.perf_counter() - began, "loaded": before, "peak": peak_rss()}
-    if store.counts.examples != task.lines:
-        raise ValueError(f"{task.lines} lines in, {store.counts.examples} encoded")
+    if store.counts.documents != task.lines:
+        raise ValueError(f"{task.lines} lines in, {store.counts.documents} encoded")
     size = sum(path.stat().st_size for path in cache_folder().glob("*.arrow")) / 2**20
     return result | {"note": f"{len(store):,} windows, a store of {size:,.1f} MB"}
 
@@ -179,9 +181,9 @@ def train(task: Task, folder: Path) -> dict[str, Any]:
     """Train some steps, loading of batches included; the median without the first ones."""
     from accelerate.utils import set_seed
 
-    from ie_cli.loop import Run
-    from ie_cli.prepare import prepare
-    from ie_cli.stopping import Stop
+    from ie_cli.system.signals import Stop
+    from ie_cli.training.loop import Run
+    from ie_cli.training.setup import prepare
 
     set_seed(0)
     recipe = recipe_of(task, folder)

@@ -152,9 +152,9 @@ NOTES = (
     "growth between. The last row of a table is the exponent x of value ~ n^x by least squares on log-log over the two largest "
     "decades: 1 is linear, 0 does not grow.",
     "Sentences are drawn from the quickstart's. Prediction is `ie predict` from file to file; the ids that come out are checked "
-    "to be those that went in, in order. Encoding is `build_store`, whose file is mapped: its pages count as resident, but the "
-    "system can take them back. Training is the step of `ie train`, on windows of 128 tokens where nothing else is said. Longer "
-    "texts are sentences in a row; windows overlap by 64 tokens, or by a quarter where they hold less than 256.",
+    "to be those that went in, in order. Encoding is `encode_dataset`, whose file is mapped: its pages count as resident, but "
+    "the system can take it back. Training is the step of `ie train`, on windows of 128 tokens where nothing else is said. "
+    "Longer texts are sentences in a row; windows overlap by 64 tokens, or by a quarter where they hold less than 256.",
 )
 
 

@@ -30,11 +30,11 @@ EVERY = 3
 LINES = 150_000
 START = """
 import sys
-from ie_cli import jobs
+from ie_cli.inference import resumable_output as jobs
 from ie_cli.cli import main
 jobs.COMMIT_SECONDS = 0.3
 if sys.argv[1] == "train":
-    from ie_cli import meter
+    from ie_cli.training import loss_tracker as meter
     meter.REPORT_SECONDS = 0.0  # every step into the log
 sys.argv[0] = "ie"
 main()
@@ -123,7 +123,7 @@ def steps_of(output: Path) -> tuple[int, int]:
 
 def kill_training(folder: Path, kills: int, chance: random.Random) -> Tally:
     """Kill runs until there were enough kills; each run is resumed to its end."""
-    from ie_cli.extractor import Extractor
+    from ie_cli.inference.extractor import Extractor
 
     tally, file = Tally(), recipe(folder)
     finish(ie("train", str(file), "--output", str(folder / "whole"), "--quiet"), tally)

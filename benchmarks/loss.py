@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ie_cli.losses import Gold, counted_cells, factorised_loss
-from ie_cli.streamed import Projection, streamed_loss
+from ie_cli.modeling.losses.factorised import Gold, counted_cells, factorised_loss
+from ie_cli.modeling.losses.streamed import Projection, streamed_loss
 
 SHAPES = [(16, 10, 64), (16, 49, 128), (32, 49, 128), (16, 200, 128), (16, 49, 256)]
 

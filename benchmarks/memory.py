@@ -27,10 +27,10 @@ def step(head: str, labels: int) -> dict[str, float]:
     import torch
     from transformers import BertConfig, BertModel
 
-    from ie_cli.batches import Batch
-    from ie_cli.heads import HEADS
-    from ie_cli.losses import Gold
-    from ie_cli.model import SpanModel
+    from ie_cli.modeling.batch import Batch
+    from ie_cli.modeling.heads import HEADS
+    from ie_cli.modeling.losses.factorised import Gold
+    from ie_cli.modeling.model import SpanModel
 
     torch.manual_seed(0)
     encoder = BertModel(BertConfig(vocab_size=1000, **ENCODER), add_pooling_layer=False)

@@ -23,14 +23,14 @@ from typing import Any
 
 import torch
 
-from ie_cli.batches import Batch
-from ie_cli.decode_links import decode_links
-from ie_cli.example import Example
-from ie_cli.extractor import Extractor
-from ie_cli.formats import read_examples
-from ie_cli.heads.gplinker import GPLinker
-from ie_cli.losses import Gold
-from ie_cli.model import SpanModel
+from ie_cli.codecs.links import decode_links
+from ie_cli.document import Document
+from ie_cli.formats import read_documents
+from ie_cli.inference.extractor import Extractor
+from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.heads.gplinker import GPLinker
+from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.model import SpanModel
 
 BATCH, LENGTH, ROUNDS = 16, 128, 5
 ENCODER = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -74,13 +74,13 @@ def with_predicates(model: Path, count: int) -> Extractor:
 
 def predict(model: Path, data: str, counts: tuple[int, ...] = (50, 500)) -> None:
     """Time whole extractions in turn, and the decoding of links alone."""
-    texts = [Example(example.text) for example in read_examples(data)]
+    texts = [Document(document.text) for document in read_documents(data)]
     extractors = {count: with_predicates(model, count) for count in counts}
     seconds: dict[int, list[float]] = {count: [] for count in counts}
     found: dict[int, int] = {}
     for count, extractor in extractors.items():
         list(extractor.extract(texts[:64]))
-        found[count] = sum(len(example.relations) for example in extractor.extract(texts))
+        found[count] = sum(len(document.relations) for document in extractor.extract(texts))
     for _ in range(ROUNDS):
         for count, extractor in extractors.items():
             began = time.perf_counter()
@@ -96,9 +96,9 @@ def predict(model: Path, data: str, counts: tuple[int, ...] = (50, 500)) -> None
     print(f"\nratio, median of {ROUNDS} pairs: {statistics.median(ratios):.3f}")
 
 
-def decoding_alone(extractor: Extractor, texts: list[Example]) -> float:
+def decoding_alone(extractor: Extractor, texts: list[Document]) -> float:
     """Seconds in `decode_links` for all texts."""
-    from ie_cli import predict as module
+    from ie_cli.inference import pipeline as module
 
     clock = Clock()
     module.decode_links = clock.timing(decode_links)
@@ -111,9 +111,9 @@ def decoding_alone(extractor: Extractor, texts: list[Example]) -> float:
 
 def fresh(model: Path, data: str) -> None:
     """Time an evaluation with fresh weights of the head: as they are built, and with links that fire everywhere."""
-    from ie_cli.evaluate import score
+    from ie_cli.evaluation.evaluate import score
 
-    gold = list(read_examples(data))
+    gold = list(read_documents(data))
     print("| links start from | seconds | windows | windows capped | triples predicted |")
     print("|--:|--:|--:|--:|--:|")
     for prior in (-7.0, 0.0, 20.0):

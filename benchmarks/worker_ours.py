@@ -21,7 +21,7 @@ from harness import Reply
 from ie_cli.cli import share_cores
 from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.commands.predict import run_predict
-from ie_cli.recipe import Recipe
+from ie_cli.recipe.schema import Recipe
 
 Options = Mapping[str, Any]
 Ready = tuple[Reply, Callable[[], Reply]]
@@ -73,14 +73,15 @@ class Watch:
 
 def watch_training() -> Watch:
     """Put a clock on the encoding of the data, a counter on the steps, and the end where the model would be saved."""
-    from ie_cli import loop, prepare
+    from ie_cli.training import loop
+    from ie_cli.training import setup as prepare
 
     watch = Watch()
-    build_store, step = prepare.build_store, loop.Run._step
+    encode_dataset, step = prepare.encode_dataset, loop.Run._step
 
     def timed_store(*arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()
-        store = build_store(*arguments, **named)
+        store = encode_dataset(*arguments, **named)
         watch.encoding = time.perf_counter() - began
         return store
 
@@ -92,14 +93,14 @@ def watch_training() -> Watch:
         watch.ended = time.perf_counter()
         raise Saving
 
-    prepare.build_store, loop.Run._step, loop.Run._save = timed_store, counted_step, save
+    prepare.encode_dataset, loop.Run._step, loop.Run._save = timed_store, counted_step, save
     return watch
 
 
 def train(options: Options) -> Ready:
     """An epoch of the real loop, from the event `Started` to where the model would be saved."""
-    from ie_cli import train as training
-    from ie_cli.devices import choose_device, choose_precision
+    from ie_cli.modeling.devices import choose_device, choose_precision
+    from ie_cli.training import run as training
 
     recipe = recipe_of(options)
     watch = watch_training()
@@ -130,12 +131,12 @@ def make_model(options: Options) -> Ready:
     """Write a model folder with fresh weights whose head finds about as many spans as the gold data have."""
     import torch
 
-    from ie_cli.backends.torch import TorchBackend
-    from ie_cli.export import export_onnx
-    from ie_cli.extractor import Extractor
-    from ie_cli.formats import Reading, read_examples
-    from ie_cli.padding import pad, text_mask
-    from ie_cli.prepare import prepare
+    from ie_cli.encoding.padding import pad, text_mask
+    from ie_cli.export.onnx import export_onnx
+    from ie_cli.formats import Reading, read_documents
+    from ie_cli.inference.backends.torch import TorchBackend
+    from ie_cli.inference.extractor import Extractor
+    from ie_cli.training.setup import prepare
 
     material = Material(Path(options["folder"]))
 
@@ -145,24 +146,24 @@ def make_model(options: Options) -> Ready:
         recipe = recipe_of(options)
         with tempfile.TemporaryDirectory() as cache:
             os.environ["IE_CACHE"] = cache
-            prepared = prepare(recipe)
-        backend = TorchBackend(prepared.model.eval(), "float32")
-        extractor = Extractor(backend, prepared.schema, prepared.tokenizer, recipe, prepared.pad_id)
+            setup = prepare(recipe)
+        backend = TorchBackend(setup.model.eval(), "float32")
+        extractor = Extractor(backend, setup.schema, setup.tokenizer, recipe, setup.pad_id)
         sentences = list(read_sentences(material.entities))[:SAMPLE]
         tokenizer = extractor.text_tokenizer()
         tokens = tokenizer.encode([sentence.text for sentence in sentences])
-        ids, mask = pad([[*tokenizer.prefix, *own.ids, *tokenizer.suffix] for own in tokens], prepared.pad_id)
+        ids, mask = pad([[*tokenizer.prefix, *own.ids, *tokenizer.suffix] for own in tokens], setup.pad_id)
         text = torch.from_numpy(text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix)))
         with torch.inference_mode():
-            hidden = prepared.model.hidden(torch.from_numpy(ids), torch.from_numpy(mask))
-            pair, first, last = prepared.model.head.scores(hidden)
+            hidden = setup.model.hidden(torch.from_numpy(ids), torch.from_numpy(mask))
+            pair, first, last = setup.model.head.scores(hidden)
         scores = pair[:, None] + first[..., None] + last[:, :, None]  # [batch, labels, L, L]
         counted = (text[:, :, None] & text[:, None]).triu()[:, None].expand_as(scores)
         gold = sum(len(sentence.spans) for sentence in sentences)
-        prepared.model.head.bias.bias.data -= score_of_rank(scores[counted].numpy(), gold)
+        setup.model.head.bias.bias.data -= score_of_rank(scores[counted].numpy(), gold)
         extractor.save_pretrained(material.model)
         plain = Extractor.from_pretrained(material.model, device="cpu", precision="float32")
-        gold = list(islice(read_examples(str(material.entities), format="cluener", reading=Reading()), SAMPLE))
+        gold = list(islice(read_documents(str(material.entities), format="cluener", reading=Reading()), SAMPLE))
         for name in ("onnx", "onnx-int8"):
             export_onnx(plain, material.folder / name, gold, int8=name == "onnx-int8", force=True)
         return {"seconds": time.perf_counter() - began, "items": 1}
@@ -251,8 +252,8 @@ def forward(options: Options) -> Ready:
     """The encoder alone, on the batches of the whole pipeline; torch only."""
     import torch
 
-    from ie_cli.backends.torch import TorchBackend
-    from ie_cli.devices import torch_dtype
+    from ie_cli.inference.backends.torch import TorchBackend
+    from ie_cli.modeling.devices import torch_dtype
 
     pipeline = Pipeline.load(options)
     backend = pipeline.engine.backend

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ie_cli.example import Entity, Example, Relation
+from ie_cli.document import Document, Entity, Relation
 
 if TYPE_CHECKING:
-    from ie_cli.extractor import Extractor
+    from ie_cli.inference.extractor import Extractor
 
 __version__ = "0.1.0"
-__all__ = ["Entity", "Example", "Extractor", "Relation", "__version__"]
+__all__ = ["Entity", "Document", "Extractor", "Relation", "__version__"]
 
 
 def __getattr__(name: str) -> object:
     # torch takes seconds to import: only whoever asks for the model pays for it.
     if name == "Extractor":
-        from ie_cli.extractor import Extractor
+        from ie_cli.inference.extractor import Extractor
 
         return Extractor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

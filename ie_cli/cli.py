@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ie_cli import __version__
-from ie_cli.commands.options import (
+from ie_cli.commands.arguments import (
     Backend,
     BatchSize,
     Debug,
@@ -28,10 +28,10 @@ from ie_cli.commands.options import (
     TextColumn,
     Threshold,
 )
-from ie_cli.console import complain, console, say
-from ie_cli.durable import storage_error
+from ie_cli.commands.console import complain, console, say
 from ie_cli.errors import IEError
-from ie_cli.stopping import Stopped, stop_on_sigterm
+from ie_cli.system.atomic import storage_error
+from ie_cli.system.signals import Stopped, stop_on_sigterm
 
 
 class Commands(TyperGroup):
@@ -316,7 +316,7 @@ def serve(
     """Serve a model: a web page, and an HTTP API that takes texts and gives JSON."""
     from ie_cli.commands.inputs import ModelChoice
     from ie_cli.commands.serve import run_serve
-    from ie_cli.serve import Limits
+    from ie_cli.serving.limits import Limits
 
     choice = ModelChoice(model, threshold, flat, batch_size, precision, device, backend, quiet)
     limits = Limits(max_body, max_texts, max_text, concurrency, timeout)

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise, permutations, product
 from typing import Literal
 
-from ie_cli.example import Entity, Example, Relation, Spo
+from ie_cli.document import Document, Entity, Relation, Spo
 
 Mentions = Literal["nearest", "first", "all"]
 Span = tuple[int, int]
 Triple = tuple[str, str, str]
 
+ROLES = ("subject", "object")
+"""The entity rows of a relation model whose data annotate no entities."""
 NO_TYPE = "entity"
 """The type of a mention whose data give none."""
 
@@ -147,16 +149,16 @@ def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
     return found
 
 
-def triples_of(example: Example) -> set[Triple]:
+def triples_of(document: Document) -> set[Triple]:
     """The triples of an example by their texts, slots as triples of their own."""
-    if example.spos is not None:
-        return set(parts(example.spos))
-    return text_triples(example.text, example.relations)
+    if document.spos is not None:
+        return set(parts(document.spos))
+    return text_triples(document.text, document.relations)
 
 
-def entities_of(example: Example) -> set[Entity]:
+def entities_of(document: Document) -> set[Entity]:
     """The entities of an example, the arguments of its relations included, whether listed or not."""
-    return {*example.entities, *(side for r in example.relations for side in (r.subject, r.object))}
+    return {*document.entities, *(side for r in document.relations for side in (r.subject, r.object))}
 
 
 def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:

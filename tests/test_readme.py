@@ -11,7 +11,7 @@ import typer
 
 from ie_cli.cli import app
 from ie_cli.formats import FORMATS
-from ie_cli.recipe_file import load_recipe
+from ie_cli.recipe.loader import load_recipe
 
 ROOT = Path(__file__).parent.parent
 READMES = ["README.md", "README.zh-CN.md"]

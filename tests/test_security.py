@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpora import examples, recipe, write_jsonl
+from support.corpora import documents, recipe, write_jsonl
+from support.untrained import write_model
 from typer.testing import CliRunner, Result
-from untrained import write_model
 
 from ie_cli.cli import app
-from ie_cli.encoder import encoder_config, load_encoder
+from ie_cli.document import Document, Entity
 from ie_cli.errors import IEError, ModelError, RecipeError
-from ie_cli.example import Entity, Example
-from ie_cli.extractor import Extractor
-from ie_cli.recipe import EncoderSection
-from ie_cli.recipe_file import dump_recipe, load_recipe
+from ie_cli.inference.extractor import Extractor
+from ie_cli.modeling.encoder import encoder_config, load_encoder
+from ie_cli.recipe.loader import dump_recipe, load_recipe
+from ie_cli.recipe.schema import EncoderSection
 
 PACKAGE = Path(__file__).parent.parent / "ie_cli"
 CODE = "import pathlib\npathlib.Path({victim!r}).write_text('ran')\n"
@@ -327,10 +327,10 @@ def elsewhere(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A folder that a model's recipe and links lead to; the current folder is beside it."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    write_jsonl(folder / "data.jsonl", examples())
+    write_jsonl(folder / "data.jsonl", documents())
     for name in ("victim.txt", "metrics.json", "log.csv"):
         (folder / name).write_text("mine")
-    write_jsonl(tmp_path / "work" / "in.jsonl", examples(5))
+    write_jsonl(tmp_path / "work" / "in.jsonl", documents(5))
     monkeypatch.chdir(tmp_path / "work")
     return folder
 
@@ -358,7 +358,7 @@ def test_paths_in_a_model_lead_no_command_to_write(
         exported.append(folder)
         raise ModelError("writing a graph takes ten seconds; it goes to a folder beside this one, as any model folder")
 
-    monkeypatch.setattr("ie_cli.export.export_onnx", export)
+    monkeypatch.setattr("ie_cli.export.onnx.export_onnx", export)
     ie("export", "model", "exported", "--onnx", "--data", "in.jsonl")
     assert exported == [Path("exported")]
     done("train", "model/recipe.yaml")
@@ -399,7 +399,7 @@ LABELS = ["../../evil", "a/b", "..", "nul\0x", "C:\\x", "line\nbreak", "<b>", "*
 
 def test_labels_become_no_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    data = [Example("王伟在青川", [Entity(n % 3, n % 3 + 2, label)], id=n) for n, label in enumerate(LABELS)]
+    data = [Document("王伟在青川", [Entity(n % 3, n % 3 + 2, label)], id=n) for n, label in enumerate(LABELS)]
     write_jsonl(tmp_path / "data.jsonl", data)
     made = recipe(tmp_path / "data.jsonl", training={"epochs": 1, "trackers": ["csv", "tensorboard"]})
     (tmp_path / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
@@ -498,7 +498,7 @@ def test_every_promise_names_tests_that_there_are(page: str) -> None:
     promises = [line.split("|")[1:3] for line in lines if line.startswith("| ") and "**" not in line][1:]
     assert len(promises) > 10
     for promise, tests in promises:
-        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", tests)
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", tests)
         assert named, promise
         for file, test in named:
             assert f"def {test}(" in (root / file).read_text(encoding="utf-8"), test

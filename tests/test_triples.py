@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ie_cli.example import Entity, Relation, Spo
+from ie_cli.document import Entity, Relation, Spo
 from ie_cli.triples import locate, occurrences, parts, slot_of, text_triples, to_spos
 
 TEXT = "张三主演《甲》，李四也主演《甲》；张三2018年1月在北京获奖。"

@@ -8,20 +8,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from ie_cli.analysis import KINDS, Analysis
+from ie_cli.commands.console import counting, say, show_scores, warn
 from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
-from ie_cli.console import counting, say, show_scores, warn
+from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.example import Example
-from ie_cli.formats import Reading, read_examples
-from ie_cli.metrics import EntityScores
-from ie_cli.relation_analysis import RELATION_KINDS, RelationAnalysis
-from ie_cli.schema import ROLES
+from ie_cli.formats import Reading, read_documents
+from ie_cli.metrics.entities import EntityScores
+from ie_cli.metrics.entity_errors import KINDS, EntityErrors
+from ie_cli.metrics.relation_errors import RELATION_KINDS, RelationErrors
+from ie_cli.triples import ROLES
 
 if TYPE_CHECKING:
-    from ie_cli.duie_scorer import OfficialScorer
-    from ie_cli.evaluate import Scores
-    from ie_cli.relation_metrics import Match
+    from ie_cli.evaluation.evaluate import Scores
+    from ie_cli.metrics.duie import OfficialScorer
+    from ie_cli.metrics.relations import Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +43,23 @@ class Report:
 
     def official(self) -> OfficialScorer | None:
         """The scorer of DuIE's rules, where it is asked for."""
-        from ie_cli.duie_scorer import OfficialScorer, read_aliases
+        from ie_cli.metrics.duie import OfficialScorer, read_aliases
 
         if self.scorer is None:
             return None
         return OfficialScorer(read_aliases(self.alias) if self.alias is not None else None)
 
-    def training_examples(self, data: Input, reading: Reading) -> Iterator[Example] | None:
+    def training_documents(self, data: Input, reading: Reading) -> Iterator[Document] | None:
         """The training data, where they were given; they are read as the gold data are."""
         if self.train_data is None:
             return None
-        return replace(data, path=self.train_data).examples(replace(reading, report=lambda text: None))
+        return replace(data, path=self.train_data).documents(replace(reading, report=lambda text: None))
 
-    def show(self, scores: Scores, title: str, slips: Slips) -> None:
+    def show(self, scores: Scores, title: str, cases: ErrorCases) -> None:
         """Print scores: a table, or one JSON object on stdout."""
         entities = isinstance(scores, EntityScores)
         kinds = KINDS if entities else RELATION_KINDS
-        analysis = slips.entities if entities else slips.relations
+        analysis = cases.entities if entities else cases.relations
         if self.as_json:
             fields = scores.to_dict() | {"errors": {kind: analysis.counts[kind] for kind in kinds}}
             sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
@@ -67,8 +67,8 @@ class Report:
         show_scores(scores, title)
         say("errors: " + ", ".join(f"{analysis.counts[kind]} {_KIND_NAMES[kind]}" for kind in kinds))
         for kind in kinds if self.errors else ():
-            for slip in analysis.samples.get(kind, []):
-                say(f"  {_KIND_NAMES[kind]}: {slip.describe()}")
+            for case in analysis.samples.get(kind, []):
+                say(f"  {_KIND_NAMES[kind]}: {case.describe()}")
 
 
 _KIND_NAMES = {
@@ -83,19 +83,19 @@ _KIND_NAMES = {
 
 
 @dataclass(slots=True)
-class Slips:
+class ErrorCases:
     """The errors, of entities and of relations."""
 
     keep: int
     match: Match | None
-    entities: Analysis = field(init=False)
-    relations: RelationAnalysis = field(init=False)
+    entities: EntityErrors = field(init=False)
+    relations: RelationErrors = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entities = Analysis(keep=self.keep)
-        self.relations = RelationAnalysis(keep=self.keep, match=self.match)
+        self.entities = EntityErrors(keep=self.keep)
+        self.relations = RelationErrors(keep=self.keep, match=self.match)
 
-    def add(self, gold: Example, predicted: Example) -> None:
+    def add(self, gold: Document, predicted: Document) -> None:
         """Sort the errors of one document."""
         self.entities.add(gold, predicted)
         self.relations.add(gold, predicted)
@@ -103,7 +103,7 @@ class Slips:
 
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     """`ie eval MODEL DATA`."""
-    from ie_cli.evaluate import score, seen_in
+    from ie_cli.evaluation.evaluate import score, seen_in
 
     data.must_exist()
     engine, recipe = model.engine()
@@ -111,17 +111,17 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         option = "--scorer" if report.scorer is not None else "--match"
         raise DataError(f"{option} is for relations, and the model extracts entities", hint="leave it out.")
     reading = data.reading(quiet=report.quiet, recipe=recipe)
-    train = report.training_examples(data, reading)
-    slips = Slips(report.errors, report.match)
+    train = report.training_documents(data, reading)
+    cases = ErrorCases(report.errors, report.match)
     with counting("evaluating", quiet=report.quiet) as count:
 
-        def each(gold: Example, predicted: Example) -> None:
-            slips.add(gold, predicted)
+        def each(gold: Document, predicted: Document) -> None:
+            cases.add(gold, predicted)
             count()
 
         scores = score(
             engine,
-            data.examples(reading),
+            data.documents(reading),
             each=each,
             seen=seen_in(train, engine.schema) if train is not None else None,
             match=report.match,
@@ -129,29 +129,29 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         )
     warn_capped(engine)
     _need_gold(scores, data)
-    report.show(scores, f"{model.path} on {data.path}", slips)
+    report.show(scores, f"{model.path} on {data.path}", cases)
 
 
 def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
     """`ie eval --predictions FILE DATA`."""
-    from ie_cli.pairing import pair_examples
+    from ie_cli.evaluation.prediction_files import pair_documents
 
     reading = data.reading(quiet=report.quiet)
-    guesses = read_examples(predictions, reading=Reading(report=reading.report))
-    pairs = pair_examples(data.examples(reading), guesses)
-    slips = Slips(report.errors, report.match)
-    scores = _score_pairs(pairs, slips, report, report.training_examples(data, reading))
+    guesses = read_documents(predictions, reading=Reading(report=reading.report))
+    pairs = pair_documents(data.documents(reading), guesses)
+    cases = ErrorCases(report.errors, report.match)
+    scores = _score_pairs(pairs, cases, report, report.training_documents(data, reading))
     _need_gold(scores, data)
-    report.show(scores, f"{predictions} on {data.path}", slips)
+    report.show(scores, f"{predictions} on {data.path}", cases)
 
 
 def _score_pairs(
-    pairs: Iterable[tuple[Example, Example]], slips: Slips, report: Report, train: Iterable[Example] | None
+    pairs: Iterable[tuple[Document, Document]], cases: ErrorCases, report: Report, train: Iterable[Document] | None
 ) -> Scores:
     """Scores of relations where gold holds any, else of entities."""
-    from ie_cli.evaluate import mentions, triples
-    from ie_cli.metrics import EntityScorer
-    from ie_cli.relation_metrics import RelationScorer
+    from ie_cli.evaluation.evaluate import mentions, triples
+    from ie_cli.metrics.entities import EntityScorer
+    from ie_cli.metrics.relations import RelationScorer
 
     trained = list(train) if train is not None else None
     entities = EntityScorer(seen=mentions(trained) if trained is not None else None)
@@ -166,7 +166,7 @@ def _score_pairs(
     for truth, guess in pairs:
         entities.add(truth, guess)
         relations.add(truth, guess)
-        slips.add(truth, guess)
+        cases.add(truth, guess)
         named += len(truth.entities)
         related += len(truth.relations) + len(truth.spos or ())
         labels.update(entity.label for entity in guess.entities)

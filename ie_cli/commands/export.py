@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input, ModelChoice
-from ie_cli.console import say
+from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError
-from ie_cli.example import Example
-from ie_cli.model_folder import choose_form, must_be_exportable_to
-from ie_cli.recipe import Recipe
+from ie_cli.inference.model_directory import choose_form, must_be_exportable_to
+from ie_cli.recipe.schema import Recipe
 
 
 def run_export(
@@ -24,7 +24,7 @@ def run_export(
         choose_form(Path(model), "torch")
     must_be_exportable_to(folder)
     extractor = ModelChoice(model, precision="float32", device="cpu").load()
-    from ie_cli.export import export_onnx
+    from ie_cli.export.onnx import export_onnx
 
     gold, source = _gold(extractor.recipe, data, quiet=quiet)
     parity = export_onnx(extractor, folder, gold, int8=int8, max_loss=max_loss, force=force)
@@ -53,11 +53,11 @@ def _beside(model: str, *, int8: bool) -> Path:
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
 
 
-def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> tuple[list[Example], str]:
+def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> tuple[list[Document], str]:
     """The data to compare on, and their name: those given, else what the model's recipe calls dev."""
     if data is not None:
-        return list(data.examples(data.reading(quiet=quiet, recipe=recipe))), data.path
-    from ie_cli.corpus import splits
+        return list(data.documents(data.reading(quiet=quiet, recipe=recipe))), data.path
+    from ie_cli.data.dataset import splits
 
     hint = (
         "name annotated data with --data FILE, or run this where the model was trained: its paths are seen from there."

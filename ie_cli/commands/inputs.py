@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ie_cli.console import say, warn
+from ie_cli.commands.console import say, warn
+from ie_cli.document import Document
 from ie_cli.errors import ModelError
-from ie_cli.example import Example
-from ie_cli.formats import Reading, read_examples
-from ie_cli.textio import open_input
+from ie_cli.formats import Reading, read_documents
+from ie_cli.system.streams import open_input
 
 if TYPE_CHECKING:
-    from ie_cli.extractor import Extractor
-    from ie_cli.predict import Engine
-    from ie_cli.recipe import Recipe
+    from ie_cli.inference.extractor import Extractor
+    from ie_cli.inference.pipeline import Engine
+    from ie_cli.recipe.schema import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Input:
 
     def reading(self, *, quiet: bool = False, recipe: Recipe | None = None) -> Reading:
         """How to read it; columns as in the data that the model was trained on, where nothing else is said."""
-        from ie_cli.corpus import reading_of
+        from ie_cli.data.dataset import reading_of
 
         reading = reading_of(recipe.data) if recipe is not None else Reading()
         if self.text_column is not None:
@@ -51,9 +51,9 @@ class Input:
         columns = None if self.label_columns is None else list(self.label_columns)
         return {"input-format": self.format, "text-column": self.text_column, "label-column": columns}
 
-    def examples(self, reading: Reading) -> Iterator[Example]:
+    def documents(self, reading: Reading) -> Iterator[Document]:
         """Its examples."""
-        return read_examples(self.path, format=self.format, reading=reading)
+        return read_documents(self.path, format=self.format, reading=reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class ModelChoice:
         path = self.folder()
         if self.path is None and not self.quiet:
             say(f"model: {path}")
-        from ie_cli.extractor import Extractor
+        from ie_cli.inference.extractor import Extractor
 
         return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 

@@ -11,19 +11,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ie_cli.commands.console import counting, say, warn
 from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
-from ie_cli.console import counting, say, warn
+from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, StorageError, hints
-from ie_cli.example import Example
 from ie_cli.formats import FORMATS, BadLine, Format, find_format, read_records
 from ie_cli.formats.jsonl import dump
-from ie_cli.jobs import Digest, Job, OtherInput, is_complete, journal_of, lock_of, open_job, part_of, refuse_interrupted
-from ie_cli.model_folder import fingerprint, local_folder
-from ie_cli.stopping import Stopped
-from ie_cli.textio import is_replaceable, open_output
+from ie_cli.inference.model_directory import fingerprint, local_folder
+from ie_cli.inference.resumable_output import (
+    Digest,
+    Job,
+    OtherInput,
+    is_complete,
+    journal_of,
+    lock_of,
+    open_job,
+    part_of,
+    refuse_interrupted,
+)
+from ie_cli.system.signals import Stopped
+from ie_cli.system.streams import is_replaceable, open_output
 
 if TYPE_CHECKING:
-    from ie_cli.recipe import Recipe
+    from ie_cli.recipe.schema import Recipe
 
 OnError = Literal["stop", "keep", "skip"]
 IDLE_SECONDS = 0.5
@@ -122,7 +132,7 @@ class _Writer:
         """Write what stands after the last record."""
         self.out.write(self.target.frame[2])
 
-    def add(self, item: Example | BadLine) -> None:
+    def add(self, item: Document | BadLine) -> None:
         """Write a record.
 
         Raises:
@@ -169,7 +179,7 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
 def _predict_stream(choice: ModelChoice, source: Input, output: Output, target: Format, *, quiet: bool) -> None:
     """Predict to a pipe, a device or a store: what is there is answered at once, and nothing can be gone on with."""
     engine, recipe = choice.engine()
-    from ie_cli.predict import extract
+    from ie_cli.inference.pipeline import extract
 
     records = _records(source, recipe, quiet=quiet)
     live = _is_live(source)
@@ -191,7 +201,7 @@ def _predict_job(
     # Before the model is loaded: should it be replaced meanwhile, the job is not gone on with.
     model = fingerprint(local_folder(choice.folder()))
     engine, recipe = choice.engine()
-    from ie_cli.predict import extract_chunks
+    from ie_cli.inference.pipeline import extract_chunks
 
     facts = {
         "model": model,
@@ -253,7 +263,7 @@ def _telling_what_is_done(job: Job) -> Iterator[None]:
         raise type(error)(error.message, hint=hints(error.hint, kept, f"{remedy} and go on with --resume")) from error
 
 
-def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Example | BadLine]:
+def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:
     # What tags there are is of no account here, and the columns of the training data need not be there.
     reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None, annotation=False)
     return read_records(source.path, format=source.format, reading=reading)
@@ -296,7 +306,7 @@ def _format_by_name(output: str) -> str:
     return suffix[1:] if suffix in (".conll", ".html") else "jsonl"
 
 
-def _write_all(items: Iterator[Example | BadLine], writer: _Writer, count: Callable[[], None], *, live: bool) -> None:
+def _write_all(items: Iterator[Document | BadLine], writer: _Writer, count: Callable[[], None], *, live: bool) -> None:
     """Write all records; `live`: so that a reader has each at once."""
     writer.begin()
     for item in items:

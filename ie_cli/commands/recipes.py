@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ie_cli.commands.console import TrainingView, say, show_scores, warn
 from ie_cli.commands.inputs import Input
-from ie_cli.console import TrainingView, say, show_scores, warn
 from ie_cli.errors import DataError, StorageError, hints
-from ie_cli.run_folder import CHECKPOINTS
-from ie_cli.stopping import Stop
-from ie_cli.textio import open_output
+from ie_cli.system.signals import Stop
+from ie_cli.system.streams import open_output
+from ie_cli.training.run_directory import CHECKPOINTS
 
 if TYPE_CHECKING:
-    from ie_cli.recipe import Recipe
+    from ie_cli.recipe.schema import Recipe
 
 
 def _recipe(name: str, overrides: Sequence[str]) -> Recipe:
     """A recipe by its file, or by the name of a shipped one."""
-    from ie_cli.recipe_file import load_recipe
-    from ie_cli.shipped import find_recipe
+    from ie_cli.recipe.bundled import find_recipe
+    from ie_cli.recipe.loader import load_recipe
 
     shipped = None if os.path.exists(name) else find_recipe(name)
     return load_recipe(shipped.path if shipped else name, overrides)
@@ -29,7 +29,7 @@ def _recipe(name: str, overrides: Sequence[str]) -> Recipe:
 
 def run_init(data: Input, *, encoder: str | None) -> None:
     """`ie init`: a recipe on stdout."""
-    from ie_cli.init import propose_recipe
+    from ie_cli.doctor.recipe_proposal import propose_recipe
 
     with open_output("-") as out:
         out.write(propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading()))
@@ -37,7 +37,7 @@ def run_init(data: Input, *, encoder: str | None) -> None:
 
 def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
     """`ie show`: the recipe in full on stdout."""
-    from ie_cli.recipe_file import dump_recipe
+    from ie_cli.recipe.loader import dump_recipe
 
     recipe = _recipe(name, overrides)
     with open_output("-") as out:
@@ -46,7 +46,7 @@ def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
 
 def run_check(name: str, overrides: Sequence[str]) -> None:
     """`ie check`: findings on stderr; an error where one of them is."""
-    from ie_cli.check import check
+    from ie_cli.doctor.data_checks import check
 
     recipe = _recipe(name, overrides)
     errors = 0
@@ -67,7 +67,7 @@ def run_train(
     folder = output or Path("runs") / recipe.name
     view = TrainingView(quiet=quiet)
     with Stop(_tell_stop).listening() as stop:
-        from ie_cli.train import train
+        from ie_cli.training.run import train
 
         try:
             view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
@@ -91,7 +91,7 @@ def _tell_stop(signum: int) -> None:
 
 def run_recipes() -> None:
     """`ie recipes`: names and descriptions on stdout."""
-    from ie_cli.shipped import list_recipes
+    from ie_cli.recipe.bundled import list_recipes
 
     recipes = list_recipes()
     width = max((len(recipe.name) for recipe in recipes), default=0)
@@ -102,7 +102,7 @@ def run_recipes() -> None:
 
 def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
     """`ie recipes copy`."""
-    from ie_cli.shipped import copy_recipe
+    from ie_cli.recipe.bundled import copy_recipe
 
     path = copy_recipe(name, destination or Path(os.curdir), force=force)
     say(f"wrote {path}; its data are, or belong, in {path.parent / 'data'}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import traceback
 
+from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import ModelChoice, warn_capped
-from ie_cli.console import say, warn
 from ie_cli.errors import ServiceError
-from ie_cli.serve import Limits, must_be_installed
+from ie_cli.serving.limits import Limits, must_be_installed
 
 _SHORT = 16
 
@@ -17,7 +17,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
     if token is not None:
         _must_be_usable(token)
     must_be_installed()
-    from ie_cli.serve import server
+    from ie_cli.serving import server
 
     family, address = server.resolve(host, port)
     loopback = server.is_loopback(address)
@@ -29,8 +29,8 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
     with server.bind(family, address) as bound:
         address = bound.getsockname()
         engine, recipe = choice.engine()
-        from ie_cli.serve.app import Service, build_app, model_facts
-        from ie_cli.serve.worker import Worker
+        from ie_cli.serving.app import Service, build_app, model_facts
+        from ie_cli.serving.worker import Worker
 
         worker = Worker(engine, slots=limits.concurrency)
         try:

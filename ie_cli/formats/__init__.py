@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.example import Example
 from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
-from ie_cli.formats.base import BadLine, Format, Lines, Reading, Record
-from ie_cli.formats.detect import detect, look_ahead
-from ie_cli.formats.json_records import ARRAY
-from ie_cli.suggest import did_you_mean
-from ie_cli.textio import read_lines
+from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
+from ie_cli.formats.common.detect import detect, look_ahead
+from ie_cli.formats.common.json_stream import ARRAY
+from ie_cli.system.streams import read_lines
+from ie_cli.system.suggest import did_you_mean
 
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_examples", "read_records"]
 
@@ -118,13 +118,13 @@ def read_records(
     return find_format(format).read(lines, name, reading)
 
 
-def read_examples(
+def read_documents(
     source: str,
     *,
     format: str | None = None,
     reading: Reading | None = None,
     detected: Callable[[str], None] = lambda name: None,
-) -> Iterator[Example]:
+) -> Iterator[Document]:
     """Yield examples.
 
     Raises:

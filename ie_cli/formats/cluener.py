@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example
-from ie_cli.formats.base import (
+from ie_cli.formats.common.base import (
     RELATIONS_LOST,
     BadLine,
     Lines,
@@ -42,7 +42,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             labels = fields.get("label") if reading.annotation else None
             entities = list(_entities(labels or {}, None if submission else text))
             meta = {key: value for key, value in fields.items() if key not in OURS}
-            yield Example(text, entities, [], id_of(fields), meta, where)
+            yield Document(text, entities, [], id_of(fields), meta, where)
         except DataError as error:
             yield BadLine(where, line, at(where, error, HINT))
 
@@ -76,18 +76,18 @@ def _entity(start: Any, end: Any, label: str, mention: str, text: str | None) ->
         raise DataError(error.message, hint="in CLUENER the end is inclusive: [0, 1] covers two characters.") from error
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """One line: a submission where the example has an id, else the form of the training data."""
     labels: dict[str, dict[str, list[list[int]]]] = {}
-    for entity in sorted(example.entities):
-        mention = example.text[entity.start : entity.end]
+    for entity in sorted(document.entities):
+        mention = document.text[entity.start : entity.end]
         labels.setdefault(entity.label, {}).setdefault(mention, []).append([entity.start, entity.end - 1])
-    first: dict[str, Any] = {"text": example.text} if example.id is None else {"id": example.id}
+    first: dict[str, Any] = {"text": document.text} if document.id is None else {"id": document.id}
     # Data of another format may have had fields of these names.
-    meta = {key: value for key, value in example.meta.items() if key not in OURS} if example.id is None else {}
+    meta = {key: value for key, value in document.meta.items() if key not in OURS} if document.id is None else {}
     return dump(first | {"label": labels} | meta)
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return {RELATIONS_LOST: len(set(example.relations)) + placeless(example)}
+    return {RELATIONS_LOST: len(set(document.relations)) + placeless(document)}

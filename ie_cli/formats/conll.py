@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example
-from ie_cli.formats.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, placeless, quoted
-from ie_cli.formats.tags import bio_tags, broken_labels, scheme_of, spans_of, split_tag
+from ie_cli.formats.common.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, placeless, quoted
+from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, scheme_of, spans_of, split_tag
 
 DOCUMENT = "-DOCSTART-"
 """The token that begins a document; its line is no text."""
@@ -183,7 +183,7 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
         spans, broken = spans_of(sequence)
         repaired += broken
         entities.update(Entity(starts[a], starts[b] + len(tokens[b]), label) for a, b, label in spans)
-    return Example(text, sorted(entities), where=where), repaired
+    return Document(text, sorted(entities), where=where), repaired
 
 
 def is_cjk(char: str) -> bool:
@@ -208,20 +208,20 @@ def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[in
     return "".join(parts), starts
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """Token, tab, BIO tag: tokens are words and single Chinese characters, cut at entity borders.
 
     One column holds no overlaps: of two entities that overlap the longer one is written.
     """
-    entities = longest(example.entities)
-    tokens = [piece for word in cut(example.text, entities) for piece in word]
+    entities = longest(document.entities)
+    tokens = [piece for word in cut(document.text, entities) for piece in word]
     spans = []
     for entity in entities:
         inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
         if inside:
             spans.append((inside[0], inside[-1], entity.label))
     tags = bio_tags(len(tokens), spans)
-    lines = [f"{example.text[start:end]}\t{tag}\n" for (start, end), tag in zip(tokens, tags, strict=True)]
+    lines = [f"{document.text[start:end]}\t{tag}\n" for (start, end), tag in zip(tokens, tags, strict=True)]
     return "".join(lines) + "\n"
 
 
@@ -234,18 +234,18 @@ def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]
         yield list(zip(borders, borders[1:], strict=False))
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    entities = longest(example.entities)
-    pieces_of_words = list(cut(example.text, entities))
-    starting = sum(example.text.startswith(DOCUMENT, start) for word in pieces_of_words for start, _ in word)
+    entities = longest(document.entities)
+    pieces_of_words = list(cut(document.text, entities))
+    starting = sum(document.text.startswith(DOCUMENT, start) for word in pieces_of_words for start, _ in word)
     return {
         "entities overlap longer ones and have no place in one tag column: --flat chooses by score, --format jsonl "
-        "keeps all": len(set(example.entities)) - len(entities),
+        "keeps all": len(set(document.entities)) - len(entities),
         "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
         "it": sum(len(pieces) > 1 for pieces in pieces_of_words),
-        "texts are blank and leave no sentence": int(not example.text.strip()),
-        RELATIONS_LOST: len(set(example.relations)) + placeless(example),
+        "texts are blank and leave no sentence": int(not document.text.strip()),
+        RELATIONS_LOST: len(set(document.relations)) + placeless(document),
         **broken_labels(entity.label for entity in entities),
         **(
             {f"words begin like {DOCUMENT}, which is read as the beginning of a document": starting} if starting else {}

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation
 from ie_cli.formats import jsonl
-from ie_cli.formats.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short
+from ie_cli.formats.common.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short
+from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
+from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
+from ie_cli.formats.common.word_tokens import Words, lost_words, split_flat, split_words
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.json_records import name_of, objects_of, read_records, string_of
-from ie_cli.formats.tags import OUTSIDE, spans_of, split_tag
-from ie_cli.formats.words import Words, lost_words, split_flat, split_words
 
 OURS = jsonl.OURS | {"tokens", "tags", "orig_id"}
 HINT = (
@@ -30,14 +30,14 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record; its fields tell the layout."""
     repaired = 0
 
-    def convert(fields: dict[str, Any], where: str) -> Example:
+    def convert(fields: dict[str, Any], where: str) -> Document:
         nonlocal repaired
         tokens = _tokens(fields)
         text, starts = join_tokens(tokens, reading.joiner)
         meta = {key: value for key, value in fields.items() if key not in OURS}
-        example = Example(text, [], [], _id(fields), meta, where)
+        document = Document(text, [], [], _id(fields), meta, where)
         if not reading.annotation:
-            return example
+            return document
         ends = [start + len(token) for start, token in zip(starts, tokens, strict=True)]
         if fields.get("entities") is None and fields.get("tags") is not None:
             spans, broken = _tagged(fields["tags"], len(tokens))
@@ -45,9 +45,9 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         else:
             spans = [_span(value, len(tokens)) for value in objects_of(fields, "entities")]
         entities = [checked_entity(starts[first], ends[last], label, text) for first, last, label in spans]
-        example.entities = list(dict.fromkeys(entities))
-        example.relations = [_relation(value, entities) for value in objects_of(fields, "relations")]
-        return example
+        document.entities = list(dict.fromkeys(entities))
+        document.relations = [_relation(value, entities) for value in objects_of(fields, "relations")]
+        return document
 
     yield from read_records(lines, path, convert, HINT)
     if repaired:
@@ -111,24 +111,24 @@ def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """An object in SpERT's layout, without a line end; arguments of relations are entities too."""
-    words = split_words(example)
+    words = split_words(document)
     index: dict[tuple[int, int, str], int] = {}
     places = {}
     for entity, (first, last) in words.spans.items():
         places[entity] = index.setdefault((first, last + 1, entity.label), len(index))
     entities = [{"type": label, "start": start, "end": end} for start, end, label in index]
-    return _record(example, words, {"entities": entities}, places)
+    return _record(document, words, {"entities": entities}, places)
 
 
-def write_table(example: Example) -> str:
+def write_table(document: Document) -> str:
     """An object in the table's layout, without a line end: of entities that overlap the longer one."""
-    words = split_flat(example)
+    words = split_flat(document)
     tags = [OUTSIDE] * len(words.tokens)
     for entity, (first, last) in words.spans.items():
         tags[first : last + 1] = _bilou(last - first + 1, entity.label)
-    return _record(example, words, {"tags": tags}, {entity: n for n, entity in enumerate(words.spans)})
+    return _record(document, words, {"tags": tags}, {entity: n for n, entity in enumerate(words.spans)})
 
 
 def _bilou(length: int, label: str) -> list[str]:
@@ -137,23 +137,23 @@ def _bilou(length: int, label: str) -> list[str]:
     return [f"B-{label}", *[f"I-{label}"] * (length - 2), f"L-{label}"]
 
 
-def _record(example: Example, words: Words, annotation: dict[str, Any], places: Mapping[Entity, int]) -> str:
+def _record(document: Document, words: Words, annotation: dict[str, Any], places: Mapping[Entity, int]) -> str:
     relations = [
         {"type": relation.predicate, "head": places[relation.subject], "tail": places[relation.object]}
         for relation in words.relations
     ]
     fields = {"tokens": words.tokens, **annotation, "relations": relations}
-    if example.id is not None:
-        fields["orig_id"] = example.id
-    fields |= {key: value for key, value in example.meta.items() if key not in OURS}
+    if document.id is not None:
+        fields["orig_id"] = document.id
+    fields |= {key: value for key, value in document.meta.items() if key not in OURS}
     return jsonl.dump(fields).removesuffix("\n")
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return lost_words(example, split_words(example))
+    return lost_words(document, split_words(document))
 
 
-def lost_table(example: Example) -> Mapping[str, int]:
+def lost_table(document: Document) -> Mapping[str, int]:
     """What `write_table` cannot express."""
-    return lost_words(example, split_flat(example))
+    return lost_words(document, split_flat(document))

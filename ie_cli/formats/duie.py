@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ie_cli.document import Document, Spo
 from ie_cli.errors import DataError
-from ie_cli.example import Example, Spo
-from ie_cli.formats.base import BadLine, Lines, Reading, Record, at
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at
+from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
-from ie_cli.schema import ROLES
-from ie_cli.triples import NO_TYPE, Located, locate, to_spos
+from ie_cli.triples import NO_TYPE, ROLES, Located, locate, to_spos
 
 OURS = frozenset({"id", "text", "spo_list"})
 HINT = (
@@ -35,13 +34,13 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             fields = parse_object(line)
             text, id_ = text_of(fields), id_of(fields)
             meta = {key: value for key, value in fields.items() if key not in OURS}
-            example = Example(text, [], [], id_, meta, where)
+            document = Document(text, [], [], id_, meta, where)
             if reading.annotation and fields.get("spo_list") is not None:
-                example.spos = spos_of_fields(fields["spo_list"])
-                located = locate(text, example.spos, reading.mentions)
-                example.relations = located.relations
+                document.spos = spos_of_fields(fields["spo_list"])
+                located = locate(text, document.spos, reading.mentions)
+                document.relations = located.relations
                 tally.add(located, where)
-            yield example
+            yield document
         except DataError as error:
             yield BadLine(where, line, at(where, error, HINT))
     tally.report(reading)
@@ -72,43 +71,43 @@ class PlaceTally:
             )
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """One line in the layout of the second edition, which the official scorer takes."""
-    return _record(example, [spo_fields(spo) for spo in _triples(example)])
+    return _record(document, [spo_fields(spo) for spo in _triples(document)])
 
 
-def write_first(example: Example) -> str:
+def write_first(document: Document) -> str:
     """One line in the layout of the first edition; it has no slots."""
     simple = [
         {**spo_fields(spo), "object": spo.object, "object_type": spo.object_type or NO_TYPE}
-        for spo in dict.fromkeys(_without_slots(spo) for spo in _triples(example))
+        for spo in dict.fromkeys(_without_slots(spo) for spo in _triples(document))
     ]
-    return _record(example, simple)
+    return _record(document, simple)
 
 
 def _without_slots(spo: Spo) -> Spo:
     return Spo(spo.subject, spo.predicate, spo.object, (), spo.subject_type, spo.object_type)
 
 
-def _triples(example: Example) -> list[Spo]:
-    return example.spos if example.spos is not None else to_spos(example.text, example.relations)
+def _triples(document: Document) -> list[Spo]:
+    return document.spos if document.spos is not None else to_spos(document.text, document.relations)
 
 
-def _record(example: Example, spo_list: list[dict[str, Any]]) -> str:
-    first: dict[str, Any] = {} if example.id is None else {"id": example.id}
-    meta = {key: value for key, value in example.meta.items() if key not in OURS}
-    return dump(first | {"text": example.text, "spo_list": spo_list} | meta)
+def _record(document: Document, spo_list: list[dict[str, Any]]) -> str:
+    first: dict[str, Any] = {} if document.id is None else {"id": document.id}
+    meta = {key: value for key, value in document.meta.items() if key not in OURS}
+    return dump(first | {"text": document.text, "spo_list": spo_list} | meta)
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    arguments = {(e.start, e.end) for r in example.relations for e in (r.subject, r.object)}
+    arguments = {(e.start, e.end) for r in document.relations for e in (r.subject, r.object)}
     # A role model's subjects and objects are no annotation of their own.
-    alone = {(e.start, e.end) for e in example.entities if e.label not in ROLES} - arguments
+    alone = {(e.start, e.end) for e in document.entities if e.label not in ROLES} - arguments
     return {"entities stand in no relation and have no place in a list of triples": len(alone)}
 
 
-def lost_first(example: Example) -> Mapping[str, int]:
+def lost_first(document: Document) -> Mapping[str, int]:
     """What `write_first` cannot express."""
-    slots = sum(len(spo.slots) for spo in _triples(example))
-    return {**lost(example), "slots of complex objects have no place in the first edition's layout": slots}
+    slots = sum(len(spo.slots) for spo in _triples(document))
+    return {**lost(document), "slots of complex objects have no place in the first edition's layout": slots}

@@ -13,9 +13,9 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
+from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation
-from ie_cli.formats.base import Lines, Reading, Record
+from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.triples import text_triples, triples_of
 
 COLOURS = 8
@@ -69,19 +69,19 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     raise DataError(f"{path}: format 'html' is only written", hint="read the data that the page was made of.")
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """One article."""
-    marked, deep = mark(example.text, _mentions(example))
+    marked, deep = mark(document.text, _mentions(document))
     header = "".join(
         [
-            "" if example.id is None else f"<bdi>{escape(str(example.id))}</bdi> ",
-            "" if example.where is None else f"<small><bdi>{escape(example.where)}</bdi></small>",
+            "" if document.id is None else f"<bdi>{escape(str(document.id))}</bdi> ",
+            "" if document.where is None else f"<small><bdi>{escape(document.where)}</bdi></small>",
         ]
     )
     items = [
-        *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(example.text, entity)}" for entity in deep),
-        *(_relation(example.text, relation) for relation in sorted(example.relations)),
-        *_placeless(example),
+        *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(document.text, entity)}" for entity in deep),
+        *(_relation(document.text, relation) for relation in sorted(document.relations)),
+        *_placeless(document),
     ]
     return "".join(
         [
@@ -94,9 +94,9 @@ def write(example: Example) -> str:
     )
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return {"other fields of the records have no place in a page": len(example.meta)}
+    return {"other fields of the records have no place in a page": len(document.meta)}
 
 
 def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
@@ -185,15 +185,15 @@ def _relation(text: str, relation: Relation) -> str:
     )
 
 
-def _mentions(example: Example) -> Iterable[Entity]:
+def _mentions(document: Document) -> Iterable[Entity]:
     """The entities, and the arguments of relations that are not among them."""
-    arguments = (side for relation in example.relations for side in (relation.subject, relation.object))
-    return dict.fromkeys([*example.entities, *arguments])
+    arguments = (side for relation in document.relations for side in (relation.subject, relation.object))
+    return dict.fromkeys([*document.entities, *arguments])
 
 
-def _placeless(example: Example) -> Iterator[str]:
+def _placeless(document: Document) -> Iterator[str]:
     """The triples that have no place in the text."""
-    if example.spos is not None:
-        for triple in sorted(triples_of(example) - text_triples(example.text, example.relations)):
+    if document.spos is not None:
+        for triple in sorted(triples_of(document) - text_triples(document.text, document.relations)):
             subject, predicate, object_ = (f"<bdi>{escape(part)}</bdi>" for part in triple)
             yield f"{subject} <b>{predicate}</b> {object_} <small>(not in the text)</small>"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.example import Example
-from ie_cli.formats.base import BadLine, Reading, Record, at, checked_entity, quoted, short
+from ie_cli.formats.common.base import BadLine, Reading, Record, at, checked_entity, quoted, short
+from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.conll import join_tokens
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of
-from ie_cli.formats.tags import spans_of, split_tag
-from ie_cli.suggest import did_you_mean
+from ie_cli.system.suggest import did_you_mean
 
 PREFIX = "hub:"
 _TAGS = ("ner_tags", "tags", "labels")
@@ -37,9 +37,9 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         for number, row in enumerate(rows, 1):
             where = f"{source}:{number}"
             try:
-                example = _from_tokens(row, tag_column, names, reading)
-                example.where = where
-                yield example
+                document = _from_tokens(row, tag_column, names, reading)
+                document.where = where
+                yield document
             except DataError as error:
                 yield BadLine(where, dump(row).rstrip(), at(where, error, _TOKENS_HINT))
         return
@@ -54,9 +54,9 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         try:
             fields["entities"] = _records(fields.get("entities"))
             fields["relations"] = _records(fields.get("relations"))
-            example = from_fields(fields)
-            example.where = where
-            yield example
+            document = from_fields(fields)
+            document.where = where
+            yield document
         except DataError as error:
             yield BadLine(where, dump(fields).rstrip(), at(where, error, HINT))
 
@@ -98,7 +98,7 @@ def _names(feature: Any) -> Sequence[str] | None:
     return getattr(inner, "names", None)
 
 
-def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | None, reading: Reading) -> Example:
+def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | None, reading: Reading) -> Document:
     tokens, tags = _list(row, "tokens"), _list(row, column)
     if len(tokens) != len(tags) or not all(isinstance(token, str) and token for token in tokens):
         raise DataError(f"{len(tokens)} tokens, {len(tags)} tags; every token needs a text and a tag")
@@ -106,7 +106,7 @@ def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | Non
     spans, _ = spans_of([_tag(tag, names, column) for tag in tags])
     entities = [checked_entity(starts[a], starts[b] + len(tokens[b]), label, text) for a, b, label in spans]
     meta = {key: value for key, value in row.items() if key not in {"tokens", column, "id"}}
-    return Example(text, entities, [], id_of(row), meta)
+    return Document(text, entities, [], id_of(row), meta)
 
 
 def _list(row: Mapping[str, Any], name: str) -> list[Any]:

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
+from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation
-from ie_cli.formats.base import (
+from ie_cli.formats.common.base import (
     BadLine,
     Lines,
     Reading,
@@ -28,7 +28,7 @@ from ie_cli.formats.base import (
     must_be_storable,
     short,
 )
-from ie_cli.formats.spo_fields import spo_fields, spos_of_fields
+from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.triples import to_spos
 
 _LONG_NUMBER = re.compile(r"\d{19}")
@@ -52,12 +52,12 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             fields = parse_object(line)
             if not reading.annotation:
                 fields = _without_annotation(fields)
-            example = from_fields(fields)
+            document = from_fields(fields)
         except DataError as error:
             yield BadLine(where, line, at(where, error, HINT))
         else:
-            example.where = where
-            yield example
+            document.where = where
+            yield document
 
 
 def _without_annotation(fields: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def id_of(fields: Mapping[str, Any]) -> str | int | None:
     raise DataError(f"'id' must be a string or a whole number, got {short(value)}")
 
 
-def from_fields(fields: Mapping[str, Any]) -> Example:
+def from_fields(fields: Mapping[str, Any]) -> Document:
     """An example from the fields of one native record.
 
     Raises:
@@ -154,12 +154,12 @@ def from_fields(fields: Mapping[str, Any]) -> Example:
     entities = [_entity(value, text) for value in _list(fields, "entities")]
     relations = [_relation(value, text) for value in _list(fields, "relations")]
     meta = {key: value for key, value in fields.items() if key not in OURS}
-    example = Example(text, entities, relations, id_of(fields), meta)
+    document = Document(text, entities, relations, id_of(fields), meta)
     if GUESSED in meta.items():
         del meta[GUESSED[0]]
         written = meta.pop(TRIPLES, None)
-        example.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
-    return example
+        document.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
+    return document
 
 
 def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
@@ -207,35 +207,35 @@ def _score(value: Any) -> float | None:
     return float(value)
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """One line of JSON."""
-    return dump(to_fields(example))
+    return dump(to_fields(document))
 
 
-def to_fields(example: Example) -> dict[str, Any]:
+def to_fields(document: Document) -> dict[str, Any]:
     """The fields of one native record."""
     fields: dict[str, Any] = {}
-    if example.id is not None:
-        fields["id"] = example.id
-    fields["text"] = example.text
-    fields["entities"] = [_entity_fields(entity, example.text) for entity in sorted(example.entities)]
-    if example.relations:
+    if document.id is not None:
+        fields["id"] = document.id
+    fields["text"] = document.text
+    fields["entities"] = [_entity_fields(entity, document.text) for entity in sorted(document.entities)]
+    if document.relations:
         fields["relations"] = [
             {
-                "subject": _entity_fields(relation.subject, example.text),
+                "subject": _entity_fields(relation.subject, document.text),
                 "predicate": relation.predicate,
-                "object": _entity_fields(relation.object, example.text),
+                "object": _entity_fields(relation.object, document.text),
                 **_score_field(relation.score),
             }
-            for relation in sorted(example.relations)
+            for relation in sorted(document.relations)
         ]
-    if example.spos is not None:
+    if document.spos is not None:
         fields[GUESSED[0]] = GUESSED[1]
-        if set(to_spos(example.text, example.relations)) != set(example.spos):
-            fields[TRIPLES] = [spo_fields(spo) for spo in example.spos]
+        if set(to_spos(document.text, document.relations)) != set(document.spos):
+            fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
     # Data of another format may have had fields of these names.
-    ours = OURS | {GUESSED[0], TRIPLES} if example.spos is not None or GUESSED in example.meta.items() else OURS
-    return fields | {key: value for key, value in example.meta.items() if key not in ours}
+    ours = OURS | {GUESSED[0], TRIPLES} if document.spos is not None or GUESSED in document.meta.items() else OURS
+    return fields | {key: value for key, value in document.meta.items() if key not in ours}
 
 
 def _entity_fields(entity: Entity, text: str) -> dict[str, Any]:

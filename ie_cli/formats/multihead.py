@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation
-from ie_cli.formats.base import (
+from ie_cli.formats.common.base import (
     BadLine,
     Lines,
     Reading,
@@ -25,9 +25,9 @@ from ie_cli.formats.base import (
     quoted,
     short,
 )
+from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, spans_of, split_tag
+from ie_cli.formats.common.word_tokens import lost_words, split_flat
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.tags import bio_tags, broken_labels, spans_of, split_tag
-from ie_cli.formats.words import lost_words, split_flat
 
 MARK = "#doc"
 NONE = "N"
@@ -44,7 +44,7 @@ Link = tuple[int, str, int, int]  # token, predicate, head, line
 
 
 @dataclass(slots=True)
-class _Document:
+class _Block:
     number: int
     id: str | int | None = None
     lines: list[str] = field(default_factory=list)
@@ -54,34 +54,34 @@ class _Document:
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each document."""
     repaired = 0
-    for document in _documents(lines):
-        where = f"{path}:{document.number}"
+    for block in _blocks(lines):
+        where = f"{path}:{block.number}"
         try:
-            example, broken = _example(document, path, reading)
+            document, broken = _document(block, path, reading)
         except DataError as error:
-            yield BadLine(where, "\n".join(document.lines), error)
+            yield BadLine(where, "\n".join(block.lines), error)
         else:
             repaired += broken
-            example.where = where
-            yield example
+            document.where = where
+            yield document
     if repaired:
         reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
 
 
-def _documents(lines: Lines) -> Iterator[_Document]:
-    document: _Document | None = None
+def _blocks(lines: Lines) -> Iterator[_Block]:
+    block: _Block | None = None
     for number, line in lines:
         if line.startswith(MARK):
-            if document is not None:
-                yield document
-            document = _Document(number, _id(line), [line])
+            if block is not None:
+                yield block
+            block = _Block(number, _id(line), [line])
         elif line.strip():
             # Rows before the first mark are one document, which has no id.
-            document = document or _Document(number)
-            document.lines.append(line)
-            document.rows.append((number, line))
-    if document is not None:
-        yield document
+            block = block or _Block(number)
+            block.lines.append(line)
+            block.rows.append((number, line))
+    if block is not None:
+        yield block
 
 
 def _id(line: str) -> str | int | None:
@@ -89,11 +89,11 @@ def _id(line: str) -> str | int | None:
     return int(given) if _NUMBER.fullmatch(given) else given or None
 
 
-def _example(document: _Document, path: str, reading: Reading) -> tuple[Example, int]:
+def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int]:
     tokens: list[str] = []
     tags: list[str] = []
     links: list[Link] = []
-    for number, line in document.rows:
+    for number, line in block.rows:
         row = line.split("\t")
         fault = _fault(row, len(tokens), reading.annotation)
         if fault is None and reading.annotation:
@@ -112,7 +112,7 @@ def _example(document: _Document, path: str, reading: Reading) -> tuple[Example,
     for first, last, label in spans:
         ending[last] = checked_entity(starts[first], starts[last] + len(tokens[last]), label, text)
     relations = [_relation(link, ending, tokens, path) for link in links]
-    return Example(text, list(ending.values()), relations, document.id), broken
+    return Document(text, list(ending.values()), relations, block.id), broken
 
 
 def _fault(row: list[str], index: int, annotation: bool) -> str | None:
@@ -168,9 +168,9 @@ def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path:
     return Relation(ending[token], predicate, ending[head])
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """A document: of entities that overlap the longer one, arguments of relations included."""
-    words = split_flat(example)
+    words = split_flat(document)
     links: dict[int, tuple[list[str], list[int]]] = {}
     for relation in words.relations:
         if relation.predicate != NONE:
@@ -178,7 +178,7 @@ def write(example: Example) -> str:
             names.append(relation.predicate)
             heads.append(words.spans[relation.object][1])
     tags = bio_tags(len(words.tokens), [(*span, entity.label) for entity, span in words.spans.items()])
-    rows = [f"{MARK} {_one_line(example.id)}".rstrip()]
+    rows = [f"{MARK} {_one_line(document.id)}".rstrip()]
     for index, (token, tag) in enumerate(zip(words.tokens, tags, strict=True)):
         names, heads = links.get(index, ([NONE], [index]))
         rows.append(f"{index}\t{token}\t{tag}\t{names!r}\t{heads!r}")
@@ -189,11 +189,11 @@ def _one_line(id_: str | int | None) -> str:
     return "" if id_ is None else " ".join(str(id_).split())
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    words = split_flat(example)
+    words = split_flat(document)
     return {
-        **lost_words(example, words),
+        **lost_words(document, words),
         **broken_labels(entity.label for entity in words.spans),
         f"relations are named '{NONE}', which means none here": sum(r.predicate == NONE for r in words.relations),
     }

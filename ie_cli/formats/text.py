@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ie_cli.example import Example
-from ie_cli.formats.base import Lines, Reading, Record
+from ie_cli.document import Document
+from ie_cli.formats.common.base import Lines, Reading, Record
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example without annotation for each line."""
     for number, line in lines:
-        yield Example(line, where=f"{path}:{number}")
+        yield Document(line, where=f"{path}:{number}")

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.errors import DataError
-from ie_cli.example import Entity, Example, Relation, Spo
 from ie_cli.formats import jsonl
-from ie_cli.formats.base import Lines, Reading, Record, at, checked_entity, must_be_storable, short
+from ie_cli.formats.common.base import Lines, Reading, Record, at, checked_entity, must_be_storable, short
+from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.duie import PlaceTally
-from ie_cli.formats.json_records import name_of, objects_of, read_records, string_of
 from ie_cli.triples import NO_TYPE, Span, locate, parts
 
 OURS = jsonl.OURS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
@@ -35,23 +35,23 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report what could not be placed."""
     tally = PlaceTally(path)
 
-    def convert(fields: dict[str, Any], where: str) -> Example:
+    def convert(fields: dict[str, Any], where: str) -> Document:
         meta = {key: value for key, value in fields.items() if key not in OURS}
-        example = Example(_text(fields), [], [], jsonl.id_of(fields), meta, where)
+        document = Document(_text(fields), [], [], jsonl.id_of(fields), meta, where)
         if not reading.annotation:
-            return example
-        source = _Source(fields, example.text)
-        example.entities, types = _entities(source)
-        relations = _relations(source, example.entities)
+            return document
+        source = _Source(fields, document.text)
+        document.entities, types = _entities(source)
+        relations = _relations(source, document.entities)
         if relations is not None:
-            example.relations = relations
-            return example
-        example.spos = _spos(fields, types)
-        if example.spos is not None:
-            located = locate(example.text, example.spos, reading.mentions)
-            example.relations = located.relations
+            document.relations = relations
+            return document
+        document.spos = _spos(fields, types)
+        if document.spos is not None:
+            located = locate(document.text, document.spos, reading.mentions)
+            document.relations = located.relations
             tally.add(located, where)
-        return example
+        return document
 
     yield from read_records(lines, path, convert, HINT)
     tally.report(reading)
@@ -222,23 +222,23 @@ def _triple_list(triples: Any) -> list[dict[str, Any]]:
     return [dict(zip(("subject", "predicate", "object"), triple, strict=True)) for triple in triples]
 
 
-def write(example: Example) -> str:
+def write(document: Document) -> str:
     """An object without a line end: its triples, and where offsets are exact, its relations and entities with spans."""
-    text, entities = example.text, list(dict.fromkeys(example.entities))
-    fields: dict[str, Any] = {} if example.id is None else {"id": example.id}
+    text, entities = document.text, list(dict.fromkeys(document.entities))
+    fields: dict[str, Any] = {} if document.id is None else {"id": document.id}
     fields["text"] = text
-    if example.spos is not None:
-        fields["triple_list"] = [list(triple) for triple in parts(example.spos)]
+    if document.spos is not None:
+        fields["triple_list"] = [list(triple) for triple in parts(document.spos)]
     else:
-        triples = [(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in example.relations]
+        triples = [(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in document.relations]
         fields["triple_list"] = [list(triple) for triple in dict.fromkeys(triples)]
         labels = _labels(entities)
-        fields["relation_list"] = [_relation_fields(text, relation, labels) for relation in example.relations]
-    if entities or example.spos is None:
+        fields["relation_list"] = [_relation_fields(text, relation, labels) for relation in document.relations]
+    if entities or document.spos is None:
         fields["entity_list"] = [
             {"text": _mention(text, e), "type": e.label, "char_span": [e.start, e.end]} for e in entities
         ]
-    fields |= {key: value for key, value in example.meta.items() if key not in OURS}
+    fields |= {key: value for key, value in document.meta.items() if key not in OURS}
     return jsonl.dump(fields).removesuffix("\n")
 
 
@@ -257,12 +257,12 @@ def _mention(text: str, entity: Entity) -> str:
     return text[entity.start : entity.end]
 
 
-def lost(example: Example) -> Mapping[str, int]:
+def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    spos = example.spos or []
+    spos = document.spos or []
     types: dict[str, str] = {}
-    for entity in example.entities:
-        types.setdefault(_mention(example.text, entity), entity.label)
+    for entity in document.entities:
+        types.setdefault(_mention(document.text, entity), entity.label)
     arguments = [pair for s in spos for pair in ((s.subject, s.subject_type), (s.object, s.object_type))]
     return {
         "slots of complex objects become triples of their own, PREDICATE.SLOT": sum(len(spo.slots) for spo in spos),

@@ -1,0 +1,1 @@
+"""Gold annotation to targets, and model output to annotation; numpy, no torch."""

@@ -1,0 +1,1 @@
+"""Splits of a recipe, counts over them, and the labels that a model knows."""

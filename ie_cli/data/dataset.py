@@ -1,0 +1,134 @@
+"""The splits of a recipe as streams of examples that can be read again and again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ie_cli.document import Document
+from ie_cli.errors import DataError
+from ie_cli.formats import Reading, read_documents
+from ie_cli.recipe.schema import DataSection
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some sources, read in order; iterating it again reads them again.
+
+    Attributes:
+        keep: of a text, whether it belongs to this split; None keeps all.
+        part: what `keep` stands for, for the fingerprint.
+    """
+
+    sources: tuple[str, ...]
+    section: DataSection
+    keep: Callable[[str], bool] | None = None
+    part: str = "all"
+
+    def __iter__(self) -> Iterator[Document]:
+        for source in self.sources:
+            for document in read_documents(source, format=self.section.format, reading=reading_of(self.section)):
+                if self.keep is None or self.keep(document.text):
+                    yield document
+
+    def must_be_readable_again(self) -> None:
+        """Raise where a source is a pipe, which gives what it has only once; training reads several times."""
+        for source in self.sources:
+            if os.path.isdir(source):
+                raise DataError(f"{source}: is a folder", hint="name a file in it, or a list of files.")
+            if source == "-" or (os.path.exists(source) and not os.path.isfile(source)):
+                raise DataError(
+                    f"{'stdin' if source == '-' else source}: training reads its data several times, a pipe can be read once",
+                    hint="save it to a file first.",
+                )
+
+    def fingerprint(self) -> str | None:
+        """Hash of what the split holds, file contents included; None where a source is no local file."""
+        paths = [Path(source) for source in self.sources]
+        if not all(path.is_file() for path in paths):
+            return None
+        options = self.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
+        digest = hashlib.blake2b(json.dumps([self.part, options]).encode(), digest_size=16)
+        for path in paths:
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+            digest.update(b"\0file\0")
+        return digest.hexdigest()
+
+
+def reading_of(section: DataSection) -> Reading:
+    """The options of reading that a recipe gives."""
+    columns = section.label_columns
+    return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner, section.mentions)
+
+
+def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:
+    """The train, dev and test splits of a recipe.
+
+    ``dev: 0.1`` takes that share of train by a hash of the text: duplicates stay together, and the same text is on the
+    same side in every run.
+    """
+    train = _sources(section.train)
+    test = Split(_sources(section.test), section) if section.test is not None else None
+    if not isinstance(section.dev, float):
+        dev = Split(_sources(section.dev), section) if section.dev is not None else None
+        return Split(train, section), dev, test
+    share = section.dev
+    return (
+        Split(train, section, lambda text: _place(text) >= share, f"train without {share}"),
+        Split(train, section, lambda text: _place(text) < share, f"dev {share}"),
+        test,
+    )
+
+
+def _sources(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _place(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+@dataclass(slots=True)
+class DatasetStatistics:
+    """What one pass over the training data finds.
+
+    Attributes:
+        labels: of entities. arguments: of the relations' subjects and objects.
+        pairs: (subject type, predicate, object type).
+        slots: predicates ``P.slot`` of complex objects.
+        guessed: some of the relations have no offsets of their own.
+    """
+
+    documents: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    arguments: Counter[str] = field(default_factory=Counter)
+    pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    slots: set[str] = field(default_factory=set)
+    guessed: bool = False
+    characters: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, documents: Iterable[Document], *, characters: bool = False) -> DatasetStatistics:
+        """Count labels, triples and, if asked, characters."""
+        statistics = cls()
+        for document in documents:
+            statistics.documents += 1
+            statistics.labels.update(entity.label for entity in document.entities)
+            for relation in document.relations:
+                statistics.arguments.update((relation.subject.label, relation.object.label))
+                statistics.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
+            for spo in document.spos or ():
+                statistics.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
+            statistics.guessed |= document.spos is not None
+            if characters:
+                statistics.characters.update(document.text)
+        return statistics

@@ -1,0 +1,207 @@
+"""What a model knows: entity labels and predicates, each by its row, and the types that a predicate joins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.system.streams import read_lines
+from ie_cli.triples import ROLES, slot_of
+
+Types = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """The labels and predicates of a model; an id is the row in its head.
+
+    Attributes:
+        labels: entity labels; `ROLES` where the data annotate relations alone.
+        types: predicate -> its (subject type, object type), the usual one first.
+        constrained: a triple must have one of its predicate's types.
+        declared: predicates ``P.slot`` that are slots of complex objects, not just named so.
+    """
+
+    labels: tuple[str, ...]
+    predicates: tuple[str, ...] = ()
+    types: Mapping[str, tuple[Types, ...]] = field(default_factory=dict)
+    constrained: bool = False
+    declared: frozenset[str] = frozenset()
+
+    @classmethod
+    def build(cls, labels: Iterable[str], listed: Sequence[str] | None = None) -> LabelSchema:
+        """Of entities: labels sorted, or as ``listed`` in the recipe.
+
+        Raises:
+            DataError: the data hold no label at all, or one that the recipe does not list.
+        """
+        return cls(_ordered(labels, listed))
+
+    @classmethod
+    def of_relations(
+        cls,
+        labels: Iterable[str] | None,
+        pairs: Mapping[tuple[str, str, str], int],
+        *,
+        listed: Sequence[str] | None = None,
+        known: Mapping[str, tuple[Types, ...]] | None = None,
+        observed: bool = False,
+        slots: Collection[str] = (),
+    ) -> LabelSchema:
+        """Of relations: labels as `build` has them, predicates sorted, or as in a schema file.
+
+        Args:
+            labels: of the entity rows; None: the rows are `ROLES`.
+            pairs: (subject type, predicate, object type) -> how often the training data hold it.
+            known: predicates with their types from a schema file.
+            observed: constrain triples to the types of `pairs`.
+            slots: predicates that are slots of complex objects in the training data.
+
+        Raises:
+            DataError: no relation at all, or a predicate that the schema file does not have.
+        """
+        if not pairs:
+            raise DataError("the training data hold no relation at all", hint="check data.format, or use task: ner.")
+        types: dict[str, tuple[Types, ...]] = {}
+        for subject, predicate, object_ in sorted(pairs, key=lambda key: (-pairs[key], key)):
+            types[predicate] = (*types.get(predicate, ()), (subject, object_))
+        seen = dict(types)
+        if known is not None:
+            if extra := sorted(set(types) - set(known)):
+                raise DataError(
+                    f"the training data hold predicates that data.schema_file does not: {', '.join(extra[:10])}",
+                    hint="complete the file, or remove data.schema_file to take all predicates of the data.",
+                )
+            # Of several types the usual one stands first.
+            usual = {name: [pair for pair in types.get(name, ()) if pair in allowed] for name, allowed in known.items()}
+            types = {name: tuple(dict.fromkeys([*usual[name], *allowed])) for name, allowed in known.items()}
+        predicates = tuple(known) if known is not None else tuple(sorted(types))
+        if observed:
+            types = {name: seen.get(name, ()) for name in predicates}
+        declared = frozenset(slots)
+        if labels is None:
+            return cls(ROLES, predicates, types, declared=declared)
+        named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()
+        rows = _ordered({*labels, *named}, listed)
+        return cls(rows, predicates, types, observed or known is not None, declared)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Label -> row."""
+        return {label: row for row, label in enumerate(self.labels)}
+
+    @cached_property
+    def predicate_ids(self) -> dict[str, int]:
+        """Predicate -> row."""
+        return {predicate: row for row, predicate in enumerate(self.predicates)}
+
+    @property
+    def roles(self) -> bool:
+        """Whether the entity rows are subject and object, not types."""
+        return bool(self.predicates) and self.labels == ROLES
+
+    @cached_property
+    def slots(self) -> dict[str, str]:
+        """Predicates that are slots of complex objects -> the predicate whose object they belong to."""
+        found = {name: slot[0] for name in self.predicates if (slot := slot_of(name)) is not None}
+        return {name: base for name, base in found.items() if name in self.declared and base in self.predicate_ids}
+
+    def usual_types(self, predicate: str) -> Types:
+        """The types that a role model gives to a triple's subject and object."""
+        types = self.types.get(predicate)
+        return types[0] if types else ROLES
+
+
+def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, ...]:
+    found = set(labels)
+    if listed is None:
+        if not found:
+            raise DataError(
+                "the training data hold no entity at all",
+                hint="check data.format, or list the labels as data.labels in the recipe.",
+            )
+        return tuple(sorted(found))
+    if extra := sorted(found - set(listed)):
+        raise DataError(
+            f"the training data hold labels that data.labels does not list: {', '.join(extra)}",
+            hint="add them to data.labels, or remove data.labels to take all labels of the data.",
+        )
+    return tuple(listed)
+
+
+def schema_facts(schema: LabelSchema) -> dict[str, Any]:
+    """A schema as JSON values, for the model folder."""
+    facts: dict[str, Any] = {"labels": schema.labels}
+    if schema.predicates:
+        facts["predicates"] = {name: schema.types.get(name, ()) for name in schema.predicates}
+        facts["constrained"] = schema.constrained
+        facts["slots"] = sorted(schema.declared)
+    return facts
+
+
+def schema_of_facts(facts: Mapping[str, Any]) -> LabelSchema:
+    """The schema of `schema_facts`, read from a file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    labels, predicates, slots = facts.get("labels"), facts.get("predicates", {}), facts.get("slots", [])
+    if not _names(labels) or not labels:
+        raise ValueError("labels must be a list of names")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label stands there twice")
+    if not isinstance(predicates, dict) or not all(map(_pairs, predicates.values())):
+        raise ValueError("predicates must map names to pairs of types")
+    if not _names(slots):
+        raise ValueError("slots must be a list of names")
+    if not isinstance(constrained := facts.get("constrained", False), bool):
+        raise ValueError("constrained must be true or false")
+    types = {name: tuple((a, b) for a, b in pairs) for name, pairs in predicates.items()}
+    return LabelSchema(tuple(labels), tuple(predicates), types, constrained, frozenset(slots))
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _pairs(value: Any) -> bool:
+    return isinstance(value, list) and all(_names(pair) and len(pair) == 2 for pair in value)
+
+
+def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
+    """Predicates with their types from a schema file of DuIE or CMeIE, in its order.
+
+    A line is ``{"predicate", "subject_type", "object_type"}``, the object's type a string or ``{"@value", slot: type}``; lines
+    that begin with no brace are comments.
+
+    Raises:
+        DataError: a line that is none of these, or no line at all.
+    """
+    found: dict[str, dict[Types, None]] = {}
+    slots: dict[str, dict[Types, None]] = {}
+    for number, line in read_lines(path):
+        if not line.lstrip("\ufeff \t").startswith("{"):
+            continue
+        try:
+            row = json.loads(line.lstrip("\ufeff"))
+            predicate, subject, objects = row["predicate"], row["subject_type"], row["object_type"]
+            kinds = {"@value": objects} if isinstance(objects, str) else dict(objects)
+            value = kinds.pop("@value")
+            if not all(isinstance(name, str) and name for name in (predicate, subject, value, *kinds.values())):
+                raise ValueError("a name is no text")
+            "".join((predicate, subject, value, *kinds, *kinds.values())).encode()  # half a surrogate pair has no UTF-8
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(
+                f"{path}:{number}: no line of a schema: {line[:80]!r}",
+                hint='expected {"subject_type": …, "predicate": …, "object_type": … or {"@value": …}}.',
+            ) from error
+        found.setdefault(predicate, {}).setdefault((subject, value))
+        for slot, kind in kinds.items():
+            slots.setdefault(f"{predicate}.{slot}", {}).setdefault((value, kind))
+    if not found:
+        raise DataError(f"{path}: no predicate in it", hint="give the schema file of the data, a JSON object a line.")
+    return {predicate: tuple(types) for predicate, types in (found | slots).items()}

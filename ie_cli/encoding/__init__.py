@@ -1,0 +1,1 @@
+"""Text to tokens with exact offsets, tokens to windows, and back."""

@@ -1,0 +1,188 @@
+"""Text -> token ids with exact character offsets, by `tokenizers` alone (no torch, no transformers).
+
+Every fast tokenizer is brought to one form: offsets slice the untouched text, carry no white space at their ends
+(byte-level BPE and SentencePiece put the leading blank into the token) and never cut a combining mark off its base.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from ie_cli.errors import ModelError
+from ie_cli.recipe.schema import EncoderSection
+
+IntArray = npt.NDArray[np.int32]
+
+
+class _Characters(dict[int, int]):
+    """A table for `str.translate` that fills itself: one code point for one, so that offsets stay."""
+
+    def __init__(self, *, nfkc: bool) -> None:
+        super().__init__()
+        self.nfkc = nfkc
+
+    def __missing__(self, code: int) -> int:
+        char = chr(code)
+        if 0xD800 <= code < 0xE000:  # a lone surrogate has no UTF-8 form
+            char = "\ufffd"
+        elif self.nfkc and len(folded := unicodedata.normalize("NFKC", char)) == 1:
+            char = folded
+        self[code] = ord(char)
+        return self[code]
+
+
+_SPACES = np.zeros(0x3001, dtype=bool)
+_SPACES[[code for code in range(0x3001) if chr(code).isspace()]] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenised text without special tokens: ``ids``, ``starts`` and ``ends`` are int32 ``[tokens]``."""
+
+    ids: IntArray
+    starts: IntArray
+    ends: IntArray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TextTokenizer:
+    """Tokenise texts; `prefix` and `suffix` are the special tokens that a window gets around it.
+
+    Args:
+        tokenizer: any fast tokenizer; its own truncation and padding are switched off, and special tokens spelled out
+            in a text (``[SEP]``) are text.
+        mode: ``char`` makes at least one token of every character, so that every border is reachable.
+        normalization: ``nfkc`` replaces each character by its compatibility form where that is one character.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        mode: Literal["subword", "char"] = "subword",
+        normalization: Literal["none", "nfkc"] = "none",
+    ) -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.tokenizer.encode_special_tokens = True
+        self.mode = mode
+        self.normalization = normalization
+        self._clean = _Characters(nfkc=normalization == "nfkc")
+        self.prefix, self.suffix = _special_tokens(self.tokenizer)
+        self._characters: dict[str, list[int]] = {}
+
+    @property
+    def special_tokens(self) -> int:
+        """Number of special tokens in a window."""
+        return len(self.prefix) + len(self.suffix)
+
+    def identity(self) -> list[str]:
+        """What ids and offsets depend on, for the fingerprint of encoded data."""
+        return [self.tokenizer.to_str(), self.mode, self.normalization]
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokenise a batch of texts, in order."""
+        clean = [text if text.isascii() else text.translate(self._clean) for text in texts]
+        if self.mode == "char":
+            return [self._by_character(text) for text in clean]
+        encodings = self.tokenizer.encode_batch(clean, add_special_tokens=False)
+        return [
+            _refine(text, np.asarray(e.ids, dtype=np.int32), np.asarray(e.offsets, dtype=np.int32).reshape(-1, 2))
+            for text, e in zip(clean, encodings, strict=True)
+        ]
+
+    def _by_character(self, text: str) -> Tokens:
+        pieces = [self._character(char) for char in text]
+        counts = [len(piece) for piece in pieces]
+        ids = np.fromiter((i for piece in pieces for i in piece), dtype=np.int32, count=sum(counts))
+        starts = np.repeat(np.arange(len(text), dtype=np.int32), counts)
+        return Tokens(ids, starts, starts + 1)
+
+    def _character(self, char: str) -> list[int]:
+        known = self._characters.get(char)
+        if known is None:
+            known = self.tokenizer.encode(char, add_special_tokens=False).ids
+            # White space and control characters give no token in most vocabularies; a border needs one.
+            known = known or [self._unknown]
+            self._characters[char] = known
+        return known
+
+    @cached_property
+    def _unknown(self) -> int:
+        vocab = self.tokenizer.get_vocab(with_added_tokens=True)
+        for token in ("[UNK]", "<unk>", "<|endoftext|>"):
+            if token in vocab:
+                return vocab[token]
+        return 0
+
+
+def recipe_tokenizer(tokenizer: Tokenizer, section: EncoderSection) -> TextTokenizer:
+    """A tokenizer with the options of a recipe."""
+    return TextTokenizer(tokenizer, mode=section.tokenization, normalization=section.normalization)
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    # A vocabulary without "a" and without an unknown token makes nothing of it, and nothing stands everywhere.
+    for probe in chain("a", (token for token in tokenizer.get_vocab() if len(token) == 1)):
+        bare = tokenizer.encode(probe, add_special_tokens=False).ids
+        if bare:
+            break
+    full = tokenizer.encode(probe, add_special_tokens=True).ids
+    for first in range(len(full) - len(bare) + 1):
+        if full[first : first + len(bare)] == bare:
+            return full[:first], full[first + len(bare) :]
+    raise ModelError(
+        f"the tokenizer puts no special tokens around a text: {probe!r} becomes {bare}, with special tokens {full}",
+        hint="use the tokenizer that belongs to the encoder.",
+    )
+
+
+def _refine(text: str, ids: IntArray, offsets: IntArray) -> Tokens:
+    """Trim white space off the tokens' offsets and let them include the combining marks that follow."""
+    starts, ends = offsets[:, 0].copy(), offsets[:, 1].copy()
+    if len(ids) == 0:
+        return Tokens(ids, starts, ends)
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    space = _SPACES[np.minimum(codes, 0x3000)] & (codes <= 0x3000)
+    if space.any():
+        _trim(space, starts, ends)
+    if not text.isascii() and (marks := [i for i, char in enumerate(text) if unicodedata.category(char) in _MARKS]):
+        _extend_over_marks(marks, len(text), starts, ends)
+    return Tokens(ids, starts, ends)
+
+
+_MARKS = frozenset({"Mn", "Me"})
+
+
+def _trim(space: npt.NDArray[np.bool_], starts: IntArray, ends: IntArray) -> None:
+    # By a table of the text, not space by space: an unknown token may span a hundred thousand of them.
+    places = np.arange(len(space) + 1, dtype=np.int32)
+    following = np.append(np.where(space, places[-1], places[:-1]), places[-1])
+    following = np.minimum.accumulate(following[::-1])[::-1]
+    preceding = np.maximum.accumulate(np.append(np.int32(0), np.where(space, 0, places[1:])))
+    filled = starts < ends
+    starts[filled] = np.minimum(following[starts[filled]], ends[filled])
+    ends[filled] = np.maximum(preceding[ends[filled]], starts[filled])
+
+
+def _extend_over_marks(marks: list[int], length: int, starts: IntArray, ends: IntArray) -> None:
+    # A normaliser that strips accents leaves the marks without a token: they belong to the one before.
+    filled = starts < ends
+    opened, closed = (np.bincount(borders[filled], minlength=length + 1) for borders in (starts, ends))
+    free = np.zeros(length + 1, dtype=bool)
+    free[marks] = True
+    free &= np.cumsum(opened - closed) == 0
+    stops = np.where(free, length, np.arange(length + 1))
+    ends[filled] = np.minimum.accumulate(stops[::-1])[::-1][ends[filled]]

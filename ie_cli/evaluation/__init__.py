@@ -1,0 +1,1 @@
+"""Scoring a model, or a file of predictions, on gold data."""

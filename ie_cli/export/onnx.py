@@ -1,0 +1,305 @@
+"""Trained model -> ONNX, float32 or int8, checked against the model on real data before it is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ie_cli.codecs.spans import Factors, Floats, Index, LabelFactors, SharedFactors
+from ie_cli.document import Document
+from ie_cli.encoding.padding import pad, text_mask
+from ie_cli.errors import DataError, ModelError
+from ie_cli.evaluation.evaluate import score
+from ie_cli.inference.backends.onnx import INPUTS, TABLES, OnnxBackend
+from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder, write_text
+from ie_cli.modeling.heads import Head
+from ie_cli.modeling.model import SpanModel
+
+MAX_LOSS = 0.005
+"""F1 that an export may lose, absolute."""
+COMPARED = 256
+"""Windows whose scores are compared cell by cell."""
+_AT_ONCE = 8
+_OPSET = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What an export costs: F1 of the model in float32 and of its export on the same data, and the distance of scores.
+
+    Attributes:
+        largest, mean: absolute differences of the scores s (before the sigmoid) of all cells on text tokens in the compared
+            windows.
+    """
+
+    f1_before: float
+    f1_after: float
+    largest: float
+    mean: float
+    windows: int
+
+    @property
+    def loss(self) -> float:
+        return self.f1_before - self.f1_after
+
+
+def export_onnx(
+    extractor: Extractor,
+    output: Path,
+    data: Sequence[Document],
+    *,
+    int8: bool = False,
+    max_loss: float = MAX_LOSS,
+    force: bool = False,
+) -> Parity:
+    """Write a folder that ``ie predict`` runs by ONNX Runtime.
+
+    Args:
+        extractor: the model, loaded in float32 on the CPU.
+        data: gold examples to compare on.
+        int8: quantise the matrices of the encoder, a scale for each column; the head stays float32.
+        max_loss: F1 that may be lost, absolute.
+        force: keep an export that lost more.
+
+    Raises:
+        ModelError: the export lost more than `max_loss`, or cannot be made; nothing is written.
+        DataError: `data` hold nothing to compare on, or the model finds nothing right in them.
+    """
+    _must_be_possible(extractor, output, data)
+    with tempfile.TemporaryDirectory() as name:
+        graph = Path(name) / ONNX
+        _write_graph(extractor.model, graph)
+        if int8:
+            _quantise(graph)
+        exported = replace(extractor, backend=OnnxBackend(graph, extractor.schema))
+        parity = _compare(extractor, exported, data)
+        if not force:
+            _must_be_good(parity, max_loss)
+        facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
+        write_text(Path(name) / EXPORT, json.dumps(facts, indent=2) + "\n")
+        with new_folder(output) as folder:
+            exported.write(folder)
+            card = (folder / "README.md").read_text(encoding="utf-8")
+            write_text(folder / "README.md", card + _note(parity, facts["precision"]))
+    return parity
+
+
+def _must_be_possible(extractor: Extractor, output: Path, data: Sequence[Document]) -> None:
+    """Raise before minutes are spent."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"to export, onnx and onnxscript are needed: {error}", hint='pip install "ie-cli[export]".'
+        ) from error
+    must_be_exportable_to(output)
+    parameters = list(extractor.model.parameters())
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters):
+        raise ModelError(
+            "to export, the model must be in float32 on the CPU",
+            hint='Extractor.from_pretrained(PATH, device="cpu", precision="float32").',
+        )
+    if not any(document.entities or document.relations or document.spos for document in data):
+        raise DataError("the data have no annotation to compare on", hint="name annotated data with --data.")
+
+
+def _must_be_good(parity: Parity, max_loss: float) -> None:
+    hint = "nothing was written: leave --int8 out, allow more with --max-loss, or keep it with --force."
+    if not math.isfinite(parity.mean):
+        raise ModelError("the export gives scores that are no numbers", hint=hint)
+    if parity.f1_before == 0:
+        raise DataError(
+            "the model finds nothing right in the data, so that an export cannot be compared with it",
+            hint="name data of its own kind with --data, or keep it with --force.",
+        )
+    if parity.loss > max_loss:
+        raise ModelError(
+            f"the export lost {parity.loss:.4f} of F1 ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
+            f"{max_loss:g}; largest difference of a score {parity.largest:.3f}",
+            hint=hint,
+        )
+
+
+def _note(parity: Parity, precision: object) -> str:
+    return (
+        f"\n## Export\n\nThis folder holds an ONNX graph in {precision} instead of the weights; the scores above are of the "
+        f"model it was made of. On the data it was compared on, the model has F1 {parity.f1_before:.4f}, the export "
+        f"{parity.f1_after:.4f}. It needs neither torch nor transformers: `ie predict FILE --model PATH`.\n"
+    )
+
+
+class _Factors(nn.Module):
+    """A model whose outputs are the factors of all tables, one after another."""
+
+    def __init__(self, model: SpanModel) -> None:
+        super().__init__()
+        self.model = model
+        self.names: list[str] = []
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        hidden = self.model.hidden(input_ids, attention_mask)
+        named = {
+            f"{table}.{factor}": tensor
+            for table, scorer in zip(TABLES, cast(Head, self.model.head).scorers, strict=False)
+            for factor, tensor in scorer.tensors(hidden).items()
+        }
+        self.names = list(named)
+        return tuple(named.values())
+
+
+def _write_graph(model: SpanModel, file: Path) -> None:
+    """The graph in float32, with free batch and length."""
+    module = _Factors(model)
+    config: Any = model.encoder.config
+    attention, training = config._attn_implementation, model.training
+    ids = torch.ones(2, 16, dtype=torch.int64)
+    mask = torch.ones(2, 16, dtype=torch.bool)
+    mask[1, 8:] = False
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=_longest(config))}
+    try:
+        module.eval()
+        model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # ONNX Runtime runs its products sooner
+        with torch.inference_mode():
+            module(ids, mask)  # tells the names
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")  # of the exporter's own parts
+            torch.onnx.export(
+                module,
+                (ids, mask),
+                str(file),
+                dynamo=True,
+                opset_version=_OPSET,
+                input_names=list(INPUTS),
+                output_names=module.names,
+                dynamic_shapes=(axes, axes),
+                external_data=False,
+                verbose=False,
+            )
+    except OSError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(
+            f"the exporter of torch {torch.__version__} does not export this {config.model_type} model: {first}",
+            hint="update torch and onnxscript, or predict with torch.",
+        ) from error
+    finally:
+        model.encoder.set_attn_implementation(attention)  # type: ignore[operator]
+        model.train(training)
+
+
+def _longest(config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None)
+    return positions if positions is not None and positions > 0 else 2**20
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's log off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _quantise(file: Path) -> None:
+    """Make the encoder's weight matrices int8, in place; activations are scaled as they come."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    head = [node.name for node in onnx.load(file).graph.node if not _of_encoder(node)]
+    with _quiet():
+        quantize_dynamic(
+            file,
+            file,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            nodes_to_exclude=head,
+        )
+
+
+def _of_encoder(node: Any) -> bool:
+    """The exporter notes the modules that a node comes from."""
+    scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
+    return any("'model.encoder'" in scope for scope in scopes)
+
+
+def _compare(before: Extractor, after: Extractor, data: Sequence[Document]) -> Parity:
+    """Scores of both on the same data."""
+    match = None if before.recipe.training.match == "auto" else before.recipe.training.match
+    first, second = (score(model.engine(), data, match=match) for model in (before, after))
+    largest, total, cells, windows = 0.0, 0.0, 0, 0
+    for ids, mask, text in _batches(before, data):
+        for old, new in _tables(before, after, ids, mask):
+            for sample in range(len(ids)):
+                there = text[sample].nonzero()[0]
+                gap = np.abs(_cells(old, sample, there) - _cells(new, sample, there))
+                largest = float(np.fmax(largest, gap.max(initial=0.0)))
+                total += float(gap.sum())
+                cells += gap.size
+        windows += len(ids)
+    return Parity(first.f1, second.f1, largest, total / max(1, cells), windows)
+
+
+def _tables(before: Extractor, after: Extractor, ids: Any, mask: Any) -> Iterator[tuple[Factors, Factors]]:
+    for old, new in zip(before.backend.factors(ids, mask), after.backend.factors(ids, mask), strict=True):
+        other = list(new)
+        whole = other[0]
+        if isinstance(whole, LabelFactors):
+            parts = cast(list[LabelFactors], other)
+            query, key = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("query", "key"))
+            whole = LabelFactors(0, query, key)
+        for part in old:
+            yield part, _rows(whole, part)
+
+
+def _rows(whole: Factors, part: Factors) -> Factors:
+    """Of an exported table, which holds all rows, those of a block."""
+    if isinstance(whole, LabelFactors) and isinstance(part, LabelFactors):
+        rows = slice(part.first, part.first + part.query.shape[1])
+        return LabelFactors(part.first, whole.query[:, rows], whole.key[:, rows])
+    return whole
+
+
+def _cells(factors: Factors, sample: int, there: Index) -> Floats:
+    """The scores of a sample ``[rows, L, L]`` over the text tokens `there`."""
+    if isinstance(factors, SharedFactors):
+        pair = factors.pair[sample][np.ix_(there, there)]
+        start, end = factors.start[sample][:, there], factors.end[sample][:, there]
+        sums: Floats = pair + start[:, :, None] + end[:, None, :]
+        return sums
+    query, key = factors.query[sample][:, there], factors.key[sample][:, there]
+    scores: Floats = query @ key.transpose(0, 2, 1)
+    return scores
+
+
+def _batches(extractor: Extractor, data: Sequence[Document]) -> Iterator[tuple[Any, Any, Any]]:
+    """Ids, mask and text mask of the first windows of the data."""
+    engine = extractor.engine()
+    tokenizer, plan = engine.tokenizer, engine.plan
+    texts = [document.text for document in data[:COMPARED]]
+    rows = [
+        np.concatenate([tokenizer.prefix, tokens.ids[: plan.capacity], tokenizer.suffix])
+        for tokens in tokenizer.encode(texts)
+        if len(tokens)
+    ]
+    for at in range(0, len(rows), _AT_ONCE):
+        ids, mask = pad(rows[at : at + _AT_ONCE], engine.pad_id)
+        yield ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))

@@ -1,0 +1,106 @@
+"""Tell the format of a file by its first lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.formats.common.base import quoted
+from ie_cli.formats.common.json_stream import Cutter, read_objects
+from ie_cli.formats.common.tag_schemes import split_tag
+from ie_cli.formats.conll import DOCUMENT, split_blanks
+from ie_cli.formats.jsonl import parse_object
+from ie_cli.formats.multihead import MARK
+
+HINT = (
+    "say it: --input-format NAME, or data.format in the recipe "
+    "(jsonl, duie, triples, conll04, multihead, cluener, conll, text)."
+)
+
+_MOST_LINES = 100
+_MOST_JSON_LINES = 10_000  # the first object of an indented array may have many
+_NO_TOKEN = ("#", DOCUMENT)
+
+
+def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Take as few lines as tell the format: somebody may be waiting for an answer to the first one."""
+    head: list[tuple[int, str]] = []
+    first = ""  # the first line that is not blank
+    seen = False
+    cutter = Cutter("")
+    for number, line in stream:
+        head.append((number, line))
+        first = first or line.strip()
+        if first.startswith(("{", "[")):
+            cut = any(isinstance(found, dict) for _, _, found in cutter.take(number, line))
+            if cut or _whole(line, first) or len(head) >= _MOST_JSON_LINES:
+                break
+        elif len(head) >= _MOST_LINES or (seen and not line.strip()) or _object(line) is not None:
+            break
+        seen = seen or bool(line.strip() and not line.startswith(_NO_TOKEN))
+        if seen and first.startswith(MARK):
+            break
+    return head
+
+
+def detect(head: Sequence[tuple[int, str]], source: str) -> str:
+    """Name the format of a file from its first numbered lines.
+
+    Raises:
+        DataError: the lines fit no format, or the file is empty.
+    """
+    lines = [line for _, line in head if line.strip()]
+    if not lines:
+        raise DataError(f"{source}: the file is empty", hint="each line must be one record.")
+    if lines[0].lstrip()[0] in "{[":
+        return _json_format(_objects(head, lines))
+    if lines[0].startswith(MARK) and all(line.startswith(MARK) or _multihead_row(line) for line in lines[:2]):
+        return "multihead"
+    rows = [split_blanks(line) for line in lines if not line.startswith(_NO_TOKEN)]
+    tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
+    if rows and tagged > 0.9 * len(rows):
+        return "conll"
+    raise DataError(f"{source}: the format cannot be told from its first line: {quoted(lines[0])}", hint=HINT)
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        return parse_object(line)
+    except DataError:
+        return None
+
+
+def _whole(line: str, first: str) -> bool:
+    """Say whether a line is one of JSON lines: an object that is not indented, in a file that is no array."""
+    return first[0] == "{" and line[:1] == "{" and _object(line) is not None
+
+
+def _objects(head: Sequence[tuple[int, str]], lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The objects among the first lines. The first one may be the bad one: any that parses tells the format."""
+    whole = [fields for line in lines if _whole(line, lines[0].lstrip()) and (fields := _object(line)) is not None]
+    return whole or [found for _, _, found in read_objects(head, "") if isinstance(found, dict)]
+
+
+def _json_format(objects: Sequence[dict[str, Any]]) -> str:
+    if any(isinstance(fields.get("label"), dict) for fields in objects):
+        return "cluener"
+    if any("spo_list" in fields for fields in objects):
+        return "duie"
+    return next((name for fields in objects if (name := _relation_format(fields)) is not None), "jsonl")
+
+
+def _relation_format(fields: dict[str, Any]) -> str | None:
+    """The format of what has no native entities: a list of triples, or tokens instead of a text."""
+    if "text" in fields and "entities" in fields:
+        return None
+    if "relation_list" in fields or "triple_list" in fields or {"sentText", "relationMentions"} <= fields.keys():
+        return "triples"
+    if "tokens" in fields and "text" not in fields and ("entities" in fields or "tags" in fields):
+        return "conll04"
+    return None
+
+
+def _multihead_row(line: str) -> bool:
+    row = line.split("\t")
+    return len(row) >= 5 and row[0].isdecimal()

@@ -1,0 +1,87 @@
+"""Texts as words for the layouts that count tokens: the words, and where entities stand among them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.formats.common.base import PLACELESS, placeless
+from ie_cli.formats.conll import cut, join_tokens, longest
+from ie_cli.triples import ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text as words and single Chinese characters, cut at the borders of entities.
+
+    Attributes:
+        spans: first and last token of each entity; an entity of blanks has none.
+        relations: those whose arguments have tokens.
+        ragged: how many entities begin or end with a blank, which is in no token.
+        broken: how many words were cut.
+    """
+
+    tokens: list[str]
+    spans: dict[Entity, tuple[int, int]]
+    relations: list[Relation]
+    ragged: int
+    broken: int
+
+
+def split_words(document: Document) -> Words:
+    """The words of a text, and all its entities among them; arguments of relations are entities too."""
+    return _split(document, entities_of(document))
+
+
+def split_flat(document: Document) -> Words:
+    """The same for one tag column, which has no place for overlaps: of two entities that overlap the longer one stays."""
+    return _split(document, longest([e for e in entities_of(document) if document.text[e.start : e.end].strip()]))
+
+
+def entities_of(document: Document) -> list[Entity]:
+    """The entities of an example, and the arguments of its relations that are not among them."""
+    arguments = [entity for relation in document.relations for entity in (relation.subject, relation.object)]
+    # A role model's subjects and objects stand there again as arguments, with their types.
+    own = [entity for entity in document.entities if not arguments or entity.label not in ROLES]
+    return list(dict.fromkeys([*own, *arguments]))
+
+
+def _split(document: Document, entities: Sequence[Entity]) -> Words:
+    words = list(cut(document.text, entities))
+    pieces = [piece for word in words for piece in word]
+    starts, ends = [start for start, _ in pieces], [end for _, end in pieces]
+    spans = {}
+    ragged = 0
+    for entity in entities:
+        first, last = bisect_left(starts, entity.start), bisect_right(ends, entity.end) - 1
+        if first <= last:
+            spans[entity] = first, last
+            ragged += (starts[first], ends[last]) != (entity.start, entity.end)
+    return Words(
+        tokens=[document.text[start:end] for start, end in pieces],
+        spans=spans,
+        relations=[r for r in document.relations if r.subject in spans and r.object in spans],
+        ragged=ragged,
+        broken=sum(len(word) > 1 for word in words),
+    )
+
+
+def lost_words(document: Document, words: Words) -> dict[str, int]:
+    """What is lost where an example is written as these words."""
+    absent = [entity for entity in entities_of(document) if entity not in words.spans]
+    blank = sum(not document.text[entity.start : entity.end].strip() for entity in absent)
+    return {
+        "entities overlap longer ones and have no place in one tag column: --format conll04 keeps all": len(absent)
+        - blank,
+        "entities are blank, and no token holds them": blank,
+        "entities begin or end with a blank, which no token holds": words.ragged,
+        "relations have lost an entity": len(document.relations) - len(words.relations),
+        "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
+        "it": words.broken,
+        "texts have other blanks than are put between tokens: --format jsonl keeps them": int(
+            not words.broken and join_tokens(words.tokens, None)[0] != document.text
+        ),
+        **({PLACELESS: count} if (count := placeless(document)) else {}),
+    }

@@ -1,0 +1,269 @@
+"""The Python API: a trained model with everything that prediction needs, and the folder it is stored in."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenizers import Tokenizer
+
+from ie_cli.data.label_schema import LabelSchema, schema_facts
+from ie_cli.document import Document
+from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
+from ie_cli.encoding.tokenizer_loading import read_tokenizer, working
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.errors import ModelError, RecipeError
+from ie_cli.inference.integrity import BELONG, MARKS, marks, must_belong
+from ie_cli.inference.model_directory import (
+    FACTS,
+    FORMAT_VERSION,
+    RECIPE,
+    TOKENIZER,
+    Form,
+    choose_form,
+    local_folder,
+    new_folder,
+    read_facts,
+    reading,
+    write_text,
+)
+from ie_cli.inference.pipeline import Backend, Engine, extract
+from ie_cli.recipe.loader import dump_recipe, load_recipe
+from ie_cli.recipe.schema import Precision, Recipe
+from ie_cli.reports.model_card import model_card
+from ie_cli.system.atomic import replace_text
+
+if TYPE_CHECKING:
+    from ie_cli.modeling.model import SpanModel
+
+RECIPE_HEAD = (
+    "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
+)
+
+
+@dataclass
+class Extractor:
+    """A model, its schema, its tokenizer and the recipe it was trained by.
+
+    Attributes:
+        backend: runs the model, by torch or by ONNX Runtime.
+        temperature: T of the probability σ(s/T).
+        scores: as measured at the end of training, by split.
+    """
+
+    backend: Backend
+    schema: LabelSchema
+    tokenizer: Tokenizer
+    recipe: Recipe
+    pad_id: int
+    temperature: float = 1.0
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: Literal["auto", "cpu"] = "auto",
+        precision: Precision | Literal["auto"] = "auto",
+        backend: Form | Literal["auto"] = "auto",
+    ) -> Extractor:
+        """Load a model folder, or one from the hub by its id; a folder needs no network.
+
+        Args:
+            device, precision: of torch; an exported model runs on the CPU in the precision it was written in.
+            backend: what runs it; ``auto``: what the folder holds. ONNX Runtime needs neither torch nor transformers.
+
+        Raises:
+            ModelError: a file is missing or does not fit, or the folder was written by a newer version.
+        """
+        return _load(local_folder(path), device=device, precision=precision, backend=backend)
+
+    @property
+    def model(self) -> SpanModel:
+        """The torch module.
+
+        Raises:
+            ModelError: the model is an exported one.
+        """
+        model = getattr(self.backend, "model", None)
+        if model is None:
+            raise ModelError("an exported model has no torch module", hint="load the folder it was exported from.")
+        return model  # type: ignore[no-any-return]
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Write the model folder; an older one in its place is replaced at the end, in one step.
+
+        Raises:
+            ModelError: `path` is something else than a model folder or an empty one.
+        """
+        with new_folder(Path(path)) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of a model folder into an empty one."""
+        self.backend.write(folder)
+        self.tokenizer.save(str(folder / TOKENIZER))
+        write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
+        facts = {
+            "format_version": FORMAT_VERSION,
+            **schema_facts(self.schema),
+            "pad_id": self.pad_id,
+            "temperature": self.temperature,
+            MARKS: marks(folder, self.recipe),
+        }
+        write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+        self.write_scores(folder, self.scores)
+
+    def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
+        """Store scores in a model folder: `metrics.json` and its README."""
+        self.scores = scores
+        replace_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
+        replace_text(Path(path) / "README.md", model_card(self.recipe, self.schema, scores))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the model folder to the hub and return its address."""
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "model"
+            self.save_pretrained(folder)
+            url = api.create_repo(repo_id, private=private, exist_ok=True)
+            api.upload_folder(repo_id=repo_id, folder_path=folder)
+        return str(url)
+
+    def text_tokenizer(self) -> TextTokenizer:
+        with working(TOKENIZER, "take the folder from a backup or train again."):
+            return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
+
+    def engine(
+        self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None
+    ) -> Engine:
+        """What `predict.extract` runs on; what is not given is as the recipe says.
+
+        Args:
+            threshold: least score of an item, for all labels.
+            flat: no overlaps in the output.
+
+        Raises:
+            ValueError: a threshold outside [0, 1] or a batch size below 1.
+        """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        tokenizer = self.text_tokenizer()
+        plan = WindowPlan.build(
+            max_length=self.recipe.encoder.max_length,
+            stride=self.recipe.encoder.stride,
+            special_tokens=tokenizer.special_tokens,
+        )
+        return Engine(
+            backend=self.backend,
+            tokenizer=tokenizer,
+            plan=plan,
+            schema=self.schema,
+            thresholds=self._thresholds(self.schema.labels, threshold),
+            link_thresholds=self._thresholds(self.schema.predicates, threshold),
+            temperature=self.temperature,
+            flat=self.recipe.head.flat if flat is None else flat,
+            pad_id=self.pad_id,
+            batch_size=batch_size or self.recipe.training.eval_batch_size,
+        )
+
+    def _thresholds(self, names: tuple[str, ...], threshold: float | None) -> tuple[float, ...]:
+        head = self.recipe.head
+        return tuple(
+            threshold if threshold is not None else head.thresholds.get(name, head.threshold) for name in names
+        )
+
+    def extract(
+        self,
+        texts: Iterable[str | Document],
+        *,
+        batch_size: int | None = None,
+        threshold: float | None = None,
+        flat: bool | None = None,
+    ) -> Iterator[Document]:
+        """Annotate texts (or examples, whose id and meta are kept) in a stream, in order.
+
+        A thread of its own reads `texts` ahead.
+
+        Raises:
+            TypeError: `texts` is one string, or one of them is neither a string nor an example.
+            ValueError: as `engine`.
+        """
+        if isinstance(texts, str):
+            raise TypeError("extract takes many texts: extract([text])")
+        engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat)
+        return extract(engine, map(_document, texts))
+
+
+def _document(text: str | Document) -> Document:
+    if isinstance(text, str):
+        return Document(text)
+    if isinstance(text, Document):
+        return text
+    raise TypeError(f"expected a string or an Example, got {text!r:.60}")
+
+
+def _load(
+    path: Path,
+    *,
+    device: Literal["auto", "cpu"],
+    precision: Precision | Literal["auto"],
+    backend: Form | Literal["auto"],
+) -> Extractor:
+    form = choose_form(path, backend)
+    facts = read_facts(path, form)
+    try:
+        recipe = load_recipe(path / RECIPE, stored=True)
+    except RecipeError as error:
+        raise ModelError(
+            error.message, hint="it is the recipe that the model was trained by; take it from a backup."
+        ) from error
+    schema: LabelSchema = facts["schema"]
+    if (recipe.task == "relation") != bool(schema.predicates):
+        known = "predicates" if schema.predicates else "no predicates"
+        raise ModelError(f"{path}: {RECIPE} has task: {recipe.task}, but {FACTS} beside it has {known}", hint=BELONG)
+    tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
+    pad_id = facts["pad_id"]
+    if not 0 <= pad_id < 2**31:
+        raise ModelError(f"{path / FACTS}: damaged: pad_id is {pad_id}", hint="take the folder from a backup.")
+    runs: Backend
+    if form == "onnx":
+        if precision != "auto":
+            raise ModelError(
+                f"{path}: an exported model has the precision it was written in, got {precision}",
+                hint="leave --precision out.",
+            )
+        from ie_cli.inference.backends.onnx import load_onnx
+
+        runs = load_onnx(path, schema)
+    else:
+        try:
+            from ie_cli.inference.backends.torch import load_torch
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f"{path}: to run it, {error.name} is needed, which is not installed",
+                hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
+            ) from error
+        runs = load_torch(path, recipe, schema, tokenizer, pad_id, device=device, precision=precision)
+    must_belong(path, recipe, facts.get(MARKS))
+    return Extractor(runs, schema, tokenizer, recipe, pad_id, facts["temperature"], _scores(path / "metrics.json"))
+
+
+def _scores(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    with reading(file):
+        scores = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(scores, dict):
+            raise ValueError("it must be an object: the scores of each split")
+        return scores

@@ -1,0 +1,179 @@
+"""The folder a model is stored in: names, facts, and how it is replaced in one step. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from ie_cli.data.label_schema import schema_of_facts
+from ie_cli.errors import ModelError
+from ie_cli.system.atomic import put_in_place, storing
+
+FORMAT_VERSION = 2  # 2: relations
+WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
+    "model.safetensors",
+    "model.onnx",
+    "ie.json",
+    "recipe.yaml",
+    "tokenizer.json",
+    "config.json",
+)
+EXPORT = "export.json"
+Form = Literal["torch", "onnx"]
+NEEDED: dict[Form, tuple[str, ...]] = {
+    "torch": (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS),
+    "onnx": (FACTS, RECIPE, TOKENIZER, ONNX),
+}
+
+
+def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
+    """What a folder is run by: torch where it holds its weights, ONNX Runtime where it is an exported one.
+
+    Raises:
+        ModelError: it is not of the form that is asked for.
+    """
+    weights, onnx = (path / WEIGHTS).is_file(), (path / ONNX).is_file()
+    if wanted == "onnx" and not onnx and weights:
+        raise ModelError(f"{path}: holds no {ONNX}", hint=f"write it with `ie export {path} FOLDER --onnx`.")
+    if wanted == "torch" and not weights and onnx:
+        raise ModelError(
+            f"{path}: an exported model, without weights for torch", hint="leave --backend out, or name its origin."
+        )
+    if wanted != "auto":
+        return wanted
+    return "onnx" if onnx and not weights else "torch"
+
+
+def must_be_replaceable(path: Path) -> Path:
+    """The full path of a folder that a model may be written to.
+
+    Raises:
+        ModelError: it is something else than a model folder or an empty one.
+    """
+    path = Path(os.path.expanduser(path)).resolve()
+    if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
+    return path
+
+
+def must_be_exportable_to(path: Path) -> None:
+    """Let an export replace an earlier one, and no more.
+
+    Raises:
+        ModelError: as `must_be_replaceable`; or a trained model is or would be around it.
+    """
+    target = must_be_replaceable(path)
+    if (target / WEIGHTS).exists():
+        raise ModelError(
+            f"{target}: holds a trained model, which an export does not replace", hint="name another folder."
+        )
+    if any((parent / FACTS).is_file() for parent in target.parents):
+        raise ModelError(f"{target}: lies in a model folder, which is replaced as a whole", hint="name another folder.")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, put in its place when all has been written; an older model folder goes.
+
+    Raises:
+        ModelError: as `must_be_replaceable`.
+        StorageError: it cannot be written; an older folder is still there.
+    """
+    path = must_be_replaceable(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        try:
+            yield temporary
+            put_in_place(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 with plain line ends, on every system."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+@contextmanager
+def reading(file: Path, hint: str = "take the folder from a backup or train again.") -> Iterator[None]:
+    """Turn whatever a library raises over a damaged file into an error that names it."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # tokenizers raises bare exceptions
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{file}: damaged: {first}", hint=hint) from error
+
+
+def read_facts(path: Path, form: Form) -> dict[str, Any]:
+    """Check that a model folder is complete and of a version that can be read, and return its `ie.json`."""
+    hint = "give the folder `model` that `ie train` wrote, e.g. runs/NAME/model."
+    if not path.is_dir():
+        raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such folder'}", hint=hint)
+    missing = [name for name in NEEDED[form] if not (path / name).is_file()]
+    if missing:
+        found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
+        raise ModelError(f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})", hint=hint)
+    with reading(path / FACTS):
+        stored = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("it must be an object")
+        if lacking := sorted({"format_version", "pad_id"} - stored.keys()):
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+        facts: dict[str, Any] = {"temperature": 1.0} | stored
+        version, temperature = facts["format_version"], facts["temperature"]
+        if type(version) is not int or version < 1 or type(facts["pad_id"]) is not int:
+            raise ValueError("format_version and pad_id must be whole numbers, the former at least 1")
+        if version > FORMAT_VERSION:
+            raise _newer(path, version)
+        facts["schema"] = schema_of_facts(facts)
+        if type(temperature) not in (int, float) or not 1e-6 <= temperature <= 1e6:
+            raise ValueError(f"temperature must be a number between 1e-6 and 1e6, got {temperature!r:.40}")
+    return facts
+
+
+def fingerprint(path: Path) -> str:
+    """Hash of all that predictions depend on in a model folder."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(path.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and file.name not in ("README.md", "metrics.json"):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as stream:
+                while block := stream.read(2**20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _newer(path: Path, version: int) -> ModelError:
+    return ModelError(
+        f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",
+        hint="update: pip install -U ie-cli",
+    )
+
+
+def local_folder(path: str | os.PathLike[str]) -> Path:
+    folder = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
+    if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml"])
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: no such folder, and not on the hub within reach", hint="check the path, or the network."
+        ) from error

@@ -1,0 +1,1 @@
+"""Scores, and errors sorted by kind."""

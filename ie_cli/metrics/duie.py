@@ -1,0 +1,165 @@
+"""The published evaluation of DuIE 2.0, whose rules fit the data of 1.0 too.
+
+Texts are compared in lower case and without book-title marks around them, and up to a dictionary of aliases: with
+``A(x) = aliases(x) ∪ {x}``, a triple t is in a list if the list holds t itself or some m with
+
+    m.p = t.p,  m.s ∈ A(t.s),  and m.o, t.o have the same keys k with t.o[k] ∈ A(m.o[k]) and m.o[k] ∈ A(t.o[k])
+
+An object is ``@value`` and its slots. Of a sentence's triples, those that are in the list of the ones before are left out.
+
+    precision = correct / predicted     correct: predictions that are in the gold list of their sentence
+    recall    = recalled / gold         recalled: gold triples that are in the list of the predictions
+
+Source: the rules of the evaluation that is published with DuIE 2.0 (Li et al. 2019, "DuIE: A Large-Scale Chinese Dataset
+for Information Extraction").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from ie_cli.document import Document, Spo
+from ie_cli.errors import DataError
+from ie_cli.system.streams import read_lines
+from ie_cli.triples import to_spos
+
+Aliases = Mapping[str, set[str]]
+Plain = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Subject, predicate, and the object's keys with their values, sorted; texts as they are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialCounts:
+    """Triples in gold and in prediction, and of each those that the other side has: aliases can make these two differ."""
+
+    gold: int = 0
+    predicted: int = 0
+    correct: int = 0
+    recalled: int = 0
+
+    @property
+    def precision(self) -> float:
+        return self.correct / self.predicted if self.predicted else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.recalled / self.gold if self.gold else 0.0
+
+    @property
+    def f1(self) -> float:
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores and counts, unrounded."""
+        return {
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "gold": self.gold,
+            "predicted": self.predicted,
+            "correct": self.correct,
+            "recalled": self.recalled,
+        }
+
+
+class OfficialScorer:
+    """Count sentences by the published rules; of a text that comes again only the last one counts.
+
+    Memory grows with the texts, by their hashes and four numbers each.
+
+    Args:
+        alias: other names of a name, as `read_aliases` gives them.
+    """
+
+    def __init__(self, alias: Aliases | None = None) -> None:
+        self._alias = alias or {}
+        self._counts: dict[bytes, tuple[int, int, int, int]] = {}
+
+    def add(self, text: str, gold: Iterable[Spo], predicted: Iterable[Spo]) -> None:
+        """Count one sentence."""
+        truth, guess = [_plain(spo) for spo in gold], [_plain(spo) for spo in predicted]
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        self._counts[key] = self._by_alias(truth, guess) if self._alias else _by_identity(truth, guess)
+
+    def counts(self) -> OfficialCounts:
+        """The sum over the sentences that were added so far."""
+        gold, predicted, correct, recalled = (sum(row[i] for row in self._counts.values()) for i in range(4))
+        return OfficialCounts(gold, predicted, correct, recalled)
+
+    def _by_alias(self, gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
+        truth, guess = self._distinct(gold), self._distinct(predicted)
+        correct = sum(self._is_in(spo, truth) for spo in guess)
+        return len(truth), len(guess), correct, sum(self._is_in(spo, guess) for spo in truth)
+
+    def _distinct(self, spos: Iterable[Plain]) -> list[Plain]:
+        kept: list[Plain] = []
+        for spo in spos:
+            if not self._is_in(spo, kept):
+                kept.append(spo)
+        return kept
+
+    def _is_in(self, target: Plain, spos: Sequence[Plain]) -> bool:
+        return target in spos or any(self._matches(target, member) for member in spos)
+
+    def _matches(self, target: Plain, member: Plain) -> bool:
+        (subject, predicate, object_), (other, other_predicate, other_object) = target, member
+        return (
+            predicate == other_predicate
+            and self._is_name(other, subject)
+            and len(object_) == len(other_object)  # keys are distinct and sorted
+            and all(
+                key == other_key and self._is_name(a, b) and self._is_name(b, a)
+                for (key, a), (other_key, b) in zip(object_, other_object, strict=True)
+            )
+        )
+
+    def _is_name(self, name: str, of: str) -> bool:
+        """``name ∈ A(of)``."""
+        return name == of or name in self._alias.get(of, ())
+
+
+def _by_identity(gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
+    """Without aliases, to be in a list is to be equal to a member."""
+    truth, guess = set(gold), set(predicted)
+    both = len(truth & guess)
+    return len(truth), len(guess), both, both
+
+
+def _plain(spo: Spo) -> Plain:
+    object_ = {"@value": spo.object, **dict(spo.slots)}
+    return _name(spo.subject), spo.predicate, tuple(sorted((key, _name(value)) for key, value in object_.items()))
+
+
+def _name(text: str) -> str:
+    """A text as it is compared: lower case, without the marks of a book's title."""
+    text = text.lower()
+    return text[1:-1] if text.startswith("《") and text.endswith("》") else text
+
+
+def spos_of(document: Document) -> list[Spo]:
+    """The triples by their texts: those of the data, or else put together from the relations."""
+    return to_spos(document.text, document.relations) if document.spos is None else document.spos
+
+
+def read_aliases(path: str) -> dict[str, set[str]]:
+    """Read lines of ``name<TAB>alias<TAB>alias…``, all lower-cased; the last line of a name counts.
+
+    Raises:
+        DataError: a line without a name or without a tab, or a file that cannot be read.
+    """
+    aliases: dict[str, set[str]] = {}
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        name, *others = (part.strip() for part in line.lower().split("\t"))
+        if not name or not others:
+            fault = "no name before the first tab" if others else "no tab"
+            raise DataError(
+                f"{path}:{number}: {fault}: {line[:40]!r}", hint="write a name and its aliases, with tabs between."
+            )
+        aliases[name] = {name, *filter(None, others)}
+    return aliases

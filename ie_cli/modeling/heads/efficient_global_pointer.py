@@ -1,0 +1,79 @@
+"""Efficient GlobalPointer (kexue.fm/archives/8877): one span scorer for all labels, two biases per label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ie_cli.codecs.spans import Factors, SharedFactors
+from ie_cli.modeling.heads.scorer import Scorer
+from ie_cli.modeling.losses.factorised import Gold, factorised_loss
+from ie_cli.modeling.rotary import rotary_angles, rotate
+
+
+class EfficientGlobalPointer(nn.Module):
+    """``s_r(i,j) = (R_i q_i)ᵀ(R_j k_j)/√d + a_r(i) + c_r(j)``, ``x = [q; k] = W h + b``, ``[a; c] = (V x + v)/2``.
+
+    Args:
+        hidden_size: of the encoder's output.
+        labels: number of labels.
+        upper: only cells i ≤ j count, as in spans; False for links.
+        prior: the score that all cells start from. Of many rows hardly any cell is gold: low scores save the first hundred
+            steps, in which the biases alone learn that.
+        head_size: d, the size of q and k; even.
+        rope: rotary positions R; without them scores see no order.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        labels: int,
+        upper: bool = True,
+        prior: float | None = None,
+        *,
+        head_size: int = 64,
+        rope: bool = True,
+    ) -> None:
+        super().__init__()
+        self.head_size, self.rope, self.upper = head_size, rope, upper
+        self.projection = nn.Linear(hidden_size, 2 * head_size)
+        self.bias = nn.Linear(2 * head_size, 2 * labels)
+        if prior is not None:
+            nn.init.constant_(self.bias.bias, prior)
+
+    def scores(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The factors pair ``[batch, L, L]``, start and end ``[batch, labels, L]``, in float32.
+
+        Args:
+            hidden: encoder output ``[batch, L, hidden]``.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            x = self.projection(hidden.to(self.projection.weight.dtype))  # [batch, L, 2d]
+            start, end = (
+                nn.functional.linear(x, self.bias.weight / 2, self.bias.bias / 2).transpose(1, 2).chunk(2, dim=1)
+            )
+            query, key = x.chunk(2, dim=-1)
+            if self.rope:
+                angles = rotary_angles(x.shape[1], self.head_size, x.device)
+                query, key = rotate(query, *angles), rotate(key, *angles)
+            pair = query @ key.transpose(1, 2) * self.head_size**-0.5
+        return pair, start, end
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """As a head: the one table of the entities."""
+        return (self,)
+
+    def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
+        """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
+        return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights)
+
+    def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
+        """The factors of `scores` by name."""
+        return dict(zip(("pair", "start", "end"), self.scores(hidden), strict=True))
+
+    def factors(self, hidden: Tensor) -> Iterator[Factors]:
+        """What `decode.decode_spans` needs."""
+        yield SharedFactors(*(x.numpy(force=True) for x in self.scores(hidden)))

@@ -1,0 +1,55 @@
+"""GlobalPointer (kexue.fm/archives/8373): a span scorer of its own for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ie_cli.codecs.spans import Factors, LabelFactors
+from ie_cli.modeling.heads.scorer import Scorer
+from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.streamed import Projection, streamed_loss
+
+
+class GlobalPointer(nn.Module):
+    """``s_r(i,j) = (R_i q_{r,i})ᵀ(R_j k_{r,j})/√d``, ``[q_r; k_r] = W_r h + b_r``.
+
+    Args:
+        hidden_size: of the encoder's output.
+        labels: number of labels.
+        head_size: d, the size of each q and k; even.
+        rope: rotary positions R; without them scores see no order.
+    """
+
+    def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
+        super().__init__()
+        bound = hidden_size**-0.5  # as nn.Linear starts
+        self.rope = rope
+        self.weight = nn.Parameter(torch.empty(labels, 2 * head_size, hidden_size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(labels, 2 * head_size).uniform_(-bound, bound))
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """As a head: the one table of the entities."""
+        return (self,)
+
+    def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
+        """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
+        return streamed_loss(hidden, self.weight, self.bias, mask, gold, rope=self.rope, weights=weights)
+
+    def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
+        """Queries and keys of all labels ``[batch, labels, L, head_size]``, rotated, queries scaled."""
+        projection = Projection(self.weight, self.bias, self.rope)
+        query, key = projection.vectors(hidden.to(self.weight.dtype), 0, len(self.weight))
+        return {"query": query, "key": key}
+
+    def factors(self, hidden: Tensor) -> Iterator[Factors]:
+        """What `decode.decode_spans` needs, a block of labels at a time."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.to(self.weight.dtype)
+            projection = Projection(self.weight, self.bias, self.rope)
+            for first, last in projection.blocks(hidden):
+                query, key = projection.vectors(hidden, first, last)
+                yield LabelFactors(first, query.numpy(force=True), key.numpy(force=True))

@@ -1,0 +1,58 @@
+"""GPLinker (kexue.fm/archives/8888): entities and relations in one pass, as three tables of scores.
+
+A triple (subject, p, object) is where both spans are entities, and row p links the spans' starts and the spans' ends. The
+link tables have one pair scorer and two biases per predicate, so that their cost hardly grows with the predicates.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from ie_cli.modeling.heads.efficient_global_pointer import EfficientGlobalPointer
+from ie_cli.modeling.heads.global_pointer import GlobalPointer
+from ie_cli.modeling.heads.scorer import Scorer
+
+LINK_PRIOR = -7.0
+"""Score that links start from, about -log of the cells of a sentence."""
+ScorerName = Literal["global_pointer", "efficient_global_pointer"]
+SCORERS: dict[ScorerName, type[EfficientGlobalPointer] | type[GlobalPointer]] = {
+    "global_pointer": GlobalPointer,
+    "efficient_global_pointer": EfficientGlobalPointer,
+}
+
+
+class GPLinker(nn.Module):
+    """Scorers of the entity rows (first ≤ last) and of the links of starts and of ends (a row per predicate, any order).
+
+    Args:
+        hidden_size: of the encoder's output.
+        labels: number of entity rows.
+        predicates: number of predicates.
+        head_size: d, the size of each q and k; even.
+        rope: rotary positions in the entity scorer; the links have none.
+        entity_scorer: what scores the entity rows.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        labels: int,
+        predicates: int,
+        *,
+        head_size: int = 64,
+        rope: bool = True,
+        entity_scorer: ScorerName = "global_pointer",
+    ) -> None:
+        super().__init__()
+        self.entity = SCORERS[entity_scorer](hidden_size, labels, head_size=head_size, rope=rope)
+        self.start_link, self.end_link = (
+            EfficientGlobalPointer(hidden_size, predicates, False, LINK_PRIOR, head_size=head_size, rope=False)
+            for _ in range(2)
+        )
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Entities, links of starts, links of ends; their losses are added."""
+        return self.entity, self.start_link, self.end_link

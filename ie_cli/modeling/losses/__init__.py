@@ -1,0 +1,1 @@
+"""Losses that never build the tensor of all scores."""

@@ -1,0 +1,285 @@
+"""Recipes as files: YAML in, every fault at once with its line; a `Recipe` out, and back to YAML."""
+
+from __future__ import annotations
+
+import codecs
+import copy
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ie_cli.errors import RecipeError
+from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
+from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
+from ie_cli.system.streams import is_url
+from ie_cli.system.suggest import did_you_mean
+
+Place = int | str
+"""Where a value comes from: a line of the file, or an override."""
+
+DEFAULT_HEADS = {"ner": "efficient_global_pointer", "relation": "gplinker"}
+SPECIAL_TOKENS = 2
+"""That every BERT puts around a window; the tokenizer itself is asked when training starts."""
+PATHS = ("train", "dev", "test", "schema_file")
+COLUMN_OPTIONS = {
+    "text_column": ("conll",),
+    "label_columns": ("conll",),
+    "joiner": ("conll", "conll04", "conll04-table", "multihead"),
+}
+_MOST_BYTES = 1_000_000
+
+
+def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
+    """Read a recipe; its paths come out relative to the current directory, to which those of overrides already are.
+
+    Args:
+        overrides: ``section.key=value``, values as in YAML; null takes a field back to its default.
+        stored: it is the recipe of a model folder, whose paths are those of the training run.
+
+    Raises:
+        RecipeError: every fault of the file and the overrides, each with its line.
+    """
+    file = Path(path)
+    document = parse(_read(file))
+    faults: list[tuple[Place, str]] = list(document.faults)
+    recipe, places = None, dict[Loc, Place](document.lines)
+    if not isinstance(document.data, dict):
+        if not faults:
+            got = "nothing" if document.data is None else "a list" if isinstance(document.data, list) else "one value"
+            faults.append((1, f"a recipe is a mapping with name, data and encoder, got {got}"))
+    else:
+        _spell_out(document.data)
+        faults.extend(_override(document, places, overrides))
+        _fill_in(document.data)
+        recipe, found = _validate(document)
+        faults.extend((_place(loc, places), message) for loc, message in found)
+    if faults or recipe is None:
+        raise _recipe_error(file, faults)
+    return recipe if stored else _resolve_paths(recipe, file.parent, places)
+
+
+def _recipe_error(file: Path, faults: Sequence[tuple[Place, str]]) -> RecipeError:
+    of_file = sorted((place, message) for place, message in faults if isinstance(place, int))
+    lines = [f"{file}:{line}: {message}" for line, message in of_file]
+    lines += [f"{place}: {message}" for place, message in faults if isinstance(place, str)]
+    hint = "`ie show RECIPE --help-fields` explains every field."
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        hint = "a recipe is a YAML file; `ie init DATA > recipe.yaml` writes one that fits your data."
+    return RecipeError("\n".join(dict.fromkeys(lines)), hint=hint)
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(_MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        names = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
+        raise RecipeError(
+            f"{file}: no such recipe{did_you_mean(file.name, names)}",
+            hint="`ie recipes` lists those that come with `ie`; `ie init DATA > recipe.yaml` writes one.",
+        ) from error
+    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
+        raise RecipeError(f"{file}: {getattr(error, 'strerror', None) or error}", hint="name a YAML file.") from error
+    if len(raw) > _MOST_BYTES:
+        raise _recipe_error(file, [(1, f"more than {_MOST_BYTES:,} bytes: too long for a recipe")])
+    # PowerShell's `>` writes UTF-16, which YAML allows.
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return raw.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        hint = "it looks like a binary file: name a YAML file." if b"\0" in raw else "save the recipe as UTF-8."
+        raise RecipeError(f"{file}:{line}: not UTF-8", hint=hint) from error
+
+
+def _spell_out(data: dict[str, Any]) -> None:
+    """Write short forms out: a section without content, a head by its name alone."""
+    for name, field in Recipe.model_fields.items():
+        if name in data and data[name] is None and (name == "head" or _is_section(field.annotation)):
+            data[name] = {}
+    if isinstance(data.get("head"), str):
+        data["head"] = {"name": data["head"]}
+
+
+def _fill_in(data: dict[str, Any]) -> None:
+    """Let the task tell the head where none is named, and the head the task."""
+    _spell_out(data)
+    named = data["head"].get("name") if isinstance(data.get("head"), dict) else None
+    if "task" not in data and named == DEFAULT_HEADS["relation"]:
+        data["task"] = "relation"
+    task = data.get("task", "ner")
+    if task == "relation" and "head" not in data:
+        data["head"] = {}
+    if isinstance(data.get("head"), dict):
+        known = task if isinstance(task, str) and task in DEFAULT_HEADS else "ner"
+        data["head"].setdefault("name", DEFAULT_HEADS[known])
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequence[str]) -> Iterator[tuple[Place, str]]:
+    """Put overrides into a document; yield what is wrong with them."""
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        place = f"--set {override}"
+        # The third part is a label, in which anything may stand.
+        loc = tuple(part.strip() for part in key.split(".", 2))
+        if not equals or not all(loc):
+            yield place, "expected section.key=value, e.g. training.epochs=1"
+            continue
+        parsed = parse(flow(value) if value == "-" else value)  # stdin, not the beginning of a list
+        if parsed.faults:
+            yield from ((place, message) for _, message in parsed.faults)
+            continue
+        target = document.data
+        for part in loc[:-1]:
+            if not isinstance(target.get(part), dict):
+                target[part] = {}
+            target = target[part]
+        if parsed.data is None and (schemas := schemas_at(loc)) and {"type": "null"} not in schemas:
+            target.pop(loc[-1], None)
+        else:
+            target[loc[-1]] = parsed.data
+        for table in (places, document.spelled):
+            for old in [old for old in table if old[: len(loc)] == loc]:
+                del table[old]
+        for depth in range(1, len(loc)):
+            places.setdefault(loc[:depth], place)
+        places[loc] = place
+        document.spelled.update({loc + inner: text for inner, text in parsed.spelled.items()})
+        _spell_out(document.data)
+
+
+def _validate(document: ParsedYaml) -> tuple[Recipe | None, list[tuple[Loc, str]]]:
+    """The recipe, None where its schema is not met, and all faults."""
+    try:
+        recipe = Recipe.model_validate(document.data)
+    except ValidationError as error:
+        faults = list(schema_faults(error, document.data, document.spelled))
+        # What is right may still not fit together: look at it without the faults.
+        rest = copy.deepcopy(document.data)
+        for loc, _ in faults:
+            _drop(rest, loc)
+        _fill_in(rest)
+        try:
+            recipe = Recipe.model_validate(rest)
+        except ValidationError:
+            return None, faults
+        return None, [*faults, *_cross_checks(recipe)]
+    return recipe, list(_cross_checks(recipe))
+
+
+def _drop(data: Any, loc: Loc) -> None:
+    field = loc[:2]  # an item less would number the others anew
+    for part in field[:-1]:
+        data = data.get(part) if isinstance(data, dict) else None
+    if isinstance(data, dict) and field:
+        data.pop(field[-1], None)
+
+
+def _place(loc: Loc, places: Mapping[Loc, Place]) -> Place:
+    while loc and loc not in places:
+        loc = loc[:-1]
+    return places.get(loc, 1)
+
+
+def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+    """What no single field can tell."""
+    return ((loc, f"{dotted(loc)}: {message}") for loc, message in _misfits(recipe))
+
+
+def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+    encoder, data = recipe.encoder, recipe.data
+    most = encoder.max_length - SPECIAL_TOKENS - 1
+    if encoder.stride > most:
+        yield (
+            ("encoder", "stride"),
+            f"got {encoder.stride}, but windows of encoder.max_length {encoder.max_length}, {SPECIAL_TOKENS} special "
+            f"tokens included, must advance; expected at most {most}, better {encoder.max_length // 4}",
+        )
+    if (recipe.task == "relation") != (recipe.head.name == DEFAULT_HEADS["relation"]):
+        heads = "gplinker" if recipe.task == "relation" else "efficient_global_pointer, global_pointer"
+        yield ("head", "name"), f"task {recipe.task} has the heads {heads}, got {recipe.head.name}"
+    if data.schema_file is not None and recipe.task != "relation":
+        yield ("data", "schema_file"), "is for task: relation"
+    for name, formats in COLUMN_OPTIONS.items():
+        if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
+            yield ("data", name), f"is for format {', '.join(formats)}, but data.format is {data.format}"
+    if data.labels is not None:
+        yield from _label_misfits(data.labels, recipe)
+
+
+def _label_misfits(labels: Sequence[str], recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+    for number, label in enumerate(labels):
+        if label in labels[:number]:
+            yield ("data", "labels", number), f"the label '{label}' is given a second time"
+    for loc, named in (
+        (("head", "thresholds"), recipe.head.thresholds),
+        (("training", "label_weights"), recipe.training.label_weights),
+    ):
+        for label in named:
+            if label not in labels and recipe.task != "relation":  # there it may be a predicate
+                yield (*loc, label), f"data.labels has no label '{label}'{did_you_mean(label, labels)}"
+
+
+def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) -> Recipe:
+    def base(loc: Loc) -> Path:
+        return Path() if isinstance(places.get(loc), str) else folder
+
+    def resolve(value: Any, loc: Loc) -> Any:
+        if isinstance(value, list):
+            return [resolve(item, loc) for item in value]
+        if not isinstance(value, str) or value == "-" or value.startswith("hub:") or is_url(value):
+            return value
+        return os.path.normpath(base(loc) / os.path.expanduser(value))
+
+    paths = {name: resolve(getattr(recipe.data, name), ("data", name)) for name in PATHS}
+    name, where = recipe.encoder.name, ("encoder", "name")
+    is_path = name != "tiny" and (name.startswith((".", "~")) or os.path.isdir(base(where) / name))
+    chosen = {"name": _local(resolve(name, where))} if is_path else {}
+    return recipe.model_copy(
+        update={"data": recipe.data.model_copy(update=paths), "encoder": recipe.encoder.model_copy(update=chosen)}
+    )
+
+
+def _local(path: str) -> str:
+    """A path that cannot be taken for a hub id."""
+    return path if os.path.isabs(path) or path.startswith("..") else os.path.join(".", path)
+
+
+def dump_recipe(recipe: Recipe, *, explain: bool = False) -> str:
+    """The recipe as YAML with every default filled in; `load_recipe` reads the same recipe back.
+
+    Args:
+        explain: put the help of each field, and what it takes, above it as a comment.
+    """
+    return "".join(_dump(recipe, (), explain))
+
+
+def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
+    pad = "  " * len(loc)
+    for name in sorted(type(section).model_fields, key="name".__ne__):
+        value = getattr(section, name)
+        inner = (*loc, name)
+        if explain:
+            if not loc and isinstance(value, BaseModel):
+                yield "\n"
+            yield f"{pad}# {_help(section, inner)}\n"
+        if isinstance(value, BaseModel):
+            yield f"{pad}{name}:\n"
+            yield from _dump(value, inner, explain)
+        else:
+            yield f"{pad}{name}: {flow(value)}\n"
+
+
+def _help(section: BaseModel, loc: Loc) -> str:
+    text = re.sub(r"\s+", " ", type(section).model_fields[str(loc[-1])].description or "")
+    expected = describe(schemas_at(loc))
+    return text if expected in ("a mapping", "text", "true or false") else f"{text} [{expected}]"

@@ -1,0 +1,207 @@
+"""What does not fit the schema of a recipe, in the user's words: which field, what was got, what was expected.
+
+The expectations are read off the schema itself, so that a new field needs no words here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from ie_cli.recipe.schema import Head, Recipe, Section
+from ie_cli.recipe.yaml import Loc
+from ie_cli.system.suggest import did_you_mean, nearest
+
+Schema = Mapping[str, Any]
+
+HEAD_SECTIONS: dict[str, type[Section]] = {
+    get_args(section.model_fields["name"].annotation)[0]: section for section in get_args(get_args(Head)[0])
+}
+
+
+def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str]) -> Iterator[tuple[Loc, str]]:
+    """Yield where each fault is (the place that is nearest to it in the data) and a message.
+
+    Args:
+        data: what was validated.
+        spelled: unquoted scalars as the user wrote them.
+    """
+    wrong: dict[Loc, None] = {}
+    for fault in error.errors(include_url=False, include_input=False):
+        loc = real_loc(fault["loc"], data)
+        if fault["type"] == "missing":
+            section = real_loc(fault["loc"][:-1], data)
+            yield section, f"{dotted((*section, fault['loc'][-1]))} is missing"
+        elif fault["type"] == "extra_forbidden":
+            yield loc, _unknown_key(loc)
+        elif fault["type"] == "union_tag_invalid":
+            name = data["head"]["name"]
+            heads = ", ".join(HEAD_SECTIONS)
+            yield (
+                ("head", "name"),
+                f"head.name: no head {shown(name)}{did_you_mean(str(name), HEAD_SECTIONS)} (heads: {heads})",
+            )
+        else:
+            wrong[loc] = None
+    for loc in wrong:
+        # A list that is wrong is also no text: what is said of its items is the better message.
+        if not any(other[: len(loc)] == loc for other in wrong if len(other) > len(loc)):
+            yield loc, _wrong_value(loc, _at(data, loc), spelled.get(loc))
+
+
+def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
+    """A location of pydantic as one of the data: without the names of union members."""
+    parts: list[str | int] = []
+    for part in loc:
+        inside = isinstance(data, dict) and part in data
+        if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+            parts.append(part)
+            data = data[part]
+    return tuple(parts)
+
+
+def dotted(loc: Loc) -> str:
+    """A location as users write it.
+
+    >>> dotted(("data", "train", 0))
+    'data.train[0]'
+    """
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def shown(value: Any, spelled: str | None = None) -> str:
+    """A value in a message."""
+    if value is None:
+        return spelled or "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if value == "":
+        return "empty text"
+    text = f"'{value}'" if isinstance(value, str) else spelled or json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _at(data: Any, loc: Loc) -> Any:
+    for part in loc:
+        data = data[part]
+    return data
+
+
+def _wrong_value(loc: Loc, value: Any, spelled: str | None) -> str:
+    schemas = schemas_at(loc)
+    expected = describe(schemas)
+    message = f"{dotted(loc) or 'the recipe'}: got {shown(value, spelled)}, expected {expected}"
+    if isinstance(value, str):
+        return message + did_you_mean(value, [str(choice) for schema in schemas for choice in _choices(schema)])
+    kinds = {schema.get("type") for schema in schemas}
+    if isinstance(value, (bool, int, float)) and "string" in kinds and not kinds & {"boolean", "integer", "number"}:
+        written = str(spelled or value)
+        return f'{message} (put quotes around it: "{written}")' if len(written) <= 60 else message
+    return message
+
+
+def _unknown_key(loc: Loc) -> str:
+    *section, key = loc
+    siblings = _fields(section)
+    elsewhere = [f"{name}.{field}" for name in Recipe.model_fields for field in _fields([name]) if name not in section]
+    by_key = {path.rpartition(".")[2]: path for path in reversed(elsewhere)}
+    near = nearest(str(key), siblings)
+    if str(key) in by_key:
+        found = by_key[str(key)]
+    elif near:
+        found = dotted((*section, near))
+    else:
+        found = by_key.get(nearest(str(key), by_key) or "", "")
+    meant = f"; did you mean '{found}'?" if found else f" (known: {', '.join(siblings)})" if siblings else ""
+    return f"unknown key '{dotted(loc)}'{meant}"
+
+
+def _fields(section: Sequence[str | int]) -> list[str]:
+    """The fields of a section, of the recipe itself for (), none for what is no section."""
+    if not section:
+        return list(Recipe.model_fields)
+    if section == ["head"]:
+        fields = dict.fromkeys(field for head in HEAD_SECTIONS.values() for field in head.model_fields)
+        return sorted(fields, key="name".__ne__)
+    annotation = Recipe.model_fields[str(section[0])].annotation if len(section) == 1 else None
+    return list(annotation.model_fields) if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
+@cache
+def _recipe_schema() -> Schema:
+    return Recipe.model_json_schema()
+
+
+def schemas_at(loc: Loc) -> list[Schema]:
+    """The schemas, one for each member of a union, that a value at a location may follow; none where it is unknown."""
+    schemas = _members(_recipe_schema())
+    for part in loc:
+        inner: list[Schema] = []
+        for schema in schemas:
+            if isinstance(part, int):
+                inner += [schema["items"]] if "items" in schema else []
+            elif part in schema.get("properties", {}):
+                inner += [schema["properties"][part]]
+            elif isinstance(schema.get("additionalProperties"), dict):
+                inner += [schema["additionalProperties"]]
+        schemas = [member for schema in inner for member in _members(schema)]
+    return schemas
+
+
+def _members(schema: Schema) -> list[Schema]:
+    if "$ref" in schema:
+        return _members(_recipe_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return [member for part in schema[union] for member in _members(part)]
+    return [schema]
+
+
+def describe(schemas: Sequence[Schema]) -> str:
+    """What the members of a union expect; that null is allowed goes without saying."""
+    kinds = dict.fromkeys(_describe(schema) for schema in schemas if schema.get("type") != "null")
+    return " or ".join(kinds)
+
+
+def _choices(schema: Schema) -> list[Any]:
+    return list(schema["enum"]) if "enum" in schema else [schema["const"]] if "const" in schema else []
+
+
+def _describe(schema: Schema) -> str:
+    if choices := [f"'{choice}'" for choice in _choices(schema)]:
+        return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return _describe_number(schema, "a whole number" if kind == "integer" else "a number")
+    if kind == "array":
+        items = " or ".join(dict.fromkeys(_describe(member) for member in _members(schema["items"])))
+        return f"a list of {_PLURALS.get(items, items)}"
+    if "pattern" in schema:
+        return "letters, digits, '.', '_' and '-' that begin with a letter or digit"
+    return {"string": "text", "boolean": "true or false"}.get(str(kind), "a mapping")
+
+
+_PLURALS = {"text": "texts", "a whole number": "whole numbers"}
+
+
+def _describe_number(schema: Schema, kind: str) -> str:
+    low, above = _number(schema.get("minimum")), _number(schema.get("exclusiveMinimum"))
+    high, below = _number(schema.get("maximum")), _number(schema.get("exclusiveMaximum"))
+    if schema.get("multipleOf") == 2:
+        kind = kind.replace("a whole", "an even whole")
+    if low and (high or below):
+        return f"{kind} from {low} to {high or f'below {below}'}"
+    bounds = [f"of at least {low}"] if low else [f"above {above}"] if above else []
+    bounds += [f"at most {high}"] if high else [f"below {below}"] if below else []
+    return " ".join([kind, " and ".join(bounds)]).strip()
+
+
+def _number(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"

@@ -1,0 +1,173 @@
+"""The web application: a page, and an API of three addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from ie_cli.formats.html import STYLE
+from ie_cli.formats.jsonl import dump
+from ie_cli.inference.pipeline import Engine
+from ie_cli.recipe.schema import Recipe
+from ie_cli.serving.limits import Limits
+from ie_cli.serving.middleware import Guard, refused
+from ie_cli.serving.schemas import Refused, read_texts
+from ie_cli.serving.worker import Busy, Job, Worker
+
+_ADDRESSES = "this service has /, /predict, /model and /health."
+_HUNG_UP = 499  # nobody reads it
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the application needs.
+
+    Attributes:
+        facts: what ``GET /model`` tells.
+        hosts: names that the header Host may have; None: any.
+        report: called with the id and the exception of an internal error.
+    """
+
+    worker: Worker
+    facts: Mapping[str, Any]
+    limits: Limits
+    token: str | None
+    hosts: frozenset[str] | None
+    report: Callable[[str, Exception], None]
+
+
+def model_facts(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """What may be known of a model: no paths."""
+    return {
+        "name": recipe.name,
+        "task": recipe.task,
+        "labels": list(engine.schema.labels),
+        "predicates": list(engine.schema.predicates),
+    }
+
+
+def build_app(service: Service) -> ASGIApp:
+    """The application, guarded."""
+
+    async def predict(request: Request) -> Response:
+        try:
+            return await _predict(service, request)
+        except ClientDisconnect:
+            return Response(status_code=_HUNG_UP)
+        except asyncio.CancelledError:  # only uvicorn cancels, when it has waited long enough at its end
+            raise _unavailable("the service is stopping") from None
+
+    async def model(request: Request) -> Response:
+        return _json(service.facts)
+
+    async def internal_error(request: Request, error: Exception) -> Response:
+        number = secrets.token_hex(6)
+        service.report(number, error)
+        return _json({"error": "internal error", "id": number}, 500)
+
+    app = Starlette(
+        routes=[
+            Route("/predict", predict, methods=["POST"]),
+            Route("/model", model),
+            Route("/health", _health),
+            *(
+                _static(path, name, kind, before)
+                for path, name, kind, before in (
+                    ("/", "page.html", "text/html", ""),
+                    ("/page.js", "page.js", "text/javascript", ""),
+                    ("/style.css", "page.css", "text/css", STYLE),
+                )
+            ),
+        ],
+        exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: internal_error},
+    )
+    app.router.redirect_slashes = False
+    return Guard(app, token=service.token, hosts=service.hosts, drain=4 * service.limits.max_body)
+
+
+async def _predict(service: Service, request: Request) -> Response:
+    if service.worker.busy:  # said again below: before the body is read it costs nothing
+        raise _busy(service.limits)
+    texts, many = await read_texts(request, service.limits)
+    try:
+        job = service.worker.submit(texts)
+    except Busy:
+        raise _busy(service.limits) from None
+    records = await _answer(job, request, service.limits.timeout)
+    return _json({"results": records} if many else records[0])
+
+
+async def _answer(job: Job, request: Request, timeout: float) -> list[dict[str, Any]]:
+    """Wait for a job; give it up where it takes too long, or where nobody waits for the answer."""
+    answer = asyncio.wrap_future(job.future)
+    hung_up = asyncio.ensure_future(_hung_up(request))
+    waiting: set[asyncio.Future[Any]] = {answer, hung_up}
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if answer in done:
+            return answer.result()
+        if hung_up in done:
+            raise ClientDisconnect
+        raise Refused(504, f"no answer within {timeout:g} seconds", "send fewer or shorter texts, or try again later.")
+    finally:
+        hung_up.cancel()
+        if not answer.done():
+            job.cancel()
+            answer.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+
+
+def _json(fields: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(dump(fields), status, media_type="application/json")
+
+
+def _busy(limits: Limits) -> Refused:
+    return _unavailable(f"{limits.concurrency} requests are in work or waiting, which is all that may")
+
+
+def _unavailable(error: str) -> Refused:
+    return Refused(503, error, "try again in a moment.", {"Retry-After": "1"})
+
+
+async def _health(request: Request) -> Response:
+    return _json({"status": "ok"})
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    if not isinstance(refusal, Refused):
+        raise refusal
+    return refused(refusal)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """No such address, or not by this method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    path = request.scope["path"]
+    what = {404: f"no address {path}", 405: f"{path} does not take {request.method}"}
+    said = what.get(error.status_code, str(error.detail))
+    return refused(Refused(error.status_code, said, _ADDRESSES, error.headers))
+
+
+def _static(path: str, name: str, kind: str, before: str) -> Route:
+    body = before + files("ie_cli.serving.static").joinpath(name).read_text(encoding="utf-8")
+
+    async def serve(request: Request) -> Response:
+        return Response(body, media_type=kind)
+
+    return Route(path, serve)

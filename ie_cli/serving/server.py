@@ -1,0 +1,165 @@
+"""The socket, and uvicorn on it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ie_cli.errors import ServiceError
+from ie_cli.serving.limits import Limits
+
+HEAD_SECONDS = 10.0
+"""For the head of a request to arrive."""
+KEEP_ALIVE_SECONDS = 5
+GRACE_SECONDS = 8
+"""For requests in work to be answered, once the service is told to stop; containers are killed after ten."""
+READ_SECONDS = 20.0
+"""For a client to take more of an answer that is waiting for it."""
+_HEAD_BYTES = 2**14
+_CONNECTIONS = 128  # besides those in work
+
+
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """Where to listen: family and address; IPv4 where a name has both.
+
+    Raises:
+        ServiceError: the name has no address.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ServiceError(
+            f"--host {host}: {error}", hint="name an address of this machine, e.g. 127.0.0.1."
+        ) from error
+    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return family, address
+
+
+def is_loopback(address: Any) -> bool:
+    """Whether only this machine reaches an address."""
+    return ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+
+
+def bind(family: socket.AddressFamily, address: Any) -> socket.socket:
+    """Take an address; nobody can connect before `run`.
+
+    Raises:
+        ServiceError: it is taken, not of this machine, or not ours to take.
+    """
+    # The protocol in words: asyncio switches Nagle's delay off only where it sees it, and answers would wait 40 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere it would share the port with another program
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise ServiceError(
+            f"{url(address)}: cannot listen there: {error.strerror or error}",
+            hint="choose another port with --port, or --port 0 for a free one; below 1024 they are not everybody's.",
+        ) from error
+    return bound
+
+
+def url(address: Any) -> str:
+    """The address for a browser."""
+    return f"http://{host_name(address)}:{address[1]}"
+
+
+def host_name(address: Any) -> str:
+    """The host of an address as it stands in a URL."""
+    return f"[{address[0]}]" if ":" in address[0] else str(address[0])
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's protocol, which by itself waits without end: for the head of a request, and for a client to read."""
+
+    _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unwatch()
+        self._read_on()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read_on()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._unread is not None:  # whoever does not read keeps nobody waiting
+            self.transport.abort()
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _watch(self) -> None:
+        in_work = self.cycle is not None and not self.cycle.response_complete
+        if in_work:
+            self._unwatch()
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _unwatch(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+def run(app: ASGIApp, bound: socket.socket, limits: Limits) -> None:
+    """Serve until SIGINT, which is a KeyboardInterrupt at the end, or SIGTERM; both let requests in work end first."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=_Protocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=limits.concurrency + _CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            h11_max_incomplete_event_size=_HEAD_BYTES,
+        )
+    )
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises again what it has caught: a service that stops when it is told to has done its work.
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,283 @@
+"""Lines of text from files, pipes, compressed files and remote stores; always UTF-8, always a stream."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any, BinaryIO, cast
+
+from ie_cli.errors import DataError
+from ie_cli.system.atomic import file_mode, storage_error, storing, sync
+from ie_cli.system.suggest import did_you_mean
+
+
+def is_url(path: str) -> bool:
+    """Say whether a path names a store that fsspec opens, e.g. ``s3://bucket/key``."""
+    return "://" in path
+
+
+def read_lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line without its end).
+
+    Only ``\\n`` and ``\\r\\n`` end a line: characters such as U+2028 are text. A byte-order mark is dropped.
+
+    Raises:
+        DataError: no such file, or bytes that are no UTF-8.
+    """
+    name = "stdin" if path == "-" else path
+    with open_input(path) as file:
+        number = 0
+        try:
+            for number, raw in enumerate(file, 1):
+                while number == 1 and raw.startswith(b"\xef\xbb\xbf"):  # two of them, where tools added one each
+                    raw = raw.removeprefix(b"\xef\xbb\xbf")
+                raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+                try:
+                    line = raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise _not_utf8(name, number, raw, error) from error
+                yield number, line
+        except (DataError, BrokenPipeError):
+            raise
+        except Exception as error:  # packed files and remote stores have errors of many kinds
+            raise DataError(
+                f"{name}: cannot be read after line {number}: {error}", hint="the file is damaged or cut off."
+            ) from error
+
+
+def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
+    where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
+    packed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
+    if packed is not None:
+        return DataError(where, hint=f"it looks like {packed}.")
+    if b"\0" in raw:
+        return DataError(where, hint="it looks like a binary file, not like text.")
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return DataError(where, hint="convert the file: iconv -f ENCODING -t UTF-8 IN > OUT")
+    return DataError(where, hint="it looks like GBK or GB18030: iconv -f GB18030 -t UTF-8 IN > OUT")
+
+
+_MAGIC = {
+    b"\x1f\x8b": "a gzip file: let its name end in .gz",
+    b"\x28\xb5\x2f\xfd": "a zstd file: let its name end in .zst",
+    b"PK\x03\x04": "a zip file (as .xlsx and .docx are): unpack it, or save the table as text",
+    b"%PDF": "a PDF: take the text out of it first",
+    b"PAR1": "a Parquet file: read it through its folder, hub:FOLDER",
+}
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Open ``-`` (stdin), a file or a URL for bytes; ``.gz`` and ``.zst`` are unpacked on the way."""
+    if path == "-":
+        try:
+            # Not sys.stdin.buffer: a thread that waits there holds a lock that Python wants when it ends.
+            stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        except (OSError, ValueError):  # stdin is no file, e.g. in a notebook
+            yield sys.stdin.buffer
+            return
+        with stdin:
+            yield stdin
+        return
+    with _open_raw(path) as raw:
+        if path.endswith(".gz"):
+            with gzip.open(raw, "rb") as file:
+                yield cast(BinaryIO, file)
+        elif path.endswith(".zst"):
+            with io.BufferedReader(_Unpacked(raw), 2**17) as file:
+                yield cast(BinaryIO, file)
+        else:
+            yield raw
+
+
+@contextmanager
+def _open_raw(path: str) -> Iterator[BinaryIO]:
+    if is_url(path):
+        with _open_url(path) as remote:
+            yield remote
+        return
+    file = Path(path)
+    if os.path.isdir(path):
+        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+    if not os.path.exists(path):  # unlike Path.exists it takes a name that is too long for one that is not there
+        raise DataError(f"{path}: no such file{did_you_mean(file.name, _names_in(file.parent))}", hint=_MISSING_HINT)
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}", hint="look at the permissions of the file.") from error
+    with opened:
+        yield opened
+
+
+_MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current folder."
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # not there, or not ours to look into
+        return []
+
+
+def _open_url(path: str) -> BinaryIO:
+    import fsspec
+
+    try:
+        return cast(BinaryIO, fsspec.open(path, "rb").open())
+    except Exception as error:  # every store has errors of its own
+        raise _bad_url(path, error) from error
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes of zstd frames; unlike the library's reader it tells where the last frame is cut off."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._package = raw, zstandard()
+        self._frame: Any = None
+        self._ready, self._packed = memoryview(b""), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as one read of the file goes; 0 at its end."""
+        while not self._ready:
+            packed = self._packed or self._raw.read(2**13)  # little: it may unpack to 30,000 times as much
+            self._packed = b""
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("it ends in the middle of a frame")
+                return 0
+            self._frame = self._frame or self._package.ZstdDecompressor().decompressobj()
+            try:
+                self._ready = memoryview(self._frame.decompress(packed))
+            except self._package.ZstdError as error:
+                raise OSError(str(error)) from error
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+def _bad_url(path: str, error: Exception) -> DataError:
+    return DataError(f"{path}: {error}", hint="check the URL, and that its fsspec package is installed.")
+
+
+def zstandard() -> ModuleType:
+    """The optional zstandard package.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        return import_module("zstandard")
+    except ImportError as error:
+        raise DataError("reading and writing .zst needs a package", hint="pip install 'ie-cli[zstd]'") from error
+
+
+@contextmanager
+def open_output(path: str) -> Iterator[IO[str]]:
+    """Open ``-`` (stdout), a file or a URL for text; packed by its suffix.
+
+    A local file gets its name only when it is complete: until then it is a temporary file beside it, which goes
+    away when something fails.
+    """
+    if path == "-":
+        sys.stdout.flush()
+        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="\n")
+        try:
+            with storing("standard output"):
+                yield out
+                out.flush()
+        finally:
+            out.detach()
+        return
+    if is_url(path):
+        import fsspec
+
+        with ExitStack() as stack:
+            try:
+                system, name = fsspec.core.url_to_fs(path)
+                stack.enter_context(system.transaction)  # what fails leaves nothing under the name
+                raw = stack.enter_context(system.open(name, "wb"))
+            except (ImportError, ValueError, OSError, NotImplementedError) as error:
+                raise _bad_url(path, error) from error
+            with packed(raw, path) as file:
+                yield file
+        return
+    if not is_replaceable(path):  # a device or a named pipe
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise storage_error(error, path) from error
+        with os.fdopen(handle, "wb") as raw, packed(raw, path) as file:
+            yield file
+        return
+    must_be_writable(path)
+    target = Path(os.path.realpath(path))  # a link stays a link
+    try:
+        # The name in full: one that is too long must not come up when everything is written.
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        with os.fdopen(handle, "wb") as raw:
+            with packed(raw, path) as file:
+                yield file
+            raw.flush()
+            os.fsync(raw.fileno())
+        os.chmod(temporary, file_mode())
+        os.replace(temporary, target)
+        sync(target.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def is_replaceable(path: str) -> bool:
+    """Whether a path names a local file that can be put in the place of another: no stream, store, device or pipe."""
+    if path == "-" or is_url(path) or path.startswith(("/dev/", "/proc/")):
+        return False
+    return os.path.isdir(path) or os.path.isfile(path) or not os.path.exists(path)
+
+
+def must_be_writable(path: str) -> None:
+    """Tell early that a local file cannot be put at a path.
+
+    Raises:
+        DataError: it is a folder, or there is no folder for it.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.isdir(target):
+        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+    if not os.path.isdir(target.parent):
+        raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
+
+
+@contextmanager
+def packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
+    """Text that is written to an open file, packed by its suffix; at the end the packed stream is complete."""
+    with ExitStack() as stack:
+        binary: BinaryIO = raw
+        if path.endswith(".gz"):
+            binary = cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
+        elif path.endswith(".zst"):
+            binary = stack.enter_context(zstandard().ZstdCompressor().stream_writer(raw, closefd=False))
+        # Half a surrogate pair has no UTF-8 form; JSON escapes it, other formats get it written out.
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="\n")
+        yield text
+        text.flush()
+        text.detach()

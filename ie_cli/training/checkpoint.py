@@ -1,0 +1,208 @@
+"""Checkpoints of a training run: tensors in safetensors, numbers in JSON, nothing pickled; whole or not there."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ie_cli.errors import ModelError
+from ie_cli.inference.model_directory import write_text
+from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.training.run_directory import discard
+
+TENSORS, NUMBERS = "state.safetensors", "state.json"
+_NAME = re.compile(r"step-(\d{9})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from.
+
+    Attributes:
+        tensors: by name, as `model_tensors`, `optimizer_tensors` and `random_state` give them.
+        numbers: what JSON can hold.
+        damaged: newer ones that could not be read.
+    """
+
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, Any]
+    damaged: tuple[Path, ...] = ()
+
+
+def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Store a checkpoint in a folder of them, and remove older ones than the last `keep`.
+
+    It is synced to the disk before it gets its name, so that one is never there in part.
+
+    Raises:
+        StorageError: it cannot be written; the older ones are still there.
+    """
+    from safetensors.torch import save_file
+
+    path = folder / f"step-{step:09d}"
+    with storing(path):
+        folder.mkdir(exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{path.name}-"))
+        try:
+            save_file(dict(checkpoint.tensors), temporary / TENSORS)
+            write_text(temporary / NUMBERS, json.dumps(checkpoint.numbers) + "\n")
+            put_in_place(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    for _, old in sorted(_found(folder))[:-keep]:
+        discard(old)
+    return path
+
+
+def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | None:
+    """The newest checkpoint that can be read; None where there is none.
+
+    Args:
+        needed: numbers without which it counts as damaged.
+
+    Raises:
+        ModelError: there are some, and all are damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not folder.is_dir():
+        return None
+    failed: dict[Path, str] = {}
+    for _, path in sorted(_found(folder), reverse=True):
+        try:
+            numbers = json.loads((path / NUMBERS).read_text(encoding="utf-8"))
+            if missing := sorted(set(needed) - set(numbers)):
+                raise ValueError(f"{NUMBERS} lacks {missing[0]}")
+            return Checkpoint(load_file(path / TENSORS), numbers, tuple(failed))
+        except (SafetensorError, OSError, ValueError, TypeError) as error:
+            failed[path] = str(error)
+    if failed:
+        told = "; ".join(f"{path}: {said}" for path, said in failed.items())
+        raise ModelError(f"no checkpoint can be read: {told}", hint="begin anew with --overwrite.")
+    return None
+
+
+def tidy_checkpoints(folder: Path) -> None:
+    """Remove what was left half written."""
+    for rest in folder.glob(".step-*"):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _found(folder: Path) -> list[tuple[int, Path]]:
+    return [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers of a model, each once."""
+    tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen or not tensor.numel():  # tied weights are loaded by one of their names
+            seen.add(tensor.data_ptr())
+            tensors[f"model.{name}"] = tensor.detach().cpu().contiguous()
+    return tensors
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors that an optimizer keeps for each parameter, by the parameter's number."""
+    return {
+        f"optimizer.{number}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        for number, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def load_model(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy the weights of a checkpoint into a model.
+
+    Raises:
+        ModelError: they do not fit.
+    """
+    weights = _part(checkpoint, "model.")
+    try:
+        left = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the checkpoint does not fit the model: {error}", hint="begin anew with --overwrite."
+        ) from error
+    tied = model_tensors(model)
+    lacking = [name for name in left.missing_keys if f"model.{name}" in tied]
+    if lacking or left.unexpected_keys:
+        raise ModelError(
+            f"the checkpoint does not fit the model: {(lacking or left.unexpected_keys)[0]}",
+            hint="begin anew with --overwrite.",
+        )
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    """Give an optimizer, as freshly built, the state of a checkpoint."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in _part(checkpoint, "optimizer.").items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for group, rate in zip(optimizer.param_groups, checkpoint.numbers["rates"], strict=True):
+        group["lr"] = rate
+
+
+def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): x for name, x in checkpoint.tensors.items() if name.startswith(prefix)}
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """Where the random generators of this process stand: torch's of the CPU and of each GPU, numpy's, Python's."""
+
+    torch: tuple[Tensor, ...]
+    numpy: tuple[str, list[int], int, int, float]
+    python: tuple[Any, ...]
+
+    @classmethod
+    def now(cls) -> RandomState:
+        """As they stand."""
+        gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
+        return cls(
+            (torch.get_rng_state(), *gpus),
+            (str(kind), np.asarray(keys).tolist(), int(place), int(has_gauss), float(gauss)),
+            random.getstate(),
+        )
+
+    def restore(self) -> None:
+        """Put them back; a GPU that was not there then keeps its own."""
+        torch.set_rng_state(self.torch[0])
+        for number, state in enumerate(self.torch[1:]):
+            if number < torch.cuda.device_count():
+                torch.cuda.set_rng_state(state, number)
+        kind, keys, *rest = self.numpy
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # type: ignore[arg-type]
+        version, inner, gauss = self.python
+        random.setstate((version, tuple(inner), gauss))
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"random.{number}": state for number, state in enumerate(self.torch)}
+
+    def numbers(self) -> dict[str, Any]:
+        return {"numpy": self.numpy, "python": self.python}
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> RandomState:
+        """Those of a checkpoint."""
+        tensors = _part(checkpoint, "random.")
+        numbers = checkpoint.numbers["random"]
+        return cls(
+            tuple(tensors[str(n)] for n in range(len(tensors))), tuple(numbers["numpy"]), tuple(numbers["python"])
+        )

@@ -1,0 +1,68 @@
+"""Parameter groups and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from ie_cli.recipe.schema import TrainingSection
+
+_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+
+
+def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[str, object]]:
+    """AdamW groups: encoder and head rates, layer-wise decay, no weight decay for vectors (biases, normalisations).
+
+    With ``layer_decay`` γ and N layers, layer n learns at ``learning_rate · γ^(N-1-n)`` and the embeddings at γ^N.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    depth = 1 + max((int(m[1]) for name in names if (m := _LAYER.search(name))), default=-1)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = section.head_learning_rate
+        if name.startswith("encoder."):
+            rate = section.learning_rate * section.layer_decay ** _below_top(name, depth)
+        decay = section.weight_decay if parameter.ndim > 1 and not name.endswith(".bias") else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+
+
+def _below_top(name: str, depth: int) -> int:
+    if match := _LAYER.search(name):
+        return depth - 1 - int(match[1])
+    return depth if "embed" in name else 0
+
+
+def build_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`, fused where the device can."""
+    fused = all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in model.parameters())
+    return torch.optim.AdamW(parameter_groups(model, section), fused=fused)
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, section: TrainingSection, *, steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Warm-up over ``warmup · steps``, then the shape that the recipe names, down to 0 at the last step."""
+    warmup = round(section.warmup * steps)
+    shape = SCHEDULES[section.schedule]
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return shape((step - warmup) / max(1, steps - warmup))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "linear": lambda done: max(0.0, 1.0 - done),
+    "cosine": lambda done: 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))),
+    "constant": lambda done: 1.0,
+}
+"""Learning rate, as a share of the peak, by the share of the steps after the warm-up that are done."""

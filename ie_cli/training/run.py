@@ -1,0 +1,111 @@
+"""Training as a generator of progress: it neither prints nor decides what is shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from accelerate.utils import set_seed
+
+from ie_cli.data.label_schema import schema_facts
+from ie_cli.recipe.schema import Recipe
+from ie_cli.system.signals import Stop
+from ie_cli.training.checkpoint import Checkpoint, read_checkpoint, tidy_checkpoints
+from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress
+from ie_cli.training.loggers import must_be_there, open_loggers
+from ie_cli.training.loop import NEEDED, Run
+from ie_cli.training.run_directory import (
+    CHECKPOINTS,
+    MODEL,
+    Facts,
+    clear,
+    discard,
+    finish_folder,
+    own_folder,
+    read_run,
+    refuse_busy,
+    refuse_changed,
+    refuse_existing,
+    run_facts,
+    state_of,
+    tidy,
+    write_run,
+)
+from ie_cli.training.setup import prepare
+
+
+def train(
+    recipe: Recipe, output: Path, *, overwrite: bool = False, resume: bool = False, stop: Stop | None = None
+) -> Iterator[Event]:
+    """Train a model as the recipe says and write it to ``output/model``.
+
+    Works as a generator: each iteration goes on until there is something to tell.
+
+    Args:
+        resume: go on from the newest checkpoint in `output`; from the start where there is none.
+        stop: looked at between two steps; where it says so, a checkpoint is written.
+
+    Raises:
+        DataError, ModelError, RecipeError: of the input; also when `output` exists and neither `overwrite` nor `resume`
+            is set, or what `resume` finds was begun with something else.
+        StorageError: the disk is full, …; the last checkpoint and the best model so far are whole.
+        TrainingError: a loss or gradient is not finite, or memory does not suffice for a single window.
+        Stopped: by `stop`.
+    """
+    stop = stop or Stop()
+    writes = os.environ.get("RANK", "0") == "0"  # of several processes, the first one
+    if writes:
+        refuse_busy(output)
+        refuse_existing(output, overwrite=overwrite, resume=resume)
+    if resume and state_of(output) == "finished":
+        finish_folder(output)
+        yield FinishedBefore(output / MODEL)
+        return
+    with stop.at_once():
+        must_be_there(recipe.training.trackers)
+        set_seed(recipe.training.seed)
+        setup = prepare(recipe)
+    facts = run_facts(recipe, setup.train, setup.dev, schema_facts(setup.schema), setup.encoder_facts())
+    with ExitStack() as stack:
+        if writes:
+            stack.enter_context(own_folder(output))
+            refuse_existing(output, overwrite=overwrite, resume=resume)  # another run may have ended meanwhile
+            if resume and state_of(output) == "finished":
+                yield FinishedBefore(output / MODEL)
+                return
+        checkpoint, begun = _earlier(output, facts, tidies=writes) if resume else (None, False)
+        run = Run.start(recipe, setup, output, stop)
+        if checkpoint is not None:
+            run.load(checkpoint)
+        elif writes:
+            # Only now: an error in the input costs nobody the model of an earlier run.
+            clear(output)
+            write_run(output, facts)
+        damaged = checkpoint.damaged if checkpoint is not None else ()
+        yield run.started(run.step if begun else None, damaged)
+        if writes:
+            for path in damaged:
+                discard(path)
+        trackers = recipe.training.trackers if writes else []
+        log = stack.enter_context(open_loggers(trackers, output, after=run.logged()))
+        for event in run.stoppable():
+            if isinstance(event, (Progress, Evaluated)):
+                log(event.step, event.values())
+            yield event
+        if writes:
+            write_run(output, facts | {"finished": True})
+            finish_folder(output)
+
+
+def _earlier(output: Path, facts: Facts, *, tidies: bool) -> tuple[Checkpoint | None, bool]:
+    """The checkpoint to go on from, if there is one; and whether there is a run at all."""
+    before = read_run(output)
+    if before is None:
+        return None, False
+    refuse_changed(output, before, facts)
+    if tidies:
+        tidy(output)
+        tidy_checkpoints(output / CHECKPOINTS)
+    return read_checkpoint(output / CHECKPOINTS, NEEDED), True

@@ -1,0 +1,221 @@
+"""The folder of a training run: what is in it, who works in it, and whether the run in it can be gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from ie_cli.data.dataset import Split
+from ie_cli.errors import DataError, RecipeError
+from ie_cli.inference.model_directory import FACTS, must_be_replaceable
+from ie_cli.recipe.schema import Recipe
+from ie_cli.system.atomic import locked, recover, refuse_locked, replace_text, storing
+
+MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
+RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # what a run writes into its folder
+_FREE = {"training.trackers", "training.checkpoint_every", "training.checkpoints", "training.eval_batch_size"}
+_BY_CONTENT = {"data.train": "train", "data.dev": "dev", "data.test": None, "data.schema_file": None}
+
+Facts = dict[str, Any]
+
+
+def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = False) -> None:
+    """Raise where there is something in `output` already that nobody asked to replace or to go on with.
+
+    Raises:
+        DataError: what is there, and what to do.
+        ModelError: `model` is no model folder.
+    """
+    if output.is_file():
+        raise DataError(f"{output} is a file", hint="give a folder with --output.")
+    if not output.exists() or not any(not _is_rest(path) for path in output.iterdir()):
+        return
+    facts = read_run(output) if not overwrite else None
+    if not overwrite and not resume:
+        what, remedy = "exists already", "choose another folder with --output, or replace it with --overwrite."
+        if facts is not None and not facts["finished"]:
+            what = "holds a run that is not finished"
+            remedy = "go on with it: --resume; or replace it with --overwrite."
+        raise DataError(f"{output} {what}", hint=remedy)
+    there = [name for name in RUN_FILES if os.path.lexists(output / name)]
+    known = (output / RUN).is_file() or (output / MODEL / FACTS).is_file()  # older versions wrote no run.json
+    if there and not known and overwrite:
+        raise DataError(
+            f"{output / there[0]}: no run of `ie` wrote it, as far as one can see",
+            hint="choose another folder with --output, or move it away.",
+        )
+    if there and facts is None and resume:
+        raise DataError(
+            f"{output} holds {there[0]}, but no {RUN} that tells how a run was begun",
+            hint="begin anew in another folder with --output, or replace it with --overwrite.",
+        )
+    if not (output / MODEL).is_symlink():
+        must_be_replaceable(output / MODEL)
+
+
+def _is_rest(path: Path) -> bool:
+    """Whether a file is the lock, or what a process left that ended too early."""
+    return path.name == LOCK or path.name.startswith(tuple(f".{name}-" for name in RUN_FILES))
+
+
+@contextmanager
+def own_folder(output: Path) -> Iterator[None]:
+    """Make the folder, and keep other runs out of it.
+
+    Raises:
+        DataError: another run works in it.
+        StorageError: it cannot be made.
+    """
+    with storing(output):
+        output.mkdir(parents=True, exist_ok=True)
+    with locked(output / LOCK, _busy(output)):
+        yield
+
+
+def refuse_busy(output: Path) -> None:
+    """Tell early that another run works in a folder.
+
+    Raises:
+        DataError: it does.
+    """
+    refuse_locked(output / LOCK, _busy(output))
+
+
+def _busy(output: Path) -> str:
+    return f"{output}: another run is at work in it"
+
+
+def clear(output: Path) -> None:
+    """Remove what an earlier run wrote; files of others stay. `run.json` goes first: the rest then counts for nothing."""
+    for name in RUN_FILES:
+        recover(output / name)
+        discard(output / name)
+
+
+def tidy(output: Path) -> None:
+    """Make up for a process that ended too early: put back a model that was being replaced, remove what has no name."""
+    for name in RUN_FILES:
+        recover(output / name)
+
+
+def finish_folder(output: Path) -> None:
+    """Remove what a finished run needs no more."""
+    tidy(output)
+    discard(output / CHECKPOINTS)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder; a folder loses its name first, so that it is never there in part. Links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    gone = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-gone-")
+    os.replace(path, Path(gone) / path.name)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def run_facts(recipe: Recipe, train: Split, dev: Split | None, schema: Mapping[str, Any], encoder: str) -> Facts:
+    """What must be the same for a run to go on: the recipe, the data, the schema, the encoder.
+
+    Args:
+        encoder: its configuration and tokenizer as text.
+    """
+    return {
+        "format_version": 1,
+        "finished": False,
+        "recipe": recipe.model_dump(mode="json"),
+        "data": {"train": train.fingerprint(), "dev": dev.fingerprint() if dev is not None else None},
+        "schema": json.loads(json.dumps(schema)),
+        "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+    }
+
+
+def read_run(output: Path) -> Facts | None:
+    """The facts of the run in a folder; None where there is none.
+
+    Raises:
+        DataError: the file is damaged, or written by a newer version.
+    """
+    file = output / RUN
+    if not file.is_file():
+        return None
+    try:
+        facts: Facts = json.loads(file.read_text(encoding="utf-8"))
+        if facts["format_version"] > 1:
+            raise DataError(f"{file}: written by a newer version", hint="update: pip install -U ie-cli")
+        if not isinstance(facts["finished"], bool) or not {"recipe", "data", "schema", "encoder"} <= facts.keys():
+            raise ValueError("incomplete")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{file}: damaged: {error}", hint="begin anew with --overwrite.") from error
+    return facts
+
+
+def write_run(output: Path, facts: Facts) -> None:
+    """Store the facts of a run."""
+    replace_text(output / RUN, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+
+
+def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
+    """Raise where a run was begun with something else than it would go on with.
+
+    Raises:
+        RecipeError, DataError: naming what differs.
+    """
+    old, new = _flat(before["recipe"]), _flat(now["recipe"])
+    known = before["data"]
+    changed = []
+    for name in sorted((old.keys() | new.keys()) - _FREE):
+        if old.get(name) == new.get(name):
+            continue
+        if name in _BY_CONTENT and isinstance(old.get(name), (str, list)) and isinstance(new.get(name), (str, list)):
+            part = _BY_CONTENT[name]
+            if part is None or known.get(part) is not None:
+                continue  # moved, perhaps: what is in it is compared
+        if name == "encoder.name" and os.path.isdir(str(new.get(name))):
+            continue  # moved, perhaps: its configuration and tokenizer are compared
+        changed.append(f"{name} was {_short(old.get(name))} and is {_short(new.get(name))}")
+    hint = "take the change back; or begin anew in another folder with --output, or with --overwrite."
+    if changed:
+        raise RecipeError(f"{output} was begun with another recipe: {'; '.join(changed[:8])}", hint=hint)
+    for part in ("train", "dev"):
+        if before["data"].get(part) != now["data"].get(part):
+            named = new[f"data.{part}"]
+            files = ", ".join(named) if isinstance(named, list) else named
+            raise DataError(f"{output} was begun with other data: data.{part} ({files}) was changed since", hint=hint)
+    for what, name in (("schema", "labels or predicates"), ("encoder", "encoder settings or tokenizer")):
+        if before[what] != now[what]:
+            raise DataError(f"{output} was begun with other {name}", hint=hint)
+
+
+def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= 40 else shown[:39] + "…"
+
+
+State = Literal["none", "unfinished", "finished"]
+
+
+def state_of(output: Path) -> State:
+    """How far the run in a folder came."""
+    facts = read_run(output)
+    if facts is None:
+        return "none"
+    return "finished" if facts["finished"] else "unfinished"

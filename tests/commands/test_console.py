@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from support.corpora import documents, recipe, write_jsonl
+
+from ie_cli.commands import console
+from ie_cli.commands.console import TrainingView, complain, duration, footnotes, number, say, show_scores, warn
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.errors import DataError
+from ie_cli.metrics.duie import OfficialScorer
+from ie_cli.metrics.entities import Ceiling, EntityScorer
+from ie_cli.metrics.relations import RelationScorer
+from ie_cli.training.run import train
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "file"])
+def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
+    made = Console(file=io.StringIO(), force_terminal=request.param, width=120, highlight=False, soft_wrap=True)
+    monkeypatch.setattr(console, "console", made)
+    return made
+
+
+def shown(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def test_training_is_a_live_table_on_a_terminal_and_plain_lines_elsewhere(screen: Console, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "train.jsonl", documents())
+    view = TrainingView(quiet=False)
+    view.follow(train(recipe(data, training={"epochs": 3}), tmp_path / "run"))
+    text = shown(screen)
+    assert "20 examples in 20 windows" in text
+    assert "trained 9 steps in 0:0" in text
+    assert view.finished is not None
+    if screen.is_terminal:
+        assert "\x1b[" in text
+        assert "sentences/s" in text
+        assert text.count("└") > 3  # drawn again with every event
+        assert "\nepoch 1.0" not in text
+    else:
+        assert "\x1b" not in text
+        lines = [line for line in text.splitlines() if line.startswith("epoch ")]
+        assert len(lines) == 3
+        assert lines[0].startswith("epoch 1.0  step 3  loss ")
+        assert all(f"  {name} " in lines[0] for name in ("P", "R", "F1", "sentences/s", "left"))
+
+
+def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "train.jsonl", documents())
+    TrainingView(quiet=True).follow(train(recipe(data, training={"epochs": 1}), tmp_path / "run"))
+    assert shown(screen) == ""
+
+
+def test_the_table_of_scores(screen: Console) -> None:
+    scorer = EntityScorer(["X", "never"], seen=set())
+    scorer.add(Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Document("ab", [Entity(0, 1, "X")]))
+    show_scores(scorer.scores(Ceiling(1, 2, {"border inside a token": 1})), "dev")
+    text = shown(screen)
+    rows = {row.split("│")[1].strip(): row.split("│")[2:-1] for row in text.splitlines() if row.startswith("│")}
+    assert [cell.strip() for cell in rows["X"]] == ["1.0000", "0.5000", "0.6667", "2", "1", "1"]
+    assert [cell.strip() for cell in rows["never"]] == ["–", "–", "–", "0", "0", "0"]
+    assert "recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 border inside a token)" in text
+    assert "recall on names never seen in training 0.5000 (1 of 2)" in text
+
+
+def test_footnotes_without_gold_are_none() -> None:
+    assert list(footnotes(EntityScorer().scores(Ceiling(0, 0)), "entities", "names")) == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599.4, "59:59"), (3723, "1:02:03")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_numbers() -> None:
+    assert (number(None), number(0.12345), number(math.pi)) == ("–", "0.1235", "3.1416")
+
+
+def test_scores_of_relations_name_every_way_to_match(screen: Console) -> None:
+    scorer = RelationScorer(["p", "q"], ["X"], entities=True, official=OfficialScorer(), seen=set())
+    gold = Document("abcd", [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(2, 3, "X"))])
+    scorer.add(gold, gold)
+    show_scores(scorer.scores(Ceiling(0, 1, {"too far": 1}), Ceiling(1, 1)), "dev")
+    told = shown(screen)
+    for part in (
+        "dev: relations",
+        "dev: entities",
+        "by spans",
+        "by text",
+        "DuIE's rules",
+        "relations by spans and types",
+    ):
+        assert part in told, part
+    assert "recall ceiling 0.0000: 1 of 1 relations cannot be predicted (1 too far)" in told
+    assert "recall on triples never seen in training 1.0000 (1 of 1)" in told
+
+
+def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen: Console) -> None:
+    hostile = "a\x1b]0;owned\x07\x9b2J\r[red]b[/red]"
+    say(hostile)
+    warn(hostile)
+    complain(DataError(hostile, hint=hostile))
+    scorer = EntityScorer([hostile])
+    scorer.add(Document("ab", [Entity(0, 1, hostile)]), Document("ab", []))
+    show_scores(scorer.scores(), f"runs/[bold]x[/bold] {hostile}")
+    told = shown(screen)
+    assert told.count(r"a\x1b]0;owned\x07\x9b2J\x0d[red]b[/red]") == 6
+    assert "runs/[bold]x[/bold]" in told
+    assert not {"\x07", "\x9b", "\r"} & set(told)
+    assert "\x1b]" not in told

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import doctest
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from ie_cli.doctor import recipe_proposal as init
+from ie_cli.doctor.recipe_proposal import choose_encoder, find_siblings, overlap, propose_recipe, run_name, window
+from ie_cli.document import Document, Entity
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.errors import DataError
+from ie_cli.recipe.loader import load_recipe
+from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.yaml import flow
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write examples as JSON lines and name the file as the user would, from the folder that it is in."""
+    monkeypatch.chdir(tmp_path)
+
+    def written(name: str, *documents: tuple[str, list[tuple[int, int, str]]]) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        records = [
+            {"text": text, "entities": [{"start": s, "end": e, "label": label} for s, e, label in entities]}
+            for text, entities in documents
+        ]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        return name
+
+    return written
+
+
+def proposed(data: str, encoder: str | None = None) -> tuple[str, Recipe]:
+    text = propose_recipe(data, encoder=encoder)
+    Path("proposed.yaml").write_text(text, encoding="utf-8")
+    return text, load_recipe("proposed.yaml")
+
+
+CHINESE = ("澜石银行信贷科的林阿木工程师却认为五道门槛里有三道多余。", [(0, 4, "company"), (8, 11, "name")])
+ENGLISH = ("Grace Hopper worked in Arlington on COBOL.", [(0, 12, "PER"), (23, 32, "LOC")])
+GERMAN = ("Jürgen wohnt in Köln, später zog er nach Düsseldorf.", [(0, 6, "PER"), (16, 20, "LOC")])
+
+
+def test_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(init) == (0, 1)
+
+
+def test_a_proposal_in_full(write: Write) -> None:
+    text, recipe = proposed(write("train.jsonl", *[ENGLISH] * 3))
+    name = Path.cwd().name.strip("._-")
+    assert text.splitlines() == [
+        "# 3 examples, 6 entities. Next: `ie check` and `ie train` with this file.",
+        "# 2 labels: PER 3, LOC 3",
+        f"name: {flow(name)}",
+        "task: ner",
+        "data:",
+        "  train: train.jsonl",
+        "  dev: 0.1                            # a tenth of train, chosen by a hash of the text; a file of its own is better",
+        "  format: jsonl",
+        "encoder:",
+        "  name: bert-base-cased               # hub id or folder; `tiny` needs no download",
+        "  max_length: 128                     # the longest text has about 14 tokens; longer ones are cut into windows",
+        "  stride: 32                          # the longest entity has about 4 tokens",
+        "head:",
+        "  flat: true                          # no two entities overlap in these data; false allows nesting",
+        "training:",
+        "  epochs: 20                          # the best model on dev is kept",
+        "  batch_size: 8",
+        "  learning_rate: 2.0e-5               # for base-size encoders; small ones want up to 1.0e-4",
+        "  head_learning_rate: 1.0e-3",
+    ]
+    assert recipe.data.train == "train.jsonl"
+    assert recipe.data.dev == 0.1
+
+
+@pytest.mark.parametrize(
+    ("document", "encoder"),
+    [
+        (CHINESE, "bert-base-chinese"),
+        (ENGLISH, "bert-base-cased"),
+        (GERMAN, "xlm-roberta-base"),
+        (("東京に住んでいますがとても楽しいです", [(0, 2, "LOC")]), "xlm-roberta-base"),
+        (("Москва", [(0, 6, "LOC")]), "xlm-roberta-base"),
+    ],
+)
+def test_the_encoder_fits_the_script(
+    write: Write, document: tuple[str, list[tuple[int, int, str]]], encoder: str
+) -> None:
+    assert proposed(write("a.jsonl", document))[1].encoder.name == encoder
+
+
+def test_text_without_letters_has_an_encoder_too() -> None:
+    assert choose_encoder(Counter()) == "xlm-roberta-base"
+
+
+def test_siblings_are_used(write: Write) -> None:
+    write("d/train.jsonl", ENGLISH)
+    write("d/valid.jsonl", ENGLISH)
+    write("d/test.jsonl", ENGLISH)
+    recipe = proposed("d/train.jsonl")[1]
+    assert (recipe.name, recipe.data.train) == ("d", str(Path("d/train.jsonl")))
+    assert (recipe.data.dev, recipe.data.test) == (str(Path("d/valid.jsonl")), str(Path("d/test.jsonl")))
+
+
+def test_test_data_without_annotation_are_no_test_data(write: Write) -> None:
+    write("train.jsonl", ENGLISH)
+    write("test.jsonl", ("Nothing here.", []))
+    assert proposed("train.jsonl")[1].data.test is None
+
+
+@pytest.mark.parametrize(
+    ("train", "dev"),
+    [
+        ("train.json", "dev.json"),
+        ("news_train.jsonl", "news_dev.jsonl"),
+        ("wnut17train.jsonl", "wnut17dev.jsonl"),
+        ("x.train.jsonl", "x.valid.jsonl"),
+        ("train.jsonl", "dev.txt"),
+        ("constraint.jsonl", "consdevt.jsonl"),
+        ("training.jsonl", "deving.jsonl"),
+        ("data.jsonl", "dev.jsonl"),
+    ],
+)
+def test_which_files_belong_together(write: Write, train: str, dev: str) -> None:
+    write(train, ENGLISH)
+    write(dev, ENGLISH)
+    pairs = {("train.json", "dev.json"), ("news_train.jsonl", "news_dev.jsonl")}
+    pairs |= {("wnut17train.jsonl", "wnut17dev.jsonl"), ("x.train.jsonl", "x.valid.jsonl")}
+    assert find_siblings(train) == ({"dev": dev} if (train, dev) in pairs else {})
+
+
+def test_overlapping_entities_are_nested(write: Write) -> None:
+    text, recipe = proposed(write("a.jsonl", ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")]), ENGLISH))
+    assert not recipe.head.flat
+    assert "# entities overlap in 1 of the 2 examples" in text
+
+
+def test_one_slip_in_a_thousand_is_no_nesting(write: Write) -> None:
+    case = ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")])
+    text, recipe = proposed(write("a.jsonl", case, *[ENGLISH] * 999))
+    assert recipe.head.flat
+    assert "# entities overlap in 1 of the 1,000 examples" in text
+
+
+def test_overlap() -> None:
+    assert not overlap([Entity(0, 2, "A"), Entity(2, 3, "B")])
+    assert not overlap([Entity(0, 2, "A"), Entity(0, 2, "A")])
+    assert overlap([Entity(0, 2, "A"), Entity(0, 2, "B")])
+    assert overlap([Entity(5, 6, "A"), Entity(0, 9, "A"), Entity(1, 2, "A")])
+
+
+@pytest.mark.parametrize("label", ["NO", "a: b", "x\ny: 1", "#", "\u2028name: evil", "1e3"])
+def test_odd_labels_cannot_break_the_recipe(write: Write, label: str) -> None:
+    assert proposed(write("a.jsonl", ("Bonn", [(0, 4, label)])))[1].head.flat
+
+
+@pytest.mark.parametrize("name", ["a b: c.jsonl", "[x].jsonl", "数据.jsonl", "#1.jsonl", "null", "1e3"])
+def test_odd_file_names_come_back(write: Write, name: str) -> None:
+    assert proposed(write(name, CHINESE))[1].data.train == name
+
+
+def test_many_labels_stay_few_lines(write: Write) -> None:
+    documents = [("Bonn", [(0, 4, f"label-number-{number}")]) for number in range(600)]
+    text = proposed(write("a.jsonl", *documents))[0]
+    assert text.count("\n") <= 30
+    assert "600 labels:" in text
+    assert max(map(len, text.splitlines())) <= 130
+
+
+def test_data_without_entities(write: Write) -> None:
+    with pytest.raises(DataError, match=r"^a\.jsonl: 2 examples, no entity in them: there is nothing to train on$"):
+        propose_recipe(write("a.jsonl", ("x", []), ("y", [])))
+
+
+def test_stdin_has_to_be_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = json.dumps({"text": "Bonn", "entities": [{"start": 0, "end": 4, "label": "LOC"}]}).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(record)))
+    monkeypatch.chdir(tmp_path)
+    text, recipe = proposed("-")
+    assert recipe.data.train == "train.jsonl"
+    assert "# it came in on stdin: save it, and name the file here" in text
+
+
+def test_tiny_counts_characters_and_learns_faster(write: Write) -> None:
+    text, recipe = proposed(write("a.jsonl", ENGLISH), "tiny")
+    assert recipe.encoder.name == "tiny"
+    assert "# the longest text has about 36 tokens" in text
+    assert recipe.training.learning_rate == 1e-3
+
+
+def test_a_folder_counts_with_its_own_tokenizer(write: Write, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    (tmp_path / "enc").mkdir()
+    tokenizer.save(str(tmp_path / "enc" / "tokenizer.json"))
+    config = {"model_type": "bert", "max_position_embeddings": 64}
+    (tmp_path / "enc" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    text, recipe = proposed(write("a.jsonl", ENGLISH), "enc")
+    assert Path(recipe.encoder.name) == Path("enc")
+    assert recipe.encoder.max_length == 64
+    assert "# the longest text has about 8 tokens" in text
+    assert "# the longest entity has about 2 tokens" in text
+
+
+def test_entities_that_no_window_covers_are_counted(write: Write) -> None:
+    text, _ = proposed(write("a.jsonl", ("字" * 900, [(0, 600, "A"), (700, 702, "B")]), CHINESE))
+    assert "# the longest entity has about 600 tokens; windows may cut those longer than this: 1" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("cluener/train.json", "cluener"),
+        ("news_train.jsonl.gz", "news"),
+        ("my data.jsonl", "my-data"),
+        ("hub:org/dataset", "dataset"),
+        ("s3://bucket/people.jsonl", "people"),
+        ("corpus/data/train.jsonl", "corpus"),
+        ("-", "ner"),
+    ],
+)
+def test_names_of_runs(data: str, name: str) -> None:
+    assert run_name(data) == name
+
+
+counts = st.dictionaries(st.integers(1, 4096), st.integers(1, 50), min_size=1, max_size=6).map(Counter)
+
+
+@given(lengths=counts, mentions=counts, limit=st.integers(32, 512))
+def test_windows_advance_and_cover_what_they_say(lengths: Counter[int], mentions: Counter[int], limit: int) -> None:
+    longest = max(lengths)
+    mentions = Counter({min(length, longest): count for length, count in mentions.items()})
+    max_length, stride, uncovered = window(lengths, mentions, limit)
+    assert 32 <= max_length <= limit
+    plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=2)
+    assert uncovered <= sum(mentions.values())
+    if uncovered == 0 and longest > plan.capacity:
+        assert max(mentions) <= stride + 1
+
+
+def test_the_survey_does_not_grow_with_the_data() -> None:
+    documents = (Document("字" * length, [Entity(0, 1, "A")]) for length in range(1, 9000, 3))
+    survey = init.Survey.of(documents, len)
+    assert len(survey.lengths) <= 4096
+    assert survey.documents == 3000

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakes import SENTENCES, TOKENIZERS, byte_level, wordpiece
+from tokenizers import Tokenizer, models, processors
+
+from ie_cli.encoding.tokenizer import TextTokenizer
+
+ANY_TEXT = st.text(
+    st.one_of(st.characters(), st.sampled_from(" \u00a0\u3000\t\n\u0301\ud83d👩\u200d️ﬁ½Ａ")), max_size=40
+)
+BUILT = {name: build() for name, build in TOKENIZERS.items()}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("mode", ["subword", "char"])
+@given(text=ANY_TEXT)
+def test_offsets_slice_the_text_and_hold_no_outer_white_space(name: str, mode: str, text: str) -> None:
+    [tokens] = TextTokenizer(BUILT[name], mode=mode).encode([text])  # type: ignore[arg-type]
+    assert len(tokens.ids) == len(tokens.starts) == len(tokens.ends)
+    previous = 0
+    for start, end in zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True):
+        assert 0 <= start <= end <= len(text)
+        assert start >= previous
+        previous = start
+        if mode == "subword":
+            assert text[start:end] == text[start:end].strip()
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_words_begin_and_end_at_tokens(name: str) -> None:
+    tokenizer = TextTokenizer(BUILT[name])
+    for text in SENTENCES:
+        [tokens] = tokenizer.encode([text])
+        begins, ends = set(tokens.starts.tolist()), set(tokens.ends.tolist())
+        at = 0
+        for word in text.split(" "):
+            letters = word.rstrip(".,;!")
+            assert at in begins, (word, name)
+            assert at + len(letters) in ends, (word, name)
+            at += len(word) + 1
+
+
+def test_a_blank_before_a_word_is_not_part_of_it() -> None:
+    [tokens] = TextTokenizer(byte_level()).encode(["Anna  visited"])
+    spans = list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
+    assert spans[0][0] == 0
+    assert any(start == 6 for start, end in spans if end > start)
+    assert not any(start < 6 < end for start, end in spans)
+
+
+def test_combining_marks_belong_to_their_base() -> None:
+    [tokens] = TextTokenizer(wordpiece()).encode(["e\u0301le\u0300ve"])
+    assert tokens.ends[-1] == 7
+    assert all(unicodedata.category("e\u0301le\u0300ve"[start]) != "Mn" for start in tokens.starts.tolist())
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_characters_make_every_border_reachable(name: str) -> None:
+    text = "Anna 北京\u3000ab\u200b\x00 c\ud83d"
+    [tokens] = TextTokenizer(BUILT[name], mode="char").encode([text])
+    assert sorted(set(tokens.starts.tolist())) == list(range(len(text)))
+    assert sorted(set(tokens.ends.tolist())) == list(range(1, len(text) + 1))
+
+
+def test_special_tokens_in_a_text_are_text() -> None:
+    tokenizer = TextTokenizer(wordpiece())
+    [tokens] = tokenizer.encode(["a [SEP] b"])
+    assert not set(tokens.ids.tolist()) & set(tokenizer.prefix + tokenizer.suffix)
+
+
+def test_truncation_and_padding_of_the_file_are_switched_off() -> None:
+    raw = wordpiece()
+    raw.enable_truncation(4)
+    raw.enable_padding(length=6)
+    tokenizer = TextTokenizer(raw)
+    [short, long] = tokenizer.encode(["a", SENTENCES[0]])
+    assert len(short) == 1
+    assert len(long) > 10
+    assert raw.truncation is not None, "the caller's tokenizer is not changed"
+
+
+def test_batches_and_single_texts_agree() -> None:
+    tokenizer = TextTokenizer(wordpiece())
+    for text, tokens in zip(SENTENCES, tokenizer.encode(SENTENCES), strict=True):
+        assert tokenizer.encode([text])[0].ids.tolist() == tokens.ids.tolist()
+
+
+@given(text=ANY_TEXT)
+def test_nfkc_changes_what_the_tokenizer_sees_and_no_offset(text: str) -> None:
+    plain = TextTokenizer(BUILT["characters"], normalization="none")
+    folded = TextTokenizer(BUILT["characters"], normalization="nfkc")
+    [a], [b] = plain.encode([text]), folded.encode([text])
+    assert len(a) == len(b) == len(text)
+    # A wide blank is a blank, so only its own width may differ.
+    assert a.ends.tolist() == b.ends.tolist()
+
+
+def test_nfkc_finds_the_half_width_form() -> None:
+    tokenizer = TextTokenizer(BUILT["characters"], normalization="nfkc")
+    assert tokenizer.encode(["；Ａ"])[0].ids.tolist() == tokenizer.encode([";A"])[0].ids.tolist()
+    assert tokenizer.encode(["½"])[0].ids.tolist() == TextTokenizer(BUILT["characters"]).encode(["½"])[0].ids.tolist()
+
+
+def test_special_tokens_of_a_vocabulary_without_latin_letters() -> None:
+    vocabulary = {"[CLS]": 0, "[SEP]": 1, "北": 2, "京": 3}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    made = TextTokenizer(tokenizer)
+    assert (list(made.prefix), list(made.suffix)) == ([0], [1])

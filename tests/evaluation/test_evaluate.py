@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from support.fakes import Oracle, characters, engine
+
+from ie_cli.document import Document, Entity
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.windows import NO_LABEL, TOO_LONG
+from ie_cli.evaluation.evaluate import mentions, score
+from ie_cli.inference.pipeline import extract
+
+
+def ids(text: str) -> tuple[int, ...]:
+    return tuple(TextTokenizer(characters()).encode([text])[0].ids.tolist())
+
+
+RUNNER = engine(Oracle({ids("北京"): [0], ids("北京大学"): [1]}, 2), ("place", "school"))
+GOLD = [
+    Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
+    Document("在上海和北京", [Entity(1, 3, "place"), Entity(4, 6, "river")]),
+    Document("ab" * 10, [Entity(0, 12, "school")]),
+    Document("", []),
+]
+
+
+def test_scores_count_all_gold_also_what_cannot_be_reached() -> None:
+    scores = score(RUNNER, GOLD)
+    assert (scores.micro.gold, scores.micro.predicted, scores.micro.correct) == (5, 3, 2)
+    assert scores.ceiling is not None
+    assert scores.ceiling.reasons == {NO_LABEL: 1, TOO_LONG: 1}
+    assert (scores.ceiling.reachable, scores.ceiling.total, scores.ceiling.recall) == (3, 5, 0.6)
+    assert scores.recall <= scores.ceiling.recall
+    assert list(scores.labels) == ["place", "school", "river"]
+
+
+def test_every_pair_is_told_as_extract_predicts_it() -> None:
+    pairs: list[tuple[Document, Document]] = []
+    score(RUNNER, GOLD, each=lambda gold, predicted: pairs.append((gold, predicted)))
+    assert [gold for gold, _ in pairs] == GOLD
+    assert [predicted for _, predicted in pairs] == list(extract(RUNNER, GOLD))
+
+
+def test_recall_on_names_that_training_does_not_hold() -> None:
+    seen = mentions([Document("北京", [Entity(0, 2, "place")])])
+    assert seen == {("place", "北京")}
+    unseen = score(RUNNER, GOLD, seen=seen).unseen
+    assert unseen is not None
+    assert (unseen.gold, unseen.correct) == (4, 1)

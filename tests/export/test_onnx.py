@@ -1,0 +1,295 @@
+"""Exported models: the same factors, the same annotation, no torch, and nothing kept that lost too much."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.corpora import documents, recipe, write_jsonl
+from transformers import BertConfig, BertModel
+
+import ie_cli.export.onnx
+from ie_cli import Document, Entity
+from ie_cli.codecs.spans import Factors, SharedFactors
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.errors import DataError, ModelError
+from ie_cli.export.onnx import export_onnx
+from ie_cli.inference.backends.onnx import OnnxBackend
+from ie_cli.inference.backends.torch import TorchBackend
+from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import ONNX
+from ie_cli.modeling.heads import EfficientGlobalPointer, GlobalPointer
+from ie_cli.modeling.heads.gplinker import GPLinker
+from ie_cli.modeling.model import SpanModel
+from ie_cli.training.run import train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_jsonl(folder / "train.jsonl", documents())
+    list(train(recipe(data, data={"dev": str(data)}, training={"epochs": 30}), folder / "run"))
+    return folder / "run" / "model"
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path) -> Path:
+    export_onnx(load(trained), trained.parent / "onnx", documents())
+    return trained.parent / "onnx"
+
+
+def load(path: Path) -> Extractor:
+    precision = "auto" if (path / ONNX).is_file() else "float32"
+    return Extractor.from_pretrained(path, device="cpu", precision=precision)  # type: ignore[arg-type]
+
+
+def numbers(factors: Factors) -> list[np.ndarray]:
+    if isinstance(factors, SharedFactors):
+        return [factors.pair, factors.start, factors.end]
+    return [factors.query, factors.key]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "head",
+    [
+        EfficientGlobalPointer(32, 5, head_size=16),
+        EfficientGlobalPointer(32, 5, head_size=16, rope=False),
+        GlobalPointer(32, 3, head_size=16),
+        GPLinker(32, 2, 7, head_size=16),
+        GPLinker(32, 2, 7, head_size=16, entity_scorer="efficient_global_pointer"),
+    ],
+    ids=["efficient", "without positions", "full", "links", "efficient links"],
+)
+def test_a_graph_gives_the_factors_of_the_model(head: torch.nn.Module, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}
+    encoder = BertModel(BertConfig(vocab_size=100, num_hidden_layers=2, **sizes), add_pooling_layer=False)
+    model = SpanModel(encoder, head).eval()
+    ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
+    assert model.encoder.config._attn_implementation == "sdpa"
+    labels, predicates = 3 if isinstance(head, GlobalPointer) else 5, ()
+    if isinstance(head, GPLinker):
+        labels, predicates = 2, tuple(f"p{n}" for n in range(7))
+    schema = LabelSchema(tuple(f"l{n}" for n in range(labels)), predicates)
+    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX, schema)
+    random = np.random.default_rng(0)
+    for batch, length in ((1, 2), (1, 64), (3, 17), (7, 33)):
+        ids = random.integers(0, 100, (batch, length))
+        mask = np.arange(length) < random.integers(2, length + 1, batch)[:, None]
+        old, new = before.factors(ids, mask), after.factors(ids, mask)
+        assert len(old) == len(new)
+        for left, right in zip(old, new, strict=True):
+            [one], [other] = list(left), list(right)
+            assert type(one) is type(other)
+            for a, b in zip(numbers(one), numbers(other), strict=True):
+                assert a.shape == b.shape
+                np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_the_export_annotates_as_the_model(trained: Path, exported: Path) -> None:
+    texts = [document.text for document in documents()] + ["", "x", "一" * 700]
+    for old, new in zip(load(trained).extract(texts), load(exported).extract(texts), strict=True):
+        assert [(e.start, e.end, e.label) for e in old.entities] == [(e.start, e.end, e.label) for e in new.entities]
+        assert [e.score for e in old.entities] == pytest.approx([e.score for e in new.entities], abs=1e-4)
+    assert any(document.entities for document in load(exported).extract(texts))
+
+
+def test_the_folder_says_what_it_cost(exported: Path) -> None:
+    names = {path.name for path in exported.iterdir()}
+    assert names == {
+        "README.md", "export.json", "ie.json", "metrics.json", "model.onnx", "recipe.yaml", "tokenizer.json",
+    }  # fmt: skip
+    facts = json.loads((exported / "export.json").read_text())
+    assert facts["precision"] == "float32"
+    assert facts["parity"]["f1_before"] == facts["parity"]["f1_after"] > 0.9
+    assert 0 < facts["parity"]["mean"] <= facts["parity"]["largest"] < 1e-3
+    assert facts["parity"]["windows"] == sum(bool(document.text.strip()) for document in documents())
+    assert "This folder holds an ONNX graph in float32" in (exported / "README.md").read_text(encoding="utf-8")
+
+
+def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:
+    parity = export_onnx(load(trained), tmp_path / "int8", documents(), int8=True, max_loss=0.1)
+    assert (tmp_path / "int8" / ONNX).stat().st_size < 0.6 * (exported / ONNX).stat().st_size
+    assert parity.largest > 1e-3
+    assert parity.f1_after > 0.8
+    assert json.loads((tmp_path / "int8" / "export.json").read_text())["precision"] == "int8"
+
+
+def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(file: Path) -> None:
+        import onnx
+
+        model = onnx.load(file)
+        for tensor in model.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.ndim == 2 and values.dtype == np.float32:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(values), tensor.name))
+        onnx.save(model, file)
+
+    monkeypatch.setattr(ie_cli.export.onnx, "_quantise", spoil)
+    with pytest.raises(ModelError, match=r"the export lost [01]\.\d+ of F1 .* more than 0\.005") as error:
+        export_onnx(load(trained), tmp_path / "bad", documents(), int8=True)
+    assert "--max-loss" in str(error.value.hint)
+    assert not list(tmp_path.iterdir())
+    parity = export_onnx(load(trained), tmp_path / "bad", documents(), int8=True, force=True)
+    assert parity.loss > 0.5
+    assert (tmp_path / "bad" / ONNX).is_file()
+
+
+def test_data_without_annotation_compare_nothing(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no annotation to compare on"):
+        export_onnx(load(trained), tmp_path / "out", [Document("林子涵")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_makes_no_sense_is_told_before_anything_is_done(
+    trained: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ie_cli.export.onnx, "_write_graph", lambda *_: pytest.fail("too late"))
+    model = load(trained)
+    with pytest.raises(ModelError, match="holds a trained model, which an export does not replace"):
+        export_onnx(model, trained, documents())
+    with pytest.raises(ModelError, match="lies in a model folder"):
+        export_onnx(model, trained / "onnx", documents())
+    (tmp_path / "other.txt").touch()
+    with pytest.raises(ModelError, match="is no model folder"):
+        export_onnx(model, tmp_path, documents())
+    with pytest.raises(ModelError, match="no torch module"):
+        export_onnx(load(exported), tmp_path / "again", documents())
+    model.model.encoder.to(torch.bfloat16)
+    with pytest.raises(ModelError, match="in float32 on the CPU"):
+        export_onnx(model, tmp_path / "half", documents())
+    assert (trained / "model.safetensors").is_file()
+
+
+def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_path: Path) -> None:
+    foreign = [Document("林子涵", [Entity(0, 3, "of another scheme")])]
+    with pytest.raises(DataError, match="finds nothing right in the data"):
+        export_onnx(load(trained), tmp_path / "out", foreign)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    facts = json.loads((folder / "ie.json").read_text())
+    facts["labels"] = facts["labels"][:-1]
+    (folder / "ie.json").write_text(json.dumps(facts))
+    with pytest.raises(ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it 2 labels"):
+        load(folder)
+
+
+def test_weights_beside_the_graph_travel_with_it(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model of more than 1.5 GiB the exporter writes them into a file of their own."""
+    from torch.onnx._internal.exporter import _onnx_program
+
+    monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 1000)
+    export_onnx(load(trained), tmp_path / "large", documents())
+    assert (tmp_path / "large" / "model.onnx.data").is_file()
+    assert any(document.entities for document in load(tmp_path / "large").extract([e.text for e in documents()]))
+
+
+def ie(*words: str, block: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, where the packages `block` cannot be imported."""
+    code = (
+        f"import sys\nfor name in {list(block)!r}: sys.modules[name] = None\nsys.argv = ['ie', *{list(words)!r}]\n"
+        "from ie_cli.cli import main\nmain()"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+HEAVY = ("torch", "transformers", "datasets", "accelerate", "safetensors", "seqeval", "pyarrow", "pandas", "onnx")
+
+
+def test_prediction_and_evaluation_need_no_torch(trained: Path, exported: Path, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "dev.jsonl", documents())
+    with_torch = ie("predict", str(data), "--model", str(trained), "--precision", "float32")
+    without = ie("predict", str(data), "--model", str(exported), block=HEAVY)
+    assert without.returncode == 0, without.stderr
+    lines = [[json.loads(line) for line in run.stdout.splitlines()] for run in (with_torch, without)]
+    spans = [[[(e["start"], e["end"], e["label"]) for e in r["entities"]] for r in records] for records in lines]
+    assert spans[0] == spans[1]
+    assert any(spans[0])
+    scores = ie("eval", str(exported), str(data), "--json", block=HEAVY)
+    assert scores.returncode == 0, scores.stderr
+    assert json.loads(scores.stdout)["f1"] > 0.9
+
+
+def test_what_needs_torch_says_so(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("林子涵")
+    predict = ["predict", str(tmp_path / "one.txt"), "--text", "--model", str(trained)]
+    for words, needed in ((predict, "torch"), (["train", "quickstart"], "accelerate")):
+        run = ie(*words, block=HEAVY)
+        assert run.returncode == 1
+        assert needed in run.stderr
+        assert "not installed" in run.stderr
+        assert "pip install" in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "folder", "message"),
+    [("onnx", "trained", r"holds no model\.onnx"), ("torch", "exported", "without weights for torch")],
+)
+def test_a_backend_needs_its_files(backend: str, folder: str, message: str, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(ModelError, match=message):
+        Extractor.from_pretrained(request.getfixturevalue(folder), backend=backend)  # type: ignore[arg-type]
+
+
+def test_damage_is_told(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    with pytest.raises(ModelError, match="precision it was written in"):
+        Extractor.from_pretrained(folder, precision="bfloat16")
+    with pytest.raises(ModelError, match="no torch module"):
+        _ = load(folder).model
+    (folder / ONNX).write_bytes((exported / ONNX).read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"model\.onnx: damaged"):
+        load(folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"tokenizer\.json missing"):
+        load(folder)
+
+
+def test_a_foreign_graph_is_refused(exported: Path, tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", [value], [result])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / ONNX)
+    with pytest.raises(ModelError, match="not a graph that `ie export` writes: inputs x, outputs y"):
+        load(folder)
+
+
+def test_an_exported_model_is_saved_and_loaded_again(exported: Path, tmp_path: Path) -> None:
+    load(exported).save_pretrained(tmp_path / "copy")
+    texts = [document.text for document in documents()]
+    assert list(load(tmp_path / "copy").extract(texts)) == list(load(exported).extract(texts))
+
+
+def test_the_command(trained: Path, tmp_path: Path) -> None:
+    run = ie("export", str(trained), str(tmp_path / "out"), "--onnx", "--int8", "--max-loss", "0.2")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == ""
+    assert "F1 " in run.stderr
+    assert f"ie predict FILE --model {tmp_path / 'out'}" in run.stderr.replace("\n", " ")
+    data = write_jsonl(tmp_path / "plain.jsonl", [Document("林子涵")])
+    run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(data))
+    assert run.returncode == 1
+    assert "no annotation" in run.stderr
+    run = ie("export", "nobody/nothing", "--int8")
+    assert run.returncode == 1
+    assert "nobody/nothing: no such folder" in run.stderr
+    run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(tmp_path / "none.jsonl"))
+    assert run.returncode == 1
+    assert "no such file" in run.stderr
+    assert not (tmp_path / "out2").exists()

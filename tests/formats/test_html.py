@@ -1,0 +1,205 @@
+"""Pages: what stands in them is the text and nothing else, whatever it holds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from support.random_documents import native_documents
+from typer.testing import CliRunner
+
+from ie_cli.cli import app
+from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.errors import DataError
+from ie_cli.formats import FORMATS, jsonl, read_records
+from ie_cli.formats.html import FRAME, STYLE, escape_name, mark, write
+
+NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' onclick='x' & &lt; &#0; ]]> --> \x00\x1b[m\r\n\u202e\ud800"
+TAGS = {"article", "header", "p", "mark", "ul", "li", "bdi", "b", "small", "i"}
+# What a page holds besides signs: white space that HTML keeps as it is.
+PICTURED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Page(HTMLParser):
+    """Reads a page as a browser would: text by element, tags with their attributes."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.texts: list[str] = []
+        self.marks: list[tuple[int, str]] = []  # open marks: where they begin in the text, and their facts
+        self.spans: list[tuple[int, int, str]] = []
+        self.code = ""
+        self.feed(source)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "meta":
+            return
+        self.stack.append(tag)
+        attributes = dict(attrs)
+        if attributes.get("class") == "text":
+            self.texts.append("")
+        if tag == "mark":
+            self.marks.append((len(self.texts[-1]), str(attributes["title"])))
+        if tag == "i":
+            self.code = str(attributes["title"])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag
+        if tag == "mark":
+            start, facts = self.marks.pop()
+            self.spans.append((start, len(self.texts[-1]), facts))
+
+    def handle_data(self, data: str) -> None:
+        if "p" not in self.stack:
+            return
+        if self.stack[-1] == "i":
+            assert len(data) == 1
+            data = chr(int(self.code.removeprefix("U+"), 16))
+        self.texts[-1] += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(data)
+
+    handle_pi = unknown_decl = handle_comment
+
+
+def covered(page: Page) -> dict[str, set[int]]:
+    """The characters that the marks of one title cover."""
+    found: dict[str, set[int]] = {}
+    for start, end, facts in page.spans:
+        found.setdefault(facts, set()).update(range(start, end))
+    return found
+
+
+@given(native_documents())
+def test_without_its_tags_a_page_is_the_text(document: Document) -> None:
+    article = write(document)
+    page = Page(article)
+    assert page.texts == [document.text]
+    assert not PICTURED.search(article)
+    assert "\r" not in article  # a parser of HTML makes a line end of it
+    assert {tag for tag, _ in page.tags} <= TAGS
+    for _, attributes in page.tags:
+        assert attributes.keys() <= {"class", "title", "data-label", "dir"}
+    article.encode("utf-8")
+
+
+@given(native_documents())
+def test_every_entity_is_marked_where_it_stands(document: Document) -> None:
+    found = covered(Page(write(document)))
+    arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
+    expected: dict[str, set[int]] = {}
+    for entity in dict.fromkeys([*document.entities, *arguments]):
+        score = "" if entity.score is None else f" {entity.score}"
+        facts = f"{unescaped(escape_name(entity.label))} {entity.start}-{entity.end}{score}"
+        expected.setdefault(facts, set()).update(range(entity.start, entity.end))
+    assert found == expected
+
+
+def unescaped(value: str) -> str:
+    page = HTMLParser()
+    seen: list[str] = []
+    page.handle_starttag = lambda tag, attrs: seen.append(str(attrs[0][1]))  # type: ignore[method-assign]
+    page.feed(f'<b title="{value}">')
+    return seen[0]
+
+
+def test_marks_nest_and_are_cut_where_they_cross() -> None:
+    inner, outer, crossing = Entity(0, 2, "a"), Entity(0, 4, "b", 0.5), Entity(3, 6, "c")
+    html, deep = mark("012345", [inner, crossing, outer])
+    assert deep == []
+    assert re.sub(r' class="c\d"', "", html) == (
+        '<mark data-label="b" title="b 0-4 0.5"><mark data-label="a" title="a 0-2">01</mark>2<mark title="c 3-6">3</mark></mark>'
+        '<mark data-label="c" title="c 3-6">45</mark>'
+    )
+
+
+def test_what_lies_too_deep_is_listed_and_a_page_stays_small() -> None:
+    crossing = [Entity(n, n + 1500, f"l{n}") for n in range(1500)]
+    text = "x" * 3000
+    began = time.monotonic()
+    article = write(Document(text, crossing))
+    assert time.monotonic() - began < 2
+    assert len(article) < 2 * len(jsonl.write(Document(text, crossing)))
+    page = Page(article)
+    assert page.texts == [text]
+    listed = re.findall(r"<li><b><bdi>(l\d+)</bdi></b> <bdi", article)
+    marked = {facts.split()[0] for facts in covered(page)}
+    assert len(listed) + len(marked) == 1500
+    assert {*listed} | marked == {entity.label for entity in crossing}
+
+
+def test_names_and_texts_are_no_markup() -> None:
+    nasty = Entity(0, 8, NASTY)
+    relation = Relation(nasty, NASTY, Entity(3, 20, NASTY), 0.25)
+    document = Document(NASTY, [nasty], [relation], id=NASTY, where=NASTY)
+    article = write(document)
+    page = Page(article)
+    assert page.texts == [NASTY]
+    assert {tag for tag, _ in page.tags} == TAGS
+    assert "<script" not in article
+    assert "onerror=alert" not in re.sub(r">[^<]*<", "><", re.sub(r'"[^"]*"', '""', article))
+    # A name that turns the line round must not reach what stands beside it: isolated as text, written out in attributes.
+    for value in re.findall(r'"([^"]*)"', article):
+        assert "\u202e" not in value
+    assert article.count("\u202e") == article.count("\u202e", article.index("<p class"), article.index("</p>")) + sum(
+        part.count("\u202e") for part in re.findall(r"<bdi[^>]*>(.*?)</bdi>", article, re.S)
+    )
+
+
+def test_triples_without_a_place_are_listed() -> None:
+    spo = Spo("甲<", "董事长", "乙")
+    article = write(Document("没有", spos=[spo]))
+    assert (
+        "<li><bdi>甲&lt;</bdi> <b><bdi>董事长</bdi></b> <bdi>乙</bdi> <small>(not in the text)</small></li>" in article
+    )
+
+
+def test_a_page_stands_alone_and_runs_nothing() -> None:
+    page = FRAME[0] + write(Document("a")) + FRAME[2]
+    read = Page(page)
+    policy = next(str(a["content"]) for tag, a in read.tags if a.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
+    assert f"<style>{STYLE}</style>" in page
+    assert not re.search(r"<(script|link|img|iframe|object|base|form)\b|\bsrc=|\bhref=|url\(|@import", page)
+    assert read.tags[2] == ("meta", {"charset": "utf-8"})
+
+
+def test_only_other_fields_are_lost() -> None:
+    entity = Entity(0, 1, "x")
+    whole = Document("ab", [entity], [Relation(entity, "p", entity)], id=1, where="f:1", spos=[Spo("z", "p", "y")])
+    assert not sum(FORMATS["html"].lost(whole).values())
+    assert sum(FORMATS["html"].lost(Document("ab", meta={"a": 1, "b": 2})).values()) == 2
+
+
+def test_a_page_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_text(FRAME[0] + FRAME[2], encoding="utf-8")
+    with pytest.raises(DataError, match=r"x\.html: format 'html' is only written"):
+        list(read_records(str(tmp_path / "x.html"), format="html"))
+    with pytest.raises(DataError, match="the format cannot be told from its first line"):
+        list(read_records(str(tmp_path / "x.html")))
+
+
+def test_convert_writes_a_page(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        '{"text": "a\\u0000<b>\\ud800", "entities": [{"start": 0, "end": 2, "label": "x"}], "source": 1}\n{"text": "c"}\n'
+    )
+    run = CliRunner().invoke(app, ["convert", str(tmp_path / "in.jsonl"), str(tmp_path / "out.html"), "--to", "html"])
+    assert run.exit_code == 0, run.output
+    assert "1 other fields of the records have no place in a page" in run.stderr
+    page = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
+    assert page.texts == ["a\x00<b>\ud800", "c"]
+    assert [tag for tag, _ in page.tags].count("article") == 2

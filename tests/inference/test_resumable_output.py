@@ -1,0 +1,445 @@
+"""`ie predict -o`: a job that is interrupted and resumed writes what one that was not writes, to the byte."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.corpora import as_json, documents, recipe, write_jsonl
+from typer.testing import CliRunner, Result
+
+from ie_cli.cli import app
+from ie_cli.document import Document
+from ie_cli.errors import StorageError
+from ie_cli.formats import BadLine
+from ie_cli.inference import pipeline as predict
+from ie_cli.inference import resumable_output as jobs
+from ie_cli.system.atomic import locked
+from ie_cli.system.streams import read_lines
+from ie_cli.training.run import train
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    data = write_jsonl(folder / "train.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 20}), folder / "run"))
+    return folder / "run" / "model"
+
+
+LINES = 60
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
+    """A folder with `big.jsonl`, two of whose lines are bad; every chunk has seven records, the journal is always due."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IE_MODEL", str(model))
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 0.0)
+    grouped = predict.grouped
+    monkeypatch.setattr(predict, "grouped", lambda reader, **named: grouped(reader, **named | {"size": 7}))
+    data = [Document(document.text * (1 + n % 3), id=n) for n, document in enumerate(documents(LINES))]
+    write_jsonl(Path("good.jsonl"), data)
+    lines = Path("good.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[10:10], lines[40:40] = ["{bad\n"], ['{"text": 7}\n']
+    Path("big.jsonl").write_text("".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def ie(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+class Killed(BaseException):
+    """Ends a job as `kill -9` does; see `killed`."""
+
+
+def killed(*arguments: str) -> None:
+    """Run a command that is killed: what it has written stays as it is, with or without a journal that tells of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.Job, "drop", lambda job: None)
+        with pytest.raises(Killed):
+            ie(*arguments)
+
+
+@pytest.fixture
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Kill the job at the n-th record that it takes into its digest, i.e. after it was written."""
+
+    def arm(records: int) -> None:
+        add, left = jobs.Digest.add, [records]
+
+        def counted(digest: jobs.Digest, record: Document | BadLine) -> None:
+            add(digest, record)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+
+        monkeypatch.setattr(jobs.Digest, "add", counted)
+
+    return arm
+
+
+def checksum(path: str) -> str:
+    """Of what is in a file, unpacked."""
+    digest = hashlib.sha256()
+    for _, line in read_lines(path):
+        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"])
+@pytest.mark.parametrize("moments", [[1], [6], [7], [8], [30], [20, 30, 45], [61]], ids=str)
+def test_a_killed_job_goes_on_without_loss(
+    name: str, moments: list[int], here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("predict", "big.jsonl", "--rejects", "bad.jsonl")
+    assert ie(*options, "-o", f"whole-{name}").exit_code == 0
+    Path("bad.jsonl").rename("whole-bad.jsonl")
+    for moment in moments:
+        kill_after(moment)
+        killed(*options, "-o", name, "--resume")
+        monkeypatch.setattr(jobs.Digest, "add", _ADD)
+        assert not Path(name).exists()
+        assert not Path("bad.jsonl").exists()
+    result = ie(*options, "-o", name, "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert checksum(name) == checksum(f"whole-{name}")
+    assert checksum("bad.jsonl") == checksum("whole-bad.jsonl")
+    assert "2 bad lines left out, and written to bad.jsonl; the first: big.jsonl:11" in result.stderr
+    assert [row["id"] for row in as_json("\n".join(line for _, line in read_lines(name)))] == list(range(LINES))
+    assert sorted(path.name for path in here.glob("*out.jsonl*")) == sorted([name, f"whole-{name}"])
+
+
+_ADD = jobs.Digest.add
+
+
+def test_bad_lines_stand_in_the_rejects_with_their_places(here: Path) -> None:
+    assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl").exit_code == 0
+    rejected = as_json(Path("bad.jsonl").read_text(encoding="utf-8"))
+    assert [(row["where"], row["line"]) for row in rejected] == [
+        ("big.jsonl:11", "{bad"),
+        ("big.jsonl:41", '{"text": 7}'),
+    ]
+    assert all("big.jsonl:" in str(row["error"]) for row in rejected)
+    assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == LINES
+
+
+def test_what_was_predicted_before_a_bad_line_is_not_lost(here: Path) -> None:
+    result = ie("predict", "big.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "big.jsonl:11" in result.stderr
+    assert "7 records are done; mend the input and go on with --resume" in result.stderr.replace("\n", " ")
+    assert not Path("out.jsonl").exists()
+    lines = Path("big.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("big.jsonl").write_text("".join(line for line in lines if "bad" not in line and "7}" not in line[-4:]))
+    assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "good-out.jsonl").exit_code == 0
+    assert checksum("out.jsonl") == checksum("good-out.jsonl")
+
+
+def test_a_short_job_that_fails_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    assert ie("predict", "big.jsonl", "-o", "out.jsonl").exit_code == 1
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+@pytest.fixture
+def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of an interrupted job."""
+    kill_after(30)
+    killed("predict", "good.jsonl", "-o", "out.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "28 records of an interrupted job are done"),
+        (("--resume", "--threshold", "0.9"), "--threshold was not given and is 0.9"),
+        (("--resume", "--format", "cluener"), "--format was jsonl and is cluener"),
+        (("--resume", "--on-error", "skip"), "--on-error was stop and is skip"),
+        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects was not given and is"),
+    ],
+)
+def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message: str, cut: Path) -> None:
+    before = Path("out.jsonl.part").read_bytes()
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "begin anew" in result.stderr
+    assert Path("out.jsonl.part").read_bytes() == before
+
+
+def test_another_input_is_told(cut: Path) -> None:
+    lines = Path("good.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    for changed in (lines[1:], lines[:20]):
+        Path("good.jsonl").write_text("".join(changed), encoding="utf-8")
+        result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
+        assert result.exit_code == 1
+        assert "its first 28 records are not those that are done" in result.stderr
+    Path("good.jsonl").write_text("".join(lines), encoding="utf-8")
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+
+
+def test_another_model_is_told(cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_jsonl(tmp_path / "train.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 1}), tmp_path / "other"))
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume", "-m", str(tmp_path / "other" / "model"))
+    assert result.exit_code == 1
+    assert "the model is another one" in result.stderr
+
+
+def test_killed_before_the_journal_knew_of_a_record(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("out.jsonl").write_text("old\n", encoding="utf-8")
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    for options in ((), ("--resume",)):
+        kill_after(20)
+        killed("predict", "good.jsonl", "-o", "out.jsonl")
+        monkeypatch.setattr(jobs.Digest, "add", _ADD)
+        assert Path("out.jsonl.part").exists()
+        assert Path("out.jsonl").read_text(encoding="utf-8") == "old\n"
+        result = ie("predict", "good.jsonl", "-o", "out.jsonl", *options)  # neither refused nor taken for complete
+        assert result.exit_code == 0, result.stderr
+        assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == LINES
+        assert not list(here.glob("*.part*"))
+        Path("out.jsonl").write_text("old\n", encoding="utf-8")
+
+
+def test_an_input_that_breaks_off_does_not_shift_what_is_predicted_together(here: Path) -> None:
+    lines = Path("good.jsonl").read_bytes().splitlines(keepends=True)
+    Path("broken.jsonl").write_bytes(b"".join(lines[:24]) + b"\xff\xfe\n" + b"".join(lines[24:]))
+    result = ie("predict", "broken.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "broken.jsonl:25" in result.stderr
+    assert "; 21 records are done; mend the input and go on with --resume." in result.stderr.replace("\n", " ")
+    assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21  # three chunks of seven
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+
+
+def test_a_journal_that_cannot_be_written_promises_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = jobs.replace_text, []
+
+    def full(path: Path, text: str) -> None:
+        calls.append(path)
+        if len(calls) > 1:
+            raise StorageError(f"{path}: No space left on device", hint="free some space.")
+        real(path, text)
+
+    monkeypatch.setattr(jobs, "replace_text", full)
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "records are done" not in result.stderr
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+def test_files_of_others_are_not_taken_for_parts(here: Path) -> None:
+    Path("x.part").write_bytes(Path("good.jsonl").read_bytes())
+    before = Path("x.part").read_bytes()
+    for arguments, message in [
+        (("x.part", "-o", "x"), "x.part: is the input too"),
+        (("good.jsonl", "-o", "x"), "x.part: is there, and no x.part.json tells what it is"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part"), "o.part: is the output too"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part.json"), "o.part.json: is the output too"),
+    ]:
+        result = ie("predict", *arguments)
+        assert result.exit_code == 1
+        assert message in result.stderr.replace("\n", " ")
+    assert Path("x.part").read_bytes() == before
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl", "x.part"]
+
+
+def test_parts_of_a_job_that_kept_nothing_block_no_other(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    kill_after(20)
+    killed("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    assert Path("bad.jsonl.part").exists()
+    assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--resume").exit_code == 1  # without the rejects: a bad line
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+def test_a_part_that_the_journal_does_not_name_is_anothers(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    kill_after(20)
+    killed("predict", "good.jsonl", "-o", "out.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    Path("bad.jsonl.part").write_text("mine\n", encoding="utf-8")
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
+    assert result.exit_code == 1
+    assert "bad.jsonl.part: is there, and no out.jsonl.part.json tells what it is" in result.stderr
+    assert Path("bad.jsonl.part").read_text(encoding="utf-8") == "mine\n"
+
+
+def test_another_process_that_was_quicker_is_not_overtaken(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ie_cli.commands.inputs import ModelChoice
+
+    real = ModelChoice.engine
+
+    def slow(choice: ModelChoice) -> object:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ModelChoice, "engine", real)
+            assert ie("predict", "good.jsonl", "-o", "out.jsonl").exit_code == 0
+        Path("out.jsonl").write_text("of the other\n", encoding="utf-8")
+        return real(choice)
+
+    monkeypatch.setattr(ModelChoice, "engine", slow)
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
+    assert result.exit_code == 0
+    assert "another process was quicker" in result.stderr
+    assert Path("out.jsonl").read_text(encoding="utf-8") == "of the other\n"
+
+
+def test_a_second_file_that_cannot_be_made_leaves_nothing_of_the_first(here: Path) -> None:
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "r" * 253)
+    assert result.exit_code == 1
+    assert "File name too long" in result.stderr
+    assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
+
+
+def test_a_folder_is_no_complete_output(here: Path) -> None:
+    Path("out").mkdir()
+    result = ie("predict", "good.jsonl", "-o", "out", "--resume")
+    assert result.exit_code == 1
+    assert "out: is a folder" in result.stderr
+
+
+def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
+    assert ie("predict", "good.jsonl", "-o", "a.jsonl.gz").exit_code == 0
+    assert Path("a.jsonl.gz").read_bytes()[3:8] == bytes(5)  # neither a name nor a time
+    assert ie("predict", "good.jsonl", "-o", "b.jsonl.gz").exit_code == 0
+    assert Path("a.jsonl.gz").read_bytes() == Path("b.jsonl.gz").read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"records": 3}', "null"])
+def test_a_damaged_journal_is_told(text: str, cut: Path) -> None:
+    Path("out.jsonl.part.json").write_text(text, encoding="utf-8")
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
+    assert result.exit_code == 1
+    assert "out.jsonl.part.json: damaged" in result.stderr
+
+
+def test_a_part_that_is_gone_is_told(cut: Path) -> None:
+    os.truncate("out.jsonl.part", 10)
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
+    assert result.exit_code == 1
+    assert "missing, or shorter than" in result.stderr
+
+
+def test_a_complete_job_is_not_done_again(here: Path) -> None:
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+    before = Path("out.jsonl").stat()
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
+    assert result.exit_code == 0
+    assert "out.jsonl is complete" in result.stderr
+    assert Path("out.jsonl").stat().st_mtime_ns == before.st_mtime_ns
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl").exit_code == 0
+    assert Path("out.jsonl").stat().st_mtime_ns > before.st_mtime_ns
+
+
+def test_killed_before_the_files_get_their_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
+    assert ie(*options).exit_code == 0
+    expected = checksum("out.jsonl"), checksum("bad.jsonl")
+    Path("out.jsonl").unlink()
+    real, calls = os.replace, []
+
+    def second(source: str, target: str) -> None:
+        calls.append(target)
+        if str(target).endswith("out.jsonl"):
+            raise Killed
+        real(source, target)
+
+    monkeypatch.setattr(jobs.os, "replace", second)
+    killed(*options)
+    monkeypatch.setattr(jobs.os, "replace", real)
+    assert Path("bad.jsonl").exists()
+    assert not Path("out.jsonl").exists()
+    result = ie(*options, "--resume")
+    assert result.exit_code == 0
+    assert "is complete now" in result.stderr
+    assert (checksum("out.jsonl"), checksum("bad.jsonl")) == expected
+    assert not list(here.glob("*.part*"))
+
+
+def test_framed_formats_are_framed_once(
+    cut: Path, monkeypatch: pytest.MonkeyPatch, kill_after: Callable[[int], None]
+) -> None:
+    kill_after(20)
+    killed("predict", "good.jsonl", "-o", "out.json", "--format", "conll04")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    assert ie("predict", "good.jsonl", "-o", "out.json", "--format", "conll04", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "whole.json", "--format", "conll04").exit_code == 0
+    assert Path("out.json").read_bytes() == Path("whole.json").read_bytes()
+    assert len(json.loads(Path("out.json").read_text(encoding="utf-8"))) > LINES // 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--resume",), 1, "--resume needs local files"),
+        (("--resume", "-o", "/dev/null"), 1, "--resume needs local files"),
+        (("-o", "x", "--rejects", "x"), 1, "x: is the output too"),
+        (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: is the input too"),
+        (("-o", "x", "--rejects", "no/such/folder/y"), 1, "no folder"),
+        (("--rejects", "y", "--on-error", "stop"), 2, "contradict each other"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], code: int, message: str, here: Path) -> None:
+    result = ie("predict", "good.jsonl", *arguments)
+    assert result.exit_code == code
+    assert message in result.stderr.replace("\n", " ")
+    assert Path("good.jsonl").stat().st_size > 0
+
+
+def test_two_processes_do_not_write_one_file(here: Path) -> None:
+    Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # nobody is told to remove it
+    with locked(here / ".out.jsonl.part.json.lock", "busy"):
+        result = ie("predict", "good.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "another process is at work on it" in result.stderr
+
+
+def test_a_full_disk_keeps_what_the_journal_knows(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = jobs.Part.commit, []
+
+    def full(part: jobs.Part) -> int:
+        calls.append(1)
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device", str(part.path))
+        return real(part)
+
+    monkeypatch.setattr(jobs.Part, "commit", full)
+    result = ie("predict", "good.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 1
+    assert "out.jsonl.part: No space left on device" in result.stderr
+    assert "Traceback" not in result.output
+    monkeypatch.setattr(jobs.Part, "commit", real)
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+
+
+def test_a_store_gets_nothing_of_a_job_that_failed(here: Path) -> None:
+    import fsspec
+
+    assert ie("predict", "big.jsonl", "-o", "memory://jobs/out.jsonl").exit_code == 1
+    assert not fsspec.filesystem("memory").exists("/jobs/out.jsonl")
+    assert ie("predict", "good.jsonl", "-o", "memory://jobs/out.jsonl.gz").exit_code == 0
+    packed = fsspec.filesystem("memory").cat("/jobs/out.jsonl.gz")
+    assert len(gzip.decompress(packed).splitlines()) == LINES

@@ -1,0 +1,134 @@
+"""Bad recipes through the commands: every fault in one message, each with its line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from support.runner import ie
+
+from ie_cli.recipe.schema import (
+    DataSection,
+    EfficientGlobalPointerSection,
+    EncoderSection,
+    GlobalPointerSection,
+    GPLinkerSection,
+    TrainingSection,
+)
+
+COMMANDS = ("check", "show", "train")
+EXPLAINS = "hint: `ie show RECIPE --help-fields` explains every field."
+SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(content: str | bytes, *arguments: str, name: str = "recipe.yaml") -> str:
+    """What each of the commands says of a recipe; all must say the same."""
+    Path(name).write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+    results = [ie(command, name, *arguments) for command in COMMANDS]
+    assert [result.exit_code for result in results] == [1, 1, 1]
+    assert len({result.stderr for result in results}) == 1
+    assert not Path("runs").exists()
+    return results[0].stderr
+
+
+WRONG = ["{zzz: [1]}", "[[zzz]]", "-1.5"]
+"""Values that hardly any field takes: a mapping, a list of lists, a negative fraction."""
+
+
+@pytest.mark.parametrize("head", [EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
+    name = head.model_json_schema()["properties"]["name"]["const"]
+    sections = {"data": DataSection, "encoder": EncoderSection, "head": head, "training": TrainingSection}
+    lines, places = [f"name: {wrong}"], {"name": 1}
+    for section, model in sections.items():
+        lines.append(f"{section}:")
+        for field in model.model_fields:
+            given = name if (section, field) == ("head", "name") else wrong
+            lines.append(f"  {field}: {given}")
+            places[f"{section}.{field}"] = len(lines)
+    del places["head.name"]
+    said = refused("\n".join(lines))
+    for field, line in places.items():
+        assert f"recipe.yaml:{line}: {field}" in said, field
+    told = [
+        int(line.split(":")[1]) for line in said.removeprefix("error: ").splitlines() if line.startswith("recipe.yaml:")
+    ]
+    assert told == sorted(told)
+    assert len(told) >= len(places) > 40
+    assert EXPLAINS in said
+
+
+def test_the_faults_of_file_and_overrides_together() -> None:
+    said = refused(SMALL + "task: nerr\nhead: crf\nextra: 1\n", "--set", "training.epochs=no", "--set", "x")
+    for words in (
+        "recipe.yaml:4: task: got 'nerr', expected 'ner' or 'relation'; did you mean 'ner'?",
+        "recipe.yaml:5: head.name: no head 'crf'",
+        "recipe.yaml:6: unknown key 'extra'",
+        "--set training.epochs=no: training.epochs: got 'no', expected a whole number above 0",
+        "--set x: expected section.key=value",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "hint"),
+    [
+        ("", "recipe.yaml:1: a recipe is a mapping with name, data and encoder, got nothing", EXPLAINS),
+        ("\0\0", "recipe.yaml:1: not valid YAML: unacceptable character #x0000", EXPLAINS),
+        (b"\x80\x00\xff" * 99, "recipe.yaml:1: not UTF-8", "hint: it looks like a binary file: name a YAML file."),
+        (b"name: caf\xe9", "recipe.yaml:1: not UTF-8", "hint: save the recipe as UTF-8."),
+        (gzip.compress(SMALL.encode()), "recipe.yaml:1: not UTF-8", "hint: it looks like a binary file"),
+        ("#" * 2_000_000, "recipe.yaml:1: more than 1,000,000 bytes: too long for a recipe", EXPLAINS),
+        (SMALL + "name: b", "recipe.yaml:4: name: given a second time, first in line 1", EXPLAINS),
+        (SMALL + "---\nname: b", "recipe.yaml:4: a second document begins here; a recipe is one", EXPLAINS),
+        (SMALL + 'test: "\\ud83d"\n', "recipe.yaml:4: unknown key 'test'; did you mean 'data.test'?", EXPLAINS),
+        ('name: a\ndata: {train: "\\ud83d"}\nencoder: tiny', "recipe.yaml:2: data.train: got '\\ud83d', expected text", EXPLAINS),
+        (SMALL + "training: {seed: " + "9" * 4000 + "}", "recipe.yaml:4: training.seed: got 999", EXPLAINS),
+        (f"name: {'9' * 9000}\n", "recipe.yaml:1: name: got 999", EXPLAINS),
+        (f"{'k' * 900}: 1\n", "recipe.yaml:1: unknown key 'kkk", EXPLAINS),
+        (f"a: *{'k' * 9000}\n", "recipe.yaml:1: *kkk", EXPLAINS),
+        (f"a: !{'k' * 9000} 1\n", "recipe.yaml:1: the tag !kkk", EXPLAINS),
+    ],
+)  # fmt: skip
+def test_what_is_no_recipe(content: str | bytes, words: str, hint: str) -> None:
+    said = refused(content)
+    assert words in said
+    assert hint in said
+    assert len(said) < 2000
+
+
+def test_places_that_hold_no_recipe(here: Path) -> None:
+    (here / "folder.yaml").mkdir()
+    (here / "data.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    for name, words in [
+        ("folder.yaml", "folder.yaml: Is a directory\nhint: name a YAML file."),
+        ("nothing.yaml", "nothing.yaml: no such recipe"),
+        ("a\0b.yaml", "embedded null byte\nhint: name a YAML file."),
+        ("data.jsonl", "hint: a recipe is a YAML file; `ie init DATA > recipe.yaml` writes one that fits your data."),
+    ]:
+        for command in COMMANDS:
+            result = ie(command, name)
+            assert result.exit_code == 1
+            assert words in result.stderr
+
+
+def test_files_that_a_recipe_names_but_are_not_there(here: Path) -> None:
+    (here / "folder").mkdir()
+    Path("recipe.yaml").write_text(SMALL.replace("t.jsonl", "folder"))
+    for command in ("check", "train"):
+        said = ie(command, "recipe.yaml").stderr
+        assert "error: folder: is a folder\nhint: name a file in it" in said
+    Path("recipe.yaml").write_text(SMALL)
+    (here / "tt.jsonl").touch()
+    for command in ("check", "train"):
+        said = ie(command, "recipe.yaml").stderr
+        assert "error: t.jsonl: no such file; did you mean 'tt.jsonl'?\nhint: check the path" in said

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ie_cli.errors import RecipeError
+from ie_cli.recipe import bundled as shipped
+from ie_cli.recipe.bundled import copy_recipe, find_recipe, list_recipes, shipped_folder
+from ie_cli.recipe.loader import load_recipe
+
+REPOSITORY = Path(__file__).parent.parent.parent
+RECIPES = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
+
+
+def test_there_are_recipes() -> None:
+    assert RECIPES
+    assert [recipe.path for recipe in list_recipes()] == RECIPES
+    assert "quickstart" in [recipe.name for recipe in list_recipes()]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(REPOSITORY / "recipes").as_posix())
+def test_every_shipped_recipe_is_valid_short_and_described(path: Path) -> None:
+    load_recipe(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 30
+    assert lines[0].startswith("# ")
+    assert len(lines[0]) > 20
+
+
+def test_their_runs_have_folders_of_their_own() -> None:
+    names = [load_recipe(path).name for path in RECIPES]
+    assert len(set(names)) == len(names)
+
+
+def sources(path: Path) -> list[str]:
+    data = load_recipe(path).data
+    given = [data.train, data.dev, data.test]
+    return [one for value in given for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+
+
+def test_the_quickstart_finds_its_data_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = find_recipe("quickstart")
+    assert recipe is not None
+    assert all(Path(source).is_file() for source in sources(recipe.path))
+
+
+def test_a_copy_brings_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = copy_recipe("quickstart", Path())
+    assert path == Path("quickstart.yaml")
+    assert all(Path(source).is_file() for source in sources(path))
+    assert all(Path(source).parts[0] == "data" for source in sources(path))
+    assert load_recipe(path).encoder == load_recipe(RECIPES[[p.stem for p in RECIPES].index("quickstart")]).encoder
+
+
+def test_a_copy_may_have_another_name_and_shares_data(tmp_path: Path) -> None:
+    copy_recipe("quickstart", tmp_path)
+    path = copy_recipe("quickstart", tmp_path / "mine.yaml")
+    assert path == tmp_path / "mine.yaml"
+    assert all(Path(source).is_file() for source in sources(path))
+
+
+def test_existing_files_stay(tmp_path: Path) -> None:
+    target = tmp_path / "quickstart.yaml"
+    target.write_text("mine", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"quickstart\.yaml exists already$") as raised:
+        copy_recipe("quickstart", tmp_path)
+    assert raised.value.hint == "give another name; --force replaces it."
+    assert [path.name for path in tmp_path.iterdir()] == ["quickstart.yaml"]
+    assert target.read_text(encoding="utf-8") == "mine"
+    copy_recipe("quickstart", tmp_path, force=True)
+    assert load_recipe(target).name == "quickstart"
+
+
+def test_other_data_of_the_same_name_stay(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "quickstart" / "train.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"train\.json exists already$"):
+        copy_recipe("quickstart", tmp_path)
+    assert not (tmp_path / "quickstart.yaml").exists()
+    assert other.read_text(encoding="utf-8") == "mine"
+
+
+def test_unknown_recipe() -> None:
+    with pytest.raises(RecipeError, match=r"^no recipe 'quikstart'; did you mean 'quickstart'\?$"):
+        copy_recipe("quikstart", Path())
+    with pytest.raises(RecipeError, match=r"^quikstart: no such recipe; did you mean 'quickstart'\?$"):
+        find_recipe("quikstart")
+    with pytest.raises(RecipeError, match=r"^no recipe 'xyzzy'$"):
+        copy_recipe("xyzzy", Path())
+
+
+@pytest.mark.parametrize("name", ["xyzzy", "quickstart.yaml", "mine/quickstart.yml"])
+def test_what_is_the_name_of_a_file(name: str) -> None:
+    assert find_recipe(name) is None
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no folder"):
+        copy_recipe("quickstart", tmp_path / "no" / "quickstart.yaml")
+
+
+def test_recipes_in_folders_and_for_data_that_do_not_come_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "package"
+    (inside / "recipes" / "zh").mkdir(parents=True)
+    (inside / "data").mkdir()
+    (inside / "recipes" / "zh" / "cluener.yaml").write_text(
+        "name: cluener\ndata: {train: ../../data/cluener/train.json}\nencoder: {name: tiny}\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: inside)
+    assert [(recipe.name, recipe.description) for recipe in list_recipes()] == [("zh/cluener", "")]
+    path = copy_recipe("zh/cluener", tmp_path)
+    assert load_recipe(path).data.train == str(tmp_path / "data" / "cluener" / "train.json")
+
+
+def test_in_a_wheel_the_folder_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site-packages" / "ie_cli"
+    (package / "_shipped").mkdir(parents=True)
+    for name in ("recipes", "data"):
+        shutil.copytree(REPOSITORY / name, package / "_shipped" / name)
+    monkeypatch.setattr(shipped, "__file__", str(package / "recipe" / "bundled.py"))
+    assert shipped_folder() == package / "_shipped"
+    assert all(
+        Path(source).is_file()
+        for recipe in list_recipes()
+        if recipe.name == "quickstart"
+        for source in sources(recipe.path)
+    )

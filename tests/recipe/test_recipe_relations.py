@@ -1,0 +1,319 @@
+"""Recipes of relations: task and head tell each other, schema files, joiners, thresholds of predicates."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ie_cli.errors import RecipeError
+from ie_cli.recipe.loader import dump_recipe, load_recipe
+from ie_cli.recipe.schema import DataSection, EncoderSection, GPLinkerSection, Recipe, TrainingSection
+
+SMALL = "name: a\nencoder: {name: tiny}\ndata: {train: t.jsonl}\n"
+
+
+def load(folder: Path, text: str, *overrides: str, stored: bool = True) -> Recipe:
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_recipe(path, overrides, stored=stored)
+
+
+def complaint(folder: Path, text: str, *overrides: str) -> list[str]:
+    """The lines of the error, without the folder."""
+    with pytest.raises(RecipeError) as raised:
+        load(folder, text, *overrides)
+    return [line.removeprefix(f"{folder}{os.sep}") for line in raised.value.message.split("\n")]
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("task: relation", {}),
+        ("task: relation\nhead:", {}),
+        ("task: relation\nhead: {}", {}),
+        ("task: relation\nhead: {head_size: 32, entity_rows: roles}", {"head_size": 32, "entity_rows": "roles"}),
+        ("head: {type_pairs: observed}\ntask: relation", {"type_pairs": "observed"}),
+    ],
+)
+def test_the_task_tells_the_head(tmp_path: Path, text: str, head: dict[str, Any]) -> None:
+    recipe = load(tmp_path, SMALL + text)
+    assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker", **head))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "head: gplinker",
+        "head: {name: gplinker}",
+        "head:\n  name: gplinker\n",
+        "task: relation\nhead: gplinker",
+        "head: {name: gplinker}\ntask: relation",
+    ],
+)
+def test_the_head_tells_the_task(tmp_path: Path, text: str) -> None:
+    recipe = load(tmp_path, SMALL + text)
+    assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker"))
+
+
+@pytest.mark.parametrize("text", ["", "task: ner", "head:", "head: global_pointer", "task: ner\nhead: {head_size: 32}"])
+def test_without_either_it_is_entities(tmp_path: Path, text: str) -> None:
+    recipe = load(tmp_path, SMALL + text)
+    assert recipe.task == "ner"
+    assert recipe.head.name in ("efficient_global_pointer", "global_pointer")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ("", ["task=relation"]),
+        ("", ["head=gplinker"]),
+        ("", ["head.name=gplinker"]),
+        ("", ["head={name: gplinker}"]),
+        ("", ["task=relation", "head=gplinker"]),
+        ("task: relation", ["head.head_size=64"]),
+        ("task: ner", ["task=relation"]),
+        ("head: global_pointer", ["head=gplinker"]),
+        ("task: relation\nhead: gplinker", ["task=null"]),
+    ],
+)
+def test_overrides_tell_each_other_too(tmp_path: Path, text: str, overrides: list[str]) -> None:
+    recipe = load(tmp_path, SMALL + text, *overrides)
+    assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker"))
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "head"),
+    [
+        ("head: {head_size: 32}", "task=relation", "gplinker"),
+        ("task: relation", "task=ner", "efficient_global_pointer"),
+        ("head: gplinker", "head=global_pointer", "global_pointer"),
+    ],
+)
+def test_an_override_moves_what_was_only_filled_in(tmp_path: Path, text: str, override: str, head: str) -> None:
+    assert load(tmp_path, SMALL + text, override).head.name == head
+
+
+OF_RELATIONS = "head.name: task relation has the heads gplinker, got "
+OF_ENTITIES = "head.name: task ner has the heads efficient_global_pointer, global_pointer, got gplinker"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: ner\nhead: gplinker", f"recipe.yaml:5: {OF_ENTITIES}"),
+        ("task: ner\nhead:\n  head_size: 32\n  name: gplinker", f"recipe.yaml:7: {OF_ENTITIES}"),
+        ("head: {name: gplinker}\ntask: ner", f"recipe.yaml:4: {OF_ENTITIES}"),
+        ("task: relation\nhead: global_pointer", f"recipe.yaml:5: {OF_RELATIONS}global_pointer"),
+        ("task: relation\nhead:\n\n  name: global_pointer", f"recipe.yaml:7: {OF_RELATIONS}global_pointer"),
+        (
+            "head: efficient_global_pointer\ntask: relation",
+            f"recipe.yaml:4: {OF_RELATIONS}efficient_global_pointer",
+        ),
+    ],
+)
+def test_a_head_of_another_task_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    assert complaint(tmp_path, SMALL + text) == [message]
+
+
+def test_a_head_of_another_task_may_come_from_an_override(tmp_path: Path) -> None:
+    assert complaint(tmp_path, SMALL + "task: relation", "head=global_pointer") == [
+        f"--set head=global_pointer: {OF_RELATIONS}global_pointer"
+    ]
+
+
+@pytest.mark.parametrize("field", ["entity_rows: roles", "entity_scorer: global_pointer", "type_pairs: any"])
+def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: str) -> None:
+    [fault] = complaint(tmp_path, SMALL + f"head: {{name: global_pointer, {field}}}")
+    assert fault.startswith(f"recipe.yaml:4: unknown key 'head.{field.split(':')[0]}'")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("entity_rows: role", "head.entity_rows: got 'role', expected 'auto', 'types' or 'roles'; did you mean 'roles'?"),
+        ("type_pairs: [a]", "head.type_pairs: got [\"a\"], expected 'schema', 'observed' or 'any'"),
+        ("type_pairs: all", "head.type_pairs: got 'all', expected 'schema', 'observed' or 'any'"),
+        (
+            "entity_scorer: gplinker",
+            "head.entity_scorer: got 'gplinker', expected 'global_pointer' or 'efficient_global_pointer'",
+        ),
+    ],
+)  # fmt: skip
+def test_faults_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
+    [fault] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
+    assert fault.startswith(f"recipe.yaml:6: {message}")
+
+
+@pytest.mark.parametrize("task", ["relations", "[relation]", ""])
+def test_a_wrong_task_is_no_fault_of_the_head(tmp_path: Path, task: str) -> None:
+    [fault] = complaint(tmp_path, SMALL + f"task: {task}\nhead: {{head_size: 32}}")
+    assert fault.startswith("recipe.yaml:4: task: got ")
+
+
+# Schema files
+
+
+def with_data(data: str, rest: str = "task: relation") -> str:
+    return SMALL.replace("train: t.jsonl", f"train: t.jsonl, {data}") + rest
+
+
+def test_a_schema_file_is_relative_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "r.yaml").write_text(with_data("schema_file: ../d/schema.json"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("recipes/r.yaml").data.schema_file == os.path.join("d", "schema.json")
+
+
+def test_a_schema_file_of_an_override_is_relative_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "r.yaml").write_text(with_data("schema_file: s.json"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("recipes/r.yaml", ["data.schema_file=mine.json"]).data.schema_file == "mine.json"
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/schema.json", "-"])
+def test_a_schema_file_that_is_no_path_stays(tmp_path: Path, path: str) -> None:
+    assert load(tmp_path, with_data(f"schema_file: '{path}'"), stored=False).data.schema_file == path
+
+
+def test_a_stored_recipe_keeps_its_schema_file(tmp_path: Path) -> None:
+    assert load(tmp_path, with_data("schema_file: ../d/s.json"), stored=True).data.schema_file == "../d/s.json"
+
+
+def test_without_a_schema_file_there_is_none(tmp_path: Path) -> None:
+    assert load(tmp_path, SMALL + "task: relation", stored=False).data.schema_file is None
+
+
+@pytest.mark.parametrize("rest", ["", "task: ner", "head: global_pointer"])
+def test_a_schema_file_is_refused_for_entities(tmp_path: Path, rest: str) -> None:
+    assert complaint(tmp_path, with_data("schema_file: s.json", rest)) == [
+        "recipe.yaml:3: data.schema_file: is for task: relation"
+    ]
+
+
+def test_a_schema_file_must_be_text(tmp_path: Path) -> None:
+    [fault] = complaint(tmp_path, with_data("schema_file: [s.json]"))
+    assert fault == 'recipe.yaml:3: data.schema_file: got ["s.json"], expected text'
+
+
+# Options of formats
+
+
+@pytest.mark.parametrize("format", ["conll04", "conll04-table", "multihead", "conll", None])
+def test_a_joiner_stands_between_tokens(tmp_path: Path, format: str | None) -> None:
+    data = "joiner: ''" + (f", format: {format}" if format else "")
+    assert load(tmp_path, with_data(data)).data.joiner == ""
+
+
+@pytest.mark.parametrize("format", ["duie", "duie1", "triples", "jsonl", "text", "cluener"])
+def test_a_joiner_is_refused_where_data_have_texts(tmp_path: Path, format: str) -> None:
+    [fault] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
+    assert fault.startswith("recipe.yaml:4: data.joiner: is for format conll")
+    assert fault.endswith(f"but data.format is {format}")
+
+
+@pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]"])
+@pytest.mark.parametrize("format", ["conll04", "multihead", "duie"])
+def test_columns_are_those_of_conll_alone(tmp_path: Path, option: str, format: str) -> None:
+    [fault] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
+    assert fault == f"recipe.yaml:3: data.{option.split(':')[0]}: is for format conll, but data.format is {format}"
+
+
+@pytest.mark.parametrize("mentions", ["nearest", "first", "all"])
+def test_mentions(tmp_path: Path, mentions: str) -> None:
+    assert load(tmp_path, with_data(f"format: duie, mentions: {mentions}")).data.mentions == mentions
+
+
+def test_other_mentions_are_an_error(tmp_path: Path) -> None:
+    assert complaint(tmp_path, with_data("mentions: last")) == [
+        "recipe.yaml:3: data.mentions: got 'last', expected 'nearest', 'first' or 'all'"
+    ]
+
+
+@pytest.mark.parametrize("match", ["auto", "strict", "boundaries", "text"])
+def test_match(tmp_path: Path, match: str) -> None:
+    assert load(tmp_path, SMALL + f"task: relation\ntraining: {{match: {match}}}").training.match == match
+
+
+# Names of labels and predicates
+
+
+def test_thresholds_and_weights_may_name_predicates(tmp_path: Path) -> None:
+    text = "task: relation\nhead: {thresholds: {创始人: 0.3}}\ntraining: {label_weights: {创始人: 2.0}}"
+    recipe = load(tmp_path, SMALL + text)
+    assert (recipe.head.thresholds, recipe.training.label_weights) == ({"创始人": 0.3}, {"创始人": 2.0})
+
+
+def test_they_may_where_the_labels_are_listed_too(tmp_path: Path) -> None:
+    text = "task: relation\nhead: {thresholds: {创始人: 0.3}}\ntraining: {label_weights: {创始人: 2.0}}"
+    assert load(tmp_path, with_data("labels: [人物]", text)).head.thresholds == {"创始人": 0.3}
+
+
+def test_a_slot_may_be_named_by_an_override(tmp_path: Path) -> None:
+    recipe = load(tmp_path, SMALL + "task: relation", "head.thresholds.获奖.onDate=0.4")
+    assert recipe.head.thresholds == {"获奖.onDate": 0.4}
+
+
+# There and back
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
+    ["NO", "获奖.onDate", "1e3", "null", "a: b", "#x", "\u2028"]
+)
+shares = st.floats(0, 1, exclude_min=True, exclude_max=True)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    names = draw(st.none() | st.lists(texts, min_size=1, max_size=3, unique=True))
+    named = st.sampled_from(names) if names else texts
+    return Recipe(
+        name="relations",
+        task="relation",
+        data=DataSection(
+            train=draw(texts),
+            format=draw(st.none() | st.sampled_from(["conll04", "multihead"])),
+            labels=names,
+            schema_file=draw(st.none() | texts),
+            mentions=draw(st.sampled_from(["nearest", "first", "all"])),
+            joiner=draw(st.none() | texts | st.just("")),
+        ),
+        encoder=EncoderSection(name=draw(texts)),
+        head=GPLinkerSection(
+            name="gplinker",
+            head_size=draw(st.integers(1, 99)) * 2,
+            flat=draw(st.booleans()),
+            threshold=draw(shares),
+            thresholds=draw(st.dictionaries(named, shares, max_size=2)),
+            entity_rows=draw(st.sampled_from(["auto", "types", "roles"])),
+            entity_scorer=draw(st.sampled_from(["global_pointer", "efficient_global_pointer"])),
+            type_pairs=draw(st.sampled_from(["schema", "observed", "any"])),
+        ),
+        training=TrainingSection(
+            label_weights=draw(st.dictionaries(named, st.floats(0, 1e6, exclude_min=True), max_size=2)),
+            match=draw(st.sampled_from(["auto", "strict", "boundaries", "text"])),
+        ),
+    )
+
+
+@given(recipes(), st.booleans())
+def test_a_dumped_recipe_loads_as_itself(
+    tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, explain: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "relations.yaml"
+    path.write_text(dump_recipe(recipe, explain=explain), encoding="utf-8")
+    assert load_recipe(path, stored=True) == recipe
+
+
+def test_the_dump_explains_the_fields_of_gplinker(tmp_path: Path) -> None:
+    lines = dump_recipe(load(tmp_path, SMALL + "task: relation"), explain=True).splitlines()
+    at = lines.index("  entity_rows: auto")
+    assert lines[at - 1].startswith("  # Entity rows: a row per type, or one for subjects and one for objects;")
+    assert lines[at - 1].endswith("['auto', 'types' or 'roles']")
+    assert "task: relation" in lines

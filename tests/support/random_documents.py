@@ -1,0 +1,83 @@
+"""Random examples with relations, for the round trips of formats."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.formats.conll import join_tokens
+
+# Chinese, emoji of several characters, accents of their own, blanks of many kinds, half a surrogate pair.
+TEXT = st.text(
+    st.one_of(st.characters(), st.sampled_from("ab中文👩\u200d🔬e\u0301 \u3000\t\n\xa0\ud800，")), max_size=24
+)
+TOKENS = st.lists(st.text(st.sampled_from("abX.'#👩\u200de\u0301中文，Ⅷ"), min_size=1, max_size=3), max_size=9)
+LABELS = st.sampled_from(["人物", "Org", "a-b", "entity"])
+PREDICATES = st.sampled_from(["创始人", "Live_In", "it's", 'a "b"'])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    """Any text, any entities, and relations between these and others."""
+    text = draw(TEXT)
+    if not text:
+        return Document("")
+    borders = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
+    entity = st.builds(lambda b, label: Entity(*b, label), borders, LABELS)
+    entities = draw(st.lists(entity, max_size=4, unique=True))
+    return Document(text, entities, draw(_relations([*entities, draw(entity)])), draw(_IDS))
+
+
+@st.composite
+def joined_documents(draw: st.DrawFn, *, flat: bool) -> Document:
+    """A text made of tokens, entities of whole tokens (that overlap or do not), and relations between them."""
+    tokens = draw(TOKENS)
+    text, starts = join_tokens(tokens, None)
+    ends = [start + len(token) for start, token in zip(starts, tokens, strict=True)]
+    spans: list[tuple[int, int]] = []
+    for first in range(len(tokens)):
+        if not flat or not spans or first > spans[-1][1]:
+            spans.extend((first, last) for last in draw(st.sets(st.integers(first, len(tokens) - 1), max_size=1)))
+    entities = [Entity(starts[first], ends[last], draw(LABELS)) for first, last in spans]
+    return Document(text, entities, draw(_relations(entities)) if entities else [], draw(_IDS))
+
+
+_IDS = st.none() | st.integers(-(10**18), 10**18) | st.sampled_from(["a1", "甲-2"])
+
+
+def _relations(entities: list[Entity]) -> st.SearchStrategy[list[Relation]]:
+    some = st.sampled_from(entities)
+    return st.lists(st.builds(Relation, some, PREDICATES, some, st.none()), max_size=4, unique=True)
+
+
+# Anything JSON can hold: lone surrogates, NUL, line separators, characters outside the basic plane.
+JSON_TEXT = st.text(
+    st.one_of(st.characters(), st.sampled_from("\ud800\udc00\u2028\x00\r\n\ufeff👩\u200d🔬e\u0301Ⅷ")), max_size=30
+)
+ANY_LABEL = st.text(min_size=1, max_size=8)
+
+
+@st.composite
+def entities(draw: st.DrawFn, text: str, *, scored: bool = False) -> Entity:
+    start = draw(st.integers(0, len(text) - 1))
+    end = draw(st.integers(start + 1, len(text)))
+    score = draw(st.none() | st.integers(0, 10**6).map(lambda n: n / 10**6)) if scored else None
+    return Entity(start, end, draw(ANY_LABEL), score)
+
+
+@st.composite
+def native_documents(draw: st.DrawFn) -> Document:
+    text = draw(JSON_TEXT)
+    some = st.lists(entities(text, scored=True), max_size=4) if text else st.just([])
+    relations = st.builds(Relation, entities(text), ANY_LABEL, entities(text), st.none()) if text else st.nothing()
+    names = st.text(max_size=5).filter(lambda name: name not in {"id", "text", "entities", "relations"})
+    value = st.recursive(
+        st.none() | st.booleans() | st.integers() | JSON_TEXT, lambda inner: st.lists(inner, max_size=2)
+    )
+    return Document(
+        text,
+        sorted(draw(some)),
+        sorted(draw(st.lists(relations, max_size=2))) if text else [],
+        draw(st.none() | st.integers(-(2**63), 2**63 - 1) | JSON_TEXT),
+        draw(st.dictionaries(names, value, max_size=2)),
+    )

@@ -1,0 +1,78 @@
+"""Plain references that the fast paths are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Item = TypeVar("Item")
+
+
+def dense_loss(scores: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True) -> Tensor:
+    """Section by section the formula of kexue.fm/archives/7359 on a tensor ``[batch, rows, L, L]``."""
+    total = 0 * scores.sum()  # keeps the gradient where nothing counts
+    batch, rows, length, _ = scores.shape
+    gold = {tuple(cell) for cell in cells.tolist()}
+    for b in range(batch):
+        for r in range(rows):
+            positive, negative = [scores.new_zeros(())], [scores.new_zeros(())]
+            for i in range(length):
+                for j in range(length):
+                    if (b, r, i, j) in gold:
+                        positive.append(-scores[b, r, i, j])
+                    elif mask[b, i] and mask[b, j] and (i <= j or not upper):
+                        negative.append(scores[b, r, i, j])
+            total = total + torch.stack(positive).logsumexp(0) + torch.stack(negative).logsumexp(0)
+    return total / batch
+
+
+def shared_scores(pair: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """``[batch, rows, L, L]`` from the factors of an efficient head."""
+    return pair[:, None] + start[..., None] + end[:, :, None]
+
+
+def rotation(position: int, size: int) -> Tensor:
+    """The matrix R of rotary positions, written out; float64 ``[size, size]``."""
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    for pair in range(size // 2):
+        angle = torch.tensor(position * 10000.0 ** (-2 * pair / size), dtype=torch.float64)
+        a, b = 2 * pair, 2 * pair + 1
+        matrix[a, a], matrix[a, b] = angle.cos(), -angle.sin()
+        matrix[b, a], matrix[b, b] = angle.sin(), angle.cos()
+    return matrix
+
+
+def pair_counts(
+    gold: Sequence[Item], predicted: Sequence[Item], same: Callable[[Item, Item], bool]
+) -> tuple[int, int, int]:
+    """Distinct items of gold, of prediction, and gold ones that are predicted: by comparing pairs, without a set."""
+    distinct = [
+        [item for n, item in enumerate(side) if not any(same(item, other) for other in side[:n])]
+        for side in (gold, predicted)
+    ]
+    return len(distinct[0]), len(distinct[1]), sum(any(same(a, b) for b in distinct[1]) for a in distinct[0])
+
+
+def ratios(gold: int, predicted: int, correct: int) -> tuple[float, float, float]:
+    """Precision, recall and their harmonic mean, 0 where there is no denominator."""
+    precision = correct / predicted if predicted else 0.0
+    recall = correct / gold if gold else 0.0
+    return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0
+
+
+def gold_cells(random: torch.Generator, mask: Tensor, rows: int, count: int, *, upper: bool) -> Tensor:
+    """Random cells on text tokens, duplicates included; int64 ``[cells, 4]``."""
+    cells = []
+    for _ in range(count):
+        sample = int(torch.randint(len(mask), (1,), generator=random))
+        text = mask[sample].nonzero().flatten()
+        if not len(text):
+            continue
+        first, last = text[torch.randint(len(text), (2,), generator=random)].tolist()
+        if upper:
+            first, last = sorted((first, last))
+        cells.append([sample, int(torch.randint(rows, (1,), generator=random)), first, last])
+    return torch.tensor(cells + cells[:2], dtype=torch.int64).reshape(-1, 4)

@@ -1,0 +1,111 @@
+"""Relation models trained, stored, loaded and scored: one figure everywhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.corpora import relation_documents, relation_recipe, write_duie, write_jsonl
+
+from ie_cli.errors import DataError, ModelError, RecipeError
+from ie_cli.evaluation.evaluate import score
+from ie_cli.formats import read_documents
+from ie_cli.inference.extractor import Extractor
+from ie_cli.metrics.relations import RelationScores
+from ie_cli.recipe.schema import Recipe
+from ie_cli.training.events import Evaluated, Finished, Started
+from ie_cli.training.run import train
+
+
+def run(made: Recipe, output: Path) -> tuple[Started, list[Evaluated], Finished]:
+    events = list(train(made, output))
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    return events[0], evaluated, events[-1]
+
+
+@pytest.mark.parametrize("annotated", [True, False], ids=["types", "roles"])
+def test_a_tiny_encoder_learns_twenty_examples_by_heart(annotated: bool, tmp_path: Path) -> None:
+    data = relation_documents(annotated=annotated)
+    started, evaluated, finished = run(relation_recipe(write_jsonl(tmp_path / "t.jsonl", data)), tmp_path / "run")
+    assert started.schema.roles is not annotated
+    scores = finished.scores["dev"]
+    assert isinstance(scores, RelationScores)
+    assert (scores.match, scores.f1) == ("strict", 1.0)
+    assert (scores.entities is not None) == annotated
+    if scores.entities is not None:
+        assert scores.entities.f1 == 1.0
+    assert evaluated[-1].loss < 0.1 * evaluated[0].loss
+    # What the user loads gives what training says, to the last digit.
+    loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
+    assert loaded.schema == started.schema
+    again = score(loaded.engine(), data)
+    assert again.to_dict() | {"unseen": None} == scores.to_dict() | {"unseen": None}
+    stored = json.loads((finished.model / "metrics.json").read_text(encoding="utf-8"))["dev"]
+    assert stored["f1"] == again.f1
+    assert "`学校`" in (finished.model / "README.md").read_text(encoding="utf-8")
+    # Relations as a Python user gets them, and a threshold that nothing reaches.
+    [first] = loaded.extract([data[0].text])
+    assert first.relations == sorted(data[0].relations)
+    assert all(0.5 < (relation.score or 0) <= 1 for relation in first.relations)
+    assert not next(iter(loaded.extract([data[0].text], threshold=1.0))).relations
+
+
+@pytest.fixture(scope="module")
+def duie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_duie(tmp_path_factory.mktemp("duie") / "train.json")
+
+
+def test_data_without_offsets_are_scored_by_text_and_by_the_official_rules(duie: Path, tmp_path: Path) -> None:
+    from ie_cli.metrics.duie import OfficialScorer
+
+    started, _, finished = run(relation_recipe(duie, training={"epochs": 60}), tmp_path / "run")
+    assert started.schema.predicates == ("学校", "老师", "老师.onDate")
+    scores = finished.scores["dev"]
+    assert isinstance(scores, RelationScores)
+    assert (scores.match, scores.strict, scores.f1) == ("text", None, 1.0)
+    engine = Extractor.from_pretrained(finished.model, device="cpu", precision="float32").engine()
+    official = score(engine, read_documents(str(duie)), official=OfficialScorer())
+    assert isinstance(official, RelationScores)
+    assert official.official is not None
+    assert (official.official.f1, official.official.gold) == (1.0, 38)
+    with pytest.raises(DataError, match="would be luck"):
+        score(engine, read_documents(str(duie)), match="strict")
+
+
+def test_guessed_offsets_are_no_ground_to_choose_a_model_by(duie: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="such scores on guessed offsets would be luck"):
+        run(relation_recipe(duie, training={"match": "strict", "epochs": 1}), tmp_path / "run")
+
+
+def test_entity_rows_and_type_pairs_are_as_the_recipe_says(tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "t.jsonl", relation_documents(annotated=False))
+    head: dict[str, object] = {"entity_rows": "types", "type_pairs": "observed"}
+    short = relation_recipe(data, head=head, training={"epochs": 1, "label_weights": {"学校": 2.0, "person": 0.5}})
+    started, _, finished = run(short, tmp_path / "run")
+    schema = started.schema
+    assert (schema.labels, schema.constrained) == (("person", "school"), True)
+    assert schema.types == {"学校": (("person", "school"),), "老师": (("person", "person"),)}
+    assert Extractor.from_pretrained(finished.model).schema == schema
+
+
+def test_a_damaged_schema_is_told(tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "t.jsonl", relation_documents(annotated=True))
+    _, _, finished = run(relation_recipe(data, training={"epochs": 1}), tmp_path / "run")
+    facts = json.loads((finished.model / "ie.json").read_text(encoding="utf-8"))
+    (finished.model / "ie.json").write_text(json.dumps(facts | {"predicates": ["学校"]}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"ie\.json: damaged: predicates must map"):
+        Extractor.from_pretrained(finished.model)
+    fewer = facts | {"predicates": {"学校": []}}
+    (finished.model / "ie.json").write_text(json.dumps(fewer), encoding="utf-8")
+    with pytest.raises(ModelError, match="the weights do not fit"):
+        Extractor.from_pretrained(finished.model)
+
+
+def test_a_run_without_relations_is_refused(tmp_path: Path) -> None:
+    data = [replace(document, relations=[]) for document in relation_documents(annotated=True)]
+    with pytest.raises(DataError, match="no relation at all"):
+        run(relation_recipe(write_jsonl(tmp_path / "t.jsonl", data)), tmp_path / "run")
