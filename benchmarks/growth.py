@@ -152,8 +152,9 @@ def encode(task: Task, folder: Path) -> dict[str, Any]:
     import datasets  # noqa: F401  `encode_dataset` imports both
     import pyarrow  # noqa: F401
 
-    from ie_cli.data.dataset import DatasetStatistics, Split
+    from ie_cli.data.dataset import Split
     from ie_cli.data.label_schema import LabelSchema
+    from ie_cli.data.statistics import DatasetStatistics
     from ie_cli.encoding.tokenizer import recipe_tokenizer
     from ie_cli.encoding.windows import WindowPlan
     from ie_cli.modeling.encoder import tiny_tokenizer

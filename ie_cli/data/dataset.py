@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ie_cli.document import Document
@@ -95,40 +94,3 @@ def _place(text: str) -> float:
     """A number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-@dataclass(slots=True)
-class DatasetStatistics:
-    """What one pass over the training data finds.
-
-    Attributes:
-        labels: of entities. arguments: of the relations' subjects and objects.
-        pairs: (subject type, predicate, object type).
-        slots: predicates ``P.slot`` of complex objects.
-        guessed: some of the relations have no offsets of their own.
-    """
-
-    documents: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
-    arguments: Counter[str] = field(default_factory=Counter)
-    pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    slots: set[str] = field(default_factory=set)
-    guessed: bool = False
-    characters: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, documents: Iterable[Document], *, characters: bool = False) -> DatasetStatistics:
-        """Count labels, triples and, if asked, characters."""
-        statistics = cls()
-        for document in documents:
-            statistics.documents += 1
-            statistics.labels.update(entity.label for entity in document.entities)
-            for relation in document.relations:
-                statistics.arguments.update((relation.subject.label, relation.object.label))
-                statistics.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
-            for spo in document.spos or ():
-                statistics.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
-            statistics.guessed |= document.spos is not None
-            if characters:
-                statistics.characters.update(document.text)
-        return statistics

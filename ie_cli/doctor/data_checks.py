@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ie_cli.codecs.targets import ABSENT, APART, find_reachable
-from ie_cli.data.dataset import DatasetStatistics, Split, reading_of, splits
+from ie_cli.data.dataset import Split, reading_of, splits
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.offset_units import UnitsGuess, within_word
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer

@@ -10,8 +10,9 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.inference.pipeline import Engine, extract
 from ie_cli.metrics.duie import OfficialScorer
-from ie_cli.metrics.entities import Ceiling, EntityScorer, EntityScores
+from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.metrics.relations import Match, RelationScorer, RelationScores
+from ie_cli.metrics.scores import Ceiling
 from ie_cli.triples import Triple, triples_of
 
 Scores = EntityScores | RelationScores
@@ -50,9 +51,7 @@ def score(
         scorer.add(document, predicted)
         if each is not None:
             each(document, predicted)
-    if isinstance(scorer, RelationScorer):
-        return scorer.scores(reach.relations.ceiling(), reach.entities.ceiling())
-    return scorer.scores(reach.entities.ceiling())
+    return scorer.scores({"entities": reach.entities.ceiling(), "relations": reach.relations.ceiling()})
 
 
 def new_scorer(

@@ -33,8 +33,9 @@ from ie_cli.inference.model_directory import (
     write_text,
 )
 from ie_cli.inference.pipeline import Backend, Engine, extract
+from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
-from ie_cli.recipe.schema import Precision, Recipe
+from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.model_card import model_card
 from ie_cli.system.atomic import replace_text
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from ie_cli.document import Document, Spo
 from ie_cli.errors import DataError
+from ie_cli.metrics.scores import Row
 from ie_cli.system.streams import read_lines
 from ie_cli.triples import to_spos
 
@@ -52,6 +53,12 @@ class OfficialCounts:
     def f1(self) -> float:
         total = self.precision + self.recall
         return 2 * self.precision * self.recall / total if total else 0.0
+
+    def row(self, name: str) -> Row:
+        """Its row of a table of scores."""
+        scored = self.gold or self.predicted
+        scores = (self.precision, self.recall, self.f1) if scored else (None, None, None)
+        return name, (*scores, self.gold, self.predicted, self.correct)
 
     def to_dict(self) -> dict[str, Any]:
         """Scores and counts, unrounded."""

@@ -7,11 +7,15 @@ prediction has no scores at all. Macro F1 is the mean over the labels that have 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ie_cli.document import Document
+from ie_cli.metrics.scores import Ceiling, Row, ScoreTable, reach_notes
+
+COLUMNS = ("precision", "recall", "F1", "gold", "predicted", "correct")
+"""Of a table whose rows are counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +50,33 @@ class Counts:
             "correct": self.correct,
         }
 
+    def row(self, name: str) -> Row:
+        """Its row of a table with `COLUMNS`; what is neither in gold nor in prediction has no scores."""
+        scored = self.gold or self.predicted
+        scores = (self.precision, self.recall, self.f1) if scored else (None, None, None)
+        return name, (*scores, self.gold, self.predicted, self.correct)
+
     def recall_dict(self) -> dict[str, Any]:
         """Recall and its counts: what can be said of a part of the gold."""
         return {"recall": self.recall, "gold": self.gold, "correct": self.correct}
+
+
+def macro_row(value: float) -> Row:
+    """The macro F1 as a row of a table with `COLUMNS`."""
+    return "macro", (None, None, value, None, None, None)
+
+
+def unseen_notes(unseen: Counts | None, items: str) -> list[str]:
+    """What is said below a table of the gold that training never had; `items` names it."""
+    if unseen is None or not unseen.gold:
+        return []
+    return [f"recall on {items} never seen in training {unseen.recall:.4f} ({unseen.correct} of {unseen.gold})"]
 
 
 def macro_f1(labels: Iterable[Counts]) -> float:
     """The mean F1 of the labels that gold or prediction has."""
     scored = [counts.f1 for counts in labels if counts.gold or counts.predicted]
     return sum(scored) / len(scored) if scored else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """How much of the gold a model could return at all, and why not the rest."""
-
-    reachable: int
-    total: int
-    reasons: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def recall(self) -> float:
-        return self.reachable / self.total if self.total else 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Recall, unrounded, and counts."""
-        return {"recall": self.recall, "reachable": self.reachable, "total": self.total, "reasons": self.reasons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,15 @@ class EntityScores:
     unseen: Counts | None = None
 
     @property
+    def primary(self) -> float:
+        """The micro F1."""
+        return self.micro.f1
+
+    def values(self) -> dict[str, float]:
+        """Columns of the logs."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+
+    @property
     def precision(self) -> float:
         return self.micro.precision
 
@@ -106,6 +120,18 @@ class EntityScores:
     @property
     def macro_f1(self) -> float:
         return macro_f1(self.labels.values())
+
+    def tables(self) -> list[ScoreTable]:
+        """A row for each label; micro, boundaries alone and macro below."""
+        return [
+            ScoreTable(
+                "entities",
+                ("label", *COLUMNS),
+                tuple(counts.row(label) for label, counts in self.labels.items()),
+                (self.micro.row("all (micro)"), self.boundaries.row("borders only"), macro_row(self.macro_f1)),
+                (*reach_notes(self.ceiling, "entities"), *unseen_notes(self.unseen, "names")),
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`."""
@@ -152,8 +178,9 @@ class EntityScorer:
             self._unseen[0] += len(unseen)
             self._unseen[1] += len(unseen & both)
 
-    def scores(self, ceiling: Ceiling | None = None) -> EntityScores:
+    def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> EntityScores:
         """The scores of what was added so far."""
+        ceiling = (ceilings or {}).get("entities")
         others = sorted((self._gold.keys() | self._predicted.keys()) - set(self._labels))
         labels = {
             label: Counts(self._gold[label], self._predicted[label], self._correct[label])

@@ -14,14 +14,15 @@ denominator, and the macro mean, are those of `metrics`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialCounts, OfficialScorer, spos_of
-from ie_cli.metrics.entities import Ceiling, Counts, EntityScorer, EntityScores, macro_f1
+from ie_cli.metrics.entities import COLUMNS, Counts, EntityScorer, EntityScores, macro_f1, macro_row, unseen_notes
+from ie_cli.metrics.scores import Ceiling, ScoreTable, reach_notes
 from ie_cli.triples import Span, Triple, entities_of, triples_of
 
 Match = Literal["strict", "boundaries", "text"]
@@ -97,6 +98,15 @@ class RelationScores:
         return ways[self.match] or self.text
 
     @property
+    def primary(self) -> float:
+        """The micro F1 by the chosen way to match."""
+        return self.micro.f1
+
+    def values(self) -> dict[str, float]:
+        """Columns of the logs."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+
+    @property
     def precision(self) -> float:
         return self.micro.precision
 
@@ -111,6 +121,24 @@ class RelationScores:
     @property
     def macro_f1(self) -> float:
         return macro_f1(self.predicates.values())
+
+    def tables(self) -> list[ScoreTable]:
+        """A row for each predicate; micro, other ways to match and macro below; then the entities', where there are some."""
+        ways = {"spans and types": self.strict, "spans": self.boundaries, "text": self.text}
+        others = [(f"by {name}", counts) for name, counts in ways.items() if counts is not self.micro]
+        summary = [self.micro.row("all (micro)")]
+        summary += [counts.row(name) for name, counts in others if counts is not None]
+        if self.official is not None:
+            summary.append(self.official.row("DuIE's rules"))
+        how = {"text": "relations by their texts", "strict": "relations by spans and types"}.get(self.match, "by spans")
+        table = ScoreTable(
+            "relations",
+            ("predicate", *COLUMNS),
+            tuple(counts.row(predicate) for predicate, counts in self.predicates.items()),
+            (*summary, macro_row(self.macro_f1)),
+            (how, *reach_notes(self.ceiling, "relations"), *unseen_notes(self.unseen, "triples")),
+        )
+        return [table, *(self.entities.tables() if self.entities is not None else [])]
 
     def to_dict(self) -> dict[str, Any]:
         """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`; what is None is left out."""
@@ -174,7 +202,7 @@ class RelationScorer:
         if self._entities is not None:
             self._entities.add(*(replace(side, entities=list(entities_of(side))) for side in (gold, predicted)))
 
-    def scores(self, ceiling: Ceiling | None = None, entity_ceiling: Ceiling | None = None) -> RelationScores:
+    def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> RelationScores:
         """The scores of what was added so far."""
         match = self._match or ("text" if self._guessed else "strict")
         chosen = self._ways[match]
@@ -185,8 +213,8 @@ class RelationScorer:
             self._ways["text"].counts(),
             chosen.by_predicate(self._predicates),
             None if self._official is None else self._official.counts(),
-            None if self._entities is None or self._guessed else self._entities.scores(entity_ceiling),
-            ceiling,
+            None if self._entities is None or self._guessed else self._entities.scores(ceilings),
+            (ceilings or {}).get("relations"),
             None if self._seen is None else Counts(chosen.unseen[0], 0, chosen.unseen[1]),
         )
 

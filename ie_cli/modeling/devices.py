@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from ie_cli.recipe.schema import Precision
+from ie_cli.recipe.base import Precision
 
 
 @cache

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads import HEADS, Head
-from ie_cli.recipe.schema import HeadSection
+from ie_cli.recipe.heads import HeadSection
 
 
 class SpanModel(nn.Module):
@@ -40,7 +40,7 @@ class SpanModel(nn.Module):
 
 def build_head(section: HeadSection, *, hidden_size: int, schema: LabelSchema) -> nn.Module:
     """Build the head that the recipe names, with fresh weights; it may set the keyword-only arguments of the head."""
-    head = HEADS[section.name]  # type: ignore[attr-defined]
+    head = HEADS[section.name]
     parameters = inspect.signature(head).parameters.values()
     options = {p.name: getattr(section, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
     sizes = (len(schema.labels), len(schema.predicates)) if schema.predicates else (len(schema.labels),)

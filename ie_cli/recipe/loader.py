@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError
+from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
@@ -22,7 +23,6 @@ from ie_cli.system.suggest import did_you_mean
 Place = int | str
 """Where a value comes from: a line of the file, or an override."""
 
-DEFAULT_HEADS = {"ner": "efficient_global_pointer", "relation": "gplinker"}
 SPECIAL_TOKENS = 2
 """That every BERT puts around a window; the tokenizer itself is asked when training starts."""
 PATHS = ("train", "dev", "test", "schema_file")
@@ -110,14 +110,13 @@ def _fill_in(data: dict[str, Any]) -> None:
     """Let the task tell the head where none is named, and the head the task."""
     _spell_out(data)
     named = data["head"].get("name") if isinstance(data.get("head"), dict) else None
-    if "task" not in data and named == DEFAULT_HEADS["relation"]:
-        data["task"] = "relation"
-    task = data.get("task", "ner")
-    if task == "relation" and "head" not in data:
-        data["head"] = {}
-    if isinstance(data.get("head"), dict):
-        known = task if isinstance(task, str) and task in DEFAULT_HEADS else "ner"
-        data["head"].setdefault("name", DEFAULT_HEADS[known])
+    if "task" not in data and isinstance(named, str) and named in HEADS:
+        data["task"] = HEADS[named].tasks[0]
+    data.setdefault("head", {})
+    if isinstance(data["head"], dict):
+        task = data.get("task")
+        known = task if isinstance(task, str) and task in task_names() else task_names()[0]
+        data["head"].setdefault("name", heads_of(known)[0])
 
 
 def _is_section(annotation: Any) -> bool:
@@ -204,11 +203,11 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             f"got {encoder.stride}, but windows of encoder.max_length {encoder.max_length}, {SPECIAL_TOKENS} special "
             f"tokens included, must advance; expected at most {most}, better {encoder.max_length // 4}",
         )
-    if (recipe.task == "relation") != (recipe.head.name == DEFAULT_HEADS["relation"]):
-        heads = "gplinker" if recipe.task == "relation" else "efficient_global_pointer, global_pointer"
-        yield ("head", "name"), f"task {recipe.task} has the heads {heads}, got {recipe.head.name}"
-    if data.schema_file is not None and recipe.task != "relation":
-        yield ("data", "schema_file"), "is for task: relation"
+    if recipe.head.name not in (heads := heads_of(recipe.task)):
+        yield ("head", "name"), f"task {recipe.task} has the heads {', '.join(heads)}, got {recipe.head.name}"
+    if data.schema_file is not None and not recipe.head.has_predicates:
+        tasks = dict.fromkeys(task for spec in HEADS.values() if spec.section.has_predicates for task in spec.tasks)
+        yield ("data", "schema_file"), f"is for task: {', '.join(tasks)}"
     for name, formats in COLUMN_OPTIONS.items():
         if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
             yield ("data", name), f"is for format {', '.join(formats)}, but data.format is {data.format}"
@@ -225,7 +224,7 @@ def _label_misfits(labels: Sequence[str], recipe: Recipe) -> Iterator[tuple[Loc,
         (("training", "label_weights"), recipe.training.label_weights),
     ):
         for label in named:
-            if label not in labels and recipe.task != "relation":  # there it may be a predicate
+            if label not in labels and not recipe.head.has_predicates:
                 yield (*loc, label), f"data.labels has no label '{label}'{did_you_mean(label, labels)}"
 
 

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, get_args
+from functools import lru_cache
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ie_cli.recipe.schema import Head, Recipe, Section
+from ie_cli.recipe.heads import HEADS
+from ie_cli.recipe.schema import Recipe
 from ie_cli.recipe.yaml import Loc
 from ie_cli.system.suggest import did_you_mean, nearest
 
 Schema = Mapping[str, Any]
-
-HEAD_SECTIONS: dict[str, type[Section]] = {
-    get_args(section.model_fields["name"].annotation)[0]: section for section in get_args(get_args(Head)[0])
-}
 
 
 def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str]) -> Iterator[tuple[Loc, str]]:
@@ -38,12 +35,12 @@ def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str])
             yield section, f"{dotted((*section, fault['loc'][-1]))} is missing"
         elif fault["type"] == "extra_forbidden":
             yield loc, _unknown_key(loc)
-        elif fault["type"] == "union_tag_invalid":
+        elif fault["type"] == "unknown_head":
             name = data["head"]["name"]
-            heads = ", ".join(HEAD_SECTIONS)
+            heads = ", ".join(HEADS)
             yield (
                 ("head", "name"),
-                f"head.name: no head {shown(name)}{did_you_mean(str(name), HEAD_SECTIONS)} (heads: {heads})",
+                f"head.name: no head {shown(name)}{did_you_mean(str(name), HEADS)} (heads: {heads})",
             )
         else:
             wrong[loc] = None
@@ -126,14 +123,19 @@ def _fields(section: Sequence[str | int]) -> list[str]:
     if not section:
         return list(Recipe.model_fields)
     if section == ["head"]:
-        fields = dict.fromkeys(field for head in HEAD_SECTIONS.values() for field in head.model_fields)
+        fields = dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields)
         return sorted(fields, key="name".__ne__)
     annotation = Recipe.model_fields[str(section[0])].annotation if len(section) == 1 else None
     return list(annotation.model_fields) if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 
 
-@cache
 def _recipe_schema() -> Schema:
+    return _schema_with(tuple(HEADS))
+
+
+@lru_cache(maxsize=4)
+def _schema_with(heads: tuple[str, ...]) -> Schema:
+    """The schema of a recipe; what it says of tasks and heads is read off the table of heads."""
     return Recipe.model_json_schema()
 
 

@@ -1,24 +1,14 @@
-"""The recipe: one closed schema that describes a run. Reading it from YAML is `recipe_file`'s work."""
+"""The recipe: one closed schema that describes a run. Reading it from YAML is `recipe.loader`'s work."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny
+from pydantic_core import PydanticCustomError
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1)]
-
-Precision = Literal["float32", "bfloat16", "float16"]
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are errors, docstrings below fields are their help."""
-
-    model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, frozen=True, strict=True, allow_inf_nan=False
-    )
+from ie_cli.recipe.base import PositiveInt, Precision, Probability, Section, Text
+from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
 
 class DataSection(Section):
@@ -65,47 +55,40 @@ class EncoderSection(Section):
     """Attention dropout of the encoder; its own where not given."""
 
 
-class HeadSection(Section):
-    head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 64
-    """Dimension d of the query and key vectors."""
-    rope: bool = True
-    """Rotary positions in the scores; without them GlobalPointer can hardly tell spans apart."""
-    flat: bool = False
-    """No overlapping entities in the output: greedy by score. False allows nesting."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Least score of an item in the output."""
-    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
-    """Least score per label or predicate, where it differs from `threshold`."""
+def _validate_head(value: Any) -> HeadSection:
+    """The section of the head that a mapping names; faults inside it keep their places."""
+    if isinstance(value, HeadSection):
+        return value
+    if not isinstance(value, dict):
+        raise PydanticCustomError("head_type", "expected a mapping")
+    name = value.get("name")
+    if not isinstance(name, str) or name not in HEADS:
+        raise PydanticCustomError("unknown_head", "no such head")
+    return HEADS[name].section.model_validate(value)
 
 
-class EfficientGlobalPointerSection(HeadSection):
-    """One shared span scorer and a bias per label and border (kexue.fm/archives/8877)."""
+class _AnyHead:
+    """The JSON schema of a head: one of those in the table, as it stands when it is asked for."""
 
-    name: Literal["efficient_global_pointer"] = "efficient_global_pointer"
-    """What scores the spans: efficient_global_pointer, or global_pointer with a scorer of its own per label."""
-
-
-class GlobalPointerSection(HeadSection):
-    """A span scorer per label (kexue.fm/archives/8373)."""
-
-    name: Literal["global_pointer"]
-    """What scores the spans: global_pointer, or efficient_global_pointer with one scorer for all labels."""
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"oneOf": [spec.section.model_json_schema() for spec in HEADS.values()]}
 
 
-class GPLinkerSection(HeadSection):
-    """Relations: a scorer of entities, and two that link starts and ends of subject and object (kexue.fm/archives/8888)."""
-
-    name: Literal["gplinker"]
-    """What extracts relations: gplinker."""
-    entity_rows: Literal["auto", "types", "roles"] = "auto"
-    """Entity rows: a row per type, or one for subjects and one for objects; `auto`: types where the data annotate entities."""
-    entity_scorer: Literal["global_pointer", "efficient_global_pointer"] = "global_pointer"
-    """Scorer of the entity rows."""
-    type_pairs: Literal["schema", "observed", "any"] = "schema"
-    """With a row per type, which types a predicate joins: those of data.schema_file (without one any), those of train, any."""
+Head = Annotated[SerializeAsAny[HeadSection], PlainValidator(_validate_head), _AnyHead]
 
 
-Head = Annotated[EfficientGlobalPointerSection | GlobalPointerSection | GPLinkerSection, Field(discriminator="name")]
+def _validate_task(value: str) -> str:
+    if value not in task_names():
+        raise PydanticCustomError("unknown_task", "no such task")
+    return value
+
+
+def _name_tasks(schema: dict[str, Any]) -> None:
+    schema["enum"] = task_names()
+
+
+TaskName = Annotated[str, AfterValidator(_validate_task), Field(json_schema_extra=_name_tasks)]
 
 
 class TrainingSection(Section):
@@ -157,10 +140,21 @@ class TrainingSection(Section):
     """Logs written beside the model: `log.csv`, TensorBoard events."""
 
 
+class TaskSection(Section):
+    """One task of a model: what is extracted, from which data, by which head."""
+
+    task: TaskName = "ner"
+    """What is extracted: entities, or relations between them (head gplinker)."""
+    data: DataSection
+    """Where the examples are."""
+    head: Head = EfficientGlobalPointerSection()
+    """What stands on the encoder."""
+
+
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the run; its folder under runs/."""
-    task: Literal["ner", "relation"] = "ner"
+    task: TaskName = "ner"
     """What is extracted: entities, or relations between them (head gplinker)."""
     data: DataSection
     """Where the examples are."""
@@ -170,3 +164,7 @@ class Recipe(Section):
     """What stands on the encoder."""
     training: TrainingSection = TrainingSection()
     """How it is trained."""
+
+    def tasks(self) -> dict[str, TaskSection]:
+        """The tasks of the model by their names; the short form has one, called what it is."""
+        return {self.task: TaskSection(task=self.task, data=self.data, head=self.head)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.evaluation.evaluate import Scores
-from ie_cli.recipe.schema import Precision
+from ie_cli.recipe.base import Precision
 from ie_cli.training.encoded_dataset import EncodedDataset
 
 

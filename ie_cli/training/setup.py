@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from tokenizers import Tokenizer
 
-from ie_cli.data.dataset import DatasetStatistics, Split, splits
+from ie_cli.data.dataset import Split, splits
 from ie_cli.data.label_schema import LabelSchema, read_schema
+from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.encoding.tokenizer import recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError, RecipeError
@@ -17,7 +18,9 @@ from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import load_encoder, tiny_encoder
 from ie_cli.modeling.model import SpanModel, build_head
-from ie_cli.recipe.schema import GPLinkerSection, Precision, Recipe
+from ie_cli.recipe.base import Precision
+from ie_cli.recipe.heads import GPLinkerSection
+from ie_cli.recipe.schema import Recipe
 from ie_cli.system.suggest import did_you_mean
 from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
 

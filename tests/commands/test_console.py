@@ -13,8 +13,9 @@ from ie_cli.commands.console import TrainingView, complain, duration, footnotes,
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialScorer
-from ie_cli.metrics.entities import Ceiling, EntityScorer
+from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
+from ie_cli.metrics.scores import Ceiling
 from ie_cli.training.run import train
 
 
@@ -60,7 +61,7 @@ def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:
 def test_the_table_of_scores(screen: Console) -> None:
     scorer = EntityScorer(["X", "never"], seen=set())
     scorer.add(Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Document("ab", [Entity(0, 1, "X")]))
-    show_scores(scorer.scores(Ceiling(1, 2, {"border inside a token": 1})), "dev")
+    show_scores(scorer.scores({"entities": Ceiling(1, 2, {"border inside a token": 1})}), "dev")
     text = shown(screen)
     rows = {row.split("│")[1].strip(): row.split("│")[2:-1] for row in text.splitlines() if row.startswith("│")}
     assert [cell.strip() for cell in rows["X"]] == ["1.0000", "0.5000", "0.6667", "2", "1", "1"]
@@ -70,7 +71,7 @@ def test_the_table_of_scores(screen: Console) -> None:
 
 
 def test_footnotes_without_gold_are_none() -> None:
-    assert list(footnotes(EntityScorer().scores(Ceiling(0, 0)), "entities", "names")) == []
+    assert list(footnotes(EntityScorer().scores({"entities": Ceiling(0, 0)}), "entities", "names")) == []
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599.4, "59:59"), (3723, "1:02:03")])
@@ -86,7 +87,7 @@ def test_scores_of_relations_name_every_way_to_match(screen: Console) -> None:
     scorer = RelationScorer(["p", "q"], ["X"], entities=True, official=OfficialScorer(), seen=set())
     gold = Document("abcd", [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(2, 3, "X"))])
     scorer.add(gold, gold)
-    show_scores(scorer.scores(Ceiling(0, 1, {"too far": 1}), Ceiling(1, 1)), "dev")
+    show_scores(scorer.scores({"relations": Ceiling(0, 1, {"too far": 1}), "entities": Ceiling(1, 1)}), "dev")
     told = shown(screen)
     for part in (
         "dev: relations",

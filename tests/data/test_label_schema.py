@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ie_cli.data.dataset import DatasetStatistics
 from ie_cli.data.label_schema import LabelSchema, Types, read_schema, schema_facts, schema_of_facts
+from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.schema import Recipe
 from ie_cli.training.setup import build_schema, loss_weights

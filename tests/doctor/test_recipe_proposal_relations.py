@@ -17,8 +17,9 @@ from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, Reading, read_documents
+from ie_cli.recipe.heads import GPLinkerSection
 from ie_cli.recipe.loader import load_recipe
-from ie_cli.recipe.schema import GPLinkerSection, Recipe
+from ie_cli.recipe.schema import Recipe
 
 SAMPLES = Path(__file__).parent.parent.parent / "data" / "samples"
 QUICKSTART = SAMPLES.parent / "relations"

@@ -9,7 +9,8 @@ from seqeval.metrics import classification_report, f1_score, precision_score, re
 
 from ie_cli.document import Document, Entity
 from ie_cli.formats.common.tag_schemes import bio_tags, spans_of
-from ie_cli.metrics.entities import Ceiling, Counts, EntityScorer, EntityScores
+from ie_cli.metrics.entities import Counts, EntityScorer, EntityScores
+from ie_cli.metrics.scores import Ceiling
 
 LABELS = ["LOC", "ORG", "PER"]
 TAGS = ["O"] + [f"{prefix}-{label}" for prefix in "BI" for label in LABELS]
@@ -107,7 +108,7 @@ def test_the_layout_of_the_json_scores() -> None:
     gold = Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "Y")])
     scorer = EntityScorer(["X"], seen=set())
     scorer.add(gold, Document("ab", [Entity(0, 1, "X")]))
-    fields = scorer.scores(Ceiling(1, 2, {"label unknown": 1})).to_dict()
+    fields = scorer.scores({"entities": Ceiling(1, 2, {"label unknown": 1})}).to_dict()
     assert fields == {
         "precision": 1.0,
         "recall": 0.5,

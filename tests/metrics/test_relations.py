@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialCounts, OfficialScorer
-from ie_cli.metrics.entities import Ceiling, Counts
+from ie_cli.metrics.entities import Counts
 from ie_cli.metrics.relations import Match, RelationScorer, RelationScores
+from ie_cli.metrics.scores import Ceiling
 
 TEXT = "Ann Ann Bo"
 ANN, ANN2, BO = Entity(0, 3, "PER"), Entity(4, 7, "PER"), Entity(8, 10, "ORG")
@@ -164,7 +165,7 @@ def test_entities_and_official_scores_where_asked_for() -> None:
     predicted = Document("", [ANN], [LIKES, Relation(BO, "likes.inArea", ANN2)])
     scorer = RelationScorer((), ["ORG", "PER"], entities=True, official=OfficialScorer())
     scorer.add(gold, predicted)
-    scores = scorer.scores(Ceiling(1, 2), Ceiling(2, 2))
+    scores = scorer.scores({"relations": Ceiling(1, 2), "entities": Ceiling(2, 2)})
     assert scores.entities is not None
     assert scores.entities.micro == Counts(2, 3, 2)  # on both sides what stands in a relation is an entity
     assert list(scores.entities.labels) == ["ORG", "PER"]
@@ -178,7 +179,7 @@ def test_the_layout_of_the_json_scores() -> None:
     gold = Document(TEXT, [ANN], [LIKES, Relation(ANN2, "hates", BO)])
     scorer = RelationScorer(["likes"], ["PER"], entities=True, seen=set(), official=OfficialScorer())
     scorer.add(gold, Document(TEXT, [ANN], [LIKES]))
-    scores = scorer.scores(Ceiling(1, 2, {"label unknown": 1}))
+    scores = scorer.scores({"relations": Ceiling(1, 2, {"label unknown": 1})})
     half = Counts(2, 1, 1).to_dict()
     assert scores.to_dict() == half | {
         "macro_f1": 0.5,

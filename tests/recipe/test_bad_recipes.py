@@ -9,14 +9,8 @@ import pytest
 from pydantic import BaseModel
 from support.runner import ie
 
-from ie_cli.recipe.schema import (
-    DataSection,
-    EfficientGlobalPointerSection,
-    EncoderSection,
-    GlobalPointerSection,
-    GPLinkerSection,
-    TrainingSection,
-)
+from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection
+from ie_cli.recipe.schema import DataSection, EncoderSection, TrainingSection
 
 COMMANDS = ("check", "show", "train")
 EXPLAINS = "hint: `ie show RECIPE --help-fields` explains every field."

@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
+from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
-from ie_cli.recipe.schema import (
-    DataSection,
-    EfficientGlobalPointerSection,
-    EncoderSection,
-    GlobalPointerSection,
-    Recipe,
-    TrainingSection,
-)
+from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
 SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
 

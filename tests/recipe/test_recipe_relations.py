@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
+from ie_cli.recipe.heads import GPLinkerSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
-from ie_cli.recipe.schema import DataSection, EncoderSection, GPLinkerSection, Recipe, TrainingSection
+from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
 SMALL = "name: a\nencoder: {name: tiny}\ndata: {train: t.jsonl}\n"
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ie_cli.recipe.schema import DataSection, EncoderSection, GlobalPointerSection, HeadSection, Recipe, TrainingSection
+from ie_cli.recipe.heads import GlobalPointerSection, HeadSection
+from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
 SECTIONS = [Recipe, DataSection, EncoderSection, HeadSection, GlobalPointerSection, TrainingSection]
 

@@ -30,7 +30,8 @@ from ie_cli.modeling.encoder import (
 )
 from ie_cli.modeling.heads import Head, Scorer
 from ie_cli.modeling.model import SpanModel, build_head
-from ie_cli.recipe.schema import Precision, Recipe
+from ie_cli.recipe.base import Precision
+from ie_cli.recipe.schema import Recipe
 
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 

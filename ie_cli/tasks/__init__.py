@@ -1,0 +1,14 @@
+"""The tasks that a recipe may name."""
+
+from __future__ import annotations
+
+from ie_cli.tasks.base import ScoringOptions, Task, TrainingItems, Words
+from ie_cli.tasks.ner import NerTask
+from ie_cli.tasks.relation import RelationTask
+
+__all__ = ["TASKS", "ScoringOptions", "Task", "TrainingItems", "Words"]
+
+TASKS: dict[str, Task] = {
+    "ner": NerTask(),
+    "relation": RelationTask(),
+}

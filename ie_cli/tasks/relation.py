@@ -1,0 +1,103 @@
+"""Relations: triples of a subject, a predicate and an object, and where the data annotate them, the entities too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ie_cli.data.label_schema import LabelSchema, read_schema
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.document import Document
+from ie_cli.errors import RecipeError
+from ie_cli.metrics.relations import RelationScorer, RelationScores, items
+from ie_cli.metrics.scores import Scores
+from ie_cli.recipe.heads import RelationSection
+from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
+from ie_cli.tasks.diagnosis import diagnose
+from ie_cli.triples import triples_of
+
+
+class RelationTask:
+    """Relations."""
+
+    name = "relation"
+    metric = "f1"
+    words = Words(
+        title="Relation extraction",
+        tags=("relation-extraction", "gplinker"),
+        item="relation",
+        items="relations",
+        a_item="a relation",
+        name="predicate",
+        names="predicates",
+        attribute="relations",
+        jq=".relations[]?",
+    )
+
+    def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
+        """Predicates of the data or of a schema file; entity labels where the data annotate entities, else roles."""
+        head, data = section.head, section.data
+        if not isinstance(head, RelationSection):
+            raise TypeError(f"expected the section of a head for relations, got {type(head).__name__}")
+        known = read_schema(data.schema_file) if data.schema_file is not None else None
+        typed = head.entity_rows == "types" or (head.entity_rows == "auto" and bool(statistics.labels))
+        schema = LabelSchema.of_relations(
+            {*statistics.labels, *statistics.arguments} if typed else None,
+            statistics.pairs,
+            listed=data.labels if typed else None,
+            known=known,
+            observed=head.type_pairs == "observed",
+            slots=statistics.slots,
+        )
+        return replace(schema, constrained=schema.constrained and head.type_pairs != "any")
+
+    def validate(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> None:
+        """Refuse scores on guessed offsets."""
+        match = recipe.training.match
+        if statistics.guessed and match in ("strict", "boundaries"):
+            raise RecipeError(
+                f"training.match: {match}, but the data give no offsets: such scores on guessed offsets would be luck",
+                hint="use training.match: text.",
+            )
+
+    def validate_options(self, options: ScoringOptions) -> None:
+        """All of them are for relations."""
+
+    def items(self, document: Document) -> set[Hashable]:
+        """The distinct triples: by spans and labels, or by their texts where the data give no offsets."""
+        return set(items(document, "strict" if document.spos is None else "text"))
+
+    def seen(self, documents: Iterable[Document]) -> Collection[Any]:
+        """The triples of texts that occur."""
+        return {triple for document in documents for triple in triples_of(document)}
+
+    def scorer(self, schema: LabelSchema, options: ScoringOptions) -> RelationScorer:
+        """Relations in three ways to match, and the entities of a model that has types of its own."""
+        return RelationScorer(
+            schema.predicates,
+            schema.labels,
+            options.match,
+            entities=not schema.roles,
+            seen=options.seen,
+            official=options.official,
+        )
+
+    def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
+        """Entities where there are types of them, and relations."""
+        entities = [] if schema.roles else [f"{counts['entities']} entities of {len(schema.labels)} labels"]
+        return [*entities, f"{counts['relations']} relations of {len(schema.predicates)} predicates"]
+
+    def diagnose(self, scores: Scores, items: TrainingItems, schema: LabelSchema) -> str:
+        """The likeliest cause."""
+        if not isinstance(scores, RelationScores):
+            raise TypeError(f"expected the scores of relations, got {type(scores).__name__}")
+        return diagnose(
+            self.words,
+            items,
+            scores.micro,
+            boundaries=scores.boundaries,
+            parts=scores.predicates,
+            known=schema.predicates,
+        )
