@@ -30,11 +30,11 @@ def step(head: str, labels: int) -> dict[str, float]:
     from ie_cli.modeling.batch import Batch
     from ie_cli.modeling.heads import HEADS
     from ie_cli.modeling.losses.factorised import Gold
-    from ie_cli.modeling.model import SpanModel
+    from ie_cli.modeling.model import ExtractionModel
 
     torch.manual_seed(0)
     encoder = BertModel(BertConfig(vocab_size=1000, **ENCODER), add_pooling_layer=False)
-    model = SpanModel(encoder, HEADS[head](384, labels))
+    model = ExtractionModel(encoder, HEADS[head](384, labels))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     ids = torch.randint(1000, (BATCH, LENGTH))
     mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)

@@ -30,7 +30,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads.gplinker import GPLinker
 from ie_cli.modeling.losses.factorised import Gold
-from ie_cli.modeling.model import SpanModel
+from ie_cli.modeling.model import ExtractionModel
 
 BATCH, LENGTH, ROUNDS = 16, 128, 5
 ENCODER = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -144,7 +144,7 @@ def step(predicates: int) -> dict[str, float]:
 
     torch.manual_seed(0)
     encoder = BertModel(BertConfig(vocab_size=1000, **ENCODER), add_pooling_layer=False)
-    model = SpanModel(encoder, GPLinker(ENCODER["hidden_size"], 2, predicates))
+    model = ExtractionModel(encoder, GPLinker(ENCODER["hidden_size"], 2, predicates))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     ids = torch.randint(1000, (BATCH, LENGTH))
     mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)

@@ -78,7 +78,7 @@ def tagged(tokenizer: Any, sentences: Sequence[Sentence], ids: Mapping[str, int]
     return rows
 
 
-class SpanModel(nn.Module):
+class ExtractionModel(nn.Module):
     """A BERT with a dense span head: a pair of positions scores as query times key, and a bias for each label."""
 
     def __init__(self, encoder: nn.Module, labels: int, size: int = 64) -> None:
@@ -117,7 +117,7 @@ def predict(options: Options) -> Ready:
     torch.manual_seed(0)
     began = time.perf_counter()
     tokenizer = AutoTokenizer.from_pretrained(material.encoder)
-    model = SpanModel(AutoModel.from_pretrained(material.encoder), len(labels)).eval()
+    model = ExtractionModel(AutoModel.from_pretrained(material.encoder), len(labels)).eval()
     model.to(getattr(torch, options["precision"]))
     loading = time.perf_counter() - began
     sample = sentences[:SAMPLE]

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.spans import DecodedSpans, Floats, Index, SharedFactors
+from ie_cli.codecs.base import Floats, Index
+from ie_cli.codecs.factors import SharedFactors
+from ie_cli.codecs.spans import DecodedSpans
 
 MAX_ARGUMENTS = 128
 """Spans per window and side (one per token, if that is more) that are paired, best score first."""

@@ -1,16 +1,35 @@
-"""Factors -> scored spans, in numpy, shared by every backend. The tensor ``[labels, L, L]`` is never built."""
+"""Entities as cells (label, first token, last token) of a table of scores: gold to cells, factors to scored spans.
+
+The tensor ``[labels, L, L]`` is never built, and every backend decodes here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Index = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from ie_cli.codecs.base import (
+    Annotation,
+    Candidates,
+    Columns,
+    Decoded,
+    Decoding,
+    Floats,
+    Index,
+    Mask,
+    Outputs,
+    Targets,
+)
+from ie_cli.codecs.factors import Factors, LabelFactors, SharedFactors, cell_scores, factors_of
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document
+from ie_cli.encoding.alignment import align, to_entities, within
+from ie_cli.encoding.tokenizer import Tokens
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.recipe.heads import HeadSection
+from ie_cli.triples import Mentions
 
 MAX_CANDIDATES = 4096
 """Cells per window (8 per token, if that is more) whose labels are looked at: an untrained model fires everywhere and must
@@ -19,31 +38,66 @@ MAX_SPANS = 512
 """Spans per window (one per token, if that is more) that are returned, best margin over the threshold first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedFactors:
-    """Of a head with one span scorer and two biases per label: ``s_r(i,j) = pair(i,j) + start_r(i) + end_r(j)``.
+class SpanCodec:
+    """Entities, which may nest, one row for each label.
 
-    *Shapes:* pair ``[batch, L, L]``, start and end ``[batch, labels, L]``; float32.
+    *Stored:* ``spans`` of (row, first, last token).
     """
 
-    pair: Floats
-    start: Floats
-    end: Floats
+    columns: Mapping[str, int] = {"spans": 3}
+
+    def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
+        self.schema = schema
+        self.tables: Mapping[str, Sequence[str]] = {"entities": schema.labels}
+
+    def encode(
+        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+    ) -> Targets:
+        """The entities as spans of tokens."""
+        entities = set(document.entities)
+        aligned = align(document.text, entities, tokens, plan, self.schema.ids)
+        return Targets({"spans": aligned.spans}, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
+
+    def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
+        """The spans that lie whole in a window."""
+        return {"spans": within(targets.columns["spans"], first, capacity) + np.array([0, shift, shift])}
+
+    def cells(self, columns: Columns) -> dict[str, Index]:
+        """Cells (sample, row, first, last)."""
+        return {"entities": columns["spans"]}
+
+    def decoder(self, decoding: Decoding) -> SpanDecoder:
+        """What finds spans."""
+        return SpanDecoder(self.schema, decoding)
+
+    def scores(self, outputs: Outputs, sample: int, there: Index) -> Iterator[Floats]:
+        """The scores of all cells, label by label."""
+        return cell_scores(factors_of(outputs.table("entities")), sample, there)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelFactors:
-    """Of a head with one span scorer per label, for some labels from `first` on: ``s_r(i,j) = query_r(i)·key_r(j)``.
+class SpanDecoder:
+    """Finds spans above the threshold of their label."""
 
-    *Shapes:* query and key ``[batch, labels, L, head_size]``; float32, rotated and scaled.
-    """
+    tokens: Mapping[str, tuple[int, ...]] = {"spans": (1, 2)}
 
-    first: int
-    query: Floats
-    key: Floats
+    def __init__(self, schema: LabelSchema, decoding: Decoding) -> None:
+        self.schema, self.decoding = schema, decoding
+        self.least = decoding.least(schema.labels)
 
+    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+        """The spans of a batch."""
+        found = decode_spans(factors_of(outputs.table("entities")), mask, self.least)
+        return Decoded({"spans": Candidates(found.cells, found.scores)}, found.truncated)
 
-Factors = SharedFactors | LabelFactors
+    def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
+        """The spans that the windows which own them found."""
+        if (spans := found.get("spans")) is None:
+            return Annotation()
+        mine = plan.owners(len(tokens), spans.cells[:, 1], spans.cells[:, 2]) == spans.cells[:, 3]
+        chances = self.decoding.probability(spans.scores[mine])
+        return Annotation(
+            to_entities(tokens, spans.cells[mine, :3], chances, self.schema.labels, flat=self.decoding.flat)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +192,3 @@ def _cap(cells: Index, scores: Floats, mask: Mask, thresholds: Floats, truncated
         drop = at[np.argsort(-margin, kind="stable")[most[sample] :]]
         cells, scores = np.delete(cells, drop, axis=0), np.delete(scores, drop)
     return DecodedSpans(cells, scores, frozenset(truncated))
-
-
-def probability(scores: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """``σ(s/T)`` in float64, without overflow."""
-    scaled = scores.astype(np.float64) / temperature
-    return np.exp(-np.logaddexp(0.0, -scaled))
-
-
-def score_threshold(probabilities: Iterable[float], temperature: float) -> Floats:
-    """The scores s that belong to thresholds given as probabilities: ``T·log(p/(1-p))``; 0.5 is exactly 0."""
-    # 0 lets everything through, 1 nothing.
-    p: npt.NDArray[np.float64] = np.array(list(probabilities), dtype=np.float64).clip(1e-12, 1 - 1e-12)
-    scores: Floats = (temperature * (np.log(p) - np.log1p(-p))).astype(np.float32)
-    return scores

@@ -17,10 +17,11 @@ from rich.text import Text
 from ie_cli.errors import IEError
 
 if TYPE_CHECKING:
-    from ie_cli.evaluation.evaluate import Scores
     from ie_cli.metrics.entities import Counts, EntityScores
     from ie_cli.metrics.relations import RelationScores
+    from ie_cli.metrics.scores import Scores
     from ie_cli.training.events import Evaluated, Event, Finished, Started
+    from ie_cli.training.setup import TaskSetup
 
 PLAIN_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -163,12 +164,18 @@ def footnotes(scores: Scores, items: str, unseen: str) -> Iterator[str]:
         )
 
 
+_LONG = {"f1": "F1"}
+_SHORT = {"precision": "P", "recall": "R", "f1": "F1"}
+"""Names of scores in the table on a terminal, and in lines."""
+
+
 class TrainingView:
     """Show the events of a training run: a live table on a terminal, plain lines elsewhere, nothing if quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self._rows: list[tuple[str, ...]] = []
+        self._scores: tuple[str, ...] = ()
         self._status = ""
         self._live: Live | None = None
         self.finished: Finished | None = None
@@ -216,8 +223,6 @@ class TrainingView:
             )
 
     def _start(self, event: Started) -> None:
-        counts = event.train.counts
-        schema = event.schema
         if event.dev_is_train:
             self._say(
                 "warning: data.dev is the file of data.train: its scores say how well texts are known by heart; "
@@ -229,41 +234,43 @@ class TrainingView:
             self._say(f"goes on from the checkpoint of step {event.resumed_from}")
         elif event.resumed_from is not None:
             self._say("no checkpoint yet: begins from the start")
-        gold = [] if schema.roles else [f"{counts.entities} entities of {len(schema.labels)} labels"]
-        gold += [f"{counts.relations} relations of {len(schema.predicates)} predicates"] if schema.predicates else []
-        self._say(
-            f"{counts.documents} examples in {counts.windows} windows, {', '.join(gold)}; "
-            f"{event.parameters / 1e6:.1f} M parameters, {event.steps} steps on {event.device} in {event.precision}"
-        )
-        lost = (
-            ("entities", counts.entities, counts.unreachable),
-            ("relations", counts.relations, counts.unreachable_relations),
-        )
-        for what, total, by_reason in lost:
-            if sum(by_reason.values()):
-                reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(by_reason.items()))
-                self._say(
-                    f"{sum(by_reason.values())} of {total} {what} cannot be learned: {reasons} (`ie check` shows them)"
-                )
+        for name, task in event.tasks.items():
+            self._describe(f"{name}: " if len(event.tasks) > 1 else "", task, event)
         if not event.has_dev:
             self._say("no dev data: nothing is measured, and the last weights are kept (data.dev: 0.1 splits some off)")
 
+    def _describe(self, name: str, setup: TaskSetup, event: Started) -> None:
+        """What a task trains on, and what of it cannot be learned."""
+        counts = setup.dataset.counts
+        gold = ", ".join(setup.task.describe(counts.items, setup.schema))
+        self._say(
+            f"{name}{counts.documents} examples in {counts.windows} windows, {gold}; "
+            f"{event.parameters / 1e6:.1f} M parameters, {event.steps} steps on {event.device} in {event.precision}"
+        )
+        for kind, reasons in counts.unreachable.items():
+            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
+            lost = sum(reasons.values())
+            self._say(
+                f"{name}{lost} of {counts.items[kind]} {kind} cannot be learned: {listed} (`ie check` shows them)"
+            )
+
     def _evaluated(self, event: Evaluated) -> None:
-        scores = event.scores
+        from ie_cli.training.events import score_values
+
+        values = score_values(event.scores)
         row = (
             f"{event.epoch:.1f}",
             str(event.step),
             "–" if math.isnan(event.loss) else f"{event.loss:.4f}",
-            number(scores.precision),
-            number(scores.recall),
-            number(scores.f1),
+            *map(number, values.values()),
             f"{event.rate:.1f}",
             duration(event.seconds_left),
             "*" if event.best else "",
         )
         self._rows.append(row)
+        self._scores = tuple(_LONG.get(name, name) for name in values)
         if self._live is None:
-            names = ("epoch", "step", "loss", "P", "R", "F1", "sentences/s", "left", "")
+            names = ("epoch", "step", "loss", *(_SHORT.get(name, name) for name in values), "sentences/s", "left", "")
             self._say("  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip())
         if event.advice:
             self._say(f"warning: {event.advice}")
@@ -274,7 +281,7 @@ class TrainingView:
 
     def _table(self) -> Table:
         table = Table(caption=self._status or None, caption_justify="left")
-        for name in ("epoch", "step", "loss", "precision", "recall", "F1", "sentences/s", "left", "best"):
+        for name in ("epoch", "step", "loss", *self._scores, "sentences/s", "left", "best"):
             table.add_column(name, justify="right")
         for row in self._rows[-20:]:
             table.add_row(*row)

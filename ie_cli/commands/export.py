@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ie_cli.commands.console import say
-from ie_cli.commands.inputs import Input, ModelChoice
+from ie_cli.commands.inputs import Input, ModelChoice, first_data
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError
 from ie_cli.inference.model_directory import choose_form, must_be_exportable_to
@@ -56,14 +56,14 @@ def _beside(model: str, *, int8: bool) -> Path:
 def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> tuple[list[Document], str]:
     """The data to compare on, and their name: those given, else what the model's recipe calls dev."""
     if data is not None:
-        return list(data.documents(data.reading(quiet=quiet, recipe=recipe))), data.path
+        return list(data.documents(data.reading(quiet=quiet, trained=first_data(recipe)))), data.path
     from ie_cli.data.dataset import splits
 
     hint = (
         "name annotated data with --data FILE, or run this where the model was trained: its paths are seen from there."
     )
     try:
-        dev = splits(recipe.data)[1]
+        dev = splits(first_data(recipe))[1]
         if dev is not None:
             return list(dev), ", ".join(dev.sources)
     except DataError as error:

@@ -17,7 +17,7 @@ from ie_cli.system.streams import open_input
 if TYPE_CHECKING:
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
-    from ie_cli.recipe.schema import Recipe
+    from ie_cli.recipe.schema import DataSection, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Input:
     text_column: int | None = None
     label_columns: Sequence[int] | None = None
 
-    def reading(self, *, quiet: bool = False, recipe: Recipe | None = None) -> Reading:
+    def reading(self, *, quiet: bool = False, trained: DataSection | None = None) -> Reading:
         """How to read it; columns as in the data that the model was trained on, where nothing else is said."""
         from ie_cli.data.dataset import reading_of
 
-        reading = reading_of(recipe.data) if recipe is not None else Reading()
+        reading = reading_of(trained) if trained is not None else Reading()
         if self.text_column is not None:
             reading = replace(reading, text_column=self.text_column)
         if self.label_columns is not None:
@@ -87,11 +87,15 @@ class ModelChoice:
 
         return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
-    def engine(self) -> tuple[Engine, Recipe]:
-        """What predicts, and the recipe it was trained by."""
+    def engine(self) -> tuple[Engine, Extractor]:
+        """What predicts, and the model that it was made of."""
         extractor = self.load()
-        engine = extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
-        return engine, extractor.recipe
+        return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
+
+
+def first_data(recipe: Recipe) -> DataSection:
+    """The data of a model's first task: where nothing else is said, other data are read as they were."""
+    return next(iter(recipe.instances().values())).data
 
 
 def newest_model(runs: Path) -> Path:

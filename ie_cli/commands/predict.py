@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ie_cli.commands.console import counting, say, warn
-from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
+from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
 from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, StorageError, hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format, read_records
@@ -178,10 +178,10 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
 
 def _predict_stream(choice: ModelChoice, source: Input, output: Output, target: Format, *, quiet: bool) -> None:
     """Predict to a pipe, a device or a store: what is there is answered at once, and nothing can be gone on with."""
-    engine, recipe = choice.engine()
+    engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract
 
-    records = _records(source, recipe, quiet=quiet)
+    records = _records(source, extractor.recipe, quiet=quiet)
     live = _is_live(source)
     tally = _Tally()
     with ExitStack() as stack:
@@ -200,7 +200,7 @@ def _predict_job(
     """Predict to local files, with a journal between the chunks from which the job can be gone on with."""
     # Before the model is loaded: should it be replaced meanwhile, the job is not gone on with.
     model = fingerprint(local_folder(choice.folder()))
-    engine, recipe = choice.engine()
+    engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract_chunks
 
     facts = {
@@ -219,7 +219,7 @@ def _predict_job(
         if job.records and not quiet:
             say(f"goes on after {job.records} records")
         writer = _Writer(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
-        records = job.skip(_records(source, recipe, quiet=quiet), digest)
+        records = job.skip(_records(source, extractor.recipe, quiet=quiet), digest)
         done = job.records
         if not done:
             writer.begin()
@@ -265,7 +265,7 @@ def _telling_what_is_done(job: Job) -> Iterator[None]:
 
 def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:
     # What tags there are is of no account here, and the columns of the training data need not be there.
-    reading = replace(source.reading(quiet=quiet, recipe=recipe), label_columns=None, annotation=False)
+    reading = replace(source.reading(quiet=quiet, trained=first_data(recipe)), label_columns=None, annotation=False)
     return read_records(source.path, format=source.format, reading=reading)
 
 

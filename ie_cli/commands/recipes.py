@@ -79,8 +79,9 @@ def run_train(
             ) from error
     if quiet or view.finished is None:
         return
-    for split, scores in view.finished.scores.items():
-        show_scores(scores, split)
+    for split, tasks in view.finished.scores.items():
+        for name, scores in tasks.items():
+            show_scores(scores, f"{split}: {name}" if len(tasks) > 1 else split)
     model = view.finished.model
     say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
 

@@ -28,7 +28,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
         )
     with server.bind(family, address) as bound:
         address = bound.getsockname()
-        engine, recipe = choice.engine()
+        engine, extractor = choice.engine()
         from ie_cli.serving.app import Service, build_app, model_facts
         from ie_cli.serving.worker import Worker
 
@@ -37,7 +37,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             app = build_app(
                 Service(
                     worker,
-                    model_facts(engine, recipe),
+                    model_facts(extractor.recipe, extractor.tasks),
                     limits,
                     token,
                     frozenset({"localhost", "127.0.0.1", "[::1]", server.host_name(address)}) if loopback else None,
@@ -47,7 +47,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             bound.listen()  # whoever comes before uvicorn does waits a moment
             if not quiet:
                 asked = "a token is asked for" if token is not None else "without a token"
-                say(f"serving {recipe.name} at {server.url(address)} ({asked}); Ctrl-C ends it")
+                say(f"serving {extractor.recipe.name} at {server.url(address)} ({asked}); Ctrl-C ends it")
             server.run(app, bound, limits)
         finally:
             worker.close()

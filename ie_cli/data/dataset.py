@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ie_cli.document import Document
@@ -35,6 +36,10 @@ class Split:
                 if self.keep is None or self.keep(document.text):
                     yield document
 
+    def whole(self) -> Split:
+        """All of its sources, whatever belongs to the split."""
+        return replace(self, keep=None, part="all")
+
     def must_be_readable_again(self) -> None:
         """Raise where a source is a pipe, which gives what it has only once; training reads several times."""
         for source in self.sources:
@@ -46,8 +51,9 @@ class Split:
                     hint="save it to a file first.",
                 )
 
+    @cached_property
     def fingerprint(self) -> str | None:
-        """Hash of what the split holds, file contents included; None where a source is no local file."""
+        """Hash of what the split holds, file contents included; None where a source is no local file. Computed once."""
         paths = [Path(source) for source in self.sources]
         if not all(path.is_file() for path in paths):
             return None

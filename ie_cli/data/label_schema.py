@@ -89,6 +89,11 @@ class LabelSchema:
         rows = _ordered({*labels, *named}, listed)
         return cls(rows, predicates, types, observed or known is not None, declared)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels and predicates."""
+        return (*self.labels, *self.predicates)
+
     @cached_property
     def ids(self) -> dict[str, int]:
         """Label -> row."""

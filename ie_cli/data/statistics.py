@@ -33,14 +33,18 @@ class DatasetStatistics:
         """Count labels, triples and, if asked, characters."""
         statistics = cls()
         for document in documents:
-            statistics.documents += 1
-            statistics.labels.update(entity.label for entity in document.entities)
-            for relation in document.relations:
-                statistics.arguments.update((relation.subject.label, relation.object.label))
-                statistics.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
-            for spo in document.spos or ():
-                statistics.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
-            statistics.guessed |= document.spos is not None
-            if characters:
-                statistics.characters.update(document.text)
+            statistics.add(document, characters=characters)
         return statistics
+
+    def add(self, document: Document, *, characters: bool = False) -> None:
+        """Count one document."""
+        self.documents += 1
+        self.labels.update(entity.label for entity in document.entities)
+        for relation in document.relations:
+            self.arguments.update((relation.subject.label, relation.object.label))
+            self.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
+        for spo in document.spos or ():
+            self.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
+        self.guessed |= document.spos is not None
+        if characters:
+            self.characters.update(document.text)

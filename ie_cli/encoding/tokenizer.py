@@ -7,10 +7,12 @@ Every fast tokenizer is brought to one form: offsets slice the untouched text, c
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -56,6 +58,31 @@ class Tokens:
         return len(self.ids)
 
 
+class _Memory:
+    """The tokens of the last texts; several threads may use it."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+        self._tokens: dict[str, Tokens] = {}
+        self._lock = Lock()
+
+    def look_up(self, texts: Iterable[str]) -> dict[str, Tokens]:
+        """Those of some texts that are there."""
+        with self._lock:
+            return {text: self._tokens[text] for text in texts if text in self._tokens}
+
+    def add(self, tokens: Mapping[str, Tokens]) -> None:
+        """Take new ones, and forget the oldest beyond the bound."""
+        with self._lock:
+            for text, own in tokens.items():
+                if text not in self._tokens:
+                    self._tokens[text] = own
+                    self._held += len(own) + 1
+            while self._held > self._most:
+                oldest = next(iter(self._tokens))
+                self._held -= len(self._tokens.pop(oldest)) + 1
+
+
 class TextTokenizer:
     """Tokenise texts; `prefix` and `suffix` are the special tokens that a window gets around it.
 
@@ -82,18 +109,42 @@ class TextTokenizer:
         self._clean = _Characters(nfkc=normalization == "nfkc")
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
         self._characters: dict[str, list[int]] = {}
+        self._memory: _Memory | None = None
 
     @property
     def special_tokens(self) -> int:
         """Number of special tokens in a window."""
         return len(self.prefix) + len(self.suffix)
 
+    def surround(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """The ids of a window with the special tokens around them; int32 ``[prefix + ids + suffix]``."""
+        whole: npt.NDArray[np.int32] = np.concatenate([self.prefix, ids, self.suffix]).astype(np.int32)
+        return whole
+
     def identity(self) -> list[str]:
         """What ids and offsets depend on, for the fingerprint of encoded data."""
         return [self.tokenizer.to_str(), self.mode, self.normalization]
 
+    def remembering(self, most: int = 2**21) -> TextTokenizer:
+        """The same tokenizer, which remembers the last texts, of `most` tokens together.
+
+        For whoever needs the tokens of one text twice: evaluation predicts, and counts what is in reach.
+        """
+        other = copy(self)
+        other._memory = _Memory(most)
+        return other
+
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise a batch of texts, in order."""
+        if self._memory is None:
+            return self._encode(texts)
+        found = self._memory.look_up(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        new = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
+        self._memory.add(new)
+        return [new[text] if text in new else found[text] for text in texts]
+
+    def _encode(self, texts: Sequence[str]) -> list[Tokens]:
         clean = [text if text.isascii() else text.translate(self._clean) for text in texts]
         if self.mode == "char":
             return [self._by_character(text) for text in clean]

@@ -11,22 +11,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ie_cli.codecs.spans import Factors, Floats, Index, LabelFactors, SharedFactors
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
-from ie_cli.inference.backends.onnx import INPUTS, TABLES, OnnxBackend
+from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend, output_prefix
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder, write_text
-from ie_cli.modeling.heads import Head
-from ie_cli.modeling.model import SpanModel
+from ie_cli.modeling.encoder import most_tokens
+from ie_cli.modeling.model import ExtractionModel
+from ie_cli.tasks import TASKS, ScoringOptions
 
 MAX_LOSS = 0.005
 """F1 that an export may lose, absolute."""
@@ -84,7 +84,7 @@ def export_onnx(
         _write_graph(extractor.model, graph)
         if int8:
             _quantise(graph)
-        exported = replace(extractor, backend=OnnxBackend(graph, extractor.schema))
+        exported = replace(extractor, backend=OnnxBackend(graph, extractor.codecs()))
         parity = _compare(extractor, exported, data)
         if not force:
             _must_be_good(parity, max_loss)
@@ -142,10 +142,10 @@ def _note(parity: Parity, precision: object) -> str:
     )
 
 
-class _Factors(nn.Module):
-    """A model whose outputs are the factors of all tables, one after another."""
+class _Outputs(nn.Module):
+    """A model whose outputs are those of all its heads, one after another."""
 
-    def __init__(self, model: SpanModel) -> None:
+    def __init__(self, model: ExtractionModel) -> None:
         super().__init__()
         self.model = model
         self.names: list[str] = []
@@ -153,23 +153,23 @@ class _Factors(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         hidden = self.model.hidden(input_ids, attention_mask)
         named = {
-            f"{table}.{factor}": tensor
-            for table, scorer in zip(TABLES, cast(Head, self.model.head).scorers, strict=False)
-            for factor, tensor in scorer.tensors(hidden).items()
+            f"{output_prefix(task, list(self.model.heads))}{name}": tensor
+            for task in self.model.heads
+            for name, tensor in self.model.head(task).outputs(hidden).items()
         }
         self.names = list(named)
         return tuple(named.values())
 
 
-def _write_graph(model: SpanModel, file: Path) -> None:
+def _write_graph(model: ExtractionModel, file: Path) -> None:
     """The graph in float32, with free batch and length."""
-    module = _Factors(model)
+    module = _Outputs(model)
     config: Any = model.encoder.config
     attention, training = config._attn_implementation, model.training
     ids = torch.ones(2, 16, dtype=torch.int64)
     mask = torch.ones(2, 16, dtype=torch.bool)
     mask[1, 8:] = False
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=_longest(config))}
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=most_tokens(config))}
     try:
         module.eval()
         model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # ONNX Runtime runs its products sooner
@@ -200,11 +200,6 @@ def _write_graph(model: SpanModel, file: Path) -> None:
     finally:
         model.encoder.set_attn_implementation(attention)  # type: ignore[operator]
         model.train(training)
-
-
-def _longest(config: Any) -> int:
-    positions = getattr(config, "max_position_embeddings", None)
-    return positions if positions is not None and positions > 0 else 2**20
 
 
 @contextmanager
@@ -243,51 +238,35 @@ def _of_encoder(node: Any) -> bool:
 
 def _compare(before: Extractor, after: Extractor, data: Sequence[Document]) -> Parity:
     """Scores of both on the same data."""
-    match = None if before.recipe.training.match == "auto" else before.recipe.training.match
-    first, second = (score(model.engine(), data, match=match) for model in (before, after))
+    first, second = (_primary(model, data) for model in (before, after))
     largest, total, cells, windows = 0.0, 0.0, 0, 0
+    codecs = {part.task: part.codec for part in before.engine().tasks}
     for ids, mask, text in _batches(before, data):
-        for old, new in _tables(before, after, ids, mask):
+        old, new = before.backend.run(ids, mask), after.backend.run(ids, mask)
+        for task, codec in codecs.items():
             for sample in range(len(ids)):
                 there = text[sample].nonzero()[0]
-                gap = np.abs(_cells(old, sample, there) - _cells(new, sample, there))
-                largest = float(np.fmax(largest, gap.max(initial=0.0)))
-                total += float(gap.sum())
-                cells += gap.size
+                for one, other in zip(
+                    codec.scores(old[task], sample, there), codec.scores(new[task], sample, there), strict=True
+                ):
+                    gap = np.abs(one - other)
+                    largest = float(np.fmax(largest, gap.max(initial=0.0)))
+                    total += float(gap.sum())
+                    cells += gap.size
         windows += len(ids)
-    return Parity(first.f1, second.f1, largest, total / max(1, cells), windows)
+    return Parity(first, second, largest, total / max(1, cells), windows)
 
 
-def _tables(before: Extractor, after: Extractor, ids: Any, mask: Any) -> Iterator[tuple[Factors, Factors]]:
-    for old, new in zip(before.backend.factors(ids, mask), after.backend.factors(ids, mask), strict=True):
-        other = list(new)
-        whole = other[0]
-        if isinstance(whole, LabelFactors):
-            parts = cast(list[LabelFactors], other)
-            query, key = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("query", "key"))
-            whole = LabelFactors(0, query, key)
-        for part in old:
-            yield part, _rows(whole, part)
-
-
-def _rows(whole: Factors, part: Factors) -> Factors:
-    """Of an exported table, which holds all rows, those of a block."""
-    if isinstance(whole, LabelFactors) and isinstance(part, LabelFactors):
-        rows = slice(part.first, part.first + part.query.shape[1])
-        return LabelFactors(part.first, whole.query[:, rows], whole.key[:, rows])
-    return whole
-
-
-def _cells(factors: Factors, sample: int, there: Index) -> Floats:
-    """The scores of a sample ``[rows, L, L]`` over the text tokens `there`."""
-    if isinstance(factors, SharedFactors):
-        pair = factors.pair[sample][np.ix_(there, there)]
-        start, end = factors.start[sample][:, there], factors.end[sample][:, there]
-        sums: Floats = pair + start[:, :, None] + end[:, None, :]
-        return sums
-    query, key = factors.query[sample][:, there], factors.key[sample][:, there]
-    scores: Floats = query @ key.transpose(0, 2, 1)
-    return scores
+def _primary(model: Extractor, data: Sequence[Document]) -> float:
+    """The score that the model would be chosen by; of several tasks the mean."""
+    match = model.recipe.training.match
+    options = ScoringOptions(match=None if match == "auto" else match)
+    engine = model.engine()
+    scores = [
+        score(engine.only(name), data, task=TASKS[section.task], schema=model.tasks[name].schema, options=options)
+        for name, section in model.recipe.instances().items()
+    ]
+    return sum(part.primary for part in scores) / len(scores)
 
 
 def _batches(extractor: Extractor, data: Sequence[Document]) -> Iterator[tuple[Any, Any, Any]]:
@@ -295,11 +274,7 @@ def _batches(extractor: Extractor, data: Sequence[Document]) -> Iterator[tuple[A
     engine = extractor.engine()
     tokenizer, plan = engine.tokenizer, engine.plan
     texts = [document.text for document in data[:COMPARED]]
-    rows = [
-        np.concatenate([tokenizer.prefix, tokens.ids[: plan.capacity], tokenizer.suffix])
-        for tokens in tokenizer.encode(texts)
-        if len(tokens)
-    ]
+    rows = [tokenizer.surround(tokens.ids[: plan.capacity]) for tokens in tokenizer.encode(texts) if len(tokens)]
     for at in range(0, len(rows), _AT_ONCE):
         ids, mask = pad(rows[at : at + _AT_ONCE], engine.pad_id)
         yield ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))

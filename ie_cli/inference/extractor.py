@@ -5,42 +5,46 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tokenizers import Tokenizer
 
-from ie_cli.data.label_schema import LabelSchema, schema_facts
+from ie_cli.codecs.base import Codec, Decoding, build_codec
+from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.tokenizer_loading import read_tokenizer, working
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
-from ie_cli.inference.integrity import BELONG, MARKS, marks, must_belong
+from ie_cli.inference.integrity import BELONG, marks, must_belong
 from ie_cli.inference.model_directory import (
     FACTS,
-    FORMAT_VERSION,
     RECIPE,
     TOKENIZER,
     Form,
+    ModelFacts,
+    TrainedTask,
     choose_form,
+    facts_fields,
     local_folder,
     new_folder,
     read_facts,
     reading,
     write_text,
 )
-from ie_cli.inference.pipeline import Backend, Engine, extract
+from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.model_card import model_card
 from ie_cli.system.atomic import replace_text
+from ie_cli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from ie_cli.modeling.model import SpanModel
+    from ie_cli.modeling.model import ExtractionModel
 
 RECIPE_HEAD = (
     "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
@@ -49,20 +53,19 @@ RECIPE_HEAD = (
 
 @dataclass
 class Extractor:
-    """A model, its schema, its tokenizer and the recipe it was trained by.
+    """A model, what it has learned of its tasks, its tokenizer and the recipe it was trained by.
 
     Attributes:
         backend: runs the model, by torch or by ONNX Runtime.
-        temperature: T of the probability σ(s/T).
+        tasks: by their names in the recipe.
         scores: as measured at the end of training, by split.
     """
 
     backend: Backend
-    schema: LabelSchema
+    tasks: Mapping[str, TrainedTask]
     tokenizer: Tokenizer
     recipe: Recipe
     pad_id: int
-    temperature: float = 1.0
     scores: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -86,7 +89,18 @@ class Extractor:
         return _load(local_folder(path), device=device, precision=precision, backend=backend)
 
     @property
-    def model(self) -> SpanModel:
+    def schema(self) -> LabelSchema:
+        """The labels and predicates of a model of one task.
+
+        Raises:
+            ModelError: it has several.
+        """
+        if len(self.tasks) > 1:
+            raise ModelError(f"the model has several tasks: {', '.join(self.tasks)}", hint="use .tasks[NAME].schema.")
+        return next(iter(self.tasks.values())).schema
+
+    @property
+    def model(self) -> ExtractionModel:
         """The torch module.
 
         Raises:
@@ -111,13 +125,7 @@ class Extractor:
         self.backend.write(folder)
         self.tokenizer.save(str(folder / TOKENIZER))
         write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
-        facts = {
-            "format_version": FORMAT_VERSION,
-            **schema_facts(self.schema),
-            "pad_id": self.pad_id,
-            "temperature": self.temperature,
-            MARKS: marks(folder, self.recipe),
-        }
+        facts = facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe))
         write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
         self.write_scores(folder, self.scores)
 
@@ -138,6 +146,13 @@ class Extractor:
             url = api.create_repo(repo_id, private=private, exist_ok=True)
             api.upload_folder(repo_id=repo_id, folder_path=folder)
         return str(url)
+
+    def codecs(self) -> dict[str, Codec]:
+        """What decodes each task."""
+        return {
+            name: build_codec(section.head, self.tasks[name].schema)
+            for name, section in self.recipe.instances().items()
+        }
 
     def text_tokenizer(self) -> TextTokenizer:
         with working(TOKENIZER, "take the folder from a backup or train again."):
@@ -165,23 +180,27 @@ class Extractor:
             stride=self.recipe.encoder.stride,
             special_tokens=tokenizer.special_tokens,
         )
+        codecs = self.codecs()
+        tasks = tuple(
+            Extraction.build(
+                name,
+                codecs[name],
+                Decoding(
+                    threshold=section.head.threshold if threshold is None else threshold,
+                    thresholds=section.head.thresholds if threshold is None else {},
+                    temperature=self.tasks[name].temperature,
+                    flat=section.head.flat if flat is None else flat,
+                ),
+            )
+            for name, section in self.recipe.instances().items()
+        )
         return Engine(
             backend=self.backend,
             tokenizer=tokenizer,
             plan=plan,
-            schema=self.schema,
-            thresholds=self._thresholds(self.schema.labels, threshold),
-            link_thresholds=self._thresholds(self.schema.predicates, threshold),
-            temperature=self.temperature,
-            flat=self.recipe.head.flat if flat is None else flat,
+            tasks=tasks,
             pad_id=self.pad_id,
             batch_size=batch_size or self.recipe.training.eval_batch_size,
-        )
-
-    def _thresholds(self, names: tuple[str, ...], threshold: float | None) -> tuple[float, ...]:
-        head = self.recipe.head
-        return tuple(
-            threshold if threshold is not None else head.thresholds.get(name, head.threshold) for name in names
         )
 
     def extract(
@@ -229,14 +248,9 @@ def _load(
         raise ModelError(
             error.message, hint="it is the recipe that the model was trained by; take it from a backup."
         ) from error
-    schema: LabelSchema = facts["schema"]
-    if (recipe.task == "relation") != bool(schema.predicates):
-        known = "predicates" if schema.predicates else "no predicates"
-        raise ModelError(f"{path}: {RECIPE} has task: {recipe.task}, but {FACTS} beside it has {known}", hint=BELONG)
+    tasks = _tasks(path, recipe, facts)
+    codecs = {name: build_codec(section.head, tasks[name].schema) for name, section in recipe.instances().items()}
     tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
-    pad_id = facts["pad_id"]
-    if not 0 <= pad_id < 2**31:
-        raise ModelError(f"{path / FACTS}: damaged: pad_id is {pad_id}", hint="take the folder from a backup.")
     runs: Backend
     if form == "onnx":
         if precision != "auto":
@@ -246,7 +260,7 @@ def _load(
             )
         from ie_cli.inference.backends.onnx import load_onnx
 
-        runs = load_onnx(path, schema)
+        runs = load_onnx(path, codecs)
     else:
         try:
             from ie_cli.inference.backends.torch import load_torch
@@ -255,9 +269,30 @@ def _load(
                 f"{path}: to run it, {error.name} is needed, which is not installed",
                 hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
             ) from error
-        runs = load_torch(path, recipe, schema, tokenizer, pad_id, device=device, precision=precision)
-    must_belong(path, recipe, facts.get(MARKS))
-    return Extractor(runs, schema, tokenizer, recipe, pad_id, facts["temperature"], _scores(path / "metrics.json"))
+        runs = load_torch(path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision)
+    must_belong(path, recipe, facts.marks, facts.version)
+    return Extractor(runs, tasks, tokenizer, recipe, facts.pad_id, _scores(path / "metrics.json"))
+
+
+def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTask]:
+    """What is known of each task of the recipe.
+
+    Raises:
+        ModelError: recipe and facts are of two models.
+    """
+    sections = recipe.instances()
+    known = {name or next(iter(sections)): task for name, task in facts.tasks.items()}
+    if known.keys() != sections.keys():
+        raise ModelError(
+            f"{path}: {RECIPE} has the tasks {', '.join(sections)}, but {FACTS} beside it {', '.join(known)}",
+            hint=BELONG,
+        )
+    for name, section in sections.items():
+        if (misfit := TASKS[section.task].misfit(known[name].schema)) is not None:
+            raise ModelError(
+                f"{path}: {RECIPE} has task: {section.task}, but {FACTS} beside it has {misfit}", hint=BELONG
+            )
+    return known
 
 
 def _scores(file: Path) -> dict[str, Any]:

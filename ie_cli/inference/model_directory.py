@@ -7,16 +7,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ie_cli.data.label_schema import schema_of_facts
+from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.system.atomic import put_in_place, storing
 
-FORMAT_VERSION = 2  # 2: relations
+FORMAT_VERSION = 3  # 2: relations; 3: tasks by name, the tensors of the encoder named as `transformers` has them
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "model.safetensors",
     "model.onnx",
@@ -26,6 +27,8 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "config.json",
 )
 EXPORT = "export.json"
+MARKS = "files"
+"""The field of `ie.json` that says which files were written together."""
 Form = Literal["torch", "onnx"]
 NEEDED: dict[Form, tuple[str, ...]] = {
     "torch": (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS),
@@ -116,8 +119,50 @@ def reading(file: Path, hint: str = "take the folder from a backup or train agai
         raise ModelError(f"{file}: damaged: {first}", hint=hint) from error
 
 
-def read_facts(path: Path, form: Form) -> dict[str, Any]:
-    """Check that a model folder is complete and of a version that can be read, and return its `ie.json`."""
+@dataclass(frozen=True, slots=True)
+class TrainedTask:
+    """What a model has learned of one task.
+
+    Attributes:
+        temperature: T of the probability σ(s/T).
+    """
+
+    schema: LabelSchema
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The contents of `ie.json`.
+
+    Attributes:
+        tasks: by their names in the recipe; before version 3 there was one, without a name.
+        marks: of the files that were written together; None in directories of the first versions.
+    """
+
+    version: int
+    pad_id: int
+    tasks: Mapping[str | None, TrainedTask]
+    marks: Any = None
+
+    @property
+    def earlier_names(self) -> bool:
+        """Whether the tensors have the names of version 0.1."""
+        return self.version < 3
+
+
+def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, marks: Mapping[str, str]) -> dict[str, Any]:
+    """What `ie.json` holds, as JSON values."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "pad_id": pad_id,
+        "tasks": {name: {**schema_facts(task.schema), "temperature": task.temperature} for name, task in tasks.items()},
+        MARKS: dict(marks),
+    }
+
+
+def read_facts(path: Path, form: Form) -> ModelFacts:
+    """Check that a model directory is complete and of a version that can be read, and return its `ie.json`."""
     hint = "give the folder `model` that `ie train` wrote, e.g. runs/NAME/model."
     if not path.is_dir():
         raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such folder'}", hint=hint)
@@ -131,16 +176,25 @@ def read_facts(path: Path, form: Form) -> dict[str, Any]:
             raise ValueError("it must be an object")
         if lacking := sorted({"format_version", "pad_id"} - stored.keys()):
             raise ValueError(f"it lacks {', '.join(lacking)}")
-        facts: dict[str, Any] = {"temperature": 1.0} | stored
-        version, temperature = facts["format_version"], facts["temperature"]
-        if type(version) is not int or version < 1 or type(facts["pad_id"]) is not int:
+        version, pad_id = stored["format_version"], stored["pad_id"]
+        if type(version) is not int or version < 1 or type(pad_id) is not int:
             raise ValueError("format_version and pad_id must be whole numbers, the former at least 1")
         if version > FORMAT_VERSION:
             raise _newer(path, version)
-        facts["schema"] = schema_of_facts(facts)
-        if type(temperature) not in (int, float) or not 1e-6 <= temperature <= 1e6:
-            raise ValueError(f"temperature must be a number between 1e-6 and 1e6, got {temperature!r:.40}")
-    return facts
+        if not 0 <= pad_id < 2**31:
+            raise ValueError(f"pad_id is {pad_id}")
+        parts = {None: stored} if version < 3 else stored.get("tasks")
+        if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
+            raise ValueError("tasks must map names to what is known of each task")
+        tasks = {name: _trained_task(part) for name, part in parts.items()}
+        return ModelFacts(version, pad_id, tasks, stored.get(MARKS))
+
+
+def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
+    temperature = facts.get("temperature", 1.0)
+    if type(temperature) not in (int, float) or not 1e-6 <= temperature <= 1e6:
+        raise ValueError(f"temperature must be a number between 1e-6 and 1e6, got {temperature!r:.40}")
+    return TrainedTask(schema_of_facts(facts), temperature)
 
 
 def fingerprint(path: Path) -> str:

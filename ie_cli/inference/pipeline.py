@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.links import decode_links
-from ie_cli.codecs.relations import flat_roles, link_rules, to_relations
-from ie_cli.codecs.spans import Factors, Floats, Index, SharedFactors, decode_spans, probability, score_threshold
-from ie_cli.data.label_schema import LabelSchema
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Outputs
+from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
-from ie_cli.encoding.windows import WindowPlan, to_entities
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.prefetch import Idle, Prefetcher
 
 Other = TypeVar("Other")
 
 
 class Backend(Protocol):
-    """What runs the model: ids int64 and mask bool ``[batch, L]`` in, factors of each table of the head out."""
+    """What runs the model."""
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> Sequence[Iterable[Factors]]:
-        """Factors of the scores of one batch: entities; of a relation model also links of starts, links of ends."""
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Mapping[str, Outputs]:
+        """The outputs of each task's head for one batch; ids int64 and mask bool ``[batch, L]``."""
 
     def write(self, folder: Path) -> None:
-        """Write the model's own files into a model folder."""
+        """Write the model's own files into a model directory."""
 
 
 @dataclass(slots=True)
@@ -46,15 +41,25 @@ class Counts:
     """Windows in which more was found than is kept: the model is untrained or the threshold far too low."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """One task of an engine: how its head's outputs become annotation."""
+
+    task: str
+    codec: Codec
+    decoder: Decoder
+
+    @classmethod
+    def build(cls, task: str, codec: Codec, decoding: Decoding) -> Extraction:
+        return cls(task, codec, codec.decoder(decoding))
+
+
 @dataclass(frozen=True)
 class Engine:
     """All that extraction needs besides the texts.
 
     Attributes:
-        thresholds: least probability per label, in the schema's order.
-        link_thresholds: least probability per predicate.
-        temperature: T of the probability σ(s/T).
-        flat: no overlaps.
+        tasks: what is extracted, in one pass over the encoder.
         batch_size: windows in a forward pass.
         lookahead: texts that are sorted by length together.
     """
@@ -62,15 +67,15 @@ class Engine:
     backend: Backend
     tokenizer: TextTokenizer
     plan: WindowPlan
-    schema: LabelSchema
-    thresholds: tuple[float, ...]
-    link_thresholds: tuple[float, ...] = ()
-    temperature: float = 1.0
-    flat: bool = False
+    tasks: tuple[Extraction, ...]
     pad_id: int = 0
     batch_size: int = 32
     lookahead: int = 1024
     counts: Counts = field(default_factory=Counts)
+
+    def only(self, task: str) -> Engine:
+        """The same engine for one of its tasks."""
+        return replace(self, tasks=tuple(part for part in self.tasks if part.task == task))
 
 
 _LOOKAHEAD_CHARACTERS = 2**16
@@ -129,10 +134,21 @@ def _tokenised(
 
 
 def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[Tokens]) -> Iterator[Document]:
-    for document, own, found in zip(documents, tokens, _find(engine, tokens), strict=True):
-        entities = found.entities(engine, own)
-        relations = found.relations(engine, own, document.text, entities) if engine.schema.predicates else []
-        yield Document(document.text, entities, relations, document.id, document.meta, document.where)
+    found = _find(engine, tokens)
+    for number, (document, own) in enumerate(zip(documents, tokens, strict=True)):
+        annotation = Annotation()
+        for part in engine.tasks:
+            candidates = found[part.task].pop(number, None)
+            if candidates is not None:
+                pieces = {name: _joined(pieces) for name, pieces in candidates.items()}
+                annotation.add(part.decoder.annotate(pieces, own, engine.plan, document.text))
+        yield replace(document, entities=annotation.entities, relations=annotation.relations, spos=None)
+
+
+def _joined(pieces: Sequence[Candidates]) -> Candidates:
+    return Candidates(
+        np.concatenate([piece.cells for piece in pieces]), np.concatenate([piece.scores for piece in pieces])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,40 +159,11 @@ class _Window:
     ids: npt.NDArray[np.int32]
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What its windows found in a text, in tokens of the text.
-
-    *Shapes:* an item of spans int64 ``[n, 4]`` (row, first, last, window), of links ``[n, 8]`` (predicate, subject's row,
-    first, last, object's row, first, last, window); scores float32 ``[n]`` beside each.
-    """
-
-    spans: list[tuple[Index, Floats]] = field(default_factory=list)
-    links: list[tuple[Index, Floats]] = field(default_factory=list)
-
-    def entities(self, engine: Engine, tokens: Tokens) -> list[Entity]:
-        """The spans that the windows which own them found."""
-        if not self.spans:
-            return []
-        cells, scores = (np.concatenate(parts) for parts in zip(*self.spans, strict=True))
-        mine = engine.plan.owners(len(tokens), cells[:, 1], cells[:, 2]) == cells[:, 3]
-        chances = probability(scores[mine], engine.temperature)
-        roles = engine.schema.roles
-        entities = to_entities(tokens, cells[mine, :3], chances, engine.schema.labels, flat=engine.flat and not roles)
-        return flat_roles(entities) if engine.flat and roles else entities
-
-    def relations(self, engine: Engine, tokens: Tokens, text: str, entities: Sequence[Entity]) -> list[Relation]:
-        """The triples that the windows which own them found, between spans that are among the entities."""
-        if not self.links:
-            return []
-        cells, scores = (np.concatenate(parts) for parts in zip(*self.links, strict=True))
-        hull = cells[:, [2, 5]].min(axis=1), cells[:, [3, 6]].max(axis=1)
-        mine = engine.plan.owners(len(tokens), *hull) == cells[:, 7]
-        chances = probability(scores[mine], engine.temperature)
-        return to_relations(tokens, cells[mine, :7], chances, engine.schema, text, entities)
+_Found = dict[str, dict[int, dict[str, list[Candidates]]]]
+"""Task -> document -> part -> candidates of each window, whose tokens count from the beginning of the text."""
 
 
-def _find(engine: Engine, documents: Sequence[Tokens]) -> list[_Findings]:
+def _find(engine: Engine, documents: Sequence[Tokens]) -> _Found:
     """What is found in each tokenised text: all windows, sorted by length, batched, decoded."""
     windows = [
         _Window(document, number, first, tokens.ids[first : first + engine.plan.capacity])
@@ -185,63 +172,44 @@ def _find(engine: Engine, documents: Sequence[Tokens]) -> list[_Findings]:
         for number, first in enumerate(engine.plan.starts(len(tokens)).tolist())
     ]
     windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
-    decoder = _Decoder(engine)
-    found = [_Findings() for _ in documents]
+    found: _Found = {part.task: {} for part in engine.tasks}
     start = 0
     while start < len(windows):
         # As many tokens as a batch of usual windows has, at most: memory grows with the square of a longer one.
         most = engine.batch_size * _USUAL_WINDOW // max(1, len(windows[start].ids))
         batch = windows[start : start + min(engine.batch_size, max(1, most))]
-        decoder.decode(batch, found)
+        _decode(engine, batch, found)
         start += len(batch)
     engine.counts.texts += len(documents)
     engine.counts.windows += len(windows)
     return found
 
 
-class _Decoder:
-    """Runs batches of windows through the model, and hands what is found to their documents."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.thresholds = score_threshold(engine.thresholds, engine.temperature)
-        self.link_thresholds = score_threshold(engine.link_thresholds, engine.temperature)
-        self.rules = link_rules(engine.schema) if engine.schema.predicates else None
-
-    def decode(self, batch: Sequence[_Window], documents: Sequence[_Findings]) -> None:
-        """Decode one batch."""
-        engine = self.engine
-        prefix, suffix = engine.tokenizer.prefix, engine.tokenizer.suffix
-        ids, mask = pad([np.concatenate([prefix, window.ids, suffix]) for window in batch], engine.pad_id)
-        text = text_mask(mask, len(prefix), len(suffix))
-        tables = engine.backend.factors(ids, mask)
-        found = decode_spans(tables[0], text, self.thresholds)
-        truncated = found.truncated
-        for window, cells, scores in _by_window(batch, found.cells, found.scores):
-            cells[:, 1:] += window.first - len(prefix)
-            documents[window.document].spans.append((np.insert(cells, 3, window.number, axis=1), scores))
-        if self.rules is not None:
-            links = decode_links(found, _one(tables[1]), _one(tables[2]), self.rules, self.link_thresholds)
-            truncated |= links.truncated
-            for window, cells, scores in _by_window(batch, links.cells, links.scores):
-                cells[:, [2, 3, 5, 6]] += window.first - len(prefix)
-                documents[window.document].links.append((np.insert(cells, 7, window.number, axis=1), scores))
-        engine.counts.capped += len(truncated)
+def _decode(engine: Engine, batch: Sequence[_Window], found: _Found) -> None:
+    """Run one batch of windows, and hand what is found to their documents."""
+    tokenizer = engine.tokenizer
+    ids, mask = pad([tokenizer.surround(window.ids) for window in batch], engine.pad_id)
+    text = text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
+    outputs = engine.backend.run(ids, mask)
+    truncated: set[int] = set()
+    for part in engine.tasks:
+        decoded = part.decoder.decode(outputs[part.task], text)
+        truncated |= decoded.truncated
+        for name, candidates in decoded.parts.items():
+            columns = part.decoder.tokens[name]
+            for window, cells, scores in _by_window(batch, candidates):
+                cells[:, columns] += window.first - len(tokenizer.prefix)
+                cells = np.insert(cells, cells.shape[1], window.number, axis=1)
+                of_document = found[part.task].setdefault(window.document, {})
+                of_document.setdefault(name, []).append(Candidates(cells, scores))
+    engine.counts.capped += len(truncated)
 
 
-def _one(factors: Iterable[Factors]) -> SharedFactors:
-    """The factors of a link table, which has one scorer for all predicates."""
-    part = next(iter(factors))
-    if not isinstance(part, SharedFactors):
-        raise TypeError(f"a link table has shared factors, got {type(part).__name__}")
-    return part
-
-
-def _by_window(batch: Sequence[_Window], cells: Index, scores: Floats) -> Iterator[tuple[_Window, Index, Floats]]:
+def _by_window(batch: Sequence[_Window], found: Candidates) -> Iterator[tuple[_Window, Index, Floats]]:
     """The items of each window, without the number of the sample."""
-    for sample in np.unique(cells[:, 0]).tolist():
-        mine = cells[:, 0] == sample
-        yield batch[sample], cells[mine, 1:], scores[mine]
+    for sample in np.unique(found.cells[:, 0]).tolist():
+        mine = found.cells[:, 0] == sample
+        yield batch[sample], found.cells[mine, 1:], found.scores[mine]
 
 
 def grouped(

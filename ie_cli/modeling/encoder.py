@@ -148,6 +148,12 @@ def positions_of(config: Any) -> float:
     return positions - offset if positions is not None and positions > 0 else math.inf
 
 
+def most_tokens(config: Any) -> int:
+    """`positions_of` as a bound for shapes: large where the encoder learned no positions."""
+    positions = positions_of(config)
+    return 2**20 if math.isinf(positions) else int(positions)
+
+
 def _set_dropout(config: Any, value: float | None, names: tuple[str, ...]) -> None:
     if value is None:
         return

@@ -1,48 +1,65 @@
-"""Encoder and head as one trainable module."""
+"""An encoder with the heads of one or several tasks, as one trainable module."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from torch import Tensor, nn
 
-from ie_cli.data.label_schema import LabelSchema
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.heads import HEADS, Head
-from ie_cli.recipe.heads import HeadSection
+from ie_cli.modeling.heads.base import Head, Tensors
 
 
-class SpanModel(nn.Module):
-    """An encoder with a head on it; calling it with a batch gives the loss."""
+class ExtractionModel(nn.Module):
+    """Calling it with a batch gives the losses of the batch's task.
 
-    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+    Args:
+        heads: by the names of the tasks in the recipe.
+    """
+
+    def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = head
+        self.heads = nn.ModuleDict(heads)
+
+    def head(self, task: str) -> Head:
+        """The head of a task."""
+        return cast(Head, self.heads[task])
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encoder output ``[batch, L, hidden]`` of ids and mask ``[batch, L]``."""
         output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
-    def forward(self, batch: Batch, weights: Sequence[Tensor] | None = None) -> Tensor:
-        """Loss of a batch, summed over the head's tables; `weights` ``[rows]`` of each row's loss, for each table."""
+    def forward(self, batch: Batch, weights: Mapping[str, Tensors] | None = None) -> dict[str, Tensor]:
+        """Losses of a batch, named ``TASK.LOSS``.
+
+        Args:
+            weights: of the rows' losses ``[rows]``, by task and table.
+        """
         hidden = self.hidden(batch.input_ids, batch.attention_mask)
-        scorers = cast(Head, self.head).scorers
-        losses = [
-            scorer.loss(hidden, batch.text_mask, gold, weights[table] if weights is not None else None)
-            for table, (scorer, gold) in enumerate(zip(scorers, batch.gold, strict=True))
-        ]
-        return sum(losses[1:], losses[0])
+        losses = self.head(batch.task).losses(
+            hidden, batch.text_mask, batch.targets, weights.get(batch.task) if weights is not None else None
+        )
+        return {f"{batch.task}.{name}": loss for name, loss in losses.items()}
 
 
-def build_head(section: HeadSection, *, hidden_size: int, schema: LabelSchema) -> nn.Module:
-    """Build the head that the recipe names, with fresh weights; it may set the keyword-only arguments of the head."""
-    head = HEADS[section.name]
-    parameters = inspect.signature(head).parameters.values()
-    options = {p.name: getattr(section, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    sizes = (len(schema.labels), len(schema.predicates)) if schema.predicates else (len(schema.labels),)
-    built: nn.Module = head(hidden_size, *sizes, **options)
-    return built
+def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Weights and buffers with their names, tied ones once: they are loaded by one of their names, and tied again."""
+    seen: set[int] = set()
+    for name, tensor in module.state_dict().items():
+        if tensor.data_ptr() not in seen or not tensor.numel():
+            seen.add(tensor.data_ptr())
+            yield name, tensor
+
+
+_EARLIER_TABLES = {"head.entity.": "entities", "head.start_link.": "start_links", "head.end_link.": "end_links"}
+
+
+def name_of_earlier(name: str, task: str) -> str:
+    """The name that a tensor has now which version 0.1 called `name`; its models had one task."""
+    for prefix, table in {**_EARLIER_TABLES, "head.": "entities"}.items():
+        if name.startswith(prefix):
+            return f"heads.{task}.tables.{table}.{name.removeprefix(prefix)}"
+    return name

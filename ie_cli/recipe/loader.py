@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ie_cli.errors import RecipeError
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
-from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
 from ie_cli.system.streams import is_url
 from ie_cli.system.suggest import did_you_mean
@@ -109,6 +109,19 @@ def _spell_out(data: dict[str, Any]) -> None:
 def _fill_in(data: dict[str, Any]) -> None:
     """Let the task tell the head where none is named, and the head the task."""
     _spell_out(data)
+    if isinstance(data.get("tasks"), dict) and data["tasks"]:
+        for name, section in data["tasks"].items():
+            if isinstance(section, dict):
+                _fill_in_task(section)
+                if "task" not in section and name in task_names():
+                    section["task"] = name
+        return
+    _fill_in_task(data)
+
+
+def _fill_in_task(data: dict[str, Any]) -> None:
+    if isinstance(data.get("head"), str):
+        data["head"] = {"name": data["head"]}
     named = data["head"].get("name") if isinstance(data.get("head"), dict) else None
     if "task" not in data and isinstance(named, str) and named in HEADS:
         data["task"] = HEADS[named].tasks[0]
@@ -195,7 +208,7 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
 
 
 def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
-    encoder, data = recipe.encoder, recipe.data
+    encoder = recipe.encoder
     most = encoder.max_length - SPECIAL_TOKENS - 1
     if encoder.stride > most:
         yield (
@@ -203,28 +216,39 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             f"got {encoder.stride}, but windows of encoder.max_length {encoder.max_length}, {SPECIAL_TOKENS} special "
             f"tokens included, must advance; expected at most {most}, better {encoder.max_length // 4}",
         )
-    if recipe.head.name not in (heads := heads_of(recipe.task)):
-        yield ("head", "name"), f"task {recipe.task} has the heads {', '.join(heads)}, got {recipe.head.name}"
-    if data.schema_file is not None and not recipe.head.has_predicates:
+    for name, section in recipe.instances().items():
+        prefix: Loc = ("tasks", name) if recipe.tasks else ()
+        yield from ((prefix + loc, message) for loc, message in _task_misfits(section))
+        if section.data.labels is not None:
+            yield from _label_misfits(section.data.labels, section, prefix, recipe.training.label_weights)
+
+
+def _task_misfits(section: TaskSection) -> Iterator[tuple[Loc, str]]:
+    data, head = section.data, section.head
+    if head.name not in (heads := heads_of(section.task)):
+        yield ("head", "name"), f"task {section.task} has the heads {', '.join(heads)}, got {head.name}"
+    if data.schema_file is not None and not head.has_predicates:
         tasks = dict.fromkeys(task for spec in HEADS.values() if spec.section.has_predicates for task in spec.tasks)
         yield ("data", "schema_file"), f"is for task: {', '.join(tasks)}"
     for name, formats in COLUMN_OPTIONS.items():
         if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
             yield ("data", name), f"is for format {', '.join(formats)}, but data.format is {data.format}"
-    if data.labels is not None:
-        yield from _label_misfits(data.labels, recipe)
 
 
-def _label_misfits(labels: Sequence[str], recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+def _label_misfits(
+    labels: Sequence[str], section: TaskSection, prefix: Loc, weights: Mapping[str, float]
+) -> Iterator[tuple[Loc, str]]:
     for number, label in enumerate(labels):
         if label in labels[:number]:
-            yield ("data", "labels", number), f"the label '{label}' is given a second time"
+            yield (*prefix, "data", "labels", number), f"the label '{label}' is given a second time"
+    if section.head.has_predicates:  # the names may be those of predicates
+        return
     for loc, named in (
-        (("head", "thresholds"), recipe.head.thresholds),
-        (("training", "label_weights"), recipe.training.label_weights),
+        ((*prefix, "head", "thresholds"), section.head.thresholds),
+        (("training", "label_weights"), weights),
     ):
         for label in named:
-            if label not in labels and not recipe.head.has_predicates:
+            if label not in labels and not (prefix and loc[0] == "training"):
                 yield (*loc, label), f"data.labels has no label '{label}'{did_you_mean(label, labels)}"
 
 
@@ -239,12 +263,22 @@ def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) ->
             return value
         return os.path.normpath(base(loc) / os.path.expanduser(value))
 
-    paths = {name: resolve(getattr(recipe.data, name), ("data", name)) for name in PATHS}
+    def of_task(data: DataSection, loc: Loc) -> DataSection:
+        return data.model_copy(update={field: resolve(getattr(data, field), (*loc, "data", field)) for field in PATHS})
+
     name, where = recipe.encoder.name, ("encoder", "name")
     is_path = name != "tiny" and (name.startswith((".", "~")) or os.path.isdir(base(where) / name))
     chosen = {"name": _local(resolve(name, where))} if is_path else {}
+    tasks = {
+        name: section.model_copy(update={"data": of_task(section.data, ("tasks", name))})
+        for name, section in recipe.tasks.items()
+    }
     return recipe.model_copy(
-        update={"data": recipe.data.model_copy(update=paths), "encoder": recipe.encoder.model_copy(update=chosen)}
+        update={
+            "data": None if recipe.data is None else of_task(recipe.data, ()),
+            "tasks": tasks,
+            "encoder": recipe.encoder.model_copy(update=chosen),
+        }
     )
 
 
@@ -266,6 +300,8 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
     pad = "  " * len(loc)
     for name in sorted(type(section).model_fields, key="name".__ne__):
         value = getattr(section, name)
+        if isinstance(section, Recipe) and name in (("task", "data", "head") if section.tasks else ("tasks",)):
+            continue
         inner = (*loc, name)
         if explain:
             if not loc and isinstance(value, BaseModel):
@@ -274,6 +310,11 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
         if isinstance(value, BaseModel):
             yield f"{pad}{name}:\n"
             yield from _dump(value, inner, explain)
+        elif name == "tasks" and isinstance(section, Recipe):
+            yield f"{pad}{name}:\n"
+            for task, part in value.items():
+                yield f"{pad}  {task}:\n"
+                yield from _dump(part, (*inner, task), explain)
         else:
             yield f"{pad}{name}: {flow(value)}\n"
 

@@ -35,12 +35,14 @@ def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str])
             yield section, f"{dotted((*section, fault['loc'][-1]))} is missing"
         elif fault["type"] == "extra_forbidden":
             yield loc, _unknown_key(loc)
+        elif fault["type"] in ("no_data", "two_forms"):
+            yield loc, fault["msg"]
         elif fault["type"] == "unknown_head":
-            name = data["head"]["name"]
+            name = _at(data, loc)["name"]
             heads = ", ".join(HEADS)
             yield (
-                ("head", "name"),
-                f"head.name: no head {shown(name)}{did_you_mean(str(name), HEADS)} (heads: {heads})",
+                (*loc, "name"),
+                f"{dotted(loc)}.name: no head {shown(name)}{did_you_mean(str(name), HEADS)} (heads: {heads})",
             )
         else:
             wrong[loc] = None

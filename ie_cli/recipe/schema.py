@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ie_cli.recipe.base import PositiveInt, Precision, Probability, Section, Text
@@ -151,20 +159,42 @@ class TaskSection(Section):
     """What stands on the encoder."""
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the run; its folder under runs/."""
     task: TaskName = "ner"
     """What is extracted: entities, or relations between them (head gplinker)."""
-    data: DataSection
+    data: DataSection | None = None
     """Where the examples are."""
     encoder: EncoderSection
     """The pretrained encoder and how text becomes its input."""
     head: Head = EfficientGlobalPointerSection()
     """What stands on the encoder."""
+    tasks: dict[Name, TaskSection] = {}
+    """Several tasks on one encoder by names of their own, each with task, data and head; instead of these three."""
     training: TrainingSection = TrainingSection()
     """How it is trained."""
 
-    def tasks(self) -> dict[str, TaskSection]:
-        """The tasks of the model by their names; the short form has one, called what it is."""
+    @model_validator(mode="after")
+    def _has_data(self) -> Recipe:
+        if self.data is None and not self.tasks:
+            raise PydanticCustomError("no_data", "data is missing")
+        if self.data is not None and self.tasks:
+            raise PydanticCustomError("two_forms", "tasks: stands for task, data and head, which go into each of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _one_form(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields of the form that it has: of one task, or of several."""
+        fields: dict[str, Any] = handler(self)
+        left_out = ("task", "data", "head") if self.tasks else ("tasks",)
+        return {name: value for name, value in fields.items() if name not in left_out}
+
+    def instances(self) -> dict[str, TaskSection]:
+        """The tasks of the model by their names; one that is given in the short form is called what it is."""
+        if self.data is None:
+            return self.tasks
         return {self.task: TaskSection(task=self.task, data=self.data, head=self.head)}

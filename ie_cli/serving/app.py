@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from ie_cli.formats.html import STYLE
 from ie_cli.formats.jsonl import dump
-from ie_cli.inference.pipeline import Engine
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.schema import Recipe
 from ie_cli.serving.limits import Limits
 from ie_cli.serving.middleware import Guard, refused
@@ -47,13 +47,19 @@ class Service:
     report: Callable[[str, Exception], None]
 
 
-def model_facts(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
     """What may be known of a model: no paths."""
+    facts = [
+        {
+            "task": section.task,
+            "labels": list(tasks[name].schema.labels),
+            "predicates": list(tasks[name].schema.predicates),
+        }
+        for name, section in recipe.instances().items()
+    ]
     return {
         "name": recipe.name,
-        "task": recipe.task,
-        "labels": list(engine.schema.labels),
-        "predicates": list(engine.schema.predicates),
+        **(facts[0] if len(facts) == 1 else {"tasks": dict(zip(recipe.instances(), facts, strict=True))}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.spans import Factors
+from ie_cli.codecs.base import Outputs
 from ie_cli.document import Document
 from ie_cli.formats.jsonl import to_fields
 from ie_cli.inference.pipeline import Backend, Engine, extract
@@ -33,12 +33,10 @@ class _Stoppable:
     backend: Backend
     stop: Event
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> Sequence[Iterable[Factors]]:
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Mapping[str, Outputs]:
         if self.stop.is_set():
             raise Abandoned
-        return self.backend.factors(input_ids, attention_mask)
+        return self.backend.run(input_ids, attention_mask)
 
     def write(self, folder: Path) -> None:
         self.backend.write(folder)

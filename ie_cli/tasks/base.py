@@ -25,6 +25,7 @@ class Words:
         item, items: what is extracted; `items` is also the kind under which gold items are counted.
         name, names: what an item is called by: a label, a predicate.
         a_item: the item with its article.
+        annotated: the items of the training data.
         attribute: of a `Document`, the one that holds the items.
         jq: the filter that gives the items of native JSON lines.
     """
@@ -34,6 +35,7 @@ class Words:
     item: str
     items: str
     a_item: str
+    annotated: str
     name: str
     names: str
     attribute: str
@@ -98,6 +100,9 @@ class Task(Protocol):
         Raises:
             DataError: naming the option.
         """
+
+    def misfit(self, schema: LabelSchema) -> str | None:
+        """What a schema has that a model of this task has not, or lacks; None where it fits."""
 
     def items(self, document: Document) -> set[Hashable]:
         """What is extracted of a document, gold or predicted, as it is compared."""

@@ -27,6 +27,7 @@ class NerTask:
         item="entity",
         items="entities",
         a_item="an entity",
+        annotated="annotated entities",
         name="label",
         names="labels",
         attribute="entities",
@@ -45,6 +46,10 @@ class NerTask:
         if options.official is not None or options.match is not None:
             option = "--scorer" if options.official is not None else "--match"
             raise DataError(f"{option} is for relations, and the model extracts entities", hint="leave it out.")
+
+    def misfit(self, schema: LabelSchema) -> str | None:
+        """A model of entities has no predicates."""
+        return "predicates" if schema.predicates else None
 
     def items(self, document: Document) -> set[Hashable]:
         """The distinct entities."""

@@ -30,6 +30,7 @@ class RelationTask:
         item="relation",
         items="relations",
         a_item="a relation",
+        annotated="relations",
         name="predicate",
         names="predicates",
         attribute="relations",
@@ -64,6 +65,10 @@ class RelationTask:
 
     def validate_options(self, options: ScoringOptions) -> None:
         """All of them are for relations."""
+
+    def misfit(self, schema: LabelSchema) -> str | None:
+        """A model of relations has predicates."""
+        return None if schema.predicates else "no predicates"
 
     def items(self, document: Document) -> set[Hashable]:
         """The distinct triples: by spans and labels, or by their texts where the data give no offsets."""

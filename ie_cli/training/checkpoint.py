@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
 from ie_cli.inference.model_directory import write_text
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
 from ie_cli.system.atomic import put_in_place, storing
 from ie_cli.training.run_directory import discard
 
@@ -84,6 +85,8 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
     for _, path in sorted(_found(folder), reverse=True):
         try:
             numbers = json.loads((path / NUMBERS).read_text(encoding="utf-8"))
+            if "best_f1" in numbers:  # version 0.1
+                numbers["best_score"] = numbers.pop("best_f1")
             if missing := sorted(set(needed) - set(numbers)):
                 raise ValueError(f"{NUMBERS} lacks {missing[0]}")
             return Checkpoint(load_file(path / TENSORS), numbers, tuple(failed))
@@ -107,13 +110,7 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Weights and buffers of a model, each once."""
-    tensors: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen or not tensor.numel():  # tied weights are loaded by one of their names
-            seen.add(tensor.data_ptr())
-            tensors[f"model.{name}"] = tensor.detach().cpu().contiguous()
-    return tensors
+    return {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in distinct_tensors(model)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -125,13 +122,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def load_model(model: nn.Module, checkpoint: Checkpoint) -> None:
+def load_model(model: ExtractionModel, checkpoint: Checkpoint) -> None:
     """Copy the weights of a checkpoint into a model.
 
     Raises:
         ModelError: they do not fit.
     """
-    weights = _part(checkpoint, "model.")
+    stored = part_of(checkpoint, "model.")
+    tasks = list(model.heads)
+    weights = {name_of_earlier(name, tasks[0]) if len(tasks) == 1 else name: x for name, x in stored.items()}
     try:
         left = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -150,7 +149,7 @@ def load_model(model: nn.Module, checkpoint: Checkpoint) -> None:
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
     """Give an optimizer, as freshly built, the state of a checkpoint."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in _part(checkpoint, "optimizer.").items():
+    for key, tensor in part_of(checkpoint, "optimizer.").items():
         number, name = key.split(".", 1)
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -158,7 +157,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
         group["lr"] = rate
 
 
-def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+def part_of(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): x for name, x in checkpoint.tensors.items() if name.startswith(prefix)}
 
 
@@ -201,7 +201,7 @@ class RandomState:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> RandomState:
         """Those of a checkpoint."""
-        tensors = _part(checkpoint, "random.")
+        tensors = part_of(checkpoint, "random.")
         numbers = checkpoint.numbers["random"]
         return cls(
             tuple(tensors[str(n)] for n in range(len(tensors))), tuple(numbers["numpy"]), tuple(numbers["python"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ie_cli.data.label_schema import LabelSchema
-from ie_cli.evaluation.evaluate import Scores
+from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.base import Precision
-from ie_cli.training.encoded_dataset import EncodedDataset
+from ie_cli.training.setup import TaskSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,10 @@ class Started:
     Attributes:
         resumed_from: the step of the checkpoint that it goes on from; 0 where there was none; None where nobody asked.
         damaged: newer checkpoints that could not be read.
-        dev_is_train: both are the same files.
+        dev_is_train: both are the same files, of some task.
     """
 
-    train: EncodedDataset
-    schema: LabelSchema
+    tasks: Mapping[str, TaskSetup]
     steps: int
     device: str
     precision: Precision
@@ -35,7 +34,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the run is: `loss` is the mean since the last report, `rate` in windows a second."""
+    """Where the run is: `loss` is the mean since the last report, `rate` in sentences a second."""
 
     step: int
     epoch: float
@@ -49,19 +48,27 @@ class Progress:
         return {
             "epoch": self.epoch,
             "loss": self.loss,
-            "windows_per_second": self.rate,
+            "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
         }
 
 
+def score_values(scores: Mapping[str, Scores]) -> dict[str, float]:
+    """The columns of the logs; of several tasks each with the task's name before it."""
+    if len(scores) == 1:
+        return next(iter(scores.values())).values()
+    return {f"{task}.{name}": value for task, part in scores.items() for name, value in part.values().items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A score on dev; `advice` is set when training looks hopeless."""
+    """Scores on dev by task, and the one that models are chosen by; `advice` is set when training looks hopeless."""
 
     step: int
     epoch: float
     loss: float
-    scores: Scores
+    scores: Mapping[str, Scores]
+    primary: float
     best: bool
     rate: float
     learning_rate: float
@@ -74,11 +81,9 @@ class Evaluated:
         return {
             "epoch": self.epoch,
             "loss": self.loss,
-            "windows_per_second": self.rate,
+            "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
-            "precision": self.scores.precision,
-            "recall": self.scores.recall,
-            "f1": self.scores.f1,
+            **score_values(self.scores),
         }
 
 
@@ -100,10 +105,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The model as a user loads it, with its scores on dev and test where there are any."""
+    """The model as a user loads it, with its scores by split (dev and test, where there are any) and task."""
 
     model: Path
-    scores: dict[str, Scores]
+    scores: Mapping[str, Mapping[str, Scores]]
     best_step: int
     steps: int
     stopped_early: bool

@@ -37,7 +37,7 @@ def open_loggers(names: Sequence[str], folder: Path, *, after: int = 0) -> Itera
         yield log
 
 
-COLUMNS = ("step", "epoch", "loss", "windows_per_second", "learning_rate", "precision", "recall", "f1")
+COLUMNS = ("step", "epoch", "loss", "sentences_per_second", "learning_rate", "precision", "recall", "f1")
 
 
 @contextmanager

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ie_cli.data.dataset import Split
 from ie_cli.errors import ModelError, TrainingError
-from ie_cli.evaluation.evaluate import score, seen_in
-from ie_cli.inference.backends.torch import TorchBackend
-from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
+from ie_cli.training.balancing import BALANCERS
+from ie_cli.training.batching import build_batches
 from ie_cli.training.checkpoint import (
     Checkpoint,
     RandomState,
@@ -29,20 +29,22 @@ from ie_cli.training.checkpoint import (
     load_optimizer,
     model_tensors,
     optimizer_tensors,
+    part_of,
     write_checkpoint,
 )
 from ie_cli.training.diagnostics import hopeless
-from ie_cli.training.encoded_dataset import LengthBuckets
+from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm
 from ie_cli.training.micro_batching import MicroBatching, is_out_of_memory
 from ie_cli.training.optimizer import build_optimizer, build_schedule
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
-from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.setup import TrainingSetup, Weights
+from ie_cli.training.techniques.base import Technique, Techniques
 
 CHECKPOINT_SECONDS = 600.0
 """Between two checkpoints, where the recipe gives no number of steps."""
-_NUMBERS = ("step", "epoch", "batch", "best_step", "best_f1", "waited", "evaluated", "stopped_early")
+_NUMBERS = ("step", "epoch", "batch", "best_step", "best_score", "waited", "evaluated", "stopped_early")
 NEEDED = frozenset(_NUMBERS) | {"losses", "parts", "rates", "schedule", "scaler", "random"}
 """The numbers of a checkpoint."""
 
@@ -56,61 +58,69 @@ class Run:
     """
 
     def __init__(
-        self, recipe: Recipe, setup: TrainingSetup, output: Path, accelerator: Accelerator, stop: Stop
+        self,
+        recipe: Recipe,
+        setup: TrainingSetup,
+        output: Path,
+        *,
+        accelerator: Accelerator,
+        stop: Stop,
+        techniques: Sequence[Technique] = (),
     ) -> None:
         section = recipe.training
         self.recipe, self.setup, self.output, self.accelerator = recipe, setup, output, accelerator
-        self.stop, self.tracker = stop, LossTracker(setup.train)
-        self.sampler = LengthBuckets(
-            setup.store.lengths,
-            setup.store.negative,
-            batch_size=section.batch_size,
-            batch_tokens=section.batch_tokens,
-            negatives=section.negatives,
-            seed=section.seed,
-        )
-        loader: Any = DataLoader(cast(Any, setup.store), batch_sampler=self.sampler, collate_fn=_same)
-        optimizer = build_optimizer(setup.model, section)
-        self.model, self.optimizer, self.loader = accelerator.prepare(setup.model, optimizer, loader)
+        self.stop = stop
+        self.evaluator = Evaluator(recipe, setup)
+        self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
+        self.techniques, self.balancer = Techniques(techniques), BALANCERS["sum"]()
+        mixture, self.sampler = build_batches(setup, section)
+        loader: Any = DataLoader(cast(Any, mixture), batch_sampler=self.sampler, collate_fn=_same)
+        model = self.techniques.wrap_model(setup.model)
+        optimizer = build_optimizer(model, section)
+        self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
         self.steps_per_epoch = -(-len(self.loader) // section.accumulation)
         self.steps = self.steps_per_epoch * section.epochs
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
-        weights = setup.weights
-        self.weights = None if weights is None else tuple(part.to(accelerator.device) for part in weights)
-        self.halving = MicroBatching(self._backward, self._forget)
+        self.weights = _on(accelerator.device, {name: task.weights for name, task in setup.tasks.items()})
+        self.micro_batching = MicroBatching(self._backward, self._forget)
         self.step, self.epoch, self.batch = 0, 0, 0
-        self.best_step, self.best_f1, self.waited, self.evaluated = 0, -1.0, 0, 0
+        self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()
         self.resumed_at = 0
         self.stopped_early = False
-        self.match = None if recipe.training.match == "auto" else recipe.training.match
         self.began = self.saved = time.monotonic()
 
     @classmethod
-    def start(cls, recipe: Recipe, setup: TrainingSetup, output: Path, stop: Stop) -> Run:
+    def start(
+        cls, recipe: Recipe, setup: TrainingSetup, output: Path, *, stop: Stop, techniques: Sequence[Technique] = ()
+    ) -> Run:
         AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
         accelerator = Accelerator(
             cpu=setup.device.type == "cpu",
             mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[setup.precision],
             gradient_accumulation_steps=recipe.training.accumulation,
         )
-        return cls(recipe, setup, output, accelerator, stop)
+        return cls(recipe, setup, output, accelerator=accelerator, stop=stop, techniques=techniques)
 
     def started(self, resumed_from: int | None, damaged: Sequence[Path] = ()) -> Started:
         p = self.setup
         return Started(
-            p.store,
-            p.schema,
-            self.steps,
-            str(self.accelerator.device),
-            p.precision,
-            sum(parameter.numel() for parameter in p.model.parameters()),
-            p.dev is not None,
-            resumed_from,
-            tuple(damaged),
-            p.dev is not None and (p.dev.sources, p.dev.part) == (p.train.sources, p.train.part),
+            tasks=p.tasks,
+            steps=self.steps,
+            device=str(self.accelerator.device),
+            precision=p.precision,
+            parameters=sum(parameter.numel() for parameter in p.model.parameters()),
+            has_dev=self.has_dev,
+            resumed_from=resumed_from,
+            damaged=tuple(damaged),
+            dev_is_train=any(task.data.dev_is_train for task in p.tasks.values()),
         )
+
+    @property
+    def has_dev(self) -> bool:
+        """Whether any task has development data."""
+        return any(task.data.dev is not None for task in self.setup.tasks.values())
 
     def stoppable(self) -> Iterator[Event]:
         """Run all epochs, or until patience is out, and score the result; where a signal came, a checkpoint is written.
@@ -147,11 +157,11 @@ class Run:
         while self.epoch < self.recipe.training.epochs and not self._out_of_patience():
             for batch in self._batches():
                 self.stop.check()
-                parts = self.halving.parts
+                parts = self.micro_batching.parts
                 loss = self._step(batch)
-                self.tracker.add(loss, self.step + 1, batch.documents, len(batch.input_ids))
-                if self.halving.parts > parts:
-                    yield Halved(self.step + 1, self.halving.parts)
+                self.tracker.add(loss, self.step + 1, batch, sentences=self._sentences(batch))
+                if self.micro_batching.parts > parts:
+                    yield Halved(self.step + 1, self.micro_batching.parts)
                 self.seen += 1
                 if not self.accelerator.sync_gradients:
                     continue
@@ -167,7 +177,7 @@ class Run:
                     yield self._checkpoint()
             self.epoch, self.batch = self.epoch + 1, 0
         # With batch_tokens an epoch may have a batch more or less than the first, which `steps` is reckoned from.
-        if self.setup.dev is None:
+        if not self.has_dev:
             self.best_step = self.step
             self.tracker.read()  # a model of a loss that is not finite is not kept
             self._save()
@@ -192,23 +202,29 @@ class Run:
         """A step is done: from here the run can be gone on with."""
         self.step, self.batch, self.random = self.step + 1, self.seen, RandomState.now()
 
+    def _sentences(self, batch: Batch) -> float:
+        """How many texts a batch is worth: of one that is cut into n windows, each is an nth."""
+        windows_of = self.setup.tasks[batch.task].dataset.windows_of
+        return float((1 / windows_of[batch.documents]).sum())
+
     def _step(self, batch: Batch) -> Tensor:
         batch = batch.to(self.accelerator.device)
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
-            loss = self.halving.add(batch, last=last)
+            loss = self.techniques.compute_gradients(batch, partial(self.micro_batching.add, last=last))
             norm = self._clip() if last else None
             self.optimizer.step()
             self.optimizer.zero_grad()
             if norm is not None and not self.accelerator.optimizer_step_was_skipped:
                 self.tracker.add_norm(norm, self.step + 1)
                 self.schedule.step()
+            if last:
+                self.techniques.after_step(self.step + 1)
         return loss
 
     def _backward(self, part: Batch, share: float) -> Tensor:
-        loss: Tensor = self.model(part, self.weights)
-        self.accelerator.backward(loss * share if share < 1 else loss)
-        return loss.detach()
+        losses: dict[str, Tensor] = self.model(part, self.weights)
+        return self.balancer.backward(losses, share=share, backward=self.accelerator.backward)
 
     def _forget(self) -> None:
         if self.accelerator.num_processes > 1:  # the others would wait for what this one does not send
@@ -242,20 +258,20 @@ class Run:
 
     def _evaluation_due(self) -> bool:
         every = self.recipe.training.eval_every or self.steps_per_epoch
-        return self.setup.dev is not None and self.step % every == 0 and self.evaluated != self.step
+        return self.has_dev and self.step % every == 0 and self.evaluated != self.step
 
     def _evaluate(self) -> Iterator[Evaluated]:
-        dev = self.setup.dev
-        if dev is None:
+        if not self.has_dev:
             return
         self.tracker.check()  # a model of a loss that is not finite is not kept
         rate = self.tracker.rate()
         began = time.monotonic()
         # What counts changes only after all is done: a run that is stopped in here evaluates again.
-        with self.stop.at_once():
-            scores = score(self._extractor().engine(), dev, match=self.match)
-            better = scores.f1 > self.best_f1
-            best = better or scores.f1 == 0 == self.best_f1  # of models that find nothing, the one trained longest
+        with self.stop.at_once(), self.techniques.evaluation_weights():
+            scores = self.evaluator.dev_scores()
+            primary = sum(part.primary for part in scores.values()) / len(scores)
+            better = primary > self.best_score
+            best = better or primary == 0 == self.best_score  # of models that find nothing, the one trained longest
             if best:
                 self._save()
         self.model.train()
@@ -263,21 +279,27 @@ class Run:
         self.evaluated = self.step
         self.waited = 0 if better else self.waited + 1
         if best:
-            self.best_f1, self.best_step = scores.f1, self.step
-        advice = hopeless(scores, self.setup.store, self._epoch(), self.setup.schema)
+            self.best_score, self.best_step = primary, self.step
+        advice = [hopeless(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
         seconds = time.monotonic() - began
         self.tracker.restart()
         yield Evaluated(
-            self.step, self._epoch(), loss, scores, best, rate, self._rate(), seconds, self._seconds_left(), advice
+            step=self.step,
+            epoch=self._epoch(),
+            loss=loss,
+            scores=scores,
+            primary=primary,
+            best=best,
+            rate=rate,
+            learning_rate=self._rate(),
+            seconds=seconds,
+            seconds_left=self._seconds_left(),
+            advice=" ".join(filter(None, advice)) or None,
         )
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.training.patience
         return patience is not None and self.waited >= patience
-
-    def _extractor(self) -> Extractor:
-        p = self.setup
-        return Extractor(TorchBackend(p.model, p.precision), p.schema, p.tokenizer, self.recipe, p.pad_id)
 
     def _must_be_finite(self) -> None:
         """Weights can leave the numbers in the very step whose loss and gradient were in them.
@@ -296,7 +318,7 @@ class Run:
         self._must_be_finite()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            self._extractor().save_pretrained(self.output / MODEL)
+            self.evaluator.extractor().save_pretrained(self.output / MODEL)
         self.accelerator.wait_for_everyone()
 
     def _checkpoint_due(self) -> bool:
@@ -319,11 +341,13 @@ class Run:
         if self.accelerator.is_main_process:
             optimizer = self.optimizer.optimizer
             tensors = model_tensors(self.setup.model) | optimizer_tensors(optimizer) | self.random.tensors()
+            tensors |= self.techniques.tensors()
+            tensors |= {f"balancer.{name}": tensor.cpu() for name, tensor in self.balancer.state_dict().items()}
             scaler = self.accelerator.scaler
             numbers = {
                 **{name: getattr(self, name) for name in _NUMBERS},
                 "losses": losses,
-                "parts": self.halving.parts,
+                "parts": self.micro_batching.parts,
                 "rates": [group["lr"] for group in optimizer.param_groups],
                 "schedule": self.schedule.last_epoch,
                 "scaler": None if scaler is None else scaler.state_dict(),
@@ -348,11 +372,13 @@ class Run:
             )
         load_model(self.setup.model, checkpoint)
         load_optimizer(self.optimizer.optimizer, checkpoint)
+        self.techniques.load(checkpoint.tensors)
+        self.balancer.load_state_dict(part_of(checkpoint, "balancer."))
         numbers = checkpoint.numbers
         for name in _NUMBERS:
             setattr(self, name, numbers[name])
         self.tracker.total, self.tracker.count = numbers["losses"]
-        self.halving.parts = numbers["parts"]
+        self.micro_batching.parts = numbers["parts"]
         self.schedule.last_epoch = numbers["schedule"]
         if self.accelerator.scaler is not None and numbers["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(numbers["scaler"])
@@ -369,17 +395,7 @@ class Run:
     def finish(self) -> Finished:
         """Load the model as a user would, score it, and store the scores with it."""
         folder = self.output / MODEL
-        extractor = Extractor.from_pretrained(
-            folder, device=self.recipe.training.device, precision=self.setup.precision
-        )
-        splits: dict[str, Split | None] = {"dev": self.setup.dev, "test": self.setup.test}
-        seen = seen_in(self.setup.train, extractor.schema) if any(splits.values()) else None
-        scores = {
-            name: score(extractor.engine(), split, seen=seen, match=self.match)
-            for name, split in splits.items()
-            if split is not None
-        }
-        extractor.write_scores(folder, {name: value.to_dict() for name, value in scores.items()})
+        scores = self.evaluator.final_scores(folder)
         return Finished(
             folder,
             scores,
@@ -388,6 +404,16 @@ class Run:
             self.stopped_early,
             time.monotonic() - self.began,
         )
+
+
+def _on(device: torch.device, weights: Mapping[str, Weights | None]) -> dict[str, Weights] | None:
+    """The weights that there are, on a device."""
+    found: dict[str, Weights] = {
+        task: {table: part.to(device) for table, part in tables.items()}
+        for task, tables in weights.items()
+        if tables is not None
+    }
+    return found or None
 
 
 def _same(batch: Any) -> Any:

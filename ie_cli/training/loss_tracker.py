@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ie_cli.data.dataset import Split
+from ie_cli.document import Document
 from ie_cli.errors import TrainingError
+from ie_cli.modeling.batch import Batch
 
 REPORT_SECONDS = 1.0
 
 
 class LossTracker:
-    """Mean loss and windows a second since the last reading; what is measured stays on the device until it is read.
+    """Mean loss and sentences a second since the last reading; what is measured stays on the device until it is read.
 
     Args:
         train: the training data, to say where the examples of a batch stand.
@@ -24,7 +26,7 @@ class LossTracker:
         total, count: of the losses since the last evaluation, as far as they were read: a mean that no clock has a part in.
     """
 
-    def __init__(self, train: Split) -> None:
+    def __init__(self, train: Mapping[str, Iterable[Document]]) -> None:
         self._train = train
         self.total, self.count = 0.0, 0
         self.restart()
@@ -32,16 +34,16 @@ class LossTracker:
     def restart(self) -> None:
         """Forget what was measured."""
         self._losses: list[Tensor] = []
-        self._steps: list[tuple[int, list[int]]] = []
+        self._steps: list[tuple[int, str, Sequence[int]]] = []
         self._norms: list[Tensor] = []
         self._norm_of: list[int] = []
-        self._windows, self._since = 0, time.monotonic()
+        self._sentences, self._since = 0.0, time.monotonic()
 
-    def add(self, loss: Tensor, step: int, documents: list[int], windows: int) -> None:
-        """Take the loss of a batch of a step."""
+    def add(self, loss: Tensor, step: int, batch: Batch, *, sentences: float) -> None:
+        """Take the loss of a batch of a step; a window of a document of n windows is 1/n of a sentence."""
         self._losses.append(loss)
-        self._steps.append((step, documents))
-        self._windows += windows
+        self._steps.append((step, batch.task, batch.documents))
+        self._sentences += sentences
 
     def add_norm(self, norm: Tensor, step: int) -> None:
         """Take the norm of a step's gradient."""
@@ -61,7 +63,9 @@ class LossTracker:
         losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
         norms = torch.stack(self._norms).tolist() if self._norms else []
         bad = [
-            (step, f"the loss is {x}") for x, (step, _) in zip(losses, self._steps, strict=True) if not math.isfinite(x)
+            (step, f"the loss is {x}")
+            for x, (step, *_) in zip(losses, self._steps, strict=True)
+            if not math.isfinite(x)
         ]
         bad += [
             (step, f"the loss is finite, but the norm of the gradient is {x}")
@@ -70,16 +74,23 @@ class LossTracker:
         ]
         if bad:
             step, what = min(bad, key=lambda item: item[0])
-            documents = {n for at, numbers in self._steps if at == step for n in numbers}
             raise TrainingError(
-                f"step {step}: {what}; its batch holds {_places(documents, self._train)}",
+                f"step {step}: {what}; its batch holds {self._places(step)}",
                 hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
                 "training.precision: float32; if it comes again at any rate, look at these examples.",
             )
         return losses
 
+    def _places(self, step: int) -> str:
+        """Where the documents of a step's batches were read."""
+        documents: dict[str, set[int]] = {}
+        for at, task, numbers in self._steps:
+            if at == step:
+                documents.setdefault(task, set()).update(numbers)
+        return ", ".join(_places(numbers, self._train[task]) for task, numbers in documents.items())
+
     def read(self) -> tuple[float, float]:
-        """Mean loss and windows a second; begins anew.
+        """Mean loss and sentences a second; begins anew.
 
         Raises:
             TrainingError: as `check`.
@@ -97,14 +108,14 @@ class LossTracker:
             step: without the batches of later steps.
         """
         total, count = self.total, self.count
-        for loss, (at, _) in zip(losses, self._steps, strict=True):
+        for loss, (at, *_) in zip(losses, self._steps, strict=True):
             if step is None or at <= step:
                 total, count = total + loss, count + 1
         return total, count
 
     def rate(self) -> float:
         """Windows a second since the last reading."""
-        return self._windows / max(1e-9, time.monotonic() - self._since)
+        return self._sentences / max(1e-9, time.monotonic() - self._since)
 
     def mean(self) -> float:
         """Mean loss since the last evaluation, which this one is.
@@ -125,8 +136,8 @@ def gradient_norm(model: nn.Module) -> Tensor:
     return norm
 
 
-def _places(documents: set[int], train: Split, most: int = 20) -> str:
-    """The examples of some numbers, by where they were read."""
+def _places(documents: set[int], train: Iterable[Document], most: int = 20) -> str:
+    """The documents of some numbers, by where they were read."""
     wanted = sorted(documents)[:most]
     places: list[str] = []
     for number, document in enumerate(train):

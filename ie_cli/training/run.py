@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,10 +34,17 @@ from ie_cli.training.run_directory import (
     write_run,
 )
 from ie_cli.training.setup import prepare
+from ie_cli.training.techniques.base import Technique
 
 
 def train(
-    recipe: Recipe, output: Path, *, overwrite: bool = False, resume: bool = False, stop: Stop | None = None
+    recipe: Recipe,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    stop: Stop | None = None,
+    techniques: Sequence[Technique] = (),
 ) -> Iterator[Event]:
     """Train a model as the recipe says and write it to ``output/model``.
 
@@ -45,6 +52,7 @@ def train(
 
     Args:
         resume: go on from the newest checkpoint in `output`; from the start where there is none.
+        techniques: what is done differently from plain gradient descent, built for this run.
         stop: looked at between two steps; where it says so, a checkpoint is written.
 
     Raises:
@@ -67,7 +75,12 @@ def train(
         must_be_there(recipe.training.trackers)
         set_seed(recipe.training.seed)
         setup = prepare(recipe)
-    facts = run_facts(recipe, setup.train, setup.dev, schema_facts(setup.schema), setup.encoder_facts())
+    facts = run_facts(
+        recipe,
+        {name: task.data for name, task in setup.tasks.items()},
+        {name: schema_facts(task.schema) for name, task in setup.tasks.items()},
+        setup.encoder_facts(),
+    )
     with ExitStack() as stack:
         if writes:
             stack.enter_context(own_folder(output))
@@ -76,7 +89,7 @@ def train(
                 yield FinishedBefore(output / MODEL)
                 return
         checkpoint, begun = _earlier(output, facts, tidies=writes) if resume else (None, False)
-        run = Run.start(recipe, setup, output, stop)
+        run = Run.start(recipe, setup, output, stop=stop, techniques=techniques)
         if checkpoint is not None:
             run.load(checkpoint)
         elif writes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from ie_cli.data.dataset import Split
+from pydantic import ValidationError
+
+from ie_cli.data.reading import TaskData
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.inference.model_directory import FACTS, must_be_replaceable
 from ie_cli.recipe.schema import Recipe
@@ -21,7 +24,8 @@ from ie_cli.system.atomic import locked, recover, refuse_locked, replace_text, s
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # what a run writes into its folder
 _FREE = {"training.trackers", "training.checkpoint_every", "training.checkpoints", "training.eval_batch_size"}
-_BY_CONTENT = {"data.train": "train", "data.dev": "dev", "data.test": None, "data.schema_file": None}
+_BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev|test|schema_file)")
+"""Files of a recipe whose contents count, not their names."""
 
 Facts = dict[str, Any]
 
@@ -121,20 +125,32 @@ def discard(path: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def run_facts(recipe: Recipe, train: Split, dev: Split | None, schema: Mapping[str, Any], encoder: str) -> Facts:
+def run_facts(
+    recipe: Recipe, data: Mapping[str, TaskData], schemas: Mapping[str, Mapping[str, Any]], encoder: str
+) -> Facts:
     """What must be the same for a run to go on: the recipe, the data, the schema, the encoder.
 
     Args:
+        data, schemas: by task.
         encoder: its configuration and tokenizer as text.
     """
+    of_data = {
+        name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
+        for name, part in data.items()
+    }
     return {
         "format_version": 1,
         "finished": False,
         "recipe": recipe.model_dump(mode="json"),
-        "data": {"train": train.fingerprint(), "dev": dev.fingerprint() if dev is not None else None},
-        "schema": json.loads(json.dumps(schema)),
+        "data": _one_or_all(of_data),
+        "schema": _one_or_all({name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }
+
+
+def _one_or_all(parts: Mapping[str, Any]) -> Any:
+    """What is known of each task; of a single one without its name, as version 0.1 has it."""
+    return next(iter(parts.values())) if len(parts) == 1 else dict(parts)
 
 
 def read_run(output: Path) -> Facts | None:
@@ -168,15 +184,15 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
     Raises:
         RecipeError, DataError: naming what differs.
     """
-    old, new = _flat(before["recipe"]), _flat(now["recipe"])
-    known = before["data"]
+    old, new = _flat(_filled(before["recipe"])), _flat(now["recipe"])
     changed = []
     for name in sorted((old.keys() | new.keys()) - _FREE):
         if old.get(name) == new.get(name):
             continue
-        if name in _BY_CONTENT and isinstance(old.get(name), (str, list)) and isinstance(new.get(name), (str, list)):
-            part = _BY_CONTENT[name]
-            if part is None or known.get(part) is not None:
+        match = _BY_CONTENT.fullmatch(name)
+        if match and isinstance(old.get(name), (str, list)) and isinstance(new.get(name), (str, list)):
+            known = before["data"].get(match["task"], {}) if match["task"] else before["data"]
+            if match["part"] not in ("train", "dev") or known.get(match["part"]) is not None:
                 continue  # moved, perhaps: what is in it is compared
         if name == "encoder.name" and os.path.isdir(str(new.get(name))):
             continue  # moved, perhaps: its configuration and tokenizer are compared
@@ -184,14 +200,27 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
     hint = "take the change back; or begin anew in another folder with --output, or with --overwrite."
     if changed:
         raise RecipeError(f"{output} was begun with another recipe: {'; '.join(changed[:8])}", hint=hint)
-    for part in ("train", "dev"):
-        if before["data"].get(part) != now["data"].get(part):
-            named = new[f"data.{part}"]
-            files = ", ".join(named) if isinstance(named, list) else named
-            raise DataError(f"{output} was begun with other data: data.{part} ({files}) was changed since", hint=hint)
-    for what, name in (("schema", "labels or predicates"), ("encoder", "encoder settings or tokenizer")):
+    for name in new:
+        match = _BY_CONTENT.fullmatch(name)
+        if match is None or match["part"] not in ("train", "dev"):
+            continue
+        then, since = (
+            facts["data"].get(match["task"], {}) if match["task"] else facts["data"] for facts in (before, now)
+        )
+        if then.get(match["part"]) != since.get(match["part"]):
+            files = ", ".join(new[name]) if isinstance(new[name], list) else new[name]
+            raise DataError(f"{output} was begun with other data: {name} ({files}) was changed since", hint=hint)
+    for what, called in (("schema", "labels or predicates"), ("encoder", "encoder settings or tokenizer")):
         if before[what] != now[what]:
-            raise DataError(f"{output} was begun with other {name}", hint=hint)
+            raise DataError(f"{output} was begun with other {called}", hint=hint)
+
+
+def _filled(recipe: Any) -> Any:
+    """The recipe of an earlier version with the defaults of fields that came later."""
+    try:
+        return Recipe.model_validate(recipe).model_dump(mode="json")
+    except ValidationError:
+        return recipe
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

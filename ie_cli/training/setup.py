@@ -1,45 +1,70 @@
-"""Recipe -> everything that the training loop needs: model, tokenizer, labels, encoded windows."""
+"""Recipe -> everything that the training loop needs: model, tokenizer, and for each task schema, codec and encoded windows."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from tokenizers import Tokenizer
 
-from ie_cli.data.dataset import Split, splits
-from ie_cli.data.label_schema import LabelSchema, read_schema
-from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.encoding.tokenizer import recipe_tokenizer
+from ie_cli.codecs.base import Codec, build_codec
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.data.reading import TaskData, read_task_data
+from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError, RecipeError
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import load_encoder, tiny_encoder
-from ie_cli.modeling.model import SpanModel, build_head
+from ie_cli.modeling.heads.base import build_head
+from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
-from ie_cli.recipe.heads import GPLinkerSection
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.suggest import did_you_mean
-from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
+from ie_cli.tasks import TASKS, Task
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TaskSetup:
+    """One task of a run.
+
+    Attributes:
+        name: in the recipe.
+        weights: of the rows' losses, by table; None where all are 1.
+    """
+
+    name: str
+    task: Task
+    section: TaskSection
+    schema: LabelSchema
+    codec: Codec
+    data: TaskData
+    dataset: EncodedDataset
+    weights: Weights | None
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A model with fresh head, and the data it will see."""
+    """A model with fresh heads, and the data it will see."""
 
-    model: SpanModel
+    model: ExtractionModel
     tokenizer: Tokenizer
-    schema: LabelSchema
+    text_tokenizer: TextTokenizer
     pad_id: int
-    store: EncodedDataset
-    train: Split
-    dev: Split | None
-    test: Split | None
-    weights: tuple[torch.Tensor, ...] | None
+    tasks: Mapping[str, TaskSetup]
     device: torch.device
     precision: Precision
+
+    def trained_tasks(self) -> dict[str, TrainedTask]:
+        """What a model directory says of the tasks."""
+        return {name: TrainedTask(task.schema) for name, task in self.tasks.items()}
 
     def encoder_facts(self) -> str:
         """Configuration of the encoder and its tokenizer, whole; without what says where they came from."""
@@ -54,20 +79,20 @@ def prepare(recipe: Recipe) -> TrainingSetup:
     Raises:
         DataError, ModelError, RecipeError: of the data, the encoder, or what the recipe says of them.
     """
-    train, dev, test = splits(recipe.data)
-    for split in (train, dev, test):
-        if split is not None:
-            split.must_be_readable_again()
-    statistics = DatasetStatistics.of(train, characters=recipe.encoder.name == "tiny")
-    if not statistics.documents:
-        raise DataError(f"{', '.join(train.sources)}: no example in it", hint="check data.train and data.format.")
-    schema = build_schema(recipe, statistics)
-    if recipe.encoder.name == "tiny":
-        encoder, tokenizer = tiny_encoder(recipe.encoder, statistics.characters)
+    sections = recipe.instances()
+    tiny = recipe.encoder.name == "tiny"
+    data = {name: read_task_data(section.data, characters=tiny) for name, section in sections.items()}
+    codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
+    if tiny:
+        characters = sum((part.statistics.characters for part in data.values()), start=Counter[str]())
+        encoder, tokenizer = tiny_encoder(recipe.encoder, characters)
     else:
         encoder, tokenizer = load_encoder(recipe.encoder)
     config = encoder.config
-    head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)  # type: ignore[union-attr,arg-type]
+    heads = {
+        name: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[name])  # type: ignore[union-attr,arg-type]
+        for name, section in sections.items()
+    }
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
     plan = WindowPlan.build(
@@ -75,82 +100,99 @@ def prepare(recipe: Recipe) -> TrainingSetup:
         stride=recipe.encoder.stride,
         special_tokens=text_tokenizer.special_tokens,
     )
-    weights = loss_weights(recipe, schema)
-    store = encode_dataset(
-        train,
-        text_tokenizer,
-        plan,
-        schema,
-        pad_id=pad_id,
-        key=train.fingerprint(),
-        mentions=recipe.data.mentions,
-    )
-    if not len(store):
-        raise DataError(f"{', '.join(train.sources)}: every text is empty", hint="check data.train and data.format.")
+    weights = loss_weights(recipe, {name: codec.schema for name, codec in codecs.items()}, codecs)
+    tasks = {
+        name: TaskSetup(
+            name,
+            TASKS[section.task],
+            section,
+            codecs[name].schema,
+            codecs[name],
+            data[name],
+            _encode(
+                data[name],
+                Encoding(
+                    tokenizer=text_tokenizer,
+                    plan=plan,
+                    codec=codecs[name],
+                    pad_id=pad_id,
+                    mentions=section.data.mentions,
+                ),
+            ),
+            weights[name],
+        )
+        for name, section in sections.items()
+    }
     device = choose_device(recipe.training.device)
     if device.type == "cpu":
         prepare_for_training(encoder)
     return TrainingSetup(
-        SpanModel(encoder, head),
-        tokenizer,
-        schema,
-        pad_id,
-        store,
-        train,
-        dev,
-        test,
-        weights,
-        device,
-        choose_precision(recipe.training.precision, device),
+        model=ExtractionModel(encoder, heads),
+        tokenizer=tokenizer,
+        text_tokenizer=text_tokenizer,
+        pad_id=pad_id,
+        tasks=tasks,
+        device=device,
+        precision=choose_precision(recipe.training.precision, device),
     )
 
 
-def build_schema(recipe: Recipe, statistics: DatasetStatistics) -> LabelSchema:
-    """The labels and predicates of a model, from the recipe and one pass over the training data.
+def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:
+    """The codec of a task, with the schema that its training data give."""
+    if not data.statistics.documents:
+        raise DataError(f"{', '.join(data.train.sources)}: no example in it", hint="check data.train and data.format.")
+    task = TASKS[section.task]
+    task.validate(recipe, section, data.statistics)
+    return build_codec(section.head, task.build_schema(section, data.statistics))
+
+
+def _encode(data: TaskData, encoding: Encoding) -> EncodedDataset:
+    dataset = encode_dataset(data.documents, encoding, key=data.train.fingerprint)
+    if not len(dataset):
+        raise DataError(
+            f"{', '.join(data.train.sources)}: every text is empty", hint="check data.train and data.format."
+        )
+    return dataset
+
+
+def loss_weights(
+    recipe: Recipe, schemas: Mapping[str, LabelSchema], codecs: Mapping[str, Codec]
+) -> dict[str, Weights | None]:
+    """Weights of the rows' losses by task and table, None where all are 1; the names in thresholds are checked too.
 
     Raises:
-        DataError: the data hold nothing to train on, or what the recipe does not list.
+        RecipeError: a label or predicate that the data do not have.
     """
-    head, data = recipe.head, recipe.data
-    if statistics.guessed and recipe.task == "relation" and recipe.training.match in ("strict", "boundaries"):
-        raise RecipeError(
-            f"training.match: {recipe.training.match}, but the data give no offsets: such scores on guessed offsets would "
-            "be luck",
-            hint="use training.match: text.",
-        )
-    if not isinstance(head, GPLinkerSection):
-        return LabelSchema.build(statistics.labels, data.labels)
-    known = read_schema(data.schema_file) if data.schema_file is not None else None
-    typed = head.entity_rows == "types" or (head.entity_rows == "auto" and bool(statistics.labels))
-    schema = LabelSchema.of_relations(
-        {*statistics.labels, *statistics.arguments} if typed else None,
-        statistics.pairs,
-        listed=data.labels if typed else None,
-        known=known,
-        observed=head.type_pairs == "observed",
-        slots=statistics.slots,
-    )
-    return replace(schema, constrained=schema.constrained and head.type_pairs != "any")
-
-
-def loss_weights(recipe: Recipe, schema: LabelSchema) -> tuple[torch.Tensor, ...] | None:
-    """Weights of the rows' losses for each table of the head, in the order of the schema; None where all are 1."""
-    names = {*schema.labels, *schema.predicates}
-    for field, named in (
-        ("training.label_weights", recipe.training.label_weights),
-        ("head.thresholds", recipe.head.thresholds),
+    sections = recipe.instances()
+    known = [name for schema in schemas.values() for name in schema.names]
+    for field, named, names in (
+        ("training.label_weights", recipe.training.label_weights, known),
+        *(
+            (
+                f"tasks.{task}.head.thresholds" if recipe.tasks else "head.thresholds",
+                part.head.thresholds,
+                schemas[task].names,
+            )
+            for task, part in sections.items()
+        ),
     ):
         for name in named:
             if name not in names:
-                what = "label or predicate" if schema.predicates else "label"
-                raise RecipeError(
-                    f"{field}: the data have no {what} '{name}'{did_you_mean(name, names)}",
-                    hint=f"they have: {', '.join([*schema.labels, *schema.predicates][:20])}",
+                raise _unknown(
+                    field, name, names, predicates=any(part.head.has_predicates for part in sections.values())
                 )
     weights = recipe.training.label_weights
     if not weights:
-        return None
-    labels, predicates = (
-        torch.tensor([weights.get(name, 1.0) for name in rows]) for rows in (schema.labels, schema.predicates)
+        return dict.fromkeys(sections)
+    return {
+        task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.tables.items()}
+        for task, codec in codecs.items()
+    }
+
+
+def _unknown(field: str, name: str, names: Sequence[str], *, predicates: bool) -> RecipeError:
+    what = "label or predicate" if predicates else "label"
+    return RecipeError(
+        f"{field}: the data have no {what} '{name}'{did_you_mean(name, names)}",
+        hint=f"they have: {', '.join(names[:20])}",
     )
-    return (labels, predicates, predicates) if schema.predicates else (labels,)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.codecs import links as module
+from ie_cli.codecs.factors import SharedFactors
 from ie_cli.codecs.links import DecodedLinks, LinkRules, decode_links
-from ie_cli.codecs.spans import DecodedSpans, SharedFactors
+from ie_cli.codecs.spans import DecodedSpans
 
 ROWS, PREDICATES, LENGTH = 3, 4, 6
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakes import SENTENCES, Ideal
+from support.fakes import SENTENCES, Ideal, score_engine
 
-from ie_cli.codecs.relations import flat_roles
+from ie_cli.codecs.gplinker import flat_roles
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.pipeline import extract
 from ie_cli.metrics.relations import RelationScores
 from ie_cli.triples import ROLES
@@ -85,7 +84,7 @@ def test_what_some_window_holds_is_found(
     held = {relation for relation in relations if reachable(relation, ideal.plan)}
     # A relation's spans must be found by the windows that own them, which hold every span of these.
     assert held <= set(found.relations)
-    scores = score(ideal.engine(), [document])
+    scores = score_engine(ideal.engine(), [document])
     assert isinstance(scores, RelationScores)
     assert scores.ceiling is not None
     assert scores.ceiling.reachable == len(held)
@@ -106,7 +105,7 @@ def test_relations_in_a_long_text_are_found_once_and_those_too_far_apart_are_cou
     ideal = Ideal([document], LabelSchema(TYPES, ("p", "q")))
     [found] = extract(ideal.engine(), [Document(text)])
     assert found.relations == near
-    scores = score(ideal.engine(), [document])
+    scores = score_engine(ideal.engine(), [document])
     assert scores.ceiling is not None
     assert scores.ceiling.reasons == {"subject and object in no common window": 1}
 

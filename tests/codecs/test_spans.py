@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.codecs import spans as decode
-from ie_cli.codecs.spans import LabelFactors, SharedFactors, decode_spans, probability, score_threshold
+from ie_cli.codecs.base import probability, score_threshold
+from ie_cli.codecs.factors import LabelFactors, SharedFactors
+from ie_cli.codecs.spans import decode_spans
 
 
 def dense(scores: np.ndarray, mask: np.ndarray, thresholds: np.ndarray) -> set[tuple[int, ...]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ie_cli.document import Document
-from ie_cli.evaluation.evaluate import mentions
 from ie_cli.formats import read_documents
+from ie_cli.tasks import TASKS
 
 DATA = Path(__file__).parent.parent.parent / "data"
 SPLITS = ("train", "dev", "test")
@@ -51,7 +51,7 @@ def test_no_sentence_stands_there_twice(corpus: dict[str, list[Document]]) -> No
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_names_and_templates_are_new(corpus: dict[str, list[Document]], split: str) -> None:
-    known = mentions(corpus["train"])
+    known = TASKS["ner"].seen(corpus["train"])
     found = [(e.label, x.text[e.start : e.end]) for x in corpus[split] for e in x.entities]
     unseen = sum(mention not in known for mention in found) / len(found)
     assert 0.3 < unseen < 0.6

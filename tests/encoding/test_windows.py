@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 from support.fakes import TOKENIZERS, characters
 
 from ie_cli.document import Entity
-from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.encoding.windows import (
+from ie_cli.encoding.alignment import (
     INSIDE_TOKEN,
     NO_LABEL,
     TOO_LONG,
     WHITE_SPACE,
     Borders,
-    WindowPlan,
     align,
     to_entities,
     within,
     without_overlaps,
 )
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import RecipeError
 
 PLANS = st.integers(1, 12).flatmap(

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from support.fakes import Oracle, characters, engine
+from support.fakes import Oracle, characters, engine, score_engine
 
 from ie_cli.document import Document, Entity
+from ie_cli.encoding.alignment import NO_LABEL, TOO_LONG
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.encoding.windows import NO_LABEL, TOO_LONG
-from ie_cli.evaluation.evaluate import mentions, score
 from ie_cli.inference.pipeline import extract
+from ie_cli.tasks import TASKS
 
 
 def ids(text: str) -> tuple[int, ...]:
@@ -23,7 +23,7 @@ GOLD = [
 
 
 def test_scores_count_all_gold_also_what_cannot_be_reached() -> None:
-    scores = score(RUNNER, GOLD)
+    scores = score_engine(RUNNER, GOLD)
     assert (scores.micro.gold, scores.micro.predicted, scores.micro.correct) == (5, 3, 2)
     assert scores.ceiling is not None
     assert scores.ceiling.reasons == {NO_LABEL: 1, TOO_LONG: 1}
@@ -34,14 +34,14 @@ def test_scores_count_all_gold_also_what_cannot_be_reached() -> None:
 
 def test_every_pair_is_told_as_extract_predicts_it() -> None:
     pairs: list[tuple[Document, Document]] = []
-    score(RUNNER, GOLD, each=lambda gold, predicted: pairs.append((gold, predicted)))
+    score_engine(RUNNER, GOLD, each=lambda gold, predicted: pairs.append((gold, predicted)))
     assert [gold for gold, _ in pairs] == GOLD
     assert [predicted for _, predicted in pairs] == list(extract(RUNNER, GOLD))
 
 
 def test_recall_on_names_that_training_does_not_hold() -> None:
-    seen = mentions([Document("北京", [Entity(0, 2, "place")])])
+    seen = TASKS["ner"].seen([Document("北京", [Entity(0, 2, "place")])])
     assert seen == {("place", "北京")}
-    unseen = score(RUNNER, GOLD, seen=seen).unseen
+    unseen = score_engine(RUNNER, GOLD, seen=seen).unseen
     assert unseen is not None
     assert (unseen.gold, unseen.correct) == (4, 1)

@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel
 
 import ie_cli.export.onnx
 from ie_cli import Document, Entity
-from ie_cli.codecs.spans import Factors, SharedFactors
+from ie_cli.codecs.factors import Factors, SharedFactors
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.errors import DataError, ModelError
 from ie_cli.export.onnx import export_onnx
@@ -27,7 +27,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import ONNX
 from ie_cli.modeling.heads import EfficientGlobalPointer, GlobalPointer
 from ie_cli.modeling.heads.gplinker import GPLinker
-from ie_cli.modeling.model import SpanModel
+from ie_cli.modeling.model import ExtractionModel
 from ie_cli.training.run import train
 
 
@@ -71,7 +71,7 @@ def numbers(factors: Factors) -> list[np.ndarray]:
 def test_a_graph_gives_the_factors_of_the_model(head: torch.nn.Module, tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}
     encoder = BertModel(BertConfig(vocab_size=100, num_hidden_layers=2, **sizes), add_pooling_layer=False)
-    model = SpanModel(encoder, head).eval()
+    model = ExtractionModel(encoder, head).eval()
     ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
     assert model.encoder.config._attn_implementation == "sdpa"
     labels, predicates = 3 if isinstance(head, GlobalPointer) else 5, ()

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import TOKENIZERS, Oracle, engine
 
-from ie_cli.codecs.spans import Factors, SharedFactors
+from ie_cli.codecs.factors import Factors, SharedFactors
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.tokenizer import TextTokenizer

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fakes import TOKENIZERS
 
-from ie_cli.codecs.spans import Factors, SharedFactors
+from ie_cli.codecs.factors import Factors, SharedFactors
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import TextTokenizer

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
-from support.fakes import Oracle, characters, engine
+from support.fakes import Oracle, characters, engine, score_engine
 
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.evaluation.evaluate import score
 from ie_cli.formats.common.tag_schemes import bio_tags
 from ie_cli.inference.pipeline import extract
 from ie_cli.metrics.entities import Counts, EntityScorer, EntityScores
@@ -137,7 +136,7 @@ def test_an_evaluated_engine_scores_as_its_predictions_do() -> None:
             if len(word) > 1 and drawn.random() < 0.7
         ]
         gold.append(Document("".join(words), entities))
-    mine = score(runner, gold)
+    mine = score_engine(runner, gold)
     assert isinstance(mine, EntityScores)
     pairs = list(zip(gold, extract(runner, gold), strict=True))
     overall, labels, _ = nervaluate_counts(pairs)

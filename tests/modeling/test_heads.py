@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.references import rotation
 
-from ie_cli.codecs.spans import LabelFactors, SharedFactors
+from ie_cli.codecs.factors import LabelFactors, SharedFactors
 from ie_cli.modeling.heads import HEADS
 from ie_cli.modeling.losses.factorised import Gold
 from ie_cli.recipe.schema import Head

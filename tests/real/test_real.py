@@ -13,8 +13,9 @@ from seqeval.metrics.sequence_labeling import get_entities
 from support.real import DATA, ENCODERS, real
 
 from ie_cli.document import Document, Entity
+from ie_cli.encoding.alignment import TOO_LONG, align
 from ie_cli.encoding.tokenizer import recipe_tokenizer
-from ie_cli.encoding.windows import TOO_LONG, WindowPlan, align
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.formats import FORMATS, read_documents
 from ie_cli.formats.common.tag_schemes import bio_tags
 from ie_cli.metrics.entities import EntityScorer

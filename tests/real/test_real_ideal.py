@@ -9,14 +9,13 @@ import sys
 from collections import Counter
 
 import pytest
-from support.fakes import Ideal
+from support.fakes import Ideal, score_engine
 from support.real import DATA, ENCODERS, real
 from tokenizers import Tokenizer
 
 from ie_cli.data.label_schema import LabelSchema, read_schema
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.evaluation.evaluate import score
 from ie_cli.formats import read_documents
 from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.relations import RelationScores
@@ -43,7 +42,7 @@ def test_ideal_scores_give_every_triple_that_is_in_reach(name: str) -> None:
         lost.extend(f"{gold.where}: {spo}" for spo in sorted(truth - found))
         extra.extend(f"{gold.where}: {spo}" for spo in sorted(found - truth))
 
-    scores = score(ideal.engine(), documents, each=each, official=OfficialScorer())
+    scores = score_engine(ideal.engine(), documents, each=each, official=OfficialScorer())
     assert isinstance(scores, RelationScores)
     assert scores.ceiling is not None
     assert scores.official is not None

@@ -70,8 +70,8 @@ FAULTS = [
     ("head: {epochs: 3}", "recipe.yaml:4: unknown key 'head.epochs'; did you mean 'training.epochs'?"),
     (
         "head: {xyzzy: 3}",
-        "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, head_size, rope, flat, threshold, thresholds, "
-        "entity_rows, entity_scorer, type_pairs)",
+        "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, flat, threshold, thresholds, head_size, "
+        "rope, entity_rows, type_pairs, entity_scorer)",
     ),
     ("training:\n  epochs: ten", "recipe.yaml:5: training.epochs: got 'ten', expected a whole number above 0"),
     ("training:\n  epochs: 0", "recipe.yaml:5: training.epochs: got 0, expected a whole number above 0"),

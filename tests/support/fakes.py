@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from ie_cli.codecs.spans import Factors, LabelFactors, SharedFactors
+from ie_cli.codecs.base import Codec, Decoding, build_codec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.inference.pipeline import Engine
+from ie_cli.evaluation.evaluate import score
+from ie_cli.inference.pipeline import Engine, Extraction
 from ie_cli.modeling.batch import Batch
-from ie_cli.training.encoded_dataset import encode_dataset
+from ie_cli.modeling.heads.base import Head, build_head
+from ie_cli.recipe.heads import EfficientGlobalPointerSection, GPLinkerSection
+from ie_cli.tasks import TASKS, ScoringOptions
+from ie_cli.training.batching import TaskWindows
+from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+from ie_cli.triples import Mentions
 
 SENTENCES = [
     "Anna Müller visited the Café Zentral in Wien, then 北京大学 and 上海.",
@@ -77,15 +87,26 @@ TOKENIZERS = {
 }
 
 
+@dataclass(frozen=True)
+class FakeOutputs:
+    """Tables as blocks of arrays, as a backend gives them."""
+
+    tables: dict[str, list[dict[str, npt.NDArray[Any]]]]
+
+    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        yield from self.tables[name]
+
+    def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        raise AssertionError(name)
+
+
 class Oracle:
     """A backend that fires on given id sequences: gold[(ids of the span)] = row."""
 
     def __init__(self, spans: dict[tuple[int, ...], list[int]], labels: int) -> None:
         self.spans, self.labels = spans, labels
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[list[Factors], ...]:
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
         batch, length = input_ids.shape
         pair = np.full((batch, length, length), -30, dtype=np.float32)
         start = np.full((batch, self.labels, length), -10, dtype=np.float32)
@@ -97,38 +118,93 @@ class Oracle:
                     if tuple(row_ids[i : i + len(span)]) == span:
                         pair[b, i, i + len(span) - 1] = 5
                         start[b, rows, i] = end[b, rows, i + len(span) - 1] = 0
-        return ([SharedFactors(pair, start, end)],)
+        return {"ner": FakeOutputs({"entities": [{"pair": pair, "start": start, "end": end}]})}
+
+
+def codec_of(schema: LabelSchema) -> Codec:
+    """The codec of the default head that learns a schema."""
+    section = GPLinkerSection(name="gplinker") if schema.predicates else EfficientGlobalPointerSection()
+    return build_codec(section, schema)
+
+
+def task_of(schema: LabelSchema) -> str:
+    return "relation" if schema.predicates else "ner"
+
+
+def engine_of(
+    backend: Any,
+    schema: LabelSchema,
+    *,
+    tokenizer: TextTokenizer,
+    plan: WindowPlan,
+    decoding: Decoding | None = None,
+    **options: Any,
+) -> Engine:
+    """An engine for one task."""
+    part = Extraction.build(task_of(schema), codec_of(schema), decoding or Decoding())
+    return Engine(backend, tokenizer, plan, (part,), **{"batch_size": 3, "lookahead": 5, **options})
 
 
 def engine(backend: Oracle, labels: tuple[str, ...], *, max_length: int = 12, stride: int = 4) -> Engine:
     """An engine over the character tokenizer."""
     tokenizer = TextTokenizer(characters())
     plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=tokenizer.special_tokens)
-    return Engine(backend, tokenizer, plan, LabelSchema(labels), (0.5,) * len(labels), batch_size=3, lookahead=5)
+    return engine_of(backend, LabelSchema(labels), tokenizer=tokenizer, plan=plan)
 
 
-def ideal(batch: Batch, schema: LabelSchema) -> tuple[list[Factors], ...]:
+def score_engine(
+    engine: Engine,
+    gold: Iterable[Document],
+    *,
+    each: Callable[[Document, Document], None] | None = None,
+    **options: Any,
+) -> Any:
+    """The scores of an engine for one task."""
+    [part] = engine.tasks
+    schema = part.codec.schema
+    task = TASKS[task_of(schema)]
+    return score(engine, gold, task=task, schema=schema, options=ScoringOptions(**options), each=each)
+
+
+def windows_of(
+    documents: list[Document],
+    schema: LabelSchema,
+    tokenizer: TextTokenizer,
+    plan: WindowPlan,
+    *,
+    mentions: Mentions = "nearest",
+    key: str | None = None,
+) -> TaskWindows:
+    """Encoded documents as batches."""
+    codec = codec_of(schema)
+    encoding = Encoding(tokenizer=tokenizer, plan=plan, codec=codec, pad_id=0, mentions=mentions)
+    section = GPLinkerSection(name="gplinker") if schema.predicates else EfficientGlobalPointerSection()
+    head = cast(Head, build_head(section, hidden_size=8, codec=codec))
+    return TaskWindows(task_of(schema), encode_dataset(documents, encoding, key=key), codec, head.collate)
+
+
+def ideal(batch: Batch, schema: LabelSchema) -> FakeOutputs:
     """Factors by which exactly the gold spans are found, and at least the gold links.
 
     A link table has one pair scorer for all predicates: of two predicates on crossing pairs it cannot tell the fourth corner.
     """
     count, length = batch.input_ids.shape
     spans = np.full((count, len(schema.labels), length, length), -1, dtype=np.float32)
-    spans[tuple(batch.gold[0].cells.T.numpy())] = 1
+    spans[tuple(batch.targets["entities"].cells.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(length, dtype=np.float32), spans.shape)
-    tables: list[list[Factors]] = [[LabelFactors(0, spans, identity)]]
-    for gold in batch.gold[1:]:
-        sample, row, first, last = gold.cells.T.numpy()
+    tables: dict[str, list[dict[str, npt.NDArray[Any]]]] = {"entities": [{"query": spans, "key": identity}]}
+    for name in ("start_links", "end_links") if schema.predicates else ():
+        sample, row, first, last = batch.targets[name].cells.T.numpy()
         pair = np.full((count, length, length), -50, dtype=np.float32)
         start = np.full((count, len(schema.predicates), length), -9, dtype=np.float32)
         end = start.copy()
         pair[sample, first, last], start[sample, row, first], end[sample, row, last] = 0, 6, 6
-        tables.append([SharedFactors(pair, start, end)])
-    return tuple(tables)
+        tables[name] = [{"pair": pair, "start": start, "end": end}]
+    return FakeOutputs(tables)
 
 
 class Ideal:
-    """A backend that knows the gold of some examples; texts of one tokenisation must have one annotation."""
+    """A backend that knows the gold of some documents; texts of one tokenisation must have one annotation."""
 
     def __init__(
         self,
@@ -141,16 +217,14 @@ class Ideal:
     ) -> None:
         self.schema, self.tokenizer = schema, tokenizer or TextTokenizer(characters())
         self.plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=self.tokenizer.special_tokens)
-        self.store = encode_dataset(documents, self.tokenizer, self.plan, schema, pad_id=0, key=None)
-        self.rows = {tuple(self.store[row].input_ids[0].tolist()): row for row in range(len(self.store))}
+        self.windows = windows_of(documents, schema, self.tokenizer, self.plan)
+        ids = self.windows.dataset.rows(range(len(self.windows))).input_ids if len(self.windows) else []
+        self.rows = {tuple(row.tolist()): number for number, row in enumerate(ids)}
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[list[Factors], ...]:
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
         lengths = attention_mask.sum(axis=1)
         windows = [self.rows[tuple(ids[:length].tolist())] for ids, length in zip(input_ids, lengths, strict=True)]
-        return ideal(self.store.__getitems__(windows), self.schema)
+        return {task_of(self.schema): ideal(self.windows.batch(windows), self.schema)}
 
     def engine(self) -> Engine:
-        ones = (0.5,) * len(self.schema.labels), (0.5,) * len(self.schema.predicates)
-        return Engine(self, self.tokenizer, self.plan, self.schema, *ones, batch_size=3, lookahead=5)
+        return engine_of(self, self.schema, tokenizer=self.tokenizer, plan=self.plan)

@@ -25,12 +25,13 @@ from support.mutate import PIECES, RECIPES, SAMPLES, mutate
 from support.references import pair_counts, ratios
 from support.untrained import write_model
 
-from ie_cli.codecs.spans import Factors, SharedFactors
+from ie_cli.codecs.factors import Factors, SharedFactors
 from ie_cli.data.label_schema import LabelSchema, read_schema, schema_facts, schema_of_facts
 from ie_cli.doctor.offset_units import UnitsGuess
 from ie_cli.document import Document, Entity, Relation
+from ie_cli.encoding.alignment import align, to_entities
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.encoding.windows import WindowPlan, align, to_entities
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import IEError
 from ie_cli.formats import FORMATS, BadLine, Reading, read_records
 from ie_cli.formats.common.word_tokens import entities_of

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from support.corpora import recipe
 
+from ie_cli.codecs.base import build_codec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.encoder import tiny_encoder
-from ie_cli.modeling.model import SpanModel, build_head
+from ie_cli.modeling.heads.base import build_head
+from ie_cli.modeling.model import ExtractionModel
 
 
 def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
@@ -19,6 +22,8 @@ def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, .
     made = recipe(Path(data))
     encoder, tokenizer = tiny_encoder(made.encoder, Counter("王伟在青川大学读书" * 2))
     schema = LabelSchema(labels)
-    head = build_head(made.head, hidden_size=encoder.config.hidden_size, schema=schema)  # type: ignore[union-attr,arg-type]
-    Extractor(TorchBackend(SpanModel(encoder, head), "float32"), schema, tokenizer, made, 0).save_pretrained(folder)
+    codec = build_codec(made.head, schema)
+    head = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
+    backend = TorchBackend(ExtractionModel(encoder, {made.task: head}), "float32")
+    Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0).save_pretrained(folder)
     return folder

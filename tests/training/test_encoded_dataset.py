@@ -14,7 +14,8 @@ from ie_cli.document import Document, Entity
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.training.encoded_dataset import EncodedDataset, LengthBuckets, encode_dataset
+from ie_cli.training.batching import LengthBuckets
+from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),

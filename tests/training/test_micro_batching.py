@@ -11,7 +11,7 @@ from support.corpora import documents, recipe, relation_documents, relation_reci
 
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.model import SpanModel
+from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.schema import Recipe
 from ie_cli.training import loop
 from ie_cli.training.events import Finished, Halved
@@ -127,7 +127,7 @@ def test_other_errors_are_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.M
     def broken(*args: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(SpanModel, "forward", broken)
+    monkeypatch.setattr(ExtractionModel, "forward", broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         list(train(ner(tmp_path), tmp_path / "run"))
     assert not is_out_of_memory(RuntimeError("something"))

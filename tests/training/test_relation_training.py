@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.corpora import relation_documents, relation_recipe, write_duie, write_jsonl
+from support.fakes import score_engine
 
 from ie_cli.errors import DataError, ModelError, RecipeError
-from ie_cli.evaluation.evaluate import score
 from ie_cli.formats import read_documents
 from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.relations import RelationScores
@@ -42,7 +42,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(annotated: bool, tmp_pat
     # What the user loads gives what training says, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
     assert loaded.schema == started.schema
-    again = score(loaded.engine(), data)
+    again = score_engine(loaded.engine(), data)
     assert again.to_dict() | {"unseen": None} == scores.to_dict() | {"unseen": None}
     stored = json.loads((finished.model / "metrics.json").read_text(encoding="utf-8"))["dev"]
     assert stored["f1"] == again.f1
@@ -68,12 +68,12 @@ def test_data_without_offsets_are_scored_by_text_and_by_the_official_rules(duie:
     assert isinstance(scores, RelationScores)
     assert (scores.match, scores.strict, scores.f1) == ("text", None, 1.0)
     engine = Extractor.from_pretrained(finished.model, device="cpu", precision="float32").engine()
-    official = score(engine, read_documents(str(duie)), official=OfficialScorer())
+    official = score_engine(engine, read_documents(str(duie)), official=OfficialScorer())
     assert isinstance(official, RelationScores)
     assert official.official is not None
     assert (official.official.f1, official.official.gold) == (1.0, 38)
     with pytest.raises(DataError, match="would be luck"):
-        score(engine, read_documents(str(duie)), match="strict")
+        score_engine(engine, read_documents(str(duie)), match="strict")
 
 
 def test_guessed_offsets_are_no_ground_to_choose_a_model_by(duie: Path, tmp_path: Path) -> None:

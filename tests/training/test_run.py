@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
-from support.fakes import characters
+from support.fakes import characters, score_engine
 
-from ie_cli.codecs.spans import LabelFactors, decode_spans
+from ie_cli.codecs.factors import LabelFactors
+from ie_cli.codecs.spans import decode_spans
 from ie_cli.data.dataset import Split
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
+from ie_cli.encoding.alignment import to_entities
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.encoding.windows import WindowPlan, to_entities
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError, RecipeError, TrainingError
-from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.extractor import Extractor
 from ie_cli.modeling.heads import HEADS
 from ie_cli.training import loop
@@ -66,7 +67,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, data: Path, t
     assert losses[-1] < 0.1 * losses[0]
     # What the user loads gives what training says, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
-    again = score(loaded.engine(), documents())
+    again = score_engine(loaded.engine(), documents())
     assert again.to_dict() | {"unseen": None} == finished.scores["dev"].to_dict() | {"unseen": None}
     assert json.loads((finished.model / "metrics.json").read_text())["dev"]["f1"] == again.f1
 

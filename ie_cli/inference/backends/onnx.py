@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.spans import Factors, LabelFactors, SharedFactors
-from ie_cli.data.label_schema import LabelSchema
+from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import BELONG
 from ie_cli.inference.model_directory import EXPORT, ONNX, reading
 
-TABLES = ("entities", "start_links", "end_links")
-"""Tables of a head in their order; an output of the graph is called ``TABLE.FACTOR``, as in ``entities.pair``."""
 _SCORES = 2**23  # of one window at once
 INPUTS = ("input_ids", "attention_mask")
+
+
+def output_prefix(task: str, tasks: Collection[str]) -> str:
+    """What stands before the names of a task's outputs in a graph: nothing where it is the only one."""
+    return f"{task}/" if len(tasks) > 1 else ""
 
 
 class OnnxBackend:
@@ -28,46 +31,38 @@ class OnnxBackend:
 
     Args:
         file: `model.onnx`, written by ``ie export``.
-        schema: of the model; the graph must have its rows.
+        codecs: of the model's tasks; the graph must have their tables, with as many rows.
 
     Raises:
         ModelError: the file is damaged, no such graph, or of another model, or ONNX Runtime is missing.
     """
 
-    def __init__(self, file: Path, schema: LabelSchema) -> None:
-        self.file = file
+    def __init__(self, file: Path, codecs: Mapping[str, Codec]) -> None:
+        self.file, self._codecs = file, codecs
         self._session = _session(file)
         self._names = [output.name for output in self._session.get_outputs()]
         inputs = {value.name for value in self._session.get_inputs()}
-        known = {f"{table}.{factor}" for table in TABLES for factor in ("pair", "start", "end", "query", "key")}
-        if inputs != set(INPUTS) or not self._names or not known.issuperset(self._names):
+        expected = {
+            f"{output_prefix(task, codecs)}{table}": len(names)
+            for task, codec in codecs.items()
+            for table, names in codec.tables.items()
+        }
+        rows = _rows(self._session)
+        if inputs != set(INPUTS) or not expected.keys() & rows.keys():
             raise ModelError(
                 f"{file}: not a graph that `ie export` writes: inputs {', '.join(sorted(inputs))}, outputs "
                 f"{', '.join(self._names[:6])}",
                 hint="export the model again.",
             )
-        rows = {
-            output.name.partition(".")[0]: output.shape[1]
-            for output in self._session.get_outputs()
-            if output.name.endswith((".start", ".query"))
-        }
-        sizes = (len(schema.labels), *([len(schema.predicates)] * 2 if schema.predicates else []))
-        if rows != dict(zip(TABLES, sizes, strict=False)):
-            raise ModelError(
-                f"{file}: the graph has the rows {rows}, but ie.json beside it {len(schema.labels)} labels and "
-                f"{len(schema.predicates)} predicates",
-                hint=BELONG,
-            )
+        if rows != expected:
+            raise ModelError(f"{file}: the graph has the rows {rows}, but ie.json beside it {expected}", hint=BELONG)
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[tuple[Factors, ...], ...]:
-        """Factors of a batch ``[batch, L]`` for each table of the head, for `decode`."""
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, OnnxOutputs]:
+        """The outputs of each head for a batch ``[batch, L]``."""
         with reading(self.file, "its tokenizer.json may be of another model; or the batch is too large: --batch-size."):
             values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
         found = dict(zip(self._names, values, strict=True))
-        tables = [table for table in TABLES if any(name.startswith(f"{table}.") for name in found)]
-        return tuple(tuple(_factors(found, table)) for table in tables)
+        return {task: OnnxOutputs(found, output_prefix(task, self._codecs)) for task in self._codecs}
 
     def write(self, folder: Path) -> None:
         """Copy the graph, the weights beside a graph of more than 1.5 GiB, and what is known of the export."""
@@ -76,21 +71,44 @@ class OnnxBackend:
                 shutil.copyfile(self.file.parent / name, folder / name)
 
 
-def load_onnx(path: Path, schema: LabelSchema) -> OnnxBackend:
-    """The graph of a model folder."""
-    return OnnxBackend(path / ONNX, schema)
+@dataclass(frozen=True, slots=True)
+class OnnxOutputs:
+    """The outputs of a graph whose names begin with a prefix."""
+
+    found: Mapping[str, npt.NDArray[Any]]
+    prefix: str
+
+    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """A table, in blocks whose scores are small where it has arrays ``[batch, rows, L, …]``."""
+        start = f"{self.prefix}{name}."
+        table = {key.removeprefix(start): value for key, value in self.found.items() if key.startswith(start)}
+        if "query" not in table:
+            yield table
+            return
+        _, rows, length, _ = table["query"].shape
+        step = max(1, _SCORES // length**2)
+        for first in range(0, rows, step):
+            yield {factor: value[:, first : first + step] for factor, value in table.items()}
+
+    def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """A graph is run once: it has no outputs that take arguments."""
+        raise ModelError(f"the exported graph has no output '{name}' that takes arguments", hint="predict with torch.")
 
 
-def _factors(found: dict[str, Any], table: str) -> Iterator[Factors]:
-    """The factors of a table; those of a scorer per label in blocks whose scores are small."""
-    if f"{table}.pair" in found:
-        yield SharedFactors(*(found[f"{table}.{name}"] for name in ("pair", "start", "end")))
-        return
-    query, key = found[f"{table}.query"], found[f"{table}.key"]
-    _, labels, length, _ = query.shape
-    step = max(1, _SCORES // length**2)
-    for first in range(0, labels, step):
-        yield LabelFactors(first, query[:, first : first + step], key[:, first : first + step])
+def _rows(session: Any) -> dict[str, int]:
+    """The number of rows of each table: an axis that is the same for all batches, the second or the last."""
+    rows: dict[str, int] = {}
+    for output in session.get_outputs():
+        table = output.name.rpartition(".")[0]
+        fixed = [size for size in (*output.shape[1:2], *output.shape[-1:]) if isinstance(size, int)]
+        if fixed:
+            rows.setdefault(table, fixed[0])
+    return rows
+
+
+def load_onnx(path: Path, codecs: Mapping[str, Codec]) -> OnnxBackend:
+    """The graph of a model directory."""
+    return OnnxBackend(path / ONNX, codecs)
 
 
 def _session(file: Path) -> Any:

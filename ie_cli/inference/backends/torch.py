@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,10 @@ from accelerate import init_empty_weights
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ie_cli.codecs.spans import Factors
-from ie_cli.data.label_schema import LabelSchema
+from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import BELONG
-from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, reading
+from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, ModelFacts, reading
 from ie_cli.modeling.devices import choose_device, choose_precision, torch_dtype
 from ie_cli.modeling.encoder import (
     MAY_BE_MISSING,
@@ -28,8 +28,8 @@ from ie_cli.modeling.encoder import (
     quiet_transformers,
     refuse_kernels,
 )
-from ie_cli.modeling.heads import Head, Scorer
-from ie_cli.modeling.model import SpanModel, build_head
+from ie_cli.modeling.heads.base import Head, build_head
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 
@@ -44,14 +44,12 @@ class TorchBackend:
         precision: of the encoder. Where its weights are float32, other precisions run by autocast.
     """
 
-    def __init__(self, model: SpanModel, precision: Precision) -> None:
+    def __init__(self, model: ExtractionModel, precision: Precision) -> None:
         self.model = model
         self.precision = precision
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[Iterator[Factors], ...]:
-        """Factors of a batch ``[batch, L]`` for each table of the head, for `decode`."""
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, TorchOutputs]:
+        """The outputs of each head for a batch ``[batch, L]``; a head is run when its outputs are asked for."""
         if self.model.training:
             self.model.eval()
         parameter = next(self.model.encoder.parameters())
@@ -61,36 +59,57 @@ class TorchBackend:
             hidden = self.model.hidden(
                 torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
             )
-        return tuple(_factors(scorer, hidden) for scorer in cast(Head, self.model.head).scorers)
+        return {task: TorchOutputs(self.model.head(task), hidden) for task in self.model.heads}
 
     def write(self, folder: Path) -> None:
-        """Write `model.safetensors` and the encoder's `config.json`."""
+        """Write `model.safetensors` and the encoder's `config.json`.
+
+        The tensors of the encoder have the names that `transformers` gives them, so that `AutoModel` loads it.
+        """
         from safetensors.torch import save_file
 
-        weights = {name: tensor.detach().cpu().float().contiguous() for name, tensor in _tensors(self.model)}
+        weights = {
+            _stored(name): tensor.detach().cpu().float().contiguous() for name, tensor in distinct_tensors(self.model)
+        }
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
         os.chmod(folder / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
         self.model.encoder.config.save_pretrained(folder)  # type: ignore[operator,union-attr]
 
 
-def _factors(scorer: Scorer, hidden: Tensor) -> Iterator[Factors]:
-    parts = scorer.factors(hidden)
-    while True:
-        # Not across a yield: two tables are read in turn, and each would put back the mode it found.
+@dataclass(frozen=True, slots=True)
+class TorchOutputs:
+    """What a head makes of hidden states ``[batch, L, hidden]``."""
+
+    head: Head
+    hidden: Tensor
+
+    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """The blocks of a table."""
         with torch.inference_mode():
-            part = next(parts, None)
-        if part is None:
-            return
-        yield part
+            blocks = self.head.blocks(self.hidden)[name]
+        while True:
+            # Not across a yield: two tables are read in turn, and each would put back the mode it found.
+            with torch.inference_mode():
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield {factor: tensor.numpy(force=True) for factor, tensor in block.items()}
+
+    def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """A second pass over the hidden states."""
+        given = {key: torch.from_numpy(value).to(self.hidden.device) for key, value in arguments.items()}
+        with torch.inference_mode():
+            found = self.head.query(name, self.hidden, given)
+        return {key: tensor.numpy(force=True) for key, tensor in found.items()}
 
 
 def load_torch(
     path: Path,
     recipe: Recipe,
-    schema: LabelSchema,
-    tokenizer: Tokenizer,
-    pad_id: int,
+    codecs: Mapping[str, Codec],
     *,
+    tokenizer: Tokenizer,
+    facts: ModelFacts,
     device: Literal["auto", "cpu"],
     precision: Precision | Literal["auto"],
 ) -> TorchBackend:
@@ -116,25 +135,30 @@ def load_torch(
         with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
             encoder = build_encoder(config)
     with reading(path / RECIPE, BELONG), init_empty_weights(include_buffers=False):
-        head = build_head(recipe.head, hidden_size=config.hidden_size, schema=schema)
-    model = SpanModel(encoder, head)
+        heads = {
+            task: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[task])
+            for task, section in recipe.instances().items()
+        }
+    model = ExtractionModel(encoder, heads)
     check_vocabulary(tokenizer, encoder, f"{path / TOKENIZER}: it")
-    if pad_id >= (rows := encoder.get_input_embeddings().num_embeddings):  # type: ignore[operator]
-        raise ModelError(f"{path / FACTS}: pad_id is {pad_id}, but the embedding has {rows} rows", hint=BELONG)
+    if facts.pad_id >= (rows := encoder.get_input_embeddings().num_embeddings):  # type: ignore[operator]
+        raise ModelError(f"{path / FACTS}: pad_id is {facts.pad_id}, but the embedding has {rows} rows", hint=BELONG)
     where = choose_device(device)
     chosen = choose_precision(precision, where)
-    _load_weights(model, path / WEIGHTS)
+    _load_weights(model, path / WEIGHTS, earlier=next(iter(heads)) if facts.earlier_names else None)
     model.encoder.to(where, torch_dtype(chosen))
-    model.head.to(where)
+    model.heads.to(where)
     return TorchBackend(model, chosen)
 
 
-def _tensors(model: SpanModel) -> Iterator[tuple[str, torch.Tensor]]:
-    seen: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen:  # safetensors refuses tied weights; loading ties them again
-            seen.add(tensor.data_ptr())
-            yield name, tensor
+def _stored(name: str) -> str:
+    """A tensor's name in a file."""
+    return name.removeprefix("encoder.")
+
+
+def _loaded(name: str) -> str:
+    """The name in the model of a tensor in a file."""
+    return name if name.startswith("heads.") else f"encoder.{name}"
 
 
 def _tensor_names(path: Path) -> list[str]:
@@ -144,11 +168,18 @@ def _tensor_names(path: Path) -> list[str]:
         return list(file.keys())
 
 
-def _load_weights(model: SpanModel, path: Path) -> None:
+def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) -> None:
+    """Put the tensors of a file into a model.
+
+    Args:
+        earlier: the one task of a file that has the names of version 0.1.
+    """
     from safetensors.torch import load_file
 
     with reading(path):
-        weights = load_file(path)
+        stored = load_file(path)
+    names = {name: _loaded(name) if earlier is None else name_of_earlier(name, earlier) for name in stored}
+    weights = {names[name]: tensor for name, tensor in stored.items()}
     buffers = {name for name, _ in model.named_buffers()}
     expected = dict(model.state_dict())
     wrong = [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from ie_cli.codecs.spans import Factors, SharedFactors
-from ie_cli.modeling.heads.scorer import Scorer
+from ie_cli.modeling.heads.base import TableHead
 from ie_cli.modeling.losses.factorised import Gold, factorised_loss
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
@@ -61,11 +60,6 @@ class EfficientGlobalPointer(nn.Module):
             pair = query @ key.transpose(1, 2) * self.head_size**-0.5
         return pair, start, end
 
-    @property
-    def scorers(self) -> tuple[Scorer, ...]:
-        """As a head: the one table of the entities."""
-        return (self,)
-
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
         return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights)
@@ -74,6 +68,13 @@ class EfficientGlobalPointer(nn.Module):
         """The factors of `scores` by name."""
         return dict(zip(("pair", "start", "end"), self.scores(hidden), strict=True))
 
-    def factors(self, hidden: Tensor) -> Iterator[Factors]:
-        """What `decode.decode_spans` needs."""
-        yield SharedFactors(*(x.numpy(force=True) for x in self.scores(hidden)))
+    def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
+        """All rows at once: they share what is large."""
+        yield self.tensors(hidden)
+
+
+def build(hidden_size: int, rows: Mapping[str, int], /, *, head_size: int = 64, rope: bool = True) -> TableHead:
+    """As a head of entities: one table."""
+    return TableHead(
+        {"entities": EfficientGlobalPointer(hidden_size, rows["entities"], head_size=head_size, rope=rope)}
+    )

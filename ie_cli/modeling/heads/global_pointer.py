@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from ie_cli.codecs.spans import Factors, LabelFactors
-from ie_cli.modeling.heads.scorer import Scorer
+from ie_cli.modeling.heads.base import TableHead
 from ie_cli.modeling.losses.factorised import Gold
 from ie_cli.modeling.losses.streamed import Projection, streamed_loss
 
@@ -23,17 +22,14 @@ class GlobalPointer(nn.Module):
         rope: rotary positions R; without them scores see no order.
     """
 
+    upper = True
+
     def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
         super().__init__()
         bound = hidden_size**-0.5  # as nn.Linear starts
         self.rope = rope
         self.weight = nn.Parameter(torch.empty(labels, 2 * head_size, hidden_size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(labels, 2 * head_size).uniform_(-bound, bound))
-
-    @property
-    def scorers(self) -> tuple[Scorer, ...]:
-        """As a head: the one table of the entities."""
-        return (self,)
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
@@ -45,11 +41,16 @@ class GlobalPointer(nn.Module):
         query, key = projection.vectors(hidden.to(self.weight.dtype), 0, len(self.weight))
         return {"query": query, "key": key}
 
-    def factors(self, hidden: Tensor) -> Iterator[Factors]:
-        """What `decode.decode_spans` needs, a block of labels at a time."""
+    def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
+        """The same, as many labels at a time as fit into the caches."""
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.to(self.weight.dtype)
             projection = Projection(self.weight, self.bias, self.rope)
             for first, last in projection.blocks(hidden):
                 query, key = projection.vectors(hidden, first, last)
-                yield LabelFactors(first, query.numpy(force=True), key.numpy(force=True))
+                yield {"query": query, "key": key}
+
+
+def build(hidden_size: int, rows: Mapping[str, int], /, *, head_size: int = 64, rope: bool = True) -> TableHead:
+    """As a head of entities: one table."""
+    return TableHead({"entities": GlobalPointer(hidden_size, rows["entities"], head_size=head_size, rope=rope)})

@@ -6,13 +6,14 @@ link tables have one pair scorer and two biases per predicate, so that their cos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import nn
 
+from ie_cli.modeling.heads.base import TableHead
 from ie_cli.modeling.heads.efficient_global_pointer import EfficientGlobalPointer
 from ie_cli.modeling.heads.global_pointer import GlobalPointer
-from ie_cli.modeling.heads.scorer import Scorer
 
 LINK_PRIOR = -7.0
 """Score that links start from, about -log of the cells of a sentence."""
@@ -23,36 +24,29 @@ SCORERS: dict[ScorerName, type[EfficientGlobalPointer] | type[GlobalPointer]] = 
 }
 
 
-class GPLinker(nn.Module):
+def build(
+    hidden_size: int,
+    rows: Mapping[str, int],
+    /,
+    *,
+    head_size: int = 64,
+    rope: bool = True,
+    entity_scorer: ScorerName = "global_pointer",
+) -> TableHead:
     """Scorers of the entity rows (first ≤ last) and of the links of starts and of ends (a row per predicate, any order).
 
     Args:
         hidden_size: of the encoder's output.
-        labels: number of entity rows.
-        predicates: number of predicates.
+        rows: of the tables ``entities``, ``start_links``, ``end_links``.
         head_size: d, the size of each q and k; even.
         rope: rotary positions in the entity scorer; the links have none.
         entity_scorer: what scores the entity rows.
     """
-
-    def __init__(
-        self,
-        hidden_size: int,
-        labels: int,
-        predicates: int,
-        *,
-        head_size: int = 64,
-        rope: bool = True,
-        entity_scorer: ScorerName = "global_pointer",
-    ) -> None:
-        super().__init__()
-        self.entity = SCORERS[entity_scorer](hidden_size, labels, head_size=head_size, rope=rope)
-        self.start_link, self.end_link = (
-            EfficientGlobalPointer(hidden_size, predicates, False, LINK_PRIOR, head_size=head_size, rope=False)
-            for _ in range(2)
+    scorers: dict[str, nn.Module] = {
+        "entities": SCORERS[entity_scorer](hidden_size, rows["entities"], head_size=head_size, rope=rope)
+    }
+    for table in ("start_links", "end_links"):
+        scorers[table] = EfficientGlobalPointer(
+            hidden_size, rows[table], False, LINK_PRIOR, head_size=head_size, rope=False
         )
-
-    @property
-    def scorers(self) -> tuple[Scorer, ...]:
-        """Entities, links of starts, links of ends; their losses are added."""
-        return self.entity, self.start_link, self.end_link
+    return TableHead(scorers)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import characters, wordpiece
+from support.fakes import characters, codec_of, wordpiece
 
-from ie_cli.codecs.targets import ABSENT, APART, NO_PREDICATE, NO_TYPES, Targets, find_targets
+from ie_cli.codecs.base import Targets
+from ie_cli.codecs.gplinker import ABSENT, APART, NO_PREDICATE, NO_TYPES
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.encoding.alignment import INSIDE_TOKEN, NO_LABEL
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.encoding.windows import INSIDE_TOKEN, NO_LABEL, WindowPlan
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.triples import ROLES, locate
 
 CHARACTERS = TextTokenizer(characters())
@@ -25,7 +27,7 @@ def gold(
     document: Document, schema: LabelSchema, plan: WindowPlan = PLAN, tokenizer: TextTokenizer = CHARACTERS
 ) -> Targets:
     [tokens] = tokenizer.encode([document.text])
-    return find_targets(document, tokens, plan, schema)
+    return codec_of(schema).encode(document, tokens, plan)
 
 
 def triple(a: tuple[int, int, str], predicate: str, b: tuple[int, int, str]) -> Relation:
@@ -35,16 +37,21 @@ def triple(a: tuple[int, int, str], predicate: str, b: tuple[int, int, str]) -> 
 def test_a_typed_model_learns_all_entities_a_role_model_those_of_relations() -> None:
     document = Document("abcdefgh", [Entity(6, 8, "Q")], [triple((0, 2, "P"), "q", (1, 4, "Q"))])
     typed, roles = gold(document, TYPED), gold(document, ROLE)
-    assert sorted(typed.spans.tolist()) == [[0, 0, 1], [1, 1, 3], [1, 6, 7]]
-    assert sorted(roles.spans.tolist()) == [[0, 0, 1], [1, 1, 3]]
-    assert typed.links.tolist() == roles.links.tolist() == [[1, 0, 1, 1, 3]]
-    assert (typed.entities, typed.relations, roles.entities, roles.relations) == (3, 1, 0, 1)
+    assert sorted(typed.columns["spans"].tolist()) == [[0, 0, 1], [1, 1, 3], [1, 6, 7]]
+    assert sorted(roles.columns["spans"].tolist()) == [[0, 0, 1], [1, 1, 3]]
+    assert typed.columns["links"].tolist() == roles.columns["links"].tolist() == [[1, 0, 1, 1, 3]]
+    assert (typed.counts, roles.counts) == (
+        {"entities": 3, "relations": 1},
+        {"entities": 0, "relations": 1},
+    )
 
 
 def test_a_model_of_entities_looks_at_no_relation() -> None:
     document = Document("abcdefgh", [Entity(6, 8, "Q")], [triple((0, 2, "P"), "q", (1, 4, "Q"))])
     found = gold(document, LabelSchema(("P", "Q")))
-    assert (found.spans.tolist(), len(found.links), found.relations) == ([[1, 6, 7]], 0, 0)
+    assert found.columns.keys() == {"spans"}
+    assert found.columns["spans"].tolist() == [[1, 6, 7]]
+    assert found.counts == {"entities": 1}
 
 
 def test_what_is_out_of_reach_is_told_with_its_cause() -> None:
@@ -61,14 +68,14 @@ def test_what_is_out_of_reach_is_told_with_its_cause() -> None:
         ],
     )
     found = gold(document, constrained)
-    assert {reason for _, reason in found.lost_relations} == {NO_PREDICATE, NO_LABEL, NO_TYPES, APART}
-    assert (found.relations, len(found.links)) == (5, 1)
+    assert {reason for _, reason in found.lost["relations"]} == {NO_PREDICATE, NO_LABEL, NO_TYPES, APART}
+    assert (found.counts["relations"], len(found.columns["links"])) == (5, 1)
 
 
 def test_borders_inside_tokens_are_told() -> None:
     tokenizer = TextTokenizer(wordpiece())
     document = Document("Anna Müller", [], [triple((0, 4, "P"), "p", (6, 8, "Q"))])
-    [(lost, reason)] = gold(document, ROLE, tokenizer=tokenizer).lost_relations
+    [(lost, reason)] = gold(document, ROLE, tokenizer=tokenizer).lost["relations"]
     assert (lost, reason) == (("Anna", "p", "ül"), INSIDE_TOKEN)
 
 
@@ -78,9 +85,9 @@ def test_triples_without_offsets_take_a_place_that_the_tokens_can_reach() -> Non
     spos = [Spo("fox", "p", "jumps"), Spo("own", "p", "jumps"), Spo("cat", "p", "jumps")]
     document = Document(text, [], locate(text, spos, "nearest").relations, spos=spos)
     found = gold(document, ROLE, tokenizer=tokenizer)
-    assert len(found.links) == 1
-    assert found.relations == 3
-    assert {lost[0]: reason for lost, reason in found.lost_relations} == {"own": ABSENT, "cat": ABSENT}
+    assert len(found.columns["links"]) == 1
+    assert found.counts["relations"] == 3
+    assert {lost[0]: reason for lost, reason in found.lost["relations"]} == {"own": ABSENT, "cat": ABSENT}
 
 
 def test_a_triple_with_several_places_is_one_item() -> None:
@@ -88,8 +95,8 @@ def test_a_triple_with_several_places_is_one_item() -> None:
     spos = [Spo("A", "p", "B"), Spo("A", "p", "B")]
     [tokens] = CHARACTERS.encode([text])
     document = Document(text, [], locate(text, spos, "all").relations, spos=spos)
-    found = find_targets(document, tokens, WindowPlan(20, 8), ROLE, mentions="all")
-    assert (found.relations, len(found.links), found.lost_relations) == (1, 2, [])
+    found = codec_of(ROLE).encode(document, tokens, WindowPlan(20, 8), mentions="all")
+    assert (found.counts["relations"], len(found.columns["links"]), found.lost["relations"]) == (1, 2, [])
 
 
 @given(st.data())
@@ -102,7 +109,11 @@ def test_every_window_is_taught_what_it_holds(data: st.DataObject) -> None:
     starts = plan.starts(length).tolist()
     taught = 0
     for first in starts:
-        spans, links = found.within(first, plan.capacity)
+        window = codec_of(ROLE).window(found, first, plan.capacity, 0)
+        spans, links = window["spans"], window["links"]
+        shifted = codec_of(ROLE).window(found, first, plan.capacity, 2)
+        assert (shifted["spans"] - spans == [0, 2, 2]).all()
+        assert (shifted["links"] - links == [0, 2, 2, 2, 2]).all()
         assert links.size == 0 or (links[:, 1:].min() >= 0 and links[:, 1:].max() < plan.capacity)
         for _, a, b, c, d in links.tolist():
             assert [0, a, b] in spans.tolist()
@@ -117,7 +128,7 @@ def test_every_window_is_taught_what_it_holds(data: st.DataObject) -> None:
             for first in starts
         )
     }
-    assert len(found.links) == len(held)
-    assert len(found.lost_relations) == len(set(relations) - held)
-    assert {reason for _, reason in found.lost_relations} <= {APART}
-    assert taught >= len(found.links)
+    assert len(found.columns["links"]) == len(held)
+    assert len(found.lost["relations"]) == len(set(relations) - held)
+    assert {reason for _, reason in found.lost["relations"]} <= {APART}
+    assert taught >= len(found.columns["links"])

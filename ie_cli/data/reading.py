@@ -1,0 +1,60 @@
+"""The training and development data of a task, read once before the first step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ie_cli.data.dataset import Split, splits
+from ie_cli.data.spool import Spool
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.recipe.schema import DataSection
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """What was read.
+
+    Attributes:
+        train, dev, test: the splits as sources. documents: of train; dev_documents: of dev, None without dev data.
+        statistics: of train.
+    """
+
+    train: Split
+    dev: Split | None
+    test: Split | None
+    documents: Spool
+    dev_documents: Spool | None
+    statistics: DatasetStatistics
+
+    @property
+    def dev_is_train(self) -> bool:
+        """Whether both are the same files."""
+        dev = self.dev
+        return dev is not None and (dev.sources, dev.part) == (self.train.sources, self.train.part)
+
+
+def read_task_data(section: DataSection, *, characters: bool = False) -> TaskData:
+    """Read train and dev; where dev is a share of train, both in one pass.
+
+    Args:
+        characters: count the characters of train too.
+
+    Raises:
+        DataError: a source is missing, damaged, or can be read only once.
+    """
+    train, dev, test = splits(section)
+    for split in (train, dev, test):
+        if split is not None:
+            split.must_be_readable_again()
+    documents, statistics = Spool(), DatasetStatistics()
+    dev_documents = Spool() if dev is not None else None
+    for document in train.whole():
+        if train.keep is None or train.keep(document.text):
+            statistics.add(document, characters=characters)
+            documents.add(document)
+        elif dev_documents is not None:  # a share of train is what train leaves
+            dev_documents.add(document)
+    if dev is not None and dev_documents is not None and dev.keep is None:
+        for document in dev:
+            dev_documents.add(document)
+    return TaskData(train, dev, test, documents, dev_documents, statistics)

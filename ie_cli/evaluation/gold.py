@@ -1,0 +1,68 @@
+"""Gold documents that one model is scored on again and again: read once, tokenised once, their ceilings counted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from ie_cli.codecs.base import Codec, Targets, find_reachable
+from ie_cli.document import Document
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.inference.pipeline import Engine
+from ie_cli.metrics.scores import Ceiling
+
+
+class CeilingCounter:
+    """Counts the gold items that the tokens, the windows and the schema of a model can express."""
+
+    def __init__(self, codec: Codec, tokenizer: TextTokenizer, plan: WindowPlan) -> None:
+        self._codec, self._tokenizer, self._plan = codec, tokenizer, plan
+        self._totals: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = {}
+
+    @classmethod
+    def of(cls, engine: Engine) -> CeilingCounter:
+        """For the one task of an engine."""
+        [part] = engine.tasks
+        return cls(part.codec, engine.tokenizer, engine.plan)
+
+    def add(self, document: Document) -> None:
+        """Count one gold document; a triple without offsets is in reach if any of its places is."""
+        [tokens] = self._tokenizer.encode([document.text])
+        found: Targets = find_reachable(self._codec, document, tokens, self._plan)
+        self._totals.update(found.counts)
+        for kind, lost in found.lost.items():
+            self._reasons.setdefault(kind, Counter()).update(reason for _, reason in lost)
+
+    def ceilings(self) -> dict[str, Ceiling]:
+        """Reachable and total by kind, with the reasons of the rest."""
+        ceilings = {}
+        for kind, total in self._totals.items():
+            reasons = self._reasons.get(kind, Counter[str]())
+            ceilings[kind] = Ceiling(total - reasons.total(), total, dict(reasons))
+        return ceilings
+
+
+class GoldSet:
+    """Gold documents of one task.
+
+    Args:
+        documents: that can be gone through several times.
+        engine: of the task alone; its tokenizer should remember what it has seen.
+    """
+
+    def __init__(self, documents: Iterable[Document], engine: Engine) -> None:
+        self._documents, self._engine = documents, engine
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self._documents)
+
+    @cached_property
+    def ceilings(self) -> Mapping[str, Ceiling]:
+        """What the model could return at all; it changes with no step of training."""
+        counter = CeilingCounter.of(self._engine)
+        for document in self._documents:
+            counter.add(document)
+        return counter.ceilings()

@@ -1,0 +1,25 @@
+"""The sum of all losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+
+class PlainSum:
+    """Every loss counts alike."""
+
+    def backward(self, losses: Mapping[str, Tensor], *, share: float, backward: Callable[[Tensor], None]) -> Tensor:
+        """The gradient of the sum."""
+        first, *rest = losses.values()
+        total: Tensor = sum(rest, first)
+        backward(total * share if share < 1 else total)
+        return total.detach()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """It keeps nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """It keeps nothing."""

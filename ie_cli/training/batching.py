@@ -1,0 +1,193 @@
+"""Rows of encoded datasets to batches: tensors with their targets, and the order in which they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ie_cli.codecs.base import Codec, Index
+from ie_cli.encoding.padding import pad, text_mask
+from ie_cli.modeling.batch import Batch, Collate
+from ie_cli.recipe.schema import TrainingSection
+from ie_cli.training.encoded_dataset import EncodedDataset
+from ie_cli.training.setup import TrainingSetup
+
+_POOL = 50  # batches whose windows are sorted by length together: little padding, still shuffled
+
+
+class TaskWindows:
+    """The encoded windows of one task, as batches.
+
+    Args:
+        collate: of the task's head.
+    """
+
+    def __init__(self, task: str, dataset: EncodedDataset, codec: Codec, collate: Collate) -> None:
+        self.task, self.dataset, self.codec, self.collate = task, dataset, codec, collate
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The batch of some rows: windows padded, gold cells numbered by sample."""
+        part = self.dataset.rows(rows)
+        input_ids, mask = pad(part.input_ids, self.dataset.pad_id)
+        text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix))
+        cells = self.codec.cells({name: _numbered(values) for name, values in part.columns.items()})
+        return Batch.build(
+            self.task,
+            torch.from_numpy(input_ids),
+            torch.from_numpy(mask),
+            text,
+            {name: torch.from_numpy(table) for name, table in cells.items()},
+            collate=self.collate,
+            documents=part.documents,
+        )
+
+
+def _numbered(cells: Sequence[npt.NDArray[Any]]) -> Index:
+    """The cells of all samples, each with the number of its sample before it."""
+    sample = np.repeat(np.arange(len(cells)), [len(part) for part in cells])
+    numbered: Index = np.concatenate([sample[:, None], np.concatenate(cells)], axis=1).astype(np.int64)
+    return numbered
+
+
+class TaskMixture:
+    """The windows of one or several tasks behind one another, as a `DataLoader` with a batch sampler reads them."""
+
+    def __init__(self, tasks: Mapping[str, TaskWindows]) -> None:
+        self.tasks = list(tasks.values())
+        self.first = np.cumsum([0, *(len(task) for task in self.tasks)]).tolist()
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        """The batch of some rows, all of them of one task."""
+        number = int(np.searchsorted(self.first, rows[0], side="right")) - 1
+        first = self.first[number]
+        return self.tasks[number].batch([row - first for row in rows])
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+
+class TasksInTurn:
+    """A batch sampler over a `TaskMixture`: every epoch all batches of all tasks, in an order drawn anew.
+
+    Args:
+        samplers: of each task. first: row of the mixture at which each task begins.
+
+    Attributes:
+        skip: batches at the start of an epoch that were drawn before; its length counts them.
+    """
+
+    def __init__(self, samplers: Sequence[LengthBuckets], first: Sequence[int], *, seed: int) -> None:
+        self._samplers, self._first, self._seed = samplers, first, seed
+        self.skip = 0
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws; the same seed and epoch give the same batches."""
+        for sampler in self._samplers:
+            sampler.set_epoch(epoch)
+        self._order = [number for number, sampler in enumerate(self._samplers) for _ in range(len(sampler))]
+        if len(self._samplers) > 1:
+            np.random.default_rng([self._seed, epoch, 1]).shuffle(self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = [iter(sampler) for sampler in self._samplers]
+        for place, number in enumerate(self._order):
+            rows = next(batches[number])
+            if place >= self.skip:
+                yield [row + self._first[number] for row in rows]
+
+
+class LengthBuckets:
+    """A batch sampler: every epoch a new shuffle, batches of similar length.
+
+    Args:
+        lengths: tokens of each window. negative: windows without any gold.
+        batch_size: windows in a batch. batch_tokens: instead, padded tokens of a batch at most.
+        negatives: share of the negative windows that each epoch draws.
+
+    """
+
+    def __init__(
+        self,
+        lengths: npt.NDArray[np.int32],
+        negative: npt.NDArray[np.bool_],
+        *,
+        batch_size: int,
+        batch_tokens: int | None = None,
+        negatives: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.lengths, self.negative = lengths, negative
+        self.batch_size, self.batch_tokens = batch_size, batch_tokens
+        self.negatives, self.seed = negatives, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws; the same seed and epoch give the same batches."""
+        random = np.random.default_rng([self.seed, epoch])
+        without = np.nonzero(self.negative)[0]
+        drawn = random.permutation(without)[: round(self.negatives * len(without))]
+        rows = np.concatenate([np.nonzero(~self.negative)[0], drawn])
+        random.shuffle(rows)
+        batches: list[npt.NDArray[np.int64]] = []
+        step = _POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())
+        for start in range(0, len(rows), step):
+            pool = rows[start : start + step]
+            batches.extend(self._cut(pool[np.argsort(self.lengths[pool], kind="stable")]))
+        order = random.permutation(len(batches))
+        self.batches = [batches[i] for i in order]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.batches:
+            yield batch.tolist()
+
+    def _mean_size(self) -> int:
+        return max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))
+
+    def _cut(self, pool: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+        if self.batch_tokens is None:
+            for start in range(0, len(pool), self.batch_size):
+                yield pool[start : start + self.batch_size]
+            return
+        start = 0
+        for end in range(1, len(pool) + 1):  # sorted: the last one is the longest
+            if end == len(pool) or int(self.lengths[pool[end]]) * (end + 1 - start) > self.batch_tokens:
+                yield pool[start:end]
+                start = end
+
+
+def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskMixture, TasksInTurn]:
+    """The windows of all tasks, and the order in which they come."""
+    windows = {
+        name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate)
+        for name, task in setup.tasks.items()
+    }
+    samplers = [
+        LengthBuckets(
+            task.dataset.lengths,
+            task.dataset.negative,
+            batch_size=section.batch_size,
+            batch_tokens=section.batch_tokens,
+            negatives=section.negatives,
+            seed=section.seed,
+        )
+        for task in setup.tasks.values()
+    ]
+    mixture = TaskMixture(windows)
+    return mixture, TasksInTurn(samplers, mixture.first, seed=section.seed)

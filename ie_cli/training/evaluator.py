@@ -1,0 +1,97 @@
+"""Scores of a run: on the development data while it goes on, and of the model as it was stored at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ie_cli.evaluation.evaluate import score
+from ie_cli.evaluation.gold import GoldSet
+from ie_cli.inference.backends.torch import TorchBackend
+from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.pipeline import Engine
+from ie_cli.metrics.scores import Scores
+from ie_cli.recipe.schema import Recipe
+from ie_cli.tasks import ScoringOptions
+from ie_cli.training.setup import TrainingSetup
+
+
+class Evaluator:
+    """Scores the model of a run by the functions that predict."""
+
+    def __init__(self, recipe: Recipe, setup: TrainingSetup) -> None:
+        self._recipe, self._setup = recipe, setup
+
+    def extractor(self) -> Extractor:
+        """The model with the weights that it has."""
+        setup = self._setup
+        return Extractor(
+            TorchBackend(setup.model, setup.precision),
+            setup.trained_tasks(),
+            setup.tokenizer,
+            self._recipe,
+            setup.pad_id,
+        )
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """What predicts; it remembers the tokens of the development data."""
+        engine = self.extractor().engine()
+        return replace(engine, tokenizer=engine.tokenizer.remembering())
+
+    @cached_property
+    def _gold(self) -> dict[str, GoldSet]:
+        """The development data of each task that has some."""
+        documents = {name: task.data.dev_documents for name, task in self._setup.tasks.items()}
+        return {name: GoldSet(part, self._engine.only(name)) for name, part in documents.items() if part is not None}
+
+    def dev_scores(self) -> dict[str, Scores]:
+        """The scores of each task on its development data."""
+        return {
+            name: score(
+                self._engine.only(name),
+                gold,
+                task=self._setup.tasks[name].task,
+                schema=self._setup.tasks[name].schema,
+                options=self._options(),
+                ceilings=gold.ceilings,
+            )
+            for name, gold in self._gold.items()
+        }
+
+    def final_scores(self, folder: Path) -> dict[str, dict[str, Scores]]:
+        """Load a model directory as a user would, score it by split and task, and store the scores in it."""
+        extractor = Extractor.from_pretrained(
+            folder, device=self._recipe.training.device, precision=self._setup.precision
+        )
+        whole = extractor.engine()
+        scores: dict[str, dict[str, Scores]] = {}
+        for name, task in self._setup.tasks.items():
+            gold = {"dev": task.data.dev_documents, "test": task.data.test}
+            known = {"dev": self._gold[name].ceilings} if name in self._gold else {}
+            seen = task.task.seen(task.data.documents) if any(part is not None for part in gold.values()) else None
+            for split, documents in gold.items():
+                if documents is not None:
+                    scores.setdefault(split, {})[name] = score(
+                        whole.only(name),
+                        documents,
+                        task=task.task,
+                        schema=task.schema,
+                        options=self._options(seen),
+                        ceilings=known.get(split),
+                    )
+        extractor.write_scores(folder, {split: scores_fields(parts) for split, parts in scores.items()})
+        return scores
+
+    def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:
+        match = self._recipe.training.match
+        return ScoringOptions(match=None if match == "auto" else match, seen=seen)
+
+
+def scores_fields(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """The scores of each task as JSON values; of a single one without its name."""
+    fields = {name: part.to_dict() for name, part in scores.items()}
+    return next(iter(fields.values())) if len(fields) == 1 else fields
