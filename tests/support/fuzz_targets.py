@@ -33,13 +33,13 @@ from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan, align, to_entities
 from ie_cli.errors import IEError
 from ie_cli.formats import FORMATS, BadLine, Reading, read_records
-from ie_cli.formats.common.word_tokens import entities_of
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
 from ie_cli.metrics.duie import read_aliases
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
 from ie_cli.recipe.loader import dump_recipe, load_recipe
+from ie_cli.triples import typed_entities_of
 
 SCHEMAS = [
     b'{"predicate": "p", "subject_type": "a", "object_type": "b"}\n',
@@ -155,7 +155,7 @@ def again(document: Document, name: str) -> None:
         squeezed = "".join(document.text.split())
         need("".join(found.text.split()) == squeezed, f"{name}: text {found.text!r}, was {document.text!r}")
     if found.text == document.text and name in ("conll", "multihead"):
-        wanted = set(document.entities) if name == "conll" else set(entities_of(document))
+        wanted = set(document.entities) if name == "conll" else set(typed_entities_of(document))
         need(set(found.entities) == wanted, f"{name}: entities of {text!r}, was {wanted}")
 
 
