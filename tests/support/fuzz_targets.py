@@ -94,7 +94,8 @@ def need(holds: bool, what: str) -> None:
 def must_slice(document: Document) -> None:
     """Every entity must lie in the text; a line of a CLUENER submission has none."""
     arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
-    for entity in [*document.entities, *arguments]:
+    parts = [entity for event in document.events for entity in event.entities]
+    for entity in [*document.entities, *arguments, *parts]:
         need(type(entity.start) is int and type(entity.end) is int, f"offsets of {entity}")
         need(0 <= entity.start < entity.end, f"borders of {entity}")
         need(
@@ -147,6 +148,7 @@ def again(document: Document, name: str) -> None:
         need(set(found.entities) == set(document.entities), f"{name}: entities of {text!r}")
     if name == "jsonl":
         need(set(found.relations) == set(document.relations), f"{name}: relations of {text!r}")
+        need(not document.events or set(found.events) == set(document.events), f"{name}: events of {text!r}")
         need(found.id == document.id, f"{name}: id of {text!r}")
         need((found.spos is None) == (document.spos is None), f"{name}: spos of {text!r}")
         need(set(found.spos or ()) == set(document.spos or ()), f"{name}: spos of {text!r}")

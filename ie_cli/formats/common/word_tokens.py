@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats.common.base import PLACELESS, placeless
+from ie_cli.formats.common.base import PLACELESS, native_only, placeless
 from ie_cli.formats.conll import cut, join_tokens, longest
 from ie_cli.triples import typed_entities_of
 
@@ -76,4 +76,5 @@ def lost_words(document: Document, words: Words) -> dict[str, int]:
             not words.broken and join_tokens(words.tokens, None)[0] != document.text
         ),
         **({PLACELESS: count} if (count := placeless(document)) else {}),
+        **native_only(document),
     }
