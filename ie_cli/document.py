@@ -5,7 +5,8 @@ Offsets are 0-based code points of the untouched text, end exclusive: ``text[e.s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from functools import total_ordering
 from typing import Any
 
 
@@ -48,9 +49,51 @@ class Spo:
     slot_types: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Argument:
+    """What plays a role in an event; the entity's score is the confidence in the argument."""
+
+    role: str
+    entity: Entity
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens: its type, the words that say so, and who and what takes part; equality ignores the score.
+
+    The trigger is a span, not an `Entity`, whose label could only repeat the type. Arguments are sorted, and each occurs once,
+    in whatever order they were given. So events are items of sets, and every score of them is a set operation: on the events
+    themselves, on ``(type, trigger)``, on ``(type, role, entity)``.
+
+    Attributes:
+        trigger: start and end; None where the data mark none, as those of events of whole documents.
+    """
+
+    type: str
+    trigger: tuple[int, int] | None = None
+    arguments: tuple[Argument, ...] = ()
+    score: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", tuple(sorted(dict.fromkeys(self.arguments))))
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Event):
+            return NotImplemented
+        # None and a span have no order; () comes before every span.
+        return (self.type, self.trigger or (), self.arguments) < (other.type, other.trigger or (), other.arguments)
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """The trigger, labelled with the type, and the arguments."""
+        arguments = tuple(argument.entity for argument in self.arguments)
+        return arguments if self.trigger is None else (Entity(*self.trigger, self.type, self.score), *arguments)
+
+
 @dataclass(slots=True)
 class Document:
-    """One document with its annotation, gold or predicted.
+    """One document, or a pair of texts, with its annotation, gold or predicted. Offsets are those of `text`.
 
     Attributes:
         spos: the triples by their texts, where the data give no offsets: `relations` then holds places guessed from them.
@@ -58,6 +101,10 @@ class Document:
         id: as given in the input, None where it has none.
         meta: input fields that are not ours, kept so that they come out again.
         where: ``file:line`` it was read from, for messages; takes no part in equality.
+        text_pair: the second text of a pair.
+        label: the class of a pair.
+        score: the grade of a pair, as the 0 to 5 of STS-B. It is what the data say, or what is predicted of the pair, not the
+            confidence in something else: unlike the scores of entities, relations and events it takes part in equality.
     """
 
     text: str
@@ -67,3 +114,8 @@ class Document:
     meta: dict[str, Any] = field(default_factory=dict)
     where: str | None = field(default=None, compare=False)
     spos: list[Spo] | None = None
+    _: KW_ONLY
+    events: list[Event] = field(default_factory=list)
+    text_pair: str | None = None
+    label: str | None = None
+    score: float | None = None

@@ -158,7 +158,18 @@ def triples_of(document: Document) -> set[Triple]:
 
 def entities_of(document: Document) -> set[Entity]:
     """The entities of an example, the arguments of its relations included, whether listed or not."""
-    return {*document.entities, *(side for r in document.relations for side in (r.subject, r.object))}
+    return {*document.entities, *_arguments(document)}
+
+
+def typed_entities_of(document: Document) -> list[Entity]:
+    """The same in order, without the subjects and objects that a role model lists: its relations have them with their types."""
+    arguments = _arguments(document)
+    own = [entity for entity in document.entities if not arguments or entity.label not in ROLES]
+    return list(dict.fromkeys([*own, *arguments]))
+
+
+def _arguments(document: Document) -> list[Entity]:
+    return [side for relation in document.relations for side in (relation.subject, relation.object)]
 
 
 def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ie_cli.document import Entity, Relation, Spo
-from ie_cli.triples import locate, occurrences, parts, slot_of, text_triples, to_spos
+from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.triples import (
+    entities_of,
+    locate,
+    occurrences,
+    parts,
+    slot_of,
+    text_triples,
+    to_spos,
+    typed_entities_of,
+)
 
 TEXT = "张三主演《甲》，李四也主演《甲》；张三2018年1月在北京获奖。"
 
@@ -152,3 +161,12 @@ def test_the_nearest_pair_is_that_of_the_plain_form(text: str, subject: str, obj
         every = locate(text, [Spo(subject, "p", object_)], "all").relations
         spans = [((r.subject.start, r.subject.end), (r.object.start, r.object.end)) for r in every]
         assert sorted(spans) == sorted(pairs)
+
+
+def test_subjects_and_objects_that_a_role_model_lists_are_no_types() -> None:
+    role, org, place = Entity(0, 2, "subject"), Entity(0, 2, "Org"), Entity(3, 5, "Loc")
+    document = Document("ab cd", [place, role, place], [Relation(org, "in", place)])
+    assert entities_of(document) == {role, org, place}
+    assert typed_entities_of(document) == [place, org]
+    alone = Document("ab cd", [place, role])
+    assert typed_entities_of(alone) == [place, role]  # without relations the names are labels like others

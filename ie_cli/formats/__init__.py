@@ -17,7 +17,9 @@ from ie_cli.system.suggest import did_you_mean
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_examples", "read_records"]
 
 FORMATS: dict[str, Format] = {
-    "jsonl": Format("jsonl", "native JSON lines: text, entities with start, end, label", jsonl.read, jsonl.write),
+    "jsonl": Format(
+        "jsonl", "native JSON lines: text, entities with start, end, label", jsonl.read, jsonl.write, jsonl.lost
+    ),
     "cluener": Format(
         "cluener",
         "CLUENER: text, label: {label: {mention: [[start, end]]}}",

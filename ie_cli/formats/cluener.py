@@ -20,6 +20,7 @@ from ie_cli.formats.common.base import (
     at,
     checked_entity,
     must_be_storable,
+    native_only,
     placeless,
     quoted,
 )
@@ -90,4 +91,4 @@ def write(document: Document) -> str:
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return {RELATIONS_LOST: len(set(document.relations)) + placeless(document)}
+    return {RELATIONS_LOST: len(set(document.relations)) + placeless(document), **native_only(document)}

@@ -14,7 +14,7 @@ from itertools import islice
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, placeless, quoted
+from ie_cli.formats.common.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, native_only, placeless, quoted
 from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, scheme_of, spans_of, split_tag
 
 DOCUMENT = "-DOCSTART-"
@@ -250,6 +250,7 @@ def lost(document: Document) -> Mapping[str, int]:
         **(
             {f"words begin like {DOCUMENT}, which is read as the beginning of a document": starting} if starting else {}
         ),
+        **native_only(document),
     }
 
 

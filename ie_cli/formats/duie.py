@@ -11,7 +11,7 @@ from typing import Any
 
 from ie_cli.document import Document, Spo
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, native_only
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 from ie_cli.triples import NO_TYPE, ROLES, Located, locate, to_spos
@@ -104,7 +104,7 @@ def lost(document: Document) -> Mapping[str, int]:
     arguments = {(e.start, e.end) for r in document.relations for e in (r.subject, r.object)}
     # A role model's subjects and objects are no annotation of their own.
     alone = {(e.start, e.end) for e in document.entities if e.label not in ROLES} - arguments
-    return {"entities stand in no relation and have no place in a list of triples": len(alone)}
+    return {"entities stand in no relation and have no place in a list of triples": len(alone), **native_only(document)}
 
 
 def lost_first(document: Document) -> Mapping[str, int]:

@@ -1,7 +1,8 @@
 """A page to read: one HTML file with nothing beside it, an article a record, its entities marked. It is only written.
 
 What is in the tags of an article's text is the text, character by character; names of labels stand in attributes, and the
-style shows them. Characters that no page can hold have a picture in their place, which tells their code point.
+style shows them. Relations and events are listed below it. Characters that no page can hold have a picture in their place,
+which tells their code point.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.document import Document, Entity, Event, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.triples import text_triples, triples_of
@@ -76,18 +77,22 @@ def write(document: Document) -> str:
         [
             "" if document.id is None else f"<bdi>{escape(str(document.id))}</bdi> ",
             "" if document.where is None else f"<small><bdi>{escape(document.where)}</bdi></small>",
+            "" if document.label is None else f" <b><bdi>{escape(document.label)}</bdi></b>",
+            "" if document.score is None else f"<small>{_score(document.score)}</small>",
         ]
     )
     items = [
         *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(document.text, entity)}" for entity in deep),
         *(_relation(document.text, relation) for relation in sorted(document.relations)),
         *_placeless(document),
+        *(_event(document.text, event) for event in sorted(document.events)),
     ]
     return "".join(
         [
             "<article>\n",
             f"<header>{header}</header>\n" if header else "",
             f'<p class="text" dir="auto">{marked}</p>\n',
+            "" if document.text_pair is None else f'<p class="text" dir="auto">{escape(document.text_pair)}</p>\n',
             f"<ul>\n{''.join(f'<li>{item}</li>' + chr(10) for item in items)}</ul>\n" if items else "",
             "</article>\n",
         ]
@@ -185,10 +190,17 @@ def _relation(text: str, relation: Relation) -> str:
     )
 
 
+def _event(text: str, event: Event) -> str:
+    trigger = "" if event.trigger is None else " " + _mention(text, Entity(*event.trigger, event.type))
+    arguments = [f"<small><bdi>{escape(a.role)}</bdi></small> {_mention(text, a.entity)}" for a in event.arguments]
+    parts = "; ".join([f"<b><bdi>{escape(event.type)}</bdi></b>{trigger}", *arguments])
+    return f"{parts}<small>{_score(event.score)}</small>"
+
+
 def _mentions(document: Document) -> Iterable[Entity]:
-    """The entities, and the arguments of relations that are not among them."""
+    """The entities, and the arguments of relations and the parts of events that are not among them."""
     arguments = (side for relation in document.relations for side in (relation.subject, relation.object))
-    return dict.fromkeys([*document.entities, *arguments])
+    return dict.fromkeys([*document.entities, *arguments, *(e for event in document.events for e in event.entities)])
 
 
 def _placeless(document: Document) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """``hub:org/dataset`` or ``hub:/local/folder``, through `datasets`; ``?split=validation&config=zh`` chooses a part.
 
 Two shapes are understood: ``tokens`` with ``ner_tags`` (names, or numbers of a ClassLabel), and the native fields
-``text``, ``entities``, ``id``. Never runs code of a dataset.
+``text``, ``entities``, ``id`` and the rest of `jsonl`. Never runs code of a dataset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ie_cli.errors import DataError
 from ie_cli.formats.common.base import BadLine, Reading, Record, at, checked_entity, quoted, short
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of
+from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
 from ie_cli.system.suggest import did_you_mean
 
 PREFIX = "hub:"
@@ -54,7 +54,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         try:
             fields["entities"] = _records(fields.get("entities"))
             fields["relations"] = _records(fields.get("relations"))
-            document = from_fields(fields)
+            document = from_fields(fields if reading.annotation else without_annotation(fields))
             document.where = where
             yield document
         except DataError as error:

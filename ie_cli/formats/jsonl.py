@@ -1,32 +1,53 @@
-"""Native JSON lines: ``{"id": …, "text": …, "entities": [{"start", "end", "label", "text", "score"}], "relations": […]}``.
+"""Native JSON lines: one document per line, in a form that holds all of the data model.
+
+::
+
+    {"id": "1", "text": "Ann met Bob in Rome",
+     "entities": [{"start": 0, "end": 3, "label": "person", "text": "Ann", "score": 0.98}],
+     "relations": [{"subject": ENTITY, "predicate": "knows", "object": ENTITY, "score": 0.9}],
+     "events": [{"type": "meeting", "trigger": {"start": 4, "end": 7, "text": "met"},
+                 "arguments": [{"role": "place", "start": 15, "end": 19, "label": "city", "text": "Rome"}]}]}
+    {"text": "Ann slept", "text_pair": "Ann was awake", "label": "contradiction", "score": 0.3}
+
+Only ``text`` must be there. Offsets count characters of the first text, the end exclusive; where the ``text`` of a span is given,
+it must be what they cover. An event may lack a trigger, and an argument a label.
 
 ``"offsets": "guessed"`` marks relations whose data gave texts alone. Where the relations do not give these triples back, e.g.
-because one has no place in the text, ``triples`` lists them all. Fields that are not ours are kept and come out again, after
-ours.
+because one has no place in the text, ``triples`` lists them all.
+
+Fields that are not ours are kept in `Document.meta` and come out again, after ours. ``id``, ``text``, ``entities`` and
+``relations`` are always ours. Data of other kinds have fields named like the rest, so that these are ours by their form alone:
+
+- ``text_pair`` where it is a string; beside it, ``label`` where it is a non-empty string and ``score`` where it is a finite
+  number. A label without a second text, or one that is a number or a list, is the user's.
+- ``events`` where it is a list and one of its items has the form of an event: a ``type`` that is a string and ``arguments``
+  that are a list of objects with a ``role``. All of it must then be right, or the line is an error. An empty list is the user's.
+
+Data of another format may bring such fields into `Document.meta`: they are written as they are, and read as ours; events that
+would make the line an error are left out and counted.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import (
-    BadLine,
-    Lines,
-    Reading,
-    Record,
-    at,
-    checked_entity,
-    fields_of,
-    must_be_storable,
-    short,
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, fields_of, short
+from ie_cli.formats.common.native_fields import (
+    claimed,
+    entity_fields,
+    entity_of,
+    event_fields,
+    events_of,
+    list_of,
+    relation_fields,
+    relation_of,
 )
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.triples import to_spos
@@ -51,7 +72,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         try:
             fields = parse_object(line)
             if not reading.annotation:
-                fields = _without_annotation(fields)
+                fields = without_annotation(fields)
             document = from_fields(fields)
         except DataError as error:
             yield BadLine(where, line, at(where, error, HINT))
@@ -60,8 +81,9 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             yield document
 
 
-def _without_annotation(fields: dict[str, Any]) -> dict[str, Any]:
-    annotation = {"entities", "relations"}
+def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as input: its texts, its id and the user's fields."""
+    annotation = {"entities", "relations"} | (claimed(fields) - {"text_pair"})
     if GUESSED in fields.items():
         annotation |= {GUESSED[0], TRIPLES}
     return {key: value for key, value in fields.items() if key not in annotation}
@@ -151,60 +173,17 @@ def from_fields(fields: Mapping[str, Any]) -> Document:
         DataError: with what was got, without the place.
     """
     text = text_of(fields)
-    entities = [_entity(value, text) for value in _list(fields, "entities")]
-    relations = [_relation(value, text) for value in _list(fields, "relations")]
-    meta = {key: value for key, value in fields.items() if key not in OURS}
-    document = Document(text, entities, relations, id_of(fields), meta)
+    entities = [entity_of(value, text) for value in list_of(fields, "entities")]
+    relations = [relation_of(value, text) for value in list_of(fields, "relations")]
+    own = {name: fields[name] for name in claimed(fields)}
+    meta = {key: value for key, value in fields.items() if key not in OURS and key not in own}
+    own["events"] = events_of(own.get("events", []), text)
+    document = Document(text, entities, relations, id_of(fields), meta, **own)
     if GUESSED in meta.items():
         del meta[GUESSED[0]]
         written = meta.pop(TRIPLES, None)
         document.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
     return document
-
-
-def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
-    value = fields.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise DataError(f"'{name}' must be a list, got {short(value)}")
-    return value
-
-
-def _entity(value: Any, text: str) -> Entity:
-    if not isinstance(value, dict):
-        raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
-    if missing := [name for name in ("start", "end", "label") if name not in value]:
-        raise DataError(f"an entity lacks {', '.join(missing)}: {short(value)}")
-    mention = value.get("text")
-    score = _score(value.get("score"))
-    return checked_entity(value["start"], value["end"], value["label"], text, mention=mention, score=score)
-
-
-def _relation(value: Any, text: str) -> Relation:
-    if not isinstance(value, dict) or not {"subject", "predicate", "object"} <= value.keys():
-        raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
-    if not isinstance(value["predicate"], str) or not value["predicate"]:
-        raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
-    must_be_storable(value["predicate"], "predicate")
-    return Relation(
-        _entity(value["subject"], text),
-        value["predicate"],
-        _entity(value["object"], text),
-        _score(value.get("score")),
-    )
-
-
-def _score(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        finite = False
-    if not finite:
-        raise DataError(f"a score must be a finite number, got {short(value)}")
-    return float(value)
 
 
 def write(document: Document) -> str:
@@ -218,38 +197,48 @@ def to_fields(document: Document) -> dict[str, Any]:
     if document.id is not None:
         fields["id"] = document.id
     fields["text"] = document.text
-    fields["entities"] = [_entity_fields(entity, document.text) for entity in sorted(document.entities)]
+    if document.text_pair is not None:
+        fields["text_pair"] = document.text_pair
+    fields["entities"] = [entity_fields(entity, document.text) for entity in sorted(document.entities)]
     if document.relations:
-        fields["relations"] = [
-            {
-                "subject": _entity_fields(relation.subject, document.text),
-                "predicate": relation.predicate,
-                "object": _entity_fields(relation.object, document.text),
-                **_score_field(relation.score),
-            }
-            for relation in sorted(document.relations)
-        ]
+        fields["relations"] = [relation_fields(relation, document.text) for relation in sorted(document.relations)]
+    if document.events:
+        fields["events"] = [event_fields(event, document.text) for event in sorted(document.events)]
+    if document.label is not None:
+        fields["label"] = document.label
+    if document.score is not None:
+        fields["score"] = document.score
     if document.spos is not None:
         fields[GUESSED[0]] = GUESSED[1]
         if set(to_spos(document.text, document.relations)) != set(document.spos):
             fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
     # Data of another format may have had fields of these names.
-    ours = OURS | {GUESSED[0], TRIPLES} if document.spos is not None or GUESSED in document.meta.items() else OURS
+    ours = OURS | fields.keys()
+    if document.spos is not None or GUESSED in document.meta.items():
+        ours |= {GUESSED[0], TRIPLES}
+    if _breaks(document):
+        ours |= {"events"}
     return fields | {key: value for key, value in document.meta.items() if key not in ours}
 
 
-def _entity_fields(entity: Entity, text: str) -> dict[str, Any]:
-    return {
-        "start": entity.start,
-        "end": entity.end,
-        "label": entity.label,
-        "text": text[entity.start : entity.end],
-        **_score_field(entity.score),
-    }
+def lost(document: Document) -> Mapping[str, int]:
+    """What `write` cannot express."""
+    return (
+        {"fields 'events' of the input have the form of events, but are broken: left out": 1}
+        if _breaks(document)
+        else {}
+    )
 
 
-def _score_field(score: float | None) -> dict[str, float]:
-    return {} if score is None else {"score": round(score, 6)}
+def _breaks(document: Document) -> bool:
+    """Say whether the user's events would be read as ours, and refused."""
+    if "events" not in document.meta or "events" not in claimed(document.meta):
+        return False
+    try:
+        events_of(document.meta["events"], document.text)
+    except DataError:
+        return True
+    return False
 
 
 def dump(fields: Mapping[str, Any]) -> str:

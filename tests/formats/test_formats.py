@@ -41,7 +41,9 @@ def test_native_documents_are_read_as_they_were_written(document: Document) -> N
     back = read_one("jsonl", line[:-1])
     assert back == document
     assert [entity.score for entity in back.entities] == [entity.score for entity in document.entities]
+    assert [event.score for event in back.events] == [event.score for event in document.events]
     assert written("jsonl", back) == line
+    assert FORMATS["jsonl"].lost(document) == {}
 
 
 def test_equal_spans_keep_their_scores() -> None:
@@ -176,7 +178,11 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["id", "text", "entities", "relations", "label"]), JSON_VALUES))
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "text", "entities", "relations", "label", "text_pair", "score"]), JSON_VALUES
+    )
+)
 def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
     for name in ("jsonl", "cluener"):
         [record] = read(name, json.dumps(fields))

@@ -15,7 +15,7 @@ from support.random_documents import native_documents
 from typer.testing import CliRunner
 
 from ie_cli.cli import app
-from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
 from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, jsonl, read_records
 from ie_cli.formats.html import FRAME, STYLE, escape_name, mark, write
@@ -86,7 +86,7 @@ def covered(page: Page) -> dict[str, set[int]]:
 def test_without_its_tags_a_page_is_the_text(document: Document) -> None:
     article = write(document)
     page = Page(article)
-    assert page.texts == [document.text]
+    assert page.texts == [document.text] + ([] if document.text_pair is None else [document.text_pair])
     assert not PICTURED.search(article)
     assert "\r" not in article  # a parser of HTML makes a line end of it
     assert {tag for tag, _ in page.tags} <= TAGS
@@ -100,7 +100,10 @@ def test_every_entity_is_marked_where_it_stands(document: Document) -> None:
     found = covered(Page(write(document)))
     arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
     expected: dict[str, set[int]] = {}
-    for entity in dict.fromkeys([*document.entities, *arguments]):
+    arguments += [entity for event in document.events for entity in event.entities]
+    mentions = dict.fromkeys([*document.entities, *arguments])
+    too_deep = mark(document.text, mentions)[1]
+    for entity in mentions.keys() - too_deep:
         score = "" if entity.score is None else f" {entity.score}"
         facts = f"{unescaped(escape_name(entity.label))} {entity.start}-{entity.end}{score}"
         expected.setdefault(facts, set()).update(range(entity.start, entity.end))
@@ -143,19 +146,40 @@ def test_what_lies_too_deep_is_listed_and_a_page_stays_small() -> None:
 def test_names_and_texts_are_no_markup() -> None:
     nasty = Entity(0, 8, NASTY)
     relation = Relation(nasty, NASTY, Entity(3, 20, NASTY), 0.25)
-    document = Document(NASTY, [nasty], [relation], id=NASTY, where=NASTY)
+    event = Event(NASTY, (1, 5), (Argument(NASTY, Entity(2, 9, NASTY)),), 0.5)
+    document = Document(
+        NASTY, [nasty], [relation], id=NASTY, where=NASTY, events=[event], text_pair=NASTY, label=NASTY, score=1.5
+    )
     article = write(document)
     page = Page(article)
-    assert page.texts == [NASTY]
+    assert page.texts == [NASTY, NASTY]
     assert {tag for tag, _ in page.tags} == TAGS
     assert "<script" not in article
     assert "onerror=alert" not in re.sub(r">[^<]*<", "><", re.sub(r'"[^"]*"', '""', article))
     # A name that turns the line round must not reach what stands beside it: isolated as text, written out in attributes.
     for value in re.findall(r'"([^"]*)"', article):
         assert "\u202e" not in value
-    assert article.count("\u202e") == article.count("\u202e", article.index("<p class"), article.index("</p>")) + sum(
+    assert article.count("\u202e") == article.count("\u202e", article.index("<p class"), article.rindex("</p>")) + sum(
         part.count("\u202e") for part in re.findall(r"<bdi[^>]*>(.*?)</bdi>", article, re.S)
     )
+
+
+def test_events_are_listed_with_their_roles() -> None:
+    place = Argument("place", Entity(15, 19, "city"))
+    some = [Event("meeting", (4, 7), (place,), 0.5), Event("visit", None, (place,))]
+    article = re.sub(r' title="[^"]*"', "", write(Document("Ann met Bob in Rome", events=some)))
+    assert '>met</mark> Bob in <mark class="c' in article
+    assert (
+        "<li><b><bdi>meeting</bdi></b> <bdi>met</bdi>; <small><bdi>place</bdi></small> <bdi>Rome</bdi><small> 0.5</small></li>\n"
+        "<li><b><bdi>visit</bdi></b>; <small><bdi>place</bdi></small> <bdi>Rome</bdi><small></small></li>"
+    ) in article
+
+
+def test_a_pair_is_two_texts_below_its_label_and_score() -> None:
+    article = write(Document("a", id=1, text_pair="b <", label="same", score=4.5))
+    assert "<header><bdi>1</bdi>  <b><bdi>same</bdi></b><small> 4.5</small></header>" in article
+    assert article.endswith('<p class="text" dir="auto">a</p>\n<p class="text" dir="auto">b &lt;</p>\n</article>\n')
+    assert "<header>" not in write(Document("a", text_pair="b"))
 
 
 def test_triples_without_a_place_are_listed() -> None:

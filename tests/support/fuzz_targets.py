@@ -34,13 +34,13 @@ from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import IEError
 from ie_cli.formats import FORMATS, BadLine, Reading, read_records
-from ie_cli.formats.common.word_tokens import entities_of
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
 from ie_cli.metrics.duie import read_aliases
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
 from ie_cli.recipe.loader import dump_recipe, load_recipe
+from ie_cli.triples import typed_entities_of
 
 SCHEMAS = [
     b'{"predicate": "p", "subject_type": "a", "object_type": "b"}\n',
@@ -95,7 +95,8 @@ def need(holds: bool, what: str) -> None:
 def must_slice(document: Document) -> None:
     """Every entity must lie in the text; a line of a CLUENER submission has none."""
     arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
-    for entity in [*document.entities, *arguments]:
+    parts = [entity for event in document.events for entity in event.entities]
+    for entity in [*document.entities, *arguments, *parts]:
         need(type(entity.start) is int and type(entity.end) is int, f"offsets of {entity}")
         need(0 <= entity.start < entity.end, f"borders of {entity}")
         need(
@@ -148,6 +149,7 @@ def again(document: Document, name: str) -> None:
         need(set(found.entities) == set(document.entities), f"{name}: entities of {text!r}")
     if name == "jsonl":
         need(set(found.relations) == set(document.relations), f"{name}: relations of {text!r}")
+        need(not document.events or set(found.events) == set(document.events), f"{name}: events of {text!r}")
         need(found.id == document.id, f"{name}: id of {text!r}")
         need((found.spos is None) == (document.spos is None), f"{name}: spos of {text!r}")
         need(set(found.spos or ()) == set(document.spos or ()), f"{name}: spos of {text!r}")
@@ -156,7 +158,7 @@ def again(document: Document, name: str) -> None:
         squeezed = "".join(document.text.split())
         need("".join(found.text.split()) == squeezed, f"{name}: text {found.text!r}, was {document.text!r}")
     if found.text == document.text and name in ("conll", "multihead"):
-        wanted = set(document.entities) if name == "conll" else set(entities_of(document))
+        wanted = set(document.entities) if name == "conll" else set(typed_entities_of(document))
         need(set(found.entities) == wanted, f"{name}: entities of {text!r}, was {wanted}")
 
 

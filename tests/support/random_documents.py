@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.document import Argument, Document, Entity, Event, Relation
 from ie_cli.formats.conll import join_tokens
 
 # Chinese, emoji of several characters, accents of their own, blanks of many kinds, half a surrogate pair.
@@ -61,23 +63,78 @@ ANY_LABEL = st.text(min_size=1, max_size=8)
 def entities(draw: st.DrawFn, text: str, *, scored: bool = False) -> Entity:
     start = draw(st.integers(0, len(text) - 1))
     end = draw(st.integers(start + 1, len(text)))
-    score = draw(st.none() | st.integers(0, 10**6).map(lambda n: n / 10**6)) if scored else None
+    score = draw(_SCORES) if scored else None
     return Entity(start, end, draw(ANY_LABEL), score)
 
 
 @st.composite
+def events(draw: st.DrawFn, text: str) -> Event:
+    """With a trigger or without, with arguments that have a type or none."""
+    role = st.builds(Argument, st.sampled_from(["施事", "a"]) | ANY_LABEL, entities(text, scored=True))
+    trigger = draw(st.none() | entities(text))
+    return Event(
+        draw(ANY_LABEL),
+        None if trigger is None else (trigger.start, trigger.end),
+        tuple(draw(st.lists(role, max_size=3))),
+        draw(_SCORES),
+    )
+
+
+_SCORES = st.none() | st.integers(0, 10**6).map(lambda n: n / 10**6)
+_SCALARS = st.none() | st.booleans() | st.integers() | JSON_TEXT
+_VALUES: st.SearchStrategy[Any] = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=2))
+FOREIGN_EVENTS: list[Any] = [
+    None,
+    "yes",
+    5,
+    [],
+    ["a", 3, [["x"]]],
+    [{"type": "x"}],
+    [{"arguments": []}],
+    [{"type": 1, "arguments": []}],
+    [{"type": "x", "arguments": {"a": "b"}}],
+    [{"type": "x", "arguments": None}],
+    [{"type": "x", "arguments": ["--all"]}],
+    [{"type": "x", "arguments": [{"name": "a", "start": 0, "end": 9}]}],
+    {"type": "x", "arguments": []},
+]
+"""What data of other kinds have in a field `events`."""
+
+
+@st.composite
+def _pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The second text of a pair with its label and score, or none of them, and fields of the user that have these names."""
+    number = st.integers(-5, 10**18) | st.floats(allow_nan=False, allow_infinity=False)
+    if draw(st.booleans()):
+        own = {"text_pair": draw(JSON_TEXT), "label": draw(st.none() | ANY_LABEL), "score": draw(st.none() | number)}
+        free = {
+            "label": st.none() | st.just("") | st.integers() | st.lists(JSON_TEXT, max_size=2),
+            "score": st.none() | st.booleans() | JSON_TEXT | st.just(10**400),
+        }
+        return own, draw(st.fixed_dictionaries({}, optional={k: v for k, v in free.items() if own[k] is None}))
+    others = _VALUES.filter(lambda value: not isinstance(value, str))
+    return {}, draw(st.fixed_dictionaries({}, optional={"text_pair": others, "label": _VALUES, "score": _VALUES}))
+
+
+@st.composite
 def native_documents(draw: st.DrawFn) -> Document:
+    """All that a document can hold, and fields of the user that are named like ours but are not."""
     text = draw(JSON_TEXT)
     some = st.lists(entities(text, scored=True), max_size=4) if text else st.just([])
     relations = st.builds(Relation, entities(text), ANY_LABEL, entities(text), st.none()) if text else st.nothing()
-    names = st.text(max_size=5).filter(lambda name: name not in {"id", "text", "entities", "relations"})
-    value = st.recursive(
-        st.none() | st.booleans() | st.integers() | JSON_TEXT, lambda inner: st.lists(inner, max_size=2)
+    happened = draw(st.lists(events(text), max_size=2)) if text else []
+    names = st.text(max_size=5).filter(
+        lambda name: name not in {"id", "text", "entities", "relations", "label", "score"}
     )
+    pair, meta = draw(_pairs())
+    if not happened:
+        meta |= draw(st.fixed_dictionaries({}, optional={"events": st.sampled_from(FOREIGN_EVENTS)}))
     return Document(
         text,
         sorted(draw(some)),
         sorted(draw(st.lists(relations, max_size=2))) if text else [],
         draw(st.none() | st.integers(-(2**63), 2**63 - 1) | JSON_TEXT),
-        draw(st.dictionaries(names, value, max_size=2)),
+        draw(st.dictionaries(names, _VALUES, max_size=2)) | meta,
+        events=sorted(happened),
+        **pair,
     )

@@ -93,7 +93,16 @@ def fields_of(fields: Iterable[str]) -> str:
 
 
 RELATIONS_LOST = "relations have no place in this format"
+EVENTS_LOST = "events have no place in this format"
+PAIRS_LOST = "second texts, with the labels and scores of their pairs, have no place in this format"
 PLACELESS = "triples have no place in their text, and this format needs one"
+
+
+def native_only(document: Document) -> dict[str, int]:
+    """Count what native JSON lines alone have a place for; every other format loses it."""
+    pair = (document.text_pair, document.label, document.score)
+    counts = {EVENTS_LOST: len(set(document.events)), PAIRS_LOST: int(any(part is not None for part in pair))}
+    return {what: count for what, count in counts.items() if count}
 
 
 def placeless(document: Document) -> int:
@@ -104,13 +113,18 @@ def placeless(document: Document) -> int:
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
+def is_storable(name: str) -> bool:
+    """Say whether a name holds no half of a surrogate pair."""
+    return name.isascii() or _HALF_PAIR.search(name) is None
+
+
 def must_be_storable(name: str, what: str) -> None:
     """Refuse the name of a label, a predicate, a type or a slot that holds half a surrogate pair.
 
     Raises:
         DataError: with what was got, without the place.
     """
-    if not name.isascii() and _HALF_PAIR.search(name):
+    if not is_storable(name):
         raise DataError(
             f"the {what} {quoted(name)} holds half a surrogate pair, which no file can store",
             hint="JSON writes a character outside the basic plane as two escapes, \\ud83d\\ude00: one of them is missing.",

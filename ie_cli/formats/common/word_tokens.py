@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats.common.base import PLACELESS, placeless
+from ie_cli.formats.common.base import PLACELESS, native_only, placeless
 from ie_cli.formats.conll import cut, join_tokens, longest
-from ie_cli.triples import ROLES
+from ie_cli.triples import typed_entities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,12 @@ class Words:
 
 def split_words(document: Document) -> Words:
     """The words of a text, and all its entities among them; arguments of relations are entities too."""
-    return _split(document, entities_of(document))
+    return _split(document, typed_entities_of(document))
 
 
 def split_flat(document: Document) -> Words:
     """The same for one tag column, which has no place for overlaps: of two entities that overlap the longer one stays."""
-    return _split(document, longest([e for e in entities_of(document) if document.text[e.start : e.end].strip()]))
-
-
-def entities_of(document: Document) -> list[Entity]:
-    """The entities of an example, and the arguments of its relations that are not among them."""
-    arguments = [entity for relation in document.relations for entity in (relation.subject, relation.object)]
-    # A role model's subjects and objects stand there again as arguments, with their types.
-    own = [entity for entity in document.entities if not arguments or entity.label not in ROLES]
-    return list(dict.fromkeys([*own, *arguments]))
+    return _split(document, longest([e for e in typed_entities_of(document) if document.text[e.start : e.end].strip()]))
 
 
 def _split(document: Document, entities: Sequence[Entity]) -> Words:
@@ -70,7 +62,7 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
 
 def lost_words(document: Document, words: Words) -> dict[str, int]:
     """What is lost where an example is written as these words."""
-    absent = [entity for entity in entities_of(document) if entity not in words.spans]
+    absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
     blank = sum(not document.text[entity.start : entity.end].strip() for entity in absent)
     return {
         "entities overlap longer ones and have no place in one tag column: --format conll04 keeps all": len(absent)
@@ -84,4 +76,5 @@ def lost_words(document: Document, words: Words) -> dict[str, int]:
             not words.broken and join_tokens(words.tokens, None)[0] != document.text
         ),
         **({PLACELESS: count} if (count := placeless(document)) else {}),
+        **native_only(document),
     }

@@ -1,0 +1,209 @@
+"""The parts of a native record <-> the data model: entities, relations, events, and what belongs to a pair of texts.
+
+`jsonl` has the form of a record, and the rule by which `claimed` tells our fields from the user's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ie_cli.document import Argument, Entity, Event, Relation
+from ie_cli.errors import DataError
+from ie_cli.formats.common.base import at, checked_entity, is_storable, must_be_storable, quoted, short
+from ie_cli.triples import NO_TYPE
+
+_EVENT_HINT = (
+    'an event is {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, "end": 3}]}; '
+    "the trigger may be left out."
+)
+
+
+def claimed(fields: Mapping[str, Any]) -> frozenset[str]:
+    """Which of the fields text_pair, label, score and events of a record are ours; the others are the user's."""
+    names = []
+    if isinstance(fields.get("text_pair"), str):
+        names.append("text_pair")
+        label = fields.get("label")
+        if isinstance(label, str) and label and is_storable(label):
+            names.append("label")
+        if _is_number(fields.get("score")):
+            names.append("score")
+    events = fields.get("events")
+    if isinstance(events, list) and any(map(_is_event, events)):
+        names.append("events")
+    return frozenset(names)
+
+
+def _is_event(value: Any) -> bool:
+    """Say whether a value has the form of our events; whether it holds what an event must is another question."""
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        return False
+    arguments = value.get("arguments")
+    return isinstance(arguments, list) and all(isinstance(item, dict) and "role" in item for item in arguments)
+
+
+def list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
+    """A field that is a list, or nothing.
+
+    Raises:
+        DataError: it is anything else.
+    """
+    value = fields.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DataError(f"'{name}' must be a list, got {short(value)}")
+    return value
+
+
+def entity_of(value: Any, text: str) -> Entity:
+    """An entity from its fields.
+
+    Raises:
+        DataError: with what was got, without the place.
+    """
+    if not isinstance(value, dict):
+        raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
+    _must_have(value, ("start", "end", "label"), "an entity")
+    return _placed(value, value["label"], text)
+
+
+def _must_have(value: dict[str, Any], names: tuple[str, ...], what: str) -> None:
+    if missing := [name for name in names if name not in value]:
+        raise DataError(f"{what} lacks {', '.join(missing)}: {short(value)}")
+
+
+def _placed(value: dict[str, Any], label: Any, text: str) -> Entity:
+    score = _score(value.get("score"))
+    return checked_entity(value["start"], value["end"], label, text, mention=value.get("text"), score=score)
+
+
+def relation_of(value: Any, text: str) -> Relation:
+    """A relation from its fields.
+
+    Raises:
+        DataError: with what was got, without the place.
+    """
+    if not isinstance(value, dict) or not {"subject", "predicate", "object"} <= value.keys():
+        raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
+    if not isinstance(value["predicate"], str) or not value["predicate"]:
+        raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
+    must_be_storable(value["predicate"], "predicate")
+    return Relation(
+        entity_of(value["subject"], text),
+        value["predicate"],
+        entity_of(value["object"], text),
+        _score(value.get("score")),
+    )
+
+
+def events_of(values: list[Any], text: str) -> list[Event]:
+    """The events of a record.
+
+    Raises:
+        DataError: with the number of the event and what was got, without the place.
+    """
+    events = []
+    for number, value in enumerate(values):
+        try:
+            events.append(_event(value, text))
+        except DataError as error:
+            raise at(f"events[{number}]", error, _EVENT_HINT) from error
+    return events
+
+
+def _event(value: Any, text: str) -> Event:
+    if not isinstance(value, dict):
+        raise DataError(f"an event must be an object with type and arguments, got {short(value)}")
+    _must_have(value, ("type", "arguments"), "an event")
+    kind = value["type"]
+    if not isinstance(kind, str) or not kind:
+        raise DataError(f"an event's type must be a non-empty string, got {quoted(kind)}")
+    must_be_storable(kind, "type")
+    arguments = tuple(_argument(item, text) for item in list_of(value, "arguments"))
+    return Event(kind, _trigger(value.get("trigger"), kind, text), arguments, _score(value.get("score")))
+
+
+def _trigger(value: Any, kind: str, text: str) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise DataError(f"a trigger must be an object with start and end, or null, got {short(value)}")
+    _must_have(value, ("start", "end"), "a trigger")
+    try:
+        found = checked_entity(value["start"], value["end"], kind, text, mention=value.get("text"))
+    except DataError as error:
+        raise at("trigger", error) from error
+    return found.start, found.end
+
+
+def _argument(value: Any, text: str) -> Argument:
+    if not isinstance(value, dict):
+        raise DataError(f"an argument must be an object with role, start and end, got {short(value)}")
+    _must_have(value, ("role", "start", "end"), "an argument")
+    role, label = value["role"], value.get("label")
+    if not isinstance(role, str) or not role:
+        raise DataError(f"a role must be a non-empty string, got {quoted(role)}")
+    must_be_storable(role, "role")
+    try:
+        return Argument(role, _placed(value, NO_TYPE if label is None else label, text))
+    except DataError as error:
+        raise at(f"argument {quoted(role)}", error) from error
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not _is_number(value):
+        raise DataError(f"a score must be a finite number, got {short(value)}")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether a value is a number that a float can hold."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def entity_fields(entity: Entity, text: str) -> dict[str, Any]:
+    """The fields of an entity."""
+    return {
+        "start": entity.start,
+        "end": entity.end,
+        "label": entity.label,
+        "text": text[entity.start : entity.end],
+        **_score_field(entity.score),
+    }
+
+
+def relation_fields(relation: Relation, text: str) -> dict[str, Any]:
+    """The fields of a relation."""
+    return {
+        "subject": entity_fields(relation.subject, text),
+        "predicate": relation.predicate,
+        "object": entity_fields(relation.object, text),
+        **_score_field(relation.score),
+    }
+
+
+def event_fields(event: Event, text: str) -> dict[str, Any]:
+    """The fields of an event; an argument whose entity has no type has no label."""
+    fields: dict[str, Any] = {"type": event.type}
+    if event.trigger is not None:
+        start, end = event.trigger
+        fields["trigger"] = {"start": start, "end": end, "text": text[start:end]}
+    fields["arguments"] = []
+    for argument in event.arguments:
+        placed = entity_fields(argument.entity, text)
+        if placed["label"] == NO_TYPE:
+            del placed["label"]
+        fields["arguments"].append({"role": argument.role, **placed})
+    return fields | _score_field(event.score)
+
+
+def _score_field(score: float | None) -> dict[str, float]:
+    return {} if score is None else {"score": round(score, 6)}
