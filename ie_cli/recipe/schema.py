@@ -144,8 +144,8 @@ class TrainingSection(Section):
     """Weight of the loss of a label or predicate, 1 where not given."""
     match: Literal["auto", "strict", "boundaries", "text"] = "auto"
     """Relations: what counts as right when the best model is chosen; `auto`: text where data have no offsets, else strict."""
-    trackers: list[Literal["csv", "tensorboard"]] = ["csv"]
-    """Logs written beside the model: `log.csv`, TensorBoard events."""
+    trackers: list[Literal["csv", "tensorboard", "wandb", "mlflow"]] = ["csv"]
+    """Logs: `log.csv` and TensorBoard events beside the model; runs of Weights & Biases and MLflow, where their variables say."""
 
 
 class TaskSection(Section):

@@ -1,7 +1,7 @@
 """YAML 1.2 as plain data with line numbers: no tags, no objects, no duplicate keys; and plain data as YAML.
 
-It reads ruamel's events and builds nothing but dict, list, text, numbers, true, false and null: the scalars of the core
-schema of YAML 1.2, in which `2e-5` is a number and `NO` and `on` are text.
+ruamel composes the nodes; what is built of them is nothing but dict, list, text, numbers, true, false and null: the
+scalars of the core schema of YAML 1.2, in which `2e-5` is a number and `NO` and `on` are text.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from ruamel.yaml.events import (
     CollectionStartEvent,
     DocumentStartEvent,
     Event,
-    MappingEndEvent,
     NodeEvent,
     ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
 )
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 Loc = tuple[str | int, ...]
 
-_MOST_EVENTS = 20_000
+_MOST_VALUES = 20_000
 _MOST_DEPTH = 20
 _INT = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -60,16 +58,19 @@ class ParsedYaml:
     faults: list[tuple[int, str]] = field(default_factory=list)
 
 
-class _TooMuch(Exception):
-    """The document goes on beyond what a recipe can be: line and message."""
+class _Refused(Exception):
+    """The document is not one that a recipe can be: line and message."""
 
 
 def parse(text: str) -> ParsedYaml:
     """Read one YAML document; what is wrong with it is in `faults`."""
     document = ParsedYaml()
     try:
-        _Builder(document).build(YAML(typ="safe", pure=True).parse(text))
-    except _TooMuch as error:
+        _look_through(document, _reader().parse(text))
+        root = _reader().compose(text)
+        if root is not None:
+            document.data = _Builder(document).value(root, (), 0)
+    except _Refused as error:
         document.faults.append(error.args)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -88,109 +89,87 @@ def parse(text: str) -> ParsedYaml:
     return document
 
 
+def _reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
+    reader.composer.warn_double_anchors = False  # the last one counts, as YAML has it
+    return reader
+
+
+def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
+    """Find what no node shows any more, and refuse what would take long to compose."""
+    anchors: set[str] = set()
+    documents = nodes = depth = 0
+    for event in events:
+        documents += isinstance(event, DocumentStartEvent)
+        if documents > 1:
+            raise _Refused(_line(event), "a second document begins here; a recipe is one")
+        depth -= isinstance(event, CollectionEndEvent)
+        if not isinstance(event, NodeEvent):
+            continue
+        nodes += 1
+        _refuse_excess(_line(event), nodes // 2, depth)  # a node that is not a value is the key of one
+        depth += isinstance(event, CollectionStartEvent)
+        if isinstance(event, AliasEvent):
+            if event.anchor not in anchors:
+                raise _Refused(_line(event), f"*{event.anchor[:200]}: no such anchor before this line")
+        elif isinstance(event, (ScalarEvent, CollectionStartEvent)):
+            anchors.add(event.anchor)
+            if event.tag is not None:
+                tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:200]
+                document.faults.append((_line(event), f"the tag {tag} is not allowed: a recipe is plain data"))
+
+
+def _refuse_excess(line: int, values: int, depth: int) -> None:
+    if values > _MOST_VALUES:
+        raise _Refused(line, f"more than {_MOST_VALUES:,} values; a recipe is short")
+    if depth > _MOST_DEPTH:
+        raise _Refused(line, f"nested more than {_MOST_DEPTH} levels deep; a recipe has three")
+
+
+def _line(part: Event | Node) -> int:
+    return int(part.start_mark.line) + 1
+
+
 class _Builder:
-    """Make data of events; an alias replays the events of its anchor."""
+    """Make data of nodes; a node with aliases is met once for each of them, and may hold itself."""
 
     def __init__(self, document: ParsedYaml) -> None:
         self.document = document
-        self.anchors: dict[str, tuple[Event, list[Event]]] = {}
-        self.seen = 0
+        self.values = 0
 
-    def build(self, events: Iterator[Event]) -> None:
-        """Read the one document that there may be."""
-        begun = False
-        for event in events:
-            if isinstance(event, DocumentStartEvent) and begun:
-                raise _TooMuch(_line(event), "a second document begins here; a recipe is one")
-            begun |= isinstance(event, DocumentStartEvent)
-            if isinstance(event, NodeEvent):
-                self.document.data = self._value(event, events, (), 0)
+    def value(self, node: Node, loc: Loc, depth: int) -> Any:
+        self.values += 1
+        self.document.lines[loc] = _line(node)
+        _refuse_excess(_line(node), self.values, depth)
+        if isinstance(node, ScalarNode):
+            if node.style is not None:  # quoted or block: always text
+                return node.value
+            self.document.spelled[loc] = node.value
+            return resolve_plain(node.value)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, loc, depth)
+        return [self.value(item, (*loc, number), depth + 1) for number, item in enumerate(node.value)]
 
-    def _value(self, event: Any, events: Iterator[Event], loc: Loc, depth: int) -> Any:
-        self.seen += 1
-        line = _line(event)
-        self.document.lines[loc] = line
-        if self.seen > _MOST_EVENTS:  # aliases of aliases grow without end
-            raise _TooMuch(line, f"more than {_MOST_EVENTS:,} values; a recipe is short")
-        if depth > _MOST_DEPTH:
-            raise _TooMuch(line, f"nested more than {_MOST_DEPTH} levels deep; a recipe has three")
-        if isinstance(event, AliasEvent):
-            return self._alias(event, loc, depth)
-        if event.anchor:
-            events = self._keep(event, events)
-        if event.tag is not None:
-            self._fault(event, f"the tag {_short_tag(event.tag)} is not allowed: a recipe is plain data")
-        if isinstance(event, ScalarEvent):
-            return self._scalar(event, loc)
-        if isinstance(event, SequenceStartEvent):
-            return self._sequence(events, loc, depth)
-        return self._mapping(events, loc, depth)
-
-    def _alias(self, event: AliasEvent, loc: Loc, depth: int) -> Any:
-        kept = self.anchors.get(event.anchor)
-        if kept is None:
-            self._fault(event, f"*{event.anchor[:200]}: no such anchor before this line")
-            return None
-        first, rest = kept
-        return self._value(first, iter(rest), loc, depth)
-
-    def _keep(self, first: Any, events: Iterator[Event]) -> Iterator[Event]:
-        """Set the events of an anchored node aside for its aliases, and give them out as they came."""
-        rest: list[Event] = []
-        open_nodes = int(isinstance(first, CollectionStartEvent))
-        while open_nodes:
-            event = next(events)
-            rest.append(event)
-            open_nodes += isinstance(event, CollectionStartEvent)
-            open_nodes -= isinstance(event, CollectionEndEvent)
-        self.anchors[first.anchor] = (first, rest)
-        return iter(rest)
-
-    def _sequence(self, events: Iterator[Event], loc: Loc, depth: int) -> list[Any]:
-        result: list[Any] = []
-        while not isinstance(event := next(events), SequenceEndEvent):
-            result.append(self._value(event, events, (*loc, len(result)), depth + 1))
-        return result
-
-    def _mapping(self, events: Iterator[Event], loc: Loc, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, loc: Loc, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        while not isinstance(event := next(events), MappingEndEvent):
-            if not isinstance(event, ScalarEvent) or event.tag is not None:
-                self._fault(event, "a key must be plain text")
-                self._value(event, events, (*loc, "?"), depth + 1)
-                self._value(next(events), events, (*loc, "?"), depth + 1)
+        for key, item in node.value:
+            name = key.value if isinstance(key, ScalarNode) else None
+            inner = (*loc, str(name))
+            if name is None:
+                message = "a key must be plain text"
+            elif name in result:
+                message = f"{_dotted(inner)}: given a second time, first in line {self.document.lines[inner]}"
+            else:
+                result[name] = self.value(item, inner, depth + 1)
+                self.document.lines[inner] = _line(key)
                 continue
-            key, line = str(event.value), _line(event)
-            inner = (*loc, key)
-            if key in result:
-                first = self.document.lines[inner]
-                self._fault(event, f"{_dotted(inner)}: given a second time, first in line {first}")
-                self._value(next(events), events, (*loc, "?"), depth + 1)
-                continue
-            result[key] = self._value(next(events), events, inner, depth + 1)
-            self.document.lines[inner] = line
+            self.document.faults.append((_line(key), message))
+            self.value(item, (*loc, "?"), depth + 1)
         return result
-
-    def _scalar(self, event: ScalarEvent, loc: Loc) -> Any:
-        if event.style is not None:  # quoted or block: always text
-            return event.value
-        self.document.spelled[loc] = event.value
-        return resolve_plain(event.value)
-
-    def _fault(self, event: Event, message: str) -> None:
-        self.document.faults.append((_line(event), message))
-
-
-def _line(event: Event) -> int:
-    return int(event.start_mark.line) + 1
 
 
 def _dotted(loc: Loc) -> str:
     return ".".join(map(str, loc))[:200]
-
-
-def _short_tag(tag: str) -> str:
-    return str(tag).replace("tag:yaml.org,2002:", "!!")[:200]
 
 
 def resolve_plain(text: str) -> Any:

@@ -36,6 +36,9 @@ from ie_cli.training.run_directory import (
 from ie_cli.training.setup import prepare
 from ie_cli.training.techniques.base import Technique
 
+COLUMNS = ("epoch", "loss", "windows_per_second", "learning_rate", "precision", "recall", "f1")
+"""The values that the logs record; scores only at an evaluation."""
+
 
 def train(
     recipe: Recipe,
@@ -102,7 +105,7 @@ def train(
             for path in damaged:
                 discard(path)
         trackers = recipe.training.trackers if writes else []
-        log = stack.enter_context(open_loggers(trackers, output, after=run.logged()))
+        log = stack.enter_context(open_loggers(trackers, output, recipe=recipe, columns=COLUMNS, after=run.logged()))
         for event in run.stoppable():
             if isinstance(event, (Progress, Evaluated)):
                 log(event.step, event.values())

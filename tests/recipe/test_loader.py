@@ -91,8 +91,14 @@ FAULTS = [
         "training: {schedule: lineer}",
         "recipe.yaml:4: training.schedule: got 'lineer', expected 'linear', 'cosine' or 'constant'; did you mean 'linear'?",
     ),
-    ("training: {trackers: [csv,\n wandb]}", "recipe.yaml:5: training.trackers[1]: got 'wandb', expected 'csv' or 'tensorboard'"),
-    ("training: {trackers: csv}", "recipe.yaml:4: training.trackers: got 'csv', expected a list of 'csv' or 'tensorboard'"),
+    (
+        "training: {trackers: [csv,\n comet]}",
+        "recipe.yaml:5: training.trackers[1]: got 'comet', expected 'csv', 'tensorboard', 'wandb' or 'mlflow'",
+    ),
+    (
+        "training: {trackers: csv}",
+        "recipe.yaml:4: training.trackers: got 'csv', expected a list of 'csv', 'tensorboard', 'wandb' or 'mlflow'",
+    ),
     (
         "training: {label_weights: {PER: 0}}",
         "recipe.yaml:4: training.label_weights.PER: got 0, expected a number above 0",
@@ -343,7 +349,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         clip=draw(st.none() | rates),
         seed=draw(st.integers(0, 2**32 - 1)),
         label_weights=draw(st.dictionaries(st.sampled_from(names), rates)),
-        trackers=draw(st.sampled_from([[], ["csv"], ["tensorboard", "csv"]])),
+        trackers=draw(st.sampled_from([[], ["csv"], ["tensorboard", "csv"], ["wandb", "mlflow"]])),
     )
     return Recipe(
         name=draw(st.text(string.ascii_letters + string.digits + "._-", max_size=10).map(lambda text: "1" + text)),

@@ -89,6 +89,9 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
         ("a: 1\nb: !env X\n", [(2, "the tag !env is not allowed: a recipe is plain data")]),
         ("a: !!str 1\n", [(1, "the tag !!str is not allowed: a recipe is plain data")]),
         ("a: *b\n", [(1, "*b: no such anchor before this line")]),
+        ("a: [*b]\nc: 1\nc: 2\n", [(1, "*b: no such anchor before this line")]),
+        ("a: 1\nb: ! 2\n", [(2, "the tag ! is not allowed: a recipe is plain data")]),
+        ("!<x> a: !y b\n", [(1, f"the tag {tag} is not allowed: a recipe is plain data") for tag in ("x", "!y")]),
         ("? [a, b]\n: c\n", [(1, "a key must be plain text")]),
         ("a: 1\n---\nb: 2\n", [(2, "a second document begins here; a recipe is one")]),
         ("a: b: c\n", [(1, "not valid YAML: mapping values are not allowed here")]),
@@ -108,11 +111,24 @@ def test_aliases_are_plain_copies() -> None:
     assert data["a"] is not data["b"]
 
 
-def test_alias_bomb_ends_soon() -> None:
-    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
+def test_an_anchor_given_again_holds_from_there_on() -> None:
+    document = parse("a: &x 1\nb: *x\nc: &x 2\nd: *x\n*x : 3\n")
+    assert document.data == {"a": 1, "b": 1, "c": 2, "d": 2, "2": 3}
+    assert document.faults == []
+
+
+@pytest.mark.parametrize("form", ["[{}]", "{{k: {}}}"])
+def test_alias_bomb_ends_soon(form: str) -> None:
+    levels = [f"l{n}: &l{n} {form.format(', k: '.join([f'*l{n - 1}'] * 9))}" for n in range(1, 12)]
     document = parse("\n".join(["l0: &l0 lol", *levels]))
-    assert document.faults[0][1] == "more than 20,000 values; a recipe is short"
+    assert document.faults[-1][1] == "more than 20,000 values; a recipe is short"
     assert document.data is None
+
+
+@pytest.mark.parametrize("text", ["[" + "a, " * 50_000, "-\n" * 50_000, "[" + "{a: b}, " * 50_000])
+def test_what_is_too_long_is_not_read_to_its_end(text: str) -> None:
+    (fault,) = parse(text + "} is no YAML").faults
+    assert fault[1] == "more than 20,000 values; a recipe is short"
 
 
 texts = st.text(max_size=20) | st.sampled_from(
