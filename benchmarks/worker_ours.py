@@ -100,8 +100,10 @@ def watch_training() -> Watch:
 def train(options: Options) -> Ready:
     """An epoch of the real loop, from the event `Started` to where the model would be saved."""
     from ie_cli.modeling.devices import choose_device, choose_precision
+    from ie_cli.system.memory import keep_freed_memory
     from ie_cli.training import run as training
 
+    keep_freed_memory()  # as `ie train` does
     recipe = recipe_of(options)
     watch = watch_training()
 

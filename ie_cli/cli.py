@@ -150,9 +150,11 @@ def train(
 ) -> None:
     """Train a model; the best one is in runs/NAME/model."""
     from ie_cli.commands.recipes import run_train
+    from ie_cli.system.memory import keep_freed_memory
 
     if overwrite and resume:
         raise typer.BadParameter("--overwrite and --resume contradict each other.")
+    keep_freed_memory()
     run_train(recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet)
 
 

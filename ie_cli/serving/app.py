@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,7 +23,7 @@ from ie_cli.formats.jsonl import dump
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.schema import Recipe
 from ie_cli.serving.limits import Limits
-from ie_cli.serving.middleware import Guard, refused
+from ie_cli.serving.middleware import Answers, BearerToken, OwnHosts, refused, unauthenticated
 from ie_cli.serving.schemas import Refused, read_texts
 from ie_cli.serving.worker import Busy, Job, Worker
 
@@ -82,6 +84,12 @@ def build_app(service: Service) -> ASGIApp:
         service.report(number, error)
         return _json({"error": "internal error", "id": number}, 500)
 
+    middleware = []
+    if service.hosts is not None:
+        middleware.append(Middleware(OwnHosts, hosts=service.hosts))
+    if service.token is not None:
+        backend = BearerToken(service.token)
+        middleware.append(Middleware(AuthenticationMiddleware, backend=backend, on_error=unauthenticated))
     app = Starlette(
         routes=[
             Route("/predict", predict, methods=["POST"]),
@@ -96,10 +104,11 @@ def build_app(service: Service) -> ASGIApp:
                 )
             ),
         ],
+        middleware=middleware,
         exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: internal_error},
     )
     app.router.redirect_slashes = False
-    return Guard(app, token=service.token, hosts=service.hosts, drain=4 * service.limits.max_body)
+    return Answers(app, drain=4 * service.limits.max_body)
 
 
 async def _predict(service: Service, request: Request) -> Response:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser, SimpleUser
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.status import HTTP_408_REQUEST_TIMEOUT
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ie_cli.formats.jsonl import dump
-from ie_cli.serving.schemas import Refused, must_know
+from ie_cli.serving.schemas import Refused
 
 OPEN = frozenset({"/", "/page.js", "/style.css", "/health"})
 """What needs no token: it tells nothing of model or texts."""
@@ -27,58 +30,99 @@ HEADERS = {
 DRAIN_SECONDS = 1.0
 
 
-class Guard:
-    """Middleware around the whole application.
+class OwnHosts:
+    """Middleware that serves only requests whose header Host names this machine: DNS rebinding comes by another name.
 
-    Args:
-        token: that requests must have, except those for `OPEN`.
-        hosts: names that the header Host may have; None: any.
-        drain: bytes of a body which nobody wants that are read before the answer: a client that is still writing would
-            not see it. Where more comes the connection is closed.
+    Starlette's `TrustedHostMiddleware` takes the first of several such headers, in older releases no IPv6 address, and
+    answers without a hint.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, hosts: frozenset[str] | None, drain: int) -> None:
-        self.app, self.token, self.hosts, self.drain = app, token, hosts, drain
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self.app, self.hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or self._mine(Headers(scope=scope).getlist("host")):
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self.drain)
-        try:
-            self._check(scope)
-        except Refused as refusal:
-            await refused(refusal)(scope, exchange.receive, exchange.send)
-            return
-        try:
-            await self.app(scope, exchange.receive, exchange.send)
-        except Exception:
-            if not exchange.started:  # else it has been reported, and answered with 500
-                raise
+        refusal = Refused(
+            400,
+            "the header Host does not name this machine's own address",
+            f"this service listens to its own machine: use one of {', '.join(sorted(self.hosts))}.",
+        )
+        await refused(refusal)(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
-        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if self.hosts is not None and (len(given) != 1 or _name(given[0]) not in self.hosts):
-            raise Refused(
-                400,
-                "the header Host does not name this machine's own address",
-                f"this service listens to its own machine: use one of {', '.join(sorted(self.hosts))}.",
-            )
-        if self.token is not None and scope["path"] not in OPEN:
-            must_know(self.token, scope["headers"])
+    def _mine(self, given: list[str]) -> bool:
+        return len(given) == 1 and _name(given[0]) in self.hosts
 
 
 def _name(host: str) -> str:
-    """A Host header without its port: DNS rebinding comes by another name, whatever the port."""
+    """A Host header without its port."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()
+
+
+class BearerToken(AuthenticationBackend):
+    """The token of a request, for Starlette's `AuthenticationMiddleware`."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        """Compare it, in a time that tells nothing of how much of it is right.
+
+        Raises:
+            AuthenticationError: it is missing or another one.
+        """
+        if conn.scope["path"] in OPEN:
+            return None
+        given = conn.headers.getlist("authorization")
+        scheme, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        if not hmac.compare_digest(secret.encode("latin-1").strip(), self._token) or scheme.lower() != "bearer":
+            raise AuthenticationError("the token is wrong" if given else "a token is needed")
+        return AuthCredentials(["authenticated"]), SimpleUser("bearer")
+
+
+def unauthenticated(conn: HTTPConnection, error: AuthenticationError) -> Response:
+    """The answer to a request without the token."""
+    return refused(
+        Refused(
+            401,
+            str(error),
+            "send the header Authorization: Bearer TOKEN, with the token that the service was started with.",
+            {"WWW-Authenticate": 'Bearer realm="ie"'},
+        )
+    )
 
 
 def refused(refusal: Refused) -> Response:
     """The answer to a request that is not served."""
     body = dump({"error": refusal.error, "hint": refusal.hint})
     return Response(body, refusal.status, refusal.headers, media_type="application/json")
+
+
+class Answers:
+    """Middleware around the whole application, its internal errors included: what every answer needs.
+
+    Args:
+        drain: bytes of a body which nobody wants that are read before the answer: a client that is still writing would
+            not see it. Where more comes the connection is closed.
+    """
+
+    def __init__(self, app: ASGIApp, drain: int) -> None:
+        self.app, self.drain = app, drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self.drain)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except Exception:
+            if not exchange.started:  # else it has been reported, and answered with 500
+                raise
 
 
 class _Exchange:

@@ -1,21 +1,44 @@
-"""What comes in: the body of a request within its limits, its texts, and what is answered to those that are refused."""
+"""What comes in: the body of a request within its limits, its texts, and what is answered where they are refused."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    InstanceOf,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from ie_cli.formats.common.base import short
 from ie_cli.serving.limits import Limits
 from ie_cli.system.suggest import did_you_mean
 
-_FIELDS = ("text", "texts")
 _FORM = 'send {"text": "…"}, or {"texts": ["…", "…"]}.'
+_FAULTS = {
+    "model_type": (400, "expected a JSON object, got {got}", _FORM),
+    "one_field": (400, "expected one of the fields text and texts, got {count}", _FORM),
+    "list_type": (400, "'{name}' must be a list of strings, got {got}", _FORM),
+    "is_instance_of": (400, "'{name}' must be a string, got {got}", _FORM),
+    "too_many": (413, "'{name}' holds {count:,}, at most {most:,} are taken", "send several requests."),
+    "too_long": (
+        413,
+        "'{name}' has {count:,} characters, at most {most:,} are taken",
+        "cut it, or run `ie predict`, which takes texts of any length.",
+    ),
+}
+"""What may be wrong with a body, by the type of pydantic's error: status, message and hint."""
 
 
 class Refused(Exception):
@@ -24,6 +47,39 @@ class Refused(Exception):
     def __init__(self, status: int, error: str, hint: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(error)
         self.status, self.error, self.hint, self.headers = status, error, hint, headers
+
+
+def _not_too_many(texts: Any, info: ValidationInfo[Limits]) -> Any:
+    if isinstance(texts, list) and len(texts) > (most := info.context.max_texts):
+        raise PydanticCustomError("too_many", "too many texts", {"count": len(texts), "most": most})
+    return texts
+
+
+def _not_too_long(text: str, info: ValidationInfo[Limits]) -> str:
+    if len(text) > (most := info.context.max_text):
+        raise PydanticCustomError("too_long", "too long a text", {"count": len(text), "most": most})
+    return text
+
+
+# Not plain `str`, of which pydantic demands whole surrogate pairs.
+_Text = Annotated[InstanceOf[str], AfterValidator(_not_too_long)]
+_Texts = Annotated[list[_Text], FailFast(), BeforeValidator(_not_too_many)]
+
+
+class Body(BaseModel):
+    """What a request holds: one of these fields. It is validated with `Limits` as its context."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: _Text = ""
+    texts: _Texts = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_field(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and len(fields) != 1:
+            raise PydanticCustomError("one_field", "not one field", {"count": len(fields)})
+        return fields
 
 
 async def read_texts(request: Request, limits: Limits) -> tuple[list[str], bool]:
@@ -36,8 +92,9 @@ async def read_texts(request: Request, limits: Limits) -> tuple[list[str], bool]
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     if kind.strip().lower() != "application/json" or _charset(parameters) not in ("", "utf-8", "utf8"):
         raise Refused(415, "the body must be JSON in UTF-8", "send the header Content-Type: application/json.")
-    fields = _parse(await _read_body(request, limits))
-    return _texts(fields, limits), "texts" in fields
+    body = parse_body(await _read_body(request, limits), limits)
+    many = "texts" in body.model_fields_set
+    return body.texts if many else [body.text], many
 
 
 def _charset(parameters: str) -> str:
@@ -73,58 +130,29 @@ def _too_large(limits: Limits) -> Refused:
     return Refused(413, f"the body has more than {limits.max_body:,} bytes", "send the texts in several requests.")
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        # The standard library takes half surrogate pairs, which JSON can write.
-        value = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the body is no JSON in UTF-8: {error}", _FORM) from error
-    if not isinstance(value, dict):
-        raise Refused(400, f"expected a JSON object, got {short(value)}", _FORM)
-    if unknown := [name for name in value if name not in _FIELDS]:
-        raise Refused(400, f"unknown field {short(unknown[0])}{did_you_mean(unknown[0], _FIELDS)}", _FORM)
-    if len(value) != 1:
-        raise Refused(400, f"expected one of the fields text and texts, got {len(value)}", _FORM)
-    return value
-
-
-def _texts(fields: dict[str, Any], limits: Limits) -> list[str]:
-    if "text" in fields:
-        return [_text(fields["text"], "text", limits)]
-    texts = fields["texts"]
-    if not isinstance(texts, list):
-        raise Refused(400, f"'texts' must be a list of strings, got {short(texts)}", _FORM)
-    if len(texts) > limits.max_texts:
-        raise Refused(
-            413, f"'texts' holds {len(texts):,}, at most {limits.max_texts:,} are taken", "send several requests."
-        )
-    return [_text(text, f"texts[{number}]", limits) for number, text in enumerate(texts)]
-
-
-def _text(text: Any, name: str, limits: Limits) -> str:
-    if not isinstance(text, str):
-        raise Refused(400, f"'{name}' must be a string, got {short(text)}", _FORM)
-    if len(text) > limits.max_text:
-        raise Refused(
-            413,
-            f"'{name}' has {len(text):,} characters, at most {limits.max_text:,} are taken",
-            "cut it, or run `ie predict`, which takes texts of any length.",
-        )
-    return text
-
-
-def must_know(token: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """Compare the token of a request, in a time that tells nothing of how much of it is right.
+def parse_body(body: bytes, limits: Limits) -> Body:
+    """Read JSON into a body.
 
     Raises:
-        Refused: it is missing or another one.
+        Refused: with the first thing that is wrong.
     """
-    given = [value for name, value in headers if name == b"authorization"]
-    scheme, _, secret = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-    if not hmac.compare_digest(secret.strip(), token.encode()) or scheme.lower() != b"bearer":
-        raise Refused(
-            401,
-            "the token is wrong" if given else "a token is needed",
-            "send the header Authorization: Bearer TOKEN, with the token that the service was started with.",
-            {"WWW-Authenticate": 'Bearer realm="ie"'},
-        )
+    try:
+        # The standard library takes half surrogate pairs, which JSON can write.
+        fields = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is no JSON in UTF-8: {error}", _FORM) from error
+    try:
+        return Body.model_validate(fields, context=limits)
+    except ValidationError as error:
+        raise _refusal(fields, error) from error
+
+
+def _refusal(fields: Any, error: ValidationError) -> Refused:
+    """The first thing that is wrong."""
+    for name in fields if isinstance(fields, dict) else ():
+        if name not in Body.model_fields:
+            return Refused(400, f"unknown field {short(name)}{did_you_mean(name, Body.model_fields)}", _FORM)
+    fault = error.errors(include_url=False)[0]
+    status, words, hint = _FAULTS[fault["type"]]
+    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
+    return Refused(status, words.format(name=name, got=short(fault["input"]), **fault.get("ctx", {})), hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import os
 import signal
@@ -11,18 +10,14 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ie_cli.errors import ServiceError
+from ie_cli.serving.connections import Connection, watched
 from ie_cli.serving.limits import Limits
 
-HEAD_SECONDS = 10.0
-"""For the head of a request to arrive."""
 KEEP_ALIVE_SECONDS = 5
 GRACE_SECONDS = 8
 """For requests in work to be answered, once the service is told to stop; containers are killed after ten."""
-READ_SECONDS = 20.0
-"""For a client to take more of an answer that is waiting for it."""
 _HEAD_BYTES = 2**14
 _CONNECTIONS = 128  # besides those in work
 
@@ -81,78 +76,30 @@ def host_name(address: Any) -> str:
     return f"[{address[0]}]" if ":" in address[0] else str(address[0])
 
 
-class _Protocol(H11Protocol):
-    """uvicorn's protocol, which by itself waits without end: for the head of a request, and for a client to read."""
-
-    _late: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch()
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._unwatch()
-        self._read_on()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._unread is None:
-            self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._read_on()
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self._unread is not None:  # whoever does not read keeps nobody waiting
-            self.transport.abort()
-
-    def _read_on(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
-    def _watch(self) -> None:
-        in_work = self.cycle is not None and not self.cycle.response_complete
-        if in_work:
-            self._unwatch()
-        elif self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
-
-    def _unwatch(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    """The settings of uvicorn."""
+    return uvicorn.Config(
+        watched(app),
+        http=Connection,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=limits.concurrency + _CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+    )
 
 
 def run(app: ASGIApp, bound: socket.socket, limits: Limits) -> None:
     """Serve until SIGINT, which is a KeyboardInterrupt at the end, or SIGTERM; both let requests in work end first."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=_Protocol,
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=limits.concurrency + _CONNECTIONS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            h11_max_incomplete_event_size=_HEAD_BYTES,
-        )
-    )
+    server = uvicorn.Server(configure(app, limits))
 
     def stop(number: int, frame: object) -> None:
         server.should_exit = True

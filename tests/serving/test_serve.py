@@ -15,16 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 from support import stub_serve
+from support.waiting import until
 from typer.testing import CliRunner, Result
 
 import ie_cli.serving.static
@@ -36,6 +39,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
 from ie_cli.serving.app import Service, build_app, model_facts
 from ie_cli.serving.limits import Limits
+from ie_cli.serving.schemas import Refused, parse_body
 from ie_cli.serving.worker import Worker
 
 ROOT = Path(__file__).parent.parent.parent
@@ -104,13 +108,6 @@ def refusal(answer: Any, status: int) -> str:
     assert fields.keys() == {"error", "hint"}
     assert fields["hint"]
     return str(fields["error"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.005)
 
 
 # --- answers
@@ -192,6 +189,39 @@ def test_bad_bodies_are_400(stub: Stub, body: bytes, message: str) -> None:
     assert stub.backend.batches == []
 
 
+def test_fields_may_have_any_names(stub: Stub) -> None:
+    """Half surrogate pairs are no names that pydantic takes."""
+    assert refusal(stub.post(b'{"\\ud83d": "x", "text": "x"}'), 400) == 'unknown field "\ud83d"'
+    assert refusal(stub.post(b'{"{got}": 1, "{name}": 1, "text": "x"}'), 400) == 'unknown field "{got}"'
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(max_size=3), values, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["text", "texts", "Text", ""])
+
+
+@given(JSON_VALUES | st.dictionaries(NAMES, JSON_VALUES | st.lists(st.text(), max_size=4), max_size=2))
+def test_a_body_is_one_text_or_some(value: Any) -> None:
+    limits = Limits(max_texts=3, max_text=5)
+    fits = False
+    if isinstance(value, dict) and len(value) == 1:
+        [(name, given)] = value.items()
+        texts = [given] if name == "text" else given if name == "texts" and isinstance(given, list) else [None]
+        fits = len(texts) <= 3 and all(isinstance(text, str) and len(text) <= 5 for text in texts)
+    raw = json.dumps(value).encode()
+    if fits:
+        assert parse_body(raw, limits).model_dump(exclude_unset=True) == value
+        return
+    with pytest.raises(Refused) as refused:
+        parse_body(raw, limits)
+    assert refused.value.status in (400, 413)
+    assert refused.value.error
+    assert refused.value.hint
+
+
 def test_too_large_bodies_are_413(make: Make) -> None:
     stub = make(max_body=100)
     body = json.dumps({"text": "x" * 100})
@@ -255,6 +285,11 @@ def test_other_names_of_this_machine_are_refused(make: Make, host: str) -> None:
     assert make(hosts=None).client.get("/health", headers={"Host": host}).status_code == 200
 
 
+def test_one_host_is_named_and_no_more(make: Make) -> None:
+    twice = [("Host", "localhost"), ("Host", "localhost")]
+    assert "Host" in refusal(make().client.get("/health", headers=twice), 400)
+
+
 # --- the token
 
 
@@ -291,7 +326,7 @@ def test_tokens_are_compared_in_constant_time(make: Make, monkeypatch: pytest.Mo
         compared.append(one)
         return real(one, other)
 
-    monkeypatch.setattr("ie_cli.serving.schemas.hmac.compare_digest", counted)
+    monkeypatch.setattr("ie_cli.serving.middleware.hmac.compare_digest", counted)
     stub = make(token=TOKEN)
     assert stub.post({"text": "x"}, Authorization="Bearer wrong").status_code == 401
     assert stub.post({"text": "x"}, Authorization=f"Bearer {TOKEN}").status_code == 200
@@ -720,53 +755,6 @@ def test_what_is_no_request_is_refused_and_hung_up_on(process: Process, data: by
     assert process.post("x")[0] == 200
 
 
-@contextmanager
-def listening(application: Any) -> Iterator[tuple[Any, Any]]:
-    """Our protocol with an application, in a thread; the server and its address."""
-    import uvicorn
-
-    from ie_cli.serving import server
-
-    running = uvicorn.Server(
-        uvicorn.Config(application, http=server._Protocol, log_config=None, lifespan="off", ws="none")
-    )
-    with server.bind(*server.resolve("127.0.0.1", 0)) as bound:
-        thread = threading.Thread(target=lambda: running.run(sockets=[bound]))
-        thread.start()
-        until(lambda: running.started)
-        try:
-            yield running, bound.getsockname()
-        finally:
-            running.should_exit = True
-            thread.join(10)
-    assert not thread.is_alive()
-
-
-def test_it_hangs_up_on_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ie_cli.serving import server
-
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    with listening(application) as (_, address):
-        for head in (b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET"):
-            with socket.create_connection(address, timeout=10) as connection:
-                began = time.monotonic()
-                connection.sendall(head)
-                received = b""
-                try:
-                    while part := connection.recv(1000):
-                        received += part
-                        connection.sendall(b"X")
-                except OSError:  # it was hung up on while it sent
-                    pass
-                assert time.monotonic() - began < 3
-                assert received.startswith(b"HTTP/1.1 204") == (b"\r\n\r\n" in head)
-
-
 def test_ctrl_c_is_130() -> None:
     code, error = stub_process().end(signal.SIGINT)
     assert code == 130
@@ -812,20 +800,3 @@ def test_the_service_gives_what_the_python_api_gives(tmp_path: Path) -> None:
     [expected] = extractor.extract([text], threshold=0.505, flat=True)
     assert (status, answer) == (200, to_fields(expected))
     assert answer["entities"]
-
-
-def test_it_hangs_up_on_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ie_cli.serving import server
-
-    monkeypatch.setattr(server, "READ_SECONDS", 0.3)
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(200):
-            await send({"type": "http.response.body", "body": b"x" * 2**16, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    with listening(application) as (running, address), socket.create_connection(address, timeout=10) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        until(lambda: len(running.server_state.connections) == 1)
-        until(lambda: not running.server_state.connections)
