@@ -14,7 +14,7 @@ from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.system.streams import read_lines
 from ie_cli.system.suggest import did_you_mean
 
-__all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_examples", "read_records"]
+__all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_documents", "read_records"]
 
 FORMATS: dict[str, Format] = {
     "jsonl": Format(

@@ -142,7 +142,15 @@ def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[To
             if candidates is not None:
                 pieces = {name: _joined(pieces) for name, pieces in candidates.items()}
                 annotation.add(part.decoder.annotate(pieces, own, engine.plan, document.text))
-        yield replace(document, entities=annotation.entities, relations=annotation.relations, spos=None)
+        yield Document(
+            document.text,
+            annotation.entities,
+            annotation.relations,
+            document.id,
+            document.meta,
+            document.where,
+            text_pair=document.text_pair,
+        )
 
 
 def _joined(pieces: Sequence[Candidates]) -> Candidates:

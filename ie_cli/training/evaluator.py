@@ -16,6 +16,7 @@ from ie_cli.inference.pipeline import Engine
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe
 from ie_cli.tasks import ScoringOptions
+from ie_cli.training.events import score_values
 from ie_cli.training.setup import TrainingSetup
 
 
@@ -47,6 +48,18 @@ class Evaluator:
         """The development data of each task that has some."""
         documents = {name: task.data.dev_documents for name, task in self._setup.tasks.items()}
         return {name: GoldSet(part, self._engine.only(name)) for name, part in documents.items() if part is not None}
+
+    def columns(self) -> list[str]:
+        """The columns that evaluations have in the logs."""
+        return list(
+            score_values(
+                {
+                    name: task.task.scorer(task.schema, self._options()).scores()
+                    for name, task in self._setup.tasks.items()
+                    if task.data.dev_documents is not None
+                }
+            )
+        )
 
     def dev_scores(self) -> dict[str, Scores]:
         """The scores of each task on its development data."""

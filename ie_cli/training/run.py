@@ -36,7 +36,8 @@ from ie_cli.training.run_directory import (
 from ie_cli.training.setup import prepare
 from ie_cli.training.techniques.base import Technique
 
-COLUMNS = ("epoch", "loss", "windows_per_second", "learning_rate", "precision", "recall", "f1")
+COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
+"""Of the logs, before those of the scores."""
 """The values that the logs record; scores only at an evaluation."""
 
 
@@ -105,7 +106,8 @@ def train(
             for path in damaged:
                 discard(path)
         trackers = recipe.training.trackers if writes else []
-        log = stack.enter_context(open_loggers(trackers, output, recipe=recipe, columns=COLUMNS, after=run.logged()))
+        columns = (*COLUMNS, *run.evaluator.columns())
+        log = stack.enter_context(open_loggers(trackers, output, recipe=recipe, columns=columns, after=run.logged()))
         for event in run.stoppable():
             if isinstance(event, (Progress, Evaluated)):
                 log(event.step, event.values())
