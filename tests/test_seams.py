@@ -12,6 +12,7 @@ import torch
 from support.corpora import documents, relation_documents, write_jsonl
 from support.runner import ie, said
 from support.toy_head import TOY
+from support.toy_task import NAMES_HEAD, NamesTask
 
 from ie_cli import Document
 from ie_cli.inference.extractor import Extractor
@@ -19,6 +20,7 @@ from ie_cli.inference.pipeline import extract
 from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.system.signals import Stop, Stopped
+from ie_cli.tasks import TASKS
 from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
 
@@ -127,6 +129,27 @@ def test_a_codec_may_ask_for_a_second_pass(toy: None, here: Path) -> None:
     with torch.inference_mode():
         hidden = extractor.model.hidden(torch.from_numpy(ids), torch.ones(2, 4, dtype=torch.bool)).numpy()
     np.testing.assert_array_equal(found, hidden[[0, 1], [1, 2]])
+
+
+# --- a task
+
+
+def test_a_task_goes_through_everything_by_its_line_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "names", NamesTask())
+    monkeypatch.setitem(HEADS, "names_pointer", NAMES_HEAD)
+    recipe = write(
+        here / "recipe.yaml",
+        f"name: toy\ntask: names\ndata: {{train: train.jsonl, dev: train.jsonl}}\n{TINY}{QUICK}",
+    )
+    scores = through_all_commands(recipe, here, here / "train.jsonl")
+    assert scores["texts"] == 20
+    assert isinstance(scores["exact"], float)
+    assert scores["exact"] > 0.5
+    log = (here / "run" / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert log[0] == "step,epoch,loss,sentences_per_second,learning_rate,exact"
+    card = (here / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    assert "Names of a text" in card
+    assert "exact" in card
 
 
 # --- several tasks
