@@ -226,5 +226,5 @@ class Ideal:
         windows = [self.rows[tuple(ids[:length].tolist())] for ids, length in zip(input_ids, lengths, strict=True)]
         return {task_of(self.schema): ideal(self.windows.batch(windows), self.schema)}
 
-    def engine(self) -> Engine:
-        return engine_of(self, self.schema, tokenizer=self.tokenizer, plan=self.plan)
+    def engine(self, decoding: Decoding | None = None) -> Engine:
+        return engine_of(self, self.schema, tokenizer=self.tokenizer, plan=self.plan, decoding=decoding)
