@@ -18,6 +18,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
+$(READY)-bench: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
+
 demo: $(READY)
 	$(BIN)/ie train quickstart --output runs/quickstart --overwrite
 	$(BIN)/ie eval runs/quickstart/model data/quickstart/dev.json --errors 1
@@ -66,7 +70,7 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	touch $(PEERS)/.ready
 
 # Hours on two cores. CLUENER's training file is what the results were measured with.
-bench: $(READY) $(PEERS)/.ready
+bench: $(READY)-bench $(PEERS)/.ready
 	$(BIN)/python benchmarks/speed.py --peers $(PEERS)/bin/python --corpus $(CORPUS) --write
 	$(BIN)/python benchmarks/growth.py --write
 	$(BIN)/python benchmarks/loss.py

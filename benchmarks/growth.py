@@ -1,9 +1,11 @@
 """How time and peak memory grow with the input, the labels, the length and the batch; tables and `growth.svg`.
 
     python benchmarks/growth.py [input] [labels] [length] [batch] [--quick] [--write]
+    python benchmarks/growth.py --draw
 
 Every point is a process of its own, around a `tiny` encoder with fresh weights whose head finds about one span in 20 tokens.
---quick measures the two smallest points of each curve; its numbers say nothing.
+--quick measures the two smallest points of each curve; its numbers say nothing. --draw measures nothing, and draws the tables
+that were written. The picture needs matplotlib, which is the extra `bench`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from growth_plot import AXES, NOTES, VALUES, Curve, Point, Series, Task, draw, table
+from growth_curves import AXES, NOTES, VALUES, Curve, Point, Series, Task, draw, read_tables, table
 from harness import machine, peak_rss, write_section
 
 HERE = Path(__file__).resolve().parent
@@ -182,10 +184,12 @@ def train(task: Task, folder: Path) -> dict[str, Any]:
     """Train some steps, loading of batches included; the median without the first ones."""
     from accelerate.utils import set_seed
 
+    from ie_cli.system.memory import keep_freed_memory
     from ie_cli.system.signals import Stop
     from ie_cli.training.loop import Run
     from ie_cli.training.setup import prepare
 
+    keep_freed_memory()  # as `ie train` does
     set_seed(0)
     recipe = recipe_of(task, folder)
     run = Run.start(recipe, prepare(recipe), folder / "run", Stop())
@@ -309,6 +313,12 @@ def measure(series: Series, *, quick: bool, most_lines: int) -> Curve:
     return Curve(series.title, series.size, series.time, series.rate, points)
 
 
+def written() -> list[Curve]:
+    """The curves of which the results have tables."""
+    _, _, text = RESULTS.read_text(encoding="utf-8").partition("<!-- growth:begin -->")
+    return read_tables(text.partition("<!-- growth:end -->")[0])
+
+
 def section(curves: Sequence[Curve], command: str) -> str:
     """All that is written of the curves."""
     facts = "\n".join(f"- {line}" for line in machine({"ie": sys.executable}))
@@ -330,7 +340,11 @@ def main() -> int:
         "--write", action="store_true", help=f"put the tables into {RESULTS.name}, instead of all there"
     )
     parser.add_argument("--image", type=Path, default=IMAGE, help=f"where to draw; {IMAGE.name} where not given")
+    parser.add_argument("--draw", action="store_true", help=f"only draw the tables of {RESULTS.name} again")
     given = parser.parse_args()
+    if given.draw:
+        draw(written(), given.image)
+        return 0
     if unknown := set(given.axes) - AXES.keys():
         parser.error(f"no axis {', '.join(sorted(unknown))}; there are {', '.join(AXES)}")
     if given.quick and given.write:
@@ -340,11 +354,11 @@ def main() -> int:
         for axis in given.axes or AXES
         for series in AXES[axis]
     ]
-    given.image.write_text(draw(curves), encoding="utf-8")
     text = section(curves, shlex.join(["python", "benchmarks/growth.py", *sys.argv[1:]]))
     print(text)
     if given.write:
         write_section(RESULTS, "growth", text)
+    draw(curves, given.image)  # last, as what was measured for hours stands by now
     return int(any(point.failed for curve in curves for point in curve.points))
 
 

@@ -105,8 +105,8 @@ def init(
     debug: Debug = False,
 ) -> None:
     """Look at data and write a recipe that fits them to stdout."""
+    from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
-    from ie_cli.commands.recipes import run_init
 
     run_init(Input(data, input_format, text_column, label_columns), encoder=encoder)
 
@@ -119,7 +119,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Print a recipe with every default filled in."""
-    from ie_cli.commands.recipes import run_show
+    from ie_cli.commands.show import run_show
 
     run_show(recipe, overrides or [], help_fields=help_fields)
 
@@ -127,7 +127,7 @@ def show(
 @app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = False) -> None:
     """Say what is wrong with a recipe and its data, before an hour is spent."""
-    from ie_cli.commands.recipes import run_check
+    from ie_cli.commands.check import run_check
 
     run_check(recipe, overrides or [])
 
@@ -149,7 +149,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a model; the best one is in runs/NAME/model."""
-    from ie_cli.commands.recipes import run_train
+    from ie_cli.commands.train import run_train
     from ie_cli.system.memory import keep_freed_memory
 
     if overwrite and resume:
@@ -239,7 +239,8 @@ def predict(
 ) -> None:
     """Annotate a file and write JSON lines."""
     from ie_cli.commands.inputs import Input, ModelChoice
-    from ie_cli.commands.predict import Output, run_predict
+    from ie_cli.commands.predict import run_predict
+    from ie_cli.commands.records import Output
 
     if text and input_format not in (None, "text"):
         raise typer.BadParameter("--text and --input-format contradict each other.")
@@ -343,8 +344,9 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Write annotated data in another format, and say what it cannot express."""
+    from ie_cli.commands.convert import run_convert
     from ie_cli.commands.inputs import Input
-    from ie_cli.commands.predict import Output, run_convert
+    from ie_cli.commands.records import Output
 
     data = Input(source, input_format, text_column, label_columns)
     run_convert(data, Output(output, on_error), output_format=output_format, quiet=quiet)

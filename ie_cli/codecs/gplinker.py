@@ -147,7 +147,10 @@ class GPLinkerDecoder:
         hull = links.cells[:, [2, 5]].min(axis=1), links.cells[:, [3, 6]].max(axis=1)
         mine = plan.owners(len(tokens), *hull) == links.cells[:, 7]
         chances = self.decoding.probability(links.scores[mine])
-        return Annotation(entities, to_relations(tokens, links.cells[mine, :7], chances, self.schema, text, entities))
+        return Annotation(
+            entities,
+            to_relations(tokens, links.cells[mine, :7], chances, schema=self.schema, text=text, entities=entities),
+        )
 
     def _entities(self, tokens: Tokens, cells: Index, chances: npt.NDArray[np.float64]) -> list[Entity]:
         flat, roles = self.decoding.flat, self.schema.roles
@@ -240,6 +243,7 @@ def to_relations(
     tokens: Tokens,
     cells: Index,
     scores: npt.NDArray[np.float64],
+    *,
     schema: LabelSchema,
     text: str,
     entities: Collection[Entity],

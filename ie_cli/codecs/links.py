@@ -106,7 +106,7 @@ def decode_links(
     truncated = {sample for sample, pair in sides.items() if pair[0].capped or pair[1].capped}
     rows, scores_out = [np.zeros((0, 8), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
     for sample, (subjects, objects) in sides.items():
-        hits, pairs_capped = _linked(start, end, sample, subjects.spans, objects.spans, thresholds)
+        hits, pairs_capped = _linked((start, end), sample, (subjects.spans, objects.spans), thresholds)
         cells, scores, capped = _triples(hits, subjects, objects, rules)
         rows.append(np.insert(cells, 0, sample, axis=1))
         scores_out.append(scores)
@@ -116,11 +116,16 @@ def decode_links(
 
 
 def _linked(
-    start: SharedFactors, end: SharedFactors, sample: int, subjects: Index, objects: Index, thresholds: Floats
+    factors: tuple[SharedFactors, SharedFactors], sample: int, spans: tuple[Index, Index], thresholds: Floats
 ) -> tuple[_Hits, bool]:
-    """Prune pairs by the best that any predicate could reach in both tables, then score the predicates of what is left."""
+    """Prune pairs by the best that any predicate could reach in both tables, then score the predicates of what is left.
+
+    Args:
+        factors: of the starts and of the ends. spans: of the subjects and of the objects.
+    """
     tables = []
-    for part, token in ((start, 0), (end, 1)):
+    subjects, objects = spans
+    for token, part in enumerate(factors):
         i, j = subjects[:, token], objects[:, token]
         left = part.start[sample][:, i] - thresholds[:, None]  # [predicates, subjects]
         right = part.end[sample][:, j]  # [predicates, objects]
@@ -148,7 +153,7 @@ def _linked(
 def _triples(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Floats, bool]:
     """Cells ``[items, 7]`` without the sample, their scores, and whether some were left out."""
     predicate, subject, object_, link = hits.predicate, hits.subject, hits.object, hits.score
-    subject_row, object_row, entity = _typed(predicate, subject, object_, subjects, objects, rules)
+    subject_row, object_row, entity = _typed(hits, subjects, objects, rules)
     score = np.minimum(link, entity).astype(np.float32)
     kept = np.nonzero(entity > _LOWEST)[0]
     capped = len(kept) > MAX_TRIPLES
@@ -158,18 +163,17 @@ def _triples(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> 
     return np.stack(columns, axis=1)[kept], score[kept], capped
 
 
-def _typed(
-    predicate: Index, subject: Index, object_: Index, subjects: _Side, objects: _Side, rules: LinkRules
-) -> tuple[Index, Index, Floats]:
+def _typed(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Index, Floats]:
     """Rows of subject and object and the smaller of their scores, lowest where the predicate allows none; ``[hits]`` each.
 
     Of the rows that are allowed those with the best smaller score are chosen; where that is the same, the best sum.
     """
-    left, right = subjects.scores[:, subject].T, objects.scores[:, object_].T  # [hits, rows]
+    predicate = hits.predicate
+    left, right = subjects.scores[:, hits.subject].T, objects.scores[:, hits.object].T  # [hits, rows]
     if rules.allowed is None:
         subject_row, object_row = left.argmax(axis=1), right.argmax(axis=1)
-        hits = np.arange(len(left))
-        return subject_row, object_row, np.minimum(left[hits, subject_row], right[hits, object_row])
+        every = np.arange(len(left))
+        return subject_row, object_row, np.minimum(left[every, subject_row], right[every, object_row])
     subject_row, object_row = np.zeros_like(predicate), np.zeros_like(predicate)
     score = np.full(len(predicate), _LOWEST, dtype=np.float32)
     for name in np.unique(predicate).tolist():  # a predicate allows few pairs of types

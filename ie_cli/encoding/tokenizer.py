@@ -116,6 +116,15 @@ class TextTokenizer:
         """Number of special tokens in a window."""
         return len(self.prefix) + len(self.suffix)
 
+    def special_names(self, pad_id: int) -> dict[str, str]:
+        """The special tokens that there are, by the names that `transformers` has for them."""
+        vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
+        names = {"pad_token": pad_id, "unk_token": self._unknown}
+        names |= {name: ids[0] for name, ids in (("cls_token", self.prefix), ("sep_token", self.suffix)) if ids}
+        found = {name: self.tokenizer.id_to_token(number) for name, number in names.items()}
+        mask = next((token for token in ("[MASK]", "<mask>") if token in vocabulary), None)
+        return {name: token for name, token in {**found, "mask_token": mask}.items() if token is not None}
+
     def surround(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """The ids of a window with the special tokens around them; int32 ``[prefix + ids + suffix]``."""
         whole: npt.NDArray[np.int32] = np.concatenate([self.prefix, ids, self.suffix]).astype(np.int32)

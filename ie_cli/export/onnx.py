@@ -84,6 +84,7 @@ def export_onnx(
         _write_graph(extractor.model, graph)
         if int8:
             _quantise(graph)
+        _strip(graph)
         exported = replace(extractor, backend=OnnxBackend(graph, extractor.codecs()))
         parity = _compare(extractor, exported, data)
         if not force:
@@ -228,6 +229,18 @@ def _quantise(file: Path) -> None:
             op_types_to_quantize=["MatMul", "Gemm"],
             nodes_to_exclude=head,
         )
+
+
+def _strip(file: Path) -> None:
+    """Take away what the exporter notes of each node: the places of the code, with paths of this machine."""
+    import onnx
+
+    model = onnx.load(file, load_external_data=False)
+    for part in (model.graph, *model.functions):
+        for node in part.node:
+            node.ClearField("metadata_props")
+            node.ClearField("doc_string")
+    onnx.save(model, file)
 
 
 def _of_encoder(node: Any) -> bool:

@@ -24,6 +24,7 @@ from ie_cli.inference.model_directory import (
     FACTS,
     RECIPE,
     TOKENIZER,
+    TOKENIZER_CONFIG,
     Form,
     ModelFacts,
     TrainedTask,
@@ -124,10 +125,20 @@ class Extractor:
         """Write the files of a model folder into an empty one."""
         self.backend.write(folder)
         self.tokenizer.save(str(folder / TOKENIZER))
+        write_text(folder / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n")
         write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
         facts = facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe))
         write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
         self.write_scores(folder, self.scores)
+
+    def _tokenizer_config(self) -> dict[str, Any]:
+        """What makes `transformers.AutoTokenizer` read `tokenizer.json` as it is; `ie` itself does not need it."""
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": self.recipe.encoder.max_length,
+            "clean_up_tokenization_spaces": False,
+            **self.text_tokenizer().special_names(self.pad_id),
+        }
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
         """Store scores in a model folder: `metrics.json` and its README."""

@@ -26,7 +26,7 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "tokenizer.json",
     "config.json",
 )
-EXPORT = "export.json"
+EXPORT, TOKENIZER_CONFIG = "export.json", "tokenizer_config.json"
 MARKS = "files"
 """The field of `ie.json` that says which files were written together."""
 Form = Literal["torch", "onnx"]

@@ -54,6 +54,14 @@ def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
+def first_not_finite(module: nn.Module) -> str | None:
+    """The name of the first weight that is infinite or no number, None where all are finite."""
+    for name, parameter in module.named_parameters():
+        if not bool(parameter.detach().isfinite().all()):
+            return name
+    return None
+
+
 _EARLIER_TABLES = {"head.entity.": "entities", "head.start_link.": "start_links", "head.end_link.": "end_links"}
 
 

@@ -112,9 +112,9 @@ def _fill_in(data: dict[str, Any]) -> None:
     if isinstance(data.get("tasks"), dict) and data["tasks"]:
         for name, section in data["tasks"].items():
             if isinstance(section, dict):
+                if name in task_names():
+                    section.setdefault("task", name)
                 _fill_in_task(section)
-                if "task" not in section and name in task_names():
-                    section["task"] = name
         return
     _fill_in_task(data)
 

@@ -83,14 +83,15 @@ def must_be_there(names: Sequence[str]) -> None:
 def _csv(place: _Place) -> Iterator[Log]:
     path = place.folder / LOG
     kept = [row for row in _rows(path) if int(row["step"]) <= place.after] if place.after else []
+    # An older version may have had other columns: its own stay, behind ours.
+    columns = list(dict.fromkeys([*place.columns, *(name for row in kept for name in row)]))
     start = io.StringIO()
-    # An older version may have had other columns: what is not known any more goes, what is new is empty.
-    writer = csv.DictWriter(start, place.columns, extrasaction="ignore")
+    writer = csv.DictWriter(start, columns)
     writer.writeheader()
     writer.writerows(kept)
     replace_text(path, start.getvalue())
     file = path.open("a", encoding="utf-8", newline="")
-    writer = csv.DictWriter(file, place.columns)
+    writer = csv.DictWriter(file, columns)
 
     def log(step: int, values: Values) -> None:
         with storing(path):

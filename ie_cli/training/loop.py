@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 from ie_cli.errors import ModelError, TrainingError
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing import BALANCERS
@@ -25,11 +25,6 @@ from ie_cli.training.batching import build_batches
 from ie_cli.training.checkpoint import (
     Checkpoint,
     RandomState,
-    load_model,
-    load_optimizer,
-    model_tensors,
-    optimizer_tensors,
-    part_of,
     write_checkpoint,
 )
 from ie_cli.training.diagnostics import hopeless
@@ -39,14 +34,12 @@ from ie_cli.training.loss_tracker import LossTracker, gradient_norm
 from ie_cli.training.micro_batching import MicroBatching, is_out_of_memory
 from ie_cli.training.optimizer import build_optimizer, build_schedule
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
-from ie_cli.training.setup import TrainingSetup, Weights
+from ie_cli.training.run_state import pack, unpack
+from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
 
 CHECKPOINT_SECONDS = 600.0
 """Between two checkpoints, where the recipe gives no number of steps."""
-_NUMBERS = ("step", "epoch", "batch", "best_step", "best_score", "waited", "evaluated", "stopped_early")
-NEEDED = frozenset(_NUMBERS) | {"losses", "parts", "rates", "schedule", "scaler", "random"}
-"""The numbers of a checkpoint."""
 
 
 class Run:
@@ -82,7 +75,7 @@ class Run:
         self.steps = self.steps_per_epoch * section.epochs
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
-        self.weights = _on(accelerator.device, {name: task.weights for name, task in setup.tasks.items()})
+        self.weights = setup.weights_on(accelerator.device)
         self.micro_batching = MicroBatching(self._backward, self._forget)
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
@@ -111,16 +104,11 @@ class Run:
             device=str(self.accelerator.device),
             precision=p.precision,
             parameters=sum(parameter.numel() for parameter in p.model.parameters()),
-            has_dev=self.has_dev,
+            has_dev=self.setup.has_dev,
             resumed_from=resumed_from,
             damaged=tuple(damaged),
             dev_is_train=any(task.data.dev_is_train for task in p.tasks.values()),
         )
-
-    @property
-    def has_dev(self) -> bool:
-        """Whether any task has development data."""
-        return any(task.data.dev is not None for task in self.setup.tasks.values())
 
     def stoppable(self) -> Iterator[Event]:
         """Run all epochs, or until patience is out, and score the result; where a signal came, a checkpoint is written.
@@ -177,10 +165,11 @@ class Run:
                     yield self._checkpoint()
             self.epoch, self.batch = self.epoch + 1, 0
         # With batch_tokens an epoch may have a batch more or less than the first, which `steps` is reckoned from.
-        if not self.has_dev:
+        if not self.setup.has_dev:
             self.best_step = self.step
             self.tracker.read()  # a model of a loss that is not finite is not kept
-            self._save()
+            with self.techniques.evaluation_weights():
+                self._save()
         elif self.evaluated != self.step:
             yield from self._evaluate()
 
@@ -258,10 +247,10 @@ class Run:
 
     def _evaluation_due(self) -> bool:
         every = self.recipe.training.eval_every or self.steps_per_epoch
-        return self.has_dev and self.step % every == 0 and self.evaluated != self.step
+        return self.setup.has_dev and self.step % every == 0 and self.evaluated != self.step
 
     def _evaluate(self) -> Iterator[Evaluated]:
-        if not self.has_dev:
+        if not self.setup.has_dev:
             return
         self.tracker.check()  # a model of a loss that is not finite is not kept
         rate = self.tracker.rate()
@@ -307,12 +296,11 @@ class Run:
         Raises:
             TrainingError: they did.
         """
-        for name, parameter in self.setup.model.named_parameters():
-            if not bool(parameter.detach().isfinite().all()):
-                raise TrainingError(
-                    f"step {self.step}: the weights {name} are not finite any more",
-                    hint="lower training.learning_rate and training.head_learning_rate.",
-                )
+        if (name := first_not_finite(self.setup.model)) is not None:
+            raise TrainingError(
+                f"step {self.step}: the weights {name} are not finite any more",
+                hint="lower training.learning_rate and training.head_learning_rate.",
+            )
 
     def _save(self) -> None:
         self._must_be_finite()
@@ -339,22 +327,8 @@ class Run:
         folder = self.output / CHECKPOINTS
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            optimizer = self.optimizer.optimizer
-            tensors = model_tensors(self.setup.model) | optimizer_tensors(optimizer) | self.random.tensors()
-            tensors |= self.techniques.tensors()
-            tensors |= {f"balancer.{name}": tensor.cpu() for name, tensor in self.balancer.state_dict().items()}
-            scaler = self.accelerator.scaler
-            numbers = {
-                **{name: getattr(self, name) for name in _NUMBERS},
-                "losses": losses,
-                "parts": self.micro_batching.parts,
-                "rates": [group["lr"] for group in optimizer.param_groups],
-                "schedule": self.schedule.last_epoch,
-                "scaler": None if scaler is None else scaler.state_dict(),
-                "random": self.random.numbers(),
-            }
             keep = self.recipe.training.checkpoints
-            folder = write_checkpoint(folder, self.step, Checkpoint(tensors, numbers), keep=keep)
+            folder = write_checkpoint(folder, self.step, pack(self, losses), keep=keep)
         self.accelerator.wait_for_everyone()
         self.saved = time.monotonic()
         return Saved(self.step, folder)
@@ -370,18 +344,7 @@ class Run:
                 f"{self.output / MODEL}: missing; it was the best of the run, of step {checkpoint.numbers['best_step']}",
                 hint="put it back; or begin anew with --overwrite.",
             )
-        load_model(self.setup.model, checkpoint)
-        load_optimizer(self.optimizer.optimizer, checkpoint)
-        self.techniques.load(checkpoint.tensors)
-        self.balancer.load_state_dict(part_of(checkpoint, "balancer."))
-        numbers = checkpoint.numbers
-        for name in _NUMBERS:
-            setattr(self, name, numbers[name])
-        self.tracker.total, self.tracker.count = numbers["losses"]
-        self.micro_batching.parts = numbers["parts"]
-        self.schedule.last_epoch = numbers["schedule"]
-        if self.accelerator.scaler is not None and numbers["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(numbers["scaler"])
+        unpack(self, checkpoint)
         self.resumed_at = self.step
         if self.accelerator.is_main_process:
             self.random = RandomState.of(checkpoint)
@@ -396,24 +359,8 @@ class Run:
         """Load the model as a user would, score it, and store the scores with it."""
         folder = self.output / MODEL
         scores = self.evaluator.final_scores(folder)
-        return Finished(
-            folder,
-            scores,
-            self.best_step,
-            self.step,
-            self.stopped_early,
-            time.monotonic() - self.began,
-        )
-
-
-def _on(device: torch.device, weights: Mapping[str, Weights | None]) -> dict[str, Weights] | None:
-    """The weights that there are, on a device."""
-    found: dict[str, Weights] = {
-        task: {table: part.to(device) for table, part in tables.items()}
-        for task, tables in weights.items()
-        if tables is not None
-    }
-    return found or None
+        seconds = time.monotonic() - self.began
+        return Finished(folder, scores, self.best_step, self.step, self.stopped_early, seconds)
 
 
 def _same(batch: Any) -> Any:

@@ -11,6 +11,8 @@ from torch import nn
 
 from ie_cli.recipe.schema import TrainingSection
 
+# Wherever a technique has put the model.
+_OF_ENCODER, _OF_HEADS = re.compile(r"(?:^|\.)encoder\."), re.compile(r"(?:^|\.)heads\.")
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
@@ -26,7 +28,7 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
         if not parameter.requires_grad:
             continue
         rate = section.head_learning_rate
-        if name.startswith("encoder."):
+        if _OF_ENCODER.search(name) and not _OF_HEADS.search(name):
             rate = section.learning_rate * section.layer_decay ** _below_top(name, depth)
         decay = section.weight_decay if parameter.ndim > 1 and not name.endswith(".bias") else 0.0
         groups.setdefault((rate, decay), []).append(parameter)

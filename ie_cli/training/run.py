@@ -15,7 +15,7 @@ from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint, tidy_checkpoints
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress
 from ie_cli.training.loggers import must_be_there, open_loggers
-from ie_cli.training.loop import NEEDED, Run
+from ie_cli.training.loop import Run
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
@@ -33,6 +33,7 @@ from ie_cli.training.run_directory import (
     tidy,
     write_run,
 )
+from ie_cli.training.run_state import NEEDED
 from ie_cli.training.setup import prepare
 from ie_cli.training.techniques.base import Technique
 

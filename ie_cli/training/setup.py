@@ -62,9 +62,23 @@ class TrainingSetup:
     device: torch.device
     precision: Precision
 
+    def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
+        """Weights of the rows' losses by task and table, on a device; None where all are 1."""
+        found: dict[str, Weights] = {
+            name: {table: part.to(device) for table, part in task.weights.items()}
+            for name, task in self.tasks.items()
+            if task.weights is not None
+        }
+        return found or None
+
     def trained_tasks(self) -> dict[str, TrainedTask]:
         """What a model directory says of the tasks."""
         return {name: TrainedTask(task.schema) for name, task in self.tasks.items()}
+
+    @property
+    def has_dev(self) -> bool:
+        """Whether any task has development data."""
+        return any(task.data.dev is not None for task in self.tasks.values())
 
     def encoder_facts(self) -> str:
         """Configuration of the encoder and its tokenizer, whole; without what says where they came from."""

@@ -166,7 +166,7 @@ def test_a_listener_that_fails_costs_no_checkpoint(here: Path, monkeypatch: pyte
     def gone(signum: int) -> None:
         raise SystemExit(1)  # as rich does where nobody reads stderr any more
 
-    monkeypatch.setattr("ie_cli.commands.recipes._tell_stop", gone)
+    monkeypatch.setattr("ie_cli.commands.train._tell_stop", gone)
     signal_at(4, [signal.SIGINT], monkeypatch)
     assert ie("train", "recipe.yaml").exit_code == 130
     assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]

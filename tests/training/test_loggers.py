@@ -96,7 +96,7 @@ def test_the_log_of_another_version_goes_on(tmp_path: Path) -> None:
     with opened("csv", tmp_path, 2) as log:
         write(log, 3)
     assert (tmp_path / "log.csv").read_text().splitlines() == [
-        "step,epoch,loss,f1", "1,,0.5,", "2,,0.4,0.7", f"3,1.5,{1 / 3},",
+        "step,epoch,loss,f1,speed", "1,,0.5,,99", "2,,0.4,0.7,98", f"3,1.5,{1 / 3},,",
     ]  # fmt: skip
     (tmp_path / "log.csv").write_text("loss,f1\n0.5,0.7\n")
     with opened("csv", tmp_path, 2):

@@ -30,7 +30,7 @@ def use_cpu_attention(encoder: nn.Module) -> None:
     encoder.set_attn_implementation(NAME)  # type: ignore[operator]
 
 
-def attention(
+def attention(  # noqa: PLR0917 - as `transformers` calls it
     module: nn.Module,
     query: Tensor,
     key: Tensor,

@@ -100,7 +100,7 @@ def factorised_loss(
         counted = counted_cells(mask, upper=upper)
         sample, row, first, last = gold.cells.unbind(1)
         scores = pair[sample, first, last] + start[sample, row, first] + end[sample, row, last]
-        loss = positive_loss(scores, sample, row, start.shape[:2]) + _negative(pair, start, end, mask, counted, gold)
+        loss = positive_loss(scores, sample, row, start.shape[:2]) + _negative((pair, start, end), mask, counted, gold)
         if weights is not None:
             loss = loss * weights.to(loss)
         return loss.sum() / len(mask)
@@ -115,8 +115,13 @@ def positive_loss(scores: Tensor, sample: Tensor, row: Tensor, shape: torch.Size
     return (shift + total.log()).view(shape)
 
 
-def _negative(pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, counted: Tensor, gold: Gold) -> Tensor:
+Factors = tuple[Tensor, Tensor, Tensor]
+"""pair ``[batch, L, L]``, start and end ``[batch, rows, L]``."""
+
+
+def _negative(factors: Factors, mask: Tensor, counted: Tensor, gold: Gold) -> Tensor:
     """``log(1 + Σ_N e^s)`` for each sample and row ``[batch, rows]``."""
+    pair, start, end = factors
     lowest = torch.finfo(pair.dtype).min
     some = counted.flatten(1).any(1)
     off = ~mask[:, None, :]
@@ -142,13 +147,13 @@ def _negative(pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, counted: T
     loss = loss.where(some[:, None], 0)
     dense = (shift > DENSE_ABOVE) & some[:, None]
     if bool(dense.any()):
-        loss = loss.masked_scatter(dense, _dense_negative(pair, start, end, counted, gold, dense))
+        loss = loss.masked_scatter(dense, _dense_negative(factors, counted, gold, dense))
     return loss
 
 
-def _dense_negative(pair: Tensor, start: Tensor, end: Tensor, counted: Tensor, gold: Gold, dense: Tensor) -> Tensor:
+def _dense_negative(factors: Factors, counted: Tensor, gold: Gold, dense: Tensor) -> Tensor:
     """The same for the few (sample, row) of `dense` whose scores are too far apart to share a shift; ``[pairs]``."""
-    length = pair.shape[1]
+    length = counted.shape[1]
     samples, rows = dense.nonzero(as_tuple=True)
     block = max(1, BLOCK_BYTES // (4 * length * length))
     out = []
@@ -158,11 +163,13 @@ def _dense_negative(pair: Tensor, start: Tensor, end: Tensor, counted: Tensor, g
         mine = (gold.cells[:, None, 0] == sample) & (gold.cells[:, None, 1] == row)  # [cells, block]
         cell, which = mine.nonzero(as_tuple=True)
         negative[which, gold.cells[cell, 2], gold.cells[cell, 3]] = False
-        out.append(checkpoint(_block_negative, pair, start, end, sample, row, negative, use_reentrant=False))
+        out.append(checkpoint(_block_negative, factors, (sample, row), negative, use_reentrant=False))
     return torch.cat(out)
 
 
-def _block_negative(pair: Tensor, start: Tensor, end: Tensor, sample: Tensor, row: Tensor, negative: Tensor) -> Tensor:
+def _block_negative(factors: Factors, where: tuple[Tensor, Tensor], negative: Tensor) -> Tensor:
+    pair, start, end = factors
+    sample, row = where
     scores = pair[sample] + start[sample, row][:, :, None] + end[sample, row][:, None, :]
     return _log_one_plus(scores, negative).squeeze(1)
 

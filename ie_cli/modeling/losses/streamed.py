@@ -94,7 +94,7 @@ def streamed_loss(
 
 class _StreamedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - autograd passes by place
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,

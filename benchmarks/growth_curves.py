@@ -1,18 +1,27 @@
-"""The curves of `growth.py`: what is measured for them, their exponents, tables, and log-log small multiples as SVG."""
+"""The curves of `growth.py`: what is measured for them, their exponents, their tables, and a picture of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from html import escape
+from pathlib import Path
+from typing import Any
 
-WIDTH, HEIGHT = 250, 196
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 36, 36  # around the plot area of a panel
-COLUMNS = 4
-BLUE, RED, GREY = "#1f5fa8", "#c0392b", "#999999"
-NEAR = 24  # labels of the x axis that are nearer than so many units are left out
 DECADES = 2.0
+COLUMNS, PANEL = 4, (2.5, 1.96)  # of the picture: panels in a row; width and height of one in inches
+BLUE, RED, GREY = "#1f5fa8", "#c0392b", "#999999"
+STYLE = {
+    "font.size": 6.5,
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.titlesize": 6.5,
+    "axes.titleweight": "bold",
+    "lines.linewidth": 1,
+    "lines.markersize": 3,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "growth",  # the same numbers give the same file
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,123 +249,77 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
-def draw(curves: Sequence[Curve]) -> str:
-    """An SVG with a panel of time and one of memory for each curve."""
-    panels = [panel for curve in curves if curve.measured for panel in (_time_panel(curve), _memory_panel(curve))]
-    rows = math.ceil(len(panels) / COLUMNS)
-    width, height = COLUMNS * WIDTH, rows * HEIGHT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="10">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-    ]
-    for number, panel in enumerate(panels):
-        row, column = divmod(number, COLUMNS)
-        parts.append(f'<g transform="translate({column * WIDTH} {row * HEIGHT})">{panel}</g>')
-    return "\n".join([*parts, "</svg>", ""])
+def read_tables(markdown: str) -> list[Curve]:
+    """The curves of which `table` wrote these tables, as exact as their numbers are."""
+    curves = []
+    for part in markdown.split("\n### ")[1:]:
+        title, *lines = part.splitlines()
+        header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+        points = []
+        for size, time, rate, _, peak, growth, note in (row for row in rows if not row[0].startswith("x of")):
+            point = Point(int(size.replace(",", "")), note=note)
+            if time != "–":
+                times = {"time": _value(time), "rate": _value(rate)}
+                point = replace(point, **times, loaded=_value(peak) - _value(growth), peak=_value(peak))
+            points.append(point)
+        curves.append(Curve(title, *header[:3], points))
+    return curves
 
 
-def _time_panel(curve: Curve) -> str:
+def _value(cell: str) -> float:
+    return float(cell.replace(",", ""))
+
+
+def draw(curves: Sequence[Curve], path: Path) -> None:
+    """Write an SVG with a panel of time and one of memory for each curve; it needs the extra `bench`."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    curves = [curve for curve in curves if curve.measured]
+    rows = math.ceil(2 * len(curves) / COLUMNS)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMNS * PANEL[0], rows * PANEL[1]), layout="constrained")
+        panels = iter(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+        for curve in curves:
+            _draw_time(next(panels), curve)
+            _draw_memory(next(panels), curve)
+        for unused in panels:
+            unused.set_axis_off()
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
+
+
+def _draw_time(panel: Any, curve: Curve) -> None:
     points = curve.measured
-    values = [point.time for point in points]
-    axes = _Axes.around([point.size for point in points], values)
-    first = points[0]
-    top = first.size * 10 ** axes.y_range[1] / first.time  # where the reference leaves the panel
-    reference = [(size, first.time * size / first.size) for size in (first.size, min(points[-1].size, top))]
+    ends = first, last = points[0].size, points[-1].size
     found = fit(points, lambda point: point.time)
-    label = f"n^{found.exponent:.2f}" if found else ""
-    body = axes.frame(f"{curve.title}: {curve.time}", curve.size)
-    body += axes.line(reference, GREY, dashes="4 3") + axes.line([(p.size, p.time) for p in points], BLUE, dots=True)
-    return body + _legend((label, BLUE), ("slope 1", GREY))
+    label = f"n^{found.exponent:.2f}" if found else "measured"
+    panel.plot([point.size for point in points], [point.time for point in points], "o-", color=BLUE, label=label)
+    _scale(panel, curve, curve.time)
+    linear = [points[0].time, points[0].time * last / first]
+    panel.plot(ends, linear, "--", color=GREY, scaley=False, label="slope 1", zorder=0)
+    panel.legend()
 
 
-def _memory_panel(curve: Curve) -> str:
-    points = curve.measured
-    axes = _Axes.around([p.size for p in points], [v for p in points for v in (p.peak, p.growth)])
-    body = axes.frame(f"{curve.title}: MB", curve.size)
-    body += axes.line([(p.size, p.peak) for p in points], BLUE, dots=True)
-    body += axes.line([(p.size, p.growth) for p in points], RED, dots=True)
-    return body + _legend(("peak", BLUE), ("growth", RED))
+def _draw_memory(panel: Any, curve: Curve) -> None:
+    sizes = [point.size for point in curve.measured]
+    panel.plot(sizes, [point.peak for point in curve.measured], "o-", color=BLUE, label="peak")
+    panel.plot(sizes, [point.growth for point in curve.measured], "o-", color=RED, label="growth")
+    _scale(panel, curve, "MB")
+    panel.legend()
 
 
-def _legend(left: tuple[str, str], right: tuple[str, str]) -> str:
-    """Two names in their colours, between title and frame."""
-    middle, y = (LEFT + WIDTH - RIGHT) / 2, TOP - 5
-    sides = ((middle - 6, "end", *left), (middle + 6, "start", *right))
-    return "".join(
-        f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}">{escape(name)}</text>'
-        for x, anchor, name, colour in sides
-    )
+def _scale(panel: Any, curve: Curve, name: str) -> None:
+    """Logarithmic axes around what was drawn, at least a decade high; names, and a tick for each size."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-
-@dataclass(frozen=True, slots=True)
-class _Axes:
-    """Logarithmic axes of a panel: sizes to label, and the ranges of both axes."""
-
-    sizes: Sequence[int]
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-
-    @classmethod
-    def around(cls, sizes: Sequence[int], values: Sequence[float]) -> _Axes:
-        """Axes that hold all values, at least a decade high."""
-        low, high = math.log10(min(values)) - 0.1, math.log10(max(values)) + 0.1
-        missing = max(0.0, 1.2 - (high - low)) / 2
-        x_low, x_high = math.log10(sizes[0]), math.log10(sizes[-1])
-        return cls(sizes, (x_low - 0.1, x_high + 0.1), (low - missing, high + missing))
-
-    def place(self, size: float, value: float) -> tuple[float, float]:
-        """Where a point is drawn."""
-        (x_low, x_high), (y_low, y_high) = self.x_range, self.y_range
-        x = (math.log10(size) - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-        y = (math.log10(value) - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
-        return LEFT + x, HEIGHT - BOTTOM - y
-
-    def frame(self, title: str, name: str) -> str:
-        """Border, title, ticks and the name of the x axis."""
-        right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
-        parts = [
-            f'<rect x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}" fill="none" stroke="#bbb"/>',
-            f'<text x="{(LEFT + right) / 2}" y="{TOP - 18}" text-anchor="middle" font-weight="bold" font-size="9">'
-            f"{escape(title)}</text>",
-            f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(name)}</text>',
-        ]
-        last = -math.inf
-        for size in self.sizes:
-            x, _ = self.place(size, 10 ** self.y_range[0])
-            parts.append(f'<path d="M{x:.1f} {bottom}v4" stroke="#bbb"/>')
-            if x - last >= NEAR:
-                parts.append(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{short(size)}</text>')
-                last = x
-        for tick in self.y_ticks():
-            _, y = self.place(self.sizes[0], tick)
-            parts.append(f'<path d="M{LEFT} {y:.1f}H{right}" stroke="#eee"/>')
-            parts.append(f'<text x="{LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{short(tick)}</text>')
-        return "".join(parts)
-
-    def y_ticks(self) -> list[float]:
-        """Powers of ten; also 2 and 5 times these where the axis is short."""
-        low, high = self.y_range
-        steps = (1, 2, 5) if high - low < 2 else (1,)
-        ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
-        return [tick for tick in ticks if low <= math.log10(tick) <= high]
-
-    def line(
-        self, points: Sequence[tuple[float, float]], colour: str, *, dashes: str = "none", dots: bool = False
-    ) -> str:
-        """A line through points."""
-        ends = [self.place(*point) for point in points]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in ends)
-        drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-dasharray="{dashes}"/>'
-        circles = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in ends if dots]
-        return drawn + "".join(circles)
-
-
-def short(value: float) -> str:
-    """A number in few characters: 0.02, 5, 8192, 10k, 1M."""
-    if 1000 <= value < 10_000:
-        return f"{value:.0f}"
-    for factor, suffix in ((1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{value / factor:.3g}{suffix}"
-    return f"{value:.3g}"
+    panel.set(title=f"{curve.title}: {name}", xlabel=curve.size, xscale="log", yscale="log")
+    low, high = panel.get_ylim()
+    wider = max(1.0, math.sqrt(10 * low / high))
+    panel.set_ylim(low / wider, high * wider)
+    sizes = [point.size for point in curve.measured]
+    panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_minor_locator(NullLocator())
+    panel.grid(axis="y", color="#eee")

@@ -1,0 +1,14 @@
+"""`ie init`: a recipe that fits some data."""
+
+from __future__ import annotations
+
+from ie_cli.commands.inputs import Input
+from ie_cli.system.streams import open_output
+
+
+def run_init(data: Input, *, encoder: str | None) -> None:
+    """`ie init`: a recipe on stdout."""
+    from ie_cli.doctor.recipe_proposal import propose_recipe
+
+    with open_output("-") as out:
+        out.write(propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading()))

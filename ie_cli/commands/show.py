@@ -1,0 +1,17 @@
+"""`ie show`: a recipe in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ie_cli.commands.recipe_argument import read_recipe
+from ie_cli.system.streams import open_output
+
+
+def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
+    """`ie show`: the recipe in full on stdout."""
+    from ie_cli.recipe.loader import dump_recipe
+
+    recipe = read_recipe(name, overrides)
+    with open_output("-") as out:
+        out.write(dump_recipe(recipe, explain=help_fields))

@@ -1,0 +1,43 @@
+"""`ie train`: a live table, then the scores of the model as it was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ie_cli.commands.console import TrainingView, say, show_scores
+from ie_cli.commands.recipe_argument import read_recipe
+from ie_cli.errors import StorageError, hints
+from ie_cli.system.signals import Stop
+from ie_cli.training.run_directory import CHECKPOINTS
+
+
+def run_train(
+    name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, resume: bool, quiet: bool
+) -> None:
+    """`ie train`: a live table, then the scores of the model as it was stored."""
+    recipe = read_recipe(name, overrides)
+    folder = output or Path("runs") / recipe.name
+    view = TrainingView(quiet=quiet)
+    with Stop(_tell_stop).listening() as stop:
+        from ie_cli.training.run import train
+
+        try:
+            view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
+        except StorageError as error:
+            stored = any((folder / CHECKPOINTS).glob("step-*"))
+            kept = "the last checkpoint and the best model so far are whole: go on with --resume"
+            raise StorageError(
+                error.message, hint=hints(error.hint, kept if stored else "no checkpoint was written yet")
+            ) from error
+    if quiet or view.finished is None:
+        return
+    for split, tasks in view.finished.scores.items():
+        for name, scores in tasks.items():
+            show_scores(scores, f"{split}: {name}" if len(tasks) > 1 else split)
+    model = view.finished.model
+    say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
+
+
+def _tell_stop(signum: int) -> None:
+    say("stopping after this step, with a checkpoint; once more stops at once, without")

@@ -1,0 +1,63 @@
+"""The state of a run as a checkpoint: what of it is stored, and putting it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ie_cli.training.checkpoint import (
+    Checkpoint,
+    load_model,
+    load_optimizer,
+    model_tensors,
+    optimizer_tensors,
+    part_of,
+)
+
+if TYPE_CHECKING:
+    from ie_cli.training.loop import Run
+
+_COUNTS = ("step", "epoch", "batch", "best_step", "best_score", "waited", "evaluated", "stopped_early")
+NEEDED = frozenset(_COUNTS) | {"losses", "parts", "rates", "schedule", "scaler", "random"}
+"""The numbers of a checkpoint."""
+
+
+def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
+    """What a run goes on from, as it stood after its last step.
+
+    Args:
+        losses: sum and number of those since the last evaluation.
+    """
+    optimizer, scaler = run.optimizer.optimizer, run.accelerator.scaler
+    tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | run.random.tensors()
+    tensors |= run.techniques.tensors()
+    tensors |= {f"balancer.{name}": tensor.cpu() for name, tensor in run.balancer.state_dict().items()}
+    numbers = {
+        **{name: getattr(run, name) for name in _COUNTS},
+        "losses": losses,
+        "parts": run.micro_batching.parts,
+        "rates": [group["lr"] for group in optimizer.param_groups],
+        "schedule": run.schedule.last_epoch,
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "random": run.random.numbers(),
+    }
+    return Checkpoint(tensors, numbers)
+
+
+def unpack(run: Run, checkpoint: Checkpoint) -> None:
+    """Put the state of a checkpoint back, but for the random generators.
+
+    Raises:
+        ModelError: it does not fit.
+    """
+    load_model(run.setup.model, checkpoint)
+    load_optimizer(run.optimizer.optimizer, checkpoint)
+    run.techniques.load(checkpoint.tensors)
+    run.balancer.load_state_dict(part_of(checkpoint, "balancer."))
+    numbers = checkpoint.numbers
+    for name in _COUNTS:
+        setattr(run, name, numbers[name])
+    run.tracker.total, run.tracker.count = numbers["losses"]
+    run.micro_batching.parts = numbers["parts"]
+    run.schedule.last_epoch = numbers["schedule"]
+    if run.accelerator.scaler is not None and numbers["scaler"] is not None:
+        run.accelerator.scaler.load_state_dict(numbers["scaler"])

@@ -1,0 +1,143 @@
+"""A head of its own: every token belongs to some labels or none, and runs of tokens are entities. Nothing else knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ie_cli.codecs.base import (
+    Annotation,
+    Candidates,
+    Columns,
+    Decoded,
+    Decoding,
+    Floats,
+    Index,
+    Mask,
+    Outputs,
+    Targets,
+)
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document
+from ie_cli.encoding.alignment import align, to_entities
+from ie_cli.encoding.tokenizer import Tokens
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.recipe.heads import HeadSection, HeadSpec
+from ie_cli.triples import Mentions
+
+
+class ToySection(HeadSection):
+    """Token by token."""
+
+    name: Literal["toy"]
+    """The toy."""
+    scale: float = 2.0
+    """What the scores are multiplied by."""
+
+
+class ToyCodec:
+    columns: ClassVar[Mapping[str, int]] = {"tokens": 2}
+
+    def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
+        self.schema = schema
+        self.tables: Mapping[str, Sequence[str]] = {"tokens": schema.labels}
+
+    def encode(
+        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+    ) -> Targets:
+        entities = set(document.entities)
+        aligned = align(document.text, entities, tokens, plan, self.schema.ids)
+        rows = [(row, token) for row, first, last in aligned.spans.tolist() for token in range(first, last + 1)]
+        columns = {"tokens": np.array(sorted(set(rows)), dtype=np.int64).reshape(-1, 2)}
+        return Targets(columns, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
+
+    def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
+        rows = targets.columns["tokens"]
+        inside = (rows[:, 1] >= first) & (rows[:, 1] < first + capacity)
+        return {"tokens": rows[inside] + np.array([0, shift - first])}
+
+    def cells(self, columns: Columns) -> dict[str, Index]:
+        return dict(columns)
+
+    def decoder(self, decoding: Decoding) -> ToyDecoder:
+        return ToyDecoder(self.schema, decoding)
+
+    def scores(self, outputs: Outputs, sample: int, there: Index) -> Iterator[Floats]:
+        [block] = outputs.table("tokens")
+        yield from block["logits"][sample][there].T
+
+
+class ToyDecoder:
+    tokens: ClassVar[Mapping[str, tuple[int, ...]]] = {"runs": (1, 2)}
+
+    def __init__(self, schema: LabelSchema, decoding: Decoding) -> None:
+        self.schema, self.decoding = schema, decoding
+
+    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+        [block] = outputs.table("tokens")
+        least = self.decoding.least(self.schema.labels)
+        fires = (block["logits"] > least) & mask[:, :, None]
+        cells, scores = [], []
+        for sample, row in np.argwhere(fires.any(axis=1)).tolist():
+            line = np.concatenate([[False], fires[sample, :, row], [False]])
+            starts, ends = np.nonzero(line[1:] & ~line[:-1])[0], np.nonzero(line[:-1] & ~line[1:])[0] - 1
+            for first, last in zip(starts.tolist(), ends.tolist(), strict=True):
+                cells.append((sample, row, first, last))
+                scores.append(block["logits"][sample, first : last + 1, row].min())
+        found = Candidates(np.array(cells, dtype=np.int64).reshape(-1, 4), np.array(scores, dtype=np.float32))
+        return Decoded({"runs": found}, frozenset())
+
+    def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
+        if (runs := found.get("runs")) is None:
+            return Annotation()
+        mine = plan.owners(len(tokens), runs.cells[:, 1], runs.cells[:, 2]) == runs.cells[:, 3]
+        chances = self.decoding.probability(runs.scores[mine])
+        return Annotation(to_entities(tokens, runs.cells[mine, :3], chances, self.schema.labels))
+
+
+class ToyHead(nn.Module):
+    def __init__(self, hidden_size: int, rows: int, scale: float) -> None:
+        super().__init__()
+        self.rows, self.scale = rows, scale
+        self.linear = nn.Linear(hidden_size, rows)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.linear(hidden.to(self.linear.weight.dtype)) * self.scale
+        return logits
+
+    def collate(self, cells: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        sample, row, token = cells["tokens"].unbind(1)
+        targets = torch.zeros(*mask.shape, self.rows)
+        targets[sample, token, row] = 1
+        return targets
+
+    def losses(
+        self, hidden: Tensor, mask: Tensor, targets: Tensor, weights: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        each = nn.functional.binary_cross_entropy_with_logits(self.scores(hidden), targets, reduction="none")
+        if weights is not None:
+            each = each * weights["tokens"]
+        return {"tokens": each[mask].sum() / len(mask)}
+
+    def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
+        return {"tokens.logits": self.scores(hidden)}
+
+    def blocks(self, hidden: Tensor) -> dict[str, Iterator[dict[str, Tensor]]]:
+        return {"tokens": iter([{"logits": self.scores(hidden)}])}
+
+    def query(self, name: str, hidden: Tensor, arguments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The hidden states of one token of each sample: a second pass with arguments."""
+        token = arguments["token"]
+        return {name: hidden[torch.arange(len(hidden)), token]}
+
+
+def build(hidden_size: int, rows: Mapping[str, int], /, *, scale: float = 2.0) -> ToyHead:
+    return ToyHead(hidden_size, rows["tokens"], scale)
+
+
+TOY = HeadSpec(section=ToySection, tasks=("ner",), codec=lambda: ToyCodec, builder=lambda: build)
+"""Its line of the table of heads."""

@@ -1,0 +1,233 @@
+"""The seams: a head and a task by their lines of a table alone, several tasks on one encoder, and nobody who asks which it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.corpora import documents, relation_documents, write_jsonl
+from support.runner import ie, said
+from support.toy_head import TOY
+
+from ie_cli import Document
+from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.pipeline import extract
+from ie_cli.recipe.heads import HEADS
+from ie_cli.recipe.loader import load_recipe
+from ie_cli.system.signals import Stop, Stopped
+from ie_cli.training.events import Evaluated, Finished, Started
+from ie_cli.training.run import train
+
+PACKAGE = Path(__file__).parent.parent / "ie_cli"
+TINY = "encoder: {name: tiny, max_length: 64, stride: 16}\n"
+QUICK = "training: {epochs: 12, batch_size: 8, learning_rate: 2.0e-3, head_learning_rate: 1.0e-2, precision: float32}\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "train.jsonl", documents())
+    write_jsonl(tmp_path / "linked.jsonl", relation_documents(annotated=True))
+    return tmp_path
+
+
+class StopAfter(Stop):
+    """Stops a run when it has looked so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def check(self) -> None:
+        self.looks -= 1
+        if self.looks < 0:
+            raise Stopped(2)
+
+
+# --- a head
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEADS, "toy", TOY)
+
+
+def through_all_commands(recipe: Path, folder: Path, gold: Path) -> dict[str, object]:
+    """check, train with a stop and --resume, eval, predict, export, predict with the export; the scores of eval."""
+    checked = ie("check", str(recipe))
+    assert checked.exit_code == 0, checked.stderr
+    run = folder / "run"
+    with pytest.raises(Stopped):
+        list(train(load_recipe(recipe), run, stop=StopAfter(17)))
+    resumed = ie("train", str(recipe), "--output", str(run), "--resume", "--quiet")
+    assert resumed.exit_code == 0, resumed.stderr
+    straight = ie("train", str(recipe), "--output", str(folder / "straight"), "--quiet")
+    assert straight.exit_code == 0, straight.stderr
+    weights = [(path / "model" / "model.safetensors").read_bytes() for path in (run, folder / "straight")]
+    assert weights[0] == weights[1]
+    model = str(run / "model")
+    scored = ie("eval", model, str(gold), "--json", "--quiet")
+    assert scored.exit_code == 0, scored.stderr
+    exported = ie("export", model, str(folder / "exported"), "--data", str(gold))
+    assert exported.exit_code == 0, exported.stderr
+    found = [
+        ie("predict", str(gold), "--model", path, "--quiet", "--precision", precision)
+        for path, precision in ((model, "float32"), (str(folder / "exported"), "auto"))
+    ]
+    assert [result.exit_code for result in found] == [0, 0]
+    one, other = ([json.loads(line) for line in result.stdout.splitlines()] for result in found)
+    for record in (*one, *other):
+        for entity in record["entities"]:
+            entity.pop("score")
+    assert one == other
+    assert any(record["entities"] for record in one)
+    fields: dict[str, object] = json.loads(scored.stdout)
+    return fields
+
+
+def test_a_head_goes_through_everything_by_its_line_alone(toy: None, here: Path) -> None:
+    recipe = write(
+        here / "recipe.yaml",
+        f"name: toy\ndata: {{train: train.jsonl, dev: train.jsonl}}\n{TINY}head: {{name: toy, scale: 3.0}}\n{QUICK}",
+    )
+    scores = through_all_commands(recipe, here, here / "train.jsonl")
+    assert isinstance(scores["f1"], float)
+    assert scores["f1"] > 0.5
+    shown = ie("show", str(recipe), "--help-fields")
+    assert "What the scores are multiplied by." in shown.stdout
+    assert "unknown key 'head.scales'; did you mean 'head.scale'?" in said(
+        ie("show", str(recipe), "--set", "head.scales=1")
+    )
+
+
+def test_without_its_line_there_is_no_such_head(here: Path) -> None:
+    recipe = write(here / "recipe.yaml", f"name: toy\ndata: {{train: train.jsonl}}\n{TINY}head: {{name: toy}}\n")
+    assert "head.name: no head 'toy'" in said(ie("check", str(recipe)))
+
+
+def test_a_codec_may_ask_for_a_second_pass(toy: None, here: Path) -> None:
+    recipe = write(
+        here / "recipe.yaml",
+        f"name: toy\ndata: {{train: train.jsonl}}\n{TINY}head: {{name: toy}}\ntraining: {{epochs: 1}}\n",
+    )
+    list(train(load_recipe(recipe), here / "run"))
+    extractor = Extractor.from_pretrained(here / "run" / "model", device="cpu", precision="float32")
+    ids = np.array([[2, 5, 6, 3], [2, 7, 8, 3]], dtype=np.int64)
+    outputs = extractor.backend.run(ids, np.ones_like(ids, dtype=bool))["ner"]
+    found = outputs.query("vectors", {"token": np.array([1, 2])})["vectors"]
+    with torch.inference_mode():
+        hidden = extractor.model.hidden(torch.from_numpy(ids), torch.ones(2, 4, dtype=torch.bool)).numpy()
+    np.testing.assert_array_equal(found, hidden[[0, 1], [1, 2]])
+
+
+# --- several tasks
+
+BOTH = f"""name: both
+{TINY}tasks:
+  ner: {{data: {{train: train.jsonl, dev: train.jsonl}}, head: {{name: global_pointer}}}}
+  links: {{task: relation, data: {{train: linked.jsonl, dev: linked.jsonl}}}}
+training: {{epochs: 40, batch_size: 8, learning_rate: 2.0e-3, head_learning_rate: 1.0e-2, precision: float32}}
+"""
+
+
+def test_two_tasks_share_an_encoder(here: Path) -> None:
+    recipe = load_recipe(write(here / "recipe.yaml", BOTH))
+    events = list(train(recipe, here / "run"))
+    started, finished = events[0], events[-1]
+    assert isinstance(started, Started)
+    assert list(started.tasks) == ["ner", "links"]
+    assert isinstance(finished, Finished)
+    dev = finished.scores["dev"]
+    assert dev["ner"].primary > 0.9
+    assert dev["links"].primary > 0.9
+    best = max(event.primary for event in events if isinstance(event, Evaluated))
+    assert best == pytest.approx((dev["ner"].primary + dev["links"].primary) / 2)
+    extractor = Extractor.from_pretrained(here / "run" / "model", device="cpu", precision="float32")
+    assert list(extractor.tasks) == ["ner", "links"]
+    assert extractor.recipe.instances().keys() == recipe.instances().keys()
+    texts = [documents()[0].text, relation_documents(annotated=True)[0].text]
+    first, second = extractor.extract(texts)
+    assert {entity.label for entity in first.entities} >= {"person", "place"}
+    assert second.relations
+    # One pass over the encoder gives the same as each task by itself.
+    engine = extractor.engine()
+    [alone] = extract(engine.only("links"), [Document(texts[1])])
+    assert alone.relations == second.relations
+
+
+def test_a_run_of_two_tasks_is_resumed_exactly(here: Path) -> None:
+    short = BOTH.replace("epochs: 40", "epochs: 3")
+    recipe = load_recipe(write(here / "recipe.yaml", short))
+    list(train(recipe, here / "whole"))
+    with pytest.raises(Stopped):
+        list(train(recipe, here / "stopped", stop=StopAfter(9)))
+    list(train(recipe, here / "stopped", resume=True))
+    files = [(here / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert files[0] == files[1]
+
+
+def test_a_recipe_of_several_tasks_is_shown_as_it_is_read(here: Path) -> None:
+    write(here / "recipe.yaml", BOTH)
+    shown = ie("show", "recipe.yaml")
+    assert shown.exit_code == 0
+    write(here / "again.yaml", shown.stdout)
+    assert load_recipe(here / "again.yaml") == load_recipe(here / "recipe.yaml")
+    both = ie("show", "recipe.yaml", "--set", "data.train=x.jsonl")
+    assert "tasks: stands for task, data and head, which go into each of them" in said(both)
+    wrong = write(here / "wrong.yaml", BOTH.replace("{name: global_pointer}", "{name: gplinker}"))
+    assert "tasks.ner.head.name: task ner has the heads" in said(ie("show", str(wrong)))
+
+
+# --- nobody asks
+
+QUESTIONS = {
+    "which task a recipe has": r"\.task [!=]= |\.task in \(|task [!=]= \"",
+    "whether there are predicates": r"(?:if|and|or|not|bool\(|elif|while) ?\(?[\w.]*schema\.predicates\b(?! ?[\[.])",
+    "whether rows are roles": r"schema\.roles\b",
+    "whether a dataset has links": r"\.linked\b",
+    "the kind of a head's section": r"isinstance\([^)]*(?:GPLinker|Pointer|Relation)Section",
+    "the kind of scores": r"isinstance\([^)]*(?:Entity|Relation)(?:Scores|Scorer)",
+    "the kind of factors": r"isinstance\([^)]*(?:Shared|Label)Factors",
+}
+ALLOWED = ("tasks", "codecs", "modeling/heads")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_only_tasks_codecs_and_heads_ask(question: str) -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith(ALLOWED):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.search(QUESTIONS[question], line):
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        ("which task a recipe has", 'if recipe.task == "relation":'),
+        ("which task a recipe has", 'known = (recipe.task != "ner")'),
+        ("whether there are predicates", "if schema.predicates:"),
+        ("whether there are predicates", "found = 1 if not engine.schema.predicates else 2"),
+        ("whether there are predicates", "bool(schema.predicates)"),
+        ("whether rows are roles", "gold = [] if schema.roles else [1]"),
+        ("whether a dataset has links", "if store.linked:"),
+        ("the kind of a head's section", "if not isinstance(head, GPLinkerSection):"),
+        ("the kind of scores", "if isinstance(scores, EntityScores):"),
+        ("the kind of factors", "if isinstance(part, SharedFactors):"),
+    ],
+)
+def test_the_search_finds_the_questions(question: str, line: str) -> None:
+    assert re.search(QUESTIONS[question], line)
