@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fakes import SENTENCES, Ideal, score_engine
 
+from ie_cli.codecs.base import Decoding
 from ie_cli.codecs.gplinker import flat_roles
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
@@ -143,5 +142,5 @@ def test_flat_role_models_keep_one_span_of_those_that_overlap_in_both_roles() ->
 def test_flat_keeps_no_relation_of_a_span_that_it_drops() -> None:
     relations = [triple((0, 3, "X"), "p", (4, 9, "Y")), triple((0, 3, "X"), "p", (4, 6, "Y"))]
     ideal = Ideal([Document(TEXT, [], relations)], LabelSchema(ROLES, ("p",)), max_length=64)
-    [found] = extract(replace(ideal.engine(), flat=True), [Document(TEXT)])
+    [found] = extract(ideal.engine(Decoding(flat=True)), [Document(TEXT)])
     assert [(r.object.start, r.object.end) for r in found.relations] == [(4, 9)]

@@ -12,11 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ie_cli.codecs.base import build_codec
 from ie_cli.data.label_schema import LabelSchema, Types, read_schema, schema_facts, schema_of_facts
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.schema import Recipe
-from ie_cli.training.setup import build_schema, loss_weights
+from ie_cli.tasks import TASKS
+from ie_cli.training.setup import loss_weights
 from ie_cli.triples import ROLES
 
 PAIRS = {
@@ -353,6 +355,11 @@ def statistics(*, entities: bool) -> DatasetStatistics:
     return DatasetStatistics(3, labels, Counter({"人物": 2, "影视作品": 2}), Counter({("影视作品", "导演", "人物"): 2}))
 
 
+def build_schema(made: Recipe, found: DatasetStatistics) -> LabelSchema:
+    [section] = made.instances().values()
+    return TASKS[section.task].build_schema(section, found)
+
+
 @pytest.fixture
 def schema_file(tmp_path: Path) -> str:
     lines = [
@@ -460,30 +467,39 @@ def test_data_without_relations_are_an_error() -> None:
 RELATIONS = LabelSchema(("a", "b"), ("p", "q", "r"))
 
 
-def listed(weights: tuple[torch.Tensor, ...] | None) -> list[list[float]]:
-    assert weights is not None
-    assert all(table.dtype == torch.float32 for table in weights)
-    return [table.tolist() for table in weights]
+def weights_of(made: Recipe, schema: LabelSchema) -> dict[str, list[float]] | None:
+    """The weights of a recipe's one task as lists, by table."""
+    [(name, section)] = made.instances().items()
+    [weights] = loss_weights(made, {name: schema}, {name: build_codec(section.head, schema)}).values()
+    if weights is None:
+        return None
+    assert all(table.dtype == torch.float32 for table in weights.values())
+    return {table: values.tolist() for table, values in weights.items()}
 
 
 @pytest.mark.parametrize("schema", [LabelSchema(("a", "b")), RELATIONS])
 def test_without_weights_there_is_no_tensor(schema: LabelSchema) -> None:
-    assert loss_weights(linker(), schema) is None
+    assert weights_of(linker(), schema) is None
 
 
 def test_weights_of_entities_are_one_table_in_the_order_of_the_rows() -> None:
     made = recipe(training={"label_weights": {"b": 2.0}})
-    assert listed(loss_weights(made, LabelSchema(("a", "b", "c")))) == [[1.0, 2.0, 1.0]]
+    assert weights_of(made, LabelSchema(("a", "b", "c"))) == {"entities": [1.0, 2.0, 1.0]}
 
 
 def test_weights_of_relations_are_three_tables() -> None:
     made = linker(training={"label_weights": {"r": 0.5, "a": 3.0, "p": 2.0}})
-    assert listed(loss_weights(made, RELATIONS)) == [[3.0, 1.0], [2.0, 1.0, 0.5], [2.0, 1.0, 0.5]]
+    links = [2.0, 1.0, 0.5]
+    assert weights_of(made, RELATIONS) == {"entities": [3.0, 1.0], "start_links": links, "end_links": links}
 
 
 def test_subjects_and_objects_have_weights_too() -> None:
     made = linker(training={"label_weights": {"object": 2.0}})
-    assert listed(loss_weights(made, LabelSchema(ROLES, ("p",)))) == [[1.0, 2.0], [1.0], [1.0]]
+    assert weights_of(made, LabelSchema(ROLES, ("p",))) == {
+        "entities": [1.0, 2.0],
+        "start_links": [1.0],
+        "end_links": [1.0],
+    }
 
 
 @pytest.mark.parametrize(
@@ -508,10 +524,10 @@ def test_subjects_and_objects_have_weights_too() -> None:
 )
 def test_a_name_that_the_data_do_not_have_is_an_error(made: Recipe, schema: LabelSchema, message: str) -> None:
     with pytest.raises(RecipeError) as raised:
-        loss_weights(made, schema)
+        weights_of(made, schema)
     assert raised.value.message == message
     assert raised.value.hint == f"they have: {', '.join([*schema.labels, *schema.predicates])}"
 
 
 def test_thresholds_of_known_names_are_no_weights() -> None:
-    assert loss_weights(linker(thresholds={"a": 0.3, "q": 0.6}), RELATIONS) is None
+    assert weights_of(linker(thresholds={"a": 0.3, "q": 0.6}), RELATIONS) is None

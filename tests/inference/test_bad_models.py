@@ -94,9 +94,13 @@ def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
         (
             "c",
             "ie.json",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: head.bias.weight is [4,",
+            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner.tables.entities.bias.weight is [4,",
         ),
-        ("c", "model.safetensors", "the weights do not fit config.json, ie.json and recipe.yaml beside it: head.bias"),
+        (
+            "c",
+            "model.safetensors",
+            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner.tables.entities.bias",
+        ),
     ],
 )
 def test_files_of_two_models(models: Path, here: Path, other: str, name: str, words: str) -> None:
@@ -111,12 +115,18 @@ def test_recipes_of_two_models(here: Path) -> None:
     refused("recipe.yaml: not the file that was stored with ie.json and the others", BELONG)
     file.write_text(stored.replace("head_size: 32", "head_size: 34"), encoding="utf-8")
     refused(
-        "model.safetensors: the weights do not fit", "head.projection.weight is [64, 192], expected [68, 192]", BELONG
+        "model.safetensors: the weights do not fit",
+        "heads.ner.tables.entities.projection.weight is [64, 192], expected [68, 192]",
+        BELONG,
     )
     file.write_text(
         stored.replace("task: ner", "task: relation").replace("efficient_global_pointer", "gplinker"), "utf-8"
     )
+    refused("model: recipe.yaml has the tasks relation, but ie.json beside it ner", BELONG)
+    facts = (here / "model" / "ie.json").read_text(encoding="utf-8")
+    edit("ie.json", lambda fields: fields.update(tasks={"relation": fields["tasks"]["ner"]}))
     refused("model: recipe.yaml has task: relation, but ie.json beside it has no predicates", BELONG)
+    (here / "model" / "ie.json").write_text(facts, encoding="utf-8")
     # What the weights do not depend on may be changed.
     file.write_text(stored.replace("threshold: 0.5", "threshold: 0.6").replace("epochs: 40", "epochs: 3"), "utf-8")
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
@@ -197,20 +207,36 @@ def test_a_config_that_does_not_match(here: Path, change: dict[str, Any], words:
     refused(words, "hint: t")
 
 
+def of_task(**change: Any) -> Change:
+    """Change what is known of the one task."""
+    return lambda fields: fields["tasks"]["ner"].update(change)
+
+
+def renamed(fields: dict[str, Any]) -> None:
+    fields["tasks"]["names"] = fields["tasks"].pop("ner")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"pad_id": -1}, "ie.json: damaged: pad_id is -1"),
         ({"pad_id": 10**30}, "ie.json: damaged: pad_id is 1000000000"),
         ({"pad_id": 10**6}, "ie.json: pad_id is 1000000, but the embedding has 13 rows"),
-        ({"labels": "ab"}, "ie.json: damaged: labels must be a list of names"),
-        ({"predicates": {"p": "ab"}}, "ie.json: damaged: predicates must map names to pairs of types"),
-        ({"predicates": {"p": [["a", "b"]]}}, "model: recipe.yaml has task: ner, but ie.json beside it has predicates"),
+        (of_task(labels="ab"), "ie.json: damaged: labels must be a list of names"),
+        (of_task(predicates={"p": "ab"}), "ie.json: damaged: predicates must map names to pairs of types"),
+        (
+            of_task(predicates={"p": [["a", "b"]]}),
+            "model: recipe.yaml has task: ner, but ie.json beside it has predicates",
+        ),
+        (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
+        ({"tasks": {}}, "ie.json: damaged: tasks must map names to what is known of each task"),
+        ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to what is known of each task"),
+        (renamed, "model: recipe.yaml has the tasks ner, but ie.json beside it names"),
         ({"files": ["x"]}, "ie.json: damaged: 'files' must map names of files to their marks"),
-        ({"labels": ["a"]}, "head.bias.weight is [4, 64], expected [2, 64]"),
+        (of_task(labels=["a"]), "heads.ner.tables.entities.bias.weight is [4, 64], expected [2, 64]"),
     ],
 )
-def test_facts_that_do_not_match(here: Path, change: dict[str, Any], words: str) -> None:
+def test_facts_that_do_not_match(here: Path, change: Change | dict[str, Any], words: str) -> None:
     edit("ie.json", change)
     refused(words, "hint: t")
 
@@ -328,12 +354,17 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
         assert "hint: set encoder.max_length to 512 or less" in said(result)
 
 
-def test_marks_do_not_change_with_the_version() -> None:
+@pytest.mark.parametrize(("version", "mark"), [(2, "896e1935824b6f67"), (3, "9e320a2db79711f5")])
+def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
     """A mark that came out otherwise would refuse every folder that was stored before."""
     made = recipe(Path("train.jsonl"))
-    assert _mark_recipe(made) == "896e1935824b6f67"
-    assert _mark_recipe(made.model_copy(update={"training": TrainingSection(batch_size=3)})) == "896e1935824b6f67"
-    assert _mark_recipe(made.model_copy(update={"name": "other"})) != "896e1935824b6f67"
+    assert _mark_recipe(made, version) == mark
+    assert _mark_recipe(made.model_copy(update={"training": TrainingSection(batch_size=3)}), version) == mark
+    flat = made.head.model_copy(update={"flat": True, "threshold": 0.3, "thresholds": {"person": 0.7}})
+    assert _mark_recipe(made.model_copy(update={"head": flat}), version) == mark
+    assert _mark_recipe(made.model_copy(update={"name": "other"}), version) != mark
+    wider = made.head.model_copy(update={"head_size": 64})
+    assert _mark_recipe(made.model_copy(update={"head": wider}), version) != mark
 
 
 def test_a_window_longer_than_the_encoder_is_told(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_folder_explains_itself(trained: Path) -> None:
         "README.md", "config.json", "ie.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json",
     }  # fmt: skip
     facts = json.loads((trained / "ie.json").read_text())
-    assert facts["labels"] == ["person", "place", "school"]
+    assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0}}
     readme = (trained / "README.md").read_text(encoding="utf-8")
     assert "| **all** (micro) |" in readme
     assert "`school`" in readme
@@ -96,7 +96,7 @@ def test_a_missing_file_is_named(model: Path, name: str) -> None:
 def test_a_newer_format_is_refused(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text())
     (model / "ie.json").write_text(json.dumps(facts | {"format_version": 99}))
-    with pytest.raises(ModelError, match="format version 99, but this `ie` reads up to 2"):
+    with pytest.raises(ModelError, match="format version 99, but this `ie` reads up to 3"):
         load(model)
 
 
@@ -116,8 +116,11 @@ def test_damaged_weights_are_told(model: Path) -> None:
 
 def test_files_of_two_models_do_not_mix(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text())
-    (model / "ie.json").write_text(json.dumps(facts | {"labels": ["a", "b"]}))
-    with pytest.raises(ModelError, match=r"head\.bias\.weight is \[6, 64\], expected \[4, 64\]"):
+    facts["tasks"]["ner"]["labels"] = ["a", "b"]
+    (model / "ie.json").write_text(json.dumps(facts))
+    with pytest.raises(
+        ModelError, match=r"heads\.ner\.tables\.entities\.bias\.weight is \[6, 64\], expected \[4, 64\]"
+    ):
         load(model)
 
 

@@ -14,9 +14,8 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import TOKENIZERS, Oracle, engine
+from support.fakes import TOKENIZERS, FakeOutputs, Oracle, engine, engine_of
 
-from ie_cli.codecs.factors import Factors, SharedFactors
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.tokenizer import TextTokenizer
@@ -66,7 +65,9 @@ def oracle(tokenizer: TextTokenizer, max_length: int, stride: int) -> Engine:
         for name, found in NAMES.items()
     }
     plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=tokenizer.special_tokens)
-    return Engine(Oracle(spans, 2), tokenizer, plan, LabelSchema(labels), (0.5, 0.5))
+    return engine_of(
+        Oracle(spans, 2), LabelSchema(labels), tokenizer=tokenizer, plan=plan, batch_size=32, lookahead=1024
+    )
 
 
 class Peak:
@@ -130,9 +131,7 @@ class Everywhere:
         self.rows, self.every = rows, every
         self.longest = 0
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[list[Factors], ...]:
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
         batch, length = input_ids.shape
         self.longest = max(self.longest, length)
         pair = np.full((batch, length, length), -9, np.float32)
@@ -140,13 +139,16 @@ class Everywhere:
             first = np.arange(1, length - step, self.every)
             pair[:, first, first + step] = 5 - step
         zero = np.zeros((batch, self.rows, length), np.float32)
-        return tuple([SharedFactors(pair, zero, zero)] for _ in range(3))
+        table = [{"pair": pair, "start": zero, "end": zero}]
+        outputs = FakeOutputs(dict.fromkeys(("entities", "start_links", "end_links"), table))
+        return {"ner": outputs, "relation": outputs}
 
 
 def everywhere(tokenizer: TextTokenizer, *, capacity: int = 60, linked: bool = False, every: int = 1) -> Engine:
     schema = LabelSchema(("X",), ("p",)) if linked else LabelSchema(("X",))
     plan = WindowPlan(capacity, capacity // 3)
-    return Engine(Everywhere(1, every), tokenizer, plan, schema, (0.5,), (0.5,) * linked)  # type: ignore[arg-type]
+    backend = Everywhere(1, every)
+    return engine_of(backend, schema, tokenizer=tokenizer, plan=plan, batch_size=32, lookahead=1024)
 
 
 @given(text=st.text("北京 ab", max_size=40), capacity=st.integers(1, 12), stride=st.integers(0, 11))

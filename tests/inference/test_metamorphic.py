@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakes import TOKENIZERS
+from support.fakes import TOKENIZERS, FakeOutputs, codec_of, engine_of, task_of
 
-from ie_cli.codecs.factors import Factors, SharedFactors
+from ie_cli.codecs.base import Decoding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import TextTokenizer
@@ -51,21 +51,20 @@ class BySentence:
     """A backend that scores within sentences only, each by its own tokens in the window."""
 
     def __init__(self, stop: int, schema: LabelSchema) -> None:
-        self.stop = stop
-        self.rows = (len(schema.labels), *[len(schema.predicates)] * (2 if schema.predicates else 0))
+        self.stop, self.task = stop, task_of(schema)
+        self.tables = codec_of(schema).tables
+        self.rows = tuple(map(len, self.tables.values()))
         self.longest = 0
 
-    def factors(
-        self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[list[Factors], ...]:
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
         batch, length = input_ids.shape
         self.longest = max(self.longest, length)
         tables = [
-            SharedFactors(
-                np.full((batch, length, length), -50, np.float32),
-                np.zeros((batch, count, length), np.float32),
-                np.zeros((batch, count, length), np.float32),
-            )
+            {
+                "pair": np.full((batch, length, length), -50, np.float32),
+                "start": np.zeros((batch, count, length), np.float32),
+                "end": np.zeros((batch, count, length), np.float32),
+            }
             for count in self.rows
         ]
         for sample, (ids, mask) in enumerate(zip(input_ids, attention_mask, strict=True)):
@@ -76,16 +75,16 @@ class BySentence:
                 here = slice(first, last)
                 parts = sentence_factors(tuple(ids[here].tolist()), self.rows)
                 for table, (pair, starts, ends) in zip(tables, parts, strict=True):
-                    table.pair[sample, here, here] = pair
-                    table.start[sample, :, here], table.end[sample, :, here] = starts, ends
-        return tuple([table] for table in tables)
+                    table["pair"][sample, here, here] = pair
+                    table["start"][sample, :, here], table["end"][sample, :, here] = starts, ends
+        named = zip(self.tables, tables, strict=True)
+        return {self.task: FakeOutputs({name: [table] for name, table in named})}
 
 
 def build(tokenizer: TextTokenizer, schema: LabelSchema, plan: WindowPlan, *, flat: bool) -> Engine:
     [tokens] = tokenizer.encode([STOP])
     backend = BySentence(int(tokens.ids[0]), schema)
-    thresholds = (0.5,) * len(schema.labels), (0.5,) * len(schema.predicates)
-    return Engine(backend, tokenizer, plan, schema, *thresholds, flat=flat, batch_size=3, lookahead=5)
+    return engine_of(backend, schema, tokenizer=tokenizer, plan=plan, decoding=Decoding(flat=flat))
 
 
 def shifted(document: Document, by: int) -> tuple[list[object], list[object]]:

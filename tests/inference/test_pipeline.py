@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import Oracle, characters, engine
 
+from ie_cli.codecs.base import Decoding
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.inference.pipeline import extract, grouped
@@ -53,9 +54,7 @@ def test_metamorphic_text_around_a_sentence_only_shifts_its_spans() -> None:
 
 
 def test_flat_output_keeps_the_better_of_two_that_overlap() -> None:
-    runner = engine(ORACLE, LABELS)
-    flat = type(runner)(**{**runner.__dict__, "flat": True})
-    [document] = extract(flat, [Document("北京大学")])
+    [document] = extract(engine(ORACLE, LABELS, decoding=Decoding(flat=True)), [Document("北京大学")])
     assert len(document.entities) == 1
 
 

@@ -1,133 +1,360 @@
-"""The laws of DESIGN, over every head: padding, emptiness, precision; round trip and learning are in test_train."""
+"""The laws of every row of the table of heads; what one of them computes stands below. Learning is in tests/training."""
 
 from __future__ import annotations
 
 import inspect
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, cast, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.fakes import FakeOutputs
+from support.heads import EXAMPLES, HIDDEN, PLAN, SCHEMA, TOKENIZER, built, codec_of_head, example, windows_for
 from support.references import rotation
 
-from ie_cli.codecs.factors import LabelFactors, SharedFactors
-from ie_cli.modeling.heads import HEADS
-from ie_cli.modeling.losses.factorised import Gold
-from ie_cli.recipe.schema import Head
+from ie_cli.codecs.base import Decoding, Outputs
+from ie_cli.codecs.factors import cell_scores, factors_of
+from ie_cli.document import Document
+from ie_cli.errors import ModelError
+from ie_cli.inference.backends.onnx import OnnxOutputs
+from ie_cli.inference.backends.torch import TorchOutputs
+from ie_cli.inference.pipeline import Engine, Extraction, extract
+from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.heads.base import Head, TableHead
+from ie_cli.modeling.losses import streamed
+from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
+from ie_cli.training.batching import TaskWindows
 
-HIDDEN, LABELS = 16, 3
-SIZES = {"gplinker": (LABELS, 4)}
-TABLES = [("efficient_global_pointer", 0), ("global_pointer", 0), ("gplinker", 0), ("gplinker", 1), ("gplinker", 2)]
-
-
-def build(name: str, table: int = 0, *, rope: bool = True) -> torch.nn.Module:
-    """The scorer of one table of a head."""
-    torch.manual_seed(0)
-    return HEADS[name](HIDDEN, *SIZES.get(name, (LABELS,)), head_size=8, rope=rope).scorers[table]
-
-
-def test_every_table_of_every_head_is_tested() -> None:
-    built = {name: HEADS[name](HIDDEN, *SIZES.get(name, (LABELS,))) for name in HEADS}
-    assert [(name, table) for name, head in built.items() for table in range(len(head.scorers))] == TABLES
+every_head = pytest.mark.parametrize("name", HEADS)
+WITH_ROPE = [name for name, spec in HEADS.items() if "rope" in spec.section.model_fields]
 
 
-def dense_scores(head: torch.nn.Module, hidden: torch.Tensor) -> np.ndarray:
-    """``[batch, labels, L, L]`` put together from the factors."""
-    parts = []
-    for part in head.factors(hidden):  # type: ignore[operator]
-        if isinstance(part, SharedFactors):
-            return part.pair[:, None] + part.start[..., None] + part.end[:, :, None]
-        assert isinstance(part, LabelFactors)
-        parts.append(part.query @ part.key.swapaxes(2, 3))
-    return np.concatenate(parts, axis=1)
+def head_of(name: str, **options: Any) -> Head:
+    return cast(Head, built(name, **options))
 
 
-def test_the_table_the_recipe_and_the_signatures_agree() -> None:
-    sections = {get_args(s.model_fields["name"].annotation)[0]: s for s in get_args(get_args(Head)[0])}
-    assert sections.keys() == HEADS.keys()
-    for name, section in sections.items():
-        options = {
-            p.name: p.default for p in inspect.signature(HEADS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY
+def table_head(name: str) -> TableHead:
+    head = built(name)
+    if not isinstance(head, TableHead):
+        pytest.skip("no head of tables")
+    return head
+
+
+def scores(name: str, outputs: Outputs, length: int, *, sample: int = 0) -> list[npt.NDArray[np.float32]]:
+    """All scores of a sample on its first tokens, row by row."""
+    return list(codec_of_head(name).scores(outputs, sample, np.arange(length)))
+
+
+def head_scores(name: str, head: Head, hidden: torch.Tensor, *, length: int) -> list[npt.NDArray[np.float32]]:
+    return scores(name, TorchOutputs(head, hidden), length)
+
+
+# The table
+
+
+def test_a_recipe_names_a_head_as_the_table_does() -> None:
+    for name, spec in HEADS.items():
+        assert get_args(spec.section.model_fields["name"].annotation) == (name,)
+        assert spec.tasks
+
+
+@every_head
+def test_the_section_and_the_signature_agree(name: str) -> None:
+    section = HEADS[name].section
+    parameters = inspect.signature(HEADS[name].builder()).parameters.values()
+    options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert [p.kind for p in parameters if p.name not in options] == [inspect.Parameter.POSITIONAL_ONLY] * 2
+    assert options == {option: section.model_fields[option].default for option in options}
+    assert not options.keys() & HeadSection.model_fields.keys()  # these are for decoding
+    if issubclass(section, PointerSection):
+        assert PointerSection.__annotations__.keys() <= options.keys()
+
+
+@every_head
+def test_decoding_is_changed_by_fields_that_the_weights_do_not_depend_on(name: str) -> None:
+    section = HEADS[name].section
+    assert HeadSection.decoding <= section.decoding <= section.model_fields.keys()
+    parameters = inspect.signature(HEADS[name].builder()).parameters
+    assert not section.decoding & parameters.keys()
+
+
+@every_head
+def test_outputs_are_named_by_the_tables_of_the_codec(name: str) -> None:
+    codec, head, hidden = codec_of_head(name), head_of(name), torch.randn(2, 7, HIDDEN)
+    named = head.outputs(hidden)
+    assert all(output.count(".") == 1 for output in named)
+    assert {output.split(".")[0] for output in named} == codec.tables.keys() == head.blocks(hidden).keys()
+    assert all(len(tensor) == 2 for tensor in named.values())
+    for table, rows in codec.tables.items():  # an exported graph is told from another one by these
+        shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{table}.")]
+        assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
+
+
+@every_head
+@pytest.mark.parametrize("block_bytes", [1, streamed.BLOCK_BYTES])
+def test_blocks_and_outputs_score_alike(name: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamed, "BLOCK_BYTES", block_bytes)
+    head, hidden = head_of(name), torch.randn(1, 7, HIDDEN)
+    with torch.inference_mode():
+        graph = {output: tensor.numpy() for output, tensor in head.outputs(hidden).items()}
+    one, other = head_scores(name, head, hidden, length=7), scores(name, OnnxOutputs(graph, ""), 7)
+    assert len(one) == len(other) >= len(SCHEMA.labels)
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+@every_head
+def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) -> None:
+    codec, document = codec_of_head(name), example(9)
+    [tokens] = TOKENIZER.encode([document.text])
+    targets = codec.encode(document, tokens, PLAN)
+    assert targets.columns.keys() == codec.columns.keys()
+    assert all(targets.columns[column].shape[1] == width for column, width in codec.columns.items())
+    assert targets.counts.keys() == targets.lost.keys()
+    assert targets.counts == {kind: len(getattr(document, kind)) for kind in targets.counts}
+    assert not any(targets.lost.values())
+    window = codec.window(targets, 0, PLAN.capacity, 3)
+    assert {column: len(rows) for column, rows in window.items()} == {
+        column: len(rows) for column, rows in targets.columns.items()
+    }
+
+
+@every_head
+def test_tables_are_complete(name: str) -> None:
+    with pytest.raises(ModelError, match="no output 'objects' that takes arguments"):
+        table_head(name).query("objects", torch.randn(1, 3, HIDDEN), {})
+
+
+# Padding, emptiness, precision
+
+
+@every_head
+def test_a_sentence_scores_the_same_beside_a_longer_one(name: str) -> None:
+    head, hidden = head_of(name), torch.randn(1, 5, HIDDEN)
+    longer = torch.cat([torch.cat([hidden, torch.randn(1, 4, HIDDEN)], dim=1), torch.randn(1, 9, HIDDEN)])
+    for beside, alone in zip(
+        head_scores(name, head, longer, length=5), head_scores(name, head, hidden, length=5), strict=True
+    ):
+        np.testing.assert_allclose(beside, alone, atol=1e-5)
+
+
+def batch_for(name: str, head: Head, *documents: Document) -> Batch:
+    windows = windows_for(name, cast(torch.nn.Module, head), documents)
+    return windows.batch(range(len(documents)))
+
+
+@every_head
+def test_padding_changes_no_loss(name: str) -> None:
+    head = head_of(name)
+    batch = batch_for(name, head, example(7))
+    hidden = torch.randn(1, 9, HIDDEN)
+    padded = torch.cat([hidden, 100 * torch.randn(1, 4, HIDDEN)], dim=1)
+    wide = torch.cat([batch.text_mask, torch.zeros(1, 4, dtype=torch.bool)], dim=1)
+    short = head.losses(hidden, batch.text_mask, batch.targets)
+    long = head.losses(padded, wide, head.collate(batch.cells, wide))
+    assert short.keys() == long.keys()
+    for part, loss in short.items():
+        assert loss.shape == ()
+        assert loss > 0
+        torch.testing.assert_close(loss, long[part])
+
+
+@every_head
+def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> None:
+    head = head_of(name)
+    module = cast(torch.nn.Module, head)
+    batch = batch_for(name, head, example(5, most=0), Document(""))
+    assert batch.text_mask.sum(1).tolist() == [5, 0]
+    hidden = torch.randn(*batch.input_ids.shape, HIDDEN)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
+    for _ in range(300):
+        losses = head.losses(hidden, batch.text_mask, batch.targets)
+        assert all(bool(loss.isfinite()) for loss in losses.values())
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+    outputs, mask = TorchOutputs(head, hidden), batch.text_mask.numpy()
+    decoded = codec_of_head(name).decoder(Decoding()).decode(outputs, mask)
+    assert {part: len(found.cells) for part, found in decoded.parts.items()} == dict.fromkeys(decoded.parts, 0)
+    if isinstance(head, TableHead):
+        there = mask[0].nonzero()[0]
+        for table, scorer in head.tables.items():
+            for row in cell_scores(factors_of(outputs.table(table)), 0, there):
+                assert (row[np.triu_indices(5)] if scorer.upper else row).max() < 0
+
+
+@every_head
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_encoders_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
+    head = head_of(name)
+    batch = batch_for(name, head, example(6), example(4))
+    hidden = (torch.randn(*batch.input_ids.shape, HIDDEN) * 30).to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = head.losses(hidden, batch.text_mask, batch.targets)
+    torch.stack(list(losses.values())).sum().backward()
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    assert all(bool(loss.isfinite()) for loss in losses.values())
+    assert hidden.grad is not None
+    assert torch.isfinite(hidden.grad).all()
+
+
+@every_head
+def test_weights_are_of_the_rows_of_the_tables(name: str) -> None:
+    head = head_of(name)
+    batch = batch_for(name, head, example(7), example(3, seed=1))
+    hidden = torch.randn(*batch.input_ids.shape, HIDDEN)
+    rows = {table: len(names) for table, names in codec_of_head(name).tables.items()}
+    plain = head.losses(hidden, batch.text_mask, batch.targets)
+    for factor in (1.0, 0.0, 2.5):
+        weights = {table: torch.full((count,), factor) for table, count in rows.items()}
+        weighted = head.losses(hidden, batch.text_mask, batch.targets, weights)
+        assert weighted.keys() == plain.keys()
+        for part, loss in plain.items():
+            torch.testing.assert_close(weighted[part], factor * loss)
+
+
+@pytest.mark.parametrize("name", WITH_ROPE)
+def test_order_is_seen_with_rotary_positions_only(name: str) -> None:
+    hidden = torch.randn(1, 1, HIDDEN).expand(1, 6, HIDDEN)
+    turned = head_scores(name, head_of(name), hidden, length=6)
+    assert max(np.ptp(row) for row in turned) > 1e-3
+    for row in head_scores(name, head_of(name, rope=False), hidden, length=6):
+        np.testing.assert_allclose(row, row[0, 0], atol=1e-5)
+
+
+# Gold to targets and back
+
+
+class Perfect:
+    """A backend whose scores are above 0 at the gold cells alone, in factors of the form that a head has."""
+
+    def __init__(self, windows: TaskWindows, head: TableHead) -> None:
+        self.windows = windows
+        self.forms = {table: self._form(head, table) for table in head.tables}
+        ids = windows.dataset.rows(range(len(windows))).input_ids
+        self.rows = {len(row): number for number, row in enumerate(ids)}
+
+    @staticmethod
+    def _form(head: TableHead, table: str) -> str:
+        factors = {
+            output.split(".")[1] for output in head.outputs(torch.zeros(1, 2, HIDDEN)) if output.startswith(table)
         }
-        assert options.keys() <= section.model_fields.keys()
-        for option, default in options.items():
-            assert section.model_fields[option].default == default
+        assert factors in ({"pair", "start", "end"}, {"query", "key"})
+        return "shared" if "pair" in factors else "labelled"
+
+    def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
+        batch = self.windows.batch([self.rows[length] for length in attention_mask.sum(axis=1).tolist()])
+        count, length = input_ids.shape
+        tables = {}
+        for table, names in self.windows.codec.tables.items():
+            sample, row, first, last = batch.targets[table].cells.T.numpy()
+            if self.forms[table] == "shared":
+                pair = np.full((count, length, length), -50, dtype=np.float32)
+                start = np.full((count, len(names), length), -9, dtype=np.float32)
+                end = start.copy()
+                pair[sample, first, last], start[sample, row, first], end[sample, row, last] = 0, 6, 6
+                tables[table] = [{"pair": pair, "start": start, "end": end}]
+            else:
+                query = np.full((count, len(names), length, length), -1, dtype=np.float32)
+                query[sample, row, first, last] = 1
+                key = np.broadcast_to(np.eye(length, dtype=np.float32), query.shape)
+                tables[table] = [
+                    {"query": query[:, n : n + 2], "key": key[:, n : n + 2]} for n in range(0, len(names), 2)
+                ]
+        return {"task": FakeOutputs(tables)}
+
+
+@every_head
+@settings(max_examples=40)
+@given(documents=st.lists(EXAMPLES, min_size=1, max_size=5, unique_by=lambda document: len(document.text)))
+def test_decoding_undoes_encoding(name: str, documents: list[Document]) -> None:
+    head, codec = table_head(name), codec_of_head(name)
+    backend = Perfect(windows_for(name, head, documents), head)
+    part = Extraction.build("task", codec, Decoding())
+    engine = Engine(cast(Any, backend), TOKENIZER, PLAN, (part,), batch_size=3)
+    for gold, found in zip(documents, extract(engine, documents), strict=True):
+        [tokens] = TOKENIZER.encode([gold.text])
+        for kind in codec.encode(gold, tokens, PLAN).counts:
+            assert getattr(found, kind) == getattr(gold, kind)
+
+
+@every_head
+@settings(max_examples=30)
+@given(length=st.integers(1, 9), seed=st.integers(0, 2**20))
+def test_what_is_decoded_can_be_encoded_and_is_what_scored(name: str, length: int, seed: int) -> None:
+    """Whatever a head with any weights finds is gold that it could be taught, with the cells that made it find it."""
+    head = built(name)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    hidden = torch.randn(1, length + TOKENIZER.special_tokens, HIDDEN, generator=generator)
+    codec, outputs = codec_of_head(name), TorchOutputs(cast(Head, head), hidden)
+
+    class Fixed:
+        def run(self, ids: object, mask: object) -> dict[str, TorchOutputs]:
+            return {"task": outputs}
+
+    engine = Engine(cast(Any, Fixed()), TOKENIZER, PLAN, (Extraction.build("task", codec, Decoding()),))
+    [found] = extract(engine, [Document("x" * length)])
+    [tokens] = TOKENIZER.encode([found.text])
+    targets = codec.encode(found, tokens, PLAN)
+    assert not any(targets.lost.values())
+    assert targets.counts == {kind: len(set(getattr(found, kind))) for kind in targets.counts}
+    if isinstance(head, TableHead):
+        shift = len(TOKENIZER.prefix)
+        window = codec.window(targets, 0, PLAN.capacity, shift)
+        there = np.arange(length + TOKENIZER.special_tokens)
+        for table, cells in codec.cells(
+            {column: np.insert(rows, 0, 0, axis=1) for column, rows in window.items()}
+        ).items():
+            dense = np.stack(list(cell_scores(factors_of(outputs.table(table)), 0, there)))
+            assert (dense[tuple(cells[:, 1:].T)] > 0).all()
+
+
+# What a head computes
+
+
+def dense(head: torch.nn.Module, hidden: torch.Tensor) -> Iterator[npt.NDArray[np.float32]]:
+    return cell_scores(
+        factors_of(TorchOutputs(cast(Head, head), hidden).table("entities")), 0, np.arange(hidden.shape[1])
+    )
 
 
 @pytest.mark.parametrize("rope", [True, False])
 def test_efficient_scores_are_the_formula(rope: bool) -> None:
-    head = build("efficient_global_pointer", rope=rope).double()
+    head = cast(TableHead, built("efficient_global_pointer", head_size=8, rope=rope).double())
+    scorer: Any = head.tables["entities"]
     hidden = torch.randn(1, 5, HIDDEN, dtype=torch.float64)
-    x = head.projection(hidden)[0]
-    bias = (x @ head.bias.weight.T + head.bias.bias) / 2
+    x = scorer.projection(hidden)[0]
+    bias = (x @ scorer.bias.weight.T + scorer.bias.bias) / 2
+    labels = len(SCHEMA.labels)
+    found = list(dense(head, hidden))
+    assert len(found) == labels
     for i in range(5):
         for j in range(5):
             q, k = x[i, :8], x[j, 8:]
             if rope:
                 q, k = rotation(i, 8) @ q, rotation(j, 8) @ k
-            for r in range(LABELS):
-                expected = q @ k / 8**0.5 + bias[i, r] + bias[j, LABELS + r]
-                assert dense_scores(head, hidden)[0, r, i, j] == pytest.approx(expected.item(), abs=1e-5)
+            for r in range(labels):
+                expected = q @ k / 8**0.5 + bias[i, r] + bias[j, labels + r]
+                assert found[r][i, j] == pytest.approx(expected.item(), abs=1e-5)
 
 
-@pytest.mark.parametrize(("name", "table"), TABLES)
-def test_a_sentence_scores_the_same_beside_a_longer_one(name: str, table: int) -> None:
-    head = build(name, table)
-    hidden = torch.randn(1, 5, HIDDEN)
-    longer = torch.cat([torch.cat([hidden, torch.randn(1, 4, HIDDEN)], dim=1), torch.randn(1, 9, HIDDEN)])
-    beside = dense_scores(head, longer)[:1, :, :5, :5]
-    np.testing.assert_allclose(beside, dense_scores(head, hidden), atol=1e-5)
-
-
-@pytest.mark.parametrize(("name", "table"), TABLES)
-def test_padding_changes_no_loss(name: str, table: int) -> None:
-    head = build(name, table)
-    hidden = torch.randn(1, 5, HIDDEN)
-    padded = torch.cat([hidden, 100 * torch.randn(1, 4, HIDDEN)], dim=1)
-    mask = torch.tensor([[False, True, True, True, False]])
-    wide = torch.cat([mask, torch.zeros(1, 4, dtype=torch.bool)], dim=1)
-    cells = torch.tensor([[0, 1, 1, 3]])
-    short = head.loss(hidden, mask, Gold.build(cells, mask))  # type: ignore[operator]
-    long = head.loss(padded, wide, Gold.build(cells, wide))  # type: ignore[operator]
-    torch.testing.assert_close(short, long)
-
-
-@pytest.mark.parametrize(("name", "table"), TABLES)
-def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str, table: int) -> None:
-    head = build(name, table)
-    mask = torch.tensor([[True] * 5, [False] * 5])
-    none = Gold.build(torch.zeros(0, 4, dtype=torch.int64), mask)
-    hidden = torch.randn(2, 5, HIDDEN)
-    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
-    for _ in range(300):
-        loss = head.loss(hidden, mask, none)  # type: ignore[operator]
-        assert torch.isfinite(loss)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    scores = dense_scores(head, hidden)[0]
-    assert scores[:, np.triu_indices(5)[0], np.triu_indices(5)[1]].max() < 0
-
-
-@pytest.mark.parametrize(("name", "table"), TABLES)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_encoders_give_finite_losses_and_gradients(name: str, table: int, dtype: torch.dtype) -> None:
-    head = build(name, table)
-    hidden = (torch.randn(2, 6, HIDDEN) * 30).to(dtype).requires_grad_()
-    mask = torch.ones(2, 6, dtype=torch.bool)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = head.loss(hidden, mask, Gold.build(torch.tensor([[0, 1, 2, 3]]), mask))  # type: ignore[operator]
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert torch.isfinite(loss)
-    assert hidden.grad is not None
-    assert torch.isfinite(hidden.grad).all()
-
-
-@pytest.mark.parametrize(("name", "table"), [pair for pair in TABLES if pair[1] == 0])
-def test_order_is_seen_with_rotary_positions_only(name: str, table: int) -> None:
-    hidden = torch.randn(1, 1, HIDDEN).expand(1, 6, HIDDEN)
-    turned = dense_scores(build(name, table), hidden)[0, 0]
-    flat = dense_scores(build(name, table, rope=False), hidden)[0, 0]
-    assert np.ptp(turned) > 1e-3
-    np.testing.assert_allclose(flat, flat[0, 0], atol=1e-5)
+@pytest.mark.parametrize("rope", [True, False])
+def test_full_scores_are_the_formula(rope: bool) -> None:
+    head = cast(TableHead, built("global_pointer", head_size=8, rope=rope).double())
+    scorer: Any = head.tables["entities"]
+    hidden = torch.randn(1, 5, HIDDEN, dtype=torch.float64)
+    for r, found in enumerate(dense(head, hidden)):
+        x = hidden[0] @ scorer.weight[r].T + scorer.bias[r]
+        for i in range(5):
+            for j in range(5):
+                q, k = x[i, :8], x[j, 8:]
+                if rope:
+                    q, k = rotation(i, 8) @ q, rotation(j, 8) @ k
+                assert found[i, j] == pytest.approx((q @ k / 8**0.5).item(), abs=1e-5)

@@ -145,11 +145,18 @@ def engine_of(
     return Engine(backend, tokenizer, plan, (part,), **{"batch_size": 3, "lookahead": 5, **options})
 
 
-def engine(backend: Oracle, labels: tuple[str, ...], *, max_length: int = 12, stride: int = 4) -> Engine:
+def engine(
+    backend: Oracle,
+    labels: tuple[str, ...],
+    *,
+    max_length: int = 12,
+    stride: int = 4,
+    decoding: Decoding | None = None,
+) -> Engine:
     """An engine over the character tokenizer."""
     tokenizer = TextTokenizer(characters())
     plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=tokenizer.special_tokens)
-    return engine_of(backend, LabelSchema(labels), tokenizer=tokenizer, plan=plan)
+    return engine_of(backend, LabelSchema(labels), tokenizer=tokenizer, plan=plan, decoding=decoding)
 
 
 def score_engine(
@@ -226,5 +233,5 @@ class Ideal:
         windows = [self.rows[tuple(ids[:length].tolist())] for ids, length in zip(input_ids, lengths, strict=True)]
         return {task_of(self.schema): ideal(self.windows.batch(windows), self.schema)}
 
-    def engine(self) -> Engine:
-        return engine_of(self, self.schema, tokenizer=self.tokenizer, plan=self.plan)
+    def engine(self, decoding: Decoding | None = None) -> Engine:
+        return engine_of(self, self.schema, tokenizer=self.tokenizer, plan=self.plan, decoding=decoding)

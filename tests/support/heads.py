@@ -1,0 +1,65 @@
+"""The rows of the table of heads as tests build them: one schema and documents that every codec takes its part of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from support.fakes import characters
+
+from ie_cli.codecs.base import Codec, build_codec
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.modeling.heads.base import Head, build_head
+from ie_cli.recipe.heads import HEADS
+from ie_cli.training.batching import TaskWindows
+from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+
+SCHEMA = LabelSchema(("A", "B", "C"), ("p", "q", "r", "s"))
+HIDDEN = 16
+TOKENIZER = TextTokenizer(characters())
+PLAN = WindowPlan(60, 20)
+
+
+def codec_of_head(name: str, schema: LabelSchema = SCHEMA, **options: Any) -> Codec:
+    """The codec of a row of the table."""
+    return build_codec(HEADS[name].section.model_validate({"name": name, **options}), schema)
+
+
+def built(name: str, schema: LabelSchema = SCHEMA, *, hidden_size: int = HIDDEN, **options: Any) -> torch.nn.Module:
+    """A head with fresh weights, always the same; `options` as a recipe gives them."""
+    torch.manual_seed(0)
+    section = HEADS[name].section.model_validate({"name": name, **options})
+    return build_head(section, hidden_size=hidden_size, codec=codec_of_head(name, schema, **options))
+
+
+def windows_for(name: str, head: torch.nn.Module, documents: Sequence[Document]) -> TaskWindows:
+    """Documents as a head and its codec take them; each is one window."""
+    codec = codec_of_head(name)
+    encoding = Encoding(tokenizer=TOKENIZER, plan=PLAN, codec=codec, pad_id=0)
+    return TaskWindows("task", encode_dataset(documents, encoding, key=None), codec, cast(Head, head).collate)
+
+
+def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
+    """Entities that nest and cross, all with starts and ends of their own, each in one relation at most.
+
+    Such gold is what factors of any form can express: a pair scorer that all rows share is at no cell asked for two rows.
+    """
+    random = np.random.default_rng(seed)
+    places = zip(random.permutation(length).tolist(), (random.permutation(length) + 1).tolist(), strict=True)
+    spans = [(start, end) for start, end in places if start < end][:most]
+    entities = [Entity(*span, str(random.choice(SCHEMA.labels))) for span in spans]
+    relations = [
+        Relation(subject, str(random.choice(SCHEMA.predicates)), object_)
+        for subject, object_ in zip(entities[::2], entities[1::2], strict=False)
+    ]
+    return Document("x" * length, sorted(entities), sorted(relations))
+
+
+EXAMPLES = st.builds(example, st.integers(0, 12), most=st.sampled_from([0, 1, 2, 100]), seed=st.integers(0, 2**20))
+"""Such documents."""
