@@ -21,6 +21,8 @@ Triple = tuple[str, str, str]
 
 ROLES = ("subject", "object")
 """The entity rows of a relation model whose data annotate no entities."""
+ABSENT = "mention not in the text"
+"""Why a triple has no place."""
 NO_TYPE = "entity"
 """The type of a mention whose data give none."""
 

@@ -35,12 +35,11 @@ from ie_cli.encoding.alignment import NO_LABEL, Borders, align, to_entities, wit
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
-from ie_cli.triples import Mentions, Triple, entities_of, find_places, locate, text_triples
+from ie_cli.triples import ABSENT, Mentions, Triple, entities_of, find_places, locate, text_triples
 
 NO_PREDICATE = "predicate unknown to the model"
 NO_TYPES = "types that the schema does not allow"
 APART = "subject and object in no common window"
-ABSENT = "mention not in the text"
 
 
 class GPLinkerCodec:

@@ -50,7 +50,9 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     dev_documents = Spool() if dev is not None else None
     for document in train.whole():
         if train.keep is None or train.keep(document.text):
-            statistics.add(document, characters=characters)
+            statistics.add(document)
+            if characters:
+                statistics.characters.update(document.text)
             documents.add(document)
         elif dev_documents is not None:  # a share of train is what train leaves
             dev_documents.add(document)

@@ -1,23 +1,33 @@
-"""Counts over documents, made in one pass."""
+"""Counts over documents, made in one pass; whoever needs more than labels and triples adds a part that counts it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ie_cli.document import Document
 
 
+class Part(Protocol):
+    """Something else to count in the same pass."""
+
+    def add(self, document: Document) -> None:
+        """Count a document."""
+
+
 @dataclass(slots=True)
 class DatasetStatistics:
-    """What one pass over the training data finds.
+    """What one pass over some data finds; its size does not depend on that of the data.
 
     Attributes:
         labels: of entities. arguments: of the relations' subjects and objects.
         pairs: (subject type, predicate, object type).
         slots: predicates ``P.slot`` of complex objects.
         guessed: some of the relations have no offsets of their own.
+        characters: only if `of` is asked for them.
+        parts: what else is counted.
     """
 
     documents: int = 0
@@ -27,17 +37,22 @@ class DatasetStatistics:
     slots: set[str] = field(default_factory=set)
     guessed: bool = False
     characters: Counter[str] = field(default_factory=Counter)
+    parts: Sequence[Part] = ()
 
     @classmethod
-    def of(cls, documents: Iterable[Document], *, characters: bool = False) -> DatasetStatistics:
-        """Count labels, triples and, if asked, characters."""
-        statistics = cls()
+    def of(
+        cls, documents: Iterable[Document], *, characters: bool = False, parts: Sequence[Part] = ()
+    ) -> DatasetStatistics:
+        """Count labels and triples, and if asked, characters and what the parts count."""
+        statistics = cls(parts=parts)
         for document in documents:
-            statistics.add(document, characters=characters)
+            statistics.add(document)
+            if characters:
+                statistics.characters.update(document.text)
         return statistics
 
-    def add(self, document: Document, *, characters: bool = False) -> None:
-        """Count one document."""
+    def add(self, document: Document) -> None:
+        """Count a document."""
         self.documents += 1
         self.labels.update(entity.label for entity in document.entities)
         for relation in document.relations:
@@ -46,5 +61,13 @@ class DatasetStatistics:
         for spo in document.spos or ():
             self.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
         self.guessed |= document.spos is not None
-        if characters:
-            self.characters.update(document.text)
+        for part in self.parts:
+            part.add(document)
+
+    @property
+    def predicates(self) -> Counter[str]:
+        """Predicates of the relations, whatever types they join."""
+        found: Counter[str] = Counter()
+        for (_, predicate, _), count in self.pairs.items():
+            found[predicate] += count
+        return found

@@ -25,12 +25,21 @@ def read_tokenizer(file: Path, hint: str) -> Tokenizer:
 
     with working(str(file), hint):
         tokenizer: Tokenizer = Tokenizer.from_file(str(file))
-        ids = tokenizer.get_vocab(with_added_tokens=False).values()
-        if len(set(ids)) < len(ids):  # which of the two a text gets would change from run to run
-            raise ValueError("two tokens have one id")
-        tokenizer.encode(_PROBE)
-        tokenizer.encode(_PROBE, add_special_tokens=False)
+        probe(tokenizer)
     return tokenizer
+
+
+def probe(tokenizer: Tokenizer) -> None:
+    """Let a tokenizer show that it works; to be called inside `working`, for a fault may be a panic of its Rust code.
+
+    Raises:
+        ValueError: two tokens have one id.
+    """
+    ids = tokenizer.get_vocab(with_added_tokens=False).values()
+    if len(set(ids)) < len(ids):  # which of the two a text gets would change from run to run
+        raise ValueError("two tokens have one id")
+    tokenizer.encode(_PROBE)
+    tokenizer.encode(_PROBE, add_special_tokens=False)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
-from ie_cli.encoding.tokenizer_loading import working
+from ie_cli.encoding.positions import count_positions
+from ie_cli.encoding.tokenizer_loading import probe, working
 from ie_cli.errors import ModelError
 from ie_cli.recipe.schema import EncoderSection
 
@@ -142,10 +143,7 @@ def apply_options(config: Any, section: EncoderSection) -> None:
 
 def positions_of(config: Any) -> float:
     """How many tokens an encoder can take; without end where it learned no positions."""
-    positions = getattr(config, "max_position_embeddings", None)
-    # RoBERTa and its children start counting positions after the padding id.
-    offset = config.pad_token_id + 1 if config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
-    return positions - offset if positions is not None and positions > 0 else math.inf
+    return count_positions(config)
 
 
 def most_tokens(config: Any) -> int:
@@ -185,7 +183,7 @@ def load_tokenizer(name: str) -> Tokenizer:
             hint="save it once as tokenizer.json (AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained).",
         )
     with working(f"encoder.name: the tokenizer of {name}", "take the encoder's folder from its source again."):
-        backend.encode("a 中\U0010fffd")  # with a character that no vocabulary has: the unknown token may be missing
+        probe(backend)
     return backend
 
 

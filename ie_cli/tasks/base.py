@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
@@ -13,6 +15,8 @@ from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.relations import Match
 from ie_cli.metrics.scores import Scorer, Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.tasks.kinds import Kind
+from ie_cli.tasks.proposal import Proposal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class ScoringOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingItems:
-    """The gold items of the training data, and by reason how many of them no model could learn."""
+    """The gold items of the training data, or of another split, and by reason how many of them no model could learn."""
 
     total: int
     lost: Mapping[str, int]
@@ -79,6 +83,14 @@ class Task(Protocol):
     @property
     def words(self) -> Words:
         """How it is spoken of."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What `ie check` and `ie init` count of its annotation; the kind `words.items` is what it extracts."""
+
+    @property
+    def schema_first(self) -> bool:
+        """Whether the schema may refuse gold items: `ie check` then reads train once before it looks at any of them."""
 
     def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
         """The labels that a model learns, from the recipe and the counts of the training data.
@@ -118,3 +130,42 @@ class Task(Protocol):
 
     def diagnose(self, scores: Scores, items: TrainingItems, schema: LabelSchema) -> str:
         """Why a model that has seen many items still finds nothing right, and what to do."""
+
+    # What `ie check` and `ie init` ask
+
+    def annotation(self, document: Document) -> Mapping[str, Sequence[Any]]:
+        """Of each kind the distinct items of a document, sorted."""
+
+    def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
+        """The schema that a model of these data would have; None where they hold nothing to learn.
+
+        Raises:
+            DataError, RecipeError: what training would refuse, unless `ie check` reports it for any task: labels that the
+                recipe does not list.
+        """
+
+    def schema_of(self, document: Document) -> LabelSchema:
+        """A schema that knows all that one document holds."""
+
+    def findings(
+        self,
+        split: str,
+        *,
+        statistics: DatasetStatistics,
+        names: Mapping[str, Counter[str]],
+        items: TrainingItems,
+    ) -> Iterator[Finding]:
+        """What is wrong with the annotation of a split, beyond what is counted for any task.
+
+        Args:
+            split: ``train``, ``dev`` or ``test``.
+            names: by kind, the names that occur and how often.
+            items: of the kind that the task extracts.
+        """
+
+    def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
+        """Its part of a recipe for these data, None where they are not for it.
+
+        Args:
+            overlapping: examples in which two entities share a character.
+        """

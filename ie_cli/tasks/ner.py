@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.document import Document
+from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.diagnosis import diagnose
+from ie_cli.tasks.kinds import ENTITIES
+from ie_cli.tasks.proposal import Proposal, flat_line
 
 
 class NerTask:
@@ -33,6 +37,8 @@ class NerTask:
         attribute="entities",
         jq=".entities[]",
     )
+    kinds = (ENTITIES,)
+    schema_first = False
 
     def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
         """The labels of the training data, or as the recipe lists them."""
@@ -83,3 +89,33 @@ class NerTask:
             parts=scores.labels,
             known=schema.labels,
         )
+
+    def annotation(self, document: Document) -> dict[str, list[Entity]]:
+        """The distinct entities."""
+        return {"entities": sorted(set(document.entities))}
+
+    def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
+        """The labels of the recipe, or those of the data."""
+        labels = section.data.labels or sorted(statistics.labels)
+        return LabelSchema(tuple(labels)) if labels else None
+
+    def schema_of(self, document: Document) -> LabelSchema:
+        """The labels of the entities."""
+        return LabelSchema(tuple(sorted({entity.label for entity in document.entities})))
+
+    def findings(
+        self,
+        split: str,
+        *,
+        statistics: DatasetStatistics,
+        names: Mapping[str, Counter[str]],
+        items: TrainingItems,
+    ) -> Iterator[Finding]:
+        """Nothing beyond what is counted for any task."""
+        return iter(())
+
+    def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
+        """The default head, flat or nested."""
+        if not statistics.labels:
+            return None
+        return Proposal(names={"entities": statistics.labels}, head=(flat_line(statistics, overlapping),))

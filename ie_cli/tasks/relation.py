@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema, read_schema
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
 from ie_cli.errors import RecipeError
 from ie_cli.metrics.relations import RelationScorer, RelationScores, items
 from ie_cli.metrics.scores import Scores
-from ie_cli.recipe.heads import RelationSection
+from ie_cli.recipe.heads import RelationSection, heads_of
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.diagnosis import diagnose
-from ie_cli.triples import triples_of
+from ie_cli.tasks.kinds import ENTITIES, RELATIONS
+from ie_cli.tasks.proposal import Line, Proposal, flat_line
+from ie_cli.triples import ABSENT, ROLES, entities_of, triples_of
 
 
 class RelationTask:
@@ -36,6 +40,8 @@ class RelationTask:
         attribute="relations",
         jq=".relations[]?",
     )
+    kinds = (ENTITIES, RELATIONS)
+    schema_first = True
 
     def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
         """Predicates of the data or of a schema file; entity labels where the data annotate entities, else roles."""
@@ -105,4 +111,53 @@ class RelationTask:
             boundaries=scores.boundaries,
             parts=scores.predicates,
             known=schema.predicates,
+        )
+
+    def annotation(self, document: Document) -> dict[str, list[Any]]:
+        """The triples by their texts, and where entities are annotated, these and the arguments."""
+        entities = sorted(entities_of(document)) if document.entities else []
+        return {"entities": entities, "relations": sorted(triples_of(document))}
+
+    def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
+        """The schema that training builds."""
+        if not statistics.pairs:
+            return None
+        self.validate(recipe, section, statistics)
+        return self.build_schema(section, statistics)
+
+    def schema_of(self, document: Document) -> LabelSchema:
+        """The predicates, and the types where entities are annotated."""
+        predicates = tuple(sorted({predicate for _, predicate, _ in triples_of(document)}))
+        if document.entities or not predicates:
+            return LabelSchema(tuple(sorted({entity.label for entity in entities_of(document)})), predicates)
+        return LabelSchema(ROLES, predicates)
+
+    def findings(
+        self,
+        split: str,
+        *,
+        statistics: DatasetStatistics,
+        names: Mapping[str, Counter[str]],
+        items: TrainingItems,
+    ) -> Iterator[Finding]:
+        """Triples of which none occurs in its text; of some that do not, `ie check` tells as of all that is lost."""
+        if split == "train" and items.total and items.lost.get(ABSENT, 0) >= items.total:
+            yield Finding(
+                "error",
+                f"train: none of its {items.total} relations stands in its text: there is nothing to train on",
+            )
+            yield Finding("note", "hint: do the texts and the triples belong together?")
+
+    def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
+        """The default head, and where entities are annotated, whether they may nest."""
+        if not statistics.pairs:
+            return None
+        rows = "no entities annotated: a row for subjects, one for objects"
+        nesting: tuple[Line, ...] = ()
+        if statistics.labels:
+            rows = "a row for each entity type"
+            nesting = (flat_line(statistics, overlapping),)
+        return Proposal(
+            names={"entities": statistics.labels, "relations": statistics.predicates},
+            head=((f"name: {heads_of(self.name)[0]}", rows), *nesting),
         )

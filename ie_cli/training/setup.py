@@ -114,7 +114,8 @@ def prepare(recipe: Recipe) -> TrainingSetup:
         stride=recipe.encoder.stride,
         special_tokens=text_tokenizer.special_tokens,
     )
-    weights = loss_weights(recipe, {name: codec.schema for name, codec in codecs.items()}, codecs)
+    validate_names(recipe, {name: codec.schema for name, codec in codecs.items()})
+    weights = loss_weights(recipe, codecs)
     tasks = {
         name: TaskSetup(
             name,
@@ -169,39 +170,43 @@ def _encode(data: TaskData, encoding: Encoding) -> EncodedDataset:
     return dataset
 
 
-def loss_weights(
-    recipe: Recipe, schemas: Mapping[str, LabelSchema], codecs: Mapping[str, Codec]
-) -> dict[str, Weights | None]:
-    """Weights of the rows' losses by task and table, None where all are 1; the names in thresholds are checked too.
-
-    Raises:
-        RecipeError: a label or predicate that the data do not have.
-    """
-    sections = recipe.instances()
-    known = [name for schema in schemas.values() for name in schema.names]
-    for field, named, names in (
-        ("training.label_weights", recipe.training.label_weights, known),
-        *(
-            (
-                f"tasks.{task}.head.thresholds" if recipe.tasks else "head.thresholds",
-                part.head.thresholds,
-                schemas[task].names,
-            )
-            for task, part in sections.items()
-        ),
-    ):
-        for name in named:
-            if name not in names:
-                raise _unknown(
-                    field, name, names, predicates=any(part.head.has_predicates for part in sections.values())
-                )
+def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weights | None]:
+    """Weights of the rows' losses by task and table, None where all are 1."""
     weights = recipe.training.label_weights
     if not weights:
-        return dict.fromkeys(sections)
+        return dict.fromkeys(codecs)
     return {
         task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.tables.items()}
         for task, codec in codecs.items()
     }
+
+
+def validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
+    """Refuse thresholds and weights of labels or predicates that the data do not have.
+
+    Args:
+        schemas: by task; weights are looked at only where all tasks are there, as they may be any task's.
+
+    Raises:
+        RecipeError: naming the first.
+    """
+    sections = recipe.instances()
+    named = [
+        (
+            f"tasks.{name}.head.thresholds" if recipe.tasks else "head.thresholds",
+            sections[name].head.thresholds,
+            schema.names,
+        )
+        for name, schema in schemas.items()
+    ]
+    if schemas.keys() == sections.keys():
+        known = tuple(name for schema in schemas.values() for name in schema.names)
+        named.insert(0, ("training.label_weights", recipe.training.label_weights, known))
+    predicates = any(section.head.has_predicates for section in sections.values())
+    for field, given, names in named:
+        for name in given:
+            if name not in names:
+                raise _unknown(field, name, names, predicates=predicates)
 
 
 def _unknown(field: str, name: str, names: Sequence[str], *, predicates: bool) -> RecipeError:

@@ -254,6 +254,23 @@ def test_a_share_is_never_more_than_all(tmp_path: Path) -> None:
     assert warning.startswith("train: 2 of 2 relations (100.00%)")
 
 
+def test_entities_are_lost_out_of_those_that_a_model_would_learn(tmp_path: Path) -> None:
+    """With a row per type the arguments are entities, whether the data list them or not."""
+    relations = [placed(LIVES.format(n) + " .", (" .", "住地", "青川")) for n in range(5)]
+    head = {"entity_rows": "types", "type_pairs": "observed"}
+    warnings = of("warning", told(recipe(native(tmp_path / "t.jsonl", *relations), head=head)))
+    assert warnings[0].startswith("train: 5 of 10 entities (50.00%) can never be predicted: 5 white space")
+
+
+def test_arguments_that_are_not_listed_are_no_entities_of_a_task_of_entities(tmp_path: Path) -> None:
+    text = "王伟住在青川 ."
+    data = [
+        Document(text + str(n), [Entity(0, 2, "person")], placed(text, ("王伟", "p", " .")).relations) for n in range(5)
+    ]
+    made = recipe_of_entities(Path(native(tmp_path / "t.jsonl", *data)), data={"dev": None})
+    assert told(made) == [("note", "train: 5 examples (0 without an entity), 5 entities: person 5")]
+
+
 def test_rare_predicates_are_a_warning(tmp_path: Path) -> None:
     names = ["住地"] * 5 + ["生地"] * 4 + ["死地"]
     data = [placed(LIVES.format(n), ("王伟", name, "青川")) for n, name in enumerate(names)]

@@ -13,8 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from ie_cli.doctor import recipe_proposal as init
-from ie_cli.doctor.recipe_proposal import choose_encoder, find_siblings, overlap, propose_recipe, run_name, window
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.data.token_lengths import TokenLengths
+from ie_cli.doctor import token_counting
+from ie_cli.doctor.overlaps import overlap
+from ie_cli.doctor.recipe_proposal import propose_recipe
+from ie_cli.doctor.scripts import choose_encoder
+from ie_cli.doctor.siblings import find_siblings, run_name
+from ie_cli.doctor.windows_proposal import window
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError
@@ -55,7 +61,7 @@ GERMAN = ("Jürgen wohnt in Köln, später zog er nach Düsseldorf.", [(0, 6, "P
 
 
 def test_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(init) == (0, 1)
+    assert doctest.testmod(token_counting) == (0, 1)
 
 
 def test_a_proposal_in_full(write: Write) -> None:
@@ -252,8 +258,9 @@ def test_windows_advance_and_cover_what_they_say(lengths: Counter[int], mentions
         assert max(mentions) <= stride + 1
 
 
-def test_the_survey_does_not_grow_with_the_data() -> None:
+def test_the_counts_do_not_grow_with_the_data() -> None:
     documents = (Document("字" * length, [Entity(0, 1, "A")]) for length in range(1, 9000, 3))
-    survey = init.Survey.of(documents, len)
-    assert len(survey.lengths) <= 4096
-    assert survey.documents == 3000
+    lengths = TokenLengths(len)
+    statistics = DatasetStatistics.of(documents, parts=[lengths])
+    assert len(lengths.texts) <= 4096
+    assert statistics.documents == 3000

@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ie_cli.doctor.recipe_proposal import Survey, count_characters, estimate_tokens, propose_recipe, window
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.data.token_lengths import TokenLengths
+from ie_cli.doctor.recipe_proposal import propose_recipe
+from ie_cli.doctor.token_counting import count_characters, estimate_tokens
+from ie_cli.doctor.windows_proposal import window
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError
@@ -220,8 +224,9 @@ def test_relations_that_no_window_covers_are_counted() -> None:
 def test_a_relation_counts_from_its_first_argument_to_its_last_whichever_is_the_subject() -> None:
     document = directs(50)
     turned = Document(document.text, [], [Relation(r.object, "作品", r.subject) for r in document.relations])
-    survey = Survey.of([document, turned], count_characters)
-    assert survey.reaches == {55: 2}
+    lengths = TokenLengths(count_characters)
+    DatasetStatistics.of([document, turned], parts=[lengths])
+    assert lengths.reaches == {55: 2}
 
 
 @pytest.mark.parametrize(
@@ -254,8 +259,9 @@ def padded(document: Document, count: int) -> Document:
 def test_what_the_stride_covers_lies_whole_in_a_window(drawn: list[tuple[int, int]]) -> None:
     """Texts with a relation of any reach and any length behind it, in tokens that are characters."""
     documents = [padded(directs(gap), tail) for gap, tail in drawn]
-    survey = Survey.of(documents, len)
-    max_length, stride, uncovered = window(survey.lengths, survey.reaches, 512)
+    lengths = TokenLengths(len)
+    DatasetStatistics.of(documents, parts=[lengths])
+    max_length, stride, uncovered = window(lengths.texts, lengths.reaches, 512)
     plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=2)
     lost = 0
     for document in documents:

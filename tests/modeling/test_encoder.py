@@ -48,6 +48,15 @@ def test_a_folder_is_loaded_without_a_pooler(tmp_path: Path) -> None:
     assert len(TextTokenizer(tokenizer).encode(["quick fox"])[0]) >= 2
 
 
+def test_a_tokenizer_that_gives_two_tokens_one_id_is_refused_before_training(tmp_path: Path) -> None:
+    save(tmp_path)
+    fields = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    fields["model"]["vocab"]["[MASK]"] = fields["model"]["vocab"]["[UNK]"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(ModelError, match="the tokenizer of .* damaged: two tokens have one id"):
+        load_encoder(section(tmp_path))
+
+
 def test_layers_keeps_the_first_ones(tmp_path: Path) -> None:
     whole, _ = load_encoder(section(save(tmp_path)))
     part, _ = load_encoder(section(tmp_path, layers=2))

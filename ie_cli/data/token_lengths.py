@@ -1,0 +1,44 @@
+"""Lengths in tokens of texts and of what is annotated in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ie_cli.document import Document
+
+LONGEST_COUNTED = 4096
+"""Longer ones count as this long, so that the counts stay small."""
+
+CountTokens = Callable[[str], int]
+
+
+@dataclass(slots=True)
+class TokenLengths:
+    """A part of `DatasetStatistics` that counts lengths in tokens.
+
+    Attributes:
+        count_tokens: how many tokens a text has.
+        texts: tokens of a text -> how many texts.
+        mentions: tokens of an entity -> how many entities.
+        reaches: tokens from the beginning of a relation's first argument to the end of its last -> how many relations.
+    """
+
+    count_tokens: CountTokens
+    texts: Counter[int] = field(default_factory=Counter)
+    mentions: Counter[int] = field(default_factory=Counter)
+    reaches: Counter[int] = field(default_factory=Counter)
+
+    def add(self, document: Document) -> None:
+        """Count a document."""
+        self.texts[self._length(document.text)] += 1
+        for entity in document.entities:
+            self.mentions[self._length(document.text[entity.start : entity.end])] += 1
+        for relation in document.relations:
+            sides = (relation.subject, relation.object)
+            reach = document.text[min(side.start for side in sides) : max(side.end for side in sides)]
+            self.reaches[self._length(reach)] += 1
+
+    def _length(self, text: str) -> int:
+        return min(self.count_tokens(text), LONGEST_COUNTED)

@@ -1,0 +1,57 @@
+"""Texts and ids that come again; both are kept as 8-byte hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from ie_cli.document import Document
+from ie_cli.formats.common.base import quoted
+
+
+@dataclass(slots=True)
+class RepeatedTexts:
+    """The texts of a split.
+
+    Attributes:
+        texts: hash of a text -> hash of its first annotation.
+        duplicates: how many texts are repetitions.
+        contradictions: where a text comes again with different annotation.
+    """
+
+    texts: dict[int, int] = field(default_factory=dict)
+    duplicates: int = 0
+    contradictions: list[str] = field(default_factory=list)
+
+    def add(self, document: Document, annotation: Any) -> None:
+        """Take a document with its annotation, of which only the `repr` matters."""
+        text, found = _hash(document.text), _hash(repr(annotation))
+        if text in self.texts:
+            self.duplicates += 1
+            if self.texts[text] != found and document.text.strip():
+                self.contradictions.append(f"{document.where}: {document.text[:40]!r}")
+        self.texts.setdefault(text, found)
+
+
+@dataclass(slots=True)
+class RepeatedIds:
+    """The ids of a split: how many are repetitions, and the first of these."""
+
+    repeated: int = 0
+    first: str = ""
+    ids: set[int] = field(default_factory=set)
+
+    def add(self, document: Document) -> None:
+        """Take the id of a document, if it has one."""
+        if document.id is None:
+            return
+        key = _hash(repr(document.id))
+        if key in self.ids:
+            self.repeated += 1
+            self.first = self.first or f"{document.where}: {quoted(document.id)}"
+        self.ids.add(key)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -1,0 +1,64 @@
+"""Files that belong to a file of training data, by their names, and a name for the run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.errors import DataError
+from ie_cli.formats import Reading, read_documents
+from ie_cli.system.streams import is_url
+from ie_cli.tasks import TASKS
+
+_DEV_NAMES = ("dev", "valid", "validation", "val", "eval")
+
+
+def find_siblings(data: str, format: str | None = None, reading: Reading | None = None) -> dict[str, str]:
+    """``dev`` and ``test`` files beside a ``train`` file, by their names: train.jsonl.gz, news_train.txt, …
+
+    A test file without annotation, as shared tasks publish them, is no test data.
+    """
+    file = Path(data)
+    match = re.search(r"(?<![^\W\d_])train(?![^\W\d_])", file.name)
+    if not match or is_url(data) or not file.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for split, names in (("dev", _DEV_NAMES), ("test", ("test",))):
+        for name in names:
+            sibling = file.name[: match.start()] + name + file.name[match.end() :]
+            if file.with_name(sibling).is_file() and _annotated(str(file.with_name(sibling)), format, reading):
+                found[split] = data.removesuffix(file.name) + sibling
+                break
+    return found
+
+
+def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
+    quiet = replace(reading, report=lambda text: None) if reading else None
+    statistics = DatasetStatistics()
+    try:
+        for document in islice(read_documents(path, format=format, reading=quiet), 100):
+            statistics.add(document)
+            if any(task.propose(statistics, overlapping=0) is not None for task in TASKS.values()):
+                return True
+    except DataError:
+        return False
+    return False
+
+
+def run_name(data: str) -> str:
+    """A name for the run: of the file, or of its folder where the file is only ``train``."""
+    if data == "-":
+        return "ner"
+    file = Path(re.sub(r"^(hub|\w+):(//)?", "", data))
+    stem = file.name.split(".")[0]
+    for candidate in (
+        re.sub(r"[_-]*(train|training|dev|test|all)$", "", stem),
+        *(folder.name for folder in list(file.absolute().parents)[:2]),
+    ):
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("._-")
+        if name and name != "data":
+            return name
+    return "ner"

@@ -1,0 +1,101 @@
+"""One pass over a split for one task: everything that the findings are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from ie_cli.data.dataset import Split, reading_of
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.doctor.reach import Reach
+from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
+from ie_cli.doctor.spans import SpanCounts
+from ie_cli.document import Document
+from ie_cli.formats import BadLine, read_records
+from ie_cli.formats.common.base import OutsideText
+from ie_cli.tasks import Task
+
+_SHOWN_BAD = 20
+
+
+@dataclass(slots=True)
+class BadRecords:
+    """Records that cannot be read: how many, the messages of the first ones, and what to do."""
+
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+    hints: dict[str, None] = field(default_factory=dict)
+
+    def add(self, record: BadLine) -> None:
+        """Count a record."""
+        self.count += 1
+        if len(self.shown) < _SHOWN_BAD:
+            self.shown.append(record.error.message)
+            self.hints.update(dict.fromkeys(filter(None, [record.error.hint])))
+
+
+@dataclass(slots=True)
+class Survey:
+    """What one pass over a split finds.
+
+    Attributes:
+        names: by kind of the task, the names that occur and how often.
+        negatives: examples without anything that the task extracts.
+        reports: what the readers detected and repaired.
+    """
+
+    task: Task
+    reach: Reach
+    names: dict[str, Counter[str]]
+    negatives: int = 0
+    empty_texts: int = 0
+    statistics: DatasetStatistics = field(default_factory=DatasetStatistics)
+    texts: RepeatedTexts = field(default_factory=RepeatedTexts)
+    ids: RepeatedIds = field(default_factory=RepeatedIds)
+    spans: SpanCounts = field(default_factory=SpanCounts)
+    bad: BadRecords = field(default_factory=BadRecords)
+    reports: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, split: Split, task: Task, reach: Reach) -> Survey:
+        """Read a split once."""
+        survey = cls(task, reach, {kind.items: Counter() for kind in task.kinds})
+        reading = replace(reading_of(split.section), report=survey.reports.append)
+        listed_by_train = split.keep is not None and split.part.startswith("dev")  # both are of the same files
+        for source in split.sources:
+            for record in read_records(source, format=split.section.format, reading=reading):
+                if isinstance(record, BadLine):
+                    if not listed_by_train:
+                        survey.add_bad(record)
+                elif split.keep is None or split.keep(record.text):
+                    survey.add(record)
+        return survey
+
+    @property
+    def documents(self) -> int:
+        """How many examples can be read."""
+        return self.statistics.documents
+
+    @property
+    def items(self) -> int:
+        """How many items there are of what the task extracts."""
+        return self.names[self.task.words.items].total()
+
+    def add(self, document: Document) -> None:
+        """Count a document."""
+        annotation = self.task.annotation(document)
+        self.statistics.add(document)
+        self.negatives += not annotation[self.task.words.items]
+        self.empty_texts += not document.text.strip()
+        for kind in self.task.kinds:
+            self.names[kind.items].update(map(kind.name_of, annotation[kind.items]))
+        self.spans.add(document, [item for kind in self.task.kinds if kind.spans for item in annotation[kind.items]])
+        self.texts.add(document, sorted(annotation.items()))
+        self.ids.add(document)
+        self.reach.add(document)
+
+    def add_bad(self, record: BadLine) -> None:
+        """Count a record that cannot be read."""
+        self.bad.add(record)
+        if isinstance(record.error, OutsideText):
+            self.spans.units.add(record.error.text, [record.error.span], record.where)
