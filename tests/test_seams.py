@@ -99,7 +99,7 @@ def through_all_commands(recipe: Path, folder: Path, gold: Path) -> dict[str, ob
 def test_a_head_goes_through_everything_by_its_line_alone(toy: None, here: Path) -> None:
     recipe = write(
         here / "recipe.yaml",
-        f"name: toy\ndata: {{train: train.jsonl, dev: train.jsonl}}\n{TINY}head: {{name: toy, scale: 3.0}}\n{QUICK}",
+        f"name: toy\ndata: {{train: train.jsonl, dev: 0.3}}\n{TINY}head: {{name: toy, scale: 3.0}}\n{QUICK}",
     )
     scores = through_all_commands(recipe, here, here / "train.jsonl")
     assert isinstance(scores["f1"], float)
@@ -139,7 +139,7 @@ def test_a_task_goes_through_everything_by_its_line_alone(here: Path, monkeypatc
     monkeypatch.setitem(HEADS, "names_pointer", NAMES_HEAD)
     recipe = write(
         here / "recipe.yaml",
-        f"name: toy\ntask: names\ndata: {{train: train.jsonl, dev: train.jsonl}}\n{TINY}{QUICK}",
+        f"name: toy\ntask: names\ndata: {{train: train.jsonl, dev: 0.3}}\n{TINY}{QUICK}",
     )
     scores = through_all_commands(recipe, here, here / "train.jsonl")
     assert scores["texts"] == 20

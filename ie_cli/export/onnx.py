@@ -253,7 +253,7 @@ def _compare(before: Extractor, after: Extractor, data: Sequence[Document]) -> P
     """Scores of both on the same data."""
     first, second = (_primary(model, data) for model in (before, after))
     largest, total, cells, windows = 0.0, 0.0, 0, 0
-    codecs = {part.task: part.codec for part in before.engine().tasks}
+    codecs = {part.name: part.codec for part in before.engine().tasks}
     for ids, mask, text in _batches(before, data):
         old, new = before.backend.run(ids, mask), after.backend.run(ids, mask)
         for task, codec in codecs.items():

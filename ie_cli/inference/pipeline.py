@@ -43,15 +43,15 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """One task of an engine: how its head's outputs become annotation."""
+    """One task of an engine, by its name in the recipe: how its head's outputs become annotation."""
 
-    task: str
+    name: str
     codec: Codec
     decoder: Decoder
 
     @classmethod
-    def build(cls, task: str, codec: Codec, decoding: Decoding) -> Extraction:
-        return cls(task, codec, codec.decoder(decoding))
+    def build(cls, name: str, codec: Codec, decoding: Decoding) -> Extraction:
+        return cls(name, codec, codec.decoder(decoding))
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Engine:
     lookahead: int = 1024
     counts: Counts = field(default_factory=Counts)
 
-    def only(self, task: str) -> Engine:
+    def only(self, name: str) -> Engine:
         """The same engine for one of its tasks."""
-        return replace(self, tasks=tuple(part for part in self.tasks if part.task == task))
+        return replace(self, tasks=tuple(part for part in self.tasks if part.name == name))
 
 
 _LOOKAHEAD_CHARACTERS = 2**16
@@ -138,7 +138,7 @@ def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[To
     for number, (document, own) in enumerate(zip(documents, tokens, strict=True)):
         annotation = Annotation()
         for part in engine.tasks:
-            candidates = found[part.task].pop(number, None)
+            candidates = found[part.name].pop(number, None)
             if candidates is not None:
                 pieces = {name: _joined(pieces) for name, pieces in candidates.items()}
                 annotation.add(part.decoder.annotate(pieces, own, engine.plan, document.text))
@@ -180,7 +180,7 @@ def _find(engine: Engine, documents: Sequence[Tokens]) -> _Found:
         for number, first in enumerate(engine.plan.starts(len(tokens)).tolist())
     ]
     windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
-    found: _Found = {part.task: {} for part in engine.tasks}
+    found: _Found = {part.name: {} for part in engine.tasks}
     start = 0
     while start < len(windows):
         # As many tokens as a batch of usual windows has, at most: memory grows with the square of a longer one.
@@ -201,14 +201,14 @@ def _decode(engine: Engine, batch: Sequence[_Window], found: _Found) -> None:
     outputs = engine.backend.run(ids, mask)
     truncated: set[int] = set()
     for part in engine.tasks:
-        decoded = part.decoder.decode(outputs[part.task], text)
+        decoded = part.decoder.decode(outputs[part.name], text)
         truncated |= decoded.truncated
         for name, candidates in decoded.parts.items():
             columns = part.decoder.tokens[name]
             for window, cells, scores in _by_window(batch, candidates):
                 cells[:, columns] += window.first - len(tokenizer.prefix)
                 cells = np.insert(cells, cells.shape[1], window.number, axis=1)
-                of_document = found[part.task].setdefault(window.document, {})
+                of_document = found[part.name].setdefault(window.document, {})
                 of_document.setdefault(name, []).append(Candidates(cells, scores))
     engine.counts.capped += len(truncated)
 

@@ -18,7 +18,7 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.schema import Recipe
 from ie_cli.tasks import TASKS
-from ie_cli.training.setup import loss_weights
+from ie_cli.training.setup import loss_weights, validate_names
 from ie_cli.triples import ROLES
 
 PAIRS = {
@@ -470,7 +470,8 @@ RELATIONS = LabelSchema(("a", "b"), ("p", "q", "r"))
 def weights_of(made: Recipe, schema: LabelSchema) -> dict[str, list[float]] | None:
     """The weights of a recipe's one task as lists, by table."""
     [(name, section)] = made.instances().items()
-    [weights] = loss_weights(made, {name: schema}, {name: build_codec(section.head, schema)}).values()
+    validate_names(made, {name: schema})
+    [weights] = loss_weights(made, {name: build_codec(section.head, schema)}).values()
     if weights is None:
         return None
     assert all(table.dtype == torch.float32 for table in weights.values())
