@@ -1,21 +1,26 @@
+"""Windows in Arrow files."""
+
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakes import characters
+from support.fakes import characters, codec_of
 
+from ie_cli.codecs.base import Codec, Targets
+from ie_cli.codecs.spans import SpanCodec
 from ie_cli.data.label_schema import LabelSchema
-from ie_cli.document import Document, Entity
-from ie_cli.encoding.padding import pad, text_mask
-from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.training.batching import LengthBuckets
-from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
+from ie_cli.recipe.heads import EfficientGlobalPointerSection
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -26,28 +31,31 @@ EXAMPLES = [
 SCHEMA = LabelSchema(("place", "school"))
 
 
+TOKENIZER = TextTokenizer(characters())
+
+
+PLAN = WindowPlan(10, 4)
+
+
+def encoding(
+    *, plan: WindowPlan = PLAN, schema: LabelSchema = SCHEMA, tokenizer: TextTokenizer = TOKENIZER
+) -> Encoding:
+    return Encoding(tokenizer=tokenizer, plan=plan, codec=codec_of(schema), pad_id=0)
+
+
 def store(key: str | None = "k", documents: list[Document] = EXAMPLES) -> EncodedDataset:
-    return encode_dataset(documents, TextTokenizer(characters()), WindowPlan(10, 4), SCHEMA, pad_id=0, key=key)
+    return encode_dataset(documents, encoding(), key=key)
 
 
 def test_a_store_holds_every_window_and_every_reachable_entity() -> None:
     built = store()
     assert built.counts.documents == 4
     assert built.counts.windows == len(built) == 1 + 1 + 1 + 4
-    assert built.counts.entities == 5
-    assert built.counts.unreachable == {"longer than a window holds": 1}
+    assert built.counts.items == {"entities": 5}
+    assert built.counts.unreachable == {"entities": {"longer than a window holds": 1}}
     assert built.lengths.tolist() == [7, 4, 2, 12, 12, 12, 12]
+    assert built.windows_of.tolist() == [1, 1, 1, 4]
     assert built.negative.tolist() == [False, True, True, False, True, True, False]
-
-
-def test_a_batch_numbers_gold_cells_by_sample_and_position() -> None:
-    batch = store().__getitems__([3, 0])
-    assert batch.input_ids.shape == batch.text_mask.shape == (2, 12)
-    assert batch.attention_mask.sum(1).tolist() == [12, 7]
-    assert batch.text_mask.sum(1).tolist() == [10, 5]
-    assert not batch.text_mask[:, 0].any()
-    assert batch.gold[0].cells.tolist() == [[0, 0, 1, 2], [1, 0, 2, 3], [1, 1, 2, 5]]
-    assert batch.documents == [3, 0]
 
 
 def test_a_second_start_skips_the_encoding() -> None:
@@ -60,18 +68,29 @@ def test_a_second_start_skips_the_encoding() -> None:
         def __iter__(self) -> object:
             return never()
 
-    again = encode_dataset(Untouched(), TextTokenizer(characters()), WindowPlan(10, 4), SCHEMA, pad_id=0, key="k")  # type: ignore[arg-type]
+    again = encode_dataset(Untouched(), encoding(), key="k")  # type: ignore[arg-type]
     assert again.counts == first.counts
     assert again.lengths.tolist() == first.lengths.tolist()
+    assert again.windows_of.tolist() == first.windows_of.tolist()
 
 
-@pytest.mark.parametrize("change", ["key", "mode", "plan", "labels"])
+class OtherCodec(SpanCodec):
+    """Of another name: what it stores is not known to be the same."""
+
+
+@pytest.mark.parametrize("change", ["key", "mode", "plan", "labels", "mentions", "codec"])
 def test_other_data_or_options_are_encoded_anew(change: str, own_cache: Path) -> None:
     store()
-    tokenizer = TextTokenizer(characters(), mode="char" if change == "mode" else "subword")
-    plan = WindowPlan(10, 3) if change == "plan" else WindowPlan(10, 4)
-    schema = LabelSchema(("school", "place")) if change == "labels" else SCHEMA
-    encode_dataset(EXAMPLES, tokenizer, plan, schema, pad_id=0, key="other" if change == "key" else "k")
+    other = encoding(
+        tokenizer=TextTokenizer(characters(), mode="char" if change == "mode" else "subword"),
+        plan=WindowPlan(10, 3) if change == "plan" else PLAN,
+        schema=LabelSchema(("school", "place")) if change == "labels" else SCHEMA,
+    )
+    if change == "mentions":
+        other = replace(other, mentions="all")
+    if change == "codec":
+        other = replace(other, codec=OtherCodec(SCHEMA, EfficientGlobalPointerSection()))
+    encode_dataset(EXAMPLES, other, key="other" if change == "key" else "k")
     assert len(list(own_cache.glob("*.arrow"))) == 2
 
 
@@ -94,72 +113,72 @@ def test_a_damaged_store_is_encoded_anew(suffix: str, kept: int, own_cache: Path
     assert file.stat().st_size == len(whole)
 
 
-def test_padding_and_text_mask() -> None:
-    ids, mask = pad([np.array([5, 6, 7, 8]), np.array([5, 8])], 9)
-    assert ids.tolist() == [[5, 6, 7, 8], [5, 8, 9, 9]]
-    assert text_mask(mask, 1, 1).tolist() == [[False, True, True, False], [False] * 4]
+# Columns
 
 
-@given(
-    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=60),
-    batch_size=st.integers(1, 7),
-    batch_tokens=st.one_of(st.none(), st.integers(30, 120)),
-    seed=st.integers(0, 99),
+class Given:
+    """A codec that stores the rows it was made with, in every window all those of its number."""
+
+    columns: ClassVar[dict[str, int]] = {"one": 1, "two": 2, "five": 5}
+
+    def __init__(self, rows: list[dict[str, npt.NDArray[np.int64]]]) -> None:
+        self.schema, self.rows = SCHEMA, rows
+        self.windows = 0
+
+    def encode(self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: str) -> Targets:
+        return Targets({}, {"things": len(tokens), "others": 1}, {"things": [("x", "too odd")] * (len(tokens) // 10)})
+
+    def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, npt.NDArray[np.int64]]:
+        self.windows += 1
+        return self.rows[self.windows - 1]
+
+
+NUMBERS = st.integers(0, 2**31 - 1)
+CELLS = st.fixed_dictionaries(
+    {
+        name: st.lists(st.lists(NUMBERS, min_size=width, max_size=width), max_size=3).map(
+            lambda rows, width=width: np.array(rows, dtype=np.int64).reshape(-1, width)  # type: ignore[misc]
+        )
+        for name, width in Given.columns.items()
+    }
 )
-def test_an_epoch_draws_every_window_once(
-    lengths: list[int], batch_size: int, batch_tokens: int | None, seed: int
-) -> None:
-    sampler = LengthBuckets(
-        np.array(lengths, dtype=np.int32),
-        np.zeros(len(lengths), dtype=bool),
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
-        seed=seed,
-    )
-    for epoch in (0, 1):
-        sampler.set_epoch(epoch)
-        batches = list(sampler)
-        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-        assert len(batches) == len(sampler)
-        for batch in batches:
-            if batch_tokens is None:
-                assert len(batch) <= batch_size
-            else:
-                assert len(batch) * max(lengths[row] for row in batch) <= batch_tokens
 
 
-def test_epochs_differ_and_seeds_repeat() -> None:
-    def draw(seed: int, epoch: int) -> list[list[int]]:
-        sampler = LengthBuckets(np.arange(1, 41, dtype=np.int32), np.zeros(40, dtype=bool), batch_size=4, seed=seed)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    assert draw(1, 0) == draw(1, 0)
-    assert draw(1, 0) != draw(1, 1)
-    assert draw(1, 0) != draw(2, 0)
-
-
-def test_negatives_are_drawn_by_their_share() -> None:
-    negative = np.arange(1000) >= 500
-    sampler = LengthBuckets(np.ones(1000, dtype=np.int32), negative, batch_size=10, negatives=0.2, seed=3)
-    drawn = []
-    for epoch in range(3):
-        sampler.set_epoch(epoch)
-        rows = [row for batch in sampler for row in batch]
-        assert len(set(rows)) == len(rows) == 600
-        assert sum(row < 500 for row in rows) == 500
-        drawn.append({row for row in rows if row >= 500})
-    assert drawn[0] != drawn[1] != drawn[2]
-
-
-def test_buckets_pad_little() -> None:
-    random = np.random.default_rng(0)
-    lengths = random.integers(5, 100, 2000).astype(np.int32)
-    sampler = LengthBuckets(lengths, np.zeros(2000, dtype=bool), batch_size=16, seed=0)
-    padded = sum(len(batch) * max(lengths[batch]) for batch in sampler)
-    assert padded < 1.05 * lengths.sum()
+@settings(max_examples=40)
+@given(data=st.data(), texts=st.lists(st.integers(0, 25), min_size=1, max_size=5))
+def test_every_column_comes_back_as_the_codec_gave_it(data: st.DataObject, texts: list[int]) -> None:
+    counts = [len(PLAN.starts(length)) for length in texts]
+    rows = data.draw(st.lists(CELLS, min_size=sum(counts), max_size=sum(counts)))
+    documents = [Document("a" * length) for length in texts]
+    codec = cast(Codec, Given(rows))
+    built = encode_dataset(documents, replace(encoding(), codec=codec), key=None)
+    assert len(built) == len(rows)
+    assert built.windows_of.tolist() == counts
+    assert built.negative.tolist() == [not any(map(len, row.values())) for row in rows]
+    assert built.counts.items == {"things": sum(texts), "others": len(texts)}
+    lost = sum(length // 10 for length in texts)
+    assert built.counts.unreachable == ({"things": {"too odd": lost}} if lost else {})
+    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=6))
+    part = built.rows(chosen)
+    documents_of = [number for number, count in enumerate(counts) for _ in range(count)]
+    assert part.documents == [documents_of[row] for row in chosen]
+    assert [len(ids) for ids in part.input_ids] == [built.lengths[row] for row in chosen]
+    assert part.columns.keys() == Given.columns.keys()
+    for name, found in part.columns.items():
+        for cells, row in zip(found, chosen, strict=True):
+            assert cells.tolist() == rows[row][name].tolist()
+            assert cells.shape[1] == Given.columns[name]
 
 
-def test_gold_tensors_move_together() -> None:
-    batch = store().__getitems__([0]).to(torch.device("cpu"))
-    assert batch.gold[0].line_of.tolist() == [0, 1]
+def test_relations_have_a_column_more(own_cache: Path) -> None:
+    place, school = Entity(1, 3, "place"), Entity(1, 5, "school")
+    linked = [Document("去北京大学", [place, school], [Relation(school, "in", place)]), Document("ab" * 10)]
+    schema = LabelSchema(("place", "school"), ("in",))
+    for _ in range(2):  # written, and read again
+        built = encode_dataset(linked, encoding(schema=schema), key="k")
+        part = built.rows([0, 1])
+        assert [sorted(spans.tolist()) for spans in part.columns["spans"]] == [[[0, 2, 3], [1, 2, 5]], []]
+        assert [links.tolist() for links in part.columns["links"]] == [[[0, 2, 5, 2, 3]], []]
+        assert built.negative.tolist() == [False, *[True] * 3]
+        assert built.counts.items == {"entities": 2, "relations": 1}
+    assert len(list(own_cache.glob("*.arrow"))) == 1
