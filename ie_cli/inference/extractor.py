@@ -36,12 +36,12 @@ from ie_cli.inference.pipeline import Backend, Engine, extract
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe
-from ie_cli.reports.model_card import model_card
 from ie_cli.system.atomic import replace_text
 
 if TYPE_CHECKING:
     from ie_cli.modeling.model import SpanModel
 
+CARD = "README.md"
 RECIPE_HEAD = (
     "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
 )
@@ -55,6 +55,7 @@ class Extractor:
         backend: runs the model, by torch or by ONNX Runtime.
         temperature: T of the probability σ(s/T).
         scores: as measured at the end of training, by split.
+        card: what people read of it: the folder's README.md.
     """
 
     backend: Backend
@@ -64,6 +65,7 @@ class Extractor:
     pad_id: int
     temperature: float = 1.0
     scores: dict[str, Any] = field(default_factory=dict)
+    card: str | None = None
 
     @classmethod
     def from_pretrained(
@@ -120,12 +122,18 @@ class Extractor:
         }
         write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
         self.write_scores(folder, self.scores)
+        if self.card is not None:
+            self.write_card(folder, self.card)
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
-        """Store scores in a model folder: `metrics.json` and its README."""
+        """Store scores in a model folder: `metrics.json`."""
         self.scores = scores
         replace_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
-        replace_text(Path(path) / "README.md", model_card(self.recipe, self.schema, scores))
+
+    def write_card(self, path: str | os.PathLike[str], card: str) -> None:
+        """Store a model card in a model folder: `README.md`."""
+        self.card = card
+        replace_text(Path(path) / CARD, card)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model folder to the hub and return its address."""
@@ -257,7 +265,16 @@ def _load(
             ) from error
         runs = load_torch(path, recipe, schema, tokenizer, pad_id, device=device, precision=precision)
     must_belong(path, recipe, facts.get(MARKS))
-    return Extractor(runs, schema, tokenizer, recipe, pad_id, facts["temperature"], _scores(path / "metrics.json"))
+    scores, card = _scores(path / "metrics.json"), _card(path / CARD)
+    return Extractor(runs, schema, tokenizer, recipe, pad_id, facts["temperature"], scores, card)
+
+
+def _card(file: Path) -> str | None:
+    """The text of a model card; a model runs without it too."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    except OSError:
+        return None
 
 
 def _scores(file: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.schema import Recipe
+from ie_cli.reports.model_card import model_card
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.checkpoint import (
     Checkpoint,
@@ -296,7 +297,9 @@ class Run:
         self._must_be_finite()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            self._extractor().save_pretrained(self.output / MODEL)
+            extractor = self._extractor()
+            extractor.card = model_card(self.recipe, self.setup.schema, {})
+            extractor.save_pretrained(self.output / MODEL)
         self.accelerator.wait_for_everyone()
 
     def _checkpoint_due(self) -> bool:
@@ -380,6 +383,7 @@ class Run:
             if split is not None
         }
         extractor.write_scores(folder, {name: value.to_dict() for name, value in scores.items()})
+        extractor.write_card(folder, model_card(self.recipe, extractor.schema, scores))
         return Finished(
             folder,
             scores,

@@ -12,6 +12,7 @@ from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.modeling.encoder import tiny_encoder
 from ie_cli.modeling.model import SpanModel, build_head
+from ie_cli.reports.model_card import model_card
 
 
 def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
@@ -20,5 +21,6 @@ def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, .
     encoder, tokenizer = tiny_encoder(made.encoder, Counter("王伟在青川大学读书" * 2))
     schema = LabelSchema(labels)
     head = build_head(made.head, hidden_size=encoder.config.hidden_size, schema=schema)  # type: ignore[union-attr,arg-type]
-    Extractor(TorchBackend(SpanModel(encoder, head), "float32"), schema, tokenizer, made, 0).save_pretrained(folder)
+    backend = TorchBackend(SpanModel(encoder, head), "float32")
+    Extractor(backend, schema, tokenizer, made, 0, card=model_card(made, schema, {})).save_pretrained(folder)
     return folder
