@@ -1,24 +1,23 @@
-"""Talk on stderr; the only user of rich. stdout belongs to data."""
+"""Talk on stderr. stdout belongs to data."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
 from ie_cli.errors import IEError
+from ie_cli.reports.cells import number
+from ie_cli.reports.terminal import harmless, print_tables
 
 if TYPE_CHECKING:
-    from ie_cli.metrics.entities import Counts, EntityScores
-    from ie_cli.metrics.relations import RelationScores
     from ie_cli.metrics.scores import Scores
     from ie_cli.training.events import Evaluated, Event, Finished, Started
     from ie_cli.training.setup import TaskSetup
@@ -35,15 +34,6 @@ class _Talk(Console):
 
 
 console = _Talk(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
-
-# Texts and labels are shown, and belong to whoever wrote the data: none of their characters may drive the terminal.
-_HARMLESS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
-
-
-def harmless(text: str) -> str:
-    """Control characters written out, e.g. ``\\x1b``; lines and tabs stay."""
-    return text.translate(_HARMLESS)
 
 
 def say(text: str) -> None:
@@ -63,11 +53,6 @@ def complain(error: IEError) -> None:
         console.print(harmless(f"hint: {error.hint}"), markup=False)
 
 
-def number(value: float | None) -> str:
-    """A score with four digits, a dash where there is none."""
-    return "–" if value is None else f"{value:.4f}"
-
-
 def duration(seconds: float) -> str:
     """Seconds as ``1:02:03`` or ``2:03``."""
     minutes, second = divmod(round(seconds), 60)
@@ -76,92 +61,8 @@ def duration(seconds: float) -> str:
 
 
 def show_scores(scores: Scores, title: str) -> None:
-    """Print scores per label or predicate and in all, the recall ceiling, and the recall on what training never had."""
-    from ie_cli.metrics.entities import EntityScores
-
-    if isinstance(scores, EntityScores):
-        _show_entities(scores, title)
-    else:
-        _show_relations(scores, title)
-
-
-def _show_entities(scores: EntityScores, title: str) -> None:
-    table = _score_table(title, "label", scores.labels, scores.micro)
-    _add_row(table, "borders only", scores.boundaries)
-    table.add_row("macro", "", "", number(scores.macro_f1))
-    console.print(table)
-    for line in footnotes(scores, "entities", "names"):
-        say(line)
-
-
-def _show_relations(scores: RelationScores, title: str) -> None:
-    table = _score_table(f"{title}: relations", "predicate", scores.predicates, scores.micro)
-    ways = {"spans and types": scores.strict, "spans": scores.boundaries, "text": scores.text}
-    for name, counts in ways.items():
-        if counts is not None and counts is not scores.micro:
-            _add_row(table, f"by {name}", counts)
-    if scores.official is not None:
-        _add_row(table, "DuIE's rules", scores.official)
-    table.add_row("macro", "", "", number(scores.macro_f1))
-    console.print(table)
-    say({"text": "relations by their texts", "strict": "relations by spans and types"}.get(scores.match, "by spans"))
-    for line in footnotes(scores, "relations", "triples"):
-        say(line)
-    if scores.entities is not None:
-        _show_entities(scores.entities, f"{title}: entities")
-
-
-class _Scored(Protocol):
-    """Ratios with what they are ratios of."""
-
-    @property
-    def precision(self) -> float: ...
-    @property
-    def recall(self) -> float: ...
-    @property
-    def f1(self) -> float: ...
-    @property
-    def gold(self) -> int: ...
-    @property
-    def predicted(self) -> int: ...
-    @property
-    def correct(self) -> int: ...
-
-
-def _score_table(title: str, what: str, parts: Mapping[str, Counts], micro: Counts) -> Table:
-    table = Table(title=Text(harmless(title)), title_justify="left")
-    table.add_column(what, overflow="fold")  # a narrow screen breaks names, and no numbers
-    for name in ("precision", "recall", "F1", "gold", "predicted", "correct"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, part in parts.items():
-        _add_row(table, name, part)
-    table.add_section()
-    _add_row(table, "all (micro)", micro)
-    return table
-
-
-def _add_row(table: Table, name: str, part: _Scored) -> None:
-    counts = (str(part.gold), str(part.predicted), str(part.correct))
-    # What is neither in gold nor in prediction has no scores.
-    values = (part.precision, part.recall, part.f1) if part.gold or part.predicted else (None, None, None)
-    table.add_row(Text(harmless(name)), *(number(value) for value in values), *counts)
-
-
-def footnotes(scores: Scores, items: str, unseen: str) -> Iterator[str]:
-    """What stands below a table of scores."""
-    ceiling = scores.ceiling
-    if ceiling is not None and ceiling.total:
-        lost = ceiling.total - ceiling.reachable
-        line = f"recall ceiling {number(ceiling.recall)}"
-        if lost:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(ceiling.reasons.items()))
-            line += f": {lost} of {ceiling.total} {items} cannot be predicted ({reasons})"
-        yield line
-    if scores.unseen is not None and scores.unseen.gold:
-        yield (
-            f"recall on {unseen} never seen in training {number(scores.unseen.recall)} "
-            f"({scores.unseen.correct} of {scores.unseen.gold})"
-        )
+    """Print scores in tables, and what belongs below each."""
+    print_tables(console, scores.tables(), title)
 
 
 _LONG = {"f1": "F1"}

@@ -91,10 +91,9 @@ def export_onnx(
             _must_be_good(parity, max_loss)
         facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
         write_text(Path(name) / EXPORT, json.dumps(facts, indent=2) + "\n")
+        exported.card = (extractor.card or "") + _note(parity, facts["precision"])
         with new_folder(output) as folder:
             exported.write(folder)
-            card = (folder / "README.md").read_text(encoding="utf-8")
-            write_text(folder / "README.md", card + _note(parity, facts["precision"]))
     return parity
 
 

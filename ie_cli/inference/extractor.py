@@ -40,13 +40,13 @@ from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe
-from ie_cli.reports.model_card import model_card
 from ie_cli.system.atomic import replace_text
 from ie_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from ie_cli.modeling.model import ExtractionModel
 
+CARD = "README.md"
 RECIPE_HEAD = (
     "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
 )
@@ -60,6 +60,7 @@ class Extractor:
         backend: runs the model, by torch or by ONNX Runtime.
         tasks: by their names in the recipe.
         scores: as measured at the end of training, by split.
+        card: what people read of it: the folder's README.md.
     """
 
     backend: Backend
@@ -68,6 +69,7 @@ class Extractor:
     recipe: Recipe
     pad_id: int
     scores: dict[str, Any] = field(default_factory=dict)
+    card: str | None = None
 
     @classmethod
     def from_pretrained(
@@ -130,6 +132,8 @@ class Extractor:
         facts = facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe))
         write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
         self.write_scores(folder, self.scores)
+        if self.card is not None:
+            self.write_card(folder, self.card)
 
     def _tokenizer_config(self) -> dict[str, Any]:
         """What makes `transformers.AutoTokenizer` read `tokenizer.json` as it is; `ie` itself does not need it."""
@@ -141,10 +145,14 @@ class Extractor:
         }
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
-        """Store scores in a model folder: `metrics.json` and its README."""
+        """Store scores in a model folder: `metrics.json`."""
         self.scores = scores
         replace_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
-        replace_text(Path(path) / "README.md", model_card(self.recipe, self.schema, scores))
+
+    def write_card(self, path: str | os.PathLike[str], card: str) -> None:
+        """Store a model card in a model folder: `README.md`."""
+        self.card = card
+        replace_text(Path(path) / CARD, card)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model folder to the hub and return its address."""
@@ -282,7 +290,8 @@ def _load(
             ) from error
         runs = load_torch(path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision)
     must_belong(path, recipe, facts.marks, facts.version)
-    return Extractor(runs, tasks, tokenizer, recipe, facts.pad_id, _scores(path / "metrics.json"))
+    scores, card = _scores(path / "metrics.json"), _card(path / CARD)
+    return Extractor(runs, tasks, tokenizer, recipe, facts.pad_id, scores, card)
 
 
 def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTask]:
@@ -304,6 +313,14 @@ def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTa
                 f"{path}: {RECIPE} has task: {section.task}, but {FACTS} beside it has {misfit}", hint=BELONG
             )
     return known
+
+
+def _card(file: Path) -> str | None:
+    """The text of a model card; a model runs without it too."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    except OSError:
+        return None
 
 
 def _scores(file: Path) -> dict[str, Any]:

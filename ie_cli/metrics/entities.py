@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ie_cli.document import Document
-from ie_cli.metrics.scores import Ceiling, Row, ScoreTable, reach_notes
+from ie_cli.metrics.scores import Ceiling, DocumentCounts, Row, ScoreTable, reach_notes
+from ie_cli.metrics.seqeval import SeqevalReport, SeqevalScorer
 
 COLUMNS = ("precision", "recall", "F1", "gold", "predicted", "correct")
 """Of a table whose rows are counts."""
@@ -88,6 +89,7 @@ class EntityScores:
         boundaries: the labels left aside.
         labels: by label, in the model's order.
         unseen: of mentions that the training data do not hold under their label; only its recall means something.
+        documents, seqeval: where asked for.
     """
 
     micro: Counts
@@ -95,6 +97,8 @@ class EntityScores:
     labels: dict[str, Counts]
     ceiling: Ceiling | None = None
     unseen: Counts | None = None
+    documents: DocumentCounts | None = None
+    seqeval: SeqevalReport | None = None
 
     @property
     def primary(self) -> float:
@@ -121,17 +125,21 @@ class EntityScores:
     def macro_f1(self) -> float:
         return macro_f1(self.labels.values())
 
+    @property
+    def ceilings(self) -> dict[str, Ceiling]:
+        """The ceiling of entities, where it was counted."""
+        return {} if self.ceiling is None else {"entities": self.ceiling}
+
     def tables(self) -> list[ScoreTable]:
-        """A row for each label; micro, boundaries alone and macro below."""
-        return [
-            ScoreTable(
-                "entities",
-                ("label", *COLUMNS),
-                tuple(counts.row(label) for label, counts in self.labels.items()),
-                (self.micro.row("all (micro)"), self.boundaries.row("borders only"), macro_row(self.macro_f1)),
-                (*reach_notes(self.ceiling, "entities"), *unseen_notes(self.unseen, "names")),
-            )
-        ]
+        """A row for each label; micro, boundaries alone and macro below. What seqeval says has tables of its own."""
+        table = ScoreTable(
+            "",
+            ("label", *COLUMNS),
+            tuple(counts.row(label) for label, counts in self.labels.items()),
+            (self.micro.row("all (micro)"), self.boundaries.row("borders only"), macro_row(self.macro_f1)),
+            (*reach_notes(self.ceiling, "entities"), *unseen_notes(self.unseen, "names")),
+        )
+        return [table, *(self.seqeval.tables() if self.seqeval is not None else [])]
 
     def to_dict(self) -> dict[str, Any]:
         """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`."""
@@ -143,19 +151,32 @@ class EntityScores:
             fields["ceiling"] = self.ceiling.to_dict()
         if self.unseen is not None:
             fields["unseen"] = self.unseen.recall_dict()
+        if self.seqeval is not None:
+            fields["seqeval"] = self.seqeval.to_dict()
         return fields
 
 
 class EntityScorer:
-    """Count pairs of gold and predicted examples; memory grows with the labels alone.
+    """Count pairs of gold and predicted examples; memory grows with the labels alone, but for what is asked for besides.
 
     Args:
         labels: the model's, for their order; others are added behind them as they appear.
         seen: (label, mention) of the training data, to score the others by themselves.
+        documents: keep the counts of each document.
+        seqeval: score by seqeval too; entities may not overlap then.
     """
 
-    def __init__(self, labels: Iterable[str] = (), *, seen: Collection[tuple[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        labels: Iterable[str] = (),
+        *,
+        seen: Collection[tuple[str, str]] | None = None,
+        documents: bool = False,
+        seqeval: bool = False,
+    ) -> None:
         self._labels = list(labels)
+        self._documents = DocumentCounts() if documents else None
+        self._seqeval = SeqevalScorer() if seqeval else None
         self._seen = seen
         self._gold: Counter[str] = Counter()
         self._predicted: Counter[str] = Counter()
@@ -164,9 +185,17 @@ class EntityScorer:
         self._unseen = [0, 0]
 
     def add(self, gold: Document, predicted: Document) -> None:
-        """Count one document; duplicates on either side count once."""
+        """Count one document; duplicates on either side count once.
+
+        Raises:
+            DataError: seqeval is asked for, and entities overlap.
+        """
         truth, guess = set(gold.entities), set(predicted.entities)
         both = truth & guess
+        if self._documents is not None:
+            self._documents.add(len(truth), len(guess), len(both))
+        if self._seqeval is not None:
+            self._seqeval.add(gold, predicted)
         self._gold.update(entity.label for entity in truth)
         self._predicted.update(entity.label for entity in guess)
         self._correct.update(entity.label for entity in both)
@@ -188,4 +217,12 @@ class EntityScorer:
         }
         micro = Counts(self._gold.total(), self._predicted.total(), self._correct.total())
         unseen = Counts(self._unseen[0], 0, self._unseen[1]) if self._seen is not None else None
-        return EntityScores(micro, Counts(*self._spans), labels, ceiling, unseen)
+        return EntityScores(
+            micro,
+            Counts(*self._spans),
+            labels,
+            ceiling,
+            unseen,
+            None if self._documents is None else self._documents.copy(),
+            None if self._seqeval is None else self._seqeval.report(labels),
+        )

@@ -13,13 +13,22 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ie_cli.document import Document, Entity
+from ie_cli.metrics.scores import ErrorRecord
 
-KINDS = ("label", "boundary", "both", "missed", "invented")
+KINDS = {
+    "label": "wrong label",
+    "boundary": "wrong border",
+    "both": "wrong border and label",
+    "missed": "missed",
+    "invented": "invented",
+}
+"""The kinds with their words, in the order in which they are shown."""
+_AROUND = 60  # characters on each side of what an excerpt shows
 
 
 class _Kind(Protocol):
@@ -57,6 +66,55 @@ def describe(
     return f"{document.where or document.id or ''}: {excerpt}; gold {gold}; predicted {predicted}"
 
 
+def excerpt(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
+    """The text around some spans, and where they are in it; of text that lies far from all of them nothing is shown.
+
+    >>> excerpt("x" * 100 + "Anna" + "x" * 400 + "Bob", [(100, 104), (504, 507)])[1]
+    [(61, 65), (188, 191)]
+    """
+    windows: list[tuple[int, int]] = []
+    for start, end in sorted(spans) or [(0, 0)]:
+        left, right = max(0, start - _AROUND), min(len(text), end + _AROUND)
+        if windows and left <= windows[-1][1]:
+            before = windows.pop()
+            left, right = before[0], max(before[1], right)
+        windows.append((left, right))
+    shown = "…" if windows[0][0] else ""
+    moved: dict[tuple[int, int], int] = {}
+    for number, (left, right) in enumerate(windows):
+        shown += " … " if number else ""
+        moved |= {span: len(shown) - left for span in spans if left <= span[0] and span[1] <= right}
+        shown += text[left:right]
+    shown += "…" if windows[-1][1] < len(text) else ""
+    return shown, [(start + moved[start, end], end + moved[start, end]) for start, end in spans]
+
+
+def record(
+    kind: str,
+    document: Document,
+    line: str,
+    sides: tuple[str | None, str | None],
+    spans: tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]],
+) -> ErrorRecord:
+    """An error in plain values.
+
+    Args:
+        sides: what gold and prediction have. spans: where that is in the text, of each of the two.
+    """
+    text, places = excerpt(document.text, [*spans[0], *spans[1]])
+    where = document.id if document.where is None else document.where
+    names = ["gold"] * len(spans[0]) + ["predicted"] * len(spans[1])
+    return ErrorRecord(
+        kind=kind,
+        where="" if where is None else str(where),
+        line=line,
+        text=text,
+        gold=sides[0],
+        predicted=sides[1],
+        marks=tuple((start, end, name) for (start, end), name in zip(places, names, strict=True)),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorCase:
     """One error: what gold has, what was predicted (None where there is nothing), and where."""
@@ -71,6 +129,12 @@ class ErrorCase:
         spans = [entity for entity in (self.gold, self.predicted) if entity is not None]
         around = min(e.start for e in spans), max(e.end for e in spans)
         return describe(self.document, around, (self._side(self.gold), self._side(self.predicted)), context)
+
+    def record(self) -> ErrorRecord:
+        """The error in plain values."""
+        spans = [[(side.start, side.end)] if side is not None else [] for side in (self.gold, self.predicted)]
+        sides = self._side(self.gold), self._side(self.predicted)
+        return record(self.kind, self.document, self.describe(), sides, (spans[0], spans[1]))
 
     def _side(self, entity: Entity | None) -> str | None:
         if entity is None:
@@ -104,6 +168,8 @@ class Sampled(Generic[_Case]):
 @dataclass(slots=True)
 class EntityErrors(Sampled[ErrorCase]):
     """The errors of entities."""
+
+    kinds: ClassVar[Mapping[str, str]] = KINDS
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Sort the errors of one document."""

@@ -15,16 +15,25 @@ characters are those of their longest common substring, if it is at least half o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import ClassVar
 
 from ie_cli.document import Document, Spo
-from ie_cli.metrics.entity_errors import Sampled, describe, one_to_one
+from ie_cli.metrics.entity_errors import Sampled, describe, one_to_one, record
 from ie_cli.metrics.relations import Argument, Item, Match, items, mention, with_text
+from ie_cli.metrics.scores import ErrorRecord
 from ie_cli.triples import Span, locate
 
-RELATION_KINDS = ("predicate", "type", "boundary", "missed", "invented")
+RELATION_KINDS = {
+    "predicate": "wrong predicate",
+    "type": "wrong type",
+    "boundary": "wrong border",
+    "missed": "missed",
+    "invented": "invented",
+}
+"""The kinds with their words, in the order in which they are shown."""
 _WIDEST = 120  # characters of text in a description: arguments may stand pages apart
 
 
@@ -43,6 +52,12 @@ class RelationErrorCase:
         spans = spans or [(0, len(self.document.text))]  # texts that do not occur
         around = min(start for start, _ in spans), max(end for _, end in spans)
         return describe(self.document, around, (self._side(self.gold), self._side(self.predicted)), context, _WIDEST)
+
+    def record(self) -> ErrorRecord:
+        """The error in plain values; texts that do not occur have no marks."""
+        spans = [self._spans(item) if item is not None else [] for item in (self.gold, self.predicted)]
+        sides = self._side(self.gold), self._side(self.predicted)
+        return record(self.kind, self.document, self.describe(), sides, (spans[0], spans[1]))
 
     def _spans(self, item: Item) -> list[Span]:
         if not isinstance(item.subject, str) and not isinstance(item.object, str):
@@ -69,6 +84,7 @@ class RelationErrors(Sampled[RelationErrorCase]):
         confusions: (gold, predicted) predicates of the same two arguments.
     """
 
+    kinds: ClassVar[Mapping[str, str]] = RELATION_KINDS
     match: Match | None = None
 
     def add(self, gold: Document, predicted: Document) -> None:

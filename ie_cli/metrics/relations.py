@@ -22,8 +22,8 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialCounts, OfficialScorer, spos_of
 from ie_cli.metrics.entities import COLUMNS, Counts, EntityScorer, EntityScores, macro_f1, macro_row, unseen_notes
-from ie_cli.metrics.scores import Ceiling, ScoreTable, reach_notes
-from ie_cli.triples import Span, Triple, entities_of, triples_of
+from ie_cli.metrics.scores import Ceiling, DocumentCounts, ScoreTable, reach_notes
+from ie_cli.triples import ROLES, Span, Triple, entities_of, triples_of
 
 Match = Literal["strict", "boundaries", "text"]
 Argument = Span | str
@@ -79,6 +79,7 @@ class RelationScores:
         official: by the published rules of DuIE, where asked for.
         entities: None where the model has no entity types of its own.
         unseen: of triples that the training data do not hold; only its recall means something.
+        documents: by the chosen way to match, where asked for.
     """
 
     match: Match
@@ -90,6 +91,7 @@ class RelationScores:
     entities: EntityScores | None = None
     ceiling: Ceiling | None = None
     unseen: Counts | None = None
+    documents: DocumentCounts | None = None
 
     @property
     def micro(self) -> Counts:
@@ -122,6 +124,12 @@ class RelationScores:
     def macro_f1(self) -> float:
         return macro_f1(self.predicates.values())
 
+    @property
+    def ceilings(self) -> dict[str, Ceiling]:
+        """Those of relations and of entities, where they were counted."""
+        entities = {} if self.entities is None else self.entities.ceilings
+        return entities if self.ceiling is None else {"relations": self.ceiling, **entities}
+
     def tables(self) -> list[ScoreTable]:
         """A row for each predicate; micro, other ways to match and macro below; then the entities', where there are some."""
         ways = {"spans and types": self.strict, "spans": self.boundaries, "text": self.text}
@@ -138,7 +146,8 @@ class RelationScores:
             (*summary, macro_row(self.macro_f1)),
             (how, *reach_notes(self.ceiling, "relations"), *unseen_notes(self.unseen, "triples")),
         )
-        return [table, *(self.entities.tables() if self.entities is not None else [])]
+        entities = self.entities.tables() if self.entities is not None else []
+        return [table, *(replace(table, title="entities") for table in entities)]
 
     def to_dict(self) -> dict[str, Any]:
         """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`; what is None is left out."""
@@ -158,14 +167,15 @@ class RelationScores:
 
 
 class RelationScorer:
-    """Count pairs of gold and predicted examples; memory grows with the labels alone, but for the official scorer's.
+    """Count pairs of gold and predicted examples; memory grows with the labels alone, but for what is asked for besides.
 
     Args:
         predicates, labels: the model's, for their order; others are added behind them as they appear.
         match: None takes `text` if any offsets are guessed, else `strict`.
-        entities: score the entities too.
+        entities: score the entities too; None: where gold lists some, and the predictions are of more than `ROLES`.
         seen: (subject, predicate, object) of the training data by their texts, to score the others by themselves.
         official: the scorer of DuIE's rules, for data that are scored by them.
+        documents: keep the counts of each document.
     """
 
     def __init__(
@@ -174,17 +184,24 @@ class RelationScorer:
         labels: Iterable[str] = (),
         match: Match | None = None,
         *,
-        entities: bool = False,
+        entities: bool | None = False,
         seen: Collection[Triple] | None = None,
         official: OfficialScorer | None = None,
+        documents: bool = False,
     ) -> None:
         self._predicates = list(predicates)
         self._match = match
-        self._entities = EntityScorer(labels) if entities else None
+        self._entities = None if entities is False else EntityScorer(labels)
+        self._wanted = entities
+        self._named, self._types = False, set[str]()
         self._seen = seen
         self._official = official
         self._guessed = False
-        self._ways: dict[Match, _Way] = {"strict": _Way(), "boundaries": _Way(), "text": _Way()}
+        self._ways: dict[Match, _Way] = {
+            "strict": _Way(documents=documents),
+            "boundaries": _Way(documents=documents),
+            "text": _Way(documents=documents),
+        }
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count one document; duplicates on either side count once.
@@ -201,6 +218,8 @@ class RelationScorer:
             self._official.add(gold.text, spos_of(gold), spos_of(predicted))
         if self._entities is not None:
             self._entities.add(*(replace(side, entities=list(entities_of(side))) for side in (gold, predicted)))
+            self._named |= bool(gold.entities)
+            self._types.update(entity.label for entity in predicted.entities)
 
     def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> RelationScores:
         """The scores of what was added so far."""
@@ -213,10 +232,18 @@ class RelationScorer:
             self._ways["text"].counts(),
             chosen.by_predicate(self._predicates),
             None if self._official is None else self._official.counts(),
-            None if self._entities is None or self._guessed else self._entities.scores(ceilings),
+            self._entity_scores(ceilings),
             (ceilings or {}).get("relations"),
             None if self._seen is None else Counts(chosen.unseen[0], 0, chosen.unseen[1]),
+            None if chosen.documents is None else chosen.documents.copy(),
         )
+
+    def _entity_scores(self, ceilings: Mapping[str, Ceiling] | None) -> EntityScores | None:
+        if self._entities is None or self._guessed:
+            return None
+        roles = bool(self._types) and self._types <= set(ROLES)
+        wanted = self._named and not roles if self._wanted is None else self._wanted
+        return self._entities.scores(ceilings) if wanted else None
 
     def _refuse_luck(self, gold: Document, predicted: Document) -> None:
         """Note where offsets are guessed; a guess on either side can only meet the other one by luck."""
@@ -236,14 +263,17 @@ class RelationScorer:
 class _Way:
     """Counts of one way to match."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, documents: bool) -> None:
         self._gold: Counter[str] = Counter()
         self._predicted: Counter[str] = Counter()
         self._correct: Counter[str] = Counter()
         self.unseen = [0, 0]
+        self.documents = DocumentCounts() if documents else None
 
     def add(self, gold: set[Item], predicted: set[Item], text: str, seen: Collection[Triple] | None) -> None:
         both = gold & predicted
+        if self.documents is not None:
+            self.documents.add(len(gold), len(predicted), len(both))
         self._gold.update(item.predicate for item in gold)
         self._predicted.update(item.predicate for item in predicted)
         self._correct.update(item.predicate for item in both)

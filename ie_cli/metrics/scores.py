@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ie_cli.document import Document
@@ -48,6 +49,29 @@ class ScoreTable:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentCounts:
+    """Items in gold, in prediction and in both, document by document in the order of the data."""
+
+    gold: list[int] = field(default_factory=list)
+    predicted: list[int] = field(default_factory=list)
+    correct: list[int] = field(default_factory=list)
+
+    def add(self, gold: int, predicted: int, correct: int) -> None:
+        """Append the counts of the next document."""
+        self.gold.append(gold)
+        self.predicted.append(predicted)
+        self.correct.append(correct)
+
+    def copy(self) -> DocumentCounts:
+        """The counts so far."""
+        return DocumentCounts(list(self.gold), list(self.predicted), list(self.correct))
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """The three lists by their names."""
+        return asdict(self)
+
+
 class Scores(Protocol):
     """The scores of a corpus."""
 
@@ -57,6 +81,14 @@ class Scores(Protocol):
 
     def values(self) -> dict[str, float]:
         """Columns of the logs of a training run."""
+
+    @property
+    def ceilings(self) -> Mapping[str, Ceiling]:
+        """The recall ceilings by kind of item, where they were counted."""
+
+    @property
+    def documents(self) -> DocumentCounts | None:
+        """The counts that the primary score is made of, by document; None where nobody asked for them."""
 
     def tables(self) -> list[ScoreTable]:
         """The scores to be read."""
@@ -77,6 +109,54 @@ class Scorer(Protocol):
         Args:
             ceilings: by kind of item (``entities``, ``relations``), where they were counted.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRecord:
+    """An error in plain values, to be stored and shown.
+
+    Attributes:
+        kind: as `ErrorAnalysis.kinds` names it.
+        where: ``file:line``, or the id of the document.
+        line: the error in one line of text.
+        text: an excerpt of the document.
+        gold, predicted: what each side has there; None where it has nothing.
+        marks: (start, end, side) of what is meant in `text`; the side is ``gold`` or ``predicted``.
+    """
+
+    kind: str
+    where: str
+    line: str
+    text: str
+    gold: str | None
+    predicted: str | None
+    marks: tuple[tuple[int, int, str], ...]
+
+
+class SampledCase(Protocol):
+    """An error that an analysis keeps as an example."""
+
+    def record(self) -> ErrorRecord:
+        """The error in plain values."""
+
+
+class ErrorAnalysis(Protocol):
+    """Sorts the errors of pairs of gold and predicted documents by kind, and keeps examples."""
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kinds in the order in which they are shown, with the words for each."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many errors there are of each kind."""
+
+    @property
+    def samples(self) -> Mapping[str, Sequence[SampledCase]]:
+        """Examples by kind."""
+
+    def add(self, gold: Document, predicted: Document) -> None:
+        """Sort the errors of one document."""
 
 
 def reach_notes(ceiling: Ceiling | None, items: str) -> list[str]:

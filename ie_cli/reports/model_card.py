@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.metrics.scores import Scores, ScoreTable
 from ie_cli.recipe.schema import Recipe
+from ie_cli.reports.cells import all_rows, heading
+from ie_cli.tasks import TASKS
 
 
-def model_card(recipe: Recipe, schema: LabelSchema, scores: Mapping[str, Any]) -> str:
+def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mapping[str, Mapping[str, Scores]]) -> str:
     """Markdown with scores, labels and usage.
 
     Args:
-        scores: by split (``dev``, ``test``), each as the scores' `to_dict` gives it.
+        schemas: by task.
+        scores: by split (``dev``, ``test``) and task.
     """
-    task, tag, items, each = (
-        "Named-entity recognition",
-        "named-entity-recognition, global-pointer",
-        "entities",
-        ".entities[]",
-    )
-    if schema.predicates:
-        task, tag, items, each = "Relation extraction", "relation-extraction, gplinker", "relations", ".relations[]?"
+    sections = recipe.instances().values()
+    words = [TASKS[section.task].words for section in sections]
+    titles = [
+        f"{word.title}: `{section.head.name}` on `{_encoder(recipe.encoder.name)}`"
+        for word, section in zip(words, sections, strict=True)
+    ]
+    names = [
+        (kind, dict.fromkeys(name for schema in schemas.values() for name in getattr(schema, field)))
+        for kind, field in (("Labels", "labels"), ("Predicates", "predicates"))
+    ]
+    tables = [
+        (f"Scores on {split}" if len(tasks) == 1 else f"Scores of {task} on {split}", found.tables())
+        for split, tasks in scores.items()
+        for task, found in tasks.items()
+    ]
     lines = [
         "---",
         "library_name: ie-cli",
-        f"tags: [information-extraction, {tag}]",
+        f"tags: [{', '.join(dict.fromkeys(['information-extraction', *(tag for word in words for tag in word.tags)]))}]",
         "---",
         f"# {recipe.name}",
         "",
-        f"{task}: `{recipe.head.name}` on `{_encoder(recipe.encoder.name)}`, trained by "
-        "[`ie`](https://pypi.org/project/ie-cli/).",
+        f"{'; '.join(titles)}, trained by [`ie`](https://pypi.org/project/ie-cli/).",
         "",
-        f"Labels: {_listed(schema.labels)}.",
-        *([f"Predicates: {_listed(schema.predicates)}."] if schema.predicates else []),
+        *(f"{kind}: {_listed(listed)}." for kind, listed in names if listed),
         "",
-    ]
-    for split, score in scores.items():
-        lines += _table(split, score)
-    lines += [
+        *(line for title, made in tables for line in score_lines(title, made)),
         "## Usage",
         "",
         "```sh",
-        f"ie predict file.jsonl --model PATH | jq -c '{each}'",
+        *(f"ie predict file.jsonl --model PATH | jq -c '{word.jq}'" for word in words),
         "```",
         "",
         "```python",
@@ -52,7 +57,7 @@ def model_card(recipe: Recipe, schema: LabelSchema, scores: Mapping[str, Any]) -
         "",
         'extractor = Extractor.from_pretrained("PATH")',
         'for example in extractor.extract(["…"]):',
-        f"    print(example.{items})",
+        f"    print({', '.join(f'example.{word.attribute}' for word in words)})",
         "```",
         "",
         "`recipe.yaml` holds the recipe with every default filled in; `metrics.json` the scores unrounded.",
@@ -61,7 +66,28 @@ def model_card(recipe: Recipe, schema: LabelSchema, scores: Mapping[str, Any]) -
     return "\n".join(lines)
 
 
-def _listed(names: Sequence[str]) -> str:
+def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:
+    """Tables of scores in Markdown, each with its heading above and its notes below."""
+    lines = []
+    for table in tables:
+        first, *others = table.columns
+        lines += [
+            f"## {heading(title, table)}",
+            "",
+            f"| {' | '.join((first, *others))} |",
+            f"|---|{'--:|' * len(others)}",
+            *(
+                f"| {f'**{name}**' if summary else _code(name)} | {' | '.join(values)} |"
+                for summary, name, values in all_rows(table)
+            ),
+            "",
+        ]
+        for note in table.notes:
+            lines += [f"{note[:1].upper()}{note[1:]}.", ""]
+    return lines
+
+
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(_code, names))
 
 
@@ -74,28 +100,3 @@ def _code(name: str) -> str:
 def _encoder(name: str) -> str:
     """A hub id whole, of a folder the name alone: the rest says nothing to others."""
     return Path(name).name if name.startswith(("/", ".", "~")) else name
-
-
-def _table(split: str, score: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"## Scores on {split}",
-        "",
-        *([f"Relations, matched by: {score['match']}.", ""] if "match" in score else []),
-        "| | precision | recall | F1 | gold | predicted | correct |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-        _row("**all** (micro)", score),
-    ]
-    parts = score["labels"] if "labels" in score else score["predicates"]
-    lines += [_row(_code(name), part) for name, part in parts.items()]
-    if score.get("ceiling"):
-        lines += [
-            "",
-            f"Recall ceiling (gold that the tokens and windows can express): {score['ceiling']['recall']:.4f}.",
-        ]
-    return [*lines, ""]
-
-
-def _row(name: str, score: Mapping[str, Any]) -> str:
-    values = (score["precision"], score["recall"], score["f1"])
-    shown = " | ".join("–" if value is None else f"{value:.4f}" for value in values)
-    return f"| {name} | {shown} | {score['gold']} | {score['predicted']} | {score['correct']} |"

@@ -13,7 +13,7 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
 from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.relations import Match
-from ie_cli.metrics.scores import Scorer, Scores
+from ie_cli.metrics.scores import ErrorAnalysis, Scorer, Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.kinds import Kind
 from ie_cli.tasks.proposal import Proposal
@@ -54,11 +54,15 @@ class ScoringOptions:
         match: what makes a relation right; None: text where offsets are guessed, else strict.
         seen: items of the training data as `Task.seen` gives them; recall on all others is then reported by itself.
         official: the scorer of DuIE's rules, for relations.
+        seqeval: score by seqeval too, for entities that do not overlap.
+        documents: keep the counts of each document.
     """
 
     match: Match | None = None
     seen: Collection[Any] | None = None
     official: OfficialScorer | None = None
+    seqeval: bool = False
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,14 @@ class Task(Protocol):
         """What a scorer takes as seen in training."""
 
     def scorer(self, schema: LabelSchema, options: ScoringOptions) -> Scorer:
-        """What counts the pairs of gold and predicted documents of a model with this schema."""
+        """What counts the pairs of gold and predicted documents of a model with this schema.
+
+        Args:
+            schema: without a label where there is no model; the order and the kinds of items are then those of the data.
+        """
+
+    def errors(self, keep: int, options: ScoringOptions) -> ErrorAnalysis:
+        """What sorts the errors by kind, and keeps so many examples of each."""
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
         """The gold items of the training data in words, e.g. ``2097 entities of 6 labels``."""

@@ -12,6 +12,7 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import EntityScorer, EntityScores
+from ie_cli.metrics.entity_errors import EntityErrors
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
@@ -50,7 +51,7 @@ class NerTask:
     def validate_options(self, options: ScoringOptions) -> None:
         """Refuse what is for relations."""
         if options.official is not None or options.match is not None:
-            option = "--scorer" if options.official is not None else "--match"
+            option = "--scorer duie" if options.official is not None else "--match"
             raise DataError(f"{option} is for relations, and the model extracts entities", hint="leave it out.")
 
     def misfit(self, schema: LabelSchema) -> str | None:
@@ -71,7 +72,11 @@ class NerTask:
 
     def scorer(self, schema: LabelSchema, options: ScoringOptions) -> EntityScorer:
         """Entities by span and label."""
-        return EntityScorer(schema.labels, seen=options.seen)
+        return EntityScorer(schema.labels, seen=options.seen, documents=options.documents, seqeval=options.seqeval)
+
+    def errors(self, keep: int, options: ScoringOptions) -> EntityErrors:
+        """Errors of spans and labels."""
+        return EntityErrors(keep=keep)
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
         """Entities and their labels."""

@@ -11,7 +11,8 @@ from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema, read_schema
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
-from ie_cli.errors import RecipeError
+from ie_cli.errors import DataError, RecipeError
+from ie_cli.metrics.relation_errors import RelationErrors
 from ie_cli.metrics.relations import RelationScorer, RelationScores, items
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.heads import RelationSection, heads_of
@@ -70,7 +71,9 @@ class RelationTask:
             )
 
     def validate_options(self, options: ScoringOptions) -> None:
-        """All of them are for relations."""
+        """Refuse what is for entities."""
+        if options.seqeval:
+            raise DataError("--scorer seqeval is for entities, and these are relations", hint="leave it out.")
 
     def misfit(self, schema: LabelSchema) -> str | None:
         """A model of relations has predicates."""
@@ -90,10 +93,15 @@ class RelationTask:
             schema.predicates,
             schema.labels,
             options.match,
-            entities=not schema.roles,
+            entities=not schema.roles if schema.predicates else None,
             seen=options.seen,
             official=options.official,
+            documents=options.documents,
         )
+
+    def errors(self, keep: int, options: ScoringOptions) -> RelationErrors:
+        """Errors of predicates, types and borders."""
+        return RelationErrors(keep=keep, match=options.match)
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
         """Entities where there are types of them, and relations."""

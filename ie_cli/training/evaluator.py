@@ -15,6 +15,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe
+from ie_cli.reports.model_card import model_card
 from ie_cli.tasks import ScoringOptions
 from ie_cli.training.events import score_values
 from ie_cli.training.setup import TrainingSetup
@@ -36,6 +37,15 @@ class Evaluator:
             self._recipe,
             setup.pad_id,
         )
+
+    def save_model(self, folder: Path) -> None:
+        """Write the model as it is; its card has no scores yet."""
+        extractor = self.extractor()
+        extractor.card = self._card({})
+        extractor.save_pretrained(folder)
+
+    def _card(self, scores: Mapping[str, Mapping[str, Scores]]) -> str:
+        return model_card(self._recipe, {name: task.schema for name, task in self._setup.tasks.items()}, scores)
 
     @cached_property
     def _engine(self) -> Engine:
@@ -97,6 +107,7 @@ class Evaluator:
                         ceilings=known.get(split),
                     )
         extractor.write_scores(folder, {split: scores_fields(parts) for split, parts in scores.items()})
+        extractor.write_card(folder, self._card(scores))
         return scores
 
     def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:

@@ -306,7 +306,7 @@ class Run:
         self._must_be_finite()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            self.evaluator.extractor().save_pretrained(self.output / MODEL)
+            self.evaluator.save_model(self.output / MODEL)
         self.accelerator.wait_for_everyone()
 
     def _checkpoint_due(self) -> bool:

@@ -9,13 +9,14 @@ from rich.console import Console
 from support.corpora import documents, recipe, write_jsonl
 
 from ie_cli.commands import console
-from ie_cli.commands.console import TrainingView, complain, duration, footnotes, number, say, show_scores, warn
+from ie_cli.commands.console import TrainingView, complain, duration, say, show_scores, warn
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
 from ie_cli.metrics.scores import Ceiling
+from ie_cli.reports.cells import number
 from ie_cli.training.run import train
 
 
@@ -71,7 +72,8 @@ def test_the_table_of_scores(screen: Console) -> None:
 
 
 def test_footnotes_without_gold_are_none() -> None:
-    assert list(footnotes(EntityScorer().scores({"entities": Ceiling(0, 0)}), "entities", "names")) == []
+    [table] = EntityScorer().scores({"entities": Ceiling(0, 0)}).tables()
+    assert table.notes == ()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599.4, "59:59"), (3723, "1:02:03")])

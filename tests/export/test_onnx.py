@@ -101,7 +101,7 @@ def test_the_export_annotates_as_the_model(trained: Path, exported: Path) -> Non
     assert any(document.entities for document in load(exported).extract(texts))
 
 
-def test_the_folder_says_what_it_cost(exported: Path) -> None:
+def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {
         "README.md", "export.json", "ie.json", "metrics.json", "model.onnx", "recipe.yaml", "tokenizer.json",
@@ -111,7 +111,10 @@ def test_the_folder_says_what_it_cost(exported: Path) -> None:
     assert facts["parity"]["f1_before"] == facts["parity"]["f1_after"] > 0.9
     assert 0 < facts["parity"]["mean"] <= facts["parity"]["largest"] < 1e-3
     assert facts["parity"]["windows"] == sum(bool(document.text.strip()) for document in documents())
-    assert "This folder holds an ONNX graph in float32" in (exported / "README.md").read_text(encoding="utf-8")
+    card = (exported / "README.md").read_text(encoding="utf-8")
+    assert card.startswith((trained / "README.md").read_text(encoding="utf-8"))
+    assert "## Scores on dev" in card
+    assert "This folder holds an ONNX graph in float32" in card
 
 
 def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:

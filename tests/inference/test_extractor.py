@@ -39,7 +39,7 @@ def test_the_folder_explains_itself(trained: Path) -> None:
     facts = json.loads((trained / "ie.json").read_text())
     assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0}}
     readme = (trained / "README.md").read_text(encoding="utf-8")
-    assert "| **all** (micro) |" in readme
+    assert "| **all (micro)** |" in readme
     assert "`school`" in readme
     assert oct((trained / "model.safetensors").stat().st_mode)[-3:] == "644"
 
@@ -53,7 +53,35 @@ def test_saving_and_loading_again_changes_nothing(trained: Path, tmp_path: Path)
     for (name, a), (_, b) in zip(first.model.state_dict().items(), second.model.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
     assert second.scores == first.scores
+    assert second.card == first.card == (trained / "README.md").read_text(encoding="utf-8")
     assert second.recipe == first.recipe
+
+
+def test_a_card_that_somebody_edited_is_kept(model: Path, tmp_path: Path) -> None:
+    (model / "README.md").write_text("# Mine\n", encoding="utf-8")
+    load(model).save_pretrained(tmp_path / "copy")
+    assert (tmp_path / "copy" / "README.md").read_text(encoding="utf-8") == "# Mine\n"
+
+
+@pytest.mark.parametrize("raw", [None, b"\xff\xfe broken"])
+def test_a_model_runs_without_its_card_and_with_a_broken_one(model: Path, tmp_path: Path, raw: bytes | None) -> None:
+    (model / "README.md").unlink()
+    if raw is not None:
+        (model / "README.md").write_bytes(raw)
+    extractor = load(model)
+    assert (extractor.card is None) == (raw is None)
+    extractor.save_pretrained(tmp_path / "copy")
+    assert (tmp_path / "copy" / "README.md").exists() == (raw is not None)
+
+
+def test_scores_and_card_are_stored_each_by_itself(model: Path) -> None:
+    extractor = load(model)
+    before = extractor.card
+    extractor.write_scores(model, {"dev": {"f1": 1.0}})
+    assert (model / "README.md").read_text(encoding="utf-8") == before
+    extractor.write_card(model, "# New\n")
+    again = load(model)
+    assert (again.card, again.scores) == ("# New\n", {"dev": {"f1": 1.0}})
 
 
 def test_saving_over_an_older_model_replaces_it(trained: Path, model: Path) -> None:

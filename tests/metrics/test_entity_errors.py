@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.document import Document, Entity
-from ie_cli.metrics.entity_errors import KINDS, EntityErrors, ErrorCase
+from ie_cli.metrics.entity_errors import KINDS, EntityErrors, ErrorCase, excerpt
 
 TEXT = "abcdefgh"
 SPAN = st.builds(
@@ -91,3 +91,44 @@ def test_an_error_is_described_with_its_place_and_context() -> None:
     assert case.describe(4) == "d.jsonl:7: …efghij⏎klmno…; gold 'ij' X; predicted 'ij\\nk' Y"
     missed = ErrorCase("missed", Document("Anna", where="d:1"), Entity(0, 4, "PER"), None)
     assert missed.describe() == "d:1: Anna; gold 'Anna' PER; predicted nothing"
+
+
+@given(ENTITIES, ENTITIES)
+def test_a_record_marks_what_each_side_has(gold: list[Entity], predicted: list[Entity]) -> None:
+    found = analysed(gold, predicted)
+    for case in (case for some in found.samples.values() for case in some):
+        record = case.record()
+        assert (record.kind, record.line, record.text) == (case.kind, case.describe(), TEXT)
+        sides = {"gold": case.gold, "predicted": case.predicted}
+        assert record.marks == tuple((e.start, e.end, side) for side, e in sides.items() if e is not None)
+        assert [record.gold is None, record.predicted is None] == [side is None for side in sides.values()]
+
+
+def test_the_counts_have_the_words_they_are_printed_with() -> None:
+    found = analysed([Entity(0, 2, "X")], [Entity(0, 2, "Y")])
+    assert dict(found.kinds) == {
+        "label": "wrong label",
+        "boundary": "wrong border",
+        "both": "wrong border and label",
+        "missed": "missed",
+        "invented": "invented",
+    }
+    assert found.counts.keys() - {"correct"} <= found.kinds.keys()
+
+
+@given(st.text("ab ", max_size=600), st.lists(st.tuples(st.integers(0, 600), st.integers(1, 30)), max_size=4))
+def test_an_excerpt_holds_its_spans_and_little_else(text: str, drawn: list[tuple[int, int]]) -> None:
+    spans = [(start, min(len(text), start + size)) for start, size in drawn if start < len(text)]
+    shown, places = excerpt(text, spans)
+    assert [shown[start:end] for start, end in places] == [text[start:end] for start, end in spans]
+    assert len(shown) <= sum(end - start + 123 for start, end in spans or [(0, 0)])
+    assert shown.startswith("…") or text.startswith(shown[:60])
+
+
+def test_where_an_error_is_is_known_by_place_or_id() -> None:
+    for document, where in (
+        (Document("ab", where="f:1", id=3), "f:1"),
+        (Document("ab", id=0), "0"),
+        (Document("ab"), ""),
+    ):
+        assert ErrorCase("missed", document, Entity(0, 1, "X"), None).record().where == where

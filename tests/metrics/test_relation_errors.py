@@ -230,3 +230,28 @@ def test_arguments_pages_apart_are_described_shortly() -> None:
     assert len(line) < 200
     assert ": Ann and" in line
     assert " Bern; gold (Ann, in, Bern)" in line
+
+
+def test_a_record_marks_the_arguments_of_both_sides() -> None:
+    text = "Ann" + " " * 300 + "Acme"
+    a, b = Entity(0, 3, "P"), Entity(303, 307, "O")
+    found = analysed(Document(text, relations=[Relation(a, "p", b)]), Document(text, relations=[Relation(a, "q", b)]))
+    [case] = found.samples["predicate"]
+    record = case.record()
+    assert record.gold == "(Ann, p, Acme)"
+    assert record.predicted == "(Ann, q, Acme)"
+    assert [(record.text[start:end], side) for start, end, side in record.marks] == [
+        ("Ann", "gold"),
+        ("Acme", "gold"),
+        ("Ann", "predicted"),
+        ("Acme", "predicted"),
+    ]
+    assert len(record.text) < 140
+    assert record.line == case.describe()
+
+
+def test_a_triple_of_texts_that_do_not_occur_has_no_marks() -> None:
+    found = analysed(Document("abc", spos=[Spo("x", "p", "y")]), Document("abc"))
+    record = found.samples["missed"][0].record()
+    assert (record.text, record.marks, record.predicted) == ("abc", (), None)
+    assert list(found.kinds) == ["predicate", "type", "boundary", "missed", "invented"]

@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.corpora import recipe
+from support.corpora import recipe, relation_recipe
 
 from ie_cli.data.label_schema import LabelSchema
-from ie_cli.document import Document, Entity
+from ie_cli.document import Document, Entity, Relation
 from ie_cli.metrics.entities import EntityScorer
+from ie_cli.metrics.relations import RelationScorer
 from ie_cli.metrics.scores import Ceiling
 from ie_cli.reports.model_card import model_card
 
@@ -19,11 +20,46 @@ def test_a_card_names_encoder_labels_and_scores(name: str, shown: str) -> None:
     scorer = EntityScorer(["X", "never"])
     scorer.add(Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Document("ab", [Entity(0, 1, "X")]))
     made = recipe(Path("train.jsonl"), encoder={"name": name})
-    card = model_card(made, LabelSchema(("X", "never")), {"dev": scorer.scores({"entities": Ceiling(1, 2)}).to_dict()})
-    assert card.startswith("---\nlibrary_name: ie-cli\n")
-    assert f"`efficient_global_pointer` on `{shown}`" in card
+    card = model_card(
+        made, LabelSchema(("X", "never")), {"dev": scorer.scores({"entities": Ceiling(1, 2, {"too long": 1})})}
+    )
+    assert card.startswith(
+        "---\nlibrary_name: ie-cli\ntags: [information-extraction, named-entity-recognition, global-pointer]\n---\n"
+    )
+    assert f"Named-entity recognition: `efficient_global_pointer` on `{shown}`, trained by" in card
     assert "home" not in card
     assert "Labels: `X`, `never`." in card
-    assert "| **all** (micro) | 1.0000 | 0.5000 | 0.6667 | 2 |" in card
-    assert "| `never` | 0.0000 | 0.0000 | 0.0000 | 0 |" in card
-    assert "Recall ceiling (gold that the tokens and windows can express): 0.5000." in card
+    assert "Predicates" not in card
+    assert "## Scores on dev\n" in card
+    assert "| label | precision | recall | F1 | gold | predicted | correct |\n|---|--:|--:|--:|--:|--:|--:|\n" in card
+    assert "| **all (micro)** | 1.0000 | 0.5000 | 0.6667 | 2 | 1 | 1 |" in card
+    assert "| `never` | – | – | – | 0 | 0 | 0 |" in card
+    assert "| **macro** |  |  | 0.6667 |  |  |  |" in card
+    assert "Recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 too long)." in card
+    assert "jq -c '.entities[]'" in card
+    assert "print(example.entities)" in card
+
+
+def test_a_card_of_relations_names_predicates_and_the_ways_to_match() -> None:
+    made = relation_recipe(Path("train.jsonl"))
+    scorer = RelationScorer(["p"], ["X"], entities=True)
+    gold = Document("ab", [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(1, 2, "X"))])
+    scorer.add(gold, gold)
+    schema = LabelSchema(("X",), ("p",), {"p": (("X", "X"),)})
+    card = model_card(made, schema, {"dev": scorer.scores(), "test": scorer.scores()})
+    for part in (
+        "Relation extraction: `gplinker` on `tiny`",
+        "Predicates: `p`.",
+        "## Scores on dev: relations",
+        "## Scores on test: entities",
+        "Relations by spans and types.",
+        "| **by text** | 1.0000 |",
+        "jq -c '.relations[]?'",
+    ):
+        assert part in card, part
+
+
+def test_a_card_before_any_score() -> None:
+    card = model_card(recipe(Path("train.jsonl")), LabelSchema(("X",)), {})
+    assert "Scores" not in card
+    assert "## Usage" in card

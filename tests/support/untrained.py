@@ -15,6 +15,7 @@ from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.encoder import tiny_encoder
 from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.reports.model_card import model_card
 
 
 def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
@@ -25,5 +26,6 @@ def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, .
     codec = build_codec(made.head, schema)
     head = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
     backend = TorchBackend(ExtractionModel(encoder, {made.task: head}), "float32")
-    Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0).save_pretrained(folder)
+    card = model_card(made, {made.task: schema}, {})
+    Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0, card=card).save_pretrained(folder)
     return folder

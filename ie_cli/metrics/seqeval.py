@@ -1,0 +1,130 @@
+"""What seqeval says of flat entities, by its default mode and by its strict mode of the scheme IOB2.
+
+seqeval scores tag sequences. The borders of all entities of a document, gold and predicted, cut its text into pieces; both
+sides are then written as tags of these pieces, in which every span is kept. Entities that overlap have no such tags.
+
+Source: Nakayama 2018, "seqeval: A Python framework for sequence labeling evaluation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from ie_cli.document import Document, Entity
+from ie_cli.errors import DataError
+from ie_cli.metrics.scores import Row, ScoreTable
+
+AVERAGES = ("micro avg", "macro avg", "weighted avg")
+_KEYS = ("precision", "recall", "f1-score", "support")
+_Values = tuple[float, float, float, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SeqevalMode:
+    """The report of a mode: precision, recall, F1 and support by label and by average."""
+
+    labels: dict[str, _Values]
+    averages: dict[str, _Values]
+
+    def table(self, title: str) -> ScoreTable:
+        """A row for each label, the averages below."""
+        sides: list[tuple[Row, ...]] = [tuple(part.items()) for part in (self.labels, self.averages)]
+        return ScoreTable(title, ("label", "precision", "recall", "F1", "support"), sides[0], sides[1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores and support by seqeval's own names, the labels apart from the averages."""
+        labels = {label: dict(zip(_KEYS, values, strict=True)) for label, values in self.labels.items()}
+        averages = {name: dict(zip(_KEYS, values, strict=True)) for name, values in self.averages.items()}
+        return {"labels": labels, **averages}
+
+
+@dataclass(frozen=True, slots=True)
+class SeqevalReport:
+    """The reports of both modes."""
+
+    default: SeqevalMode
+    strict: SeqevalMode
+
+    def tables(self) -> list[ScoreTable]:
+        """A table for each mode."""
+        return [self.default.table("seqeval, default mode"), self.strict.table("seqeval, strict mode (IOB2)")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Both reports, unrounded."""
+        return {"default": self.default.to_dict(), "strict": self.strict.to_dict()}
+
+
+class SeqevalScorer:
+    """Collect documents as tags; memory grows with their entities."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._gold: list[list[str]] = []
+        self._predicted: list[list[str]] = []
+
+    def add(self, gold: Document, predicted: Document) -> None:
+        """Take one document.
+
+        Raises:
+            DataError: entities of one side overlap.
+        """
+        truth, guess = sorted(set(gold.entities)), sorted(set(predicted.entities))
+        _refuse_overlaps(truth, "gold", gold.where, "leave --scorer out: our own scores count entities that overlap.")
+        _refuse_overlaps(
+            guess,
+            "predicted",
+            predicted.where or gold.where,
+            "predict without overlaps (--flat), or leave --scorer out.",
+        )
+        cuts = sorted({border for entity in (*truth, *guess) for border in (entity.start, entity.end)})
+        if cuts:
+            places = {border: place for place, border in enumerate(cuts)}
+            self._gold.append(self._tags(truth, places))
+            self._predicted.append(self._tags(guess, places))
+
+    def report(self, labels: Iterable[str]) -> SeqevalReport:
+        """What seqeval says of the documents so far, for those of the labels that occur."""
+        from seqeval.metrics import classification_report
+        from seqeval.scheme import IOB2
+
+        if not self._names:  # seqeval has no averages of nothing
+            nothing = SeqevalMode({}, dict.fromkeys(AVERAGES, (0.0, 0.0, 0.0, 0)))
+            return SeqevalReport(nothing, nothing)
+        options = {"output_dict": True, "zero_division": 0}
+        default = classification_report(self._gold, self._predicted, **options)
+        strict = classification_report(self._gold, self._predicted, mode="strict", scheme=IOB2, **options)
+        known = [label for label in labels if label in self._names]
+        return SeqevalReport(self._mode(default, known), self._mode(strict, known))
+
+    def _mode(self, report: dict[str, dict[str, Any]], labels: Sequence[str]) -> SeqevalMode:
+        return SeqevalMode(
+            {label: _values(report[self._names[label]]) for label in labels},
+            {average: _values(report[average]) for average in AVERAGES},
+        )
+
+    def _tags(self, entities: Collection[Entity], places: dict[int, int]) -> list[str]:
+        """The tags of the pieces between two borders; labels under other names, as seqeval takes some signs from their ends."""
+        tags = ["O"] * (len(places) - 1)
+        for entity in entities:
+            name = self._names.setdefault(entity.label, f"L{len(self._names)}")
+            first, last = places[entity.start], places[entity.end]
+            tags[first:last] = [f"B-{name}", *[f"I-{name}"] * (last - first - 1)]
+        return tags
+
+
+def _values(row: dict[str, Any]) -> _Values:
+    precision, recall, f1, support = (row[key] for key in _KEYS)
+    return float(precision), float(recall), float(f1), int(support)
+
+
+def _refuse_overlaps(entities: Sequence[Entity], side: str, where: str | None, hint: str) -> None:
+    for a, b in pairwise(entities):
+        if b.start < a.end:
+            raise DataError(
+                f"{where + ': ' if where else ''}{side} entities overlap: {a.label!r} {a.start}-{a.end} and {b.label!r} "
+                f"{b.start}-{b.end}; seqeval scores tag sequences, which cannot express that",
+                hint=hint,
+            )
