@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from growth_curves import AXES, NOTES, VALUES, Curve, Point, Series, Task, draw, read_tables, table
@@ -108,18 +107,20 @@ def lower(scorers: Sequence[Any], wanted: int, found: Callable[[], int]) -> None
 
 def predict(task: Task, folder: Path) -> dict[str, Any]:
     """Predict a file some times, all of what `ie predict` does once the model is loaded."""
+    from worker_ours import Loaded
+
     from ie_cli.commands.inputs import Input, ModelChoice
-    from ie_cli.commands.predict import run_predict
+    from ie_cli.commands.predict import Output, run_predict
 
     choice = ModelChoice(str(folder / "model"), batch_size=task.batch, device="cpu", quiet=True)
     engine, recipe = choice.engine()
-    loaded: Any = SimpleNamespace(engine=lambda: (engine, recipe))
+    loaded = Loaded(choice.path, ready=(engine, recipe))
     before = rss()
 
     def run(name: str) -> float:
         began = time.perf_counter()
-        source, output = Input(str(folder / name)), str(folder / "output.jsonl")
-        run_predict(loaded, source, output, output_format="jsonl", on_error="stop", quiet=True)
+        source, output = Input(str(folder / name)), Output(str(folder / "output.jsonl"), "stop")
+        run_predict(loaded, source, output, output_format="jsonl", quiet=True)
         return time.perf_counter() - began
 
     run("warm.jsonl")

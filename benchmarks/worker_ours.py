@@ -20,7 +20,7 @@ from harness import Reply
 
 from ie_cli.cli import share_cores
 from ie_cli.commands.inputs import Input, ModelChoice
-from ie_cli.commands.predict import run_predict
+from ie_cli.commands.predict import Output, run_predict
 from ie_cli.recipe.schema import Recipe
 
 Options = Mapping[str, Any]
@@ -222,7 +222,7 @@ class Pipeline:
         def run(engine: Any) -> None:
             source = Input(str(material.texts))
             loaded = Loaded(choice.path, ready=(engine, recipe))
-            run_predict(loaded, source, str(output), output_format="jsonl", on_error="stop", quiet=True)
+            run_predict(loaded, source, Output(str(output), "stop"), output_format="jsonl", quiet=True)
 
         recorder = Recorder(engine.backend)
         run(replace(engine, backend=recorder))
