@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from accelerate.utils import set_seed
@@ -14,7 +14,7 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint, tidy_checkpoints
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress
-from ie_cli.training.loggers import must_be_there, open_loggers
+from ie_cli.training.loggers import Log, must_be_there, open_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
@@ -34,7 +34,7 @@ from ie_cli.training.run_directory import (
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
-from ie_cli.training.setup import prepare
+from ie_cli.training.setup import TrainingSetup, prepare
 from ie_cli.training.techniques.base import Technique
 
 COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
@@ -80,12 +80,7 @@ def train(
         must_be_there(recipe.training.trackers)
         set_seed(recipe.training.seed)
         setup = prepare(recipe)
-    facts = run_facts(
-        recipe,
-        {name: task.data for name, task in setup.tasks.items()},
-        {name: schema_facts(task.schema) for name, task in setup.tasks.items()},
-        setup.encoder_facts(),
-    )
+    facts = _facts(recipe, setup)
     with ExitStack() as stack:
         if writes:
             stack.enter_context(own_folder(output))
@@ -106,9 +101,7 @@ def train(
         if writes:
             for path in damaged:
                 discard(path)
-        trackers = recipe.training.trackers if writes else []
-        columns = (*COLUMNS, *run.evaluator.columns())
-        log = stack.enter_context(open_loggers(trackers, output, recipe=recipe, columns=columns, after=run.logged()))
+        log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
         for event in run.stoppable():
             if isinstance(event, (Progress, Evaluated)):
                 log(event.step, event.values())
@@ -128,3 +121,16 @@ def _earlier(output: Path, facts: Facts, *, tidies: bool) -> tuple[Checkpoint | 
         tidy(output)
         tidy_checkpoints(output / CHECKPOINTS)
     return read_checkpoint(output / CHECKPOINTS, NEEDED), True
+
+
+def _facts(recipe: Recipe, setup: TrainingSetup) -> Facts:
+    """What must be the same when the run goes on."""
+    data = {name: task.data for name, task in setup.tasks.items()}
+    schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
+    return run_facts(recipe, data, schemas, setup.encoder_facts())
+
+
+def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:
+    """The logs of a run, with the columns that its scores have."""
+    columns = (*COLUMNS, *run.evaluator.columns())
+    return open_loggers(names, run.output, recipe=run.recipe, columns=columns, after=run.logged())

@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from ie_cli.codecs.base import Codec, build_codec
 from ie_cli.data.label_schema import LabelSchema
@@ -31,7 +33,7 @@ from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dat
 Weights = Mapping[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskSetup:
     """One task of a run.
 
@@ -43,14 +45,18 @@ class TaskSetup:
     name: str
     task: Task
     section: TaskSection
-    schema: LabelSchema
     codec: Codec
     data: TaskData
     dataset: EncodedDataset
     weights: Weights | None
 
+    @property
+    def schema(self) -> LabelSchema:
+        """The labels that it learns."""
+        return self.codec.schema
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
     """A model with fresh heads, and the data it will see."""
 
@@ -97,14 +103,10 @@ def prepare(recipe: Recipe) -> TrainingSetup:
     tiny = recipe.encoder.name == "tiny"
     data = {name: read_task_data(section.data, characters=tiny) for name, section in sections.items()}
     codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
-    if tiny:
-        characters = sum((part.statistics.characters for part in data.values()), start=Counter[str]())
-        encoder, tokenizer = tiny_encoder(recipe.encoder, characters)
-    else:
-        encoder, tokenizer = load_encoder(recipe.encoder)
-    config = encoder.config
+    encoder, tokenizer = _encoder(recipe, data)
+    config: Any = encoder.config
     heads = {
-        name: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[name])  # type: ignore[union-attr,arg-type]
+        name: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[name])
         for name, section in sections.items()
     }
     pad_id = getattr(config, "pad_token_id", None) or 0
@@ -116,28 +118,20 @@ def prepare(recipe: Recipe) -> TrainingSetup:
     )
     validate_names(recipe, {name: codec.schema for name, codec in codecs.items()})
     weights = loss_weights(recipe, codecs)
-    tasks = {
-        name: TaskSetup(
-            name,
-            TASKS[section.task],
-            section,
-            codecs[name].schema,
-            codecs[name],
-            data[name],
-            _encode(
-                data[name],
-                Encoding(
-                    tokenizer=text_tokenizer,
-                    plan=plan,
-                    codec=codecs[name],
-                    pad_id=pad_id,
-                    mentions=section.data.mentions,
-                ),
-            ),
-            weights[name],
+    tasks = {}
+    for name, section in sections.items():
+        encoding = Encoding(
+            tokenizer=text_tokenizer, plan=plan, codec=codecs[name], pad_id=pad_id, mentions=section.data.mentions
         )
-        for name, section in sections.items()
-    }
+        tasks[name] = TaskSetup(
+            name=name,
+            task=TASKS[section.task],
+            section=section,
+            codec=codecs[name],
+            data=data[name],
+            dataset=_encode(data[name], encoding),
+            weights=weights[name],
+        )
     device = choose_device(recipe.training.device)
     if device.type == "cpu":
         prepare_for_training(encoder)
@@ -150,6 +144,14 @@ def prepare(recipe: Recipe) -> TrainingSetup:
         device=device,
         precision=choose_precision(recipe.training.precision, device),
     )
+
+
+def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:
+    """The encoder that the recipe names; `tiny` has the characters of the training data of all tasks."""
+    if recipe.encoder.name != "tiny":
+        return load_encoder(recipe.encoder)
+    characters = sum((part.statistics.characters for part in data.values()), start=Counter[str]())
+    return tiny_encoder(recipe.encoder, characters)
 
 
 def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:

@@ -21,7 +21,9 @@ def test_a_card_names_encoder_labels_and_scores(name: str, shown: str) -> None:
     scorer.add(Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Document("ab", [Entity(0, 1, "X")]))
     made = recipe(Path("train.jsonl"), encoder={"name": name})
     card = model_card(
-        made, LabelSchema(("X", "never")), {"dev": scorer.scores({"entities": Ceiling(1, 2, {"too long": 1})})}
+        made,
+        {"ner": LabelSchema(("X", "never"))},
+        {"dev": {"ner": scorer.scores({"entities": Ceiling(1, 2, {"too long": 1})})}},
     )
     assert card.startswith(
         "---\nlibrary_name: ie-cli\ntags: [information-extraction, named-entity-recognition, global-pointer]\n---\n"
@@ -46,7 +48,11 @@ def test_a_card_of_relations_names_predicates_and_the_ways_to_match() -> None:
     gold = Document("ab", [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(1, 2, "X"))])
     scorer.add(gold, gold)
     schema = LabelSchema(("X",), ("p",), {"p": (("X", "X"),)})
-    card = model_card(made, schema, {"dev": scorer.scores(), "test": scorer.scores()})
+    card = model_card(
+        made,
+        {"relation": schema},
+        {split: {"relation": scorer.scores()} for split in ("dev", "test")},
+    )
     for part in (
         "Relation extraction: `gplinker` on `tiny`",
         "Predicates: `p`.",
@@ -60,6 +66,6 @@ def test_a_card_of_relations_names_predicates_and_the_ways_to_match() -> None:
 
 
 def test_a_card_before_any_score() -> None:
-    card = model_card(recipe(Path("train.jsonl")), LabelSchema(("X",)), {})
+    card = model_card(recipe(Path("train.jsonl")), {"ner": LabelSchema(("X",))}, {})
     assert "Scores" not in card
     assert "## Usage" in card
