@@ -77,9 +77,7 @@ def train(
         yield FinishedBefore(output / MODEL)
         return
     with stop.at_once():
-        must_be_there(recipe.training.trackers)
-        set_seed(recipe.training.seed)
-        setup = prepare(recipe)
+        setup = _prepare(recipe)
     facts = _facts(recipe, setup)
     with ExitStack() as stack:
         if writes:
@@ -102,10 +100,7 @@ def train(
             for path in damaged:
                 discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
-        for event in run.stoppable():
-            if isinstance(event, (Progress, Evaluated)):
-                log(event.step, event.values())
-            yield event
+        yield from _logged(run, log)
         if writes:
             write_run(output, facts | {"finished": True})
             finish_folder(output)
@@ -121,6 +116,20 @@ def _earlier(output: Path, facts: Facts, *, tidies: bool) -> tuple[Checkpoint | 
         tidy(output)
         tidy_checkpoints(output / CHECKPOINTS)
     return read_checkpoint(output / CHECKPOINTS, NEEDED), True
+
+
+def _prepare(recipe: Recipe) -> TrainingSetup:
+    must_be_there(recipe.training.trackers)
+    set_seed(recipe.training.seed)
+    return prepare(recipe)
+
+
+def _logged(run: Run, log: Log) -> Iterator[Event]:
+    """The events of a run, with what the logs record of them."""
+    for event in run.stoppable():
+        if isinstance(event, (Progress, Evaluated)):
+            log(event.step, event.values())
+        yield event
 
 
 def _facts(recipe: Recipe, setup: TrainingSetup) -> Facts:
