@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,6 +61,7 @@ class ModelChoice:
     """Which model, and how it is run."""
 
     path: str | None
+    _: KW_ONLY
     threshold: float | None = None
     flat: bool | None = None
     batch_size: int | None = None

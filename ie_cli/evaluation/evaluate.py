@@ -8,11 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from ie_cli.codecs.targets import find_reachable
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
+from ie_cli.evaluation.environment import describe_environment
+from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.inference.pipeline import Engine, extract
 from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.metrics.relations import Match, RelationScorer, RelationScores
 from ie_cli.metrics.scores import Ceiling
+from ie_cli.tasks import ScoringOptions, Task
 from ie_cli.triples import Triple, triples_of
 
 Scores = EntityScores | RelationScores
@@ -124,3 +127,44 @@ class Reach:
         found = find_reachable(document, tokens, engine.plan, engine.schema)
         self.entities.add(found.entities, (reason for _, reason in found.lost_entities))
         self.relations.add(found.relations, (reason for _, reason in found.lost_relations))
+
+
+def evaluate(
+    engine: Engine,
+    gold: Iterable[Document],
+    *,
+    task: Task,
+    options: ScoringOptions,
+    model: str,
+    data: str,
+    keep: int = 0,
+    each: Callable[[], None] | None = None,
+) -> EvaluationResult:
+    """Predict, score, and sort the errors.
+
+    Args:
+        model, data: their names, for reports.
+        keep: examples of each kind of error.
+        each: called after every document.
+
+    Raises:
+        DataError: an option has no meaning for the task or these data.
+    """
+    task.validate_options(options)
+    scorer, analysis = task.scorer(engine.schema, options), task.errors(keep, options)
+
+    def add(truth: Document, guess: Document) -> None:
+        scorer.add(truth, guess)
+        analysis.add(truth, guess)
+        if each is not None:
+            each()
+
+    reach = score(engine, gold, each=add)
+    return EvaluationResult(
+        task=task.name,
+        model=model,
+        data=data,
+        scores=scorer.scores(reach.ceilings),
+        errors=ErrorSummary.of(analysis),
+        environment=describe_environment(engine.backend),
+    )
