@@ -119,7 +119,7 @@ def predict(task: Task, folder: Path) -> dict[str, Any]:
 
     def run(name: str) -> float:
         began = time.perf_counter()
-        source, output = Input(str(folder / name)), Output(str(folder / "output.jsonl"), "stop")
+        source, output = Input(str(folder / name)), Output(str(folder / "output.jsonl"), on_error="stop")
         run_predict(loaded, source, output, output_format="jsonl", quiet=True)
         return time.perf_counter() - began
 

@@ -222,7 +222,7 @@ class Pipeline:
         def run(engine: Any) -> None:
             source = Input(str(material.texts))
             loaded = Loaded(choice.path, ready=(engine, recipe))
-            run_predict(loaded, source, Output(str(output), "stop"), output_format="jsonl", quiet=True)
+            run_predict(loaded, source, Output(str(output), on_error="stop"), output_format="jsonl", quiet=True)
 
         recorder = Recorder(engine.backend)
         run(replace(engine, backend=recorder))

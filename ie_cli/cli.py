@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from ie_cli import __version__
 from ie_cli.commands.arguments import (
+    Alias,
     Backend,
     BatchSize,
     Debug,
@@ -20,54 +18,20 @@ from ie_cli.commands.arguments import (
     Flat,
     InputFormat,
     LabelColumns,
+    Match,
     OnError,
     Overrides,
     Precision,
     Quiet,
     RecipeArgument,
+    Save,
+    Scorer,
+    TaskName,
     TextColumn,
     Threshold,
 )
-from ie_cli.commands.console import complain, console, say
-from ie_cli.errors import IEError
-from ie_cli.system.atomic import storage_error
-from ie_cli.system.signals import Stopped, stop_on_sigterm
-
-
-class Commands(TyperGroup):
-    """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 and 143 stopped; usage errors are 2."""
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        try:
-            return super().invoke(ctx)
-        except IEError as error:
-            if _debug():
-                console.print_exception()
-            complain(error)
-            raise typer.Exit(1) from error
-        except ModuleNotFoundError as error:
-            if _debug() or (error.name or "").split(".")[0] == "ie_cli":
-                raise
-            complain(IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli"))
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
-            say(stopped.kept or "interrupted")
-            raise typer.Exit(stopped.exit_code) from error
-        except BrokenPipeError as error:
-            # Nobody reads on (`| head`): that is no error of ours. Python would complain once more on closing stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from error
-        except OSError as error:
-            if _debug():
-                raise
-            complain(storage_error(error))
-            raise typer.Exit(1) from error
-
-
-def _debug() -> bool:
-    return "--debug" in sys.argv or os.environ.get("IE_DEBUG", "") not in ("", "0")
-
+from ie_cli.commands.exit_codes import Commands
+from ie_cli.system.signals import stop_on_sigterm
 
 app = typer.Typer(
     name="ie",
@@ -108,7 +72,7 @@ def init(
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    run_init(Input(data, input_format, text_column, label_columns), encoder=encoder)
+    run_init(Input(data, format=input_format, text_column=text_column, label_columns=label_columns), encoder=encoder)
 
 
 @app.command()
@@ -168,17 +132,12 @@ def evaluate(
     train_data: Annotated[
         str | None, typer.Option("--train", help="Training data: also print the recall on what is not in it.")
     ] = None,
+    task: TaskName = None,
     errors: Annotated[int, typer.Option("--errors", min=0, help="Examples to print of each kind of error.")] = 0,
-    match: Annotated[
-        Literal["strict", "boundaries", "text"] | None,
-        typer.Option("--match", help="Relations: right by spans and types, by spans, or by their texts."),
-    ] = None,
-    scorer: Annotated[
-        Literal["duie"] | None, typer.Option("--scorer", help="Relations: also score by DuIE's published rules.")
-    ] = None,
-    alias: Annotated[
-        str | None, typer.Option("--alias", help="Of --scorer duie: other names, tabs between, a name a line.")
-    ] = None,
+    match: Match = None,
+    scorer: Scorer = None,
+    alias: Alias = None,
+    save: Save = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
@@ -198,14 +157,33 @@ def evaluate(
     if len(paths) != (1 if predictions is not None else 2):
         expected = "DATA alone, as --predictions is given" if predictions is not None else "MODEL and DATA"
         raise typer.BadParameter(f"expected {expected}; got {len(paths)} paths.")
-    if alias is not None and scorer is None:
+    if alias is not None and scorer != "duie":
         raise typer.BadParameter("--alias belongs to --scorer duie.")
-    report = command.Report(as_json, errors, train_data, quiet, match, scorer, alias)
-    gold = Input(paths[-1], input_format, text_column, label_columns)
+    report = command.Report(
+        task=task,
+        as_json=as_json,
+        errors=errors,
+        train_data=train_data,
+        quiet=quiet,
+        match=match,
+        scorer=scorer,
+        alias=alias,
+        save=tuple(save or ()),
+    )
+    gold = Input(paths[-1], format=input_format, text_column=text_column, label_columns=label_columns)
     if predictions is not None:
         command.run_eval_predictions(predictions, gold, report)
         return
-    command.run_eval(ModelChoice(paths[0], threshold, flat, batch_size, precision, device, backend), gold, report)
+    choice = ModelChoice(
+        paths[0],
+        threshold=threshold,
+        flat=flat,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+        backend=backend,
+    )
+    command.run_eval(choice, gold, report)
 
 
 @app.command()
@@ -246,9 +224,18 @@ def predict(
         raise typer.BadParameter("--text and --input-format contradict each other.")
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
-    choice = ModelChoice(model, threshold, flat, batch_size, precision, device, backend, quiet)
-    data = Input(source, "text" if text else input_format, text_column)
-    out = Output(output, on_error or ("stop" if rejects is None else "skip"), rejects, resume)
+    choice = ModelChoice(
+        model,
+        threshold=threshold,
+        flat=flat,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+        backend=backend,
+        quiet=quiet,
+    )
+    data = Input(source, format="text" if text else input_format, text_column=text_column)
+    out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     run_predict(choice, data, out, output_format=output_format, quiet=quiet)
 
 
@@ -280,7 +267,11 @@ def export(
     from ie_cli.commands.export import run_export
     from ie_cli.commands.inputs import Input
 
-    gold = Input(data, input_format, text_column, label_columns) if data is not None else None
+    gold = (
+        Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+        if data is not None
+        else None
+    )
     run_export(model, output, gold, int8=int8, max_loss=max_loss, force=force, quiet=quiet)
 
 
@@ -321,8 +312,17 @@ def serve(
     from ie_cli.commands.serve import run_serve
     from ie_cli.serving.limits import Limits
 
-    choice = ModelChoice(model, threshold, flat, batch_size, precision, device, backend, quiet)
-    limits = Limits(max_body, max_texts, max_text, concurrency, timeout)
+    choice = ModelChoice(
+        model,
+        threshold=threshold,
+        flat=flat,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+        backend=backend,
+        quiet=quiet,
+    )
+    limits = Limits(max_body=max_body, max_texts=max_texts, max_text=max_text, concurrency=concurrency, timeout=timeout)
     run_serve(choice, host, port, token, limits, quiet=quiet)
 
 
@@ -348,8 +348,8 @@ def convert(
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
 
-    data = Input(source, input_format, text_column, label_columns)
-    run_convert(data, Output(output, on_error), output_format=output_format, quiet=quiet)
+    data = Input(source, format=input_format, text_column=text_column, label_columns=label_columns)
+    run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
 
 
 @recipes_app.callback()

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands have, and those of `ie eval` that say how it scores and what it writes."""
 
 from __future__ import annotations
 
@@ -42,3 +42,36 @@ Threshold = Annotated[
     typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given."),
 ]
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="No overlapping entities, or all of them.")]
+
+
+def _pages_or_json(paths: list[str] | None) -> list[str] | None:
+    for path in paths or ():
+        if not path.endswith((".json", ".html")):
+            raise typer.BadParameter(f"the name must end in .json or .html, got {path}.")
+    return paths
+
+
+Match = Annotated[
+    Literal["strict", "boundaries", "text"] | None,
+    typer.Option("--match", help="Relations: right by spans and types, by spans, or by their texts."),
+]
+Scorer = Annotated[
+    Literal["duie", "seqeval"] | None,
+    typer.Option("--scorer", help="Also score relations by DuIE's published rules, or flat entities by seqeval."),
+]
+Alias = Annotated[
+    str | None, typer.Option("--alias", help="Of --scorer duie: other names, tabs between, a name a line.")
+]
+Save = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--save",
+        metavar="FILE",
+        help="Store the result: as JSON, or as a page if FILE ends in .html.",
+        callback=_pages_or_json,
+    ),
+]
+TaskName = Annotated[
+    str | None,
+    typer.Option("--task", help="Of a model with several tasks: the one to score, by its name in the recipe."),
+]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ie_cli.commands.console import counting, say, show_scores, warn
@@ -13,41 +14,57 @@ from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
-from ie_cli.metrics.entities import EntityScores
-from ie_cli.metrics.entity_errors import KINDS, EntityErrors
-from ie_cli.metrics.relation_errors import RELATION_KINDS, RelationErrors
-from ie_cli.triples import ROLES
+from ie_cli.system.streams import is_replaceable, must_be_writable, open_output
 
 if TYPE_CHECKING:
-    from ie_cli.evaluation.evaluate import Scores
-    from ie_cli.metrics.duie import OfficialScorer
+    from ie_cli.evaluation.result import EvaluationResult
     from ie_cli.metrics.relations import Match
+    from ie_cli.tasks import ScoringOptions
+
+ScorerName = Literal["duie", "seqeval"]
+SAVED_CASES = 10
+"""Examples of each kind of error in a stored result, where the user names no number."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What is scored, and how it is shown.
 
     Attributes:
+        task: name of a task in the model's recipe; a model of one task needs none.
+        errors: examples to print of each kind of error.
         match: what makes a relation right; None: text where offsets are guessed, else strict.
-        scorer: `duie` also scores relations by DuIE's published rules, with the names of the file `alias`.
+        scorer: a scorer besides our own: `duie` with the names of the file `alias`, or `seqeval`.
+        save: files for the result, each JSON or a page by its name.
     """
 
-    as_json: bool
-    errors: int
-    train_data: str | None
-    quiet: bool
+    task: str | None = None
+    as_json: bool = False
+    errors: int = 0
+    train_data: str | None = None
+    quiet: bool = False
     match: Match | None = None
-    scorer: Literal["duie"] | None = None
+    scorer: ScorerName | None = None
     alias: str | None = None
+    save: tuple[str, ...] = ()
 
-    def official(self) -> OfficialScorer | None:
-        """The scorer of DuIE's rules, where it is asked for."""
+    @property
+    def keep(self) -> int:
+        """Examples to keep of each kind of error."""
+        return self.errors or (SAVED_CASES if self.save else 0)
+
+    def options(self) -> ScoringOptions:
+        """How it is scored; what training has seen is not known yet."""
         from ie_cli.metrics.duie import OfficialScorer, read_aliases
+        from ie_cli.tasks import ScoringOptions
 
-        if self.scorer is None:
-            return None
-        return OfficialScorer(read_aliases(self.alias) if self.alias is not None else None)
+        aliases = read_aliases(self.alias) if self.alias is not None else None
+        return ScoringOptions(
+            match=self.match,
+            official=OfficialScorer(aliases) if self.scorer == "duie" else None,
+            seqeval=self.scorer == "seqeval",
+            documents=True,
+        )
 
     def training_documents(self, data: Input, reading: Reading) -> Iterator[Document] | None:
         """The training data, where they were given; they are read as the gold data are."""
@@ -55,131 +72,104 @@ class Report:
             return None
         return replace(data, path=self.train_data).documents(replace(reading, report=lambda text: None))
 
-    def show(self, scores: Scores, title: str, cases: ErrorCases) -> None:
-        """Print scores: a table, or one JSON object on stdout."""
-        entities = isinstance(scores, EntityScores)
-        kinds = KINDS if entities else RELATION_KINDS
-        analysis = cases.entities if entities else cases.relations
+    def must_be_savable(self, *inputs: str) -> None:
+        """Tell what cannot be stored before minutes are spent.
+
+        Raises:
+            DataError: a file to write is one that is read, or cannot be written.
+        """
+        read = {os.path.realpath(path) for path in (*inputs, self.train_data, self.alias) if path is not None}
+        for path in self.save:
+            if os.path.realpath(path) in read:
+                raise DataError(f"{path}: is the input too", hint="give --save another name.")
+            if is_replaceable(path):
+                must_be_writable(path)
+
+    def show(self, result: EvaluationResult) -> None:
+        """Print a result, a table or one JSON object on stdout, and store it."""
+        errors = result.errors
         if self.as_json:
-            fields = scores.to_dict() | {"errors": {kind: analysis.counts[kind] for kind in kinds}}
+            fields = result.scores.to_dict() | {"errors": errors.counts}
             sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
-            return
-        show_scores(scores, title)
-        say("errors: " + ", ".join(f"{analysis.counts[kind]} {_KIND_NAMES[kind]}" for kind in kinds))
-        for kind in kinds if self.errors else ():
-            for case in analysis.samples.get(kind, []):
-                say(f"  {_KIND_NAMES[kind]}: {case.describe()}")
-
-
-_KIND_NAMES = {
-    "label": "wrong label",
-    "predicate": "wrong predicate",
-    "type": "wrong type",
-    "boundary": "wrong border",
-    "both": "wrong border and label",
-    "missed": "missed",
-    "invented": "invented",
-}
-
-
-@dataclass(slots=True)
-class ErrorCases:
-    """The errors, of entities and of relations."""
-
-    keep: int
-    match: Match | None
-    entities: EntityErrors = field(init=False)
-    relations: RelationErrors = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.entities = EntityErrors(keep=self.keep)
-        self.relations = RelationErrors(keep=self.keep, match=self.match)
-
-    def add(self, gold: Document, predicted: Document) -> None:
-        """Sort the errors of one document."""
-        self.entities.add(gold, predicted)
-        self.relations.add(gold, predicted)
+        else:
+            show_scores(result.scores, result.title)
+            say(f"errors: {errors.line()}")
+            for case in errors.cases if self.errors else ():
+                say(f"  {errors.kinds[case.kind]}: {case.line}")
+        for path in self.save:
+            save(result, path)
+            if not self.quiet:
+                say(f"result: {path}")
 
 
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     """`ie eval MODEL DATA`."""
-    from ie_cli.evaluation.evaluate import score, seen_in
+    from ie_cli.evaluation.evaluate import evaluate_engine
+    from ie_cli.tasks import TASKS
 
     data.must_exist()
-    engine, recipe = model.engine()
-    if not engine.schema.predicates and (report.scorer is not None or report.match is not None):
-        option = "--scorer" if report.scorer is not None else "--match"
-        raise DataError(f"{option} is for relations, and the model extracts entities", hint="leave it out.")
-    reading = data.reading(quiet=report.quiet, recipe=recipe)
-    train = report.training_documents(data, reading)
-    cases = ErrorCases(report.errors, report.match)
+    report.must_be_savable(data.path)
+    engine, extractor = model.engine()
+    name, section = extractor.task(report.task)
+    task, options = TASKS[section.task], report.options()
+    task.validate_options(options)
+    reading = data.reading(quiet=report.quiet, trained=section.data)
+    trained = report.training_documents(data, reading)
     with counting("evaluating", quiet=report.quiet) as count:
-
-        def each(gold: Document, predicted: Document) -> None:
-            cases.add(gold, predicted)
-            count()
-
-        scores = score(
-            engine,
+        result = evaluate_engine(
+            engine.only(name),
             data.documents(reading),
-            each=each,
-            seen=seen_in(train, engine.schema) if train is not None else None,
-            match=report.match,
-            official=report.official(),
+            task=task,
+            options=options if trained is None else replace(options, seen=task.seen(trained)),
+            model=model.folder(),
+            data=data.path,
+            keep=report.keep,
+            each=count,
         )
     warn_capped(engine)
-    _need_gold(scores, data)
-    report.show(scores, f"{model.path} on {data.path}", cases)
+    _need_gold(result)
+    report.show(result)
 
 
 def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
     """`ie eval --predictions FILE DATA`."""
-    from ie_cli.evaluation.prediction_files import pair_documents
+    from ie_cli.evaluation.prediction_files import accepts, evaluate_predictions, pair_documents
+    from ie_cli.tasks import TASKS
 
+    report.must_be_savable(predictions, data.path)
     reading = data.reading(quiet=report.quiet)
     guesses = read_documents(predictions, reading=Reading(report=reading.report))
-    pairs = pair_documents(data.documents(reading), guesses)
-    cases = ErrorCases(report.errors, report.match)
-    scores = _score_pairs(pairs, cases, report, report.training_documents(data, reading))
-    _need_gold(scores, data)
-    report.show(scores, f"{predictions} on {data.path}", cases)
-
-
-def _score_pairs(
-    pairs: Iterable[tuple[Document, Document]], cases: ErrorCases, report: Report, train: Iterable[Document] | None
-) -> Scores:
-    """Scores of relations where gold holds any, else of entities."""
-    from ie_cli.evaluation.evaluate import mentions, triples
-    from ie_cli.metrics.entities import EntityScorer
-    from ie_cli.metrics.relations import RelationScorer
-
-    trained = list(train) if train is not None else None
-    entities = EntityScorer(seen=mentions(trained) if trained is not None else None)
-    relations = RelationScorer(
-        match=report.match,
-        entities=True,
-        seen=triples(trained) if trained is not None else None,
-        official=report.official(),
+    options = report.options()
+    result = evaluate_predictions(
+        pair_documents(data.documents(reading), guesses),
+        options=options,
+        model=predictions,
+        data=data.path,
+        trained=report.training_documents(data, reading),
+        keep=report.keep,
     )
-    named = related = 0
-    labels: set[str] = set()
-    for truth, guess in pairs:
-        entities.add(truth, guess)
-        relations.add(truth, guess)
-        cases.add(truth, guess)
-        named += len(truth.entities)
-        related += len(truth.relations) + len(truth.spos or ())
-        labels.update(entity.label for entity in guess.entities)
-    if not related:
-        if report.scorer is not None:
-            warn("--scorer duie is left aside: the gold data hold no relations")
-        return entities.scores()
-    scores = relations.scores()
-    # A role model's subjects and objects are no entities of these data.
-    return scores if named and not (labels and labels <= set(ROLES)) else replace(scores, entities=None)
+    if report.scorer is not None and not accepts(TASKS[result.task], options):
+        what = {"duie": "relations", "seqeval": "entities"}[report.scorer]
+        warn(f"--scorer {report.scorer} is left aside: the gold data hold no {what}")
+    _need_gold(result)
+    report.show(result)
 
 
-def _need_gold(scores: Scores, data: Input) -> None:
-    if not scores.micro.gold:
-        what = "entity" if isinstance(scores, EntityScores) else "relation"
-        raise DataError(f"{data.path}: no {what} in it: nothing to score", hint="give data with gold annotation.")
+def save(result: EvaluationResult, path: str) -> None:
+    """Store a result as JSON, or as a page where the name ends in `.html`."""
+    from ie_cli.evaluation.result import write_result
+    from ie_cli.reports.html import html_page
+
+    if not path.endswith(".html"):
+        write_result(result, path)
+        return
+    with open_output(path) as out:
+        out.write(html_page(result))
+
+
+def _need_gold(result: EvaluationResult) -> None:
+    from ie_cli.tasks import TASKS
+
+    if result.documents is not None and not any(result.documents.gold):
+        what = TASKS[result.task].words.item
+        raise DataError(f"{result.data}: no {what} in it: nothing to score", hint="give data with gold annotation.")

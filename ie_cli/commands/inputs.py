@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,7 @@ class Input:
     """Data that a command reads; what is not given is detected, or taken from the model's recipe."""
 
     path: str
+    _: KW_ONLY
     format: str | None = None
     text_column: int | None = None
     label_columns: Sequence[int] | None = None
@@ -61,6 +62,7 @@ class ModelChoice:
     """Which model, and how it is run."""
 
     path: str | None
+    _: KW_ONLY
     threshold: float | None = None
     flat: bool | None = None
     batch_size: int | None = None

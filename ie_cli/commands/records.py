@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -42,6 +42,7 @@ class Output:
     """
 
     path: str
+    _: KW_ONLY
     on_error: OnError
     rejects: str | None = None
     resume: bool = False

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
+from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.gold import CeilingCounter
+from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
+from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
 from ie_cli.metrics.scores import Ceiling, Scores
-from ie_cli.tasks import ScoringOptions, Task
+from ie_cli.tasks import TASKS, ScoringOptions, Task
 
 _PLAIN = ScoringOptions()
 
@@ -52,3 +55,75 @@ def score(
         if each is not None:
             each(document, predicted)
     return scorer.scores(ceilings if reach is None else reach.ceilings())
+
+
+def evaluate_engine(
+    engine: Engine,
+    gold: Iterable[Document],
+    *,
+    task: Task,
+    options: ScoringOptions,
+    model: str,
+    data: str,
+    keep: int = 0,
+    each: Callable[[], None] | None = None,
+) -> EvaluationResult:
+    """Predict, score, and sort the errors.
+
+    Args:
+        engine: for the task alone.
+        model, data: their names, for reports.
+        keep: examples of each kind of error.
+        each: called after every document.
+
+    Raises:
+        DataError: an option has no meaning for the task or these data.
+    """
+    task.validate_options(options)
+    [part] = engine.tasks
+    analysis = task.errors(keep, options)
+
+    def add(truth: Document, guess: Document) -> None:
+        analysis.add(truth, guess)
+        if each is not None:
+            each()
+
+    scores = score(engine, gold, task=task, schema=part.codec.schema, options=options, each=add)
+    return EvaluationResult(
+        task=task.name,
+        model=model,
+        data=data,
+        scores=scores,
+        errors=ErrorSummary.of(analysis),
+        environment=describe_environment(engine.backend),
+    )
+
+
+def evaluate(
+    extractor: Extractor,
+    gold: Iterable[Document],
+    *,
+    task: str | None = None,
+    options: ScoringOptions = _PLAIN,
+    errors: int = 10,
+) -> EvaluationResult:
+    """Score a model on gold documents, as ``ie eval`` does.
+
+    Args:
+        task: name in the model's recipe; a model of one task needs none.
+        errors: examples of each kind of error.
+
+    Raises:
+        ModelError: the model has no such task, or several and none is named.
+        DataError: an option has no meaning for the task or these data.
+    """
+    name, section = extractor.task(task)
+    return evaluate_engine(
+        extractor.engine().only(name),
+        gold,
+        task=TASKS[section.task],
+        options=options,
+        model=extractor.recipe.name,
+        data="",
+        keep=errors,
+    )

@@ -36,18 +36,26 @@ mark[data-label]::after { content: attr(data-label); unicode-bidi: isolate; font
 .c0 { background: #e6194b40; } .c1 { background: #3cb44b40; } .c2 { background: #ffe11940; } .c3 { background: #4363d840; }
 .c4 { background: #f5823140; } .c5 { background: #911eb440; } .c6 { background: #46f0f040; } .c7 { background: #f032e640; }
 """
-_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'"
-)
-FRAME = (
-    '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n'
-    f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-    '<meta name="viewport" content="width=device-width">\n<meta name="referrer" content="no-referrer">\n'
-    f"<title>ie</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
-    "",
-    "</body>\n</html>\n",
-)
+
+
+def page_head(style: str, title: str) -> str:
+    """All that stands above the body's content: no script may run, nothing be fetched, and no style be used but this one.
+
+    Args:
+        title: escaped already.
+    """
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return (
+        '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width">\n<meta name="referrer" content="no-referrer">\n'
+        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+    )
+
+
+PAGE_END = "</body>\n</html>\n"
+FRAME = (page_head(STYLE, "ie"), "", PAGE_END)
 
 _MARKUP = {
     "&": "&amp;",

@@ -39,7 +39,7 @@ from ie_cli.inference.model_directory import (
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
 from ie_cli.tasks import TASKS
 
@@ -101,6 +101,20 @@ class Extractor:
         if len(self.tasks) > 1:
             raise ModelError(f"the model has several tasks: {', '.join(self.tasks)}", hint="use .tasks[NAME].schema.")
         return next(iter(self.tasks.values())).schema
+
+    def task(self, name: str | None = None) -> tuple[str, TaskSection]:
+        """A task of the model by its name in the recipe, or its only one: name and section.
+
+        Raises:
+            ModelError: there is no such task, or several and none is named.
+        """
+        sections = self.recipe.instances()
+        if name is None and len(sections) == 1:
+            return next(iter(sections.items()))
+        if name not in sections:
+            got = "none was named" if name is None else f"got {name}"
+            raise ModelError(f"the model has the tasks {', '.join(sections)}; {got}", hint="name one of them.")
+        return name, sections[name]
 
     @property
     def model(self) -> ExtractionModel:

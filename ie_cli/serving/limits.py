@@ -9,7 +9,7 @@ from ie_cli.errors import ServiceError
 __all__ = ["Limits", "must_be_installed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a request may ask for.
 

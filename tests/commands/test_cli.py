@@ -17,7 +17,9 @@ from support.corpora import as_json, documents, recipe, write_jsonl
 from typer.testing import CliRunner, Result
 
 from ie_cli.cli import app, share_cores
+from ie_cli.evaluation.result import read_result
 from ie_cli.recipe.loader import dump_recipe
+from ie_cli.reports.html import html_page
 from ie_cli.training.run import train
 
 ROOT = Path(__file__).parent.parent.parent
@@ -241,6 +243,11 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
         (["eval", "runs/test/model", "empty.jsonl"], 1, "empty.jsonl: the file is empty"),
         (["eval", "runs/test/model", "plain.jsonl"], 1, "no entity in it: nothing to score"),
         (["eval", "--predictions", "plain.jsonl", "data.jsonl"], 1, "plain.jsonl:1 and data.jsonl:1: the texts differ"),
+        (["eval", "runs/test/model", "data.jsonl", "--scorer", "duie"], 1, "--scorer duie is for relations, and the model"),
+        (["eval", "runs/test/model", "data.jsonl", "--match", "text"], 1, "--match is for relations, and the model"),
+        (["eval", "runs/test/model", "data.jsonl", "--scorer", "seqeval"], 1, "data.jsonl:1: gold entities overlap"),
+        (["eval", "runs/test/model", "data.jsonl", "--save", "x.txt"], 2, "must end in .json or .html, got x.txt"),
+        (["eval", "runs/test/model", "data.jsonl", "--save", "no/where/x.json"], 1, "no/where"),
         (["train", "nothing.yaml"], 1, "nothing.yaml: no such recipe"),
         (["train", "quickstar"], 1, "no such recipe"),
         (["recipes", "copy", "quickstar"], 1, "no recipe 'quickstar'; did you mean 'quickstart'?"),
@@ -302,6 +309,22 @@ def test_eval_prints_a_table_and_examples_of_errors(here: Path) -> None:
     for part in ("all (micro)", "borders only", "recall ceiling 1.0000", "1 wrong border", "never seen in training"):
         assert part in result.stderr
     assert "wrong border: gold.jsonl:1:" in result.stderr
+
+
+def test_eval_stores_what_it_found(here: Path) -> None:
+    options = ("--device", "cpu", "--precision", "float32")
+    printed = json.loads(ie("eval", "runs/test/model", "data.jsonl", "--json", *options).stdout)
+    result = ie("eval", "runs/test/model", "data.jsonl", "--save", "r.json", "--save", "r.html", *options)
+    assert result.exit_code == 0, result.stderr
+    assert "result: r.json" in result.stderr
+    stored = read_result("r.json")
+    assert stored.scores.to_dict() | {"errors": stored.errors.counts} == printed
+    assert stored.documents is not None
+    assert len(stored.documents.gold) == 20
+    assert sum(stored.documents.correct) == printed["correct"]
+    assert stored.title == "runs/test/model on data.jsonl"
+    assert [stored.environment[name] for name in ("backend", "device", "precision")] == ["torch", "cpu", "float32"]
+    assert Path("r.html").read_text(encoding="utf-8") == html_page(stored)
 
 
 def test_recipes_are_listed_and_copied_to_run_where_they_stand(here: Path) -> None:

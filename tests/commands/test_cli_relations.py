@@ -114,6 +114,13 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
         (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "would be luck"),
         (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias belongs to --scorer duie"),
         (("eval", "runs/test/model", "train.json", "--scorer", "duie", "--alias", "no.tsv"), 1, "no.tsv"),
+        (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval is for entities"),
+        (("eval", "--predictions", "train.json", "train.json", "--scorer", "seqeval"), 1, "these are relations"),
+        (
+            ("eval", "runs/test/model", "train.json", "--scorer", "seqeval", "--alias", "a"),
+            2,
+            "belongs to --scorer duie",
+        ),
         (("convert", "train.json", "train.json"), 1, "is the input too"),
         (("convert", "train.json", "out", "--to", "text"), 1, "cannot be written"),
         (("convert", "train.json", "out", "--to", "dui"), 1, "did you mean 'duie'?"),

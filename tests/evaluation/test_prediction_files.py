@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ie_cli.document import Document, Entity
+from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.errors import DataError
-from ie_cli.evaluation.prediction_files import pair_documents
+from ie_cli.evaluation.prediction_files import accepts, evaluate_predictions, pair_documents
+from ie_cli.evaluation.result import EvaluationResult
+from ie_cli.metrics.duie import OfficialScorer
+from ie_cli.tasks import TASKS, ScoringOptions
 
 GOLD = [Document("a b", [Entity(0, 1, "X")], id="1", where="g:1"), Document("c", id="2", where="g:2")]
 
@@ -47,3 +50,72 @@ def test_pairing_is_a_stream() -> None:
 
     pairs = pair_documents(endless(), endless())
     assert next(pairs) == next(pairs) == (Document("x"), Document("x"))
+
+
+A, B = Entity(0, 1, "X"), Entity(2, 3, "X")
+PLAIN, NAMED = Document("a b"), Document("a b", [A])
+RELATED = Document("a b", [A], [Relation(A, "p", B)])
+GUESSED = Document("a b", spos=[Spo("a", "p", "b")])
+
+
+def scored(*gold: Document, predicted: list[Document] | None = None, **options: object) -> EvaluationResult:
+    pairs = zip(gold, predicted or gold, strict=True)
+    made = ScoringOptions(documents=True, **options)  # type: ignore[arg-type]
+    return evaluate_predictions(pairs, options=made, model="p", data="g")
+
+
+@pytest.mark.parametrize(
+    ("gold", "task"),
+    [
+        ((PLAIN,), "ner"),
+        ((PLAIN, NAMED), "ner"),
+        ((NAMED, RELATED, NAMED), "relation"),
+        ((RELATED,), "relation"),
+        ((GUESSED, PLAIN), "relation"),
+    ],
+)
+def test_gold_says_what_is_scored(gold: tuple[Document, ...], task: str) -> None:
+    found = scored(*gold)
+    assert found.task == task
+    assert found.documents is not None
+    assert found.documents.gold == [len(TASKS[task].items(document)) for document in gold]
+    assert found.documents.correct == found.documents.gold
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "tables"),
+    [
+        (RELATED, RELATED, ["relations", "entities"]),
+        (Document("a b", [], RELATED.relations), RELATED, ["relations"]),  # gold lists no entity
+        (RELATED, Document("a b", [Entity(0, 1, "subject")]), ["relations"]),  # a role model's are none of these data
+        (RELATED, PLAIN, ["relations", "entities"]),
+        (GUESSED, RELATED, ["relations"]),
+    ],
+)
+def test_entities_are_scored_beside_relations_where_both_sides_have_some(
+    gold: Document, predicted: Document, tables: list[str]
+) -> None:
+    assert [table.title for table in scored(gold, predicted=[predicted]).scores.tables()] == tables
+
+
+def test_an_option_is_left_aside_where_gold_has_nothing_of_its_task() -> None:
+    options = ScoringOptions(match="text", official=OfficialScorer())
+    assert scored(NAMED, match="text", official=OfficialScorer()).scores.to_dict()["f1"] == 1.0
+    assert not accepts(TASKS["ner"], options)
+    assert accepts(TASKS["relation"], options)
+
+
+def test_an_option_for_entities_is_refused_where_gold_has_relations() -> None:
+    assert scored(NAMED, seqeval=True).scores.to_dict()["seqeval"]["strict"]["micro avg"]["f1-score"] == 1.0
+    crossing = Document("a b", [A, Entity(0, 2, "Y")])
+    with pytest.raises(DataError, match="--scorer seqeval is for entities, and these are relations"):
+        scored(RELATED, crossing, seqeval=True)
+
+
+def test_what_training_has_seen_is_left_out_of_a_recall() -> None:
+    pairs = [(RELATED, RELATED)]
+    options = ScoringOptions()
+    fields = evaluate_predictions(pairs, options=options, model="p", data="g", trained=[RELATED]).scores.to_dict()
+    assert fields["unseen"] == {"recall": 0.0, "gold": 0, "correct": 0}
+    fields = evaluate_predictions(pairs, options=options, model="p", data="g", trained=[PLAIN]).scores.to_dict()
+    assert fields["unseen"] == {"recall": 1.0, "gold": 1, "correct": 1}

@@ -1,0 +1,51 @@
+"""How a command ends: errors of ours as messages, each end with its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ie_cli.commands.console import complain, console, say
+from ie_cli.errors import IEError
+from ie_cli.system.atomic import storage_error
+from ie_cli.system.signals import Stopped
+
+
+class Commands(TyperGroup):
+    """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 and 143 stopped; usage errors are 2."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except IEError as error:
+            if _debug():
+                console.print_exception()
+            complain(error)
+            raise typer.Exit(1) from error
+        except ModuleNotFoundError as error:
+            if _debug() or (error.name or "").split(".")[0] == "ie_cli":
+                raise
+            complain(IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli"))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+            say(stopped.kept or "interrupted")
+            raise typer.Exit(stopped.exit_code) from error
+        except BrokenPipeError as error:
+            # Nobody reads on (`| head`): that is no error of ours. Python would complain once more on closing stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from error
+        except OSError as error:
+            if _debug():
+                raise
+            complain(storage_error(error))
+            raise typer.Exit(1) from error
+
+
+def _debug() -> bool:
+    return "--debug" in sys.argv or os.environ.get("IE_DEBUG", "") not in ("", "0")
