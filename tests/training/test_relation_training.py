@@ -14,6 +14,7 @@ from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.formats import read_documents
 from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.relations import RelationScores
+from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import Recipe
 from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
@@ -27,12 +28,14 @@ def run(made: Recipe, output: Path) -> tuple[Started, list[Evaluated], Finished]
     return events[0], evaluated, events[-1]
 
 
+@pytest.mark.parametrize("head", heads_of("relation"))
 @pytest.mark.parametrize("annotated", [True, False], ids=["types", "roles"])
-def test_a_tiny_encoder_learns_twenty_examples_by_heart(annotated: bool, tmp_path: Path) -> None:
+def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, annotated: bool, tmp_path: Path) -> None:
     data = relation_documents(annotated=annotated)
-    started, evaluated, finished = run(relation_recipe(write_jsonl(tmp_path / "t.jsonl", data)), tmp_path / "run")
-    assert started.schema.roles is not annotated
-    scores = finished.scores["dev"]
+    made = relation_recipe(write_jsonl(tmp_path / "t.jsonl", data), head={"name": head})
+    started, evaluated, finished = run(made, tmp_path / "run")
+    assert started.tasks["relation"].schema.roles is not annotated
+    scores = finished.scores["dev"]["relation"]
     assert isinstance(scores, RelationScores)
     assert (scores.match, scores.f1) == ("strict", 1.0)
     assert (scores.entities is not None) == annotated
@@ -41,7 +44,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(annotated: bool, tmp_pat
     assert evaluated[-1].loss < 0.1 * evaluated[0].loss
     # What the user loads gives what training says, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
-    assert loaded.schema == started.schema
+    assert loaded.schema == started.tasks["relation"].schema
     again = score_engine(loaded.engine(), data)
     assert again.to_dict() | {"unseen": None} == scores.to_dict() | {"unseen": None}
     stored = json.loads((finished.model / "metrics.json").read_text(encoding="utf-8"))["dev"]
@@ -63,8 +66,8 @@ def test_data_without_offsets_are_scored_by_text_and_by_the_official_rules(duie:
     from ie_cli.metrics.duie import OfficialScorer
 
     started, _, finished = run(relation_recipe(duie, training={"epochs": 60}), tmp_path / "run")
-    assert started.schema.predicates == ("学校", "老师", "老师.onDate")
-    scores = finished.scores["dev"]
+    assert started.tasks["relation"].schema.predicates == ("学校", "老师", "老师.onDate")
+    scores = finished.scores["dev"]["relation"]
     assert isinstance(scores, RelationScores)
     assert (scores.match, scores.strict, scores.f1) == ("text", None, 1.0)
     engine = Extractor.from_pretrained(finished.model, device="cpu", precision="float32").engine()
@@ -86,7 +89,7 @@ def test_entity_rows_and_type_pairs_are_as_the_recipe_says(tmp_path: Path) -> No
     head: dict[str, object] = {"entity_rows": "types", "type_pairs": "observed"}
     short = relation_recipe(data, head=head, training={"epochs": 1, "label_weights": {"学校": 2.0, "person": 0.5}})
     started, _, finished = run(short, tmp_path / "run")
-    schema = started.schema
+    schema = started.tasks["relation"].schema
     assert (schema.labels, schema.constrained) == (("person", "school"), True)
     assert schema.types == {"学校": (("person", "school"),), "老师": (("person", "person"),)}
     assert Extractor.from_pretrained(finished.model).schema == schema
@@ -96,11 +99,12 @@ def test_a_damaged_schema_is_told(tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "t.jsonl", relation_documents(annotated=True))
     _, _, finished = run(relation_recipe(data, training={"epochs": 1}), tmp_path / "run")
     facts = json.loads((finished.model / "ie.json").read_text(encoding="utf-8"))
-    (finished.model / "ie.json").write_text(json.dumps(facts | {"predicates": ["学校"]}), encoding="utf-8")
+    facts["tasks"]["relation"]["predicates"] = ["学校"]
+    (finished.model / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ModelError, match=r"ie\.json: damaged: predicates must map"):
         Extractor.from_pretrained(finished.model)
-    fewer = facts | {"predicates": {"学校": []}}
-    (finished.model / "ie.json").write_text(json.dumps(fewer), encoding="utf-8")
+    facts["tasks"]["relation"]["predicates"] = {"学校": []}
+    (finished.model / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ModelError, match="the weights do not fit"):
         Extractor.from_pretrained(finished.model)
 

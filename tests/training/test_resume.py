@@ -20,12 +20,12 @@ from ie_cli.errors import DataError, ModelError, RecipeError, StorageError, Trai
 from ie_cli.inference.extractor import Extractor
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
-from ie_cli.training import loop
+from ie_cli.training import evaluator, loop
 from ie_cli.training.checkpoint import read_checkpoint
 from ie_cli.training.events import Evaluated, Event, Finished, FinishedBefore, Saved, Started
 from ie_cli.training.run import train
 
-SPEED = {"windows_per_second"}  # the one column of the log that a clock has a part in
+SPEED = {"sentences_per_second"}  # the one column of the log that a clock has a part in
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_stopped_in_an_evaluation_it_is_made_up_for(
 ) -> None:
     made = short(data)
     list(train(made, tmp_path / "whole"))
-    stop, real, calls = Stop(), loop.score, []
+    stop, real, calls = Stop(), evaluator.score, []
 
     def interrupted(*args: object, **named: object) -> object:
         calls.append(1)
@@ -128,7 +128,7 @@ def test_stopped_in_an_evaluation_it_is_made_up_for(
             stop._handle(signal.SIGINT, None)  # as the signal comes
         return real(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "score", interrupted)
+    monkeypatch.setattr(evaluator, "score", interrupted)
     seen: list[Event] = []
     with pytest.raises(Stopped) as stopped:
         seen.extend(iter_into(seen, train(made, tmp_path / "cut", stop=stop)))
@@ -430,7 +430,7 @@ def test_too_little_memory_for_an_evaluation_is_told(
     def full(*args: object, **named: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(loop, "score", full)
+    monkeypatch.setattr(evaluator, "score", full)
     with pytest.raises(TrainingError, match="out of memory after step 3") as error:
         list(train(short(data), tmp_path / "run"))
     assert "eval_batch_size" in str(error.value.hint)

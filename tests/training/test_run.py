@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
-from support.fakes import characters, score_engine
+from support.fakes import characters, score_engine, windows_of
 
 from ie_cli.codecs.factors import LabelFactors
 from ie_cli.codecs.spans import decode_spans
@@ -21,13 +21,14 @@ from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError, RecipeError, TrainingError
 from ie_cli.inference.extractor import Extractor
-from ie_cli.modeling.heads import HEADS
-from ie_cli.training import loop
-from ie_cli.training.encoded_dataset import encode_dataset
+from ie_cli.metrics.entities import EntityScores
+from ie_cli.modeling.heads.base import TableHead
+from ie_cli.recipe.heads import heads_of
+from ie_cli.training import evaluator
 from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
 
-SPEEDS = {"windows_per_second"}
+SPEEDS = {"sentences_per_second"}
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +41,13 @@ def run(recipe_: object, output: Path, **options: bool) -> list[object]:
 
 
 def test_ideal_scores_decode_to_the_gold() -> None:
-    tokenizer, plan = TextTokenizer(characters()), WindowPlan(30, 10)
+    tokenizer = TextTokenizer(characters())
     labels = ("person", "place", "school")
     data = [document for document in documents() if document.entities]
-    store = encode_dataset(data, tokenizer, plan, LabelSchema(labels), pad_id=0, key=None)
-    batch = store.__getitems__(range(len(data)))
+    batch = windows_of(data, LabelSchema(labels), tokenizer, WindowPlan(30, 10)).batch(range(len(data)))
     size = batch.input_ids.shape[1]
     target = np.full((len(data), len(labels), size, size), -1, dtype=np.float32)
-    target[tuple(batch.gold[0].cells.T.numpy())] = 1
+    target[tuple(batch.targets["entities"].cells.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(size, dtype=np.float32), target.shape)
     found = decode_spans([LabelFactors(0, target, identity)], batch.text_mask.numpy(), np.zeros(3, np.float32))
     for number, document in enumerate(data):
@@ -56,19 +56,20 @@ def test_ideal_scores_decode_to_the_gold() -> None:
         assert to_entities(tokens, mine, np.ones(len(mine)), labels) == sorted(document.entities)
 
 
-@pytest.mark.parametrize("head", [name for name in HEADS if name != "gplinker"])
+@pytest.mark.parametrize("head", heads_of("ner"))
 def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, data: Path, tmp_path: Path) -> None:
     events = run(recipe(data, head={"name": head}), tmp_path / "run")
     assert isinstance(events[0], Started)
     finished = events[-1]
     assert isinstance(finished, Finished)
-    assert finished.scores["dev"].f1 == 1.0
+    scores = finished.scores["dev"]["ner"]
+    assert scores.primary == 1.0
     losses = [event.loss for event in events if isinstance(event, Evaluated)]
     assert losses[-1] < 0.1 * losses[0]
     # What the user loads gives what training says, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
     again = score_engine(loaded.engine(), documents())
-    assert again.to_dict() | {"unseen": None} == finished.scores["dev"].to_dict() | {"unseen": None}
+    assert again.to_dict() | {"unseen": None} == scores.to_dict() | {"unseen": None}
     assert json.loads((finished.model / "metrics.json").read_text())["dev"]["f1"] == again.f1
 
 
@@ -102,12 +103,12 @@ def test_the_same_seed_gives_the_same_model(
 def test_best_model_is_kept_and_patience_ends_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop.score
+    real = evaluator.score
     f1 = iter([0.5, 0.7, 0.7, 0.6, 0.9])
 
     class Scripted:
         def __init__(self, scores: object, value: float) -> None:
-            self.scores, self.f1 = scores, value
+            self.scores, self.primary = scores, value
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.scores, name)
@@ -115,7 +116,7 @@ def test_best_model_is_kept_and_patience_ends_the_run(
     def scripted(*args: object, **options: object) -> object:
         return Scripted(real(*args, **options), next(f1))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "score", scripted)
+    monkeypatch.setattr(evaluator, "score", scripted)
     events = run(recipe(data, training={"epochs": 10, "patience": 2}), tmp_path / "run")
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert [event.best for event in evaluated] == [True, True, False, False]
@@ -140,8 +141,10 @@ def test_a_share_of_train_becomes_dev(data: Path, tmp_path: Path) -> None:
     started, finished = events[0], events[-1]
     assert isinstance(started, Started)
     assert isinstance(finished, Finished)
-    gold = finished.scores["dev"].micro.gold
-    assert started.train.counts.entities + gold == sum(len(e.entities) for e in documents())
+    scores = finished.scores["dev"]["ner"]
+    assert isinstance(scores, EntityScores)
+    gold = scores.micro.gold
+    assert started.tasks["ner"].dataset.counts.items["entities"] + gold == sum(len(e.entities) for e in documents())
     assert gold > 0
 
 
@@ -187,8 +190,10 @@ def test_a_file_is_no_folder_for_a_run(data: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = HEADS["efficient_global_pointer"]
-    monkeypatch.setattr(head, "loss", lambda *args: torch.tensor(math.nan, requires_grad=True))
+    def no_number(*args: object) -> dict[str, torch.Tensor]:
+        return {"entities": torch.tensor(math.nan, requires_grad=True)}
+
+    monkeypatch.setattr(TableHead, "losses", no_number)
     with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch holds .*train.jsonl:\d+, .*:\d+"):
         run(recipe(data), tmp_path / "run")
 
@@ -258,4 +263,4 @@ def test_data_without_entities_or_examples_are_refused(tmp_path: Path) -> None:
     empty = write_jsonl(tmp_path / "none.jsonl", [Document("没有")])
     with pytest.raises(DataError, match="no entity at all"):
         run(recipe(empty), tmp_path / "a")
-    assert Split((str(empty),), recipe(empty).data).fingerprint() is not None
+    assert Split((str(empty),), recipe(empty).instances()["ner"].data).fingerprint is not None
