@@ -141,10 +141,8 @@ def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, 
 def schema_facts(schema: LabelSchema) -> dict[str, Any]:
     """A schema as JSON values, for the model folder."""
     facts: dict[str, Any] = {"labels": schema.labels}
-    if schema.predicates:
-        facts["predicates"] = {name: schema.types.get(name, ()) for name in schema.predicates}
-        facts["constrained"] = schema.constrained
-        facts["slots"] = sorted(schema.declared)
+    if predicates := {name: schema.types.get(name, ()) for name in schema.predicates}:
+        facts |= {"predicates": predicates, "constrained": schema.constrained, "slots": sorted(schema.declared)}
     return facts
 
 

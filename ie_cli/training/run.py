@@ -96,9 +96,8 @@ def train(
             write_run(output, facts)
         damaged = checkpoint.damaged if checkpoint is not None else ()
         yield run.started(run.step if begun else None, damaged)
-        if writes:
-            for path in damaged:
-                discard(path)
+        for path in damaged if writes else ():
+            discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
         yield from _logged(run, log)
         if writes:

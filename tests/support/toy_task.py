@@ -27,8 +27,12 @@ class NamesScores:
         return self.right / self.texts if self.texts else 0.0
 
     @property
-    def support(self) -> int:
-        return self.texts
+    def documents(self) -> None:
+        return None
+
+    @property
+    def ceilings(self) -> Mapping[str, Ceiling]:
+        return {}
 
     def values(self) -> dict[str, float]:
         return {"exact": self.primary}
