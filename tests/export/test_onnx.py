@@ -6,28 +6,27 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from support.corpora import documents, recipe, write_jsonl
+from support.heads import built, codec_of_head
 from transformers import BertConfig, BertModel
 
 import ie_cli.export.onnx
 from ie_cli import Document, Entity
-from ie_cli.codecs.factors import Factors, SharedFactors
-from ie_cli.data.label_schema import LabelSchema
+from ie_cli.codecs.base import Codec, Outputs
 from ie_cli.errors import DataError, ModelError
 from ie_cli.export.onnx import export_onnx
 from ie_cli.inference.backends.onnx import OnnxBackend
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import ONNX
-from ie_cli.modeling.heads import EfficientGlobalPointer, GlobalPointer
-from ie_cli.modeling.heads.gplinker import GPLinker
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.recipe.heads import HEADS
 from ie_cli.training.run import train
 
 
@@ -50,47 +49,74 @@ def load(path: Path) -> Extractor:
     return Extractor.from_pretrained(path, device="cpu", precision=precision)  # type: ignore[arg-type]
 
 
-def numbers(factors: Factors) -> list[np.ndarray]:
-    if isinstance(factors, SharedFactors):
-        return [factors.pair, factors.start, factors.end]
-    return [factors.query, factors.key]
+OTHERS = {
+    "without positions": ("efficient_global_pointer", {"rope": False}),
+    "efficient links": ("gplinker", {"entity_scorer": "efficient_global_pointer"}),
+}
+"""Beside the heads as the table has them."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "head",
-    [
-        EfficientGlobalPointer(32, 5, head_size=16),
-        EfficientGlobalPointer(32, 5, head_size=16, rope=False),
-        GlobalPointer(32, 3, head_size=16),
-        GPLinker(32, 2, 7, head_size=16),
-        GPLinker(32, 2, 7, head_size=16, entity_scorer="efficient_global_pointer"),
-    ],
-    ids=["efficient", "without positions", "full", "links", "efficient links"],
-)
-def test_a_graph_gives_the_factors_of_the_model(head: torch.nn.Module, tmp_path: Path) -> None:
+def untrained(heads: Mapping[str, torch.nn.Module]) -> ExtractionModel:
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}
     encoder = BertModel(BertConfig(vocab_size=100, num_hidden_layers=2, **sizes), add_pooling_layer=False)
-    model = ExtractionModel(encoder, head).eval()
-    ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
-    assert model.encoder.config._attn_implementation == "sdpa"
-    labels, predicates = 3 if isinstance(head, GlobalPointer) else 5, ()
-    if isinstance(head, GPLinker):
-        labels, predicates = 2, tuple(f"p{n}" for n in range(7))
-    schema = LabelSchema(tuple(f"l{n}" for n in range(labels)), predicates)
-    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX, schema)
+    return ExtractionModel(encoder, heads).eval()
+
+
+def inputs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of ids with their masks, of many shapes."""
     random = np.random.default_rng(0)
     for batch, length in ((1, 2), (1, 64), (3, 17), (7, 33)):
         ids = random.integers(0, 100, (batch, length))
-        mask = np.arange(length) < random.integers(2, length + 1, batch)[:, None]
-        old, new = before.factors(ids, mask), after.factors(ids, mask)
-        assert len(old) == len(new)
-        for left, right in zip(old, new, strict=True):
-            [one], [other] = list(left), list(right)
-            assert type(one) is type(other)
-            for a, b in zip(numbers(one), numbers(other), strict=True):
-                assert a.shape == b.shape
-                np.testing.assert_allclose(a, b, atol=2e-5)
+        yield ids, np.arange(length) < random.integers(2, length + 1, batch)[:, None]
+
+
+def tables(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
+    """All arrays of a head's outputs, blocks behind one another."""
+    found: dict[str, np.ndarray] = {}
+    for table in codec.tables:
+        blocks = list(outputs.table(table))
+        found |= {f"{table}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
+    return found
+
+
+def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
+    one, other = tables(before, codec), tables(after, codec)
+    assert one.keys() == other.keys()
+    assert {name.split(".")[0] for name in one} == codec.tables.keys()
+    for name, values in one.items():
+        assert values.shape == other[name].shape
+        np.testing.assert_allclose(values, other[name], atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*HEADS, *OTHERS])
+def test_a_graph_gives_the_outputs_of_the_head(name: str, tmp_path: Path) -> None:
+    head, options = OTHERS.get(name, (name, {}))
+    model = untrained({"task": built(head, hidden_size=32, head_size=16, **options)})
+    ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
+    assert model.encoder.config._attn_implementation == "sdpa"
+    codec = codec_of_head(head, **options)
+    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX, {"task": codec})
+    for ids, mask in inputs():
+        assert_alike(before.run(ids, mask)["task"], after.run(ids, mask)["task"], codec)
+
+
+@pytest.mark.slow
+def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -> None:
+    names = {"ner": "global_pointer", "links": "gplinker"}
+    codecs = {task: codec_of_head(head) for task, head in names.items()}
+    model = untrained({task: built(head, hidden_size=32) for task, head in names.items()})
+    ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
+    before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX, codecs)
+    for ids, mask in inputs():
+        old, new = before.run(ids, mask), after.run(ids, mask)
+        assert old.keys() == new.keys() == codecs.keys()
+        for task, codec in codecs.items():
+            assert_alike(old[task], new[task], codec)
+    with pytest.raises(ModelError, match="not a graph that `ie export` writes"):  # no table without its task
+        OnnxBackend(tmp_path / ONNX, {"ner": codecs["ner"]})
+    with pytest.raises(ModelError, match="the graph has the rows"):
+        OnnxBackend(tmp_path / ONNX, codecs | {"more": codecs["ner"]})
 
 
 def test_the_export_annotates_as_the_model(trained: Path, exported: Path) -> None:
@@ -105,6 +131,7 @@ def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {
         "README.md", "export.json", "ie.json", "metrics.json", "model.onnx", "recipe.yaml", "tokenizer.json",
+        "tokenizer_config.json",
     }  # fmt: skip
     facts = json.loads((exported / "export.json").read_text())
     assert facts["precision"] == "float32"
@@ -182,9 +209,11 @@ def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_pat
 def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(exported, tmp_path / "model"))
     facts = json.loads((folder / "ie.json").read_text())
-    facts["labels"] = facts["labels"][:-1]
+    del facts["tasks"]["ner"]["labels"][-1]
     (folder / "ie.json").write_text(json.dumps(facts))
-    with pytest.raises(ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it 2 labels"):
+    with pytest.raises(
+        ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it .*'entities': 2"
+    ):
         load(folder)
 
 

@@ -36,6 +36,7 @@ from ie_cli.document import Document, Entity
 from ie_cli.formats.html import mark
 from ie_cli.formats.jsonl import to_fields, write
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.inference.pipeline import extract
 from ie_cli.serving.app import Service, build_app, model_facts
 from ie_cli.serving.limits import Limits
@@ -79,7 +80,7 @@ def make() -> Iterator[Make]:
         bounds = Limits(**limits)  # type: ignore[arg-type]
         worker = Worker(engine, slots=bounds.concurrency)
         reports: list[tuple[str, Exception]] = []
-        facts = model_facts(engine, stub_serve.RECIPE)
+        facts = model_facts(stub_serve.RECIPE, {"ner": TrainedTask(stub_serve.SCHEMA)})
         application = build_app(
             Service(worker, facts, bounds, token, hosts, lambda number, error: reports.append((number, error)))
         )

@@ -25,7 +25,6 @@ from support.mutate import PIECES, RECIPES, SAMPLES, mutate
 from support.references import pair_counts, ratios
 from support.untrained import write_model
 
-from ie_cli.codecs.factors import Factors, SharedFactors
 from ie_cli.data.label_schema import LabelSchema, read_schema, schema_facts, schema_of_facts
 from ie_cli.doctor.offset_units import UnitsGuess
 from ie_cli.document import Document, Entity, Relation
@@ -35,7 +34,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import IEError
 from ie_cli.formats import FORMATS, BadLine, Reading, read_records
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.pipeline import Engine, extract
+from ie_cli.inference.pipeline import extract
 from ie_cli.metrics.duie import read_aliases
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
@@ -229,19 +228,22 @@ def tokenizers() -> list[TextTokenizer]:
 
 
 class Noise:
-    """A backend whose scores are random, of the ids alone."""
+    """A backend whose scores are random, of the shape of the ids alone."""
 
-    def __init__(self, labels: int, seed: int) -> None:
-        self.labels, self.seed = labels, seed
+    def __init__(self, schema: LabelSchema, seed: int) -> None:
+        self.schema, self.seed = schema, seed
 
-    def factors(
+    def run(
         self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]
-    ) -> tuple[list[Factors], ...]:
+    ) -> dict[str, fakes.FakeOutputs]:
         source = np.random.default_rng(self.seed)
         batch, length = input_ids.shape
-        pair = source.normal(-2, 3, (batch, length, length)).astype(np.float32)
-        start, end = source.normal(-2, 3, (2, batch, self.labels, length)).astype(np.float32)
-        return ([SharedFactors(pair, start, end)],)
+        tables = {}
+        for table, rows in fakes.codec_of(self.schema).tables.items():
+            pair = source.normal(-2, 3, (batch, length, length)).astype(np.float32)
+            start, end = source.normal(-2, 3, (2, batch, len(rows), length)).astype(np.float32)
+            tables[table] = [{"pair": pair, "start": start, "end": end}]
+        return {fakes.task_of(self.schema): fakes.FakeOutputs(tables)}
 
 
 def random_text(source: random.Random) -> str:
@@ -278,15 +280,21 @@ def windows(data: bytes) -> None:
     lost = {entity for entity, _ in aligned.unreachable}
     need(back | lost == entities and not back & lost, f"{back} and {lost} of {entities}")
     special = tokenizer.special_tokens
-    engine = Engine(
-        Noise(2, source.randrange(2**31)), tokenizer, WindowPlan(max(8 - special, 4), 2), LabelSchema(("a", "b")), (0.5, 0.5),
-        batch_size=3, lookahead=4,
-    )  # fmt: skip
+    schema = LabelSchema(("a", "b"), source.choice([(), ("p", "q", "r")]))
+    engine = fakes.engine_of(
+        Noise(schema, source.randrange(2**31)),
+        schema,
+        tokenizer=tokenizer,
+        plan=WindowPlan(max(8 - special, 4), 2),
+        lookahead=4,
+    )
     for text_in, document in zip(
         [text, "", text[:7]], extract(engine, map(Document, [text, "", text[:7]])), strict=True
     ):
         need(document.text == text_in, "the text is untouched")
         must_slice(Document(document.text, document.entities, where="x"))
+        joined = {side for relation in document.relations for side in (relation.subject, relation.object)}
+        need(joined <= set(document.entities), f"{joined} are among {document.entities}")
 
 
 def metrics(data: bytes) -> None:
