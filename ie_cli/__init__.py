@@ -1,22 +1,43 @@
 """Train, measure and run information-extraction models.
 
-from ie_cli import Extractor
+    from ie_cli import Extractor
 
-extractor = Extractor.from_pretrained("runs/quickstart/model")
-entities = [example.entities for example in extractor.extract(texts)]
+    extractor = Extractor.from_pretrained("runs/quickstart/model")
+    entities = [document.entities for document in extractor.extract(texts)]
+
+The public API is what `__all__` lists:
+
+- `Document`, `Entity`, `Relation`, `Event`: gold and prediction are of these types.
+- `read_documents`: the documents of a file, a pipe, a store or ``hub:…``, whatever their format.
+- `Extractor`: a trained model; `extract` annotates texts.
+- `train`: trains as a recipe says, and yields what happens.
+- `evaluate`: scores a model on gold documents.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.document import Document, Entity, Event, Relation
 
 if TYPE_CHECKING:
+    from ie_cli.evaluation.evaluate import evaluate
+    from ie_cli.formats import read_documents
     from ie_cli.inference.extractor import Extractor
+    from ie_cli.training.run import train
 
 __version__ = "0.1.0"
-__all__ = ["Entity", "Document", "Extractor", "Relation", "__version__"]
+__all__ = [
+    "Document",
+    "Entity",
+    "Event",
+    "Extractor",
+    "Relation",
+    "__version__",
+    "evaluate",
+    "read_documents",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -25,4 +46,16 @@ def __getattr__(name: str) -> object:
         from ie_cli.inference.extractor import Extractor
 
         return Extractor
+    if name == "evaluate":
+        from ie_cli.evaluation.evaluate import evaluate
+
+        return evaluate
+    if name == "read_documents":
+        from ie_cli.formats import read_documents
+
+        return read_documents
+    if name == "train":
+        from ie_cli.training.run import train
+
+        return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ie_cli.document import Document
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.common.detect import detect, look_ahead
 from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.system.streams import read_lines
-from ie_cli.system.suggest import did_you_mean
 
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_documents", "read_records"]
 

@@ -12,12 +12,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ie_cli.document import Document
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats.common.base import BadLine, Reading, Record, at, checked_entity, quoted, short
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.conll import join_tokens
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
-from ie_cli.system.suggest import did_you_mean
 
 PREFIX = "hub:"
 _TAGS = ("ner_tags", "tags", "labels")

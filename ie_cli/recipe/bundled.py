@@ -8,8 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ie_cli.errors import RecipeError
-from ie_cli.system.suggest import did_you_mean, nearest
+from ie_cli.errors import RecipeError, did_you_mean, nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ie_cli.errors import RecipeError
+from ie_cli.errors import RecipeError, did_you_mean
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
 from ie_cli.system.streams import is_url
-from ie_cli.system.suggest import did_you_mean
 
 Place = int | str
 """Where a value comes from: a line of the file, or an override."""

@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ie_cli.errors import did_you_mean, nearest
 from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.schema import Recipe
 from ie_cli.recipe.yaml import Loc
-from ie_cli.system.suggest import did_you_mean, nearest
 
 Schema = Mapping[str, Any]
 

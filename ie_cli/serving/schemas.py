@@ -21,9 +21,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
+from ie_cli.errors import did_you_mean
 from ie_cli.formats.common.base import short
 from ie_cli.serving.limits import Limits
-from ie_cli.system.suggest import did_you_mean
 
 _FORM = 'send {"text": "…"}, or {"texts": ["…", "…"]}.'
 _FAULTS = {

@@ -14,9 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, did_you_mean
 from ie_cli.system.atomic import file_mode, storage_error, storing, sync
-from ie_cli.system.suggest import did_you_mean
 
 
 def is_url(path: str) -> bool:

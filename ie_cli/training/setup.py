@@ -17,7 +17,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.reading import TaskData, read_task_data
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.errors import DataError, RecipeError
+from ie_cli.errors import DataError, RecipeError, did_you_mean
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
@@ -26,7 +26,6 @@ from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe, TaskSection
-from ie_cli.system.suggest import did_you_mean
 from ie_cli.tasks import TASKS, Task
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ie_cli.system.suggest import did_you_mean, nearest
+from ie_cli.errors import did_you_mean, nearest
 
 
 @pytest.mark.parametrize(
