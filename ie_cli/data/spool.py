@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import IO
@@ -51,16 +52,22 @@ class Spool:
         """Append a document."""
         document = replace(document, meta={})
         self._count += 1
-        annotations = len(document.entities) + len(document.relations) + len(document.spos or ())
-        self._weight += len(document.text) + _ANNOTATION * (1 + annotations)
+        self._weight += _weight(document)
         if self._file is None and self._weight <= self._most:
             self._kept.append(document)
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - lives as long as this
+            weakref.finalize(self, self._file.close)
         with storing(tempfile.gettempdir()):
             self._file.seek(0, 2)
             self._file.write(_line(document))
+
+
+def _weight(document: Document) -> int:
+    items = (document.entities, document.relations, document.events, document.spos or ())
+    annotations = sum(map(len, items)) + sum(len(event.arguments) for event in document.events)
+    return len(document.text) + len(document.text_pair or "") + _ANNOTATION * (1 + annotations)
 
 
 def _line(document: Document) -> str:
