@@ -51,6 +51,14 @@ class Split:
                     hint="save it to a file first.",
                 )
 
+    def stamp(self) -> list[tuple[int, int] | None]:
+        """Size and time of change of each source that is a local file."""
+        found: list[tuple[int, int] | None] = []
+        for source in self.sources:
+            state = os.stat(source) if os.path.isfile(source) else None
+            found.append(None if state is None else (state.st_size, state.st_mtime_ns))
+        return found
+
     @cached_property
     def fingerprint(self) -> str | None:
         """Hash of what the split holds, file contents included; None where a source is no local file. Computed once."""

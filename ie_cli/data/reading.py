@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.spool import Spool
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.errors import DataError
 from ie_cli.recipe.schema import DataSection
 
 
@@ -40,12 +41,15 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
         characters: count the characters of train too.
 
     Raises:
-        DataError: a source is missing, damaged, or can be read only once.
+        DataError: a source is missing, damaged, can be read only once, or changes meanwhile.
     """
     train, dev, test = splits(section)
     for split in (train, dev, test):
         if split is not None:
             split.must_be_readable_again()
+    # Hashed before they are read, and looked at once more after: the encoded windows are kept under the hash.
+    read = [split for split in (train, dev) if split is not None]
+    before = [(split.fingerprint, split.stamp()) for split in read]
     documents, statistics = Spool(), DatasetStatistics()
     dev_documents = Spool() if dev is not None else None
     for document in train.whole():
@@ -59,4 +63,7 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     if dev is not None and dev_documents is not None and dev.keep is None:
         for document in dev:
             dev_documents.add(document)
+    for split, (_, stamp) in zip(read, before, strict=True):
+        if split.stamp() != stamp:
+            raise DataError(f"{', '.join(split.sources)}: changed while it was read", hint="begin once more.")
     return TaskData(train, dev, test, documents, dev_documents, statistics)

@@ -35,6 +35,7 @@ def test_the_folder_explains_itself(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names == {
         "README.md", "config.json", "ie.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json",
+        "tokenizer_config.json",
     }  # fmt: skip
     facts = json.loads((trained / "ie.json").read_text())
     assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0}}
