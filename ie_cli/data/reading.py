@@ -47,9 +47,9 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     for split in (train, dev, test):
         if split is not None:
             split.must_be_readable_again()
-    # Hashed before they are read, and looked at once more after: the encoded windows are kept under the hash.
+    # Looked at before they are hashed and after they are read: the encoded windows are kept under the hash.
     read = [split for split in (train, dev) if split is not None]
-    before = [(split.fingerprint, split.stamp()) for split in read]
+    before = [(split.stamp(), split.fingerprint) for split in read]
     documents, statistics = Spool(), DatasetStatistics()
     dev_documents = Spool() if dev is not None else None
     for document in train.whole():
@@ -63,7 +63,7 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     if dev is not None and dev_documents is not None and dev.keep is None:
         for document in dev:
             dev_documents.add(document)
-    for split, (_, stamp) in zip(read, before, strict=True):
+    for split, (stamp, _) in zip(read, before, strict=True):
         if split.stamp() != stamp:
             raise DataError(f"{', '.join(split.sources)}: changed while it was read", hint="begin once more.")
     return TaskData(train, dev, test, documents, dev_documents, statistics)

@@ -225,7 +225,7 @@ def test_wrong_arguments_are_told(trained: Path) -> None:
     extractor = load(trained)
     with pytest.raises(TypeError, match="takes many texts"):
         extractor.extract("王伟")
-    with pytest.raises(TypeError, match="expected a string or an Example, got 1"):
+    with pytest.raises(TypeError, match="expected a string or a Document, got 1"):
         list(extractor.extract([1]))  # type: ignore[list-item]
     with pytest.raises(ValueError, match="batch_size"):
         extractor.extract(["王伟"], batch_size=0)
