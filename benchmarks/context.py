@@ -19,13 +19,13 @@ from pathlib import Path
 
 from harness import machine, write_section
 
-from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.evaluation.evaluate import new_scorer
 from ie_cli.formats import read_documents
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
-from ie_cli.metrics.entities import Counts, EntityScores
+from ie_cli.metrics.entities import Counts
+from ie_cli.metrics.relations import RelationScores
+from ie_cli.tasks import TASKS, ScoringOptions
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 OTHER_BATCH = 7
@@ -99,15 +99,19 @@ def inside(document: Document) -> Document:
     return replace(document, entities=[e for e in document.entities if whole(e)], relations=relations)
 
 
-def gold_f1(schema: LabelSchema, gold: Sequence[Document], found: Iterable[Document]) -> dict[str, float]:
-    """F1 against the gold by kind of item."""
-    scorer = new_scorer(schema)
-    for truth, guess in zip(gold, found, strict=True):
-        scorer.add(truth, inside(guess))
-    scores = scorer.scores()
-    if isinstance(scores, EntityScores):
-        return {"entities": scores.f1}
-    return {"relations": scores.f1} | ({"entities": scores.entities.f1} if scores.entities is not None else {})
+def gold_f1(extractor: Extractor, gold: Sequence[Document], found: Sequence[Document]) -> dict[str, float]:
+    """F1 against the gold by kind of item, of the kinds that the model finds."""
+    f1: dict[str, float] = {}
+    for name, section in extractor.recipe.instances().items():
+        task = TASKS[section.task]
+        scorer = task.scorer(extractor.tasks[name].schema, ScoringOptions())
+        for truth, guess in zip(gold, found, strict=True):
+            scorer.add(truth, inside(guess))
+        scores = scorer.scores()
+        f1[task.words.items] = scores.primary
+        if isinstance(scores, RelationScores) and scores.entities is not None:
+            f1["entities"] = scores.entities.f1
+    return dict(sorted(f1.items()))
 
 
 def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[str, list[Document]]:
@@ -156,10 +160,9 @@ def section(model: Path, data: Path, given: argparse.Namespace) -> tuple[str, st
     extractor = Extractor.from_pretrained(model, precision=given.precision or "auto")
     gold = list(islice(read_documents(str(data)), given.sentences))
     made = predictions(extractor, [document.text for document in gold], given.joint)
-    schema, recipe = extractor.schema, extractor.recipe
-    f1 = {name: gold_f1(schema, gold, found) for name, found in made.items()}
-    kinds = [] if schema.roles else ["entities"]
-    kinds += ["relations"] if schema.predicates else []
+    recipe = extractor.recipe
+    f1 = {name: gold_f1(extractor, gold, found) for name, found in made.items()}
+    kinds = list(f1["nothing"])
     options = [f"--{name} {value}" for name in ("sentences", "precision") if (value := getattr(given, name))]
     command = " ".join(["python benchmarks/context.py MODEL DATA", *options])
     precision = getattr(extractor.backend, "precision", "the precision it was exported in")

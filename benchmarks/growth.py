@@ -76,12 +76,14 @@ def make_model(task: Task, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     recipe = recipe_of(task, folder)
     made = prepare(recipe)
-    extractor = Extractor(TorchBackend(made.model, "float32"), made.schema, made.tokenizer, recipe, made.pad_id)
+    backend = TorchBackend(made.model, "float32")
+    extractor = Extractor(backend, made.trained_tasks(), made.tokenizer, recipe, made.pad_id)
     # Where documents are predicted, on a full window: the cells of a window grow faster than its tokens.
     length = task.max_length - 2 if task.length else None
     texts = list(islice(documents(length), 1 if task.length else SAMPLE))
     wanted = max(1, sum(map(len, texts)) // TOKENS_A_SPAN)
-    entities, *links = made.model.head.scorers
+    [head] = made.model.heads.values()
+    entities, *links = head.tables.values()
     lower([entities], wanted, lambda: sum(len(document.entities) for document in extractor.extract(texts)))
     if links:
         lower(links, wanted, lambda: sum(len(document.relations) for document in extractor.extract(texts)))
@@ -155,25 +157,27 @@ def encode(task: Task, folder: Path) -> dict[str, Any]:
     import datasets  # noqa: F401  `encode_dataset` imports both
     import pyarrow  # noqa: F401
 
+    from ie_cli.codecs.base import build_codec
     from ie_cli.data.dataset import Split
     from ie_cli.data.label_schema import LabelSchema
     from ie_cli.data.statistics import DatasetStatistics
     from ie_cli.encoding.tokenizer import recipe_tokenizer
     from ie_cli.encoding.windows import WindowPlan
     from ie_cli.modeling.encoder import tiny_tokenizer
+    from ie_cli.recipe.heads import EfficientGlobalPointerSection
     from ie_cli.recipe.schema import DataSection, EncoderSection
-    from ie_cli.training.encoded_dataset import cache_folder, encode_dataset
+    from ie_cli.training.encoded_dataset import Encoding, cache_folder, encode_dataset
 
     section = DataSection(train=str(folder / "input.jsonl"))
     statistics = DatasetStatistics.of(Split((str(QUICKSTART),), section), characters=True)
     tokenizer = recipe_tokenizer(tiny_tokenizer(statistics.characters), EncoderSection(name="tiny"))
     plan = WindowPlan.build(max_length=task.max_length, stride=64, special_tokens=tokenizer.special_tokens)
+    codec = build_codec(EfficientGlobalPointerSection(), LabelSchema.build(statistics.labels))
+    encoding = Encoding(tokenizer=tokenizer, plan=plan, codec=codec, pad_id=0)
     split = Split((section.train,), section)
     before = rss()
     began = time.perf_counter()
-    store = encode_dataset(
-        split, tokenizer, plan, LabelSchema.build(statistics.labels), pad_id=0, key=split.fingerprint()
-    )
+    store = encode_dataset(split, encoding, key=split.fingerprint)
     result = {"seconds": time.perf_counter() - began, "loaded": before, "peak": peak_rss()}
     if store.counts.documents != task.lines:
         raise ValueError(f"{task.lines} lines in, {store.counts.documents} encoded")
@@ -193,7 +197,7 @@ def train(task: Task, folder: Path) -> dict[str, Any]:
     keep_freed_memory()  # as `ie train` does
     set_seed(0)
     recipe = recipe_of(task, folder)
-    run = Run.start(recipe, prepare(recipe), folder / "run", Stop())
+    run = Run.start(recipe, prepare(recipe), folder / "run", stop=Stop())
     run.model.train()
     before = rss()
     times = []

@@ -165,7 +165,7 @@ def outcome(output: Path) -> list[str]:
     hashes = [hashlib.sha256((output / "model" / name).read_bytes()).hexdigest() for name in names]
     with (output / "log.csv").open(encoding="utf-8") as file:
         evaluations = [
-            {k: v for k, v in row.items() if k != "windows_per_second"} for row in csv.DictReader(file) if row["f1"]
+            {k: v for k, v in row.items() if k != "sentences_per_second"} for row in csv.DictReader(file) if row["f1"]
         ]
     return [*hashes, json.dumps(evaluations)]
 

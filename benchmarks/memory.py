@@ -28,28 +28,28 @@ def step(head: str, labels: int) -> dict[str, float]:
     from transformers import BertConfig, BertModel
 
     from ie_cli.modeling.batch import Batch
-    from ie_cli.modeling.heads import HEADS
-    from ie_cli.modeling.losses.factorised import Gold
     from ie_cli.modeling.model import ExtractionModel
+    from ie_cli.recipe.heads import HEADS
 
     torch.manual_seed(0)
     encoder = BertModel(BertConfig(vocab_size=1000, **ENCODER), add_pooling_layer=False)
-    model = ExtractionModel(encoder, HEADS[head](384, labels))
+    model = ExtractionModel(encoder, {"ner": HEADS[head].builder()(384, {"entities": labels})})
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     ids = torch.randint(1000, (BATCH, LENGTH))
     mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)
     first = torch.randint(LENGTH - 8, (8 * BATCH,))
     cells = [torch.arange(BATCH).repeat(8), torch.randint(labels, (8 * BATCH,)), first, first + 4]
-    batch = Batch(ids, mask, mask, (Gold.build(torch.stack(cells, dim=1), mask),), [])
+    gold = {"entities": torch.stack(cells, dim=1)}
+    batch = Batch.build("ner", ids, mask, mask, gold, collate=model.head("ner").collate, documents=[])
     before = peak()
     times = []
     for _ in range(4):
         began = time.perf_counter()
-        model(batch).backward()
+        torch.stack(list(model(batch).values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
         times.append(time.perf_counter() - began)
-    parameters = sum(p.numel() for p in model.head.parameters()) * 4 / 2**20
+    parameters = sum(p.numel() for p in model.heads.parameters()) * 4 / 2**20
     return {"memory": peak() - before, "seconds": sorted(times[1:])[1], "parameters": parameters}
 
 

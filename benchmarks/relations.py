@@ -23,14 +23,14 @@ from typing import Any
 
 import torch
 
-from ie_cli.codecs.links import decode_links
+from ie_cli.codecs import gplinker as codec
 from ie_cli.document import Document
 from ie_cli.formats import read_documents
 from ie_cli.inference.extractor import Extractor
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.heads.gplinker import GPLinker
-from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.heads.gplinker import build
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.tasks import TASKS
 
 BATCH, LENGTH, ROUNDS = 16, 128, 5
 ENCODER = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 1536}
@@ -43,20 +43,29 @@ class Clock:
     seconds: float = 0.0
 
     def timing(self, function: Any) -> Any:
-        def timed(*arguments: Any) -> Any:
+        def timed(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
-            result = function(*arguments)
+            result = function(*arguments, **named)
             self.seconds += time.perf_counter() - began
             return result
 
         return timed
 
 
+LINKS = ("start_links", "end_links")
+
+
+def task_of(extractor: Extractor) -> str:
+    """The name of the one task of a model."""
+    [task] = extractor.tasks
+    return task
+
+
 def with_predicates(model: Path, count: int) -> Extractor:
     """The stored model with so many predicates: the first ones, or more rows that no pair reaches."""
     extractor = Extractor.from_pretrained(model)
-    head = extractor.model.head
-    for link in (head.start_link, head.end_link):
+    task = task_of(extractor)
+    for link in (extractor.model.heads[task].tables[name] for name in LINKS):
         rows = link.bias.out_features // 2
         bias = torch.nn.Linear(link.bias.in_features, 2 * count)
         with torch.no_grad():
@@ -69,7 +78,8 @@ def with_predicates(model: Path, count: int) -> Extractor:
         link.bias = bias
     names = extractor.schema.predicates[:count]
     names += tuple(f"more{n}" for n in range(count - len(names)))
-    return replace(extractor, schema=replace(extractor.schema, predicates=names))
+    trained = extractor.tasks[task]
+    return replace(extractor, tasks={task: replace(trained, schema=replace(trained.schema, predicates=names))})
 
 
 def predict(model: Path, data: str, counts: tuple[int, ...] = (50, 500)) -> None:
@@ -98,14 +108,12 @@ def predict(model: Path, data: str, counts: tuple[int, ...] = (50, 500)) -> None
 
 def decoding_alone(extractor: Extractor, texts: list[Document]) -> float:
     """Seconds in `decode_links` for all texts."""
-    from ie_cli.inference import pipeline as module
-
-    clock = Clock()
-    module.decode_links = clock.timing(decode_links)
+    clock, decode_links = Clock(), codec.decode_links
+    codec.decode_links = clock.timing(decode_links)
     try:
         list(extractor.extract(texts))
     finally:
-        module.decode_links = decode_links
+        codec.decode_links = decode_links
     return clock.seconds
 
 
@@ -119,18 +127,23 @@ def fresh(model: Path, data: str) -> None:
     for prior in (-7.0, 0.0, 20.0):
         extractor = Extractor.from_pretrained(model)
         torch.manual_seed(0)
-        schema = extractor.schema
-        head = GPLinker(extractor.model.encoder.config.hidden_size, len(schema.labels), len(schema.predicates))
-        for link in (head.start_link, head.end_link):
-            torch.nn.init.constant_(link.bias.bias, prior)
-        extractor.model.head = head
+        task, schema = task_of(extractor), extractor.schema
+        head = build(extractor.model.encoder.config.hidden_size, rows_of(len(schema.labels), len(schema.predicates)))
+        for name in LINKS:
+            torch.nn.init.constant_(head.tables[name].bias.bias, prior)
+        extractor.model.heads[task] = head
         engine = extractor.engine()
         began = time.perf_counter()
-        scores = score(engine, gold)
+        scores = score(engine, gold, task=TASKS["relation"], schema=schema)
         seconds, counts = time.perf_counter() - began, engine.counts
         print(
             f"| {prior:g} | {seconds:.1f} | {counts.windows} | {counts.capped} | {scores.micro.predicted} |", flush=True
         )
+
+
+def rows_of(labels: int, predicates: int) -> dict[str, int]:
+    """The rows of the tables."""
+    return {"entities": labels, **dict.fromkeys(LINKS, predicates)}
 
 
 def peak() -> float:
@@ -144,7 +157,7 @@ def step(predicates: int) -> dict[str, float]:
 
     torch.manual_seed(0)
     encoder = BertModel(BertConfig(vocab_size=1000, **ENCODER), add_pooling_layer=False)
-    model = ExtractionModel(encoder, GPLinker(ENCODER["hidden_size"], 2, predicates))
+    model = ExtractionModel(encoder, {"relation": build(ENCODER["hidden_size"], rows_of(2, predicates))})
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     ids = torch.randint(1000, (BATCH, LENGTH))
     mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)
@@ -154,18 +167,18 @@ def step(predicates: int) -> dict[str, float]:
     spans = [
         torch.stack([sample, torch.full_like(sample, row), at, at + 3], 1) for row, at in enumerate((first, other))
     ]
-    gold = (
-        Gold.build(torch.cat(spans), mask),
-        Gold.build(torch.stack([sample, predicate, first, other], 1), mask, upper=False),
-        Gold.build(torch.stack([sample, predicate, first + 3, other + 3], 1), mask, upper=False),
-    )
-    batch = Batch(ids, mask, mask, gold, [])
+    gold = {
+        "entities": torch.cat(spans),
+        "start_links": torch.stack([sample, predicate, first, other], 1),
+        "end_links": torch.stack([sample, predicate, first + 3, other + 3], 1),
+    }
+    batch = Batch.build("relation", ids, mask, mask, gold, collate=model.head("relation").collate, documents=[])
     before = peak()
     times = []
     for _ in range(8):
         began = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model(batch)
+            loss = torch.stack(list(model(batch).values())).sum()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

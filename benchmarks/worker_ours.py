@@ -117,11 +117,12 @@ def train(options: Options) -> Ready:
             with suppress(Saving):
                 for _ in events:
                     pass
+        [task] = started.tasks.values()
         return {
             "seconds": watch.ended - began,
-            "items": len(started.train),
+            "items": len(task.dataset),
             "steps": started.steps,
-            "tokens": int(started.train.lengths.sum()),
+            "tokens": int(task.dataset.lengths.sum()),
             "padded_tokens": watch.padded,
             "encode_seconds": watch.encoding,
         }
@@ -150,19 +151,20 @@ def make_model(options: Options) -> Ready:
             os.environ["IE_CACHE"] = cache
             setup = prepare(recipe)
         backend = TorchBackend(setup.model.eval(), "float32")
-        extractor = Extractor(backend, setup.schema, setup.tokenizer, recipe, setup.pad_id)
+        extractor = Extractor(backend, setup.trained_tasks(), setup.tokenizer, recipe, setup.pad_id)
         sentences = list(read_sentences(material.entities))[:SAMPLE]
         tokenizer = extractor.text_tokenizer()
         tokens = tokenizer.encode([sentence.text for sentence in sentences])
-        ids, mask = pad([[*tokenizer.prefix, *own.ids, *tokenizer.suffix] for own in tokens], setup.pad_id)
+        ids, mask = pad([tokenizer.surround(own.ids) for own in tokens], setup.pad_id)
         text = torch.from_numpy(text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix)))
+        scorer = setup.model.heads[options["task"]].tables["entities"]
         with torch.inference_mode():
             hidden = setup.model.hidden(torch.from_numpy(ids), torch.from_numpy(mask))
-            pair, first, last = setup.model.head.scores(hidden)
+            pair, first, last = scorer.scores(hidden)
         scores = pair[:, None] + first[..., None] + last[:, :, None]  # [batch, labels, L, L]
         counted = (text[:, :, None] & text[:, None]).triu()[:, None].expand_as(scores)
         gold = sum(len(sentence.spans) for sentence in sentences)
-        setup.model.head.bias.bias.data -= score_of_rank(scores[counted].numpy(), gold)
+        scorer.bias.bias.data -= score_of_rank(scores[counted].numpy(), gold)
         extractor.save_pretrained(material.model)
         plain = Extractor.from_pretrained(material.model, device="cpu", precision="float32")
         gold = list(islice(read_documents(str(material.entities), format="cluener", reading=Reading()), SAMPLE))
@@ -191,10 +193,14 @@ class Recorder:
         self.backend = backend
         self.batches: list[tuple[Any, Any]] = []
 
-    def factors(self, ids: Any, mask: Any) -> Any:
+    def run(self, ids: Any, mask: Any) -> Any:
         """As the other backend."""
         self.batches.append((ids, mask))
-        return self.backend.factors(ids, mask)
+        return self.backend.run(ids, mask)
+
+    def write(self, folder: Path) -> None:
+        """As the other backend."""
+        self.backend.write(folder)
 
 
 @dataclass

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import random
+import sys
 import unicodedata
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +13,7 @@ from hypothesis import strategies as st
 from support.fakes import SENTENCES, TOKENIZERS, byte_level, wordpiece
 from tokenizers import Tokenizer, models, processors
 
-from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 
 ANY_TEXT = st.text(
     st.one_of(st.characters(), st.sampled_from(" \u00a0\u3000\t\n\u0301\ud83d👩\u200d️ﬁ½Ａ")), max_size=40
@@ -114,3 +119,107 @@ def test_special_tokens_of_a_vocabulary_without_latin_letters() -> None:
     )
     made = TextTokenizer(tokenizer)
     assert (list(made.prefix), list(made.suffix)) == ([0], [1])
+
+
+# Remembering
+
+
+def arrays(tokens: Tokens) -> tuple[list[int], list[int], list[int]]:
+    return tokens.ids.tolist(), tokens.starts.tolist(), tokens.ends.tolist()
+
+
+class Watched(TextTokenizer):
+    """Notes what it has to tokenise."""
+
+    def _encode(self, texts: Sequence[str]) -> list[Tokens]:
+        self.asked.extend(texts)
+        return super()._encode(texts)
+
+    asked: list[str]
+
+
+def watched(name: str = "wordpiece", **options: Any) -> Watched:
+    tokenizer = Watched(BUILT[name], **options)
+    tokenizer.asked = []
+    return tokenizer
+
+
+def remembered(tokenizer: Watched, texts: Iterable[str]) -> list[str]:
+    """Which of some texts it gives without tokenising them."""
+    tokenizer.asked = []
+    texts = list(dict.fromkeys(texts))
+    tokenizer.encode(texts)
+    return [text for text in texts if text not in tokenizer.asked]
+
+
+TEXTS = st.lists(st.lists(st.sampled_from(["", "a", "Wien", *SENTENCES]) | ANY_TEXT, max_size=5), max_size=6)
+
+
+@pytest.mark.parametrize("mode", ["subword", "char"])
+@given(batches=TEXTS, most=st.sampled_from([0, 1, 20, 60, 10**6]))
+def test_a_tokenizer_that_remembers_gives_the_same_tokens(mode: str, batches: list[list[str]], most: int) -> None:
+    plain = TextTokenizer(BUILT["wordpiece"], mode=mode)  # type: ignore[arg-type]
+    remembering = plain.remembering(most)
+    for batch in [*batches, *batches[::-1]]:
+        assert [arrays(tokens) for tokens in remembering.encode(batch)] == [
+            arrays(tokens) for tokens in plain.encode(batch)
+        ]
+    assert remembering.identity() == plain.identity()
+
+
+@given(batches=TEXTS, most=st.sampled_from([0, 1, 20, 60]))
+def test_no_more_tokens_are_remembered_than_they_may_be(batches: list[list[str]], most: int) -> None:
+    tokenizer = watched().remembering(most)
+    assert isinstance(tokenizer, Watched)
+    for batch in batches:
+        tokenizer.encode(batch)
+    known = remembered(tokenizer, (text for batch in batches for text in batch))
+    assert sum(len(tokens) + 1 for tokens in TextTokenizer(BUILT["wordpiece"]).encode(known)) <= most
+
+
+def test_the_last_texts_are_remembered_and_each_is_tokenised_once() -> None:
+    tokenizer = watched("characters").remembering(25)
+    assert isinstance(tokenizer, Watched)
+    texts = ["a" * 9, "b" * 9, "c" * 9]
+    tokenizer.encode([texts[0], texts[0], texts[1]])
+    assert tokenizer.asked == texts[:2]
+    tokenizer.encode(texts[:2])
+    assert tokenizer.asked == texts[:2]
+    tokenizer.encode(texts[2:])  # the first one goes for it
+    assert remembered(tokenizer, texts[1:]) == texts[1:]
+    assert remembered(tokenizer, texts[:1]) == []
+
+
+def test_whoever_is_asked_to_remember_does_not() -> None:
+    plain = watched()
+    plain.remembering()
+    for _ in range(2):
+        plain.encode(["Wien"])
+    assert plain.asked == ["Wien"] * 2
+
+
+def test_threads_may_share_what_is_remembered() -> None:
+    texts = [f"{sentence} {n}" for n in range(40) for sentence in SENTENCES]
+    plain = TextTokenizer(BUILT["wordpiece"])
+    expected = {text: arrays(tokens) for text, tokens in zip(texts, plain.encode(texts), strict=True)}
+    most = sum(len(ids) + 1 for ids, _, _ in expected.values()) // 3  # so that all the time some go
+    tokenizer = watched().remembering(most)
+    assert isinstance(tokenizer, Watched)
+
+    def work(seed: int) -> bool:
+        chosen = random.Random(seed)
+        for _ in range(60):
+            batch = chosen.choices(texts, k=5)
+            if [arrays(tokens) for tokens in tokenizer.encode(batch)] != [expected[text] for text in batch]:
+                return False
+        return True
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(work, range(8)))
+    finally:
+        sys.setswitchinterval(switch)
+    known = remembered(tokenizer, texts)
+    assert 0 < sum(len(expected[text][0]) + 1 for text in known) <= most

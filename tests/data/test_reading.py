@@ -1,0 +1,129 @@
+"""The data of a task are read once, whatever is made of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.corpora import documents, write_jsonl
+
+from ie_cli.data.dataset import Split, splits
+from ie_cli.data.reading import TaskData, read_task_data
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.document import Document
+from ie_cli.errors import DataError
+from ie_cli.recipe.schema import DataSection
+
+_WATCHES: list[Counter[str]] = []
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and _WATCHES and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        _WATCHES[-1][os.path.basename(os.fsdecode(arguments[0]))] += 1
+
+
+sys.addaudithook(_note)  # for good, as Python has it; outside of `opened` it does nothing
+
+
+@pytest.fixture
+def opened() -> Iterator[Counter[str]]:
+    """How often each file is opened, by its name."""
+    counter = Counter[str]()
+    _WATCHES.append(counter)
+    yield counter
+    _WATCHES.remove(counter)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_jsonl(tmp_path / "train.jsonl", documents(60))
+    write_jsonl(tmp_path / "more.jsonl", [Document("王伟", id="m")])
+    write_jsonl(tmp_path / "dev.jsonl", documents(7))
+    return tmp_path
+
+
+def section(folder: Path, **fields: Any) -> DataSection:
+    return DataSection.model_validate({"train": str(folder / "train.jsonl"), **fields})
+
+
+def assert_as_the_splits(data: TaskData, fields: DataSection) -> None:
+    """The documents are those that the splits give one by one, with their places."""
+    train, dev, _ = splits(fields)
+    for found, split in ((data.documents, train), (data.dev_documents, dev)):
+        assert (found is None) == (split is None)
+        if found is not None and split is not None:
+            expected = list(split)
+            assert list(found) == expected
+            assert [document.where for document in found] == [document.where for document in expected]
+    assert data.statistics == DatasetStatistics.of(train)
+
+
+@pytest.mark.parametrize("dev", [None, 0.3, "dev.jsonl", "train.jsonl"])
+def test_what_is_read_is_what_the_splits_hold(dev: float | str | None, folder: Path) -> None:
+    fields = section(folder, dev=str(folder / dev) if isinstance(dev, str) else dev)
+    data = read_task_data(fields)
+    assert_as_the_splits(data, fields)
+    assert data.dev_is_train == (dev == "train.jsonl")
+    assert not data.statistics.characters
+    assert read_task_data(fields, characters=True).statistics == DatasetStatistics.of(data.documents, characters=True)
+
+
+def test_a_share_of_train_is_read_with_it_in_one_pass(folder: Path, opened: Counter[str]) -> None:
+    names = [str(folder / name) for name in ("train.jsonl", "more.jsonl")]
+    fields = section(folder, train=names, dev=0.3)
+    data = read_task_data(fields)
+    assert data.dev_documents is not None
+    for _ in range(3):  # and from here on it is not read again
+        ids = [[document.id for document in part] for part in (data.documents, data.dev_documents)]
+    assert opened == {"train.jsonl": 1, "more.jsonl": 1}
+    assert all(ids)
+    assert sorted(map(str, ids[0] + ids[1])) == sorted(map(str, [*range(60), "m"]))
+
+
+def test_files_are_opened_once_each(folder: Path, opened: Counter[str]) -> None:
+    data = read_task_data(section(folder, dev=str(folder / "dev.jsonl"), test=str(folder / "more.jsonl")))
+    assert data.dev_documents is not None
+    assert (len(data.documents), len(data.dev_documents)) == (60, 7)
+    assert data.test is not None
+    assert opened == {"train.jsonl": 1, "dev.jsonl": 1}  # test is read at the end, if the run comes to one
+    assert [document.id for document in data.test] == ["m"]
+
+
+def test_train_as_dev_is_read_for_both(folder: Path, opened: Counter[str]) -> None:
+    data = read_task_data(section(folder, dev=str(folder / "train.jsonl")))
+    assert data.dev_documents is not None
+    assert list(data.documents) == list(data.dev_documents)
+    assert opened == {"train.jsonl": 2}
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_what_can_be_read_only_once_is_refused_before_anything_is_read(
+    split: str, folder: Path, opened: Counter[str]
+) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(DataError, match="a pipe can be read once"):
+        read_task_data(section(folder, **{split: str(folder / "pipe")}))
+    assert not opened
+
+
+def test_a_fingerprint_is_computed_once(folder: Path, opened: Counter[str]) -> None:
+    split = Split((str(folder / "train.jsonl"), str(folder / "more.jsonl")), section(folder))
+    first = split.fingerprint
+    assert first is not None
+    write_jsonl(folder / "more.jsonl", [Document("李娜")])
+    assert [split.fingerprint for _ in range(3)] == [first] * 3
+    opened.subtract({"more.jsonl": 1})  # that it was written
+    assert opened == {"train.jsonl": 1, "more.jsonl": 1}
+    assert Split(split.sources, split.section).fingerprint != first
+
+
+def test_shares_and_the_whole_have_fingerprints_of_their_own(folder: Path) -> None:
+    train, dev, _ = splits(section(folder, dev=0.3))
+    assert dev is not None
+    assert len({train.fingerprint, dev.fingerprint, train.whole().fingerprint}) == 3
+    assert Split(("hub:org/data",), section(folder)).fingerprint is None

@@ -1,0 +1,155 @@
+"""Documents that are gone through several times: the same from memory and from the file, for every reader."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.random_documents import native_documents
+
+from ie_cli.data.spool import Spool
+from ie_cli.document import Document, Entity, Event, Relation, Spo
+from ie_cli.errors import StorageError
+from ie_cli.triples import locate
+
+TRIPLES = st.lists(
+    st.builds(
+        Spo,
+        st.sampled_from(["a", "ab", "b"]),
+        st.sampled_from("pq"),
+        st.sampled_from(["a", "b", "nowhere"]),
+        st.sampled_from([(), (("slot", "b"),)]),
+        subject_type=st.sampled_from(["X", ""]),
+        object_type=st.just("Y"),
+    ),
+    max_size=3,
+    unique=True,
+)
+
+
+@st.composite
+def guessed_documents(draw: st.DrawFn) -> Document:
+    """Of data without offsets."""
+    text, spos = draw(st.text("ab ", max_size=8)), draw(TRIPLES)
+    return Document(text, [], list(locate(text, spos, "nearest").relations), draw(st.none() | st.integers()), spos=spos)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    """Any document, where it was read, and in an order of its annotation that is no order."""
+    document = draw(native_documents() | guessed_documents())
+    return replace(
+        document,
+        entities=draw(st.permutations(document.entities)),
+        relations=draw(st.permutations(document.relations)),
+        where=draw(st.none() | st.sampled_from(["train.jsonl:3", "a \u2028b\ud800:1"])),
+    )
+
+
+def content(document: Document) -> dict[str, Any]:
+    """All that is kept of a document, scores and types included, which take no part in equality."""
+    spos = document.spos
+    return {
+        "text": (document.text, document.text_pair, document.label, document.score, document.id, document.where),
+        "entities": sorted(map(entity, document.entities)),
+        "relations": sorted(
+            (entity(r.subject), r.predicate, entity(r.object), repr(r.score)) for r in document.relations
+        ),
+        "events": sorted(map(event, document.events)),
+        "spos": None if spos is None else sorted(set(spos)),
+    }
+
+
+def entity(item: Entity) -> tuple[int, int, str, str]:
+    return item.start, item.end, item.label, repr(item.score)
+
+
+def event(item: Event) -> tuple[str, str, list[tuple[str, tuple[int, int, str, str]]], str]:
+    arguments = [(argument.role, entity(argument.entity)) for argument in item.arguments]
+    return item.type, repr(item.trigger), arguments, repr(item.score)
+
+
+@given(given_documents=st.lists(documents(), max_size=6), most=st.integers(0, 400))
+def test_what_goes_into_a_file_comes_back_as_what_stays_in_memory(given_documents: list[Document], most: int) -> None:
+    kept, spooled = Spool(given_documents), Spool(given_documents, most=most)
+    assert len(kept) == len(spooled) == len(given_documents)
+    expected = [content(document) for document in given_documents]
+    assert [content(document) for document in kept] == expected
+    for _ in range(2):
+        assert [content(document) for document in spooled] == expected
+    assert not any(document.meta for spool in (kept, spooled) for document in spool)
+
+
+def numbered(count: int) -> list[Document]:
+    return [Document("北京" * n + "\n", [Entity(0, 1, "x")] * (n > 0), id=n, where=f"{n}") for n in range(count)]
+
+
+@given(turns=st.lists(st.integers(0, 3), max_size=60), most=st.sampled_from([0, 200, 10**6]))
+def test_several_readers_go_on_in_turn_each_at_its_place(turns: list[int], most: int) -> None:
+    spool = Spool(numbered(8), most=most)
+    readers = [iter(spool) for _ in range(4)]
+    seen: list[list[object]] = [[] for _ in readers]
+    for number in turns:
+        seen[number] += [document.id for document in islice(readers[number], 1)]
+    for reader, ids in zip(readers, seen, strict=True):
+        ids += [document.id for document in reader]
+    assert seen == [list(range(8))] * 4
+
+
+@pytest.mark.parametrize("most", [0, 200, 10**6])
+def test_documents_may_be_added_while_others_are_read(most: int) -> None:
+    spool = Spool(numbered(3), most=most)
+    reader = iter(spool)
+    first = next(reader)
+    for document in numbered(6)[3:]:
+        spool.add(document)
+    assert [first, *reader] == numbered(6) == list(spool)
+
+
+def file_of(spool: Spool) -> Any:
+    return spool._file
+
+
+def test_memory_is_left_where_texts_or_annotations_weigh_too_much() -> None:
+    assert file_of(Spool([Document("x" * 900)] * 3, most=10_000)) is None
+    assert file_of(Spool([Document("x" * 900)] * 12, most=10_000)) is not None
+    some = Entity(0, 1, "x")
+    heavy = Document("x", [some] * 40, [Relation(some, "p", some)] * 40)
+    assert file_of(Spool([heavy] * 3, most=10_000)) is not None
+
+
+@pytest.mark.parametrize("name", ["entities", "relations", "events", "spos"])
+def test_every_annotation_weighs(name: str) -> None:
+    some = Entity(0, 1, "x")
+    one = {"entities": some, "relations": Relation(some, "p", some), "events": Event("x"), "spos": Spo("x", "p", "y")}
+    document = Document("x", **{name: [one[name]] * 500})
+    assert file_of(Spool([document], most=10_000)) is not None
+
+
+def test_a_file_is_gone_with_its_spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spool = Spool(numbered(5), most=0)
+    assert [document.id for document in spool] == list(range(5))
+    del spool
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def seek(self, *args: int) -> None: ...
+
+        def write(self, text: str) -> None:
+            raise OSError(28, "No space left on device")
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(())
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *args, **named: Full())
+    with pytest.raises(StorageError, match="No space left on device"):
+        Spool(numbered(2), most=0)
