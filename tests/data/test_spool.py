@@ -144,7 +144,9 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def seek(self, *args: int) -> None: ...
 
-        def write(self, text: str) -> None:
+        def close(self) -> None: ...
+
+        def write(self, text: bytes) -> None:
             raise OSError(28, "No space left on device")
 
         def __iter__(self) -> Iterator[str]:
