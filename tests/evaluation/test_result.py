@@ -190,6 +190,7 @@ class Distance:
         return -sum(self.values_)
 
     documents = None
+    support = 1
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
