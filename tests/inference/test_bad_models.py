@@ -94,7 +94,8 @@ def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
         (
             "c",
             "ie.json",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner_head.tables.entities.bias.weight is [4,",
+            "the weights do not fit config.json, ie.json and recipe.yaml beside it: "
+            "heads.ner_head.tables.entities.bias.weight is [4,",
         ),
         (
             "c",
