@@ -254,3 +254,55 @@ def test_only_tasks_codecs_and_heads_ask(question: str) -> None:
 )
 def test_the_search_finds_the_questions(question: str, line: str) -> None:
     assert re.search(QUESTIONS[question], line)
+
+
+def test_a_field_of_one_of_several_tasks_can_be_overridden(here: Path) -> None:
+    write(here / "recipe.yaml", BOTH)
+    made = load_recipe(here / "recipe.yaml", ["tasks.links.data.dev=0.2", "tasks.ner.head.thresholds.person=0.3"])
+    assert made.instances()["links"].data.dev == 0.2
+    assert made.instances()["ner"].head.thresholds == {"person": 0.3}
+    beside = BOTH + "head: {name: global_pointer}\n"
+    write(here / "beside.yaml", beside)
+    assert "tasks: stands for task, data and head" in said(ie("show", "beside.yaml"))
+
+
+@pytest.mark.parametrize("name", ["type", "train", "keys", "half"])
+def test_a_task_may_be_called_like_an_attribute_of_a_module(name: str, here: Path) -> None:
+    recipe = load_recipe(
+        write(here / "recipe.yaml", BOTH.replace("links:", f"{name}:").replace("epochs: 40", "epochs: 1"))
+    )
+    list(train(recipe, here / "run"))
+    assert list(Extractor.from_pretrained(here / "run" / "model", device="cpu").tasks) == ["ner", name]
+
+
+def test_a_model_of_two_tasks_goes_through_the_commands(here: Path) -> None:
+    recipe = write(
+        here / "recipe.yaml", BOTH.replace("dev: train.jsonl", "dev: 0.3").replace("dev: linked.jsonl", "dev: 0.3")
+    )
+    checked = ie("check", str(recipe))
+    assert checked.exit_code == 0, checked.stderr
+    assert "links: train: " in checked.stderr
+    trained = ie("train", str(recipe), "--output", "run")
+    assert trained.exit_code == 0, trained.stderr
+    metrics = json.loads((here / "run" / "model" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["dev"].keys() == {"ner", "links"}
+    assert "one of them" in said(ie("eval", "run/model", "linked.jsonl"))
+    scored = ie("eval", "run/model", "linked.jsonl", "--task", "links", "--json")
+    assert json.loads(scored.stdout)["f1"] > 0.5
+    exported = ie("export", "run/model", "exported")
+    assert exported.exit_code == 0, exported.stderr
+    lines = [ie("predict", "linked.jsonl", "--model", name, "--quiet").stdout for name in ("run/model", "exported")]
+    found = [[json.loads(line) for line in text.splitlines()] for text in lines]
+    assert [len(record.get("relations", [])) for record in found[0]] == [
+        len(record.get("relations", [])) for record in found[1]
+    ]
+    assert any(record.get("relations") for record in found[0])
+
+
+def test_changed_data_of_a_single_named_task_are_refused(here: Path) -> None:
+    one = f"name: one\n{TINY}tasks: {{people: {{task: ner, data: {{train: train.jsonl}}}}}}\ntraining: {{epochs: 3}}\n"
+    write(here / "recipe.yaml", one)
+    with pytest.raises(Stopped):
+        list(train(load_recipe(here / "recipe.yaml"), here / "run", stop=StopAfter(2)))
+    write_jsonl(here / "train.jsonl", documents()[:-1])
+    assert "tasks.people.data.train" in said(ie("train", "recipe.yaml", "--output", "run", "--resume"))

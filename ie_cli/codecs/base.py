@@ -142,6 +142,10 @@ class Codec(Protocol):
         """What the model knows."""
 
     @property
+    def identity(self) -> Sequence[Any]:
+        """What the stored rows depend on beside the schema, in what JSON can hold; it changes when `encode` does."""
+
+    @property
     def columns(self) -> Mapping[str, int]:
         """What is stored of a window beside its tokens: names, and how many integers a row has."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from ie_cli.codecs.links import LinkRules, decode_links
 from ie_cli.codecs.spans import decode_spans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.encoding.alignment import NO_LABEL, Borders, align, to_entities, within, without_overlaps
+from ie_cli.encoding.alignment import APART, NO_LABEL, Borders, align, to_entities, within, without_overlaps
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -39,7 +40,6 @@ from ie_cli.triples import ABSENT, Mentions, Triple, entities_of, find_places, l
 
 NO_PREDICATE = "predicate unknown to the model"
 NO_TYPES = "types that the schema does not allow"
-APART = "subject and object in no common window"
 
 
 class GPLinkerCodec:
@@ -48,6 +48,7 @@ class GPLinkerCodec:
     *Stored:* ``spans`` of (row, first, last token); ``links`` of (predicate, subject's first, last, object's first, last).
     """
 
+    identity: Sequence[Any] = ("gplinker", 1)
     columns: Mapping[str, int] = {"spans": 3, "links": 5}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:

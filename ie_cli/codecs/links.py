@@ -45,7 +45,7 @@ class DecodedLinks:
     *Shapes:* cells int64 ``[items, 8]`` of (sample, predicate, subject's row, first, last, object's row, first, last); scores
     ``[items]``: the smallest of the four scores s.
 
-    `crowded` holds the samples in which more was found than is kept.
+    `truncated` holds the samples in which more was found than is kept.
     """
 
     cells: Index

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class SpanCodec:
     *Stored:* ``spans`` of (row, first, last token).
     """
 
+    identity: Sequence[Any] = ("spans", 1)
     columns: Mapping[str, int] = {"spans": 3}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
@@ -104,7 +106,7 @@ class SpanDecoder:
 class DecodedSpans:
     """Spans above threshold: ``cells`` int64 ``[items, 4]`` of (sample, row, first, last), ``scores`` s ``[items]``.
 
-    `crowded` holds the samples in which more was found than is kept.
+    `truncated` holds the samples in which more was found than is kept.
     """
 
     cells: Index

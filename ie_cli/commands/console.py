@@ -77,6 +77,7 @@ class TrainingView:
         self.quiet = quiet
         self._rows: list[tuple[str, ...]] = []
         self._scores: tuple[str, ...] = ()
+        self.several = False
         self._status = ""
         self._live: Live | None = None
         self.finished: Finished | None = None
@@ -135,6 +136,7 @@ class TrainingView:
             self._say(f"goes on from the checkpoint of step {event.resumed_from}")
         elif event.resumed_from is not None:
             self._say("no checkpoint yet: begins from the start")
+        self.several = len(event.tasks) > 1
         for name, task in event.tasks.items():
             self._describe(f"{name}: " if len(event.tasks) > 1 else "", task, event)
         if not event.has_dev:
@@ -158,7 +160,7 @@ class TrainingView:
     def _evaluated(self, event: Evaluated) -> None:
         from ie_cli.training.events import score_values
 
-        values = score_values(event.scores)
+        values = score_values(event.scores, named=event.named)
         row = (
             f"{event.epoch:.1f}",
             str(event.step),

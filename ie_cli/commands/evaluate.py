@@ -63,7 +63,7 @@ class Report:
             match=self.match,
             official=OfficialScorer(aliases) if self.scorer == "duie" else None,
             seqeval=self.scorer == "seqeval",
-            documents=True,
+            documents=bool(self.save),
         )
 
     def training_documents(self, data: Input, reading: Reading) -> Iterator[Document] | None:
@@ -136,6 +136,8 @@ def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
     from ie_cli.evaluation.prediction_files import accepts, evaluate_predictions, pair_documents
     from ie_cli.tasks import TASKS
 
+    if report.task is not None:
+        raise DataError("--task names a task of a model, but --predictions is given", hint="leave one of them out.")
     report.must_be_savable(predictions, data.path)
     reading = data.reading(quiet=report.quiet)
     guesses = read_documents(predictions, reading=Reading(report=reading.report))
@@ -170,6 +172,6 @@ def save(result: EvaluationResult, path: str) -> None:
 def _need_gold(result: EvaluationResult) -> None:
     from ie_cli.tasks import TASKS
 
-    if result.documents is not None and not any(result.documents.gold):
+    if not result.scores.support:
         what = TASKS[result.task].words.item
         raise DataError(f"{result.data}: no {what} in it: nothing to score", hint="give data with gold annotation.")

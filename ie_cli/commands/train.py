@@ -34,7 +34,7 @@ def run_train(
         return
     for split, tasks in view.finished.scores.items():
         for name, scores in tasks.items():
-            show_scores(scores, f"{split}: {name}" if len(tasks) > 1 else split)
+            show_scores(scores, f"{split}: {name}" if view.several else split)
     model = view.finished.model
     say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -51,20 +51,45 @@ class Split:
                     hint="save it to a file first.",
                 )
 
+    def stamp(self) -> list[tuple[int, int] | None]:
+        """Size and time of change of each source that is a local file."""
+        found: list[tuple[int, int] | None] = []
+        for source in self.sources:
+            state = os.stat(source) if os.path.isfile(source) else None
+            found.append(None if state is None else (state.st_size, state.st_mtime_ns))
+        return found
+
     @cached_property
     def fingerprint(self) -> str | None:
         """Hash of what the split holds, file contents included; None where a source is no local file. Computed once."""
-        paths = [Path(source) for source in self.sources]
-        if not all(path.is_file() for path in paths):
-            return None
-        options = self.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
-        digest = hashlib.blake2b(json.dumps([self.part, options]).encode(), digest_size=16)
-        for path in paths:
-            with path.open("rb") as file:
-                while block := file.read(2**20):
+        return _fingerprints([self])[0]
+
+
+def compute_fingerprints(splits: Sequence[Split]) -> None:
+    """Compute the fingerprints of several splits; files that they share are read once."""
+    for sources in dict.fromkeys(split.sources for split in splits):
+        same = [split for split in splits if split.sources == sources]
+        for split, value in zip(same, _fingerprints(same), strict=True):
+            vars(split)["fingerprint"] = value
+
+
+def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
+    """The fingerprints of splits of the same sources."""
+    paths = [Path(source) for source in splits[0].sources]
+    if not all(path.is_file() for path in paths):
+        return [None] * len(splits)
+    digests = []
+    for split in splits:
+        options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
+        digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                for digest in digests:
                     digest.update(block)
+        for digest in digests:
             digest.update(b"\0file\0")
-        return digest.hexdigest()
+    return [digest.hexdigest() for digest in digests]
 
 
 def reading_of(section: DataSection) -> Reading:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ie_cli.data.dataset import Split, splits
+from ie_cli.data.dataset import Split, compute_fingerprints, splits
 from ie_cli.data.spool import Spool
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.errors import DataError
 from ie_cli.recipe.schema import DataSection
 
 
@@ -40,14 +41,19 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
         characters: count the characters of train too.
 
     Raises:
-        DataError: a source is missing, damaged, or can be read only once.
+        DataError: a source is missing, damaged, can be read only once, or changes meanwhile.
     """
     train, dev, test = splits(section)
     for split in (train, dev, test):
         if split is not None:
             split.must_be_readable_again()
+    # Looked at before they are hashed and after they are read: the encoded windows are kept under the hash.
+    read = [split for split in (train, dev) if split is not None]
+    before = [split.stamp() for split in read]
+    compute_fingerprints(read)
     documents, statistics = Spool(), DatasetStatistics()
-    dev_documents = Spool() if dev is not None else None
+    same = dev is not None and dev.keep is None and dev.sources == train.sources
+    dev_documents = documents if same else Spool() if dev is not None else None
     for document in train.whole():
         if train.keep is None or train.keep(document.text):
             statistics.add(document)
@@ -56,7 +62,10 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
             documents.add(document)
         elif dev_documents is not None:  # a share of train is what train leaves
             dev_documents.add(document)
-    if dev is not None and dev_documents is not None and dev.keep is None:
+    if dev is not None and dev_documents is not None and dev.keep is None and not same:
         for document in dev:
             dev_documents.add(document)
+    for split, stamp in zip(read, before, strict=True):
+        if split.stamp() != stamp:
+            raise DataError(f"{', '.join(split.sources)}: changed while it was read", hint="begin once more.")
     return TaskData(train, dev, test, documents, dev_documents, statistics)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import IO
+from typing import IO, Any
 
-from ie_cli.document import Document
-from ie_cli.formats.jsonl import dump, from_fields, parse_object, to_fields
+from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
 from ie_cli.system.atomic import storing
 
 MOST_WEIGHT = 2**25
@@ -18,7 +18,7 @@ _ANNOTATION = 64
 
 
 class Spool:
-    """Documents in their order, without the input fields that are not ours.
+    """Documents in their order, without the input fields that are not ours. One thread at a time may use it.
 
     Args:
         most: weight of the documents in memory, as `MOST_WEIGHT` counts it.
@@ -27,7 +27,7 @@ class Spool:
     def __init__(self, documents: Iterable[Document] = (), *, most: int = MOST_WEIGHT) -> None:
         self._most, self._weight, self._count = most, 0, 0
         self._kept: list[Document] = []
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
         for document in documents:
             self.add(document)
 
@@ -36,46 +36,101 @@ class Spool:
 
     def __iter__(self) -> Iterator[Document]:
         yield from self._kept
-        if self._file is None:
-            return
         place = 0
-        while True:
-            # Several may read in turn: each goes to its own place.
+        while self._file is not None:
+            # Several may read in turn, and documents may be added meanwhile: each goes to its own place.
             self._file.seek(place)
             line = self._file.readline()
             if not line:
                 return
-            place = self._file.tell()
+            place += len(line)
             yield _read(line)
 
     def add(self, document: Document) -> None:
-        """Append a document."""
+        """Append a document.
+
+        Raises:
+            StorageError: the temporary file cannot be written.
+        """
         document = replace(document, meta={})
         self._count += 1
-        self._weight += _weight(document)
+        parts = (document.entities, document.relations, document.events, document.spos or ())
+        self._weight += len(document.text) + _ANNOTATION * (1 + sum(map(len, parts)))
         if self._file is None and self._weight <= self._most:
             self._kept.append(document)
             return
-        if self._file is None:
-            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - lives as long as this
-            weakref.finalize(self, self._file.close)
         with storing(tempfile.gettempdir()):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+                weakref.finalize(self, self._file.close)
             self._file.seek(0, 2)
             self._file.write(_line(document))
+            self._file.flush()
 
 
-def _weight(document: Document) -> int:
-    items = (document.entities, document.relations, document.events, document.spos or ())
-    annotations = sum(map(len, items)) + sum(len(event.arguments) for event in document.events)
-    return len(document.text) + len(document.text_pair or "") + _ANNOTATION * (1 + annotations)
+def _line(document: Document) -> bytes:
+    """A document as one line of JSON, exactly: order, scores and types included."""
+    fields = [
+        document.text,
+        [_entity_fields(entity) for entity in document.entities],
+        [[_entity_fields(r.subject), r.predicate, _entity_fields(r.object), r.score] for r in document.relations],
+        document.id,
+        document.where,
+        document.spos
+        if document.spos is None
+        else [
+            [s.subject, s.predicate, s.object, s.slots, s.subject_type, s.object_type, s.slot_types]
+            for s in document.spos
+        ],
+        [
+            [e.type, e.trigger, [[a.role, _entity_fields(a.entity)] for a in e.arguments], e.score]
+            for e in document.events
+        ],
+        [document.text_pair, document.label, document.score],
+    ]
+    return json.dumps(fields).encode() + b"\n"
 
 
-def _line(document: Document) -> str:
-    return dump({"where": document.where, "document": to_fields(document)})
+def _read(line: bytes) -> Document:
+    text, entities, relations, number, where, spos, events, (pair, label, score) = json.loads(line)
+    return Document(
+        text,
+        [Entity(*fields) for fields in entities],
+        [Relation(Entity(*subject), name, Entity(*object_), value) for subject, name, object_, value in relations],
+        number,
+        {},
+        where,
+        None if spos is None else [_spo(fields) for fields in spos],
+        events=[_event(fields) for fields in events],
+        text_pair=pair,
+        label=label,
+        score=score,
+    )
 
 
-def _read(line: str) -> Document:
-    fields = parse_object(line)
-    document = from_fields(fields["document"])
-    document.where = fields["where"]
-    return document
+def _entity_fields(entity: Entity) -> list[Any]:
+    return [entity.start, entity.end, entity.label, entity.score]
+
+
+def _spo(fields: list[Any]) -> Spo:
+    subject, predicate, object_, slots, subject_type, object_type, slot_types = fields
+    pairs, kinds = ([(a, b) for a, b in some] for some in (slots, slot_types))
+    return Spo(
+        subject,
+        predicate,
+        object_,
+        tuple(pairs),
+        subject_type=subject_type,
+        object_type=object_type,
+        slot_types=tuple(kinds),
+    )
+
+
+def _event(fields: list[Any]) -> Event:
+    kind, trigger, arguments, score = fields
+    return Event(
+        kind,
+        None if trigger is None else tuple(trigger),
+        tuple(Argument(role, Entity(*entity)) for role, entity in arguments),
+        score,
+    )

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.codecs.base import build_codec, find_reachable
-from ie_cli.codecs.gplinker import APART
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
-from ie_cli.encoding.alignment import INSIDE_TOKEN, TOO_LONG
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, TOO_LONG
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection

@@ -17,6 +17,7 @@ Index = npt.NDArray[np.int64]
 INSIDE_TOKEN = "border inside a token"
 WHITE_SPACE = "white space or control character at the border"
 TOO_LONG = "longer than a window holds"
+APART = "subject and object in no common window"
 NO_LABEL = "label unknown to the model"
 
 

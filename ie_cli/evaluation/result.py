@@ -82,6 +82,7 @@ class EvaluationResult:
             "model": self.model,
             "data": self.data,
             "primary": self.scores.primary,
+            "support": self.scores.support,
             "values": self.scores.values(),
             "scores": self.scores.to_dict(),
             "tables": [asdict(table) for table in self.scores.tables()],
@@ -101,6 +102,7 @@ class StoredScores:
     """
 
     primary: float
+    support: int
     ceilings: Mapping[str, Ceiling]
     documents: DocumentCounts | None
     columns: Mapping[str, float]
@@ -155,6 +157,7 @@ def _result(fields: Mapping[str, Any]) -> EvaluationResult:
     errors, documents = fields["errors"], fields["documents"]
     scores = StoredScores(
         primary=float(fields["primary"]),
+        support=int(fields["support"]),
         ceilings={name: _ceiling(values) for name, values in fields["ceilings"].items()},
         documents=None if documents is None else DocumentCounts(**documents),
         columns={name: float(value) for name, value in fields["values"].items()},

@@ -194,7 +194,7 @@ class Extractor:
     def engine(
         self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None
     ) -> Engine:
-        """What `predict.extract` runs on; what is not given is as the recipe says.
+        """What `pipeline.extract` runs on; what is not given is as the recipe says.
 
         Args:
             threshold: least score of an item, for all labels.
@@ -263,7 +263,7 @@ def _document(text: str | Document) -> Document:
         return Document(text)
     if isinstance(text, Document):
         return text
-    raise TypeError(f"expected a string or an Example, got {text!r:.60}")
+    raise TypeError(f"expected a string or a Document, got {text!r:.60}")
 
 
 def _load(

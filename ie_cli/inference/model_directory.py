@@ -216,6 +216,9 @@ def _newer(path: Path, version: int) -> ModelError:
     )
 
 
+_PATTERNS = ["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
+
+
 def local_folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
     if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
@@ -225,7 +228,9 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
 
     try:
         return Path(
-            snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml"])
+            snapshot_download(
+                str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
+            )
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(

@@ -105,6 +105,11 @@ class EntityScores:
         """The micro F1."""
         return self.micro.f1
 
+    @property
+    def support(self) -> int:
+        """Gold items."""
+        return self.micro.gold
+
     def values(self) -> dict[str, float]:
         """Columns of the logs."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}

@@ -104,6 +104,11 @@ class RelationScores:
         """The micro F1 by the chosen way to match."""
         return self.micro.f1
 
+    @property
+    def support(self) -> int:
+        """Gold items."""
+        return self.micro.gold
+
     def values(self) -> dict[str, float]:
         """Columns of the logs."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}

@@ -79,6 +79,10 @@ class Scores(Protocol):
     def primary(self) -> float:
         """What the best model is chosen by; higher is better."""
 
+    @property
+    def support(self) -> int:
+        """How many gold items the primary score is of."""
+
     def values(self) -> dict[str, float]:
         """Columns of the logs of a training run."""
 

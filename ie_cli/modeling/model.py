@@ -11,6 +11,10 @@ from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads.base import Head, Tensors
 
 
+def _key(task: str) -> str:
+    return f"{task}_head"
+
+
 class ExtractionModel(nn.Module):
     """Calling it with a batch gives the losses of the batch's task.
 
@@ -21,11 +25,13 @@ class ExtractionModel(nn.Module):
     def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.encoder = encoder
-        self.heads = nn.ModuleDict(heads)
+        # Not the bare names: a module may have no child that is called like one of its own attributes.
+        self.heads = nn.ModuleDict({_key(task): head for task, head in heads.items()})
+        self.tasks = tuple(heads)
 
     def head(self, task: str) -> Head:
         """The head of a task."""
-        return cast(Head, self.heads[task])
+        return cast(Head, self.heads[_key(task)])
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encoder output ``[batch, L, hidden]`` of ids and mask ``[batch, L]``."""
@@ -69,5 +75,5 @@ def name_of_earlier(name: str, task: str) -> str:
     """The name that a tensor has now which version 0.1 called `name`; its models had one task."""
     for prefix, table in {**_EARLIER_TABLES, "head.": "entities"}.items():
         if name.startswith(prefix):
-            return f"heads.{task}.tables.{table}.{name.removeprefix(prefix)}"
+            return f"heads.{_key(task)}.tables.{table}.{name.removeprefix(prefix)}"
     return name

@@ -119,6 +119,8 @@ def _fill_in(data: dict[str, Any]) -> None:
 
 
 def _fill_in_task(data: dict[str, Any]) -> None:
+    if "head" in data and data["head"] is None:
+        data["head"] = {}
     if isinstance(data.get("head"), str):
         data["head"] = {"name": data["head"]}
     named = data["head"].get("name") if isinstance(data.get("head"), dict) else None
@@ -140,8 +142,8 @@ def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequenc
     for override in overrides:
         key, equals, value = override.partition("=")
         place = f"--set {override}"
-        # The third part is a label, in which anything may stand.
-        loc = tuple(part.strip() for part in key.split(".", 2))
+        # The last part is a label, in which anything may be.
+        loc = tuple(part.strip() for part in key.split(".", 4 if key.startswith("tasks.") else 2))
         if not equals or not all(loc):
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -28,6 +28,8 @@ def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str])
         spelled: unquoted scalars as the user wrote them.
     """
     wrong: dict[Loc, None] = {}
+    if not data.get("tasks") and data.get("data") is None:
+        yield (), "data is missing"
     for fault in error.errors(include_url=False, include_input=False):
         loc = real_loc(fault["loc"], data)
         if fault["type"] == "missing":
@@ -35,8 +37,10 @@ def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str])
             yield section, f"{dotted((*section, fault['loc'][-1]))} is missing"
         elif fault["type"] == "extra_forbidden":
             yield loc, _unknown_key(loc)
-        elif fault["type"] in ("no_data", "two_forms"):
+        elif fault["type"] == "two_forms":
             yield loc, fault["msg"]
+        elif fault["type"] == "no_data":
+            continue  # reported above, also where other faults hide it
         elif fault["type"] == "unknown_head":
             name = _at(data, loc)["name"]
             heads = ", ".join(HEADS)
@@ -128,7 +132,10 @@ def _fields(section: Sequence[str | int]) -> list[str]:
         fields = dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields)
         return sorted(fields, key="name".__ne__)
     annotation = Recipe.model_fields[str(section[0])].annotation if len(section) == 1 else None
-    return list(annotation.model_fields) if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    kinds = [
+        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
+    return list(kinds[0].model_fields) if kinds else []
 
 
 def _recipe_schema() -> Schema:

@@ -137,7 +137,7 @@ class TrainingSection(Section):
     checkpoints: PositiveInt = 2
     """How many of the last checkpoints are kept until the run is finished."""
     patience: PositiveInt | None = None
-    """Stop after so many evaluations without a better dev F1."""
+    """Stop after so many evaluations without a better score on dev."""
     negatives: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the windows without an entity that an epoch draws."""
     label_weights: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -182,7 +182,7 @@ class Recipe(Section):
     def _has_data(self) -> Recipe:
         if self.data is None and not self.tasks:
             raise PydanticCustomError("no_data", "data is missing")
-        if self.data is not None and self.tasks:
+        if self.tasks and self.model_fields_set & {"task", "data", "head"}:
             raise PydanticCustomError("two_forms", "tasks: stands for task, data and head, which go into each of them")
         return self
 

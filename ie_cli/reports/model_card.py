@@ -30,7 +30,7 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         for kind, field in (("Labels", "labels"), ("Predicates", "predicates"))
     ]
     tables = [
-        (f"Scores on {split}" if len(tasks) == 1 else f"Scores of {task} on {split}", found.tables())
+        (f"Scores on {split}" if len(schemas) == 1 else f"Scores of {task} on {split}", found.tables())
         for split, tasks in scores.items()
         for task, found in tasks.items()
     ]

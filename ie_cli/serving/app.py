@@ -61,7 +61,17 @@ def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, A
     ]
     return {
         "name": recipe.name,
-        **(facts[0] if len(facts) == 1 else {"tasks": dict(zip(recipe.instances(), facts, strict=True))}),
+        **(
+            facts[0]
+            if len(facts) == 1
+            else {
+                "tasks": dict(zip(recipe.instances(), facts, strict=True)),
+                **{
+                    kind: list(dict.fromkeys(name for part in facts for name in part[kind]))
+                    for kind in ("labels", "predicates")
+                },
+            }
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""`ie serve`: a web page and an HTTP API around `predict.extract`, on Starlette and uvicorn."""
+"""`ie serve`: a web page and an HTTP API around `pipeline.extract`, on Starlette and uvicorn."""
 
 from __future__ import annotations
 

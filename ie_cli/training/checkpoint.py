@@ -129,7 +129,7 @@ def load_model(model: ExtractionModel, checkpoint: Checkpoint) -> None:
         ModelError: they do not fit.
     """
     stored = part_of(checkpoint, "model.")
-    tasks = list(model.heads)
+    tasks = model.tasks
     weights = {name_of_earlier(name, tasks[0]) if len(tasks) == 1 else name: x for name, x in stored.items()}
     try:
         left = model.load_state_dict(weights, strict=False)

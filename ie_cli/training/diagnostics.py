@@ -15,7 +15,7 @@ def hopeless(scores: Scores, setup: TaskSetup, epochs: float) -> str | None:
     words, counts = setup.task.words, setup.dataset.counts
     items = TrainingItems(counts.items.get(words.items, 0), counts.unreachable.get(words.items, {}))
     seen = items.total * epochs
-    if scores.primary > 0 or seen < SEEN_ENOUGH:
+    if scores.primary != 0 or seen < SEEN_ENOUGH:
         return None
     name = setup.task.metric.upper()
     return f"{name} is still 0 after {seen:.0f} {words.annotated}. {setup.task.diagnose(scores, items, setup.schema)}"

@@ -113,7 +113,7 @@ class Encoding:
             STORE_VERSION,
             *self.tokenizer.identity(),
             [self.plan.capacity, self.plan.stride],
-            [type(codec).__name__, dict(codec.columns), schema_facts(codec.schema)],
+            [list(codec.identity), dict(codec.columns), schema_facts(codec.schema)],
             self.mentions,
         ]
 

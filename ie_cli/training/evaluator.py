@@ -67,7 +67,8 @@ class Evaluator:
                     name: task.task.scorer(task.schema, self._options()).scores()
                     for name, task in self._setup.tasks.items()
                     if task.data.dev_documents is not None
-                }
+                },
+                named=len(self._setup.tasks) > 1,
             )
         )
 
@@ -106,7 +107,9 @@ class Evaluator:
                         options=self._options(seen),
                         ceilings=known.get(split),
                     )
-        extractor.write_scores(folder, {split: scores_fields(parts) for split, parts in scores.items()})
+        extractor.write_scores(
+            folder, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
+        )
         extractor.write_card(folder, self._card(scores))
         return scores
 
@@ -115,7 +118,7 @@ class Evaluator:
         return ScoringOptions(match=None if match == "auto" else match, seen=seen)
 
 
-def scores_fields(scores: Mapping[str, Scores]) -> dict[str, Any]:
-    """The scores of each task as JSON values; of a single one without its name."""
+def _fields(scores: Mapping[str, Scores], *, named: bool) -> dict[str, Any]:
+    """The scores of each task as JSON values; of a run with one task without its name."""
     fields = {name: part.to_dict() for name, part in scores.items()}
-    return next(iter(fields.values())) if len(fields) == 1 else fields
+    return fields if named else next(iter(fields.values()))

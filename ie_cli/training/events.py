@@ -53,21 +53,26 @@ class Progress:
         }
 
 
-def score_values(scores: Mapping[str, Scores]) -> dict[str, float]:
-    """The columns of the logs; of several tasks each with the task's name before it."""
-    if len(scores) == 1:
+def score_values(scores: Mapping[str, Scores], *, named: bool) -> dict[str, float]:
+    """The columns of the logs.
+
+    Args:
+        named: the run has several tasks: each column has the task's name before it.
+    """
+    if not named and scores:
         return next(iter(scores.values())).values()
     return {f"{task}.{name}": value for task, part in scores.items() for name, value in part.values().items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Scores on dev by task, and the one that models are chosen by; `advice` is set when training looks hopeless."""
+    """Scores on dev by task (`named`: of several), and the one that models are chosen by; `advice` where it looks hopeless."""
 
     step: int
     epoch: float
     loss: float
     scores: Mapping[str, Scores]
+    named: bool
     primary: float
     best: bool
     rate: float
@@ -83,7 +88,7 @@ class Evaluated:
             "loss": self.loss,
             "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
-            **score_values(self.scores),
+            **score_values(self.scores, named=self.named),
         }
 
 

@@ -1,7 +1,8 @@
-"""The loop of a training run, and what of it a checkpoint holds."""
+"""The loop of a training run."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -93,6 +94,8 @@ class Run:
             cpu=setup.device.type == "cpu",
             mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[setup.precision],
             gradient_accumulation_steps=recipe.training.accumulation,
+            # A batch is of one task: the heads of the others get no gradient.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=len(setup.tasks) > 1)],
         )
         return cls(recipe, setup, output, accelerator=accelerator, stop=stop, techniques=techniques)
 
@@ -200,7 +203,7 @@ class Run:
         batch = batch.to(self.accelerator.device)
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
-            loss = self.techniques.compute_gradients(batch, partial(self.micro_batching.add, last=last))
+            loss = self.micro_batching.add(batch, last=last)
             norm = self._clip() if last else None
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -212,6 +215,10 @@ class Run:
         return loss
 
     def _backward(self, part: Batch, share: float) -> Tensor:
+        """Add the gradients of a part of a batch, by all that the techniques do; where memory ends, all of it is done again."""
+        return self.techniques.compute_gradients(part, partial(self._plain_backward, share=share))
+
+    def _plain_backward(self, part: Batch, *, share: float) -> Tensor:
         losses: dict[str, Tensor] = self.model(part, self.weights)
         return self.balancer.backward(losses, share=share, backward=self.accelerator.backward)
 
@@ -259,7 +266,8 @@ class Run:
         with self.stop.at_once(), self.techniques.evaluation_weights():
             scores = self.evaluator.dev_scores()
             primary = sum(part.primary for part in scores.values()) / len(scores)
-            better = primary > self.best_score
+            rank = -math.inf if math.isnan(primary) else primary
+            better = not self.best_step or rank > self.best_score
             best = better or primary == 0 == self.best_score  # of models that find nothing, the one trained longest
             if best:
                 self._save()
@@ -268,7 +276,7 @@ class Run:
         self.evaluated = self.step
         self.waited = 0 if better else self.waited + 1
         if best:
-            self.best_score, self.best_step = primary, self.step
+            self.best_score, self.best_step = rank, self.step
         advice = [hopeless(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
         seconds = time.monotonic() - began
         self.tracker.restart()
@@ -277,6 +285,7 @@ class Run:
             epoch=self._epoch(),
             loss=loss,
             scores=scores,
+            named=len(self.setup.tasks) > 1,
             primary=primary,
             best=best,
             rate=rate,

@@ -114,7 +114,7 @@ class LossTracker:
         return total, count
 
     def rate(self) -> float:
-        """Windows a second since the last reading."""
+        """Sentences a second since the last reading."""
         return self._sentences / max(1e-9, time.monotonic() - self._since)
 
     def mean(self) -> float:

@@ -39,7 +39,6 @@ from ie_cli.training.techniques.base import Technique
 
 COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
 """Of the logs, before those of the scores."""
-"""The values that the logs record; scores only at an evaluation."""
 
 
 def train(
@@ -78,7 +77,7 @@ def train(
         return
     with stop.at_once():
         setup = _prepare(recipe)
-    facts = _facts(recipe, setup)
+    facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:
         if writes:
             stack.enter_context(own_folder(output))
@@ -131,11 +130,12 @@ def _logged(run: Run, log: Log) -> Iterator[Event]:
         yield event
 
 
-def _facts(recipe: Recipe, setup: TrainingSetup) -> Facts:
+def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]) -> Facts:
     """What must be the same when the run goes on."""
     data = {name: task.data for name, task in setup.tasks.items()}
     schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
-    return run_facts(recipe, data, schemas, setup.encoder_facts())
+    names = [technique.name for technique in techniques]
+    return run_facts(recipe, data, schemas, encoder=setup.encoder_facts(), techniques=names)
 
 
 def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:

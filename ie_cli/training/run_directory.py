@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -126,13 +126,19 @@ def discard(path: Path) -> None:
 
 
 def run_facts(
-    recipe: Recipe, data: Mapping[str, TaskData], schemas: Mapping[str, Mapping[str, Any]], encoder: str
+    recipe: Recipe,
+    data: Mapping[str, TaskData],
+    schemas: Mapping[str, Mapping[str, Any]],
+    *,
+    encoder: str,
+    techniques: Sequence[str] = (),
 ) -> Facts:
     """What must be the same for a run to go on: the recipe, the data, the schema, the encoder.
 
     Args:
         data, schemas: by task.
         encoder: its configuration and tokenizer as text.
+        techniques: their names.
     """
     of_data = {
         name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
@@ -142,15 +148,16 @@ def run_facts(
         "format_version": 1,
         "finished": False,
         "recipe": recipe.model_dump(mode="json"),
-        "data": _one_or_all(of_data),
-        "schema": _one_or_all({name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
+        "data": _by_form(recipe, of_data),
+        "schema": _by_form(recipe, {name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
+        **({"techniques": list(techniques)} if techniques else {}),
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }
 
 
-def _one_or_all(parts: Mapping[str, Any]) -> Any:
-    """What is known of each task; of a single one without its name, as version 0.1 has it."""
-    return next(iter(parts.values())) if len(parts) == 1 else dict(parts)
+def _by_form(recipe: Recipe, parts: Mapping[str, Any]) -> Any:
+    """What is known of each task; of a recipe in the short form without the name, as version 0.1 has it."""
+    return dict(parts) if recipe.tasks else next(iter(parts.values()))
 
 
 def read_run(output: Path) -> Facts | None:
@@ -210,8 +217,9 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
         if then.get(match["part"]) != since.get(match["part"]):
             files = ", ".join(new[name]) if isinstance(new[name], list) else new[name]
             raise DataError(f"{output} was begun with other data: {name} ({files}) was changed since", hint=hint)
-    for what, called in (("schema", "labels or predicates"), ("encoder", "encoder settings or tokenizer")):
-        if before[what] != now[what]:
+    kinds = {"schema": "labels or predicates", "encoder": "encoder settings or tokenizer", "techniques": "techniques"}
+    for what, called in kinds.items():
+        if before.get(what) != now.get(what):
             raise DataError(f"{output} was begun with other {called}", hint=hint)
 
 

@@ -30,7 +30,9 @@ def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
     optimizer, scaler = run.optimizer.optimizer, run.accelerator.scaler
     tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | run.random.tensors()
     tensors |= run.techniques.tensors()
-    tensors |= {f"balancer.{name}": tensor.cpu() for name, tensor in run.balancer.state_dict().items()}
+    tensors |= {
+        f"balancer.{name}": tensor.detach().cpu().contiguous() for name, tensor in run.balancer.state_dict().items()
+    }
     numbers = {
         **{name: getattr(run, name) for name in _COUNTS},
         "losses": losses,

@@ -16,6 +16,8 @@ from support.corpora import documents, write_jsonl
 from support.runner import ie, said
 from support.untrained import write_model
 
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.document import Document
 from ie_cli.modeling.encoder import tiny_encoder
 from ie_cli.training import setup as prepare
 
@@ -276,7 +278,7 @@ def test_stdin_is_called_so(here: Path) -> None:
         assert words in said(ie("predict", "-", "--model", "model", stdin=content))
 
 
-def test_data_that_vanish_while_they_are_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_vanish_once_they_are_read_are_not_missed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(here / "data.jsonl", documents())
     write_recipe("data.jsonl")
 
@@ -284,11 +286,26 @@ def test_data_that_vanish_while_they_are_trained_on(here: Path, monkeypatch: pyt
         (here / "data.jsonl").unlink()
         return tiny_encoder(*arguments)
 
-    monkeypatch.setattr(prepare, "tiny_encoder", then_gone)  # between the first pass over the data and the second
+    monkeypatch.setattr(prepare, "tiny_encoder", then_gone)
+    result = ie("train", "recipe.yaml", "--output", "out", "--set", "data.dev=0.2", "--set", "training.epochs=1")
+    assert result.exit_code == 0, result.stderr
+    assert (here / "out" / "model").exists()
+
+
+def test_data_that_change_while_they_are_read_are_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_jsonl(here / "data.jsonl", documents())
+    write_recipe("data.jsonl")
+    add = DatasetStatistics.add
+
+    def then_longer(self: DatasetStatistics, document: Document) -> None:
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write("\n")
+        add(self, document)
+
+    monkeypatch.setattr(DatasetStatistics, "add", then_longer)
     result = ie("train", "recipe.yaml", "--output", "out")
     assert result.exit_code == 1
-    assert "data.jsonl: no such file" in said(result)
-    assert not (here / "out" / "model").exists()
+    assert "data.jsonl: changed while it was read hint: begin once more." in said(result)
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read everything")

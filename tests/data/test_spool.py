@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.random_documents import native_documents
 
 from ie_cli.data.spool import Spool
-from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
+from ie_cli.document import Document, Entity, Event, Relation, Spo
 from ie_cli.errors import StorageError
 from ie_cli.triples import locate
 
@@ -58,34 +58,16 @@ def documents(draw: st.DrawFn) -> Document:
     )
 
 
-def content(document: Document) -> dict[str, Any]:
-    """All that is kept of a document, scores and types included, which take no part in equality."""
-    spos = document.spos
-    return {
-        "text": (document.text, document.text_pair, document.label, document.score, document.id, document.where),
-        "entities": sorted(map(entity, document.entities)),
-        "relations": sorted(
-            (entity(r.subject), r.predicate, entity(r.object), repr(r.score)) for r in document.relations
-        ),
-        "events": sorted(map(event, document.events)),
-        "spos": None if spos is None else sorted(map(repr, set(spos))),
-    }
-
-
-def entity(item: Entity) -> tuple[int, int, str, str]:
-    return item.start, item.end, item.label, repr(item.score)
-
-
-def event(item: Event) -> tuple[str, str, list[tuple[str, tuple[int, int, str, str]]], str]:
-    arguments = [(argument.role, entity(argument.entity)) for argument in item.arguments]
-    return item.type, repr(item.trigger), arguments, repr(item.score)
+def content(document: Document) -> str:
+    """All that is kept of a document: order, and where it was read, scores and types, which take no part in equality."""
+    return repr(document)
 
 
 @given(given_documents=st.lists(documents(), max_size=6), most=st.integers(0, 400))
 def test_what_goes_into_a_file_comes_back_as_what_stays_in_memory(given_documents: list[Document], most: int) -> None:
     kept, spooled = Spool(given_documents), Spool(given_documents, most=most)
     assert len(kept) == len(spooled) == len(given_documents)
-    expected = [content(document) for document in given_documents]
+    expected = [content(replace(document, meta={})) for document in given_documents]
     assert [content(document) for document in kept] == expected
     for _ in range(2):
         assert [content(document) for document in spooled] == expected
@@ -128,9 +110,6 @@ def test_memory_is_left_where_texts_or_annotations_weigh_too_much() -> None:
     some = Entity(0, 1, "x")
     heavy = Document("x", [some] * 40, [Relation(some, "p", some)] * 40)
     assert file_of(Spool([heavy] * 3, most=10_000)) is not None
-    assert file_of(Spool([Document("x", text_pair="y" * 900)] * 12, most=10_000)) is not None
-    arguments = tuple(Argument(str(n), some) for n in range(200))
-    assert file_of(Spool([Document("x", events=[Event("e", (0, 1), arguments)])], most=10_000)) is not None
 
 
 @pytest.mark.parametrize("name", ["entities", "relations", "events", "spos"])
@@ -150,8 +129,8 @@ def test_a_file_is_gone_with_its_spool(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(io.StringIO):
-        def write(self, text: str) -> int:
+    class Full(io.BytesIO):
+        def write(self, text: object) -> int:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda *args, **named: Full())

@@ -17,14 +17,14 @@ import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakes import Oracle, characters, engine
+from support.fakes import Oracle, characters, engine, score_engine
 
 from ie_cli import __version__
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError
 from ie_cli.evaluation.environment import describe_environment, processor
-from ie_cli.evaluation.evaluate import evaluate, score
+from ie_cli.evaluation.evaluate import evaluate_engine
 from ie_cli.evaluation.prediction_files import evaluate_predictions
 from ie_cli.evaluation.result import EvaluationResult, read_result, write_result
 from ie_cli.inference.backends.onnx import OnnxBackend
@@ -48,7 +48,7 @@ OPTIONS = ScoringOptions(documents=True)
 
 
 def evaluated(**options: Any) -> EvaluationResult:
-    return evaluate(RUNNER, GOLD, task=TASKS["ner"], options=OPTIONS, model="m", data="g", **options)
+    return evaluate_engine(RUNNER, GOLD, task=TASKS["ner"], options=OPTIONS, model="m", data="g", **options)
 
 
 def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
@@ -56,7 +56,7 @@ def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
     result = evaluated(keep=2, each=lambda: count.update(["seen"]))
     assert count["seen"] == 3
     assert (result.task, result.title) == ("ner", "m on g")
-    plain = score(RUNNER, GOLD)
+    plain = score_engine(RUNNER, GOLD)
     assert result.scores.to_dict() == plain.to_dict()
     assert result.documents == DocumentCounts([2, 2, 0], [2, 1, 0], [2, 0, 0])
     assert result.ceilings == {"entities": Ceiling(3, 4, {"label unknown to the model": 1})}
@@ -72,7 +72,7 @@ def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
 def test_options_are_checked_before_anything_is_predicted() -> None:
     options = replace(OPTIONS, match="text")
     with pytest.raises(DataError, match="--match is for relations"):
-        evaluate(RUNNER, iter(()), task=TASKS["ner"], options=options, model="m", data="g")
+        evaluate_engine(RUNNER, iter(()), task=TASKS["ner"], options=options, model="m", data="g")
 
 
 SPAN = st.builds(
@@ -190,6 +190,7 @@ class Distance:
         return -sum(self.values_)
 
     documents = None
+    support = 1
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
@@ -255,6 +256,6 @@ def test_a_task_of_its_own_is_evaluated_stored_and_shown(tmp_path: Path, monkeyp
     assert result.errors.line() == "1 far away"
     write_result(result, str(tmp_path / "r.json"))
     same(read_result(str(tmp_path / "r.json")), result)
-    predicted = evaluate(RUNNER, [pair[0]], task=TASKS["mark"], options=OPTIONS, model="m", data="g")
+    predicted = evaluate_engine(RUNNER, [pair[0]], task=TASKS["mark"], options=OPTIONS, model="m", data="g")
     assert predicted.scores.values() == {"distance": 0}
     assert "far away" in html_page(result)

@@ -94,12 +94,13 @@ def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
         (
             "c",
             "ie.json",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner.tables.entities.bias.weight is [4,",
+            "the weights do not fit config.json, ie.json and recipe.yaml beside it: "
+            "heads.ner_head.tables.entities.bias.weight is [4,",
         ),
         (
             "c",
             "model.safetensors",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner.tables.entities.bias",
+            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner_head.tables.entities.bias",
         ),
     ],
 )
@@ -116,7 +117,7 @@ def test_recipes_of_two_models(here: Path) -> None:
     file.write_text(stored.replace("head_size: 32", "head_size: 34"), encoding="utf-8")
     refused(
         "model.safetensors: the weights do not fit",
-        "heads.ner.tables.entities.projection.weight is [64, 192], expected [68, 192]",
+        "heads.ner_head.tables.entities.projection.weight is [64, 192], expected [68, 192]",
         BELONG,
     )
     file.write_text(
@@ -233,7 +234,7 @@ def renamed(fields: dict[str, Any]) -> None:
         ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to what is known of each task"),
         (renamed, "model: recipe.yaml has the tasks ner, but ie.json beside it names"),
         ({"files": ["x"]}, "ie.json: damaged: 'files' must map names of files to their marks"),
-        (of_task(labels=["a"]), "heads.ner.tables.entities.bias.weight is [4, 64], expected [2, 64]"),
+        (of_task(labels=["a"]), "heads.ner_head.tables.entities.bias.weight is [4, 64], expected [2, 64]"),
     ],
 )
 def test_facts_that_do_not_match(here: Path, change: Change | dict[str, Any], words: str) -> None:

@@ -35,6 +35,7 @@ def test_the_folder_explains_itself(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names == {
         "README.md", "config.json", "ie.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json",
+        "tokenizer_config.json",
     }  # fmt: skip
     facts = json.loads((trained / "ie.json").read_text())
     assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0}}
@@ -147,7 +148,7 @@ def test_files_of_two_models_do_not_mix(model: Path) -> None:
     facts["tasks"]["ner"]["labels"] = ["a", "b"]
     (model / "ie.json").write_text(json.dumps(facts))
     with pytest.raises(
-        ModelError, match=r"heads\.ner\.tables\.entities\.bias\.weight is \[6, 64\], expected \[4, 64\]"
+        ModelError, match=r"heads\.ner_head\.tables\.entities\.bias\.weight is \[6, 64\], expected \[4, 64\]"
     ):
         load(model)
 
@@ -224,7 +225,7 @@ def test_wrong_arguments_are_told(trained: Path) -> None:
     extractor = load(trained)
     with pytest.raises(TypeError, match="takes many texts"):
         extractor.extract("王伟")
-    with pytest.raises(TypeError, match="expected a string or an Example, got 1"):
+    with pytest.raises(TypeError, match="expected a string or a Document, got 1"):
         list(extractor.extract([1]))  # type: ignore[list-item]
     with pytest.raises(ValueError, match="batch_size"):
         extractor.extract(["王伟"], batch_size=0)

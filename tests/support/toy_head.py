@@ -40,6 +40,7 @@ class ToySection(HeadSection):
 
 
 class ToyCodec:
+    identity: ClassVar[Sequence[str]] = ("toy",)
     columns: ClassVar[Mapping[str, int]] = {"tokens": 2}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:

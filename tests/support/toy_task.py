@@ -27,6 +27,10 @@ class NamesScores:
         return self.right / self.texts if self.texts else 0.0
 
     @property
+    def support(self) -> int:
+        return self.texts
+
+    @property
     def documents(self) -> None:
         return None
 

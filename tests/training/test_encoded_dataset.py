@@ -75,7 +75,9 @@ def test_a_second_start_skips_the_encoding() -> None:
 
 
 class OtherCodec(SpanCodec):
-    """Of another name: what it stores is not known to be the same."""
+    """What it stores is said to be something else."""
+
+    identity = ("other", 1)
 
 
 @pytest.mark.parametrize("change", ["key", "mode", "plan", "labels", "mentions", "codec"])

@@ -59,7 +59,7 @@ class TorchBackend:
             hidden = self.model.hidden(
                 torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
             )
-        return {task: TorchOutputs(self.model.head(task), hidden) for task in self.model.heads}
+        return {task: TorchOutputs(self.model.head(task), hidden) for task in self.model.tasks}
 
     def write(self, folder: Path) -> None:
         """Write `model.safetensors` and the encoder's `config.json`.

@@ -28,10 +28,14 @@ class Technique(Protocol):
         """What its state is stored under."""
 
     def wrap_model(self, model: nn.Module) -> nn.Module:
-        """The model to train: the same, changed in place, or a module around it that is called alike."""
+        """The model to train: the same, changed in place; what it adds belongs to a module inside."""
 
     def compute_gradients(self, batch: Batch, compute: Compute) -> Tensor:
-        """Add the gradients of a batch by calling `compute` once or several times; the loss to report."""
+        """Add the gradients of a batch by calling `compute` once or several times; the loss to report.
+
+        Where memory does not suffice, `compute` raises, and the whole step is done once more in smaller parts: leave the
+        weights as they were found (`try … finally`), and change no state here, but in `after_step`.
+        """
 
     def after_step(self, step: int) -> None:
         """The optimizer has made step number `step`."""
