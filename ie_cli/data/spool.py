@@ -54,8 +54,7 @@ class Spool:
         """
         document = replace(document, meta={})
         self._count += 1
-        parts = (document.entities, document.relations, document.events, document.spos or ())
-        self._weight += len(document.text) + _ANNOTATION * (1 + sum(map(len, parts)))
+        self._weight += _weight(document)
         if self._file is None and self._weight <= self._most:
             self._kept.append(document)
             return
@@ -66,6 +65,12 @@ class Spool:
             self._file.seek(0, 2)
             self._file.write(_line(document))
             self._file.flush()
+
+
+def _weight(document: Document) -> int:
+    parts = (document.entities, document.relations, document.events, document.spos or ())
+    annotations = sum(map(len, parts)) + sum(len(event.arguments) for event in document.events)
+    return len(document.text) + len(document.text_pair or "") + _ANNOTATION * (1 + annotations)
 
 
 def _line(document: Document) -> bytes:

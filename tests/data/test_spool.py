@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.random_documents import native_documents
 
 from ie_cli.data.spool import Spool
-from ie_cli.document import Document, Entity, Event, Relation, Spo
+from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
 from ie_cli.errors import StorageError
 from ie_cli.triples import locate
 
@@ -110,6 +110,9 @@ def test_memory_is_left_where_texts_or_annotations_weigh_too_much() -> None:
     some = Entity(0, 1, "x")
     heavy = Document("x", [some] * 40, [Relation(some, "p", some)] * 40)
     assert file_of(Spool([heavy] * 3, most=10_000)) is not None
+    assert file_of(Spool([Document("x", text_pair="y" * 900)] * 12, most=10_000)) is not None
+    arguments = tuple(Argument(str(n), some) for n in range(200))
+    assert file_of(Spool([Document("x", events=[Event("e", (0, 1), arguments)])], most=10_000)) is not None
 
 
 @pytest.mark.parametrize("name", ["entities", "relations", "events", "spos"])
