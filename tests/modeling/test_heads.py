@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any, cast, get_args
 
@@ -129,6 +130,12 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
     assert {column: len(rows) for column, rows in window.items()} == {
         column: len(rows) for column, rows in targets.columns.items()
     }
+
+
+@every_head
+def test_what_stored_rows_depend_on_is_json_and_the_same_every_time(name: str) -> None:
+    identity = codec_of_head(name).identity
+    assert list(identity) == json.loads(json.dumps(identity)) == list(codec_of_head(name).identity)
 
 
 @every_head
