@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from hypothesis import settings
 
 settings.register_profile("ie", deadline=None)  # the first example of a test pays for imports and compilation
 settings.load_profile("ie")
+
+
+def pytest_configure() -> None:
+    """Undo what `nohup` and `&` in a script do: a process whose SIGINT is ignored hands that on to all it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
