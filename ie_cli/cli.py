@@ -293,8 +293,8 @@ def serve(
     max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Texts of a request.")] = 256,
     max_text: Annotated[int, typer.Option("--max-text", min=1, help="Characters of a text.")] = 100_000,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Requests in work or waiting; more are told to come again.")
-    ] = 8,
+        int, typer.Option("--concurrency", min=1, help="Requests in work or waiting; beyond that, requests get 503.")
+    ] = 256,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.001, help="Seconds for a body to arrive, and again for the answer.")
     ] = 30.0,

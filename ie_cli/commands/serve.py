@@ -32,7 +32,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
         from ie_cli.serving.app import Service, build_app, model_facts
         from ie_cli.serving.worker import Worker
 
-        worker = Worker(engine, slots=limits.concurrency)
+        worker = Worker(engine, slots=limits.concurrency, seconds=limits.timeout)
         try:
             app = build_app(
                 Service(
@@ -44,10 +44,13 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
                     _report,
                 )
             )
+            worker.calibrate()
             bound.listen()  # whoever comes before uvicorn does waits a moment
             if not quiet:
                 asked = "a token is asked for" if token is not None else "without a token"
-                say(f"serving {extractor.recipe.name} at {server.url(address)} ({asked}); Ctrl-C ends it")
+                most = worker.capacity.most_characters
+                size = "" if most is None else f"; a request may hold about {most:,} characters"
+                say(f"serving {extractor.recipe.name} at {server.url(address)} ({asked}){size}; Ctrl-C ends it")
             server.run(app, bound, limits)
         finally:
             worker.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -134,23 +135,96 @@ def _tokenised(
 
 
 def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[Tokens]) -> Iterator[Document]:
-    found = _find(engine, tokens)
-    for number, (document, own) in enumerate(zip(documents, tokens, strict=True)):
-        annotation = Annotation()
-        for part in engine.tasks:
-            candidates = found[part.name].pop(number, None)
-            if candidates is not None:
-                pieces = {name: _joined(pieces) for name, pieces in candidates.items()}
-                annotation.add(part.decoder.annotate(pieces, own, engine.plan, document.text))
-        yield Document(
-            document.text,
-            annotation.entities,
-            annotation.relations,
-            document.id,
-            document.meta,
-            document.where,
-            text_pair=document.text_pair,
-        )
+    """Annotated documents: all windows, sorted by length, batched, decoded."""
+    waiting = deque(Pending(document, own) for document, own in zip(documents, tokens, strict=True))
+    windows = [window for pending in waiting for window in cut(engine, pending)]
+    windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
+    start = 0
+    while start < len(windows):
+        batch = windows[start : start + most_windows(engine, len(windows[start].ids))]
+        run_windows(engine, batch)
+        start += len(batch)
+    windows.clear()
+    engine.counts.texts += len(waiting)
+    while waiting:
+        yield annotated(engine, waiting.popleft())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A tokenised document whose windows are being run.
+
+    Attributes:
+        found: task -> part -> candidates of each window, whose tokens count from the beginning of the text.
+    """
+
+    document: Document
+    tokens: Tokens
+    found: dict[str, dict[str, list[Candidates]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A part of a document that the model sees at once: its number, its first token, the ids without special tokens."""
+
+    owner: Pending
+    number: int
+    first: int
+    ids: npt.NDArray[np.int32]
+
+
+def cut(engine: Engine, pending: Pending) -> list[Window]:
+    """The windows of a document; a text without tokens has none."""
+    tokens = pending.tokens
+    starts = engine.plan.starts(len(tokens)).tolist() if len(tokens) else []
+    return [
+        Window(pending, number, first, tokens.ids[first : first + engine.plan.capacity])
+        for number, first in enumerate(starts)
+    ]
+
+
+def most_windows(engine: Engine, length: int) -> int:
+    """How many windows of at most `length` tokens make a batch.
+
+    As many tokens as a batch of usual windows has, at most: memory grows with the square of a longer one.
+    """
+    return min(engine.batch_size, max(1, engine.batch_size * _USUAL_WINDOW // max(1, length)))
+
+
+def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
+    """Run one batch of windows, and hand what is found to their documents."""
+    tokenizer = engine.tokenizer
+    ids, mask = pad([tokenizer.surround(window.ids) for window in batch], engine.pad_id)
+    text = text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
+    outputs = engine.backend.run(ids, mask)
+    decoded = {part.name: part.decoder.decode(outputs[part.name], text) for part in engine.tasks}
+    for part in engine.tasks:
+        for name, candidates in decoded[part.name].parts.items():
+            columns = part.decoder.tokens[name]
+            for window, cells, scores in _by_window(batch, candidates):
+                cells[:, columns] += window.first - len(tokenizer.prefix)
+                cells = np.insert(cells, cells.shape[1], window.number, axis=1)
+                window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(cells, scores))
+    engine.counts.windows += len(batch)
+    engine.counts.capped += len(set[int]().union(*(found.truncated for found in decoded.values())))
+
+
+def annotated(engine: Engine, pending: Pending) -> Document:
+    """A document with what was found in all its windows."""
+    document, annotation = pending.document, Annotation()
+    for part in engine.tasks:
+        if part.name in pending.found:
+            pieces = {name: _joined(pieces) for name, pieces in pending.found[part.name].items()}
+            annotation.add(part.decoder.annotate(pieces, pending.tokens, engine.plan, document.text))
+    return Document(
+        document.text,
+        annotation.entities,
+        annotation.relations,
+        document.id,
+        document.meta,
+        document.where,
+        text_pair=document.text_pair,
+    )
 
 
 def _joined(pieces: Sequence[Candidates]) -> Candidates:
@@ -159,61 +233,7 @@ def _joined(pieces: Sequence[Candidates]) -> Candidates:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    document: int
-    number: int
-    first: int
-    ids: npt.NDArray[np.int32]
-
-
-_Found = dict[str, dict[int, dict[str, list[Candidates]]]]
-"""Task -> document -> part -> candidates of each window, whose tokens count from the beginning of the text."""
-
-
-def _find(engine: Engine, documents: Sequence[Tokens]) -> _Found:
-    """What is found in each tokenised text: all windows, sorted by length, batched, decoded."""
-    windows = [
-        _Window(document, number, first, tokens.ids[first : first + engine.plan.capacity])
-        for document, tokens in enumerate(documents)
-        if len(tokens)
-        for number, first in enumerate(engine.plan.starts(len(tokens)).tolist())
-    ]
-    windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
-    found: _Found = {part.name: {} for part in engine.tasks}
-    start = 0
-    while start < len(windows):
-        # As many tokens as a batch of usual windows has, at most: memory grows with the square of a longer one.
-        most = engine.batch_size * _USUAL_WINDOW // max(1, len(windows[start].ids))
-        batch = windows[start : start + min(engine.batch_size, max(1, most))]
-        _decode(engine, batch, found)
-        start += len(batch)
-    engine.counts.texts += len(documents)
-    engine.counts.windows += len(windows)
-    return found
-
-
-def _decode(engine: Engine, batch: Sequence[_Window], found: _Found) -> None:
-    """Run one batch of windows, and hand what is found to their documents."""
-    tokenizer = engine.tokenizer
-    ids, mask = pad([tokenizer.surround(window.ids) for window in batch], engine.pad_id)
-    text = text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
-    outputs = engine.backend.run(ids, mask)
-    truncated: set[int] = set()
-    for part in engine.tasks:
-        decoded = part.decoder.decode(outputs[part.name], text)
-        truncated |= decoded.truncated
-        for name, candidates in decoded.parts.items():
-            columns = part.decoder.tokens[name]
-            for window, cells, scores in _by_window(batch, candidates):
-                cells[:, columns] += window.first - len(tokenizer.prefix)
-                cells = np.insert(cells, cells.shape[1], window.number, axis=1)
-                of_document = found[part.name].setdefault(window.document, {})
-                of_document.setdefault(name, []).append(Candidates(cells, scores))
-    engine.counts.capped += len(truncated)
-
-
-def _by_window(batch: Sequence[_Window], found: Candidates) -> Iterator[tuple[_Window, Index, Floats]]:
+def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Window, Index, Floats]]:
     """The items of each window, without the number of the sample."""
     for sample in np.unique(found.cells[:, 0]).tolist():
         mine = found.cells[:, 0] == sample

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ie_cli.formats.html import STYLE
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.schema import Recipe
+from ie_cli.serving.capacity import TooMuch
 from ie_cli.serving.limits import Limits
 from ie_cli.serving.middleware import Answers, BearerToken, OwnHosts, refused, unauthenticated
 from ie_cli.serving.schemas import Refused, read_texts
@@ -123,17 +125,23 @@ def build_app(service: Service) -> ASGIApp:
 
 async def _predict(service: Service, request: Request) -> Response:
     if service.worker.busy:  # said again below: before the body is read it costs nothing
-        raise _busy(service.limits)
+        raise _unavailable(f"{service.limits.concurrency} requests are in work or waiting, which is all that may")
     texts, many = await read_texts(request, service.limits)
     try:
         job = service.worker.submit(texts)
-    except Busy:
-        raise _busy(service.limits) from None
-    records = await _answer(job, request, service.limits.timeout)
+    except Busy as busy:
+        raise _unavailable(str(busy), busy.seconds) from None
+    except TooMuch as error:
+        raise Refused(
+            413,
+            f"the texts have {sum(map(len, texts)):,} characters; this service answers about {error.characters:,} in time",
+            "send several requests, or run `ie predict`, which takes texts of any length.",
+        ) from None
+    records = await _answer(service.worker, job, request, service.limits.timeout)
     return _json({"results": records} if many else records[0])
 
 
-async def _answer(job: Job, request: Request, timeout: float) -> list[dict[str, Any]]:
+async def _answer(worker: Worker, job: Job, request: Request, timeout: float) -> list[dict[str, Any]]:
     """Wait for a job; give it up where it takes too long, or where nobody waits for the answer."""
     answer = asyncio.wrap_future(job.future)
     hung_up = asyncio.ensure_future(_hung_up(request))
@@ -148,7 +156,7 @@ async def _answer(job: Job, request: Request, timeout: float) -> list[dict[str, 
     finally:
         hung_up.cancel()
         if not answer.done():
-            job.cancel()
+            worker.cancel(job)
             answer.cancel()
 
 
@@ -161,12 +169,8 @@ def _json(fields: Mapping[str, Any], status: int = 200) -> Response:
     return Response(dump(fields), status, media_type="application/json")
 
 
-def _busy(limits: Limits) -> Refused:
-    return _unavailable(f"{limits.concurrency} requests are in work or waiting, which is all that may")
-
-
-def _unavailable(error: str) -> Refused:
-    return Refused(503, error, "try again in a moment.", {"Retry-After": "1"})
+def _unavailable(error: str, seconds: float = 1.0) -> Refused:
+    return Refused(503, error, "try again in a moment.", {"Retry-After": str(math.ceil(seconds))})
 
 
 async def _health(request: Request) -> Response:

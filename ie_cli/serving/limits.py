@@ -17,14 +17,14 @@ class Limits:
         max_body: bytes of a request.
         max_texts: texts of a request.
         max_text: characters of a text.
-        concurrency: requests that the model works for, or that wait for it.
+        concurrency: requests in work or waiting. How many the model can answer in time is measured, and decides, too.
         timeout: seconds for the body to arrive, and again for the answer.
     """
 
     max_body: int = 2**20
     max_texts: int = 256
     max_text: int = 100_000
-    concurrency: int = 8
+    concurrency: int = 256
     timeout: float = 30.0
 
 

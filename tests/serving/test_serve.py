@@ -78,7 +78,7 @@ def make() -> Iterator[Make]:
         backend = stub_serve.Backend(seconds)
         engine = stub_serve.engine(backend)
         bounds = Limits(**limits)  # type: ignore[arg-type]
-        worker = Worker(engine, slots=bounds.concurrency)
+        worker = Worker(engine, slots=bounds.concurrency, seconds=bounds.timeout)
         reports: list[tuple[str, Exception]] = []
         facts = model_facts(stub_serve.RECIPE, {"ner": TrainedTask(stub_serve.SCHEMA)})
         application = build_app(
