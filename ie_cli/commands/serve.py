@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 
 from ie_cli.commands.console import say, warn
@@ -51,6 +52,8 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
                 most = worker.capacity.most_characters
                 size = "" if most is None else f"; a request may hold about {most:,} characters"
                 say(f"serving {extractor.recipe.name} at {server.url(address)} ({asked}){size}; Ctrl-C ends it")
+            gc.collect()
+            gc.freeze()  # the half a million objects of the libraries; looking through them holds up all requests
             server.run(app, bound, limits)
         finally:
             worker.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -33,6 +34,23 @@ _ADDRESSES = "this service has /, /predict, /model and /health."
 _HUNG_UP = 499  # nobody reads it
 
 
+class _Receiving:
+    """How many requests are being received: bodies that come slowly must not take all connections."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    @contextmanager
+    def __call__(self, limits: Limits) -> Iterator[None]:
+        if self._number >= limits.concurrency:
+            raise _unavailable(f"{limits.concurrency} requests are being received, which is all that may")
+        self._number += 1
+        try:
+            yield
+        finally:
+            self._number -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the application needs.
@@ -49,6 +67,7 @@ class Service:
     token: str | None
     hosts: frozenset[str] | None
     report: Callable[[str, Exception], None]
+    receiving: _Receiving = field(default_factory=_Receiving)
 
 
 def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
@@ -126,7 +145,8 @@ def build_app(service: Service) -> ASGIApp:
 async def _predict(service: Service, request: Request) -> Response:
     if service.worker.busy:  # said again below: before the body is read it costs nothing
         raise _unavailable(f"{service.limits.concurrency} requests are in work or waiting, which is all that may")
-    texts, many = await read_texts(request, service.limits)
+    with service.receiving(service.limits):
+        texts, many = await read_texts(request, service.limits)
     try:
         job = service.worker.submit(texts)
     except Busy as busy:

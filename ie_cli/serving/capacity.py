@@ -8,7 +8,7 @@ from statistics import median
 
 BATCH_SECONDS = 0.1
 """What a batch takes, about: a short request that has just missed one waits so long for the next."""
-_SHARE = 0.5  # of the time limit; the rest is for requests that come later, and for slower moments
+_SHARE = 0.7  # of the time limit; the rest is for requests that come later, and for slower moments
 _LAST = 32  # batches
 _MEMORY = 0.99
 _BESIDE_OLDEST = 1.5  # each third batch is of another request, which came first

@@ -1,8 +1,12 @@
-"""Connections that end: by itself uvicorn waits forever for the head of a request, and for a client to read its answer."""
+"""Connections that end: by itself uvicorn waits forever for the head of a request, and for a client to read its answer.
+
+Nor are they ever too many: a new one takes the place of the one that has said nothing for the longest time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +28,9 @@ class Connection(asyncio.Protocol):
 
     Every call of asyncio is passed on. The clock runs while more of an answer waits to be sent than asyncio takes, and
     otherwise while no request is in work, which `watched` reports.
+
+    Args:
+        most: connections there may be.
     """
 
     def __init__(
@@ -32,10 +39,14 @@ class Connection(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        most: int,
     ) -> None:
         self._protocol = H11Protocol(config, server_state, {**app_state, _KEY: self}, _loop)
         self._connections: set[Any] = server_state.connections
+        self._most = most
         self._in_work, self._unread = 0, False
+        self._silent_since = 0.0
         self._clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,9 +55,13 @@ class Connection(asyncio.Protocol):
         # In this set the server finds what it has to shut down.
         self._connections.discard(self._protocol)
         self._connections.add(self)
+        self._silent_since = time.monotonic()
+        if len(self._connections) > self._most:
+            self._make_room()
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
+        self._silent_since = time.monotonic()
         self._protocol.data_received(data)
 
     def eof_received(self) -> None:
@@ -66,6 +81,13 @@ class Connection(asyncio.Protocol):
         self._protocol.resume_writing()
         self._unread = False
         self._wait_for_head()
+
+    def _make_room(self) -> None:
+        """Cut off the connection without a request in work that has been silent longest; it may be this one."""
+        silent = [other for other in self._connections if isinstance(other, Connection) and not other._in_work]
+        longest = min(silent, key=lambda other: other._silent_since)
+        self._connections.discard(longest)
+        longest._transport.abort()
 
     def shutdown(self) -> None:
         """End after the request in work; a client that does not read keeps nobody waiting."""

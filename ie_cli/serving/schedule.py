@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +14,7 @@ Item = TypeVar("Item")
 OLDEST_EVERY = 3
 """Each third batch belongs to the request that has waited longest: many short ones cannot hold up a long one."""
 _SHORT = 32  # tokens: windows up to this length are never kept apart
+_ALIKE = 512  # tokens: requests with less left are of one size, above it those within a factor of two
 _SPREAD = 2  # in one batch the longest window is at most so many times as long as the shortest
 
 
@@ -53,8 +55,9 @@ class Schedule(Generic[Item]):
     """Flows in their order of arrival, and batches of their windows.
 
     The request with the least left goes first (shortest remaining processing time, which has the least mean waiting
-    time); each `OLDEST_EVERY`-th batch is led by the one that came first, so that all end. A batch is filled from
-    all requests with windows of about the same length: padding is computed, too.
+    time), those of about one size in the order they came; each `OLDEST_EVERY`-th batch is led by the one that came
+    first of all, so that all end. A batch is filled from all requests with windows of about the same length: padding
+    is computed, too.
     """
 
     def __init__(self) -> None:
@@ -104,8 +107,12 @@ class Schedule(Generic[Item]):
         if len(flows) > 1:
             self._batches += 1
             oldest = flows[0]
-            flows.sort(key=lambda flow: flow.remaining)
+            flows.sort(key=lambda flow: _size_class(flow.remaining))  # stable: alike ones as they came
             if self._batches % OLDEST_EVERY == 0:
                 flows.remove(oldest)
                 flows.insert(0, oldest)
         return flows
+
+
+def _size_class(tokens: float) -> int:
+    return max(0, math.ceil(math.log2(max(tokens, 1) / _ALIKE)))

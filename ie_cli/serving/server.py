@@ -6,6 +6,7 @@ import ipaddress
 import os
 import signal
 import socket
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -15,11 +16,17 @@ from ie_cli.errors import ServiceError
 from ie_cli.serving.connections import Connection, watched
 from ie_cli.serving.limits import Limits
 
+try:
+    import resource
+except ImportError:  # Windows, where sockets are no files
+    resource = None  # type: ignore[assignment]
+
 KEEP_ALIVE_SECONDS = 5
 GRACE_SECONDS = 8
 """For requests in work to be answered, once the service is told to stop; containers are killed after ten."""
 _HEAD_BYTES = 2**14
-_CONNECTIONS = 128  # besides those in work
+_CONNECTIONS = 512  # besides those with a request that is being received, in work or waiting
+_OTHER_FILES = 64
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
@@ -80,7 +87,7 @@ def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """The settings of uvicorn."""
     return uvicorn.Config(
         watched(app),
-        http=Connection,
+        http=partial(Connection, most=_most_connections(limits)),  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -90,11 +97,23 @@ def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=limits.concurrency + _CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
+
+
+def _most_connections(limits: Limits) -> int:
+    """How many connections there may be, as far as the system lets a process have so many open files."""
+    most = 2 * limits.concurrency + _CONNECTIONS
+    if resource is None:
+        return most
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != soft < most + _OTHER_FILES:
+        soft = most + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, most + _OTHER_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        most = soft - _OTHER_FILES
+    return max(1, most)
 
 
 def run(app: ASGIApp, bound: socket.socket, limits: Limits) -> None:

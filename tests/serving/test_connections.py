@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -23,9 +23,9 @@ LARGE = 2**24
 
 
 @contextmanager
-def listening(application: Any) -> Iterator[tuple[Any, Any]]:
+def listening(application: Any, limits: Limits | None = None) -> Iterator[tuple[Any, Any]]:
     """An application on our connections, in a thread; the server and its address."""
-    running = uvicorn.Server(server.configure(application, Limits()))
+    running = uvicorn.Server(server.configure(application, limits or Limits()))
     with server.bind(*server.resolve("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=lambda: running.run(sockets=[bound]))
         thread.start()
@@ -65,6 +65,34 @@ def test_it_hangs_up_on_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatc
                     pass
                 assert time.monotonic() - began < 3
                 assert received.startswith(b"HTTP/1.1 204") == (b"\r\n\r\n" in head)
+
+
+def test_new_connections_take_the_place_of_those_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are open, a new one is answered, and one with a request in work is kept."""
+    monkeypatch.setattr(server, "_CONNECTIONS", 8)
+    begun, go = threading.Event(), threading.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            begun.set()
+            while not go.is_set():
+                await asyncio.sleep(0.01)
+        await answer(send)
+
+    with listening(application, Limits(concurrency=1)) as (running, address), ExitStack() as stack:
+        slow = stack.enter_context(socket.create_connection(address, timeout=10))
+        slow.sendall(ASK.replace(b"/ ", b"/slow "))
+        assert begun.wait(10)
+        silent = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(40)]
+        for _ in range(3):
+            with socket.create_connection(address, timeout=10) as asking:
+                asking.sendall(ASK)
+                assert asking.recv(100).startswith(b"HTTP/1.1 200")
+        assert len(running.server_state.connections) <= 2 + 8
+        with suppress(ConnectionResetError):  # the first one was cut off
+            assert silent[0].recv(100) == b""
+        go.set()
+        assert slow.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_request_in_work_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -381,6 +381,21 @@ def test_late_answers_are_504_and_their_work_is_given_up(make: Make) -> None:
     assert stub.reports == []
 
 
+def test_what_cannot_be_done_in_time_is_refused_at_once(make: Make) -> None:
+    stub = make(timeout=10)
+    stub.worker.capacity.measure(100, 1.0)
+    error = refusal(stub.post({"texts": ["王" * 500, "王" * 300]}), 413)
+    assert error == "the texts have 800 characters; this service answers about 700 in time"
+    with ThreadPoolExecutor(1) as threads:
+        under_way = threads.submit(stub.post, {"text": "慢" * 500})
+        assert stub.backend.begun.wait(10)
+        answer = stub.post({"text": "王" * 500})
+        assert "no time" in refusal(answer, 503)
+        assert 1 <= int(answer.headers["retry-after"]) <= 10
+        stub.backend.go.set()
+        assert under_way.result().status_code == 200
+
+
 def asgi(application: ASGIApp, receive: Callable[[], Any], headers: dict[str, str] | None = None) -> list[Message]:
     """Put one request to an application by hand."""
     sent: list[Message] = []
@@ -414,6 +429,29 @@ def test_whoever_hangs_up_gives_their_place_back(make: Make) -> None:
     until(lambda: not stub.worker._jobs)
     assert len(stub.backend.batches) == 1
     assert stub.reports == []
+
+
+def test_bodies_that_come_slowly_leave_room_for_others(make: Make) -> None:
+    """As many are received at a time as may be in work; what needs no body is answered."""
+    stub = make(concurrency=1)
+    receiving, coming = threading.Event(), threading.Event()
+
+    async def receive() -> Any:
+        if coming.is_set():  # it is asked whether the client hangs up
+            await asyncio.sleep(60)
+        receiving.set()
+        while not coming.is_set():
+            await asyncio.sleep(0.005)
+        return {"type": "http.request", "body": b'{"text": "x"}'}
+
+    with ThreadPoolExecutor(1) as threads:
+        under_way = threads.submit(asgi, stub.app, receive, {"content-length": "13"})
+        assert receiving.wait(10)
+        assert "1 requests are being received" in refusal(stub.post({"text": "x"}), 503)
+        assert stub.client.get("/health").status_code == 200
+        coming.set()
+        assert under_way.result()[0]["status"] == 200
+    assert stub.post({"text": "x"}).status_code == 200
 
 
 def test_a_client_that_goes_away_while_it_sends(stub: Stub) -> None:
