@@ -29,6 +29,7 @@ from ie_cli.commands.arguments import (
     TaskName,
     TextColumn,
     Threshold,
+    Yes,
 )
 from ie_cli.commands.exit_codes import Commands
 from ie_cli.system.signals import stop_on_sigterm
@@ -260,6 +261,7 @@ def export(
         float, typer.Option("--max-loss", min=0.0, max=1.0, help="F1 that may be lost; more is not written.")
     ] = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Write it whatever was lost.")] = False,
+    yes: Yes = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -272,7 +274,7 @@ def export(
         if data is not None
         else None
     )
-    run_export(model, output, gold, int8=int8, max_loss=max_loss, force=force, quiet=quiet)
+    run_export(model, output, gold, int8=int8, max_loss=max_loss, force=force, yes=yes, quiet=quiet)
 
 
 @app.command()

@@ -75,3 +75,6 @@ TaskName = Annotated[
     str | None,
     typer.Option("--task", help="Of a model with several tasks: the one to score, by its name in the recipe."),
 ]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Read the data that the model's recipe names, wherever they are.")
+]

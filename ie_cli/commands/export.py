@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ie_cli.commands.console import say
+from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError
 from ie_cli.inference.model_directory import choose_form, must_be_exportable_to
 from ie_cli.recipe.schema import Recipe
+from ie_cli.system.urls import is_url, require_allowed
 
 
 def run_export(
-    model: str, output: Path | None, data: Input | None, *, int8: bool, max_loss: float, force: bool, quiet: bool
+    model: str,
+    output: Path | None,
+    data: Input | None,
+    *,
+    int8: bool,
+    max_loss: float,
+    force: bool,
+    yes: bool,
+    quiet: bool,
 ) -> None:
-    """Export, compare, and say what it costs."""
+    """Export, compare, and say what it costs.
+
+    Args:
+        yes: read what the model's recipe names without asking.
+    """
     if data is not None:
         data.must_exist()
     folder = output or _beside(model, int8=int8)
@@ -30,7 +45,7 @@ def run_export(
     if extractor.card is None:
         extractor.card = model_card(extractor.recipe, {name: task.schema for name, task in extractor.tasks.items()}, {})
 
-    gold, source = _gold(extractor.recipe, data, quiet=quiet)
+    gold, source = _gold(extractor.recipe, data, yes=yes, quiet=quiet)
     parity = export_onnx(extractor, folder, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
@@ -58,7 +73,7 @@ def _beside(model: str, *, int8: bool) -> Path:
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
 
 
-def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> tuple[dict[str, list[Document]], str]:
+def _gold(recipe: Recipe, data: Input | None, *, yes: bool, quiet: bool) -> tuple[dict[str, list[Document]], str]:
     """The data to compare on by task, and their name: those given, else what the model's recipe calls dev."""
     sections = recipe.instances()
     if data is not None:
@@ -68,26 +83,62 @@ def _gold(recipe: Recipe, data: Input | None, *, quiet: bool) -> tuple[dict[str,
         }, data.path
     from ie_cli.data.dataset import splits
 
-    hint = (
-        "name annotated data with --data FILE, or run this where the model was trained: its paths are seen from there."
-    )
-    gold: dict[str, list[Document]] = {}
-    sources: list[str] = []
+    dev = {name: part for name, section in sections.items() if (part := splits(section.data)[1]) is not None}
+    if not dev:
+        raise DataError(
+            "the export is compared with the model on real data, but its recipe has no dev data",
+            hint="name annotated data with --data FILE.",
+        )
+    sources = list(dict.fromkeys(source for part in dev.values() for source in part.sources))
+    for source in sources:
+        require_allowed(source)
+    _ask([source for source in sources if _is_elsewhere(source)], yes=yes)
     try:
-        for name, section in sections.items():
-            if (dev := splits(section.data)[1]) is not None:
-                gold[name] = list(dev)
-                sources += dev.sources
+        return {name: list(part) for name, part in dev.items()}, ", ".join(sources)
     except DataError as error:
         raise DataError(
-            f"the export is compared with the model on the recipe's dev data, but: {error.message}", hint=hint
+            f"the export is compared with the model on the recipe's dev data, but: {error.message}",
+            hint="name annotated data with --data FILE, or run this where the model was trained: "
+            "its paths are seen from there.",
         ) from error
-    if gold:
-        return gold, ", ".join(dict.fromkeys(sources))
-    raise DataError(
-        "the export is compared with the model on real data, but its recipe has no dev data",
-        hint="name annotated data with --data FILE.",
-    )
+
+
+def _ask(sources: Sequence[str], *, yes: bool) -> None:
+    """Ask before data are read that a model folder names, which may be a stranger's.
+
+    Raises:
+        DataError: the user says no, or there is nobody to ask.
+    """
+    if not sources or yes:
+        return
+    if not _is_terminal():
+        raise DataError(
+            "the model's recipe names dev data outside the current folder, which are not read unasked: "
+            f"{', '.join(sources)}",
+            hint="--yes reads them; --data FILE compares on data of your own.",
+        )
+    shown = [source.replace("\n", "\\n") for source in sources]
+    say("\n  ".join(["the model's recipe names dev data outside the current folder:", *shown]))
+    try:
+        answer = console.input("Read them? [y/N] ", markup=False)
+    except EOFError:
+        answer = ""
+    if answer.strip().casefold() not in ("y", "yes"):
+        raise DataError("the recipe's dev data are not read", hint="compare on data of your own: --data FILE.")
+
+
+def _is_terminal() -> bool:
+    """Whether somebody can read a question and answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _is_elsewhere(source: str) -> bool:
+    """Whether a source is there and is something else than a plain file below the current folder."""
+    if source == "-" or source.startswith("hub:") or is_url(source):
+        return True
+    path = Path(source)
+    below = path.is_file() and path.resolve().is_relative_to(Path.cwd().resolve())
+    return os.path.exists(source) and not below
 
 
 def _holds(documents: list[Document], task: str) -> bool:

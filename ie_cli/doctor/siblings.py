@@ -10,7 +10,7 @@ from pathlib import Path
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
-from ie_cli.system.streams import is_url
+from ie_cli.system.urls import is_url
 from ie_cli.tasks import TASKS
 
 _DEV_NAMES = ("dev", "valid", "validation", "val", "eval")

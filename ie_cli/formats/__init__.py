@@ -10,6 +10,7 @@ from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.common.detect import detect, look_ahead
+from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.system.streams import read_lines
 
@@ -106,7 +107,7 @@ def read_records(
         DataError: the source cannot be opened, or its format not be told.
     """
     reading = reading or Reading()
-    if source.startswith(hub.PREFIX):
+    if source.startswith(PREFIX):
         return hub.read(source, reading)
     lines: Lines = read_lines(source)
     name = "stdin" if source == "-" else source

@@ -7,18 +7,16 @@ Two shapes are understood: ``tokens`` with ``ner_tags`` (names, or numbers of a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from ie_cli.document import Document
-from ie_cli.errors import DataError, did_you_mean
+from ie_cli.errors import DataError
 from ie_cli.formats.common.base import BadLine, Reading, Record, at, checked_entity, quoted, short
+from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.conll import join_tokens
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
 
-PREFIX = "hub:"
 _TAGS = ("ner_tags", "tags", "labels")
 _TOKENS_HINT = "a row needs tokens and as many tags, names such as B-PER or numbers of a ClassLabel."
 
@@ -29,7 +27,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
     Raises:
         DataError: the dataset cannot be had, or its columns are not understood.
     """
-    rows = _load(source)
+    rows = load_rows(source, reading.report)
     columns = list(rows.features)
     if "tokens" in columns and (tag_column := next((name for name in _TAGS if name in columns), None)):
         names = _names(rows.features[tag_column])
@@ -58,38 +56,6 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
             yield document
         except DataError as error:
             yield BadLine(where, dump(fields).rstrip(), at(where, error, HINT))
-
-
-def _load(source: str) -> Any:
-    import datasets
-
-    name, _, query = source.removeprefix(PREFIX).partition("?")
-    options = dict(parse_qsl(query))
-    if unknown := sorted(set(options) - {"split", "config"}):
-        raise DataError(
-            f"{source}: unknown option '{unknown[0]}'{did_you_mean(unknown[0], ('split', 'config'))}",
-            hint=f"write {PREFIX}{name}?split=NAME&config=NAME, or one of them.",
-        )
-    datasets.disable_progress_bars()
-    split = options.get("split")
-    try:
-        if (Path(name) / "state.json").exists() or (Path(name) / "dataset_dict.json").exists():
-            data = datasets.load_from_disk(name)
-        else:
-            data = datasets.load_dataset(name, options.get("config"))
-    except Exception as error:  # the library raises errors of many kinds
-        raise DataError(
-            f"{source}: the dataset cannot be loaded: {next(iter(str(error).splitlines()), type(error).__name__)}",
-            hint="check the name; without a network only local folders can be read.",
-        ) from error
-    if not isinstance(data, Mapping):
-        return data
-    split = split or "train"
-    if split not in data:
-        raise DataError(
-            f"{source}: no split '{split}' (there are {', '.join(data)})", hint=f"write {PREFIX}{name}?split=NAME"
-        )
-    return data[split]
 
 
 def _names(feature: Any) -> Sequence[str] | None:

@@ -17,7 +17,7 @@ from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
-from ie_cli.system.streams import is_url
+from ie_cli.system.urls import ALLOWED_HINT, is_url, refusal
 
 Place = int | str
 """Where a value comes from: a line of the file, or an override."""
@@ -56,6 +56,8 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
         faults.extend(_override(document, places, overrides))
         _fill_in(document.data)
         recipe, found = _validate(document)
+        if recipe is not None and not stored:  # a model predicts whatever its training read
+            found.extend(_refused_urls(recipe))
         faults.extend((_place(loc, places), message) for loc, message in found)
     if faults or recipe is None:
         raise _recipe_error(file, faults)
@@ -222,6 +224,19 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         yield from ((prefix + loc, message) for loc, message in _task_misfits(section))
         if section.data.labels is not None:
             yield from _label_misfits(section.data.labels, section, prefix, recipe.training.label_weights)
+
+
+def _refused_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+    """The data whose URLs would not be opened."""
+    for name, section in recipe.instances().items():
+        for field in PATHS:
+            value = getattr(section.data, field)
+            listed = isinstance(value, list)
+            for number, path in enumerate(value if listed else [value]):
+                if isinstance(path, str) and (message := refusal(path)) is not None:
+                    task: Loc = ("tasks", name) if recipe.tasks else ()
+                    loc: Loc = (*task, "data", field, number) if listed else (*task, "data", field)
+                    yield loc, f"{dotted(loc)}: {message}; {ALLOWED_HINT.removesuffix('.')}"
 
 
 def _task_misfits(section: TaskSection) -> Iterator[tuple[Loc, str]]:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -114,8 +115,9 @@ def refuse_locked(file: Path, busy: str) -> None:
 
     Raises:
         DataError: it does.
+        StorageError: as `locked`.
     """
-    if file.exists():
+    if os.path.lexists(file):
         with locked(file, busy):
             pass
 
@@ -130,12 +132,13 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
 
     Raises:
         DataError: another process holds it.
-        StorageError: the file cannot be made.
+        StorageError: the file cannot be made, or is no lock.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(file, timeout=0)
     with storing(file):
+        _require_lock(file)
         try:
             lock.acquire()
         except Timeout as error:
@@ -147,6 +150,22 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
             with suppress(OSError):  # Windows removes no file that is open
                 file.unlink()
         lock.release()
+
+
+def _require_lock(file: Path) -> None:
+    """Refuse what would be emptied or made elsewhere when it is opened as a lock: links, hard ones included, and other files.
+
+    Raises:
+        StorageError: it is neither absent nor an empty file.
+    """
+    try:
+        state = file.lstat()
+    except FileNotFoundError:
+        return
+    regular = stat.S_ISREG(state.st_mode)
+    if not regular or state.st_size:
+        what = "a file with contents" if regular else "a link" if stat.S_ISLNK(state.st_mode) else "no file"
+        raise StorageError(f"{file}: is {what}, not a lock", hint="see where it comes from, and remove it.")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

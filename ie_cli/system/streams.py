@@ -16,11 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.system.atomic import file_mode, storage_error, storing, sync
-
-
-def is_url(path: str) -> bool:
-    """Say whether a path names a store that fsspec opens, e.g. ``s3://bucket/key``."""
-    return "://" in path
+from ie_cli.system.urls import is_url, open_url, writing_url
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:
@@ -104,7 +100,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _open_raw(path: str) -> Iterator[BinaryIO]:
     if is_url(path):
-        with _open_url(path) as remote:
+        with open_url(path) as remote:
             yield remote
         return
     file = Path(path)
@@ -128,15 +124,6 @@ def _names_in(folder: Path) -> list[str]:
         return os.listdir(folder)
     except OSError:  # not there, or not ours to look into
         return []
-
-
-def _open_url(path: str) -> BinaryIO:
-    import fsspec
-
-    try:
-        return cast(BinaryIO, fsspec.open(path, "rb").open())
-    except Exception as error:  # every store has errors of its own
-        raise _bad_url(path, error) from error
 
 
 class _Unpacked(io.RawIOBase):
@@ -171,10 +158,6 @@ class _Unpacked(io.RawIOBase):
         return size
 
 
-def _bad_url(path: str, error: Exception) -> DataError:
-    return DataError(f"{path}: {error}", hint="check the URL, and that its fsspec package is installed.")
-
-
 def zstandard() -> ModuleType:
     """The optional zstandard package.
 
@@ -205,17 +188,8 @@ def open_output(path: str) -> Iterator[IO[str]]:
             out.detach()
         return
     if is_url(path):
-        import fsspec
-
-        with ExitStack() as stack:
-            try:
-                system, name = fsspec.core.url_to_fs(path)
-                stack.enter_context(system.transaction)  # what fails leaves nothing under the name
-                raw = stack.enter_context(system.open(name, "wb"))
-            except (ImportError, ValueError, OSError, NotImplementedError) as error:
-                raise _bad_url(path, error) from error
-            with packed(raw, path) as file:
-                yield file
+        with writing_url(path) as raw, packed(raw, path) as file:
+            yield file
         return
     if not is_replaceable(path):  # a device or a named pipe
         try:

@@ -309,7 +309,7 @@ def test_an_exported_model_is_saved_and_loaded_again(exported: Path, tmp_path: P
 
 
 def test_the_command(trained: Path, tmp_path: Path) -> None:
-    run = ie("export", str(trained), str(tmp_path / "out"), "--onnx", "--int8", "--max-loss", "0.2")
+    run = ie("export", str(trained), str(tmp_path / "out"), "--onnx", "--int8", "--max-loss", "0.2", "--yes")
     assert run.returncode == 0, run.stderr
     assert run.stdout == ""
     assert "F1 " in run.stderr

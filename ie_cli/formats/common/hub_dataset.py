@@ -1,0 +1,170 @@
+"""Datasets of the hub and of local folders through `datasets`, which can read much that runs code: only plain data here.
+
+Refused before anything is read: builders that are not in `BUILDERS` (one of them unpickled files, others read archives and
+media), URLs in a dataset's card that `system.urls` does not allow, and saved datasets that name files elsewhere. Columns
+of images, audio, … are left out, as decoding one opens whatever path stands in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ie_cli.errors import DataError, IEError, did_you_mean
+from ie_cli.system.urls import ALLOWED_HINT, refusal, require_allowed
+
+PREFIX = "hub:"
+BUILDERS = ("json", "csv", "parquet", "arrow", "text", "conll")
+"""The packaged builders of `datasets` that read plain data; it chooses one by the files' endings."""
+_CACHE = "cache"
+"""Reads what an earlier call prepared, where there is no network."""
+_CARDS = ("README.md", ".huggingface.yaml")
+
+
+def load_rows(source: str, report: Callable[[str], None]) -> Any:
+    """The rows of ``hub:NAME?split=…&config=…``, a `datasets.Dataset`.
+
+    Raises:
+        DataError: it cannot be had, or would be read by what is not in `BUILDERS`.
+    """
+    import datasets
+
+    name, _, query = source.removeprefix(PREFIX).partition("?")
+    options = dict(parse_qsl(query))
+    if unknown := sorted(set(options) - {"split", "config"}):
+        raise DataError(
+            f"{source}: unknown option '{unknown[0]}'{did_you_mean(unknown[0], ('split', 'config'))}",
+            hint=f"write {PREFIX}{name}?split=NAME&config=NAME, or one of them.",
+        )
+    require_allowed(name)
+    datasets.disable_progress_bars()
+    try:
+        data = _load(name, options.get("config"), source)
+    except IEError:
+        raise
+    except Exception as error:  # the library raises errors of many kinds
+        raise DataError(
+            f"{source}: the dataset cannot be loaded: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            hint="check the name; without a network only local folders can be read.",
+        ) from error
+    if isinstance(data, Mapping):
+        split = options.get("split") or "train"
+        if split not in data:
+            raise DataError(
+                f"{source}: no split '{split}' (there are {', '.join(data)})", hint=f"write {PREFIX}{name}?split=NAME"
+            )
+        data = data[split]
+    media = [column for column, feature in data.features.items() if _is_media(feature)]
+    if media:
+        report(f"{source}: columns of media are left out: {', '.join(media)}")
+    return data.remove_columns(media).with_format(None)
+
+
+def _load(name: str, config: str | None, source: str) -> Any:
+    import datasets
+
+    folder = Path(name)
+    if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
+        _check_saved(folder, source)
+        return datasets.load_from_disk(name)
+    _check_cards(name, source)
+    builder = datasets.load_dataset_builder(name, config)  # lists files, and reads none of them
+    kind = type(builder).__module__.rpartition(".")[2]
+    if kind not in (*BUILDERS, _CACHE):
+        raise _not_plain(kind, source)
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def _not_plain(builder: str, source: str) -> DataError:
+    return DataError(
+        f"{source}: `datasets` would read it with its builder '{builder}', which is not allowed",
+        hint=f"allowed are {', '.join(BUILDERS)}; store the data as JSON lines or Parquet. A folder of that name is ./{builder}.",
+    )
+
+
+def _check_cards(name: str, source: str) -> None:
+    """Refuse a dataset whose card names data by URLs that are not allowed."""
+    for card in _cards(name):
+        for text in _texts(_metadata(card)):
+            message = f"{text[:120]}: a chain of protocols (::) is not opened" if "::" in text else refusal(text)
+            if message is not None:
+                raise DataError(f"{source}: its {card.name} names {message}", hint=ALLOWED_HINT)
+
+
+def _cards(name: str) -> Iterator[Path]:
+    """The files that say where the data of a dataset are."""
+    if Path(name).is_dir():
+        yield from (path for card in _CARDS if (path := Path(name) / card).is_file())
+        return
+    from huggingface_hub import hf_hub_download
+
+    for card in _CARDS if name.count("/") == 1 else ():
+        try:
+            path = Path(hf_hub_download(name, card, repo_type="dataset"))
+        except Exception:  # noqa: S112 - there is none, or no network: loading the dataset tells which
+            continue
+        yield path
+
+
+def _metadata(card: Path) -> Any:
+    """What a card says of its configurations."""
+    if card.suffix == ".md":
+        from huggingface_hub import metadata_load
+
+        fields = metadata_load(card)
+    else:
+        from ruamel.yaml import YAML
+
+        fields = YAML(typ="safe").load(card.read_text(encoding="utf-8"))
+    return fields.get("configs") if isinstance(fields, dict) else None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value of YAML or JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _check_saved(folder: Path, source: str) -> None:
+    """Refuse a saved dataset whose splits or files lie outside of its folder."""
+    folders = [folder]
+    if (index := folder / "dataset_dict.json").exists():
+        splits = json.loads(index.read_text(encoding="utf-8"))["splits"]
+        folders += [folder / _plain(split, index, source) for split in splits]
+    for path in folders:
+        if (state := path / "state.json").exists():
+            for file in json.loads(state.read_text(encoding="utf-8"))["_data_files"]:
+                _plain(file["filename"], state, source)
+
+
+def _plain(name: str, where: Path, source: str) -> str:
+    if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", ":")):
+        raise DataError(
+            f"{source}: {where.name} names {name[:120]!r}, which is no file of its folder",
+            hint="save the dataset again with save_to_disk.",
+        )
+    return name
+
+
+def _is_media(feature: Any) -> bool:
+    """Whether the library opens files, or parses bytes in native code, for a column of this type."""
+    import datasets
+
+    if isinstance(feature, Mapping):
+        return any(map(_is_media, feature.values()))
+    if isinstance(feature, (list, tuple)):
+        return any(map(_is_media, feature))
+    if (inner := getattr(feature, "feature", None)) is not None:
+        return _is_media(inner)
+    return hasattr(feature, "decode_example") and not isinstance(feature, datasets.Json)
