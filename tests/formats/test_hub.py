@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import io
+import json
+import pickle
+import tarfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
+import huggingface_hub
 import pytest
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
-from ie_cli.formats import BadLine, read_documents, read_records
+from ie_cli.formats import BadLine, Reading, read_documents, read_records
 
 NAMES = ["O", "B-PER", "I-PER", "B-LOC"]
 
@@ -76,3 +84,173 @@ def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the dataset cannot be loaded") as caught:
         list(read_documents(f"hub:{tmp_path / 'nowhere'}"))
     assert "without a network only local folders" in str(caught.value.hint)
+
+
+# --- what would run code, or read what nobody named
+
+
+class Bomb:
+    """What leaves a file behind where it is unpickled."""
+
+    def __init__(self, trap: Path) -> None:
+        self.trap = trap
+
+    def __reduce__(self) -> Any:
+        return (open, (str(self.trap), "w"))
+
+
+@pytest.mark.parametrize("name", ["pandas", "webdataset", "imagefolder", "audiofolder", "hdf5"])
+def test_builders_that_are_not_of_plain_data_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trap = tmp_path / "it-ran"
+    (tmp_path / "train.pkl").write_bytes(pickle.dumps(Bomb(trap)))
+    if name != "pandas":
+        (tmp_path / "pandas").mkdir()  # a folder of a builder's name: the library takes the builder
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        with pytest.raises(DataError, match=f"with its builder '{name}', which is not allowed") as caught:
+            list(read_documents(f"hub:{name}"))
+    assert f"./{name}" in str(caught.value.hint)
+    assert not trap.exists()
+
+
+def archive(folder: Path, trap: Path) -> None:
+    with tarfile.open(folder / "train.tar", "w") as tar:
+        for name in ("a.pyd", "a.pickle", "a.pth"):
+            data = pickle.dumps(Bomb(trap))
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def pickles(folder: Path, trap: Path) -> None:
+    for name in ("train.pkl", "train.pickle"):
+        (folder / name).write_bytes(pickle.dumps(Bomb(trap)))
+
+
+def script(folder: Path, trap: Path) -> None:
+    for name in (f"{folder.name}.py", "dataset.py", "__init__.py"):
+        (folder / name).write_text(f"open({str(trap)!r}, 'w')")
+
+
+def pictures(folder: Path, trap: Path) -> None:
+    (folder / "a.png").write_bytes(b"no picture")
+    (folder / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "x"}')
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (archive, "its builder 'webdataset'"),
+        (pickles, "cannot be loaded"),
+        (script, "cannot be loaded"),
+        (pictures, "its builder 'imagefolder'"),
+    ],
+)
+def test_folders_of_anything_else_are_refused(tmp_path: Path, make: Callable[[Path, Path], None], message: str) -> None:
+    folder, trap = tmp_path / "folder", tmp_path / "it-ran"
+    folder.mkdir()
+    make(folder, trap)
+    with pytest.raises(DataError, match=message):
+        list(read_documents(f"hub:{folder}"))
+    assert not trap.exists()
+
+
+CHAIN = "reference://a::data:application/json,{}"
+
+
+@pytest.mark.parametrize("url", [CHAIN, "ssh://host/x.jsonl", "zip://x.jsonl::file:///a.zip", "S3://b/x.jsonl"])
+@pytest.mark.parametrize("card", ["README.md", ".huggingface.yaml"])
+def test_a_card_names_no_other_protocols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str, url: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the library was asked")
+
+    configs = json.dumps({"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": [url]}]}]})
+    (tmp_path / card).write_text(f"---\n{configs}\n---\n" if card == "README.md" else configs)
+    (tmp_path / "train.jsonl").write_text('{"text": "x"}')
+    monkeypatch.setattr(datasets, "load_dataset_builder", fail)
+    with pytest.raises(DataError, match=f"its {card} names .* is not opened"):
+        list(read_documents(f"hub:{tmp_path}"))
+
+
+def test_a_card_of_the_hub_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def download(name: str, file: str, *, repo_type: str) -> str:
+        asked.append((name, file))
+        if file != "README.md":
+            raise FileNotFoundError(file)
+        (tmp_path / file).write_text(f"---\nconfigs:\n- config_name: default\n  data_files: '{CHAIN}'\n---\n")
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(DataError, match=r"its README\.md names reference://a::data.* is not opened"):
+        list(read_documents("hub:stranger/data"))
+    assert asked == [("stranger/data", "README.md")]
+
+
+def test_a_card_that_names_files_chooses_them(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: two.jsonl\n---\n# Data\n")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}))
+    assert [document.text for document in read_documents(f"hub:{tmp_path}")] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("dataset_dict.json", "splits", [CHAIN]),
+        ("dataset_dict.json", "splits", ["../other"]),
+        ("train/state.json", "_data_files", [{"filename": "../../other/data.arrow"}]),
+        ("train/state.json", "_data_files", [{"filename": "/etc/passwd"}]),
+        ("train/state.json", "_data_files", [{"filename": "C:x"}]),
+        ("train/state.json", "_data_files", [{"filename": ""}]),
+    ],
+)
+def test_a_saved_dataset_names_files_of_its_own_folder(tagged: Path, file: str, key: str, value: object) -> None:
+    stored = json.loads((tagged / file).read_text())
+    (tagged / file).write_text(json.dumps(stored | {key: value}))
+    with pytest.raises(DataError, match=r"\.json names .*, which is no file of its folder"):
+        list(read_documents(f"hub:{tagged}"))
+
+
+@pytest.mark.parametrize("stored", [{"_format_type": "numpy"}, {"_format_type": "torch"}, {"_format_columns": ["id"]}])
+def test_the_format_that_a_saved_dataset_names_is_not_used(tagged: Path, stored: dict[str, object]) -> None:
+    expected = list(read_documents(f"hub:{tagged}"))
+    state = tagged / "train" / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | stored))
+    assert list(read_documents(f"hub:{tagged}")) == expected
+
+
+def test_columns_of_media_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a picture was opened")
+
+    monkeypatch.setattr(datasets.Image, "decode_example", fail)
+    picture = {"bytes": b"x", "path": "reference://a::data:,{}"}
+    text = datasets.Value("string")
+    features = datasets.Features(
+        {"text": text, "image": datasets.Image(), "nested": datasets.List({"p": datasets.Image()}), "note": text}
+    )
+    rows = {"text": ["a b"], "image": [picture], "nested": [[{"p": picture}]], "note": ["n"]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
+    told: list[str] = []
+    (document,) = read_documents(f"hub:{tmp_path / 'saved'}", reading=Reading(report=told.append))
+    assert document == Document("a b", [], meta={"note": "n"})
+    assert told == [f"hub:{tmp_path / 'saved'}: columns of media are left out: image, nested"]
+
+
+@pytest.mark.parametrize("name", ["json", "csv", "parquet", "text"])
+def test_builders_of_plain_data_read_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = datasets.Dataset.from_dict({"text": ["one", "two"]})
+    file = str(tmp_path / f"train.{name}")
+    if name == "text":
+        Path(file).write_text("one\ntwo\n")
+    else:
+        getattr(rows, f"to_{name}")(file)
+    assert [document.text for document in read_documents(f"hub:{name}")] == ["one", "two"]
