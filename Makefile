@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .peers
 AUDIT ?= .audit
+LOWEST ?= .lowest
 AUDIT_OPTIONS ?=
 SECONDS ?= 60
 CORPUS ?= data/quickstart/train.json
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export IE_MODEL =
 
-.PHONY: demo test fmt lint type unit audit bench fuzz clean
+.PHONY: demo test fmt lint type unit lowest audit bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +53,16 @@ type: $(READY)
 unit: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
 
+$(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,bench,wandb,mlflow]'
+	touch $@
+
+# The tests with the oldest packages that pyproject.toml allows, all extras included, for Python 3.11 on Linux. PyPI's torch of
+# that age comes with CUDA (4 GB); set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds to do without.
+lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal
+
 $(AUDIT)/.ready:
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'
@@ -82,4 +93,4 @@ fuzz: $(READY)
 	nice $(BIN)/python tests/support/fuzz.py --seconds $(SECONDS)
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(LOWEST) build dist .mypy_cache .ruff_cache .pytest_cache
