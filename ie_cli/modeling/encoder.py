@@ -96,7 +96,7 @@ def encoder_config(name: str) -> Any:
             hint="give a hub id, a folder with a config.json, or `tiny`; without a network only folders and models "
             "already downloaded can be used.",
         ) from error
-    refuse_kernels(config, f"encoder.name: {name}")
+    refuse_kernels(config, name, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
         raise ModelError(
             f"encoder.name: {name} is a {config.model_type} model, which is no bidirectional encoder",
@@ -105,14 +105,20 @@ def encoder_config(name: str) -> Any:
     return config
 
 
-def refuse_kernels(config: Any, where: str) -> None:
+def refuse_kernels(config: Any, name: str, where: str) -> None:
     """Refuse a config that names an implementation of its own: the library would fetch its code from the hub.
+
+    Args:
+        name: the folder or hub id that it was read from. Which fields count differs between releases of the library:
+            those that one leaves out are refused too, as another one would use them.
 
     Raises:
         ModelError: it does.
     """
+    stored, _ = type(config).get_config_dict(name)
     for part in ("attn", "experts"):
-        named = getattr(config, f"_{part}_implementation_internal", None)
+        fields = (stored.get(f"{part}_implementation"), stored.get(f"_{part}_implementation"))
+        named = getattr(config, f"_{part}_implementation_internal", None) or fields[0] or fields[1]
         if named not in (None, "eager", "sdpa"):
             raise ModelError(
                 f"{where}: asks for {part}_implementation {named!r}, whose code would come from elsewhere",

@@ -120,7 +120,7 @@ def load_torch(
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        refuse_kernels(config, str(path / CONFIG))
+        refuse_kernels(config, str(path), str(path / CONFIG))
         if recipe.encoder.max_length > (positions := positions_of(config)):
             raise ModelError(
                 f"{path / RECIPE}: encoder.max_length is {recipe.encoder.max_length}, but the encoder has {positions} "
