@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from ie_cli.document import Document
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
 from ie_cli.system.atomic import file_mode, locked, refuse_locked, replace_text, storing, sync
 from ie_cli.system.streams import must_be_writable, packed
@@ -54,6 +54,8 @@ class Part:
     def __init__(self, target: str, size: int) -> None:
         self.path = part_of(target)
         self._name = target
+        if self.path.is_symlink():  # ours never are: what it leads to would be overwritten
+            raise StorageError(f"{self.path}: is a link", hint="see where it comes from, and remove it.")
         with storing(self.path):
             self._raw = self.path.open("r+b" if size else "wb")
             self._raw.truncate(size)

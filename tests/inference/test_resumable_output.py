@@ -415,6 +415,19 @@ def test_two_processes_do_not_write_one_file(here: Path) -> None:
     assert "another process is at work on it" in result.stderr
 
 
+@pytest.mark.parametrize("size", [0, 2])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_part_that_is_a_link_is_not_followed(tmp_path: Path, size: int, there: bool) -> None:
+    victim, part = tmp_path / "victim", tmp_path / "out.jsonl.part"
+    if there:
+        victim.write_text("mine")
+    part.symlink_to(victim)
+    with pytest.raises(StorageError, match=r"out\.jsonl\.part: is a link"):
+        jobs.Part(str(tmp_path / "out.jsonl"), size)
+    assert victim.exists() == there
+    assert not there or victim.read_text() == "mine"
+
+
 def test_a_full_disk_keeps_what_the_journal_knows(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = jobs.Part.commit, []
 
