@@ -298,7 +298,7 @@ def test_rows_of_a_dataset_are_native_records(monkeypatch: pytest.MonkeyPatch, a
     side = {"start": 0, "end": 3, "label": "person"}
     relations = [{"subject": side, "predicate": "p", "object": side}]
     row = {"text": TEXT, "text_pair": "b", "label": "same", "events": [MEETING], "relations": relations}
-    monkeypatch.setattr(hub, "_load", lambda source: Rows([row]))
+    monkeypatch.setattr(hub, "load_rows", lambda source, report: Rows([row]))
     [document] = read_records("hub:x", reading=Reading(annotation=annotation))
     person = Entity(0, 3, "person")
     whole = Document(TEXT, [], [Relation(person, "p", person)], events=[EVENT], text_pair="b", label="same")

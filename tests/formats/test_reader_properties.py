@@ -116,7 +116,7 @@ def of_rows(rows: list[dict[str, Any]], *, named: bool = False) -> list[Record]:
     if named:
         features["ner_tags"] = Names()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub, "_load", lambda source: Rows(rows, features))
+        patch.setattr(hub, "load_rows", lambda source, report: Rows(rows, features))
         return list(read_records("hub:x"))
 
 
