@@ -31,8 +31,9 @@ from ie_cli.commands.arguments import (
     Threshold,
     Yes,
 )
-from ie_cli.commands.exit_codes import Commands
+from ie_cli.commands.exit_codes import Commands, ending
 from ie_cli.system.signals import stop_on_sigterm
+from ie_cli.system.standard_streams import reopen_closed, tolerate_broken_stderr
 
 app = typer.Typer(
     name="ie",
@@ -380,9 +381,12 @@ def copy(
 
 def main() -> None:
     """Run the command line."""
+    reopen_closed()
+    tolerate_broken_stderr()
     share_cores()
     stop_on_sigterm()
-    app()
+    with ending():
+        app()
 
 
 def share_cores() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +13,7 @@ from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
+from ie_cli.system.places import Identity, identity
 from ie_cli.system.streams import is_replaceable, must_be_writable, open_output
 
 if TYPE_CHECKING:
@@ -78,28 +78,34 @@ class Report:
         Raises:
             DataError: a file to write is one that is read, or cannot be written.
         """
-        read = {os.path.realpath(path) for path in (*inputs, self.train_data, self.alias) if path is not None}
+        files = [path for path in (*inputs, self.train_data, self.alias) if path is not None and os.path.exists(path)]
+        taken: dict[Identity | None, str] = {identity(path, reading=True): "the input" for path in files}
         for path in self.save:
-            if os.path.realpath(path) in read:
-                raise DataError(f"{path}: is the input too", hint="give --save another name.")
+            key = identity(path)
+            if key is not None and key in taken:
+                raise DataError(f"{path}: is {taken[key]} too", hint="give --save another name.")
+            taken[key] = "the file of another --save"
             if is_replaceable(path):
                 must_be_writable(path)
 
     def show(self, result: EvaluationResult) -> None:
-        """Print a result, a table or one JSON object on stdout, and store it."""
+        """Store a result, and print it, a table or one JSON object on stdout, whatever becomes of the other."""
         errors = result.errors
-        if self.as_json:
-            fields = result.scores.to_dict() | {"errors": errors.counts}
-            sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
-        else:
+        if not self.as_json:
             show_scores(result.scores, result.title)
             say(f"errors: {errors.line()}")
             for case in errors.cases if self.errors else ():
                 say(f"  {errors.kinds[case.kind]}: {case.line}")
-        for path in self.save:
-            save(result, path)
-            if not self.quiet:
-                say(f"result: {path}")
+        try:
+            for path in self.save:
+                save(result, path)
+                if not self.quiet:
+                    say(f"result: {path}")
+        finally:
+            if self.as_json:
+                fields = result.scores.to_dict() | {"errors": errors.counts}
+                with open_output("-") as out:
+                    out.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:

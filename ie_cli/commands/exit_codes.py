@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -38,13 +40,47 @@ class Commands(TyperGroup):
             raise typer.Exit(stopped.exit_code) from error
         except BrokenPipeError as error:
             # Nobody reads on (`| head`): that is no error of ours. Python would complain once more on closing stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _leave_stdout()
             raise typer.Exit(0) from error
         except OSError as error:
             if _debug():
                 raise
             complain(storage_error(error))
             raise typer.Exit(1) from error
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Let the end of a process be that of its command: what stdout still holds is written then, or its error told.
+
+    Raises:
+        SystemExit: always.
+    """
+    code: Any = 0
+    try:
+        yield
+    except (SystemExit, OSError) as end:
+        code = end.code if isinstance(end, SystemExit) else _end_of_stdout(end)
+    try:
+        if sys.stdout is not None:  # closed by the shell
+            sys.stdout.flush()
+    except OSError as error:
+        code = code or _end_of_stdout(error)
+        _leave_stdout()
+    raise SystemExit(code)
+
+
+def _end_of_stdout(error: OSError) -> int:
+    """The exit code, after the error was told."""
+    if isinstance(error, BrokenPipeError):
+        return 0
+    complain(storage_error(error, "standard output"))
+    return 1
+
+
+def _leave_stdout() -> None:
+    """Python would complain once more on closing it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _debug() -> bool:

@@ -15,11 +15,8 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
 from ie_cli.formats.jsonl import dump
-from ie_cli.inference.resumable_output import (
-    journal_of,
-    lock_of,
-    part_of,
-)
+from ie_cli.inference.resumable_output import journal_of, part_of
+from ie_cli.system.places import Identity, identity, lock_of
 from ie_cli.system.streams import is_replaceable
 
 OnError = Literal["stop", "keep", "skip"]
@@ -59,16 +56,20 @@ class Output:
                 hint="a bad line has no place in it; use skip.",
             )
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
-        taken: dict[str, str] = {os.path.realpath(source): "the input"} if os.path.isfile(source) else {}
+        read = identity(source, reading=True) if source == "-" or os.path.isfile(source) else None
+        taken: dict[Identity, str] = {}
         for path, what in zip(paths, ("the output", "the file of the rejects"), strict=False):
-            if not is_replaceable(path):
-                continue
+            replaced = is_replaceable(path)
             journal = journal_of({"": path})
-            for name in (path, str(part_of(path)), str(journal), str(lock_of(journal))):
-                real = os.path.realpath(name)
-                if real in taken:
-                    raise DataError(f"{name}: is {taken[real]} too", hint=f"give {what} another name.")
-                taken[real] = what
+            for name in (path, str(part_of(path)), str(journal), str(lock_of(path))) if replaced else (path,):
+                key = identity(name)
+                if key is None:
+                    continue
+                # What is replaced may be on stdin: that reads on in the older file.
+                other = "the input" if key == read and not (replaced and source == "-") else taken.get(key)
+                if other is not None:
+                    raise DataError(f"{name}: is {other} too", hint=f"give {what} another name.")
+                taken[key] = what
         if self.resume and not all(map(is_replaceable, paths)):
             raise DataError("--resume needs local files to write to", hint="give one with --output.")
 

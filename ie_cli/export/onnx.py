@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder, write_text
 from ie_cli.modeling.encoder import most_tokens
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.system.temporary import scratch
 from ie_cli.tasks import TASKS, ScoringOptions
 
 MAX_LOSS = 0.005
@@ -84,8 +84,8 @@ def export_onnx(
     """
     gold = data if isinstance(data, Mapping) else dict.fromkeys(extractor.tasks, data)
     _must_be_possible(extractor, output, gold)
-    with tempfile.TemporaryDirectory() as name:
-        graph = Path(name) / ONNX
+    with scratch("export") as room:
+        graph = room / ONNX
         _write_graph(extractor.model, graph)
         if int8:
             _quantise(graph)
@@ -95,7 +95,7 @@ def export_onnx(
         if not force:
             _must_be_good(parity, max_loss)
         facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
-        write_text(Path(name) / EXPORT, json.dumps(facts, indent=2) + "\n")
+        write_text(room / EXPORT, json.dumps(facts, indent=2) + "\n")
         exported.card = (extractor.card or "") + _note(parity, facts["precision"])
         with new_folder(output) as folder:
             exported.write(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +40,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
+from ie_cli.system.temporary import scratch
 from ie_cli.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ class Extractor:
         from huggingface_hub import HfApi
 
         api = HfApi(token=token)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name) / "model"
+        with scratch("push") as room:
+            folder = room / "model"
             self.save_pretrained(folder)
             url = api.create_repo(repo_id, private=private, exist_ok=True)
             api.upload_folder(repo_id=repo_id, folder_path=folder)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any, Literal
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.system.temporary import sweep, workspace
 
 FORMAT_VERSION = 3  # 2: relations; 3: tasks by name, the tensors of the encoder named as `transformers` has them
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
@@ -92,13 +91,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = must_be_replaceable(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-        try:
+        sweep(path.parent)
+        with workspace(path.parent, path.name) as room:
+            temporary = room / "new"
+            temporary.mkdir()
             yield temporary
             put_in_place(temporary, path)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,8 +14,10 @@ from typing import IO, Any, TypeVar
 from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
-from ie_cli.system.atomic import file_mode, locked, refuse_locked, replace_text, storing, sync
+from ie_cli.system.atomic import file_mode, mode_of, replace_text, storing, succeed, sync
+from ie_cli.system.places import claimed, refuse_claimed
 from ie_cli.system.streams import must_be_writable, packed
+from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
 """Between two entries of the journal, at least; it is written between two chunks of records."""
@@ -57,7 +59,9 @@ class Part:
         if self.path.is_symlink():  # ours never are: what it leads to would be overwritten
             raise StorageError(f"{self.path}: is a link", hint="see where it comes from, and remove it.")
         with storing(self.path):
-            self._raw = self.path.open("r+b" if size else "wb")
+            # Nobody may read now what only some may read then.
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            self._raw = os.fdopen(os.open(self.path, flags, mode_of(Path(os.path.realpath(target))) | 0o600), "r+b")
             self._raw.truncate(size)
             self._raw.seek(size)
         self._stack = ExitStack()
@@ -120,6 +124,8 @@ class Job:
         self.parts: dict[str, Part] = {}
         if not done:  # before there is a part: what one without a journal is, nobody knows
             self._enter({"records": 0, "digest": str(Digest()), "tally": {}, "sizes": dict.fromkeys(targets, 0)})
+            with storing(self._journal):  # it quotes bad lines
+                os.chmod(self._journal, mode_of(Path(os.path.realpath(next(iter(targets.values()))))) | 0o600)
         for name, target in targets.items():
             self.parts[name] = Part(target, done.get("sizes", {}).get(name, 0))
 
@@ -202,7 +208,9 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
     """
     journal = journal_of(targets)
     refuse_interrupted(targets, resume=resume)
-    with locked(lock_of(journal), _busy(journal), remove=True):
+    for folder in {part_of(target).parent for target in targets.values()}:
+        sweep(folder)
+    with claimed(*targets.values()):
         done = _earlier(journal, targets, facts, resume=resume)
         if done.get("complete"):
             _put_in_place(targets, journal)
@@ -228,11 +236,6 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
         _put_in_place(targets, journal)
 
 
-def lock_of(journal: Path) -> Path:
-    """The file of the lock that a job holds."""
-    return journal.with_name(f".{journal.name}.lock")
-
-
 def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
     """Tell before a model is loaded that the files of a job cannot be written.
 
@@ -242,8 +245,8 @@ def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
     """
     for target in targets.values():
         must_be_writable(target)
+        refuse_claimed(target)
     journal = journal_of(targets)
-    refuse_locked(lock_of(journal), _busy(journal))
     entry = _read(journal)
     known = set(entry.get("files", {}).values())
     for target in targets.values():
@@ -255,10 +258,6 @@ def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
             f"{journal}: {entry['records']} records of an interrupted job are done",
             hint="go on with --resume; or remove this file and the part to begin anew.",
         )
-
-
-def _busy(journal: Path) -> str:
-    return f"{journal}: another process is at work on it"
 
 
 def is_complete(targets: Mapping[str, str]) -> bool:
@@ -300,7 +299,7 @@ def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
         part, path = part_of(target), Path(os.path.realpath(target))
         with storing(path):
             if part.exists():
-                os.chmod(part, file_mode())
+                succeed(part, path, mode=file_mode())
                 os.replace(part, path)
                 sync(path.parent)
     journal.unlink(missing_ok=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from ie_cli.errors import RecipeError, did_you_mean, nearest
+from ie_cli.system.atomic import replace_bytes, storing
+from ie_cli.system.temporary import sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
 
     Raises:
         RecipeError: no such recipe, or a file exists.
+        StorageError: one cannot be written; those before it are whole.
     """
     recipe = next((recipe for recipe in list_recipes() if recipe.name == name), None)
     if recipe is None:
@@ -75,12 +77,18 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
             other = "another name" if path == target else "another folder: the recipe's data go into data/ beside it"
             raise RecipeError(f"{path} exists already", hint=f"give {other}; --force replaces it.")
     for path, source in copies.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, target)
+        with storing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, source.read_bytes())
+    _write(target, text.encode("utf-8"))
     return target
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file as a whole; a link stays a link."""
+    real = Path(os.path.realpath(path))
+    sweep(real.parent)
+    replace_bytes(real, content)
 
 
 def _data_of(text: str, folder: Path) -> dict[Path, Path]:

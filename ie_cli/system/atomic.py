@@ -9,12 +9,12 @@ import re
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ie_cli.errors import DataError, IEError, StorageError
+from ie_cli.system.temporary import OLD, workspace
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -62,6 +62,36 @@ def file_mode() -> int:
     return 0o666 & ~_umask()
 
 
+def mode_of(path: Path) -> int:
+    """The mode of a file; where there is none, or a link, that of a new one."""
+    with suppress(OSError):
+        before = path.lstat()
+        if stat.S_ISREG(before.st_mode):
+            return stat.S_IMODE(before.st_mode) & 0o777
+    return file_mode()
+
+
+def succeed(new: Path, old: Path, *, mode: int) -> None:
+    """Give what will take the place of a file or folder its mode and, where possible, its owner and group.
+
+    Args:
+        mode: where there is no older one, or a link.
+    """
+    try:
+        before = old.lstat()
+    except OSError:
+        before = None
+    if before is None or stat.S_IFMT(before.st_mode) != stat.S_IFMT(new.lstat().st_mode):
+        os.chmod(new, mode)
+        return
+    if hasattr(os, "chown"):
+        for owner in (before.st_uid, -1):  # who may not give a file away may still give it a group of their own
+            with suppress(OSError):
+                os.chown(new, owner, before.st_gid)
+                break
+    os.chmod(new, stat.S_IMODE(before.st_mode) & 0o777)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -95,19 +125,24 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         StorageError: as `storing`.
     """
-    with storing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with open(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, file_mode())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+    replace_bytes(path, text.encode("utf-8"))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """`replace_text` with any bytes."""
+    with storing(path), workspace(path.parent, path.name) as room:
+        new = room / "new"
+        with new.open("wb") as file:
+            file.write(content)
+        put_file_in_place(new, path)
+
+
+def put_file_in_place(new: Path, path: Path) -> None:
+    """Sync a file and give it the name `path`, with the mode and owner of the file that it replaces."""
+    sync(new)
+    succeed(new, path, mode=file_mode())
+    os.replace(new, path)
+    sync(path.parent)
 
 
 def refuse_locked(file: Path, busy: str) -> None:
@@ -171,38 +206,26 @@ def _require_lock(file: Path) -> None:
 def put_in_place(temporary: Path, path: Path) -> None:
     """Sync a folder and give it the name `path`; an older folder of that name goes.
 
-    On Linux and on file systems that can, the two change names in one step. Elsewhere the older one is called
-    ``.NAME-old-…/NAME`` for a moment: `recover` puts it back, should the process end there.
+    Its mode and owner, and those of files of the same names, are the older one's. On Linux and on file systems that can,
+    the two change names in one step. Elsewhere the older one is in a workspace for a moment: `sweep` puts it back, should
+    the process end there.
     """
-    os.chmod(temporary, 0o777 & ~_umask())
     sync_tree(temporary)
+    for file in temporary.iterdir():
+        if file.is_file() and not file.is_symlink():
+            succeed(file, path / file.name, mode=stat.S_IMODE(file.stat().st_mode))
+    succeed(temporary, path, mode=0o777 & ~_umask())
     if not path.exists():
         os.replace(temporary, path)
     elif _exchange(temporary, path):
         sync(path.parent)
         shutil.rmtree(temporary, ignore_errors=True)
     else:
-        old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-")) / path.name
-        os.replace(path, old)
-        try:
+        with workspace(path.parent, path.name) as room:
+            (room / OLD).mkdir()
+            os.replace(path, room / OLD / path.name)
             os.replace(temporary, path)
-        except BaseException:
-            os.replace(old, path)
-            raise
-        shutil.rmtree(old.parent, ignore_errors=True)
     sync(path.parent)
-
-
-def recover(path: Path) -> None:
-    """Put back a folder that `put_in_place` was about to replace, and remove what a process left that ended too early."""
-    for rest in path.parent.glob(f".{path.name}-*"):
-        old = rest / path.name
-        if not path.exists() and rest.name.startswith(f".{path.name}-old-") and old.is_dir() and not old.is_symlink():
-            os.replace(old, path)
-        if rest.is_symlink() or not rest.is_dir():
-            rest.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(rest, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -14,8 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
-from ie_cli.errors import DataError, did_you_mean
-from ie_cli.system.atomic import file_mode, storage_error, storing, sync
+from ie_cli.errors import DataError, StorageError, did_you_mean
+from ie_cli.system.atomic import put_file_in_place, storing
+from ie_cli.system.places import claimed, descriptor_of, is_file
+from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.urls import is_url, open_url, writing_url
 
 
@@ -80,6 +81,8 @@ def open_input(path: str) -> Iterator[BinaryIO]:
         try:
             # Not sys.stdin.buffer: a thread that waits there holds a lock that Python wants when it ends.
             stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        except AttributeError:
+            raise DataError("stdin is closed", hint="give a file, or something to read: `< FILE`.") from None
         except (OSError, ValueError):  # stdin is no file, e.g. in a notebook
             yield sys.stdin.buffer
             return
@@ -175,9 +178,11 @@ def open_output(path: str) -> Iterator[IO[str]]:
     """Open ``-`` (stdout), a file or a URL for text; packed by its suffix.
 
     A local file gets its name only when it is complete: until then it is a temporary file beside it, which goes
-    away when something fails.
+    away when something fails. Its mode and owner are those of the file that it replaces. No other process writes it.
     """
     if path == "-":
+        if sys.stdout is None:
+            raise StorageError("standard output is closed", hint="write to a file.")
         sys.stdout.flush()
         out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="\n")
         try:
@@ -191,40 +196,36 @@ def open_output(path: str) -> Iterator[IO[str]]:
         with writing_url(path) as raw, packed(raw, path) as file:
             yield file
         return
-    if not is_replaceable(path):  # a device or a named pipe
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            raise storage_error(error, path) from error
-        with os.fdopen(handle, "wb") as raw, packed(raw, path) as file:
+    if not is_replaceable(path):  # a device, a named pipe, an open file
+        with storing(path), _open_stream(path) as raw, packed(raw, path) as file:
             yield file
         return
     must_be_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
-    try:
-        # The name in full: one that is too long must not come up when everything is written.
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise storage_error(error, path) from error
-    try:
-        with os.fdopen(handle, "wb") as raw:
-            with packed(raw, path) as file:
-                yield file
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.chmod(temporary, file_mode())
-        os.replace(temporary, target)
-        sync(target.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    sweep(target.parent)
+    with claimed(path), storing(path), workspace(target.parent, target.name) as room:
+        new = room / "new"
+        with new.open("wb") as raw, packed(raw, path) as file:
+            yield file
+        put_file_in_place(new, target)
+
+
+def _open_stream(path: str) -> BinaryIO:
+    """What cannot be replaced, open for writing; an open file goes on where it stands."""
+    number = descriptor_of(path)
+    if number is None:
+        handle = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
+    else:
+        for stream in (sys.stdout, sys.stderr):  # what was said before stands before it
+            if stream is not None:
+                stream.flush()
+        handle = os.dup(number)
+    return os.fdopen(handle, "wb")
 
 
 def is_replaceable(path: str) -> bool:
     """Whether a path names a local file that can be put in the place of another: no stream, store, device or pipe."""
-    if path == "-" or is_url(path) or path.startswith(("/dev/", "/proc/")):
-        return False
-    return os.path.isdir(path) or os.path.isfile(path) or not os.path.exists(path)
+    return path != "-" and not is_url(path) and is_file(path)
 
 
 def must_be_writable(path: str) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
-import shutil
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +17,10 @@ from ie_cli.errors import ModelError
 from ie_cli.inference.model_directory import write_text
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
 from ie_cli.system.atomic import put_in_place, storing
-from ie_cli.training.run_directory import discard
+from ie_cli.system.temporary import workspace
+from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
-_NAME = re.compile(r"step-(\d{9})")
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,12 @@ def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: i
     path = folder / f"step-{step:09d}"
     with storing(path):
         folder.mkdir(exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{path.name}-"))
-        try:
+        with workspace(folder, path.name) as room:
+            temporary = room / "new"
+            temporary.mkdir()
             save_file(dict(checkpoint.tensors), temporary / TENSORS)
             write_text(temporary / NUMBERS, json.dumps(checkpoint.numbers) + "\n")
             put_in_place(temporary, path)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
     for _, old in sorted(_found(folder))[:-keep]:
         discard(old)
     return path
@@ -98,14 +93,8 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
     return None
 
 
-def tidy_checkpoints(folder: Path) -> None:
-    """Remove what was left half written."""
-    for rest in folder.glob(".step-*"):
-        shutil.rmtree(rest, ignore_errors=True)
-
-
 def _found(folder: Path) -> list[tuple[int, Path]]:
-    return [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [(int(match[1]), path) for path in folder.iterdir() if (match := CHECKPOINT_NAME.fullmatch(path.name))]
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import replace_text, storing, sync
+from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
 
 STORE_VERSION = 4
@@ -131,10 +131,11 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
             stream, a hub); the file goes with the process.
     """
     folder = cache_folder()
+    sweep(folder)
     if key is None:
-        with tempfile.TemporaryDirectory(dir=folder) as name:
+        with workspace(folder, "windows") as room:
             # The mapping outlives the name; Windows keeps the file until the process ends.
-            path = Path(name) / "windows.arrow"
+            path = room / "windows.arrow"
             return encoding.open(path, _write_windows(path, documents, encoding))
     name = hashlib.blake2b(json.dumps([key, *encoding.identity()]).encode(), digest_size=16).hexdigest()
     path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
@@ -142,8 +143,8 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
         stored = encoding.open(path, DatasetCounts(**json.loads(facts.read_text(encoding="utf-8"))))
         if len(stored) == stored.counts.windows:
             return stored
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        new = Path(temporary) / path.name
+    with workspace(folder, "windows") as room:
+        new = room / path.name
         counts = _write_windows(new, documents, encoding)
         with storing(path):
             sync(new)

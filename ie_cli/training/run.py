@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -12,10 +11,11 @@ from accelerate.utils import set_seed
 from ie_cli.data.label_schema import schema_facts
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
-from ie_cli.training.checkpoint import Checkpoint, read_checkpoint, tidy_checkpoints
+from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress
 from ie_cli.training.loggers import Log, must_be_there, open_loggers
 from ie_cli.training.loop import Run
+from ie_cli.training.processes import is_first_process, require_agreement
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
@@ -67,12 +67,13 @@ def train(
         Stopped: by `stop`.
     """
     stop = stop or Stop()
-    writes = os.environ.get("RANK", "0") == "0"  # of several processes, the first one
+    writes = is_first_process()
     if writes:
         refuse_busy(output)
         refuse_existing(output, overwrite=overwrite, resume=resume)
     if resume and state_of(output) == "finished":
-        finish_folder(output)
+        if writes:
+            finish_folder(output)
         yield FinishedBefore(output / MODEL)
         return
     with stop.at_once():
@@ -87,6 +88,7 @@ def train(
                 return
         checkpoint, begun = _earlier(output, facts, tidies=writes) if resume else (None, False)
         run = Run.start(recipe, setup, output, stop=stop, techniques=techniques)
+        require_agreement(run.accelerator, first=writes)
         if checkpoint is not None:
             run.load(checkpoint)
         elif writes:
@@ -112,7 +114,6 @@ def _earlier(output: Path, facts: Facts, *, tidies: bool) -> tuple[Checkpoint | 
     refuse_changed(output, before, facts)
     if tidies:
         tidy(output)
-        tidy_checkpoints(output / CHECKPOINTS)
     return read_checkpoint(output / CHECKPOINTS, NEEDED), True
 
 

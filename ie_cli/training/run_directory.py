@@ -6,10 +6,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +17,12 @@ from ie_cli.data.reading import TaskData
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.inference.model_directory import FACTS, must_be_replaceable
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.atomic import locked, recover, refuse_locked, replace_text, storing
+from ie_cli.system.atomic import locked, refuse_locked, replace_text, storing
+from ie_cli.system.temporary import is_workspace, sweep, workspace
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # what a run writes into its folder
+CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 _FREE = {"training.trackers", "training.checkpoint_every", "training.checkpoints", "training.eval_batch_size"}
 _BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev|test|schema_file)")
 """Files of a recipe whose contents count, not their names."""
@@ -66,7 +66,7 @@ def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = Fal
 
 def _is_rest(path: Path) -> bool:
     """Whether a file is the lock, or what a process left that ended too early."""
-    return path.name == LOCK or path.name.startswith(tuple(f".{name}-" for name in RUN_FILES))
+    return path.name == LOCK or is_workspace(path.name)
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def own_folder(output: Path) -> Iterator[None]:
     """
     with storing(output):
         output.mkdir(parents=True, exist_ok=True)
-    with locked(output / LOCK, _busy(output)):
+    with locked(output / LOCK, _busy(output), remove=True):
         yield
 
 
@@ -98,21 +98,38 @@ def _busy(output: Path) -> str:
 
 def clear(output: Path) -> None:
     """Remove what an earlier run wrote; files of others stay. `run.json` goes first: the rest then counts for nothing."""
+    tidy(output)
     for name in RUN_FILES:
-        recover(output / name)
-        discard(output / name)
+        if name == CHECKPOINTS:
+            discard_checkpoints(output)
+        else:
+            discard(output / name)
 
 
 def tidy(output: Path) -> None:
     """Make up for a process that ended too early: put back a model that was being replaced, remove what has no name."""
-    for name in RUN_FILES:
-        recover(output / name)
+    for folder in (output, output / MODEL, output / CHECKPOINTS):
+        if not folder.is_symlink():
+            sweep(folder)
 
 
 def finish_folder(output: Path) -> None:
     """Remove what a finished run needs no more."""
     tidy(output)
-    discard(output / CHECKPOINTS)
+    discard_checkpoints(output)
+
+
+def discard_checkpoints(output: Path) -> None:
+    """Remove the checkpoints of a run, and their folder where nothing else is in it; a link is removed as such."""
+    folder = output / CHECKPOINTS
+    if folder.is_symlink() or not folder.is_dir():
+        discard(folder)
+        return
+    for path in folder.iterdir():
+        if CHECKPOINT_NAME.fullmatch(path.name):
+            discard(path)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def discard(path: Path) -> None:
@@ -120,9 +137,8 @@ def discard(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    gone = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-gone-")
-    os.replace(path, Path(gone) / path.name)
-    shutil.rmtree(gone, ignore_errors=True)
+    with workspace(path.parent, path.name) as room:
+        os.replace(path, room / "gone")
 
 
 def run_facts(

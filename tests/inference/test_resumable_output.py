@@ -19,7 +19,7 @@ from ie_cli.errors import StorageError
 from ie_cli.formats import BadLine
 from ie_cli.inference import pipeline as predict
 from ie_cli.inference import resumable_output as jobs
-from ie_cli.system.atomic import locked
+from ie_cli.system.places import claimed
 from ie_cli.system.streams import read_lines
 from ie_cli.training.run import train
 
@@ -409,7 +409,7 @@ def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], code: int, mes
 
 def test_two_processes_do_not_write_one_file(here: Path) -> None:
     Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # nobody is told to remove it
-    with locked(here / ".out.jsonl.part.json.lock", "busy"):
+    with claimed("out.jsonl"):
         result = ie("predict", "good.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
     assert "another process is at work on it" in result.stderr

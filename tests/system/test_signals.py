@@ -18,8 +18,9 @@ from typer.testing import CliRunner, Result
 from ie_cli.cli import app
 from ie_cli.commands.console import console
 from ie_cli.errors import ModelError, StorageError
-from ie_cli.system.atomic import put_in_place, recover, replace_text, storing
+from ie_cli.system.atomic import put_in_place, replace_text, storing
 from ie_cli.system.signals import Stop, Stopped
+from ie_cli.system.temporary import sweep, workspace
 from ie_cli.training import loop
 
 RECIPE = """name: test
@@ -226,11 +227,11 @@ def test_a_process_that_ended_between_two_names_is_made_up_for(
             raise SystemExit
 
     monkeypatch.setattr("ie_cli.system.atomic.os.replace", replace)
-    monkeypatch.setattr("ie_cli.system.atomic.shutil.rmtree", lambda *args, **named: None)
-    with pytest.raises(SystemExit):
-        put_in_place(fill(tmp_path / ".model-new", "new"), tmp_path / "model")
+    monkeypatch.setattr("ie_cli.system.temporary._dissolve", lambda room, lock: lock.release())  # as the kernel does
+    with pytest.raises(SystemExit), workspace(tmp_path, "model") as room:
+        put_in_place(fill(room / "new", "new"), tmp_path / "model")
     monkeypatch.undo()
-    recover(tmp_path / "model")
+    sweep(tmp_path)
     assert (tmp_path / "model" / "file").read_text(encoding="utf-8") in ("old", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

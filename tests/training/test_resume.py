@@ -20,6 +20,7 @@ from ie_cli.errors import DataError, ModelError, RecipeError, StorageError, Trai
 from ie_cli.inference.extractor import Extractor
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
+from ie_cli.system.temporary import workspace
 from ie_cli.training import evaluator, loop
 from ie_cli.training.checkpoint import read_checkpoint
 from ie_cli.training.events import Evaluated, Event, Finished, FinishedBefore, Saved, Started
@@ -281,7 +282,7 @@ def test_a_full_disk_leaves_the_last_good_state(data: Path, tmp_path: Path, monk
     with pytest.raises(StorageError, match=r"step-\d+: No space left on device|model: No space left") as error:
         list(train(made, tmp_path / "run"))
     assert "free some space" in str(error.value.hint)
-    assert [path.name for path in (tmp_path / "run").glob(".*")] == [".lock"]
+    assert [path.name for path in (tmp_path / "run").glob(".*")] == []
     Extractor.from_pretrained(tmp_path / "run" / "model")
     list(train(made, tmp_path / "run", resume=True))
     list(train(made, tmp_path / "whole"))
@@ -380,23 +381,59 @@ def test_the_row_of_an_evaluation_that_was_cut_stands_once(
     assert [row["step"] for row in log(tmp_path / "run")] == ["3", "6", "9"]
 
 
-def test_what_an_earlier_version_or_a_killed_process_left_is_tidied(data: Path, cut: Path) -> None:
-    for name in (".model-old-x", ".model-y", ".checkpoints-gone-x", ".tensorboard-gone-z"):
-        (cut / name / "model").mkdir(parents=True)
-    (cut / ".run.json-x").touch()
-    (cut / "checkpoints" / ".step-000000009-x").mkdir()
+def left_by_a_killed_process(folder: Path, name: str) -> Path:
+    """A workspace whose process is gone."""
+    with workspace(folder, name) as room:
+        (room / "new").mkdir()
+        (room / "new" / "half").touch()
+        shutil.copytree(room, folder / "copy")
+    return (folder / "copy").rename(room)
+
+
+def test_what_a_killed_process_left_is_tidied(data: Path, cut: Path) -> None:
+    for name in ("model", "checkpoints", "run.json"):
+        left_by_a_killed_process(cut, name)
+    left_by_a_killed_process(cut / "checkpoints", "step-000000009")
+    left_by_a_killed_process(cut / "model", "metrics.json")
     list(train(short(data, checkpoint_every=3), cut, resume=True))
-    assert sorted(path.name for path in cut.iterdir()) == [".lock", "log.csv", "model", "run.json"]
+    assert sorted(path.name for path in cut.iterdir()) == ["log.csv", "model", "run.json"]
+    assert not list((cut / "model").glob(".*"))
     (cut / "checkpoints" / "step-000000009").mkdir(parents=True)  # killed before they were removed
-    (cut / ".checkpoints-gone-x").mkdir()
+    left_by_a_killed_process(cut, "checkpoints")
     assert list(train(short(data), cut, resume=True)) == [FinishedBefore(cut / "model")]
-    assert sorted(path.name for path in cut.iterdir()) == [".lock", "log.csv", "model", "run.json"]
+    assert sorted(path.name for path in cut.iterdir()) == ["log.csv", "model", "run.json"]
+
+
+OTHERS = (".model-backup", ".model-old-x/model", ".checkpoints-gone-x", ".log.csv-2024", ".tensorboard-mine", ".step-1")
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}], ids=str)
+def test_what_others_called_as_ours_stays(options: dict[str, bool], data: Path, tmp_path: Path) -> None:
+    made = short(data, epochs=1, trackers=["csv", "tensorboard"])
+    run = tmp_path / "run"
+    if options:
+        list(train(made, run))
+    if "resume" in options:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        (run / "run.json").write_text(json.dumps(facts | {"finished": False}), encoding="utf-8")
+    others = [run / name / "mine.txt" for name in (*OTHERS, "checkpoints/.step-000000001-mine", "checkpoints/notes")]
+    for file in others:
+        file.parent.mkdir(parents=True)
+        file.write_text("mine", encoding="utf-8")
+    if options:
+        list(train(made, run, **options))
+    else:
+        with pytest.raises(DataError, match="exists already"):
+            list(train(made, run))
+    assert [file.read_text(encoding="utf-8") for file in others] == ["mine"] * len(others)
+    if options:
+        assert not list((run / "checkpoints").glob("step-*"))
 
 
 def test_an_old_model_does_not_come_back(data: Path, cut: Path, tmp_path: Path) -> None:
-    (cut / "model").rename(cut / "old")
-    (cut / ".model-old-x").mkdir()
-    (cut / "old").rename(cut / ".model-old-x" / "model")
+    room = left_by_a_killed_process(cut, "model")
+    (room / "old").mkdir()
+    (cut / "model").rename(room / "old" / "model")
     events = train(short(data), cut, overwrite=True)
     next(events)
     assert not (cut / "model").exists()

@@ -1,0 +1,68 @@
+"""Of how many processes a run consists, and which one this is: as accelerate will see it, before it is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from accelerate import Accelerator
+from torch import distributed
+
+from ie_cli.errors import TrainingError
+
+_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+_LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What `torchrun` and `accelerate launch` set."""
+
+
+def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process writes: the only one of a run, or the first of several.
+
+    A `RANK` alone makes no run of several processes, and nor does a `WORLD_SIZE` of 1.
+
+    Raises:
+        TrainingError: the variables of a launcher are there in part, or contradict each other.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank() == 0
+    size = _number(environment, _SIZES, 1)
+    local = _number(environment, ("LOCAL_RANK",), -1)
+    if size <= 1 and local == -1:
+        return True
+    by_mpi = size > 1 and "WORLD_SIZE" not in environment
+    missing = [] if by_mpi else [name for name in _LAUNCHED if not environment.get(name)]
+    if missing:
+        given = ", ".join(f"{name}={environment[name]}" for name in _LAUNCHED if environment.get(name))
+        raise TrainingError(f"the environment has {given}, but no {' and no '.join(missing)}", hint=_HINT)
+    rank = _number(environment, _RANKS, 0)
+    if not 0 <= rank < max(size, 1):
+        raise TrainingError(f"the environment says process {rank} of {size}, counted from 0", hint=_HINT)
+    return rank == 0
+
+
+def require_agreement(accelerator: Accelerator, *, first: bool) -> None:
+    """Refuse what `is_first_process` saw otherwise.
+
+    Raises:
+        TrainingError: accelerate takes this process for another one.
+    """
+    if accelerator.is_main_process != first:
+        seen = f"process {accelerator.process_index} of {accelerator.num_processes}, counted from 0"
+        raise TrainingError(f"accelerate takes this for {seen}, against the environment", hint=_HINT)
+
+
+def _number(environment: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
+    """The first of the variables that is set."""
+    for name in names:
+        if value := environment.get(name):
+            try:
+                return int(value)
+            except ValueError:
+                raise TrainingError(f"the environment has {name}={value}, which is no number", hint=_HINT) from None
+    return default
+
+
+_HINT = (
+    "start several processes with `torchrun` or `accelerate launch`; for one, unset RANK, LOCAL_RANK and WORLD_SIZE."
+)
