@@ -26,10 +26,10 @@ def descriptor_of(path: str) -> int | None:
         match = _OPEN_FILES.fullmatch(folder)
         if match and name.isdecimal() and match["process"] in (None, str(os.getpid())):
             return int(name)
-        path = os.path.join(folder, name)
-        if not os.path.islink(path):
+        try:
+            path = os.path.join(folder, os.readlink(os.path.join(folder, name)))
+        except (OSError, ValueError):  # no link, or not ours to look at
             return None
-        path = os.path.join(folder, os.readlink(path))
     return None
 
 

@@ -139,7 +139,7 @@ def _lock_in(room: Path) -> BaseFileLock:
 
 
 def _digits(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
 @lru_cache(maxsize=1)

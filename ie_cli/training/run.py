@@ -50,9 +50,7 @@ def train(
     stop: Stop | None = None,
     techniques: Sequence[Technique] = (),
 ) -> Iterator[Event]:
-    """Train a model as the recipe says and write it to ``output/model``.
-
-    Works as a generator: each iteration goes on until there is something to tell.
+    """Train a model as the recipe says and write it to ``output/model``; each iteration goes on to the next event.
 
     Args:
         resume: go on from the newest checkpoint in `output`; from the start where there is none.

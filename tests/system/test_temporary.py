@@ -1,0 +1,157 @@
+"""Temporary folders: what a killed process left goes, what a living one, another host or anybody else has stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ie_cli.system import temporary
+from ie_cli.system.temporary import OLD, is_workspace, short, sweep, workspace
+
+NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & {0, ord("/")}).map(os.fsdecode)
+
+
+def left(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a killed process leaves."""
+    with monkeypatch.context() as patch:
+        patch.setattr(temporary, "_dissolve", lambda room, lock: lock.release())
+        with workspace(folder, name) as room:
+            (room / "new").mkdir()
+            (room / "new" / "half").touch()
+    return room
+
+
+@given(NAMES)
+def test_a_workspace_is_known_by_its_name_and_goes(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    folder = tmp_path_factory.mktemp("x")
+    with workspace(folder, name) as room:
+        (room / "file").touch()
+        assert is_workspace(room.name)
+        assert [path.name for path in folder.iterdir()] == [room.name]
+        sweep(folder)
+        assert (room / "file").exists()  # at work
+    assert not list(folder.iterdir())
+
+
+@given(st.text(min_size=1), st.text("0123456789abcdef", min_size=32, max_size=32))
+def test_other_names_are_not_ours(name: str, digits: str) -> None:
+    for other in (name, f".{name}", f".{name}-old-{digits[:8]}", f".{name}.ie-lock", f".{name}.ie-{digits}"):
+        assert not is_workspace(other)
+
+
+def test_a_long_name_has_a_workspace_too(tmp_path: Path) -> None:
+    for name in ("x" * 255, "字" * 85, "x" * 200):
+        with workspace(tmp_path, name) as room:
+            assert is_workspace(room.name)
+    assert short("x" * 200) == "x" * 200
+
+
+def test_of_a_killed_process_nothing_stays_and_of_a_living_one_all(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, sys, time\nfrom ie_cli.system.temporary import workspace\n"
+        "with workspace(pathlib.Path(sys.argv[1]), 'model') as room:\n"
+        "    (room / 'new').mkdir()\n    print(room, flush=True)\n    time.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        room = Path(process.stdout.readline().decode().strip())
+        sweep(tmp_path)
+        assert (room / "new").is_dir()
+        process.kill()
+    assert room.is_dir()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_to_be_replaced_comes_back_unless_there_is_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in ("first", "second"):
+        room = left(tmp_path, "model", monkeypatch)
+        (room / OLD / "model").mkdir(parents=True)
+        (room / OLD / "model" / "file").write_text(content, encoding="utf-8")
+        sweep(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        assert (tmp_path / "model" / "file").read_text(encoding="utf-8") == "first"
+
+
+def test_what_cannot_be_put_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = left(tmp_path, "model", monkeypatch)
+    (room / OLD / "model").mkdir(parents=True)
+
+    def refused(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(temporary.os, "replace", refused)
+        sweep(tmp_path)
+    assert (room / OLD / "model").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "host", "goes"), [(False, False, False), (False, True, True), (True, False, True), (True, True, True)]
+)
+def test_what_another_host_left_stays(
+    kernel: bool, host: bool, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock of another host may not reach this one; of this host before it was started again no process lives."""
+    ours = temporary._machine()
+    theirs = (ours[0] if kernel else "0" * 8, ours[1] if host else "1" * 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(temporary, "_machine", lambda: theirs)
+        room = left(tmp_path, "model", monkeypatch)
+    sweep(tmp_path)
+    assert room.exists() is not goes
+
+
+def test_what_only_looks_like_ours_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine").touch()
+    kept = []
+    for number, change in enumerate(("file", "link", "no lock", "lock is a link")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        room = left(folder, "model", monkeypatch)
+        if change == "lock is a link":
+            (room / "lock").unlink()
+            (room / "lock").symlink_to(tmp_path / "elsewhere" / "mine")
+        elif change == "no lock":
+            (room / "lock").unlink()
+        else:
+            room.rename(tmp_path / f"away-{number}")
+            room.touch() if change == "file" else room.symlink_to(tmp_path / "elsewhere")
+        sweep(folder)
+        kept.append(os.path.lexists(room))
+    assert kept == [True] * 4
+    assert (tmp_path / "elsewhere" / "mine").exists()
+
+
+def test_killed_before_it_had_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FileLock, "acquire", lambda lock: sys.exit(1))
+        with pytest.raises(SystemExit):
+            workspace(tmp_path, "model").__enter__()
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_locks_it_works_and_nothing_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = left(tmp_path, "model", monkeypatch)
+
+    def lockless(lock: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(FileLock, "acquire", lockless)
+    with workspace(tmp_path, "model") as other:
+        assert other.is_dir()
+    assert not other.exists()
+    sweep(tmp_path)
+    assert (room / "new" / "half").exists()
