@@ -17,7 +17,7 @@ import pytest
 from support.corpora import documents, recipe, write_jsonl
 from support.runner import ie, said
 
-from ie_cli.recipe.yaml import dump_recipe
+from ie_cli.recipe.loader import dump_recipe
 from ie_cli.system.places import claimed
 from ie_cli.training.run import train
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import itertools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ie_cli.errors import RecipeError
+from ie_cli.errors import RecipeError, StorageError
 from ie_cli.recipe import bundled as shipped
 from ie_cli.recipe.bundled import copy_recipe, find_recipe, list_recipes, shipped_folder
 from ie_cli.recipe.loader import load_recipe
+from ie_cli.system import atomic
 
 REPOSITORY = Path(__file__).parent.parent.parent
 RECIPES = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
@@ -83,6 +86,48 @@ def test_other_data_of_the_same_name_stay(tmp_path: Path) -> None:
         copy_recipe("quickstart", tmp_path)
     assert not (tmp_path / "quickstart.yaml").exists()
     assert other.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_full_disk_leaves_no_half_file_and_the_next_try_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = atomic.sync
+    for fails_at in (1, 2, 3):
+        folder = tmp_path / str(fails_at)
+        folder.mkdir()
+        calls = itertools.count(1)
+
+        def full(path: Path, calls: Iterator[int] = calls, last: int = 2 * fails_at - 1) -> None:
+            if next(calls) == last:  # of each file the content is synced, then its name
+                raise OSError(28, "No space left on device")
+            real(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic, "sync", full)
+            with pytest.raises(StorageError, match=r"(train|dev|test)\.json: No space left|yaml: No space left"):
+                copy_recipe("quickstart", folder)
+        whole = {path.name for path in folder.rglob("*.*")}
+        assert len(whole) == fails_at - 1
+        path = copy_recipe("quickstart", folder)
+        for source in sources(path):
+            shipped_file = shipped_folder() / "data" / Path(source).relative_to(folder / "data")
+            assert Path(source).read_bytes() == shipped_file.read_bytes()
+        assert not [path for path in folder.rglob(".*")]
+
+
+def test_a_copy_keeps_the_mode_and_the_link_of_what_it_replaces(tmp_path: Path) -> None:
+    copy_recipe("quickstart", tmp_path)
+    data = tmp_path / "data" / "quickstart" / "train.json"
+    for file in (tmp_path / "quickstart.yaml", data):
+        file.write_text("old", encoding="utf-8")
+        file.chmod(0o600)
+    data.rename(tmp_path / "real.json")
+    data.symlink_to(tmp_path / "real.json")
+    copy_recipe("quickstart", tmp_path, force=True)
+    assert data.is_symlink()
+    for file in (tmp_path / "quickstart.yaml", data):
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.stat().st_size > 100
 
 
 def test_unknown_recipe() -> None:
