@@ -5,20 +5,21 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any, cast
 
 
 class _Talk(io.RawIOBase):
     """Standard error, where all is well that cannot be written: the disk of a log is full, nobody reads, it is closed."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
 
     def fileno(self) -> int:
-        return self._handle
+        return self._raw.fileno()
 
     def isatty(self) -> bool:
-        return os.isatty(self._handle)
+        return self._raw.isatty()
 
     def writable(self) -> bool:
         return True
@@ -27,11 +28,9 @@ class _Talk(io.RawIOBase):
         """Write what can be written, and take the rest for written."""
         rest = memoryview(data).cast("B")
         size = len(rest)
-        try:
+        with suppress(OSError):
             while rest:
-                rest = rest[os.write(self._handle, rest) :]
-        except OSError:
-            pass
+                rest = rest[self._raw.write(rest) or size :]  # nothing: it would have to be waited for
         return size
 
 
@@ -49,13 +48,9 @@ def reopen_closed() -> None:
 
 def tolerate_broken_stderr() -> None:
     """Let no command, and none of its libraries, end because standard error cannot be written to."""
-    if sys.stderr is None:
-        handle, encoding = 2, "utf-8"
-    else:
-        try:
-            handle, encoding = sys.stderr.fileno(), sys.stderr.encoding
-        except (OSError, ValueError):  # no file: nothing of it can fail
-            return
-        sys.stderr.flush()
-    buffer = io.BufferedWriter(cast(Any, _Talk(handle)))
-    sys.stderr = io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    encoding = getattr(sys.stderr, "encoding", "utf-8")
+    binary = getattr(sys.stderr, "buffer", None) or io.FileIO(2, "w", closefd=False)
+    with suppress(OSError):
+        binary.flush()
+    talk = io.BufferedWriter(cast(Any, _Talk(getattr(binary, "raw", binary))))
+    sys.stderr = io.TextIOWrapper(talk, encoding=encoding, errors="backslashreplace", line_buffering=True)
