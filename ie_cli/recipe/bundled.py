@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ie_cli.errors import RecipeError, did_you_mean, nearest
-from ie_cli.system.atomic import replace_bytes, storing
-from ie_cli.system.temporary import sweep
+from ie_cli.system.atomic import storing
+from ie_cli.system.streams import open_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +85,8 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file as a whole; a link stays a link."""
-    real = Path(os.path.realpath(path))
-    sweep(real.parent)
-    replace_bytes(real, content)
+    with open_output(str(path)) as out:
+        out.write(content.decode("utf-8"))
 
 
 def _data_of(text: str, folder: Path) -> dict[Path, Path]:

@@ -125,15 +125,10 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         StorageError: as `storing`.
     """
-    replace_bytes(path, text.encode("utf-8"))
-
-
-def replace_bytes(path: Path, content: bytes) -> None:
-    """`replace_text` with any bytes."""
     with storing(path), workspace(path.parent, path.name) as room:
         new = room / "new"
-        with new.open("wb") as file:
-            file.write(content)
+        with new.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
         put_file_in_place(new, path)
 
 

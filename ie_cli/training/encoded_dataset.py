@@ -21,7 +21,7 @@ from ie_cli.data.label_schema import schema_facts
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.system.atomic import replace_text, storing, sync
+from ie_cli.system.atomic import put_file_in_place, replace_text, storing
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
 
@@ -147,8 +147,7 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
         new = room / path.name
         counts = _write_windows(new, documents, encoding)
         with storing(path):
-            sync(new)
-            os.replace(new, path)
+            put_file_in_place(new, path)
             replace_text(facts, json.dumps(asdict(counts)))
     return encoding.open(path, counts)
 

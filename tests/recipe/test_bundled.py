@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,14 @@ def test_a_copy_keeps_the_mode_and_the_link_of_what_it_replaces(tmp_path: Path) 
     for file in (tmp_path / "quickstart.yaml", data):
         assert file.stat().st_mode & 0o777 == 0o600
         assert file.stat().st_size > 100
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices")
+def test_a_device_stays_one(tmp_path: Path) -> None:
+    copy_recipe("quickstart", tmp_path)
+    (tmp_path / "null.yaml").symlink_to("/dev/null")
+    copy_recipe("quickstart", tmp_path / "null.yaml", force=True)
+    assert (tmp_path / "null.yaml").is_char_device()
 
 
 def test_unknown_recipe() -> None:

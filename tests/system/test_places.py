@@ -16,7 +16,7 @@ import pytest
 
 from ie_cli.errors import DataError, StorageError
 from ie_cli.system import places
-from ie_cli.system.atomic import put_in_place, replace_bytes, replace_text
+from ie_cli.system.atomic import put_in_place, replace_text
 from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, refuse_claimed
 from ie_cli.system.streams import is_replaceable, open_output
 
@@ -170,7 +170,7 @@ def test_a_long_name_has_a_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
 def test_what_is_replaced_keeps_its_mode(mode: int, tmp_path: Path) -> None:
-    for how in (write, lambda path: replace_text(path, "new\n"), lambda path: replace_bytes(path, b"new\n")):
+    for how in (write, lambda path: replace_text(path, "new\n")):
         path = tmp_path / "file"
         path.touch()
         path.chmod(mode)
@@ -183,15 +183,13 @@ def test_what_is_replaced_keeps_its_mode(mode: int, tmp_path: Path) -> None:
 def test_what_is_new_has_the_mode_of_the_system(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        for number, how in enumerate(
-            (write, lambda path: replace_text(path, ""), lambda path: replace_bytes(path, b""))
-        ):
+        for number, how in enumerate((write, lambda path: replace_text(path, ""))):
             how(tmp_path / str(number))
         (tmp_path / "made").mkdir()
         put_in_place(tmp_path / "made", tmp_path / "folder")
     finally:
         os.umask(before)
-    assert {stat.S_IMODE((tmp_path / str(number)).stat().st_mode) for number in range(3)} == {0o640}
+    assert {stat.S_IMODE((tmp_path / str(number)).stat().st_mode) for number in range(2)} == {0o640}
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o750
 
 
