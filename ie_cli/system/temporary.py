@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import BaseFileLock, FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCKLESS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """What a file system says that has no locks."""
@@ -76,6 +78,8 @@ def short(name: str) -> str:
 
 def _take(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
     """A new folder and its lock; None where the file system has no locks: what is left there stays."""
+    from filelock import Timeout
+
     for _ in range(100):
         marks = (name, secrets.token_hex(4), *_machine())
         room = parent / f".{name}.ie-{''.join(marks[1:])}{_digits(*marks)}"
@@ -99,6 +103,8 @@ def _take(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
 
 def _sweep(room: Path) -> None:
     """Remove a workspace, if its process is gone for certain."""
+    from filelock import Timeout
+
     match = _NAME.fullmatch(room.name)
     kernel, host = _machine()
     if match is None or (match[3] != kernel and match[4] != host):  # locks of other hosts may not reach this one
@@ -135,6 +141,8 @@ def _dissolve(room: Path, lock: BaseFileLock | None) -> None:
 
 
 def _lock_in(room: Path) -> BaseFileLock:
+    from filelock import FileLock
+
     return FileLock(room / _LOCK, timeout=0, thread_local=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ie_cli.inference.model_directory import new_folder
 from ie_cli.system import temporary
-from ie_cli.system.temporary import OLD, is_workspace, short, sweep, workspace
+from ie_cli.system.streams import open_output
+from ie_cli.system.temporary import OLD, is_workspace, scratch, short, sweep, workspace
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & {0, ord("/")}).map(os.fsdecode)
 
@@ -93,6 +96,36 @@ def test_what_cannot_be_put_back_stays(tmp_path: Path, monkeypatch: pytest.Monke
         patch.setattr(temporary.os, "replace", refused)
         sweep(tmp_path)
     assert (room / OLD / "model").is_dir()
+
+
+def _writing(folder: Path) -> None:
+    with open_output(str(folder / "out")) as file:
+        file.write("new")
+
+
+def _storing(folder: Path) -> None:
+    with new_folder(folder / "out") as inside:
+        (inside / "file").touch()
+
+
+def _waiting(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(temporary.tempfile, "gettempdir", lambda: str(folder))
+        with scratch("export") as room:
+            assert room.parent == folder
+    (folder / "out").touch()
+
+
+@pytest.mark.parametrize("next_one", [_writing, _storing, _waiting])
+def test_what_a_killed_process_left_goes_with_the_next(
+    next_one: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(tmp_path, "out", monkeypatch)
+    left(tmp_path, "another", monkeypatch)
+    (tmp_path / ".out.12345678").touch()
+    (tmp_path / ".out-backup").mkdir()
+    next_one(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out-backup", ".out.12345678", "out"]
 
 
 @pytest.mark.parametrize(
