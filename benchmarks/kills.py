@@ -23,6 +23,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ie_cli.system.temporary import is_workspace
+
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "quickstart"
 EVERY = 3
@@ -104,7 +106,7 @@ def half_written(output: Path) -> bool:
     """Whether there is a checkpoint or a model without its name."""
     for folder in (output, output / "checkpoints"):
         try:
-            if any(name.startswith((".step-", ".model-")) for name in os.listdir(folder)):
+            if any(name.startswith((".step-", ".model.")) for name in os.listdir(folder) if is_workspace(name)):
                 return True
         except FileNotFoundError:
             pass
