@@ -18,9 +18,10 @@ from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.tokenizer_loading import read_tokenizer, working
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
-from ie_cli.inference.integrity import BELONG, marks, must_belong
+from ie_cli.inference.integrity import BELONG, checking, marks, must_belong, replacing, write_facts
 from ie_cli.inference.model_directory import (
     FACTS,
+    METRICS,
     RECIPE,
     TOKENIZER,
     TOKENIZER_CONFIG,
@@ -143,9 +144,8 @@ class Extractor:
         self.tokenizer.save(str(folder / TOKENIZER))
         write_text(folder / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n")
         write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
-        facts = facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe))
-        write_text(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
         self.write_scores(folder, self.scores)
+        write_facts(folder, facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe)))
         if self.card is not None:
             self.write_card(folder, self.card)
 
@@ -161,7 +161,9 @@ class Extractor:
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
         """Store scores in a model folder: `metrics.json`."""
         self.scores = scores
-        replace_text(Path(path) / "metrics.json", json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
+        file = Path(path) / METRICS
+        with replacing(file):
+            replace_text(file, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
 
     def write_card(self, path: str | os.PathLike[str], card: str) -> None:
         """Store a model card in a model folder: `README.md`."""
@@ -283,29 +285,39 @@ def _load(
         ) from error
     tasks = _tasks(path, recipe, facts)
     codecs = {name: build_codec(section.head, tasks[name].schema) for name, section in recipe.instances().items()}
-    tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
-    runs: Backend
-    if form == "onnx":
-        if precision != "auto":
-            raise ModelError(
-                f"{path}: an exported model has the precision it was written in, got {precision}",
-                hint="leave --precision out.",
+    with checking(path, form, facts):
+        tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
+        if form == "onnx":
+            runs = _load_onnx(path, codecs, precision)
+        else:
+            runs = _load_torch(
+                path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision
             )
-        from ie_cli.inference.backends.onnx import load_onnx
-
-        runs = load_onnx(path, codecs)
-    else:
-        try:
-            from ie_cli.inference.backends.torch import load_torch
-        except ModuleNotFoundError as error:
-            raise ModelError(
-                f"{path}: to run it, {error.name} is needed, which is not installed",
-                hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
-            ) from error
-        runs = load_torch(path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision)
-    must_belong(path, recipe, facts.marks, facts.version)
-    scores, card = _scores(path / "metrics.json"), _card(path / CARD)
+        must_belong(path, recipe, facts.marks, facts.version)
+        scores, card = _scores(path / METRICS), _card(path / CARD)
     return Extractor(runs, tasks, tokenizer, recipe, facts.pad_id, scores, card)
+
+
+def _load_onnx(path: Path, codecs: Mapping[str, Codec], precision: Precision | Literal["auto"]) -> Backend:
+    if precision != "auto":
+        raise ModelError(
+            f"{path}: an exported model has the precision it was written in, got {precision}",
+            hint="leave --precision out.",
+        )
+    from ie_cli.inference.backends.onnx import load_onnx
+
+    return load_onnx(path, codecs)
+
+
+def _load_torch(path: Path, recipe: Recipe, codecs: Mapping[str, Codec], **options: Any) -> Backend:
+    try:
+        from ie_cli.inference.backends.torch import load_torch
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{path}: to run it, {error.name} is needed, which is not installed",
+            hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
+        ) from error
+    return load_torch(path, recipe, codecs, **options)
 
 
 def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTask]:

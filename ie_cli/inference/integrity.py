@@ -1,33 +1,52 @@
-"""Which files of a model folder were written together: a mark of each is kept in `ie.json`.
+"""Which files of a model folder were written together, and whether they are still what was written: `ie.json` says so.
 
-Shapes tell most mixtures of two models apart, but not two tokenizers of one size, or the labels of two data sets.
+Shapes tell most mixtures of two models apart, but not two tokenizers of one size, or the labels of two data sets: a mark of
+each file does. Marks allow for line ends and for what a user may change, and look at the ends of the weights alone;
+checksums are of all that is in the weights and in the files that nobody edits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ie_cli.errors import ModelError
 from ie_cli.inference.model_directory import (
+    CHECKSUMS,
     CONFIG,
+    EXPORT,
     FACTS,
     FORMAT_VERSION,
     MARKS,
+    METRICS,
     ONNX,
     RECIPE,
     TOKENIZER,
     WEIGHTS,
+    Form,
+    ModelFacts,
+    reading,
+    write_text,
 )
 from ie_cli.recipe.schema import Recipe
+from ie_cli.system.atomic import replace_text
+from ie_cli.system.checksums import file_checksum, record_checksum
 
 BELONG = "the files of a model folder belong together; copy the whole folder."
 _TEXTS = (CONFIG, TOKENIZER)
 _WEIGHTS = (WEIGHTS, ONNX, f"{ONNX}.data")
-_ENDS = 2**20  # bytes: reading all of a large model would double the time that loading it takes
+_ENDS = 2**20
+_RECORDS = (METRICS, EXPORT)
+_READ: dict[Form, tuple[str, ...]] = {
+    "torch": (WEIGHTS, METRICS),
+    "onnx": (ONNX, f"{ONNX}.data", EXPORT, METRICS),
+}
+"""What a model of a form is loaded from, beside the texts that have marks."""
 
 
 def marks(folder: Path, recipe: Recipe, version: int = FORMAT_VERSION) -> dict[str, str]:
@@ -54,6 +73,75 @@ def must_belong(folder: Path, recipe: Recipe, stored: Any, version: int = FORMAT
                 "changed",
                 hint=f"{BELONG} If you changed it yourself, remove its line from '{MARKS}' in {FACTS}.",
             )
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `ie.json`, with the checksums of itself and of the files beside it."""
+    found = {name: _checksum(folder / name) for name in (*_WEIGHTS, *_RECORDS) if (folder / name).is_file()}
+    write_text(folder / FACTS, _json({**facts, CHECKSUMS: found | {FACTS: _checksum_of_facts(facts)}}))
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[None]:
+    """Replace a file of a folder that was written before; a process that ends meanwhile leaves a folder that loads."""
+    facts = file.parent / FACTS
+    stored: Any = {}
+    if facts.is_file():
+        with reading(facts):
+            stored = json.loads(facts.read_text(encoding="utf-8"))
+    known = stored.get(CHECKSUMS)
+    if not isinstance(known, dict):  # of an earlier version, or not complete yet
+        yield
+        return
+    known.pop(file.name, None)
+    replace_text(facts, _json(stored))
+    yield
+    known[file.name] = _checksum(file)
+    replace_text(facts, _json(stored))
+
+
+@contextmanager
+def checking(folder: Path, form: Form, facts: ModelFacts) -> Iterator[None]:
+    """Compare files with their checksums while they are loaded, which takes longer; folders of earlier versions have none.
+
+    Raises:
+        ModelError: one is not what was written there.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(_require_intact, folder, form, facts)
+        yield
+        checked.result()
+
+
+def _require_intact(folder: Path, form: Form, facts: ModelFacts) -> None:
+    known = facts.stored.get(CHECKSUMS, {})
+    if not isinstance(known, Mapping):
+        raise ModelError(f"{folder / FACTS}: damaged: '{CHECKSUMS}' must map names of files to checksums", hint=BELONG)
+    for name in (FACTS, *_READ[form]):
+        if name not in known or not (folder / name).is_file():
+            continue
+        with reading(folder / name):
+            found = _checksum_of_facts(facts.stored) if name == FACTS else _checksum(folder / name)
+        if found != known[name]:
+            raise ModelError(
+                f"{folder / name}: damaged: its content is not what was written (checksum {found}, not {known[name]})",
+                hint="copy it again, take it from a backup or train again. If you changed it yourself, remove its line from "
+                f"'{CHECKSUMS}' in {FACTS}.",
+            )
+
+
+def _checksum(file: Path) -> str:
+    """Of all bytes; of a record, whose line ends may change on the way, of what it says."""
+    return record_checksum(json.loads(file.read_bytes())) if file.name in _RECORDS else file_checksum(file)
+
+
+def _checksum_of_facts(facts: Mapping[str, Any]) -> str:
+    """Of all but the lines that a user may remove."""
+    return record_checksum(facts, (MARKS, CHECKSUMS))
+
+
+def _json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
 
 
 def _mark_text(file: Path) -> str:

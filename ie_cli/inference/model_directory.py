@@ -25,9 +25,9 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "tokenizer.json",
     "config.json",
 )
-EXPORT, TOKENIZER_CONFIG = "export.json", "tokenizer_config.json"
-MARKS = "files"
-"""The field of `ie.json` that says which files were written together."""
+EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
+MARKS, CHECKSUMS = "files", "checksums"
+"""The fields of `ie.json` that say which files were written together, and what was in them."""
 Form = Literal["torch", "onnx"]
 NEEDED: dict[Form, tuple[str, ...]] = {
     "torch": (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS),
@@ -135,13 +135,18 @@ class ModelFacts:
 
     Attributes:
         tasks: by their names in the recipe; before version 3 there was one, without a name.
-        marks: of the files that were written together; None in directories of the first versions.
+        stored: all that the file holds.
     """
 
     version: int
     pad_id: int
     tasks: Mapping[str | None, TrainedTask]
-    marks: Any = None
+    stored: Mapping[str, Any]
+
+    @property
+    def marks(self) -> Any:
+        """Of the files that were written together; None in directories of the first versions."""
+        return self.stored.get(MARKS)
 
     @property
     def earlier_names(self) -> bool:
@@ -185,7 +190,7 @@ def read_facts(path: Path, form: Form) -> ModelFacts:
         if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
             raise ValueError("tasks must map names to what is known of each task")
         tasks = {name: _trained_task(part) for name, part in parts.items()}
-        return ModelFacts(version, pad_id, tasks, stored.get(MARKS))
+        return ModelFacts(version, pad_id, tasks, stored)
 
 
 def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
@@ -199,7 +204,7 @@ def fingerprint(path: Path) -> str:
     """Hash of all that predictions depend on in a model folder."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and file.name not in ("README.md", "metrics.json"):
+        if file.is_file() and not file.name.startswith(".") and file.name not in ("README.md", METRICS):
             digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as stream:
                 while block := stream.read(2**20):

@@ -15,6 +15,7 @@ from torch import nn
 from ie_cli.encoding.positions import count_positions
 from ie_cli.encoding.tokenizer_loading import probe, working
 from ie_cli.errors import ModelError
+from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import EncoderSection
 
 TINY = {"hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 768}
@@ -59,6 +60,11 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
         raise ModelError(
             f"encoder.name: the weights of {section.name} lack {len(missing)} tensors, first {sorted(missing)[0]}",
             hint="the file is incomplete, belongs to another architecture, or encoder.layers asks for more than it has.",
+        )
+    if (name := first_not_finite(encoder)) is not None:
+        raise ModelError(
+            f"encoder.name: damaged weights of {section.name}: {name} holds numbers that are not finite",
+            hint="take the folder from its source again.",
         )
     check_vocabulary(tokenizer, encoder, f"encoder.name: the tokenizer of {section.name}")
     if section.gradient_checkpointing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from ie_cli.modeling.batch import Batch
@@ -63,9 +64,15 @@ def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def first_not_finite(module: nn.Module) -> str | None:
     """The name of the first weight that is infinite or no number, None where all are finite."""
     for name, parameter in module.named_parameters():
-        if not bool(parameter.detach().isfinite().all()):
+        if not _is_finite(parameter.detach()):
             return name
     return None
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """A sum is not finite where a number in it is not; where it alone is too large, each is looked at, which takes longer."""
+    total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
+    return bool(total.isfinite()) or bool(tensor.isfinite().all())
 
 
 _EARLIER_TABLES = {"head.entity.": "entities", "head.start_link.": "start_links", "head.end_link.": "end_links"}

@@ -195,7 +195,7 @@ def model_folder() -> Path:
     """A model folder without marks, by which most changes would be refused before they are used."""
     path = write_model(folder() / "model")
     facts = json.loads((path / "ie.json").read_text(encoding="utf-8"))
-    del facts["files"]
+    del facts["files"], facts["checksums"]
     (path / "ie.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
     return path
 

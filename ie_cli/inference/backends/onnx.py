@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
+from ie_cli.inference.backends.onnx_weights import first_not_finite
 from ie_cli.inference.integrity import BELONG
 from ie_cli.inference.model_directory import EXPORT, ONNX, reading
 
@@ -107,8 +108,16 @@ def _rows(session: Any) -> dict[str, int]:
 
 
 def load_onnx(path: Path, codecs: Mapping[str, Codec]) -> OnnxBackend:
-    """The graph of a model directory."""
-    return OnnxBackend(path / ONNX, codecs)
+    """The graph of a model directory.
+
+    Raises:
+        ModelError: as `OnnxBackend`; or a weight is not finite.
+    """
+    backend = OnnxBackend(path / ONNX, codecs)
+    with reading(path / ONNX, "copy it again, or export the model again."):
+        if (name := first_not_finite(path / ONNX)) is not None:
+            raise ValueError(f"{name} holds numbers that are not finite")
+    return backend
 
 
 def _session(file: Path) -> Any:

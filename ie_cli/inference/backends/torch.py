@@ -29,7 +29,7 @@ from ie_cli.modeling.encoder import (
     refuse_kernels,
 )
 from ie_cli.modeling.heads.base import Head, build_head
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, name_of_earlier
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 
@@ -200,3 +200,8 @@ def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) ->
             hint=BELONG,
         )
     model.load_state_dict(weights, strict=False, assign=True)
+    if (name := first_not_finite(model)) is not None:
+        raise ModelError(
+            f"{path}: damaged: {name} holds numbers that are not finite",
+            hint="take the folder from a backup or train again.",
+        )

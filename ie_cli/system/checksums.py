@@ -1,0 +1,74 @@
+"""Checksums of contents: whether a file or a record is, to the byte, what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+CHECKSUM = "checksum"
+"""The field of a record that holds the checksum of the others."""
+_KIND = "xxh3:"
+_BLOCK = 2**20
+
+
+class FileChecksum:
+    """The checksum of a file that grows: what is new is read when it is asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._size = file, 0
+        self._hash = xxhash.xxh3_128()
+
+    def upto(self, size: int | None = None) -> str:
+        """The checksum of the first `size` bytes, which are no fewer than before; None: of all.
+
+        Raises:
+            OSError: the file cannot be read, or is shorter.
+        """
+        buffer = memoryview(bytearray(_BLOCK))
+        with self._file.open("rb", buffering=0) as stream:
+            stream.seek(self._size)
+            while size is None or self._size < size:
+                count = stream.readinto(buffer if size is None else buffer[: size - self._size])
+                if not count:
+                    break
+                self._hash.update(buffer[:count])
+                self._size += count
+        if size is not None and self._size < size:
+            raise OSError(f"{self._file}: {self._size} bytes, expected {size}")
+        return f"{_KIND}{self._hash.hexdigest()}"
+
+
+def file_checksum(file: Path, size: int | None = None) -> str:
+    """The checksum of a file, or of its first `size` bytes.
+
+    Raises:
+        OSError: it cannot be read, or is shorter.
+    """
+    return FileChecksum(file).upto(size)
+
+
+def record_checksum(record: Any, without: Collection[str] = ()) -> str:
+    """The checksum of a JSON value, however it is written; of an object without some of its fields."""
+    value = json.loads(json.dumps(record))  # as it will be read: lists for tuples, names for numbers
+    if isinstance(value, dict):
+        value = {name: part for name, part in value.items() if name not in without}
+    return f"{_KIND}{xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True).encode())}"
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its checksum."""
+    return {**record, CHECKSUM: record_checksum(record, (CHECKSUM,))}
+
+
+def require_intact(record: Mapping[str, Any]) -> None:
+    """Compare a record with its checksum; one of an earlier version has none.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    if CHECKSUM in record and record[CHECKSUM] != record_checksum(record, (CHECKSUM,)):
+        raise ValueError("its content is not what was written")
