@@ -150,6 +150,8 @@ class TrainingView:
             f"{name}{counts.documents} examples in {counts.windows} windows, {gold}; "
             f"{event.parameters / 1e6:.1f} M parameters, {event.steps} steps on {event.device} in {event.precision}"
         )
+        if (damaged := setup.dataset.replaced) is not None:
+            self._say(f"warning: {name}the encoded windows in {damaged} were damaged; they were encoded again")
         for kind, reasons in counts.unreachable.items():
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
             lost = sum(reasons.values())

@@ -30,6 +30,7 @@ from ie_cli.inference.model_directory import (
     WEIGHTS,
     Form,
     ModelFacts,
+    read_facts,
     reading,
     write_text,
 )
@@ -111,6 +112,15 @@ def checking(folder: Path, form: Form, facts: ModelFacts) -> Iterator[None]:
         checked = pool.submit(_require_intact, folder, form, facts)
         yield
         checked.result()
+
+
+def require_undamaged(folder: Path, form: Form) -> None:
+    """Compare the files of a folder with their checksums, without loading it.
+
+    Raises:
+        ModelError: one is not what was written there, or is missing.
+    """
+    _require_intact(folder, form, read_facts(folder, form))
 
 
 def _require_intact(folder: Path, form: Form, facts: ModelFacts) -> None:

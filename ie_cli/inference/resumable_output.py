@@ -15,6 +15,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
 from ie_cli.system.atomic import file_mode, mode_of, replace_text, storing, succeed, sync
+from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, sealed
 from ie_cli.system.places import claimed, refuse_claimed
 from ie_cli.system.streams import must_be_writable, packed
 from ie_cli.system.temporary import sweep
@@ -66,6 +67,7 @@ class Part:
             self._raw.seek(size)
         self._stack = ExitStack()
         self._text: IO[str] | None = None
+        self.checksum = FileChecksum(self.path)
         try:
             sync(self.path.parent)  # the name is there before a journal counts on it
             if not size:
@@ -160,13 +162,15 @@ class Job:
     def commit(self, records: int, digest: Digest, tally: Mapping[str, Any], *, complete: bool = False) -> None:
         """Enter into the journal that so many records are done with, after their output is on the disk."""
         sizes = {name: part.commit() for name, part in self.parts.items()}
+        with storing(self._journal):
+            checksums = {name: part.checksum.upto(sizes[name]) for name, part in self.parts.items()}
         entry = {"records": records, "digest": str(digest), "tally": dict(tally), "sizes": sizes}
-        self._enter(entry, complete=complete)
+        self._enter(entry | {"checksums": checksums}, complete=complete)
 
     def _enter(self, entry: Facts, *, complete: bool = False) -> None:
         files = {name: os.path.realpath(target) for name, target in self._targets.items()}
         entry = {"format_version": 1, "complete": complete, "job": self._facts, "files": files} | entry
-        replace_text(self._journal, json.dumps(entry, ensure_ascii=False) + "\n")
+        replace_text(self._journal, json.dumps(sealed(entry), ensure_ascii=False) + "\n")
         self.done = entry
         self._committed = time.monotonic()
 
@@ -284,9 +288,31 @@ def _read(journal: Path) -> Facts:
                 raise ValueError(f"'{name}' is of another kind")
         if not all(type(entry["sizes"][name]) is int for name in entry["files"]):
             raise ValueError("'sizes' are no numbers")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        if not isinstance(entry.get("checksums", {}), dict):
+            raise ValueError("'checksums' is of another kind")
+        require_intact(entry)
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{journal}: damaged: {error}", hint="remove it and the part to begin anew.") from error
     return entry
+
+
+def _require_intact(name: str, target: str, entry: Facts, journal: Path) -> None:
+    """Compare what is in a file of a job with what the journal says of it; one of an earlier version has no checksums.
+
+    Raises:
+        DataError: it is not what was written.
+    """
+    file, size, known = part_of(target), entry["sizes"][name], entry.get("checksums", {}).get(name)
+    if entry["complete"] and not file.exists():
+        file = Path(os.path.realpath(target))  # it has its name already
+    there = file.stat().st_size if file.is_file() else -1
+    if there < size:
+        raise DataError(f"{file}: missing, or shorter than {journal} says", hint=f"remove {journal} to begin anew.")
+    if (entry["complete"] and there > size) or (known is not None and file_checksum(file, size) != known):
+        raise DataError(
+            f"{file}: damaged: it is not what was written, as {journal} knows it",
+            hint=f"remove it and {journal} to begin anew.",
+        )
 
 
 def _said(value: Any) -> str:
@@ -314,7 +340,7 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
         return {}
     if not resume:  # it came while the model was loaded
         refuse_interrupted(targets, resume=resume)
-    before, files, sizes = entry["job"], entry["files"], entry["sizes"]
+    before, files = entry["job"], entry["files"]
     changed = [f"--{name} was given and is not" for name in sorted(files.keys() - targets.keys())]
     changed += [f"--{name} was not given and is" for name in sorted(targets.keys() - files.keys())]
     if not entry["complete"]:
@@ -324,12 +350,9 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
                 changed.append("the model is another one")
             elif before.get(name) != now.get(name):
                 changed.append(f"--{name} was {_said(before.get(name))} and is {_said(now.get(name))}")
-        for name, target in targets.items():
-            part = part_of(target)
-            if name in files and not (part.is_file() and part.stat().st_size >= sizes[name]):
-                raise DataError(
-                    f"{part}: missing, or shorter than {journal} says", hint=f"remove {journal} to begin anew."
-                )
+    for name, target in targets.items():
+        if name in files:
+            _require_intact(name, target, entry, journal)
     if changed:
         raise DataError(
             f"{journal}: begun as another job: {'; '.join(changed)}",

@@ -17,10 +17,13 @@ from ie_cli.errors import ModelError
 from ie_cli.inference.model_directory import write_text
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
 from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.system.checksums import file_checksum, require_intact, sealed
 from ie_cli.system.temporary import workspace
 from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
+_OF_TENSORS = "tensors"
+"""The number that is the checksum of the file of the tensors; version 0.2 wrote none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: i
             temporary = room / "new"
             temporary.mkdir()
             save_file(dict(checkpoint.tensors), temporary / TENSORS)
-            write_text(temporary / NUMBERS, json.dumps(checkpoint.numbers) + "\n")
+            numbers = sealed({**checkpoint.numbers, _OF_TENSORS: file_checksum(temporary / TENSORS)})
+            write_text(temporary / NUMBERS, json.dumps(numbers) + "\n")
             put_in_place(temporary, path)
     for _, old in sorted(_found(folder))[:-keep]:
         discard(old)
@@ -80,12 +84,15 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
     for _, path in sorted(_found(folder), reverse=True):
         try:
             numbers = json.loads((path / NUMBERS).read_text(encoding="utf-8"))
+            require_intact(numbers)
+            if _OF_TENSORS in numbers and numbers[_OF_TENSORS] != file_checksum(path / TENSORS):
+                raise ValueError(f"{TENSORS} is not what was written")
             if "best_f1" in numbers:  # version 0.1
                 numbers["best_score"] = numbers.pop("best_f1")
             if missing := sorted(set(needed) - set(numbers)):
                 raise ValueError(f"{NUMBERS} lacks {missing[0]}")
             return Checkpoint(load_file(path / TENSORS), numbers, tuple(failed))
-        except (SafetensorError, OSError, ValueError, TypeError) as error:
+        except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
             failed[path] = str(error)
     if failed:
         told = "; ".join(f"{path}: {said}" for path, said in failed.items())

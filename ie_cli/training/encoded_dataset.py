@@ -7,7 +7,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,10 +21,11 @@ from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import put_file_in_place, replace_text, storing
+from ie_cli.system.checksums import file_checksum, require_intact, sealed
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
 
-STORE_VERSION = 4
+STORE_VERSION = 5
 _CHUNK = 1000
 
 
@@ -59,6 +59,9 @@ class EncodedDataset:
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
             0), and those of the codec (list of int32: the rows behind one another; positions in input_ids).
+
+    Attributes:
+        replaced: the file of an earlier run that was damaged, in whose place it was encoded again.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class EncodedDataset:
         from datasets import Dataset
 
         self.counts = counts
+        self.replaced: Path | None = None
         self.prefix, self.suffix, self.pad_id = prefix, suffix, pad_id
         self._widths = dict(codec.columns)
         self._table = Dataset.from_file(str(path)).with_format("numpy")
@@ -139,17 +143,31 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
             return encoding.open(path, _write_windows(path, documents, encoding))
     name = hashlib.blake2b(json.dumps([key, *encoding.identity()]).encode(), digest_size=16).hexdigest()
     path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged: encode once more
-        stored = encoding.open(path, DatasetCounts(**json.loads(facts.read_text(encoding="utf-8"))))
-        if len(stored) == stored.counts.windows:
-            return stored
+    there = os.path.lexists(facts)
+    if there and (stored := _reusable(path, facts, encoding)) is not None:
+        return stored
     with workspace(folder, "windows") as room:
         new = room / path.name
         counts = _write_windows(new, documents, encoding)
         with storing(path):
+            written = sealed({"name": name, "arrow": file_checksum(new), "counts": asdict(counts)})
             put_file_in_place(new, path)
-            replace_text(facts, json.dumps(asdict(counts)))
-    return encoding.open(path, counts)
+            replace_text(facts, json.dumps(written))
+    dataset = encoding.open(path, counts)
+    dataset.replaced = path if there else None
+    return dataset
+
+
+def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | None:
+    """The dataset that an earlier run left, None where it is not what was written: it is encoded again then."""
+    try:
+        written = json.loads(facts.read_bytes())
+        require_intact(written)
+        if (written["name"], written["arrow"]) != (path.stem, file_checksum(path)):
+            raise ValueError("of other data, or damaged")
+        return encoding.open(path, DatasetCounts(**written["counts"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def cache_folder() -> Path:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ie_cli.errors import ModelError, TrainingError
+from ie_cli.inference.integrity import require_undamaged
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.model import first_not_finite
@@ -346,13 +347,15 @@ class Run:
         """Go on where a checkpoint was written.
 
         Raises:
-            ModelError: it does not fit, or the best model of then is gone.
+            ModelError: it does not fit, or the best model of then is gone or damaged.
         """
-        if checkpoint.numbers["best_step"] and not (self.output / MODEL / FACTS).is_file():
-            raise ModelError(
-                f"{self.output / MODEL}: missing; it was the best of the run, of step {checkpoint.numbers['best_step']}",
-                hint="put it back; or begin anew with --overwrite.",
-            )
+        if checkpoint.numbers["best_step"]:
+            if not (self.output / MODEL / FACTS).is_file():
+                raise ModelError(
+                    f"{self.output / MODEL}: missing; it was the best of the run, of step {checkpoint.numbers['best_step']}",
+                    hint="put it back; or begin anew with --overwrite.",
+                )
+            require_undamaged(self.output / MODEL, "torch")
         unpack(self, checkpoint)
         self.resumed_at = self.step
         if self.accelerator.is_main_process:

@@ -18,6 +18,7 @@ from ie_cli.errors import DataError, RecipeError
 from ie_cli.inference.model_directory import FACTS, must_be_replaceable
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import locked, refuse_locked, replace_text, storing
+from ie_cli.system.checksums import require_intact, sealed
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
@@ -191,14 +192,15 @@ def read_run(output: Path) -> Facts | None:
             raise DataError(f"{file}: written by a newer version", hint="update: pip install -U ie-cli")
         if not isinstance(facts["finished"], bool) or not {"recipe", "data", "schema", "encoder"} <= facts.keys():
             raise ValueError("incomplete")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        require_intact(facts)
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{file}: damaged: {error}", hint="begin anew with --overwrite.") from error
     return facts
 
 
 def write_run(output: Path, facts: Facts) -> None:
     """Store the facts of a run."""
-    replace_text(output / RUN, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+    replace_text(output / RUN, json.dumps(sealed(facts), ensure_ascii=False, indent=2) + "\n")
 
 
 def refuse_changed(output: Path, before: Facts, now: Facts) -> None:

@@ -6,19 +6,25 @@ import gzip
 import hashlib
 import json
 import os
+import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from support.corpora import as_json, documents, recipe, write_jsonl
+from support.damage import damage
 from typer.testing import CliRunner, Result
 
 from ie_cli.cli import app
 from ie_cli.document import Document
-from ie_cli.errors import StorageError
+from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
 from ie_cli.inference import pipeline as predict
 from ie_cli.inference import resumable_output as jobs
+from ie_cli.system.checksums import sealed
 from ie_cli.system.places import claimed
 from ie_cli.system.streams import read_lines
 from ie_cli.training.run import train
@@ -456,3 +462,90 @@ def test_a_store_gets_nothing_of_a_job_that_failed(here: Path) -> None:
     assert ie("predict", "good.jsonl", "-o", "memory://jobs/out.jsonl.gz").exit_code == 0
     packed = fsspec.filesystem("memory").cat("/jobs/out.jsonl.gz")
     assert len(gzip.decompress(packed).splitlines()) == LINES
+
+
+# Damage
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of a job that was killed after its second entry, and of another one."""
+    folder = tmp_path_factory.mktemp("jobs")
+    for name in ("out", "other"):
+        job = jobs.Job(targets(folder, name), {"model": name}, {})
+        for count in (1, 2):
+            for part in job.parts.values():
+                part.write(f"{name} {count}\n" * 200)
+            job.commit(count, jobs.Digest(), {"written": count})
+        job.parts["output"].write("what no entry knows of\n")
+        job.close()
+    return folder
+
+
+def targets(folder: Path, name: str = "out") -> dict[str, str]:
+    return {"output": str(folder / f"{name}.jsonl"), "rejects": str(folder / f"{name}-bad.jsonl")}
+
+
+def resumed(folder: Path) -> tuple[int, list[str]]:
+    """Go on with a job: the records that are done, and what is in its files then."""
+    with jobs.open_job(targets(folder), {"model": "out"}, resume=True) as job:
+        assert job is not None
+        done = job.records
+        job.commit(done, jobs.Digest(), job.done.get("tally", {}), complete=True)
+    return done, [Path(target).read_text(encoding="utf-8") for target in targets(folder).values()]
+
+
+@settings(max_examples=100, phases=[Phase.generate])  # a seed has no smaller one
+@given(seed=st.integers(0, 2**32))
+def test_no_damage_of_a_job_goes_unseen(seed: int, interrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = Path(shutil.copytree(interrupted, tmp_path_factory.mktemp("damaged") / "jobs"))
+    moved = json.dumps(str(folder))[1:-1].encode()
+    for journal in folder.glob("*.part.json"):  # which has the full names of its files
+        entry = json.loads(journal.read_bytes().replace(json.dumps(str(interrupted))[1:-1].encode(), moved))
+        entry.pop("checksum")
+        journal.write_text(json.dumps(sealed(entry)), encoding="utf-8")
+    changed = damage(random.Random(seed), folder, "*.part", "*.part.json")
+    error, found = None, None
+    try:
+        found = resumed(folder)
+    except DataError as raised:
+        error = raised.message
+    shutil.rmtree(folder)
+    if error is not None:
+        assert any(path.name in error for path in changed), (changed, error)
+    else:  # white space, what no entry knows of, or another job's
+        assert found == (2, ["out 1\n" * 200 + "out 2\n" * 200] * 2)
+
+
+@pytest.mark.parametrize("change", ["flip", "append", "remove"])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_complete_part_that_was_changed_does_not_get_its_name(change: str, named: bool, here: Path) -> None:
+    job = jobs.Job(targets(here), {}, {})
+    job.parts["output"].write("one\n")
+    job.commit(1, jobs.Digest(), {}, complete=True)
+    job.close()
+    file = here / "out.jsonl.part"
+    if named:
+        file = file.replace(here / "out.jsonl")
+    if change == "remove":
+        file.unlink()
+    else:
+        file.write_bytes({"flip": b"ona\n", "append": b"one\ntwo\n"}[change])
+    with (
+        pytest.raises(DataError, match=r"out\.jsonl(\.part)?: (damaged|missing)"),
+        jobs.open_job(targets(here), {}, resume=True),
+    ):
+        raise AssertionError("it was opened")
+    assert (here / "out.jsonl.part.json").exists()
+
+
+def test_a_job_of_an_earlier_version_goes_on(here: Path) -> None:
+    job = jobs.Job(targets(here), {"model": "out"}, {})
+    job.parts["output"].write("one\n")
+    job.commit(1, jobs.Digest(), {})
+    job.close()
+    journal = here / "out.jsonl.part.json"
+    entry = json.loads(journal.read_text(encoding="utf-8"))
+    del entry["checksum"], entry["checksums"]
+    journal.write_text(json.dumps(entry), encoding="utf-8")
+    assert resumed(here) == (1, ["one\n", ""])

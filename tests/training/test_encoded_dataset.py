@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import random
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, cast
@@ -9,8 +13,9 @@ from typing import ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.damage import damage
 from support.fakes import characters, codec_of
 
 from ie_cli.codecs.base import Codec, Targets
@@ -184,3 +189,56 @@ def test_relations_have_a_column_more(own_cache: Path) -> None:
         assert built.negative.tolist() == [False, *[True] * 3]
         assert built.counts.items == {"entities": 2, "relations": 1}
     assert len(list(own_cache.glob("*.arrow"))) == 1
+
+
+# Damage
+
+OTHERS = [Document("上海在北京", [Entity(0, 2, "place")]), Document("ab" * 9, [Entity(2, 4, "school")])]
+
+
+def content(dataset: EncodedDataset) -> object:
+    """All that training sees of a dataset."""
+    rows = dataset.rows(range(len(dataset)))
+    columns = {name: [cells.tolist() for cells in part] for name, part in rows.columns.items()}
+    return dataset.counts, [ids.tolist() for ids in rows.input_ids], columns, rows.documents
+
+
+@settings(max_examples=60, phases=[Phase.generate])  # a seed has no smaller one
+@given(seed=st.integers(0, 2**32))
+def test_a_damaged_cache_is_encoded_again_and_says_so(seed: int) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IE_CACHE", name)
+        expected = {"k": content(store()), "o": content(store("o", OTHERS))}
+        changed = damage(random.Random(seed), Path(name), "*.arrow", "*.json")
+        for key, documents in (("k", EXAMPLES), ("o", OTHERS)):
+            found = store(key, documents)
+            assert content(found) == expected[key]
+            if found.replaced is None:
+                assert all(path.suffix == ".json" for path in changed if path.stem == _stem(key))  # white space
+            again = store(key, documents)
+            assert again.replaced is None
+            assert content(again) == expected[key]
+
+
+def _stem(key: str) -> str:
+    identity = json.dumps([key, *encoding().identity()])
+    return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+def test_a_cache_under_the_name_of_another_is_encoded_again(own_cache: Path) -> None:
+    expected = content(store())
+    store("o", OTHERS)
+    for suffix in ("arrow", "json"):
+        (own_cache / f"{_stem('o')}.{suffix}").replace(own_cache / f"{_stem('k')}.{suffix}")
+    found = store()
+    assert found.replaced == own_cache / f"{_stem('k')}.arrow"
+    assert content(found) == expected
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "3", "\x80", "{}"])
+def test_facts_that_are_none_are_no_traceback(text: str, own_cache: Path) -> None:
+    expected = content(store())
+    (own_cache / f"{_stem('k')}.json").write_text(text, encoding="latin-1")
+    found = store()
+    assert found.replaced is not None
+    assert content(found) == expected

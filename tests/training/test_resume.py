@@ -211,6 +211,32 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(data: Path, cut: Path)
     assert first.resumed_from == 3
 
 
+@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
+def test_a_checkpoint_with_another_number_in_it_gives_way_too(name: str, data: Path, cut: Path) -> None:
+    file = cut / "checkpoints" / "step-000000004" / name
+    raw = file.read_bytes()
+    at = raw.index(b'"waited": 0') + 10 if name == "state.json" else len(raw) - 400
+    file.write_bytes(raw[:at] + b"1" + raw[at + 1 :])
+    first = next(train(short(data), cut, resume=True))
+    assert isinstance(first, Started)
+    assert (first.resumed_from, first.damaged) == (3, (file.parent,))
+
+
+def test_a_best_model_that_is_damaged_is_told_at_once(data: Path, cut: Path) -> None:
+    file = cut / "model" / "model.safetensors"
+    raw = file.read_bytes()
+    file.write_bytes(raw[:-400] + b"1" + raw[-399:])
+    with pytest.raises(ModelError, match=r"model\.safetensors: damaged: its content is not what was written"):
+        list(train(short(data, checkpoint_every=3), cut, resume=True))
+
+
+def test_facts_of_a_run_that_were_changed_are_told(data: Path, cut: Path) -> None:
+    text = (cut / "run.json").read_text(encoding="utf-8")
+    (cut / "run.json").write_text(text.replace('"finished": false', '"finished": true'), encoding="utf-8")
+    with pytest.raises(DataError, match=r"run\.json: damaged: its content is not what was written"):
+        list(train(short(data, checkpoint_every=3), cut, resume=True))
+
+
 def test_the_log_goes_on_without_doubled_steps(data: Path, cut: Path) -> None:
     with (cut / "log.csv").open("a", encoding="utf-8") as file:
         file.write("8,2.6,0.1,9,0.1,,,\n9,3.0,0.")  # of a process that was killed after its last checkpoint
