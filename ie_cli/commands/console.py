@@ -125,6 +125,8 @@ class TrainingView:
             )
 
     def _start(self, event: Started) -> None:
+        from ie_cli.training.disk_room import gigabytes
+
         if event.dev_is_train:
             self._say(
                 "warning: data.dev is the file of data.train: its scores say how well texts are known by heart; "
@@ -132,7 +134,19 @@ class TrainingView:
             )
         for path in event.damaged:
             self._say(f"warning: {path} cannot be read; an older checkpoint takes its place")
-        if event.resumed_from:
+        if event.earlier_precision is not None:
+            self._say(
+                f"warning: the run was begun in {event.earlier_precision} and goes on in {event.precision}, as the recipe says"
+            )
+        if event.room is not None:
+            needed, free = map(gigabytes, event.room)
+            self._say(
+                f"warning: the run may need {needed} of the disk with all its checkpoints, and {free} are free "
+                "(training.checkpoints: 1 keeps fewer)"
+            )
+        if event.trained_before:
+            self._say(f"all {event.resumed_from} steps were done before: only the scores are missing")
+        elif event.resumed_from:
             self._say(f"goes on from the checkpoint of step {event.resumed_from}")
         elif event.resumed_from is not None:
             self._say("no checkpoint yet: begins from the start")
@@ -150,6 +164,9 @@ class TrainingView:
             f"{name}{counts.documents} examples in {counts.windows} windows, {gold}; "
             f"{event.parameters / 1e6:.1f} M parameters, {event.steps} steps on {event.device} in {event.precision}"
         )
+        for split in setup.unannotated:
+            effect = "; it does not end training early" if split == "dev" else ""
+            self._say(f"warning: {name}data.{split} holds no {setup.task.words.items}: its scores say nothing{effect}")
         if (damaged := setup.dataset.replaced) is not None:
             self._say(f"warning: {name}the encoded windows in {damaged} were damaged; they were encoded again")
         for kind, reasons in counts.unreachable.items():

@@ -16,7 +16,7 @@ class TaskData:
     """What was read.
 
     Attributes:
-        train, dev, test: the splits as sources. documents: of train; dev_documents: of dev, None without dev data.
+        train, dev, test: the splits as sources. documents: of train; dev_documents, test_documents: of these, None without them.
         statistics: of train.
     """
 
@@ -25,6 +25,7 @@ class TaskData:
     test: Split | None
     documents: Spool
     dev_documents: Spool | None
+    test_documents: Spool | None
     statistics: DatasetStatistics
 
     @property
@@ -35,13 +36,15 @@ class TaskData:
 
 
 def read_task_data(section: DataSection, *, characters: bool = False) -> TaskData:
-    """Read train and dev; where dev is a share of train, both in one pass.
+    """Read train, dev and test; where dev is a share of train, both in one pass.
+
+    Test is scored hours later, but what is wrong with it is told now.
 
     Args:
         characters: count the characters of train too.
 
     Raises:
-        DataError: a source is missing, damaged, can be read only once, or changes meanwhile.
+        DataError: a source is missing, damaged, can be read only once, or changes meanwhile; or dev or test is empty.
     """
     train, dev, test = splits(section)
     for split in (train, dev, test):
@@ -68,4 +71,20 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     for split, stamp in zip(read, before, strict=True):
         if split.stamp() != stamp:
             raise DataError(f"{', '.join(split.sources)}: changed while it was read", hint="begin once more.")
-    return TaskData(train, dev, test, documents, dev_documents, statistics)
+    test_documents = Spool(test) if test is not None else None
+    for name, part, split in (("dev", dev_documents, dev), ("test", test_documents, test)):
+        if part is not None and split is not None and not len(part):
+            raise _empty(name, split, section)
+    return TaskData(train, dev, test, documents, dev_documents, test_documents, statistics)
+
+
+def _empty(name: str, split: Split, section: DataSection) -> DataError:
+    if split.keep is not None:
+        return DataError(
+            f"data.dev: {section.dev} of {', '.join(split.sources)} is not a single example",
+            hint="take a larger share, name a file, or leave data.dev out.",
+        )
+    return DataError(
+        f"{', '.join(split.sources)}: no example in it",
+        hint=f"check data.{name} and data.format, or leave data.{name} out.",
+    )

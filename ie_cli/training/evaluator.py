@@ -94,7 +94,7 @@ class Evaluator:
         whole = extractor.engine()
         scores: dict[str, dict[str, Scores]] = {}
         for name, task in self._setup.tasks.items():
-            gold = {"dev": task.data.dev_documents, "test": task.data.test}
+            gold = {"dev": task.data.dev_documents, "test": task.data.test_documents}
             known = {"dev": self._gold[name].ceilings} if name in self._gold else {}
             seen = task.task.seen(task.data.documents) if any(part is not None for part in gold.values()) else None
             for split, documents in gold.items():

@@ -19,6 +19,9 @@ class Started:
         resumed_from: the step of the checkpoint that it goes on from; 0 where there was none; None where nobody asked.
         damaged: newer checkpoints that could not be read.
         dev_is_train: both are the same files, of some task.
+        trained_before: all steps were done by an earlier process; only the scores of the result are missing.
+        earlier_precision: what the run was begun in, where the recipe demands another one now.
+        room: bytes that the run may need on the disk and bytes that there are, where these are fewer.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -30,6 +33,9 @@ class Started:
     resumed_from: int | None = None
     damaged: tuple[Path, ...] = ()
     dev_is_train: bool = False
+    trained_before: bool = False
+    earlier_precision: Precision | None = None
+    room: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,15 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """All steps are done; what is left is to score the model as a user loads it."""
+
+    best_step: int
+    steps: int
+    stopped_early: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The model as a user loads it, with its scores by split (dev and test, where there are any) and task."""
 
@@ -127,4 +142,4 @@ class FinishedBefore:
     model: Path
 
 
-Event = Started | Progress | Evaluated | Halved | Saved | Finished | FinishedBefore
+Event = Started | Progress | Evaluated | Halved | Saved | Trained | Finished | FinishedBefore

@@ -31,7 +31,7 @@ from ie_cli.training.checkpoint import (
 )
 from ie_cli.training.diagnostics import hopeless
 from ie_cli.training.evaluator import Evaluator
-from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started
+from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm
 from ie_cli.training.micro_batching import MicroBatching, is_out_of_memory
 from ie_cli.training.optimizer import build_optimizer, build_schedule
@@ -83,7 +83,8 @@ class Run:
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()
         self.resumed_at = 0
-        self.stopped_early = False
+        self.damaged: tuple[Path, ...] = ()
+        self.stopped_early = self.trained = False
         self.began = self.saved = time.monotonic()
 
     @classmethod
@@ -100,7 +101,7 @@ class Run:
         )
         return cls(recipe, setup, output, accelerator=accelerator, stop=stop, techniques=techniques)
 
-    def started(self, resumed_from: int | None, damaged: Sequence[Path] = ()) -> Started:
+    def started(self, resumed_from: int | None) -> Started:
         p = self.setup
         return Started(
             tasks=p.tasks,
@@ -110,8 +111,9 @@ class Run:
             parameters=sum(parameter.numel() for parameter in p.model.parameters()),
             has_dev=self.setup.has_dev,
             resumed_from=resumed_from,
-            damaged=tuple(damaged),
+            damaged=self.damaged,
             dev_is_train=any(task.data.dev_is_train for task in p.tasks.values()),
+            trained_before=self.trained,
         )
 
     def stoppable(self) -> Iterator[Event]:
@@ -121,7 +123,10 @@ class Run:
             Stopped: it says what is kept.
         """
         try:
-            yield from self.events()
+            if not self.trained:
+                yield from self.events()
+                self.trained = True
+                yield Trained(self.best_step, self.step, self.stopped_early)
             with self.stop.at_once():
                 finished = self.finish()
             yield finished
@@ -135,6 +140,8 @@ class Run:
         except Stopped as stopped:
             if self.stop.again:  # anywhere, even within a step
                 raise
+            if self.trained:
+                raise Stopped(stopped.signum, "the model is trained; go on with --resume to score it") from stopped
             if self.step > self.resumed_at or not (self.output / CHECKPOINTS).is_dir():
                 yield self._checkpoint()
             raise Stopped(
@@ -298,7 +305,7 @@ class Run:
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.training.patience
-        return patience is not None and self.waited >= patience
+        return patience is not None and self.waited >= patience and self.setup.can_score
 
     def _must_be_finite(self) -> None:
         """Weights can leave the numbers in the very step whose loss and gradient were in them.
@@ -357,7 +364,7 @@ class Run:
                 )
             require_undamaged(self.output / MODEL, "torch")
         unpack(self, checkpoint)
-        self.resumed_at = self.step
+        self.resumed_at, self.damaged = self.step, checkpoint.damaged
         if self.accelerator.is_main_process:
             self.random = RandomState.of(checkpoint)
         else:  # only the first process' generators are stored; the others draw something new, not the same again
@@ -366,6 +373,12 @@ class Run:
         self.sampler.set_epoch(self.epoch)
         if self.batch * self.accelerator.num_processes >= len(self.sampler):
             self.epoch, self.batch = self.epoch + 1, 0
+
+    def skip_training(self, trained: Trained) -> None:
+        """Go on where all epochs were done, and scoring the result was not."""
+        self.trained, self.stopped_early = True, trained.stopped_early
+        self.best_step, self.step = trained.best_step, trained.steps
+        self.resumed_at = self.evaluated = self.step
 
     def finish(self) -> Finished:
         """Load the model as a user would, score it, and store the scores with it."""

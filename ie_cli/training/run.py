@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from accelerate.utils import set_seed
 
 from ie_cli.data.label_schema import schema_facts
+from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
-from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress
+from ie_cli.training.disk_room import room_lacking
+from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
 from ie_cli.training.loggers import Log, must_be_there, open_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.processes import is_first_process, require_agreement
@@ -28,6 +31,7 @@ from ie_cli.training.run_directory import (
     refuse_busy,
     refuse_changed,
     refuse_existing,
+    refuse_other_precision,
     run_facts,
     state_of,
     tidy,
@@ -84,35 +88,70 @@ def train(
             if resume and state_of(output) == "finished":
                 yield FinishedBefore(output / MODEL)
                 return
-        checkpoint, begun = _earlier(output, facts, tidies=writes) if resume else (None, False)
+        earlier = _earlier(output, facts, tidies=writes) if resume else None
         run = Run.start(recipe, setup, output, stop=stop, techniques=techniques)
         require_agreement(run.accelerator, first=writes)
-        if checkpoint is not None:
-            run.load(checkpoint)
-        elif writes:
-            # Only now: an error in the input costs nobody the model of an earlier run.
-            clear(output)
-            write_run(output, facts)
-        damaged = checkpoint.damaged if checkpoint is not None else ()
-        yield run.started(run.step if begun else None, damaged)
-        for path in damaged if writes else ():
+        yield _begin(run, facts, earlier, writes=writes)
+        for path in run.damaged if writes else ():
             discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
-        yield from _logged(run, log)
+        for event in _logged(run, log):
+            if isinstance(event, Trained) and writes:  # from here only scores are missing
+                write_run(output, facts | {"trained": asdict(event)})
+            yield event
         if writes:
             write_run(output, facts | {"finished": True})
             finish_folder(output)
 
 
-def _earlier(output: Path, facts: Facts, *, tidies: bool) -> tuple[Checkpoint | None, bool]:
-    """The checkpoint to go on from, if there is one; and whether there is a run at all."""
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What an earlier process left of a run.
+
+    Attributes:
+        trained: where all its steps are done.
+        precision: what it was begun in, where it goes on in another one.
+    """
+
+    checkpoint: Checkpoint | None
+    trained: Trained | None
+    precision: Precision | None
+
+
+def _earlier(output: Path, facts: Facts, *, tidies: bool) -> _Earlier | None:
+    """What there is to go on from; None where there is no run at all."""
     before = read_run(output)
     if before is None:
-        return None, False
+        return None
     refuse_changed(output, before, facts)
+    precision = refuse_other_precision(output, before, facts)
     if tidies:
         tidy(output)
-    return read_checkpoint(output / CHECKPOINTS, NEEDED), True
+    if (trained := before.get("trained")) is not None:
+        return _Earlier(None, Trained(**trained), precision)
+    return _Earlier(read_checkpoint(output / CHECKPOINTS, NEEDED), None, precision)
+
+
+def _begin(run: Run, facts: Facts, earlier: _Earlier | None, *, writes: bool) -> Started:
+    """Put a run where it goes on, or at its start, where the folder is emptied for it."""
+    room = None
+    if earlier is not None and earlier.trained is not None:
+        run.skip_training(earlier.trained)
+    else:
+        if writes:
+            keep = run.recipe.training.checkpoints
+            room = room_lacking(run.output, run.setup.model, checkpoints=keep)
+        if earlier is not None and earlier.checkpoint is not None:
+            run.load(earlier.checkpoint)
+        elif writes:
+            # Only now: an error in the input costs nobody the model of an earlier run.
+            clear(run.output)
+            write_run(run.output, facts)
+    return replace(
+        run.started(None if earlier is None else run.step),
+        earlier_precision=None if earlier is None else earlier.precision,
+        room=room,
+    )
 
 
 def _prepare(recipe: Recipe) -> TrainingSetup:
@@ -134,7 +173,7 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
     data = {name: task.data for name, task in setup.tasks.items()}
     schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
     names = [technique.name for technique in techniques]
-    return run_facts(recipe, data, schemas, encoder=setup.encoder_facts(), techniques=names)
+    return run_facts(recipe, data, schemas, encoder=setup.encoder_facts(), precision=setup.precision, techniques=names)
 
 
 def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:

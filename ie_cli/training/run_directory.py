@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
 from ie_cli.data.reading import TaskData
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.inference.model_directory import FACTS, must_be_replaceable
+from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import locked, refuse_locked, replace_text, storing
 from ie_cli.system.checksums import require_intact, sealed
@@ -25,6 +26,7 @@ MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.j
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # what a run writes into its folder
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 _FREE = {"training.trackers", "training.checkpoint_every", "training.checkpoints", "training.eval_batch_size"}
+_PRECISION = "training.precision"
 _BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev|test|schema_file)")
 """Files of a recipe whose contents count, not their names."""
 
@@ -148,13 +150,15 @@ def run_facts(
     schemas: Mapping[str, Mapping[str, Any]],
     *,
     encoder: str,
+    precision: Precision,
     techniques: Sequence[str] = (),
 ) -> Facts:
-    """What must be the same for a run to go on: the recipe, the data, the schema, the encoder.
+    """What must be the same for a run to go on: the recipe, the data, the schema, the encoder, the precision.
 
     Args:
         data, schemas: by task.
         encoder: its configuration and tokenizer as text.
+        precision: what the recipe's comes to on this machine.
         techniques: their names.
     """
     of_data = {
@@ -168,6 +172,7 @@ def run_facts(
         "data": _by_form(recipe, of_data),
         "schema": _by_form(recipe, {name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
         **({"techniques": list(techniques)} if techniques else {}),
+        "precision": precision,
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }
 
@@ -214,6 +219,8 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
     for name in sorted((old.keys() | new.keys()) - _FREE):
         if old.get(name) == new.get(name):
             continue
+        if name == _PRECISION and old.get(name) == "auto":
+            continue  # what it came to is compared
         match = _BY_CONTENT.fullmatch(name)
         if match and isinstance(old.get(name), (str, list)) and isinstance(new.get(name), (str, list)):
             known = before["data"].get(match["task"], {}) if match["task"] else before["data"]
@@ -239,6 +246,24 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
     for what, called in kinds.items():
         if before.get(what) != now.get(what):
             raise DataError(f"{output} was begun with other {called}", hint=hint)
+
+
+def refuse_other_precision(output: Path, before: Facts, now: Facts) -> Precision | None:
+    """The precision that a run was begun in, where the recipe demands another one for the rest; None where it is the same.
+
+    Raises:
+        DataError: nobody demands it, but `auto` comes to another one on this machine.
+    """
+    then, since = before.get("precision", now["precision"]), now["precision"]  # version 0.2 did not store it
+    if then == since:
+        return None
+    if _flat(now["recipe"])[_PRECISION] != "auto":
+        return cast(Precision, then)
+    raise DataError(
+        f"{output} was begun in {then}, but {_PRECISION}: auto is {since} on this machine",
+        hint=f"go on as it was begun, if slower: --set {_PRECISION}={then}; or change it for the rest of the run: "
+        f"--set {_PRECISION}={since}.",
+    )
 
 
 def _filled(recipe: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -54,6 +55,16 @@ class TaskSetup:
         """The labels that it learns."""
         return self.codec.schema
 
+    @cached_property
+    def unannotated(self) -> tuple[str, ...]:
+        """Which of ``dev`` and ``test`` hold nothing of what the task extracts, so that no model can score on them."""
+        parts = {"dev": self.data.dev_documents, "test": self.data.test_documents}
+        return tuple(
+            name
+            for name, documents in parts.items()
+            if documents is not None and not any(self.task.items(document) for document in documents)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
@@ -84,6 +95,11 @@ class TrainingSetup:
     def has_dev(self) -> bool:
         """Whether any task has development data."""
         return any(task.data.dev is not None for task in self.tasks.values())
+
+    @property
+    def can_score(self) -> bool:
+        """Whether the development data of any task hold something to find: without, no score says when to stop."""
+        return any(task.data.dev is not None and "dev" not in task.unannotated for task in self.tasks.values())
 
     def encoder_facts(self) -> str:
         """Configuration of the encoder and its tokenizer, whole; without what says where they came from."""
