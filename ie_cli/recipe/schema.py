@@ -25,7 +25,7 @@ class DataSection(Section):
     dev: Text | Annotated[list[Text], Field(min_length=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
     """Development data: a file, or a share of train (0.1) chosen by a hash of the text. Without it the last weights are kept."""
     test: Text | Annotated[list[Text], Field(min_length=1)] | None = None
-    """Test data, scored once at the end of training."""
+    """Test data, read at the start and scored once at the end of training."""
     format: Text | None = None
     """Input format; detected from the file where not given."""
     labels: Annotated[list[Text], Field(min_length=1)] | None = None

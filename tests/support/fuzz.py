@@ -1,4 +1,4 @@
-"""Throw mutated samples at everything that reads; what is not an error of ours is a finding, kept for replay.
+"""Throw mutated samples and damaged files at everything that reads; what is not an error of ours is a finding, kept for replay.
 
     python tests/support/fuzz.py --seconds 3600 --seed 7
     python tests/support/fuzz.py --replay .fuzz/read-conll04@3f2a9c17
@@ -31,6 +31,7 @@ if __name__ == "__main__":
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from support.fuzz_damage import damage_targets  # noqa: E402
 from support.fuzz_targets import Broken, Target, targets  # noqa: E402
 
 from ie_cli.errors import IEError  # noqa: E402
@@ -138,6 +139,11 @@ def _hang(signum: int, frame: FrameType | None) -> None:
     raise Hung(f"more than {MOST_SECONDS:g} s")
 
 
+def all_targets() -> dict[str, Target]:
+    """What reads samples, and what reads stored files that were damaged."""
+    return targets() | {target.name: target for target in damage_targets()}
+
+
 def prepare() -> None:
     """Let warnings be findings, and hangs end."""
     if hasattr(signal, "SIGALRM"):
@@ -151,11 +157,11 @@ def main(arguments: Sequence[str] | None = None, chosen: Mapping[str, Target] | 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None, help="another one each time where not given")
-    parser.add_argument("--target", action="append", help="one of: " + ", ".join(targets()))
+    parser.add_argument("--target", action="append", help="one of: " + ", ".join(all_targets()))
     parser.add_argument("--folder", type=Path, default=ROOT / ".fuzz", help="where findings are kept")
     parser.add_argument("--replay", type=Path, help="an input that was kept")
     options = parser.parse_args(arguments)
-    chosen = chosen if chosen is not None else targets()
+    chosen = chosen if chosen is not None else all_targets()
     prepare()
     if options.replay:
         return replay(chosen, options.replay)

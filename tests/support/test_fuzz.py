@@ -33,9 +33,11 @@ def test_two_seconds_find_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "found").exists()
 
 
-@pytest.mark.parametrize("name", ["model", "windows"])
+@pytest.mark.parametrize(
+    "name", ["model", "windows", "damaged-cache", "damaged-checkpoint", "damaged-journal", "damaged-model"]
+)
 def test_the_slow_targets_run(name: str) -> None:
-    target, source = targets()[name], random.Random(1)
+    target, source = fuzz.all_targets()[name], random.Random(1)
     for _ in range(4):
         error = fuzz.attempt(target, target.draw(source))
         assert error is None or isinstance(error, fuzz.IEError)
@@ -61,6 +63,17 @@ def test_what_is_wrong_is_kept_and_can_be_replayed(tmp_path: Path, capsys: pytes
     kept.write_bytes(b"{")
     assert fuzz.main(["--replay", str(kept)], faulty) == 0
     assert "fine: x:1: no brace" in capsys.readouterr().out
+
+
+def test_a_damage_that_nobody_sees_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ie_cli.training import checkpoint
+
+    target, source = fuzz.all_targets()["damaged-checkpoint"], random.Random(3)
+    monkeypatch.setattr(checkpoint, "require_intact", lambda numbers: None)
+    monkeypatch.setattr(checkpoint, "file_checksum", lambda file: None)
+    monkeypatch.setattr(checkpoint, "_OF_TENSORS", "none such")
+    errors = [fuzz.attempt(target, target.draw(source)) for _ in range(40)]
+    assert any(isinstance(error, fuzz.Broken) for error in errors)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="no alarm")
