@@ -164,14 +164,19 @@ def entities_of(document: Document) -> set[Entity]:
 
 
 def typed_entities_of(document: Document) -> list[Entity]:
-    """The same in order, without the subjects and objects that a role model lists: its relations have them with their types."""
-    arguments = _arguments(document)
-    own = [entity for entity in document.entities if not arguments or entity.label not in ROLES]
-    return list(dict.fromkeys([*own, *arguments]))
+    """The same in order, without those that only say the role of an argument: its relation has it with its type."""
+    implied = {(role, side.start, side.end) for relation in document.relations for role, side in sides(relation)}
+    own = [entity for entity in document.entities if (entity.label, entity.start, entity.end) not in implied]
+    return list(dict.fromkeys([*own, *_arguments(document)]))
+
+
+def sides(relation: Relation) -> tuple[tuple[str, Entity], tuple[str, Entity]]:
+    """The arguments of a relation, each with its role, which is what a role model labels it."""
+    return (ROLES[0], relation.subject), (ROLES[1], relation.object)
 
 
 def _arguments(document: Document) -> list[Entity]:
-    return [side for relation in document.relations for side in (relation.subject, relation.object)]
+    return [side for relation in document.relations for _, side in sides(relation)]
 
 
 def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_left_out, writable, write_all
-from ie_cli.formats import read_records
+from ie_cli.document import Document
+from ie_cli.errors import DataError
+from ie_cli.formats import BadLine, Record, jsonl, read_records
 from ie_cli.system.streams import open_output
 
 
@@ -22,10 +25,24 @@ def run_convert(source: Input, output: Output, *, output_format: str | None, qui
         source.path, format=source.format, reading=source.reading(quiet=quiet), detected=detected.append
     )
     with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
-        write_all(records, RecordWriter(target, output.on_error, out, None, tally), count, live=is_live(source))
+        writer = RecordWriter(target, output.on_error, out, None, tally)
+        write_all(_with_texts(records), writer, count, live=is_live(source))
     if not quiet:
         say(f"{tally.written} records, {detected[0] if detected else source.path} to {target.name}")
     tell_left_out(tally, output)
+
+
+def _with_texts(records: Iterator[Record]) -> Iterator[Record]:
+    """The records, of which those of a submission are bad lines: they have offsets and no text."""
+    for record in records:
+        if isinstance(record, Document) and record.entities and not record.text:
+            error = DataError(
+                f"{record.where}: a record of a submission, without the text that its offsets are of",
+                hint="give the texts that it was predicted from, and predict them anew.",
+            )
+            yield BadLine(str(record.where), jsonl.dump({"id": record.id}).rstrip(), error)
+        else:
+            yield record
 
 
 def _format_by_name(output: str) -> str:

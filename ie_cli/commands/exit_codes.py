@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +28,8 @@ class Commands(TyperGroup):
         except IEError as error:
             if _debug():
                 console.print_exception()
-            complain(error)
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            complain(replace_hint(error, options_of(command.params if command is not None else ())))
             raise typer.Exit(1) from error
         except ModuleNotFoundError as error:
             if _debug() or (error.name or "").split(".")[0] == "ie_cli":
@@ -81,6 +83,31 @@ def _end_of_stdout(error: OSError) -> int:
 def _leave_stdout() -> None:
     """Python would complain once more on closing it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_FIELD = re.compile(r"data\.(format|text_column|label_columns)( in the recipe)?(?= |,|:|\.|$)")
+_PARAMETERS = {"format": "input_format"}
+"""The parameters of commands that are named otherwise than the fields of a recipe that say the same."""
+
+
+def replace_hint(error: IEError, options: Mapping[str, str]) -> IEError:
+    """The same error, whose hint names for fields of a recipe the options of a command that takes none.
+
+    Args:
+        options: the option of each parameter.
+    """
+    if error.hint is None or "recipe" in options:
+        return error
+
+    def option(match: re.Match[str]) -> str:
+        return options.get(_PARAMETERS.get(match[1], match[1]), match[0])
+
+    return IEError(error.message, hint=_FIELD.sub(option, error.hint))
+
+
+def options_of(parameters: Iterable[Any]) -> dict[str, str]:
+    """The option of each parameter of a command."""
+    return {str(parameter.name): parameter.opts[0] for parameter in parameters}
 
 
 def _debug() -> bool:

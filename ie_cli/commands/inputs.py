@@ -110,7 +110,7 @@ def newest_model(runs: Path) -> Path:
     if not found:
         raise ModelError(
             f"no model under {runs.absolute()}",
-            hint="train one (`ie train quickstart`), or name one: --model FOLDER, or the variable IE_MODEL.",
+            hint="train one (`ie train quickstart`), or name its folder, here or in the variable IE_MODEL.",
         )
     return found[-1].parent
 

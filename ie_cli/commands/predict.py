@@ -14,6 +14,7 @@ from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_l
 from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError, hints
 from ie_cli.formats import BadLine, Format, read_records
+from ie_cli.formats.conll import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_folder
 from ie_cli.inference.resumable_output import (
     Digest,
@@ -40,6 +41,8 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
     source.must_exist()
     targets = output.targets()
     if targets is None:
+        if output.resume:
+            raise DataError("--resume needs local files to write to", hint="give one with --output.")
         _predict_stream(choice, source, output, target, quiet=quiet)
         return
     refuse_interrupted(targets, resume=output.resume)
@@ -66,7 +69,7 @@ def _predict_stream(choice: ModelChoice, source: Input, output: Output, target: 
         writer = RecordWriter(target, output.on_error, out, rejects, tally)
         count = stack.enter_context(counting("predicting", quiet=quiet))
         write_all(extract(engine, records, idle=IDLE_SECONDS if live else None), writer, count, live=live)
-    tell_left_out(tally, output)
+    _tell_left_out(tally, output, choice)
     warn_capped(engine)
 
 
@@ -114,8 +117,14 @@ def _predict_job(
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
         say(f"{tally.written} record{'' if tally.written == 1 else 's'} written to {output.path}")
-    tell_left_out(tally, output)
+    _tell_left_out(tally, output, choice)
     warn_capped(engine)
+
+
+def _tell_left_out(tally: Tally, output: Output, choice: ModelChoice) -> None:
+    tell_left_out(tally, output)
+    if choice.flat is None and any(count for what, count in tally.lost.items() if what.startswith(OVERLAPS)):
+        say("hint: --flat leaves out of entities that overlap those with the lower scores")
 
 
 @contextmanager

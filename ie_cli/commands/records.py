@@ -52,7 +52,7 @@ class Output:
         """
         if self.on_error == "keep" and target.name != "jsonl":
             raise DataError(
-                f"--on-error keep needs --format jsonl, got {target.name}",
+                f"--on-error keep needs jsonl as the output's format, got {target.name}",
                 hint="a bad line has no place in it; use skip.",
             )
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
@@ -70,8 +70,6 @@ class Output:
                 if other is not None:
                     raise DataError(f"{name}: is {other} too", hint=f"give {what} another name.")
                 taken[key] = what
-        if self.resume and not all(map(is_replaceable, paths)):
-            raise DataError("--resume needs local files to write to", hint="give one with --output.")
 
     def targets(self) -> dict[str, str] | None:
         """The files of a job by what they hold; None where one of them is no local file, and nothing can be gone on with."""

@@ -12,6 +12,7 @@ from typing import Any
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import (
+    FIELDS_LOST,
     RELATIONS_LOST,
     BadLine,
     Lines,
@@ -23,6 +24,7 @@ from ie_cli.formats.common.base import (
     native_only,
     placeless,
     quoted,
+    taken,
 )
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 
@@ -91,4 +93,12 @@ def write(document: Document) -> str:
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return {RELATIONS_LOST: len(set(document.relations)) + placeless(document), **native_only(document)}
+    submission = {
+        "texts have no place in a submission, which a record with an id becomes": int(bool(document.text)),
+        FIELDS_LOST: len(document.meta),
+    }
+    return {
+        RELATIONS_LOST: len(set(document.relations)) + placeless(document),
+        **(taken(document, OURS) if document.id is None else submission),
+        **native_only(document),
+    }

@@ -14,12 +14,34 @@ from itertools import islice
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import RELATIONS_LOST, BadLine, Lines, Reading, Record, native_only, placeless, quoted
+from ie_cli.formats.common.base import (
+    RELATIONS_LOST,
+    BadLine,
+    Lines,
+    Reading,
+    Record,
+    native_only,
+    no_fields,
+    placeless,
+    quoted,
+)
 from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, scheme_of, spans_of, split_tag
 
 DOCUMENT = "-DOCSTART-"
 """The token that begins a document; its line is no text."""
+OVERLAPS = "entities overlap longer ones and have no place in one tag column"
+BLANK_LOST = "entities are blank, and no token holds them"
+RAGGED = "entities begin or end with a blank, which no token holds"
+CUT_WORDS = (
+    "words are cut where an entity ends inside them: the text read back has a blank there; the format jsonl keeps it"
+)
+OTHER_BLANKS = "texts have other blanks than are put between tokens; the format jsonl keeps them"
+"""What is lost of texts that become tokens."""
 _LOOK_AHEAD = 2000
+_FAULT_HINTS = {
+    True: "see data.text_column and data.label_columns in the recipe.",
+    False: "see data.text_column in the recipe.",
+}
 _RANGES = r"\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _CJK = re.compile(f"[{_RANGES}]")
 _TOKEN = re.compile(f"[{_RANGES}]|[^\\s{_RANGES}]+")
@@ -34,9 +56,34 @@ class _Sentence:
 @dataclass(frozen=True, slots=True)
 class _Layout:
     tabs: bool
+    width: int
     text: int
     labels: tuple[int, ...]
     joiner: str | None
+    annotation: bool
+
+    @property
+    def need(self) -> int:
+        """The columns that a line must have; of tags only where they are read."""
+        return max((self.text, *(self.labels if self.annotation else ()))) + 1
+
+    def fault(self, row: Sequence[str]) -> str | None:
+        """What is wrong with the columns of a line."""
+        if len(row) < self.need:
+            return f"expected at least {self.need} columns, got {len(row)}"
+        if not row[self.text]:
+            return "the token is empty"
+        if self.annotation and (wrong := [row[c] for c in self.labels if split_tag(row[c]) is None]):
+            return f"expected a tag such as O or B-PER, got {quoted(wrong[0])}"
+        return None
+
+    def is_comment(self, line: str, row: Sequence[str]) -> bool:
+        """Say whether a line is none of a token: it begins with #, and has no tags, or where no line has, other columns."""
+        if not line.startswith("#"):
+            return False
+        if not self.labels:
+            return len(row) != self.width
+        return len(row) <= max(self.text, *self.labels) or any(split_tag(row[c]) is None for c in self.labels)
 
     def split(self, line: str) -> list[str]:
         return line.split("\t") if self.tabs else split_blanks(line)
@@ -107,23 +154,24 @@ def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
     if text is None:
         raise DataError(
             f"{path}: no column {reading.text_column} (text_column): the lines have {width}",
-            hint="columns count from 0.",
+            hint="columns count from 0: see data.text_column in the recipe.",
         )
     labels = _label_columns(rows, width, text, path, reading)
-    return _Layout(tabs, text, labels, reading.joiner)
+    return _Layout(tabs, width, text, labels, reading.joiner, reading.annotation)
 
 
 def _label_columns(rows: Sequence[list[str]], width: int, text: int, path: str, reading: Reading) -> tuple[int, ...]:
     if reading.label_columns is not None:
         if wrong := [column for column in reading.label_columns if not -width <= column < width]:
             raise DataError(
-                f"{path}: no column {wrong[0]} (label_columns): the lines have {width}", hint="columns count from 0."
+                f"{path}: no column {wrong[0]} (label_columns): the lines have {width}",
+                hint="columns count from 0: see data.label_columns in the recipe.",
             )
         return tuple(column % width for column in reading.label_columns)
     full = [row for row in rows if len(row) == width]
     tagged = [column for column in range(width) if column != text and _mostly_tags([row[column] for row in full])]
     if not tagged:
-        if width == 1:
+        if width == 1 or not reading.annotation:
             return ()
         raise DataError(
             f"{path}: none of the {width} columns holds tags such as O and B-PER",
@@ -147,33 +195,19 @@ def _mostly_tags(values: Sequence[str]) -> bool:
 
 def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | None, int]:
     where = f"{path}:{sentence.number}"
-    need = max((layout.text, *layout.labels)) + 1
     tokens: list[str] = []
     tags: list[list[str]] = [[] for _ in layout.labels]
     for number, line in enumerate(sentence.lines, sentence.number):
         row = layout.split(line)
-        comment = line.startswith("#") and (
-            len(row) < need
-            or any(split_tag(row[c]) is None for c in layout.labels)
-            or (not layout.labels and len(row) > 1)
-        )
-        if comment:
+        if layout.is_comment(line, row):
             continue
-        fault = None
-        if len(row) < need:
-            fault = f"expected at least {need} columns, got {len(row)}"
-        elif not row[layout.text]:
-            fault = "the token is empty"
-        elif wrong := [row[c] for c in layout.labels if split_tag(row[c]) is None]:
-            fault = f"expected a tag such as O or B-PER, got {quoted(wrong[0])}"
-        if fault:
-            error = DataError(
-                f"{path}:{number}: {fault}: {quoted(line)}", hint="see data.text_column and data.label_columns."
-            )
+        if fault := layout.fault(row):
+            error = DataError(f"{path}:{number}: {fault}: {quoted(line)}", hint=_FAULT_HINTS[layout.annotation])
             return BadLine(where, "\n".join(sentence.lines), error), 0
         tokens.append(row[layout.text])
-        for column, sequence in zip(layout.labels, tags, strict=True):
-            sequence.append(row[column])
+        if layout.annotation:
+            for column, sequence in zip(layout.labels, tags, strict=True):
+                sequence.append(row[column])
     if not tokens:
         return None, 0
     text, starts = join_tokens(tokens, layout.joiner)
@@ -213,13 +247,12 @@ def write(document: Document) -> str:
 
     One column holds no overlaps: of two entities that overlap the longer one is written.
     """
-    entities = longest(document.entities)
+    entities = _written(document)
     tokens = [piece for word in cut(document.text, entities) for piece in word]
     spans = []
     for entity in entities:
         inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
-        if inside:
-            spans.append((inside[0], inside[-1], entity.label))
+        spans.append((inside[0], inside[-1], entity.label))
     tags = bio_tags(len(tokens), spans)
     lines = [f"{document.text[start:end]}\t{tag}\n" for (start, end), tag in zip(tokens, tags, strict=True)]
     return "".join(lines) + "\n"
@@ -234,23 +267,54 @@ def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]
         yield list(zip(borders, borders[1:], strict=False))
 
 
+def _written(document: Document) -> list[Entity]:
+    return longest([entity for entity in document.entities if not is_blank(document.text, entity)])
+
+
+def is_blank(text: str, entity: Entity) -> bool:
+    """Say whether an entity has no character of a token."""
+    return _TOKEN.search(text, entity.start, entity.end) is None
+
+
+def is_ragged(text: str, entity: Entity) -> bool:
+    """Say whether an entity begins or ends with a blank, which is in no token."""
+    return _TOKEN.match(text, entity.start) is None or _TOKEN.match(text, entity.end - 1) is None
+
+
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    entities = longest(document.entities)
-    pieces_of_words = list(cut(document.text, entities))
-    starting = sum(document.text.startswith(DOCUMENT, start) for word in pieces_of_words for start, _ in word)
+    text, entities = document.text, _written(document)
+    words = list(cut(text, entities))
+    pieces = [piece for word in words for piece in word]
+    broken = sum(len(word) > 1 for word in words)
+    blank = sum(is_blank(text, entity) for entity in set(document.entities))
+    read_back = join_tokens([text[start:end] for start, end in pieces], None)[0] if pieces else text
+    rare = {
+        BLANK_LOST: blank,
+        RAGGED: sum(is_ragged(text, entity) for entity in entities),
+        OTHER_BLANKS: int(not broken and read_back != text),
+        **_marks(text, pieces, entities),
+    }
     return {
-        "entities overlap longer ones and have no place in one tag column: --flat chooses by score, --format jsonl "
-        "keeps all": len(set(document.entities)) - len(entities),
-        "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
-        "it": sum(len(pieces) > 1 for pieces in pieces_of_words),
-        "texts are blank and leave no sentence": int(not document.text.strip()),
+        f"{OVERLAPS}; the format jsonl keeps all": len(set(document.entities)) - blank - len(entities),
+        CUT_WORDS: broken,
+        "texts are blank and leave no sentence": int(not pieces),
         RELATIONS_LOST: len(set(document.relations)) + placeless(document),
         **broken_labels(entity.label for entity in entities),
-        **(
-            {f"words begin like {DOCUMENT}, which is read as the beginning of a document": starting} if starting else {}
-        ),
+        **{what: count for what, count in rare.items() if count},
+        **no_fields(document),
         **native_only(document),
+    }
+
+
+def _marks(text: str, pieces: Sequence[tuple[int, int]], entities: Sequence[Entity]) -> dict[str, int]:
+    """What is lost with the lines of words that are read as the beginning of a document."""
+    starts = [start for start, _ in pieces if text.startswith(DOCUMENT, start)]
+    return {
+        f"words begin like {DOCUMENT}, which is read as the beginning of a document": len(starts),
+        f"entities have lost a word that begins like {DOCUMENT}": sum(
+            bisect_left(starts, entity.start) < bisect_left(starts, entity.end) for entity in entities
+        ),
     }
 
 

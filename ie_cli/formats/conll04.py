@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
-from ie_cli.formats.common.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short
+from ie_cli.formats.common.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short, taken
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import Words, lost_words, split_flat, split_words
@@ -151,9 +151,9 @@ def _record(document: Document, words: Words, annotation: dict[str, Any], places
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return lost_words(document, split_words(document))
+    return {**lost_words(document, split_words(document)), **taken(document, OURS)}
 
 
 def lost_table(document: Document) -> Mapping[str, int]:
     """What `write_table` cannot express."""
-    return lost_words(document, split_flat(document))
+    return {**lost_words(document, split_flat(document)), **taken(document, OURS)}

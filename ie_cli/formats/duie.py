@@ -11,12 +11,14 @@ from typing import Any
 
 from ie_cli.document import Document, Spo
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, native_only
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, native_only, taken
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import NO_TYPE, ROLES, Located, locate, to_spos
+from ie_cli.triples import NO_TYPE, Located, locate, sides, to_spos
 
 OURS = frozenset({"id", "text", "spo_list"})
+OTHER_LABEL = "entities have another label than the argument of a relation at their place"
+OTHER_PLACE = "relations have other places or types than a reader of this format finds for their texts"
 HINT = (
     'a line is {"text": "…", "spo_list": [{"subject": "…", "predicate": "…", "object": "…", "subject_type": "…", '
     '"object_type": "…"}]}.'
@@ -101,13 +103,35 @@ def _record(document: Document, spo_list: list[dict[str, Any]]) -> str:
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    arguments = {(e.start, e.end) for r in document.relations for e in (r.subject, r.object)}
-    # A role model's subjects and objects are no annotation of their own.
-    alone = {(e.start, e.end) for e in document.entities if e.label not in ROLES} - arguments
-    return {"entities stand in no relation and have no place in a list of triples": len(alone), **native_only(document)}
+    return _lost(document, _triples(document), _triples(document))
 
 
 def lost_first(document: Document) -> Mapping[str, int]:
     """What `write_first` cannot express."""
-    slots = sum(len(spo.slots) for spo in _triples(document))
-    return {**lost(document), "slots of complex objects have no place in the first edition's layout": slots}
+    triples = _triples(document)
+    slots = sum(len(spo.slots) for spo in triples)
+    return {
+        **_lost(document, triples, [_without_slots(spo) for spo in triples]),
+        "slots of complex objects have no place in the first edition's layout": slots,
+    }
+
+
+def _lost(document: Document, triples: list[Spo], written: list[Spo]) -> dict[str, int]:
+    """What is lost besides slots; who reads triples puts them on the text anew."""
+    found = locate(document.text, written, "nearest").relations
+    arguments = {
+        (side.start, side.end, label) for r in found for role, side in sides(r) for label in (role, side.label)
+    }
+    places = {(start, end) for start, end, _ in arguments}
+    absent = [e for e in set(document.entities) if (e.start, e.end, e.label) not in arguments]
+    alone = sum((entity.start, entity.end) not in places for entity in absent)
+    counts = {OTHER_LABEL: len(absent) - alone}
+    if document.spos is None:
+        every = found if triples == written else locate(document.text, triples, "nearest").relations
+        counts[OTHER_PLACE] = len(set(document.relations) - set(every))
+    return {
+        "entities stand in no relation and have no place in a list of triples": alone,
+        **{what: count for what, count in counts.items() if count},
+        **taken(document, OURS),
+        **native_only(document),
+    }

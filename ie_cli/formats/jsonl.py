@@ -38,7 +38,7 @@ import orjson
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, fields_of, short
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, fields_of, short, taken
 from ie_cli.formats.common.native_fields import (
     claimed,
     entity_fields,
@@ -212,22 +212,25 @@ def to_fields(document: Document) -> dict[str, Any]:
         fields[GUESSED[0]] = GUESSED[1]
         if set(to_spos(document.text, document.relations)) != set(document.spos):
             fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
-    # Data of another format may have had fields of these names.
-    ours = OURS | fields.keys()
+    left_out = _taken(document) | ({"events"} if _breaks(document) else set())
+    return fields | {key: value for key, value in document.meta.items() if key not in left_out}
+
+
+def _taken(document: Document) -> set[str]:
+    """The names that the user's fields cannot have beside ours; data of another format may have had fields so named."""
+    own = {name: getattr(document, name) for name in ("text_pair", "label", "score")}
+    names = OURS | {name for name, value in own.items() if value is not None}
+    if document.events:
+        names |= {"events"}
     if document.spos is not None or GUESSED in document.meta.items():
-        ours |= {GUESSED[0], TRIPLES}
-    if _breaks(document):
-        ours |= {"events"}
-    return fields | {key: value for key, value in document.meta.items() if key not in ours}
+        names |= {GUESSED[0], TRIPLES}
+    return set(names)
 
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
-    return (
-        {"fields 'events' of the input have the form of events, but are broken: left out": 1}
-        if _breaks(document)
-        else {}
-    )
+    broken = {"fields 'events' of the input have the form of events, but are broken: left out": 1}
+    return {**(broken if _breaks(document) else {}), **taken(document, _taken(document))}
 
 
 def _breaks(document: Document) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ie_cli.document import Document, Entity, Relation
@@ -22,6 +22,7 @@ from ie_cli.formats.common.base import (
     at,
     checked_entity,
     must_be_storable,
+    no_fields,
     quoted,
     short,
 )
@@ -178,22 +179,26 @@ def write(document: Document) -> str:
             names.append(relation.predicate)
             heads.append(words.spans[relation.object][1])
     tags = bio_tags(len(words.tokens), [(*span, entity.label) for entity, span in words.spans.items()])
-    rows = [f"{MARK} {_one_line(document.id)}".rstrip()]
+    rows = [_first_line(document)]
     for index, (token, tag) in enumerate(zip(words.tokens, tags, strict=True)):
         names, heads = links.get(index, ([NONE], [index]))
         rows.append(f"{index}\t{token}\t{tag}\t{names!r}\t{heads!r}")
     return "\n".join(rows) + "\n"
 
 
-def _one_line(id_: str | int | None) -> str:
-    return "" if id_ is None else " ".join(str(id_).split())
+def _first_line(document: Document) -> str:
+    id_ = "" if document.id is None else " ".join(str(document.id).split())
+    return f"{MARK} {id_}".rstrip()
 
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
     words = split_flat(document)
+    changed = _id(_first_line(document)) != document.id
     return {
         **lost_words(document, words),
         **broken_labels(entity.label for entity in words.spans),
         f"relations are named '{NONE}', which means none here": sum(r.predicate == NONE for r in words.relations),
+        **({"ids are read back otherwise: with other blanks, or as numbers": 1} if changed else {}),
+        **no_fields(replace(document, id=None)),
     }

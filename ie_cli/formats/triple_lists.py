@@ -16,7 +16,17 @@ from typing import Any
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
-from ie_cli.formats.common.base import Lines, Reading, Record, at, checked_entity, must_be_storable, native_only, short
+from ie_cli.formats.common.base import (
+    Lines,
+    Reading,
+    Record,
+    at,
+    checked_entity,
+    must_be_storable,
+    native_only,
+    short,
+    taken,
+)
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.duie import PlaceTally
 from ie_cli.triples import NO_TYPE, Span, locate, parts
@@ -269,5 +279,6 @@ def lost(document: Document) -> Mapping[str, int]:
         "types of subjects and objects have no place in a list of triples": sum(
             bool(kind) and kind != types.get(mention, NO_TYPE) for mention, kind in arguments
         ),
+        **taken(document, OURS),
         **native_only(document),
     }

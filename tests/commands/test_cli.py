@@ -156,7 +156,8 @@ def test_plain_text_and_other_output_formats(here: Path) -> None:
     assert columns.stdout.startswith("王\tB-person\n伟\tI-person\n在\tO\n")
     assert "overlap" not in columns.stderr
     nested = ie("predict", "-", "--text", "--format", "conll", stdin="王伟在青川大学读书，第1年。\n")
-    assert "warning: 1 entities overlap longer ones and have no place in one tag column: --flat" in nested.stderr
+    assert "warning: 1 entities overlap longer ones and have no place in one tag column" in nested.stderr
+    assert "hint: --flat" in nested.stderr
     submission = ie("predict", "-", "--format", "cluener", stdin='{"id": 0, "text": "王伟在青川大学读书，第1年。"}\n')
     assert as_json(submission.stdout)[0]["label"]["person"] == {"王伟": [[0, 1]]}  # type: ignore[index]
 
@@ -180,6 +181,25 @@ def test_columns_are_those_of_the_recipe_or_given(here: Path) -> None:
     assert (
         as_json(ie("predict", "words.txt", "-m", "columns/model", "--text-column", "0").stdout)[0]["text"] == "王伟在"
     )
+    untagged = ("predict", "tokens.txt", "-m", "columns/model", "--input-format", "conll")
+    (here / "tokens.txt").write_text("王伟\n在\n\n青川\n", encoding="utf-8")
+    assert [found["text"] for found in as_json(ie(*untagged, "--text-column", "0").stdout)] == ["王伟在", "青川"]
+    (here / "tokens.txt").write_text("1\t王伟\tNN\n# a comment\n2\t#\tPU\n\n1\t青川\tNR\n", encoding="utf-8")
+    assert [found["text"] for found in as_json(ie(*untagged).stdout)] == ["王伟#", "青川"]
+    missing = ie(*untagged, "--text-column", "3")
+    assert "hint: columns count from 0: see --text-column." in missing.stderr
+    assert (
+        "hint: say it by --input-format: jsonl" in ie("predict", "-", "-m", "columns/model", stdin="王伟 在\n").stderr
+    )
+    assert "hint: say it by --from: jsonl" in ie("convert", "-", "-", stdin="王伟 在\n").stderr
+
+
+def test_a_submission_has_no_texts_to_convert(here: Path) -> None:
+    line = '{"id": 3, "label": {"person": {"王伟": [[0, 1]]}}}\n'
+    for target in ("jsonl", "cluener"):
+        refused = ie("convert", "-", "-", "--from", "cluener", "--to", target, stdin=line)
+        assert refused.exit_code == 1
+        assert "stdin:1: a record of a submission, without the text that its offsets are of" in refused.stderr
 
 
 BAD = '{"text": "王伟"}\n{"text": 3}\nnot json\n{"text": "李娜"}\n'
@@ -232,7 +252,7 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
         (["predict", "dta.jsonl"], 1, "dta.jsonl: no such file; did you mean 'data.jsonl'?"),
         (["predict", "data.jsonl", "--format", "jsnl"], 1, "no format 'jsnl'; did you mean 'jsonl'?"),
         (["predict", "data.jsonl", "--format", "text"], 1, "format 'text' cannot be written"),
-        (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep needs --format jsonl"),
+        (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep needs jsonl as the"),
         (["predict", "data.jsonl", "--output", "no/where/x.jsonl"], 1, "no/where"),
         (["predict", "data.jsonl", "--output", "runs"], 1, "runs: is a folder"),
         (["predict", "王" * 300], 1, "no such file"),

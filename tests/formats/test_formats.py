@@ -249,7 +249,7 @@ def test_what_no_format_fits_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("Plain words.\n")
     with pytest.raises(DataError, match="the format cannot be told from its first line: 'Plain words.'") as caught:
         list(read_records(str(tmp_path / "x")))
-    assert "--input-format" in str(caught.value.hint)
+    assert "data.format in the recipe" in str(caught.value.hint)
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match="empty: the file is empty"):
         list(read_records(str(tmp_path / "empty")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,13 +96,34 @@ RELATIONS_LOST = "relations have no place in this format"
 EVENTS_LOST = "events have no place in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, have no place in this format"
 PLACELESS = "triples have no place in their text, and this format needs one"
+SCORES_LOST = "scores of entities and relations have no place in this format"
+IDS_LOST = "ids have no place in this format"
+FIELDS_LOST = "other fields of the records have no place in this format"
+NAMES_TAKEN = "other fields of the records have names that mean something else in this format, and are left out"
 
 
 def native_only(document: Document) -> dict[str, int]:
     """Count what native JSON lines alone have a place for; every other format loses it."""
     pair = (document.text_pair, document.label, document.score)
-    counts = {EVENTS_LOST: len(set(document.events)), PAIRS_LOST: int(any(part is not None for part in pair))}
+    scores = [entity.score for entity in document.entities] + [relation.score for relation in document.relations]
+    counts = {
+        EVENTS_LOST: len(set(document.events)),
+        PAIRS_LOST: int(any(part is not None for part in pair)),
+        SCORES_LOST: sum(score is not None for score in scores),
+    }
     return {what: count for what, count in counts.items() if count}
+
+
+def no_fields(document: Document) -> dict[str, int]:
+    """Count the id and the other fields of a record, for a format that has a place for neither."""
+    counts = {IDS_LOST: int(document.id is not None), FIELDS_LOST: len(document.meta)}
+    return {what: count for what, count in counts.items() if count}
+
+
+def taken(document: Document, ours: Collection[str]) -> dict[str, int]:
+    """Count the other fields of a record that a format leaves out, as their names are its own."""
+    count = sum(name in ours for name in document.meta)
+    return {NAMES_TAKEN: count} if count else {}
 
 
 def placeless(document: Document) -> int:

@@ -14,8 +14,8 @@ from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import MARK
 
 HINT = (
-    "say it: --input-format NAME, or data.format in the recipe "
-    "(jsonl, duie, triples, conll04, multihead, cluener, conll, text)."
+    "say it by data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, which tokens "
+    "one per line are too."
 )
 
 _MOST_LINES = 100

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats.common.base import PLACELESS, native_only, placeless
-from ie_cli.formats.conll import cut, join_tokens, longest
-from ie_cli.triples import typed_entities_of
+from ie_cli.formats.conll import (
+    BLANK_LOST,
+    CUT_WORDS,
+    OTHER_BLANKS,
+    OVERLAPS,
+    RAGGED,
+    cut,
+    is_blank,
+    join_tokens,
+    longest,
+)
+from ie_cli.triples import ROLES, sides, typed_entities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ def split_words(document: Document) -> Words:
 
 def split_flat(document: Document) -> Words:
     """The same for one tag column, which has no place for overlaps: of two entities that overlap the longer one stays."""
-    return _split(document, longest([e for e in typed_entities_of(document) if document.text[e.start : e.end].strip()]))
+    return _split(document, longest([e for e in typed_entities_of(document) if not is_blank(document.text, e)]))
 
 
 def _split(document: Document, entities: Sequence[Entity]) -> Words:
@@ -63,18 +73,18 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
 def lost_words(document: Document, words: Words) -> dict[str, int]:
     """What is lost where an example is written as these words."""
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
-    blank = sum(not document.text[entity.start : entity.end].strip() for entity in absent)
+    blank = sum(is_blank(document.text, entity) for entity in absent)
+    implied = {(role, side.start, side.end) for r in words.relations for role, side in sides(r)}
+    roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
+    unsaid = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
     return {
-        "entities overlap longer ones and have no place in one tag column: --format conll04 keeps all": len(absent)
-        - blank,
-        "entities are blank, and no token holds them": blank,
-        "entities begin or end with a blank, which no token holds": words.ragged,
+        f"{OVERLAPS}; the format conll04 keeps all": len(absent) - blank,
+        BLANK_LOST: blank,
+        RAGGED: words.ragged,
         "relations have lost an entity": len(document.relations) - len(words.relations),
-        "words are cut where an entity ends inside them: the text read back has a blank there; --format jsonl keeps "
-        "it": words.broken,
-        "texts have other blanks than are put between tokens: --format jsonl keeps them": int(
-            not words.broken and join_tokens(words.tokens, None)[0] != document.text
-        ),
+        CUT_WORDS: words.broken,
+        OTHER_BLANKS: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
+        **({"entities say the role of an argument whose relation is lost": unsaid} if unsaid else {}),
         **({PLACELESS: count} if (count := placeless(document)) else {}),
         **native_only(document),
     }

@@ -60,7 +60,7 @@ class OnnxBackend:
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, OnnxOutputs]:
         """The outputs of each head for a batch ``[batch, L]``."""
-        with reading(self.file, "its tokenizer.json may be of another model; or the batch is too large: --batch-size."):
+        with reading(self.file, "its tokenizer.json may be of another model; or its batches are too large."):
             values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
         found = dict(zip(self._names, values, strict=True))
         return {task: OnnxOutputs(found, output_prefix(task, self._codecs)) for task in self._codecs}

@@ -1,0 +1,132 @@
+"""Messages name only options that the command has which can say them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import ie_cli
+from ie_cli.cli import app
+from ie_cli.commands.exit_codes import options_of, replace_hint
+from ie_cli.errors import DataError
+
+ROOT = Path(ie_cli.__file__).parent
+READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
+RUNNERS = ("eval", "predict", "serve")
+SPEAKERS = {
+    "commands/convert.py": ("convert",),
+    "commands/evaluate.py": ("eval",),
+    "commands/export.py": ("export",),
+    "commands/inputs.py": ("init", *RUNNERS, "export", "convert"),
+    "commands/predict.py": ("predict",),
+    "commands/records.py": ("predict", "convert"),
+    "commands/serve.py": ("serve",),
+    "commands/train.py": ("train",),
+    "doctor": ("init",),
+    "evaluation": ("eval",),
+    "export": ("export",),
+    "formats": READERS,
+    "inference/backends": (*RUNNERS, "export"),
+    "inference/extractor.py": RUNNERS,
+    "inference/model_directory.py": RUNNERS,
+    "inference/resumable_output.py": ("predict",),
+    "metrics": ("eval",),
+    "recipe/bundled.py": ("copy",),
+    "recipe/loader.py": ("show", "check", "train"),
+    "serving": ("serve",),
+    "system/atomic.py": ("train", "predict"),
+    "tasks": ("eval",),
+    "training": ("train",),
+}
+"""Which commands can say what stands in a module; one that names an option and is not here has no business to."""
+_SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
+
+
+def commands() -> dict[str, Any]:
+    top: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    inner = [command.commands for command in top.values() if isinstance(command, TyperGroup)]
+    return {**top, **{name: command for some in inner for name, command in some.items()}}
+
+
+COMMANDS = commands()
+
+
+def options(command: str) -> set[str]:
+    return {name for parameter in COMMANDS[command].params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def strings(source: str) -> Iterator[tuple[int, str]]:
+    """The strings of a module that are no docstrings, those of one message joined."""
+    tree = ast.parse(source)
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inside: set[int] = set()
+    for node in ast.walk(tree):
+        if id(node) in alone or id(node) in inside:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            inside |= {id(part) for part in ast.walk(node)}
+            yield node.lineno, "".join(p.value if isinstance(p, ast.Constant) else "X" for p in node.values)  # type: ignore[misc]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def unknown_options(name: str, source: str) -> Iterator[str]:
+    """The options that a module names and that a command which can say so lacks."""
+    speakers = next((SPEAKERS[place] for place in SPEAKERS if name == place or name.startswith(f"{place}/")), None)
+    for line, text in strings(source):
+        for said in _SAID_OF.finditer(text):
+            if said[1] in COMMANDS:
+                yield from (f"{name}:{line}: {o}" for o in _OPTION.findall(said[2]) if o not in options(said[1]))
+        for option in _OPTION.findall(_SAID_OF.sub("", text)):
+            lacking = [one for one in speakers if option not in options(one)] if speakers else ["anybody"]
+            yield from (f"{name}:{line}: {option}, which {one} lacks" for one in lacking)
+
+
+def test_messages_name_options_that_their_command_has() -> None:
+    modules = [path for path in ROOT.rglob("*.py") if path.name not in ("cli.py", "arguments.py", "exit_codes.py")]
+    assert len(modules) > 100
+    found = [
+        fault
+        for path in modules
+        for fault in unknown_options(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_a_message_that_names_a_foreign_option_is_found() -> None:
+    assert list(unknown_options("formats/x.py", 'hint = f"{a}: say --from"'))
+    assert list(unknown_options("formats/x.py", 'hint = "`ie predict --from x`"'))
+    assert not list(unknown_options("formats/x.py", 'hint = "`ie convert --from x`"'))
+    assert list(unknown_options("codecs/x.py", 'hint = "--quiet"'))
+
+
+@pytest.mark.parametrize("field", ["format", "text_column", "label_columns"])
+@pytest.mark.parametrize("command", [*READERS, "show"])
+def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: str, field: str) -> None:
+    error = DataError("x", hint=f"see data.{field} in the recipe.")
+    hint = replace_hint(error, options_of(COMMANDS[command].params)).hint
+    assert hint is not None
+    if command in ("check", "train", "show") or (command, field) == ("predict", "label_columns"):
+        assert hint == error.hint
+    else:
+        [option] = _OPTION.findall(hint)
+        assert option in options(command)
+        assert hint == f"see {option}."
+
+
+def test_predictions_are_not_told_of_columns_of_tags() -> None:
+    from ie_cli.formats import FORMATS, BadLine, Reading
+
+    rows = ["1\ta\tQ", "2\tb\tQ", "3"]
+    [bad] = FORMATS["conll"].read(enumerate(rows, 1), "x", Reading(text_column=1, annotation=False))
+    assert isinstance(bad, BadLine)
+    assert bad.error.hint is not None
+    assert "label_columns" not in bad.error.hint
