@@ -18,9 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ie_cli.document import Document, Entity, Event, Relation
-
 if TYPE_CHECKING:
+    from ie_cli.document import Document, Entity, Event, Relation
     from ie_cli.evaluation.evaluate import evaluate
     from ie_cli.formats import read_documents
     from ie_cli.inference.extractor import Extractor
@@ -40,8 +39,15 @@ __all__ = [
 ]
 
 
+_DATA_MODEL = ("Document", "Entity", "Event", "Relation")
+
+
 def __getattr__(name: str) -> object:
-    # torch takes seconds to import: only whoever asks for the model pays for it.
+    # The command has to begin before anything is imported, and torch takes seconds: only whoever asks for it pays for it.
+    if name in _DATA_MODEL:
+        from ie_cli import document
+
+        return getattr(document, name)
     if name == "Extractor":
         from ie_cli.inference.extractor import Extractor
 

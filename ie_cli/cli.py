@@ -16,6 +16,7 @@ from ie_cli.commands.arguments import (
     Debug,
     Device,
     Flat,
+    FullBatches,
     InputFormat,
     LabelColumns,
     Match,
@@ -32,8 +33,6 @@ from ie_cli.commands.arguments import (
     Yes,
 )
 from ie_cli.commands.exit_codes import Commands, ending
-from ie_cli.system.signals import stop_on_sigterm
-from ie_cli.system.standard_streams import reopen_closed, tolerate_broken_stderr
 
 app = typer.Typer(
     name="ie",
@@ -211,6 +210,7 @@ def predict(
     threshold: Threshold = None,
     flat: Flat = None,
     batch_size: BatchSize = None,
+    full_batches: FullBatches = False,
     precision: Precision = "auto",
     device: Device = "auto",
     backend: Backend = "auto",
@@ -238,7 +238,7 @@ def predict(
     )
     data = Input(source, format="text" if text else input_format, text_column=text_column)
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
-    run_predict(choice, data, out, output_format=output_format, quiet=quiet)
+    run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
 
 
 @app.command()
@@ -381,10 +381,7 @@ def copy(
 
 def main() -> None:
     """Run the command line."""
-    reopen_closed()
-    tolerate_broken_stderr()
     share_cores()
-    stop_on_sigterm()
     with ending():
         app()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+OUT_OF_MEMORY = "out of memory"
+"""How the message begins of every error of too little memory."""
+
 
 class IEError(Exception):
     """An error of the user's input or surroundings, told in one or two lines.

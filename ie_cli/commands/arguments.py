@@ -33,6 +33,14 @@ Backend = Annotated[
     Literal["auto", "torch", "onnx"], typer.Option("--backend", help="What runs the model; what its folder holds.")
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
+FullBatches = Annotated[
+    bool,
+    typer.Option(
+        "--full-batches",
+        help="From a pipe: wait for as much input as from a file, so that the output is the same to the last bit. Else what "
+        "has come is answered after half a second without input, and scores may differ in their last digits.",
+    ),
+]
 OnError = Annotated[
     Literal["stop", "keep", "skip"],
     typer.Option("--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."),

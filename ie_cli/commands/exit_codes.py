@@ -8,15 +8,17 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from ie_cli.commands.console import complain, console, say
-from ie_cli.errors import IEError
+from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, hints
 from ie_cli.system.atomic import storage_error
-from ie_cli.system.signals import Stopped
+from ie_cli.system.memory import is_out_of_memory
+from ie_cli.system.signals import Stopped, stopping
+from ie_cli.system.standard_streams import fill_standard_streams, tolerate_broken_stderr
 
 
 class Commands(TyperGroup):
@@ -24,20 +26,23 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
+            with stopping():
+                return self._invoke(ctx)
+        except KeyboardInterrupt as error:  # once more, while the first was told
+            raise typer.Exit(_stopped(error).exit_code) from error
+
+    def _invoke(self, ctx: typer.Context) -> Any:
+        try:
             return super().invoke(ctx)
         except IEError as error:
-            if _debug():
-                console.print_exception()
-            command = self.commands.get(ctx.invoked_subcommand or "")
-            complain(replace_hint(error, options_of(command.params if command is not None else ())))
-            raise typer.Exit(1) from error
+            self._fail(ctx, error, error)
         except ModuleNotFoundError as error:
-            if _debug() or (error.name or "").split(".")[0] == "ie_cli":
+            if (error.name or "").split(".")[0] == "ie_cli":
                 raise
-            complain(IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli"))
-            raise typer.Exit(1) from error
+            missing = IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli")
+            self._fail(ctx, missing, error)
         except KeyboardInterrupt as error:
-            stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+            stopped = _stopped(error)
             say(stopped.kept or "interrupted")
             raise typer.Exit(stopped.exit_code) from error
         except BrokenPipeError as error:
@@ -45,27 +50,61 @@ class Commands(TyperGroup):
             _leave_stdout()
             raise typer.Exit(0) from error
         except OSError as error:
-            if _debug():
+            # Of a stream that takes nothing, closing it fails once more.
+            earlier = error.__context__
+            self._fail(ctx, earlier if isinstance(earlier, StorageError) else storage_error(error), error)
+        except (typer.Exit, SystemExit):
+            raise
+        except BaseException as error:  # what fails in Rust is no Exception
+            if not is_out_of_memory(error):
                 raise
-            complain(storage_error(error))
-            raise typer.Exit(1) from error
+            self._fail(ctx, IEError(str(error)), error)
+
+    def _fail(self, ctx: typer.Context, told: IEError, error: BaseException) -> NoReturn:
+        """Say what went wrong, and end with 1."""
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        options = options_of(command.params if command is not None else ())
+        if is_out_of_memory(error) and not told.message.startswith(OUT_OF_MEMORY):
+            told = out_of_memory(options)
+        if _debug():
+            if not isinstance(error, IEError):
+                raise error
+            console.print_exception()
+        try:
+            complain(replace_hint(told, options))
+        except Exception as again:
+            if not is_out_of_memory(again):
+                raise
+            os.write(2, f"error: {OUT_OF_MEMORY}\n".encode())
+        raise typer.Exit(1) from error
 
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """Let the end of a process be that of its command: what stdout still holds is written then, or its error told.
+    """Have the standard streams there, and let the end of a process be that of its command.
+
+    What stdout still holds is written at the end, or its error told.
 
     Raises:
         SystemExit: always.
     """
+    fill_standard_streams()
+    tolerate_broken_stderr()
     code: Any = 0
     try:
         yield
-    except (SystemExit, OSError) as end:
-        code = end.code if isinstance(end, SystemExit) else _end_of_stdout(end)
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        if is_out_of_memory(error):
+            complain(out_of_memory({}))
+            code = 1
+        elif isinstance(error, OSError):  # outside of any command, as in showing help
+            code = _end_of_stdout(error)
+        else:
+            raise
     try:
-        if sys.stdout is not None:  # closed by the shell
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError as error:
         code = code or _end_of_stdout(error)
         _leave_stdout()
@@ -83,6 +122,20 @@ def _end_of_stdout(error: OSError) -> int:
 def _leave_stdout() -> None:
     """Python would complain once more on closing it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def out_of_memory(options: Mapping[str, str]) -> IEError:
+    """What is said where memory does not suffice; of what to do, that which a command has options for."""
+    smaller = None
+    if "recipe" in options:
+        smaller = "set training.batch_size or encoder.max_length lower, or use a smaller encoder"
+    elif "batch_size" in options:
+        smaller = f"give a smaller {options['batch_size']}, or fewer threads by the variable OMP_NUM_THREADS"
+    return IEError(OUT_OF_MEMORY, hint=hints(smaller, "free some memory, or raise its limit (`ulimit -v`)."))
+
+
+def _stopped(error: KeyboardInterrupt) -> Stopped:
+    return error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
 
 
 _FIELD = re.compile(r"data\.(format|text_column|label_columns)( in the recipe)?(?= |,|:|\.|$)")

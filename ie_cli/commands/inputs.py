@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.commands.console import say, warn
 from ie_cli.document import Document
-from ie_cli.errors import ModelError
+from ie_cli.errors import DataError, ModelError
 from ie_cli.formats import Reading, read_documents
+from ie_cli.system.standard_streams import standard_input_is_closed
 from ie_cli.system.streams import open_input
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Input:
 
     def must_exist(self) -> None:
         """Tell a wrong file name before seconds are spent on loading a model."""
+        if self.path == "-" and standard_input_is_closed():
+            raise DataError("stdin: it is closed", hint="name a file, or open it, e.g. `< FILE`.")
         if self.path != "-" and ":" not in self.path and not os.path.exists(self.path):
             with open_input(self.path):  # raises, with a suggestion
                 pass

@@ -12,7 +12,7 @@ from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
 from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_left_out, writable, write_all
 from ie_cli.document import Document
-from ie_cli.errors import DataError, StorageError, hints
+from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_folder
@@ -24,6 +24,7 @@ from ie_cli.inference.resumable_output import (
     open_job,
     refuse_interrupted,
 )
+from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped
 from ie_cli.system.streams import open_output
 
@@ -34,7 +35,9 @@ IDLE_SECONDS = 0.5
 """On a pipe: what has been read is answered after so long without input."""
 
 
-def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_format: str, quiet: bool) -> None:
+def run_predict(
+    choice: ModelChoice, source: Input, output: Output, *, output_format: str, full_batches: bool = False, quiet: bool
+) -> None:
     """`ie predict`: examples in, examples out, in order, line by line."""
     target = writable(output_format)
     output.must_be_sensible(target, source.path)
@@ -43,7 +46,8 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
     if targets is None:
         if output.resume:
             raise DataError("--resume needs local files to write to", hint="give one with --output.")
-        _predict_stream(choice, source, output, target, quiet=quiet)
+        idle = IDLE_SECONDS if is_live(source) and not full_batches else None
+        _predict_stream(choice, source, output, target, idle=idle, quiet=quiet)
         return
     refuse_interrupted(targets, resume=output.resume)
     if output.resume and is_complete(targets):
@@ -55,20 +59,21 @@ def run_predict(choice: ModelChoice, source: Input, output: Output, *, output_fo
         _predict_job(choice, source, targets, output, target, quiet=quiet)
 
 
-def _predict_stream(choice: ModelChoice, source: Input, output: Output, target: Format, *, quiet: bool) -> None:
+def _predict_stream(
+    choice: ModelChoice, source: Input, output: Output, target: Format, *, idle: float | None, quiet: bool
+) -> None:
     """Predict to a pipe, a device or a store: what is there is answered at once, and nothing can be gone on with."""
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract
 
     records = _records(source, extractor.recipe, quiet=quiet)
-    live = is_live(source)
     tally = Tally()
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
         writer = RecordWriter(target, output.on_error, out, rejects, tally)
         count = stack.enter_context(counting("predicting", quiet=quiet))
-        write_all(extract(engine, records, idle=IDLE_SECONDS if live else None), writer, count, live=live)
+        write_all(extract(engine, records, idle=idle), writer, count, live=is_live(source))
     _tell_left_out(tally, output, choice)
     warn_capped(engine)
 
@@ -105,14 +110,21 @@ def _predict_job(
         count = stack.enter_context(counting("predicting", quiet=quiet, done=done))
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
         with _telling_what_is_done(job):
-            for chunk in chunks:
-                if done > job.records and job.due():  # here, as what ends in an error is no whole chunk
+            whole = done  # where the last whole chunk ended
+            try:
+                for chunk in chunks:
+                    if done > job.records and job.due():  # here, as what ends in an error is no whole chunk
+                        job.commit(done, digest, tally.fields())
+                    for item in chunk:
+                        writer.add(item)
+                        digest.add(item)
+                        done += 1
+                        count()
+                    whole = done
+            except BaseException as error:  # what fails in Rust is no Exception
+                if is_out_of_memory(error) and job.records < done == whole:
                     job.commit(done, digest, tally.fields())
-                for item in chunk:
-                    writer.add(item)
-                    digest.add(item)
-                    done += 1
-                    count()
+                raise
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
@@ -135,6 +147,8 @@ def _telling_what_is_done(job: Job) -> Iterator[None]:
     except (DataError, StorageError, KeyboardInterrupt) as error:
         if isinstance(error, OtherInput):
             raise
+        if is_out_of_memory(error):
+            raise _short_of_memory(job) from error
         if not job.records:
             if isinstance(error, KeyboardInterrupt):
                 signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
@@ -146,6 +160,16 @@ def _telling_what_is_done(job: Job) -> Iterator[None]:
             raise Stopped(signum, f"stopped; {kept}: go on with --resume") from error
         remedy = "mend the input" if isinstance(error, DataError) else "make room"
         raise type(error)(error.message, hint=hints(error.hint, kept, f"{remedy} and go on with --resume")) from error
+    except BaseException as error:  # what fails in Rust is no Exception
+        if not is_out_of_memory(error):
+            raise
+        raise _short_of_memory(job) from error
+
+
+def _short_of_memory(job: Job) -> IEError:
+    kept = f"{job.records} records are done: go on with --resume" if job.records else None
+    smaller = "give a smaller --batch-size, or fewer threads by the variable OMP_NUM_THREADS"
+    return IEError(OUT_OF_MEMORY, hint=hints(smaller, kept))
 
 
 def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:

@@ -91,7 +91,8 @@ def extract(
 
     Args:
         items: examples, whose own entities and relations are not looked at; anything else passes through in its place.
-        idle: on a pipe, go on with what there is after so many seconds without input.
+        idle: on a pipe, go on with what there is after so many seconds without input. Which windows are computed together
+            then depends on time, and with it the last digits of scores, unless `batch_size` is 1.
 
     Yields:
         New examples with the predicted entities and relations, and the id, meta and place of the old ones.

@@ -34,6 +34,7 @@ def storage_error(error: OSError, what: str | os.PathLike[str] | None = None) ->
         errno.EPERM: "check who may write there, or choose another place.",
         errno.EROFS: "choose a place that can be written to.",
         errno.EMFILE: "raise `ulimit -n`.",
+        errno.EBADF: "it is closed: open it, e.g. `> FILE`, or write to a file.",
     }
     return StorageError(f"{where}: {said}", hint=hints.get(error.errno or 0, "choose another place."))
 

@@ -29,14 +29,26 @@ class Stopped(KeyboardInterrupt):
         return 128 + self.signum
 
 
-def stop_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does: what is half written is tidied up."""
+@contextmanager
+def stopping() -> Iterator[None]:
+    """While a command runs, let SIGINT and SIGTERM raise `Stopped`, so that what is half written is tidied up.
+
+    Before and after there is nothing to tidy: the system then ends the process, with the same exit codes.
+    """
 
     def handle(signum: int, frame: FrameType | None) -> None:
         raise Stopped(signum)
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handle)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in taken}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Stop:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -171,10 +176,31 @@ def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | N
 
 
 def cache_folder() -> Path:
-    """Where encoded windows are kept: ``$IE_CACHE``, else ``~/.cache/ie``."""
-    folder = Path(os.environ.get("IE_CACHE") or Path.home() / ".cache" / "ie")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Where encoded windows are kept: ``$IE_CACHE``, else ``~/.cache/ie``, else, where that cannot be written, with the process.
+
+    Raises:
+        StorageError: ``$IE_CACHE`` cannot be written.
+    """
+    if given := os.environ.get("IE_CACHE"):
+        folder = Path(given)
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        return folder
+    with suppress(OSError, RuntimeError):  # RuntimeError: the system knows no home of this user
+        folder = Path.home() / ".cache" / "ie"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return folder
+    return _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
+    """A folder that goes with the process."""
+    folder = tempfile.mkdtemp(prefix="ie-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding) -> DatasetCounts:

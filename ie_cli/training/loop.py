@@ -21,6 +21,7 @@ from ie_cli.inference.model_directory import FACTS
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import Recipe
+from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing import BALANCERS
 from ie_cli.training.batching import build_batches
@@ -33,7 +34,7 @@ from ie_cli.training.diagnostics import hopeless
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm
-from ie_cli.training.micro_batching import MicroBatching, is_out_of_memory
+from ie_cli.training.micro_batching import MicroBatching
 from ie_cli.training.optimizer import build_optimizer, build_schedule
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_state import pack, unpack

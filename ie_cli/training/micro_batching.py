@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
-
-_SAID = ("DefaultCPUAllocator", "MPS backend out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+from ie_cli.system.memory import is_out_of_memory
 
 
 class MicroBatching:
@@ -87,8 +86,3 @@ def split(batch: Batch, parts: int) -> Iterator[Batch]:
     parts = min(parts, count)
     for part in range(parts):
         yield batch.part(part * count // parts, (part + 1) * count // parts) if parts > 1 else batch
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, of a GPU or of the CPU, where torch raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(said in str(error) for said in _SAID)

@@ -10,6 +10,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -549,3 +550,28 @@ def test_a_job_of_an_earlier_version_goes_on(here: Path) -> None:
     del entry["checksum"], entry["checksums"]
     journal.write_text(json.dumps(entry), encoding="utf-8")
     assert resumed(here) == (1, ["one\n", ""])
+
+
+def test_where_memory_ends_what_was_predicted_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
+    monkeypatch.setattr(jobs, "COMMIT_SECONDS", 1000.0)  # nothing is due: what is kept is kept because of the error
+    with monkeypatch.context() as patch:
+        find, chunks = predict._find, 0
+
+        def short(*arguments: Any) -> Any:
+            nonlocal chunks
+            chunks += 1
+            if chunks == 4:
+                raise RuntimeError("could not create a primitive")
+            return find(*arguments)
+
+        patch.setattr(predict, "_find", short)
+        failed = ie("predict", "good.jsonl", "-o", "out.jsonl")
+    assert failed.exit_code == 1
+    said = " ".join(failed.stderr.split())
+    assert "error: out of memory" in said
+    assert "give a smaller --batch-size" in said
+    assert "21 records are done: go on with --resume" in said
+    assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21
+    assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import platform
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ import pytest
 from support.corpora import documents, recipe, write_jsonl
 from support.runner import ie
 
+from ie_cli.errors import ModelError
 from ie_cli.recipe.loader import dump_recipe
-from ie_cli.system.memory import keep_freed_memory
+from ie_cli.system.memory import is_out_of_memory, keep_freed_memory
 from ie_cli.training.events import Finished
 from ie_cli.training.run import train
 
@@ -56,3 +58,55 @@ def test_other_c_libraries_are_left_alone(settings: dict[str, int], monkeypatch:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     keep_freed_memory()
     assert settings == {}
+
+
+class PanicException(BaseException):
+    """What fails in Rust."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """What torch raises of a GPU."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("could not create a memory object"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code: std::bad_alloc"),
+        RuntimeError("bfc_arena.cc:376 AllocateRawInternal Failed to allocate memory for requested buffer of size 12"),
+        RuntimeError("malloc of size 4096 failed"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        PanicException("ThreadPoolBuildError { kind: IOError(Os { code: 11, kind: WouldBlock }) }"),
+        PanicException("memory allocation of 1048576 bytes failed"),
+    ],
+)
+def test_lack_of_memory_is_known_by_what_each_library_says_of_it(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+    wrapped = ModelError("config.json: damaged: x")
+    wrapped.__cause__ = error
+    assert is_out_of_memory(wrapped)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        RuntimeError("something"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+        ImportError("libonnxruntime.so: cannot open shared object file: No such file or directory"),
+        KeyboardInterrupt(),
+    ],
+)
+def test_other_errors_are_not_taken_for_lack_of_memory(error: BaseException | None) -> None:
+    assert not is_out_of_memory(error)

@@ -24,8 +24,10 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.errors import StorageError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training import encoded_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, cache_folder, encode_dataset
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -242,3 +244,30 @@ def test_facts_that_are_none_are_no_traceback(text: str, own_cache: Path) -> Non
     found = store()
     assert found.replaced is not None
     assert content(found) == expected
+
+
+@pytest.mark.parametrize("home", ["/dev/null/nobody", None])
+def test_without_a_home_windows_go_with_the_process(
+    home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("IE_CACHE")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    encoded_dataset._temporary_folder.cache_clear()
+    if home is None:
+        monkeypatch.setattr(Path, "home", unknown)
+    else:
+        monkeypatch.setenv("HOME", home)
+    folder = cache_folder()
+    assert folder == cache_folder()
+    assert folder.parent == tmp_path
+    assert len(encode_dataset(EXAMPLES, encoding(), key="x")) > 0
+    encoded_dataset._temporary_folder.cache_clear()
+
+
+def test_a_cache_that_is_named_and_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IE_CACHE", "/dev/null/x")
+    with pytest.raises(StorageError, match="/dev/null/x: Not a directory"):
+        cache_folder()
