@@ -175,9 +175,12 @@ def test_closed_streams_are_told_and_lend_their_numbers_to_no_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     closed = shell("$IE recipes >&-")
-    assert (closed.returncode, closed.stderr.splitlines()[0]) == (1, "error: standard output is closed")
+    assert (closed.returncode, closed.stderr.splitlines()[0]) == (1, "error: standard output: Bad file descriptor")
+    assert "it is closed" in closed.stderr
     closed = shell("$IE convert - out <&-")
-    assert (closed.returncode, closed.stderr.splitlines()[0]) == (1, "error: stdin is closed")
+    assert closed.returncode == 1
+    assert "stdin" in closed.stderr.splitlines()[0]
+    assert "closed" in closed.stderr
     assert shell("$IE convert $IN whole; $IE convert $IN out <&- >&- 2>&-").returncode == 0
     assert Path("out").read_bytes() == Path("whole").read_bytes()
 
