@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ie_cli.errors import DataError
+from ie_cli.system.json_reading import loads
 from ie_cli.system.streams import read_lines
 from ie_cli.triples import ROLES, slot_of
 
@@ -190,14 +190,14 @@ def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
         if not line.lstrip("\ufeff \t").startswith("{"):
             continue
         try:
-            row = json.loads(line.lstrip("\ufeff"))
+            row = loads(line.lstrip("\ufeff"))
             predicate, subject, objects = row["predicate"], row["subject_type"], row["object_type"]
             kinds = {"@value": objects} if isinstance(objects, str) else dict(objects)
             value = kinds.pop("@value")
             if not all(isinstance(name, str) and name for name in (predicate, subject, value, *kinds.values())):
                 raise ValueError("a name is no text")
             "".join((predicate, subject, value, *kinds, *kinds.values())).encode()  # half a surrogate pair has no UTF-8
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}:{number}: no line of a schema: {line[:80]!r}",
                 hint='expected {"subject_type": …, "predicate": …, "object_type": … or {"@value": …}}.',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ from ie_cli.doctor.scripts import HAN, KANA_HANGUL
 from ie_cli.encoding.positions import count_positions
 from ie_cli.encoding.tokenizer_loading import read_tokenizer
 from ie_cli.errors import ModelError
+from ie_cli.system.json_reading import loads
 
 _MOST_POSITIONS = 512
 _PIECES = re.compile(rf"[{HAN}{KANA_HANGUL}]|[^\W\d_{HAN}{KANA_HANGUL}]+|\S")
@@ -58,7 +58,7 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
 
 def _positions(folder: Path) -> int:
     try:
-        positions = count_positions(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        positions = count_positions(loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return _MOST_POSITIONS  # the loader of models says what is wrong with the folder
     return int(max(32, min(_MOST_POSITIONS, positions)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ie_cli import __version__
 from ie_cli.inference.backends.onnx import OnnxBackend
 from ie_cli.inference.model_directory import EXPORT
+from ie_cli.system.json_reading import loads
 
 if TYPE_CHECKING:
     from ie_cli.inference.pipeline import Backend
@@ -73,7 +73,7 @@ def _running(backend: Backend) -> Iterator[tuple[str, str]]:
 def _exported_precision(file: Path) -> str | None:
     """What a graph was written in; None where the file beside it does not say so."""
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return str(facts["precision"]) if isinstance(facts, dict) and "precision" in facts else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.metrics.scores import Ceiling, DocumentCounts, ErrorAnalysis, ErrorRecord, Row, Scores, ScoreTable
+from ie_cli.system.json_reading import loads
 from ie_cli.system.streams import open_output, read_lines
 
 RESULT_VERSION = 1
@@ -20,11 +21,13 @@ class ErrorSummary:
 
     Attributes:
         kinds: with the words for each, in the order in which they are shown.
+        notes: what must be said of the counts.
     """
 
     kinds: Mapping[str, str]
     counts: Mapping[str, int]
     cases: tuple[ErrorRecord, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, analysis: ErrorAnalysis) -> ErrorSummary:
@@ -34,11 +37,13 @@ class ErrorSummary:
             kinds=dict(analysis.kinds),
             counts={kind: analysis.counts[kind] for kind in analysis.kinds},
             cases=tuple(cases),
+            notes=tuple(getattr(analysis, "notes", ())),  # those of other tasks need not have any
         )
 
     def line(self) -> str:
         """The counts in words."""
-        return ", ".join(f"{self.counts[kind]} {words}" for kind, words in self.kinds.items())
+        counts = ", ".join(f"{self.counts[kind]} {words}" for kind, words in self.kinds.items())
+        return "; ".join([counts, *self.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +149,11 @@ def read_result(path: str) -> EvaluationResult:
     text = "\n".join(line for _, line in read_lines(path))
     hint = "give a file that `ie eval --save FILE.json` wrote."
     try:
-        fields = json.loads(text)
+        fields = loads(text)
         version = fields["version"]
         if version == RESULT_VERSION:
             return _result(fields)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not the result of an evaluation: {error!r:.80}", hint=hint) from error
     raise DataError(f"{path}: a result of version {version!r}; this `ie` reads version {RESULT_VERSION}", hint=hint)
 
@@ -173,6 +178,7 @@ def _result(fields: Mapping[str, Any]) -> EvaluationResult:
             kinds={str(kind): str(words) for kind, words in errors["kinds"].items()},
             counts={kind: int(errors["counts"][kind]) for kind in errors["kinds"]},
             cases=tuple(map(_case, errors["cases"])),
+            notes=tuple(map(str, errors.get("notes", ()))),  # earlier versions have none
         ),
         environment={str(name): str(value) for name, value in fields["environment"].items()},
     )

@@ -23,10 +23,11 @@ from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend, output_prefix
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder, write_text
+from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder
 from ie_cli.modeling.encoder import most_tokens
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.system.temporary import scratch
+from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS, ScoringOptions
 
 MAX_LOSS = 0.005

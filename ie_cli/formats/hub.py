@@ -16,6 +16,7 @@ from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.conll import join_tokens
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
+from ie_cli.system.json_reading import NestedTooDeeply, require_shallow
 
 _TAGS = ("ner_tags", "tags", "labels")
 _TOKENS_HINT = "a row needs tokens and as many tags, names such as B-PER or numbers of a ClassLabel."
@@ -34,6 +35,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         for number, row in enumerate(rows, 1):
             where = f"{source}:{number}"
             try:
+                _must_be_shallow(row)
                 document = _from_tokens(row, tag_column, names, reading)
                 document.where = where
                 yield document
@@ -49,6 +51,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         where = f"{source}:{number}"
         fields = dict(row)
         try:
+            _must_be_shallow(fields)
             fields["entities"] = _records(fields.get("entities"))
             fields["relations"] = _records(fields.get("relations"))
             document = from_fields(fields if reading.annotation else without_annotation(fields))
@@ -72,6 +75,18 @@ def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | Non
     entities = [checked_entity(starts[a], starts[b] + len(tokens[b]), label, text) for a, b, label in spans]
     meta = {key: value for key, value in row.items() if key not in {"tokens", column, "id"}}
     return Document(text, entities, [], id_of(row), meta)
+
+
+def _must_be_shallow(row: Mapping[str, Any]) -> None:
+    """Hold the rows of a dataset to the bound of other JSON.
+
+    Raises:
+        DataError: a row is nested more deeply.
+    """
+    try:
+        require_shallow(dict(row))
+    except NestedTooDeeply as error:
+        raise DataError(str(error)) from error
 
 
 def _list(row: Mapping[str, Any], name: str) -> list[Any]:

@@ -50,6 +50,7 @@ from ie_cli.formats.common.native_fields import (
     relation_of,
 )
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
+from ie_cli.system.json_reading import NestedTooDeeply, loads
 from ie_cli.triples import to_spos
 
 _LONG_NUMBER = re.compile(r"\d{19}")
@@ -99,11 +100,11 @@ def parse_object(line: str) -> dict[str, Any]:
     try:
         # orjson turns whole numbers of more than 64 bits into floats, and refuses lone surrogates, which JSON can write;
         # the standard library reads both.
-        value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
-    except (ValueError, RecursionError):
+        value = loads(line, json.loads if _LONG_NUMBER.search(line) else orjson.loads)
+    except ValueError:
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            value = loads(line)
+        except ValueError as error:
             raise DataError(f"not valid JSON: {_why(error)}", hint=_json_hint(line)) from error
     if not isinstance(value, dict):
         kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
@@ -114,14 +115,14 @@ def parse_object(line: str) -> dict[str, Any]:
     return value
 
 
-def _why(error: ValueError | RecursionError) -> str:
+def _why(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return (
             f"{error.msg} (line {error.lineno}, column {error.colno})"
             if error.lineno > 1
             else (f"{error.msg} (column {error.colno})")
         )
-    return "its brackets are nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+    return str(error) if isinstance(error, NestedTooDeeply) else "a number of too many digits"
 
 
 def _json_hint(line: str) -> str:

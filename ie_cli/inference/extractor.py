@@ -34,14 +34,15 @@ from ie_cli.inference.model_directory import (
     new_folder,
     read_facts,
     reading,
-    write_text,
 )
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
+from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import scratch
+from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -353,7 +354,7 @@ def _scores(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     with reading(file):
-        scores = json.loads(file.read_text(encoding="utf-8"))
+        scores = loads(file.read_text(encoding="utf-8"))
         if not isinstance(scores, dict):
             raise ValueError("it must be an object: the scores of each split")
         return scores

@@ -32,11 +32,12 @@ from ie_cli.inference.model_directory import (
     ModelFacts,
     read_facts,
     reading,
-    write_text,
 )
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import replace_text
 from ie_cli.system.checksums import file_checksum, record_checksum
+from ie_cli.system.json_reading import loads
+from ie_cli.system.text import write_text
 
 BELONG = "the files of a model folder belong together; copy the whole folder."
 _TEXTS = (CONFIG, TOKENIZER)
@@ -89,7 +90,7 @@ def replacing(file: Path) -> Iterator[None]:
     stored: Any = {}
     if facts.is_file():
         with reading(facts):
-            stored = json.loads(facts.read_text(encoding="utf-8"))
+            stored = loads(facts.read_text(encoding="utf-8"))
     known = stored.get(CHECKSUMS)
     if not isinstance(known, dict):  # of an earlier version, or not complete yet
         yield
@@ -142,7 +143,7 @@ def _require_intact(folder: Path, form: Form, facts: ModelFacts) -> None:
 
 def _checksum(file: Path) -> str:
     """Of all bytes; of a record, whose line ends may change on the way, of what it says."""
-    return record_checksum(json.loads(file.read_bytes())) if file.name in _RECORDS else file_checksum(file)
+    return record_checksum(loads(file.read_text(encoding="utf-8"))) if file.name in _RECORDS else file_checksum(file)
 
 
 def _checksum_of_facts(facts: Mapping[str, Any]) -> str:
@@ -158,7 +159,9 @@ def _mark_text(file: Path) -> str:
     """Of what a file says; line ends and white space around it may change on the way."""
     raw = file.read_bytes()
     if file.name == CONFIG:
-        return _digest(json.dumps(json.loads(raw), sort_keys=True).encode())
+        return _digest(
+            json.dumps(loads(raw.decode(json.detect_encoding(raw), "surrogatepass")), sort_keys=True).encode()
+        )
     return _digest(raw.replace(b"\r\n", b"\n").strip())
 
 

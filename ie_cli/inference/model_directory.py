@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,9 @@ from typing import Any, Literal
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
+from ie_cli.system.text import writable
 
 FORMAT_VERSION = 3  # 2: relations; 3: tasks by name, the tensors of the encoder named as `transformers` has them
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
@@ -53,13 +54,28 @@ def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
     return "onnx" if onnx and not weights else "torch"
 
 
+def must_be_named_in_utf8(path: Path) -> None:
+    """Tell early, before hours of training, that a folder can hold no model.
+
+    Raises:
+        ModelError: its name is no UTF-8.
+    """
+    full = str(path.absolute())
+    if writable(full) != full:
+        raise ModelError(
+            f"{path}: the name of the folder is no UTF-8, and the libraries that store and load models take no such name",
+            hint="rename it, or choose another folder.",
+        )
+
+
 def must_be_replaceable(path: Path) -> Path:
     """The full path of a folder that a model may be written to.
 
     Raises:
-        ModelError: it is something else than a model folder or an empty one.
+        ModelError: it is something else than a model folder or an empty one, or its name is no UTF-8.
     """
     path = Path(os.path.expanduser(path)).resolve()
+    must_be_named_in_utf8(path)
     if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
     return path
@@ -97,12 +113,6 @@ def new_folder(path: Path) -> Iterator[Path]:
             temporary.mkdir()
             yield temporary
             put_in_place(temporary, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 with plain line ends, on every system."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
 
 
 @contextmanager
@@ -174,7 +184,7 @@ def read_facts(path: Path, form: Form) -> ModelFacts:
         found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
         raise ModelError(f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})", hint=hint)
     with reading(path / FACTS):
-        stored = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        stored = loads((path / FACTS).read_text(encoding="utf-8"))
         if not isinstance(stored, dict):
             raise ValueError("it must be an object")
         if lacking := sorted({"format_version", "pad_id"} - stored.keys()):
@@ -205,7 +215,7 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
         if file.is_file() and not file.name.startswith(".") and file.name not in ("README.md", METRICS):
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
             with file.open("rb") as stream:
                 while block := stream.read(2**20):
                     digest.update(block)
@@ -223,6 +233,7 @@ _PATTERNS = ["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "READ
 
 
 def local_folder(path: str | os.PathLike[str]) -> Path:
+    must_be_named_in_utf8(Path(path))
     folder = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
     if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
         return folder

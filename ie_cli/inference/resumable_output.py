@@ -16,6 +16,7 @@ from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
 from ie_cli.system.atomic import file_mode, mode_of, replace_text, storing, succeed, sync
 from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, sealed
+from ie_cli.system.json_reading import loads
 from ie_cli.system.places import claimed, refuse_claimed
 from ie_cli.system.streams import must_be_writable, packed
 from ie_cli.system.temporary import sweep
@@ -279,7 +280,7 @@ def _read(journal: Path) -> Facts:
     if not journal.exists():
         return {}
     try:
-        entry: Facts = json.loads(journal.read_text(encoding="utf-8"))
+        entry: Facts = loads(journal.read_text(encoding="utf-8"))
         if entry["format_version"] != 1 or type(entry["records"]) is not int or type(entry["complete"]) is not bool:
             raise ValueError("not of this version")
         kinds = {"digest": str, "tally": dict, "sizes": dict, "job": dict, "files": dict}

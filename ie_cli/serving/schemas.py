@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -24,6 +23,7 @@ from starlette.requests import Request
 from ie_cli.errors import did_you_mean
 from ie_cli.formats.common.base import short
 from ie_cli.serving.limits import Limits
+from ie_cli.system.json_reading import loads
 
 _FORM = 'send {"text": "…"}, or {"texts": ["…", "…"]}.'
 _FAULTS = {
@@ -138,8 +138,8 @@ def parse_body(body: bytes, limits: Limits) -> Body:
     """
     try:
         # The standard library takes half surrogate pairs, which JSON can write.
-        fields = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        fields = loads(body.decode("utf-8"))
+    except ValueError as error:
         raise Refused(400, f"the body is no JSON in UTF-8: {error}", _FORM) from error
     try:
         return Body.model_validate(fields, context=limits)

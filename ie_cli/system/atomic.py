@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ie_cli.errors import DataError, IEError, StorageError
 from ie_cli.system.temporary import OLD, workspace
+from ie_cli.system.text import open_text
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -121,14 +122,14 @@ def sync_tree(folder: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write UTF-8 with plain line ends in place of a file, which at no moment is half written.
+    """Write text in place of a file, which at no moment is half written.
 
     Raises:
         StorageError: as `storing`.
     """
     with storing(path), workspace(path.parent, path.name) as room:
         new = room / "new"
-        with new.open("w", encoding="utf-8", newline="\n") as file:
+        with open_text(new) as file:
             file.write(text)
         put_file_in_place(new, path)
 

@@ -17,6 +17,7 @@ from ie_cli.errors import DataError, StorageError, did_you_mean
 from ie_cli.system.atomic import put_file_in_place, storing
 from ie_cli.system.places import claimed, descriptor_of, is_file
 from ie_cli.system.temporary import sweep, workspace
+from ie_cli.system.text import as_text
 from ie_cli.system.urls import is_url, open_url, writing_url
 
 
@@ -184,7 +185,7 @@ def open_output(path: str) -> Iterator[IO[str]]:
         if sys.stdout is None:
             raise StorageError("standard output is closed", hint="write to a file.")
         sys.stdout.flush()
-        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="\n")
+        out = as_text(sys.stdout.buffer)
         try:
             with storing("standard output"):
                 yield out
@@ -250,8 +251,7 @@ def packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
             binary = cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
         elif path.endswith(".zst"):
             binary = stack.enter_context(zstandard().ZstdCompressor().stream_writer(raw, closefd=False))
-        # Half a surrogate pair has no UTF-8 form; JSON escapes it, other formats get it written out.
-        text = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="\n")
+        text = as_text(binary)
         yield text
         text.flush()
         text.detach()

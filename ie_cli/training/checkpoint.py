@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
-from ie_cli.inference.model_directory import write_text
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
 from ie_cli.system.atomic import put_in_place, storing
 from ie_cli.system.checksums import file_checksum, require_intact, sealed
+from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import workspace
+from ie_cli.system.text import write_text
 from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
@@ -83,7 +84,7 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
     failed: dict[Path, str] = {}
     for _, path in sorted(_found(folder), reverse=True):
         try:
-            numbers = json.loads((path / NUMBERS).read_text(encoding="utf-8"))
+            numbers = loads((path / NUMBERS).read_text(encoding="utf-8"))
             require_intact(numbers)
             if _OF_TENSORS in numbers and numbers[_OF_TENSORS] != file_checksum(path / TENSORS):
                 raise ValueError(f"{TENSORS} is not what was written")

@@ -27,6 +27,7 @@ from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import put_file_in_place, replace_text, storing
 from ie_cli.system.checksums import file_checksum, require_intact, sealed
+from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
 
@@ -166,12 +167,12 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
 def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | None:
     """The dataset that an earlier run left, None where it is not what was written: it is encoded again then."""
     try:
-        written = json.loads(facts.read_bytes())
+        written = loads(facts.read_text(encoding="utf-8"))
         require_intact(written)
         if (written["name"], written["arrow"]) != (path.stem, file_checksum(path)):
             raise ValueError("of other data, or damaged")
         return encoding.open(path, DatasetCounts(**written["counts"]))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

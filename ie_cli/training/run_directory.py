@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from ie_cli.data.reading import TaskData
 from ie_cli.errors import DataError, RecipeError
-from ie_cli.inference.model_directory import FACTS, must_be_replaceable
+from ie_cli.inference.model_directory import FACTS, must_be_named_in_utf8, must_be_replaceable
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import locked, refuse_locked, replace_text, storing
 from ie_cli.system.checksums import require_intact, sealed
+from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
@@ -40,6 +41,7 @@ def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = Fal
         DataError: what is there, and what to do.
         ModelError: `model` is no model folder.
     """
+    must_be_named_in_utf8(output)
     if output.is_file():
         raise DataError(f"{output} is a file", hint="give a folder with --output.")
     if not output.exists() or not any(not _is_rest(path) for path in output.iterdir()):
@@ -192,7 +194,7 @@ def read_run(output: Path) -> Facts | None:
     if not file.is_file():
         return None
     try:
-        facts: Facts = json.loads(file.read_text(encoding="utf-8"))
+        facts: Facts = loads(file.read_text(encoding="utf-8"))
         if facts["format_version"] > 1:
             raise DataError(f"{file}: written by a newer version", hint="update: pip install -U ie-cli")
         if not isinstance(facts["finished"], bool) or not {"recipe", "data", "schema", "encoder"} <= facts.keys():

@@ -7,13 +7,13 @@ of images, audio, … are left out, as decoding one opens whatever path stands i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ie_cli.errors import DataError, IEError, did_you_mean
+from ie_cli.system.json_reading import loads
 from ie_cli.system.urls import ALLOWED_HINT, refusal, require_allowed
 
 PREFIX = "hub:"
@@ -140,11 +140,11 @@ def _check_saved(folder: Path, source: str) -> None:
     """Refuse a saved dataset whose splits or files lie outside of its folder."""
     folders = [folder]
     if (index := folder / "dataset_dict.json").exists():
-        splits = json.loads(index.read_text(encoding="utf-8"))["splits"]
+        splits = loads(index.read_text(encoding="utf-8"))["splits"]
         folders += [folder / _plain(split, index, source) for split in splits]
     for path in folders:
         if (state := path / "state.json").exists():
-            for file in json.loads(state.read_text(encoding="utf-8"))["_data_files"]:
+            for file in loads(state.read_text(encoding="utf-8"))["_data_files"]:
                 _plain(file["filename"], state, source)
 
 

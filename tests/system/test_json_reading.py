@@ -1,0 +1,60 @@
+"""JSON nested more deeply than the bound is an error of every reader, and never one of a writer."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+
+from ie_cli.system.json_reading import MOST_LEVELS, NestedTooDeeply, loads, require_shallow
+
+PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
+DEPTHS = [MOST_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_000]
+
+
+def nested(levels: int, inner: str = "1") -> str:
+    """Arrays and objects by turns, one inside the other."""
+    pairs = [("[", "]"), ('{"[": ', "}")]
+    return (
+        "".join(pairs[n % 2][0] for n in range(levels))
+        + inner
+        + "".join(pairs[n % 2][1] for n in reversed(range(levels)))
+    )
+
+
+@pytest.mark.parametrize("parse", [json.loads, orjson.loads])
+def test_the_bound_is_the_last_depth_that_is_read(parse: object) -> None:
+    value = loads(nested(MOST_LEVELS), parse)  # type: ignore[arg-type]
+    require_shallow(value)
+    assert orjson.loads(orjson.dumps(value)) == json.loads(json.dumps(value)) == value
+    assert loads(nested(MOST_LEVELS - 1, "[1, 2]")) is not None
+
+
+@pytest.mark.parametrize("levels", DEPTHS)
+@pytest.mark.parametrize("parse", [json.loads, orjson.loads])
+def test_one_level_more_is_an_error(levels: int, parse: object) -> None:
+    # orjson's own bound has words of its own; the readers of records ask the standard library then.
+    with pytest.raises((NestedTooDeeply, orjson.JSONDecodeError)):
+        loads(nested(levels), parse)  # type: ignore[arg-type]
+    with pytest.raises(NestedTooDeeply, match="nested too deeply: more than 100 levels"):
+        loads(nested(levels))
+
+
+def test_brackets_in_strings_and_side_by_side_are_no_levels() -> None:
+    assert loads(json.dumps("[" * 500)) == "[" * 500
+    assert loads(f"[{', '.join(['[]'] * 500)}]") == [[]] * 500
+
+
+def test_nothing_else_in_the_package_reads_json_of_others() -> None:
+    # What is written in the same breath is not checked once more.
+    own = re.compile(r"json\.loads\((?!json\.dumps)|json\.load\(")
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if own.search(line)
+    ]
+    assert [line.partition(":")[0] for line in found] == ["data/spool.py"]  # the lines that it has just written
