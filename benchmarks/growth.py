@@ -2,10 +2,12 @@
 
     python benchmarks/growth.py [input] [labels] [length] [batch] [--quick] [--write]
     python benchmarks/growth.py --draw
+    python benchmarks/growth.py parts [--quick]
 
 Every point is a process of its own, around a `tiny` encoder with fresh weights whose head finds about one span in 20 tokens.
 --quick measures the two smallest points of each curve; its numbers say nothing. --draw measures nothing, and draws the tables
-that were written. The picture needs matplotlib, which is the extra `bench`.
+that were written. `parts` prints how readers, metrics and analyses grow by themselves (growth_parts.py). The picture needs
+matplotlib, which is the extra `bench`.
 """
 
 from __future__ import annotations
@@ -336,6 +338,11 @@ def main() -> int:
     if sys.argv[1:2] == ["--work"]:
         job, task, folder = sys.argv[2:]
         work(job, Task(**json.loads(task)), Path(folder))
+        return 0
+    if sys.argv[1:2] == ["parts"]:
+        import growth_parts
+
+        growth_parts.main(quick="--quick" in sys.argv[2:])
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; all where none is given")

@@ -6,6 +6,7 @@ slot, ``(@value, P.slot, slot value)``; going back, slots are put to every tripl
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,12 @@ ABSENT = "mention not in the text"
 """Why a triple has no place."""
 NO_TYPE = "entity"
 """The type of a mention whose data give none."""
+
+MOST_PAIRS = 100_000
+"""Pairs of places that `all` puts the triples of one text on: two mentions that come a thousand times each have a million. A
+triple with more pairs than are left of these is put on the nearest one, and counted."""
+MOST_WAYS = 1_000
+"""Triples that the slots of one value give, each filler of one slot with each of the others."""
 
 _SLOT = re.compile(r"(.+)\.([^\W\d]\w*)", re.S)
 _RUN = re.compile(r"[A-Za-z\u00c0-\u024f]|[0-9]")
@@ -64,12 +71,14 @@ def _one_run(text: str, border: int) -> bool:
 class Located:
     """Where triples stand: their relations, and how many triples (slots count as one each) have no place or several.
 
-    `absent` lists the triples that have no place, `ambiguous` counts those with more than one pair to choose from.
+    `absent` lists the triples that have no place, `ambiguous` counts those with more than one pair to choose from, `crowded`
+    those that have too many pairs to be put on all of them.
     """
 
     relations: list[Relation] = field(default_factory=list)
     triples: int = 0
     ambiguous: int = 0
+    crowded: int = 0
     absent: list[Triple] = field(default_factory=list)
 
 
@@ -80,10 +89,12 @@ def locate(
 
     Args:
         mentions: which of the occurrences; ``nearest`` takes the pair with the fewest characters between, ``first`` the first
-            occurrence of each, ``all`` every pair of different places.
+            occurrence of each, ``all`` every pair of different places, up to `MOST_PAIRS` in the text.
         reachable: of an occurrence, whether it may be chosen at all, e.g. because its borders are borders of tokens.
     """
     places: dict[str, list[Span]] = {}
+    pairs: dict[tuple[str, str], list[tuple[Span, Span]]] = {}  # of a triple that needs no room in `all`
+    room = MOST_PAIRS
     found = Located()
     chosen: dict[Relation, None] = {}
     for (subject, predicate, object_), (subject_type, object_type) in parts(spos).items():
@@ -96,7 +107,19 @@ def locate(
             found.absent.append((subject, predicate, object_))
             continue
         found.ambiguous += len(subjects) > 1 or len(objects) > 1
-        for a, b in _choose(subjects, objects, mentions):
+        kind = mentions
+        if mentions == "all":
+            needed = _count_pairs(subjects, objects)
+            kind = "all" if needed <= room else "nearest"
+            room -= needed if kind == "all" else 0
+            found.crowded += kind != "all"
+        if kind == "all":
+            chosen_pairs = _choose(subjects, objects, kind)
+        else:  # other predicates may join the same mentions, of which there may be many
+            if (subject, object_) not in pairs:
+                pairs[subject, object_] = list(_choose(subjects, objects, kind))
+            chosen_pairs = pairs[subject, object_]
+        for a, b in chosen_pairs:
             relation = Relation(Entity(*a, subject_type), predicate, Entity(*b, object_type))
             chosen.setdefault(relation)
     found.relations = list(chosen)
@@ -109,6 +132,12 @@ def find_places(text: str, mention: str) -> list[Span]:
     if not found and len(text.lower()) == len(text) and len(mention.lower()) == len(mention):
         found = occurrences(text.lower(), mention.lower())
     return found
+
+
+def _count_pairs(subjects: list[Span], objects: list[Span]) -> int:
+    """How many pairs `all` has."""
+    same = subjects == objects and len(subjects) > 1
+    return len(subjects) * (len(objects) - same)
 
 
 def _choose(subjects: list[Span], objects: list[Span], mentions: Mentions) -> Iterable[tuple[Span, Span]]:
@@ -188,7 +217,8 @@ def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
     """Put complex objects together again, by value; sorted, without duplicates.
 
     A slot's relation counts as one where a relation of its predicate has its subject's text as object, and where not, as a
-    triple of its own: predicates may hold a dot. A slot with several values gives a triple for each.
+    triple of its own: predicates may hold a dot. A slot with several values gives a triple for each; where several slots have
+    so many that there are more than `MOST_WAYS` to choose one of each, every filler is in some triple, but not with all others.
     """
     relations = list(relations)
     values = {(relation.predicate, _mention(text, relation.object)) for relation in relations}
@@ -222,9 +252,11 @@ def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
 
 
 def _combinations(slots: dict[str, dict[str, str]]) -> Iterator[tuple[tuple[str, str, str], ...]]:
-    """One (slot, text, type) for each slot, in every way."""
+    """One (slot, text, type) for each slot, in every way, or at least with each filler."""
     choices = [[(slot, filler, kind) for filler, kind in fillers.items()] for slot, fillers in sorted(slots.items())]
-    return product(*choices)
+    if math.prod(map(len, choices)) <= MOST_WAYS:
+        return product(*choices)
+    return (tuple(some[n % len(some)] for some in choices) for n in range(max(map(len, choices))))
 
 
 def _mention(text: str, entity: Entity) -> str:

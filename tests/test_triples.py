@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ie_cli import triples
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.formats import Reading, duie
 from ie_cli.triples import (
     entities_of,
     locate,
@@ -61,6 +65,44 @@ def test_the_nearest_pair_the_first_ones_or_all() -> None:
     assert places("nearest", Spo("李四", "主演", "甲")) == {(8, 5)}
     assert places("first", Spo("甲", "主演", "张三")) == {(5, 0)}
     assert places("all", Spo("甲", "主演", "张三")) == {(5, 0), (5, 17), (14, 0), (14, 17)}
+
+
+def test_all_pairs_are_bounded_and_a_triple_beyond_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    spos = [Spo("甲", "主演", "张三"), Spo("甲", "编剧", "张三"), Spo("李四", "主演", "甲"), Spo("甲", "续", "甲")]
+    whole = locate(TEXT, spos, "all")
+    assert (len(whole.relations), whole.crowded) == (4 + 4 + 2 + 2, 0)
+    monkeypatch.setattr(triples, "MOST_PAIRS", 6)
+    some = locate(TEXT, spos, "all")
+    # Four pairs for the first, none left for the second, two for the third, none for the last.
+    assert [relation.predicate for relation in some.relations] == ["主演"] * 4 + ["编剧"] + ["主演"] * 2 + ["续"]
+    assert (some.crowded, some.ambiguous, some.triples, some.absent) == (2, 4, 4, [])
+    nearest = locate(TEXT, [spos[1]], "nearest").relations
+    assert [relation for relation in some.relations if relation.predicate == "编剧"] == nearest
+    assert locate(TEXT, spos, "nearest").crowded == 0
+
+
+def test_a_mention_that_comes_thousands_of_times_is_said_by_the_reader() -> None:
+    line = json.dumps({"text": "a b " * 2_000, "spo_list": [{"subject": "a", "predicate": "p", "object": "b"}]})
+    told: list[str] = []
+    [document] = duie.read([(1, line)], "x.json", Reading(mentions="all", report=told.append))
+    assert isinstance(document, Document)
+    assert len(document.relations) == 1
+    assert told[1] == (
+        "x.json: 1 of these have more than 100,000 pairs of places, together with others of their text: they are put on the "
+        "nearest pair"
+    )
+
+
+def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 60)))
+    value = Entity(0, 1, "v")
+    relations = [Relation(Entity(1, 2, "s"), "p", value)]
+    relations += [Relation(value, f"p.{'abc'[n % 3]}", Entity(n, n + 1, "f")) for n in range(2, 50)]
+    found = to_spos(text, relations)
+    assert len(found) == 16
+    assert set(parts(found)) == text_triples(text, relations)
+    monkeypatch.setattr(triples, "MOST_WAYS", 16**3)
+    assert len(to_spos(text, relations)) == 16**3
 
 
 def test_subject_and_object_of_one_text_take_two_places_where_there_are_two() -> None:

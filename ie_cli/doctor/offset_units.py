@@ -68,10 +68,9 @@ class _Unit:
             new = {offset for offset in span if offset} - self.offsets
             self.chance += len(new) * math.log10(len(text) / int(starts[-1]))
             self.offsets |= new
-        stands = "outside of the text" if outside else quoted(text[slice(*span)])
-        self.document = (
-            self.document or f"{where}: {span[0]}-{span[1]} is {stands}, and would be {quoted(text[slice(*found)])}"
-        )
+        if not self.document:  # one is shown, and there may be many
+            stands = "outside of the text" if outside else quoted(text[slice(*span)])
+            self.document = f"{where}: {span[0]}-{span[1]} is {stands}, and would be {quoted(text[slice(*found)])}"
 
     def starts(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """Where the characters of a text begin, counted in this unit, and where it ends."""

@@ -32,6 +32,8 @@ class Borders:
             if start < end:
                 self._first_at.setdefault(start, token)
                 self._last_at[end] = token
+        filled = tokens.starts < tokens.ends
+        self._starts, self._ends = np.sort(tokens.starts[filled]), np.sort(tokens.ends[filled])
 
     def find(self, start: int, end: int) -> tuple[int, int] | None:
         """First and last token of the characters ``start:end``, None where these are no borders of tokens."""
@@ -40,11 +42,12 @@ class Borders:
 
     def reason(self, start: int, end: int) -> str:
         """Why there are no such tokens."""
-        tokens = self.tokens
-        inside = ((tokens.starts < start) & (start < tokens.ends)).any() or (
-            (tokens.starts < end) & (end < tokens.ends)
-        ).any()
-        return INSIDE_TOKEN if inside else WHITE_SPACE
+        return INSIDE_TOKEN if self._cuts(start) or self._cuts(end) else WHITE_SPACE
+
+    def _cuts(self, border: int) -> bool:
+        """Say whether some token begins before a border and ends behind it."""
+        # Each token that ends there or before has begun before, too: more have begun than have ended.
+        return bool(np.searchsorted(self._starts, border) > np.searchsorted(self._ends, border, side="right"))
 
 
 @dataclass(frozen=True, slots=True)

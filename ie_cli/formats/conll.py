@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -148,8 +149,8 @@ def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
     tabs = sum("\t" in line for line in lines) * 2 > len(lines)
     rows = [line.split("\t") if tabs else split_blanks(line) for line in lines]
     rows = [row for row, line in zip(rows, lines, strict=True) if not (line.startswith("#") and _no_tags(row))]
-    widths = [len(row) for row in rows]
-    width = max(set(widths), key=widths.count) if widths else 1
+    widths = Counter(len(row) for row in rows)
+    width = max(set(widths), key=widths.__getitem__) if widths else 1
     text = reading.text_column % width if -width <= reading.text_column < width else None
     if text is None:
         raise DataError(
@@ -249,10 +250,12 @@ def write(document: Document) -> str:
     """
     entities = _written(document)
     tokens = [piece for word in cut(document.text, entities) for piece in word]
+    starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
     spans = []
     for entity in entities:
-        inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
-        spans.append((inside[0], inside[-1], entity.label))
+        first, last = bisect_left(starts, entity.start), bisect_right(ends, entity.end) - 1
+        if first <= last:
+            spans.append((first, last, entity.label))
     tags = bio_tags(len(tokens), spans)
     lines = [f"{document.text[start:end]}\t{tag}\n" for (start, end), tag in zip(tokens, tags, strict=True)]
     return "".join(lines) + "\n"
@@ -319,9 +322,12 @@ def _marks(text: str, pieces: Sequence[tuple[int, int]], entities: Sequence[Enti
 
 
 def longest(entities: Sequence[Entity]) -> list[Entity]:
-    """Entities that do not overlap, in their order in the text: of two that do, the longer one."""
+    """Entities that do not overlap, in their order in the text: of two that do, the longer one. None of them is empty."""
     chosen: list[Entity] = []
+    taken = bytearray(max((entity.end for entity in entities), default=0))
     for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
-        if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
+        # None that was chosen is shorter: one that overlaps holds the first character or the last.
+        if not taken[entity.start] and not taken[entity.end - 1]:
+            taken[entity.start : entity.end] = b"\1" * (entity.end - entity.start)
             chosen.append(entity)
     return sorted(chosen)

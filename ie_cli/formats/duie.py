@@ -14,7 +14,7 @@ from ie_cli.errors import DataError
 from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, native_only, taken
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import NO_TYPE, Located, locate, sides, to_spos
+from ie_cli.triples import MOST_PAIRS, NO_TYPE, Located, locate, sides, to_spos
 
 OURS = frozenset({"id", "text", "spo_list"})
 OTHER_LABEL = "entities have another label than the argument of a relation at their place"
@@ -53,13 +53,14 @@ class PlaceTally:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._triples = self._ambiguous = self._absent = 0
+        self._triples = self._ambiguous = self._absent = self._crowded = 0
         self._first = ""
 
     def add(self, located: Located, where: str) -> None:
         """Count one text."""
         self._triples += located.triples
         self._ambiguous += located.ambiguous
+        self._crowded += located.crowded
         if located.absent and not self._absent:
             self._first = f"; the first: {where}: {' | '.join(located.absent[0])}"
         self._absent += len(located.absent)
@@ -70,6 +71,11 @@ class PlaceTally:
             reading.report(
                 f"{self._path}: {self._triples} triples without offsets, put on the text: {self._ambiguous} have several "
                 f"places (mentions: {reading.mentions}), {self._absent} have none{self._first}"
+            )
+        if self._crowded:
+            reading.report(
+                f"{self._path}: {self._crowded} of these have more than {MOST_PAIRS:,} pairs of places, together with others of "
+                "their text: they are put on the nearest pair"
             )
 
 

@@ -16,7 +16,7 @@ for Information Extraction").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -98,19 +98,46 @@ class OfficialScorer:
         return OfficialCounts(gold, predicted, correct, recalled)
 
     def _by_alias(self, gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
-        truth, guess = self._distinct(gold), self._distinct(predicted)
-        correct = sum(self._is_in(spo, truth) for spo in guess)
-        return len(truth), len(guess), correct, sum(self._is_in(spo, guess) for spo in truth)
+        truth, guess = _Triples(self._alias, gold), _Triples(self._alias, predicted)
+        correct = sum(spo in truth for spo in guess.kept)
+        return len(truth.kept), len(guess.kept), correct, sum(spo in guess for spo in truth.kept)
 
-    def _distinct(self, spos: Iterable[Plain]) -> list[Plain]:
-        kept: list[Plain] = []
+
+class _Triples:
+    """Triples up to aliases, each once.
+
+    They are looked up by predicate, subject and the first value of the object: a sentence with thousands of triples would be
+    compared with itself for minutes.
+
+    Attributes:
+        kept: those that the ones before do not have.
+    """
+
+    def __init__(self, alias: Aliases, spos: Iterable[Plain]) -> None:
+        self._alias = alias
+        self.kept: list[Plain] = []
+        self._by_names: dict[tuple[str, str, tuple[str, str]], list[Plain]] = {}
         for spo in spos:
-            if not self._is_in(spo, kept):
-                kept.append(spo)
-        return kept
+            if spo not in self:
+                self.kept.append(spo)
+                self._by_names.setdefault((spo[1], spo[0], spo[2][0]), []).append(spo)
 
-    def _is_in(self, target: Plain, spos: Sequence[Plain]) -> bool:
-        return target in spos or any(self._matches(target, member) for member in spos)
+    def __contains__(self, target: Plain) -> bool:
+        subject, predicate, object_ = target
+        key, value = object_[0]
+        subjects, values = self._names(subject), self._names(value)
+        if len(subjects) * len(values) > len(self.kept):
+            return any(self._matches(target, member) for member in self.kept)
+        return any(
+            self._matches(target, member)
+            for name in subjects
+            for other in values
+            for member in self._by_names.get((predicate, name, (key, other)), ())
+        )
+
+    def _names(self, text: str) -> set[str]:
+        """``A(text)``."""
+        return {text, *self._alias.get(text, ())}
 
     def _matches(self, target: Plain, member: Plain) -> bool:
         (subject, predicate, object_), (other, other_predicate, other_object) = target, member

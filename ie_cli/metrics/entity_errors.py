@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from ie_cli.document import Document, Entity
+from ie_cli.metrics.pairing import MOST_PAIRS, count_overlapping, crowded_notes, groups_of_both, one_to_one, overlapping
 from ie_cli.metrics.scores import ErrorRecord
 
 KINDS = {
@@ -36,12 +37,7 @@ class _Kind(Protocol):
     def kind(self) -> str: ...
 
 
-class _Ordered(Protocol):
-    def __lt__(self, other: Any, /) -> bool: ...
-
-
 _Case = TypeVar("_Case", bound=_Kind)
-_Item = TypeVar("_Item", bound=_Ordered)
 
 
 def describe(
@@ -148,13 +144,23 @@ class Sampled(Generic[_Case]):
 
     Attributes:
         keep: examples per kind; every error of a kind has the same chance to be among them.
+        crowded: documents in which more errors overlap than are compared.
     """
+
+    alike: ClassVar[str]
+    """What is paired in such a document."""
 
     keep: int = 3
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[_Case]] = field(default_factory=dict)
     confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    crowded: int = 0
     _random: random.Random = field(default_factory=lambda: random.Random(0))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be said of the counts."""
+        return crowded_notes(self.crowded, self.alike)
 
     def _note(self, case: _Case) -> None:
         self.counts[case.kind] += 1
@@ -170,13 +176,16 @@ class EntityErrors(Sampled[ErrorCase]):
     """The errors of entities."""
 
     kinds: ClassVar[Mapping[str, str]] = KINDS
+    alike: ClassVar[str] = "entities of one span"
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Sort the errors of one document."""
         truth, guess = set(gold.entities), set(predicted.entities)
         self.counts["correct"] += len(truth & guess)
         missed, invented = truth - guess, guess - truth
-        for a, b in _pairs(missed, invented):
+        pairs, crowded = _pairs(missed, invented)
+        self.crowded += crowded
+        for a, b in pairs:
             missed.remove(a)
             invented.remove(b)
             same = (a.start, a.end) == (b.start, b.end)
@@ -189,24 +198,20 @@ class EntityErrors(Sampled[ErrorCase]):
             self._note(ErrorCase("invented", gold, None, entity))
 
 
-def one_to_one(candidates: Iterable[tuple[tuple[float, ...], _Item, _Item]]) -> list[tuple[_Item, _Item]]:
-    """Take (rank, gold, predicted) by rank, the lowest first, each item once; equal ranks by the items' own order."""
-    pairs = []
-    taken: set[tuple[bool, _Item]] = set()
-    for _, a, b in sorted(candidates):
-        if (True, a) not in taken and (False, b) not in taken:
-            taken |= {(True, a), (False, b)}
-            pairs.append((a, b))
-    return pairs
+def _pairs(missed: set[Entity], invented: set[Entity]) -> tuple[list[tuple[Entity, Entity]], bool]:
+    """One-to-one pairs that overlap: the largest share of the union first, the same label before another.
 
-
-def _pairs(missed: set[Entity], invented: set[Entity]) -> list[tuple[Entity, Entity]]:
-    """One-to-one pairs that overlap: the largest share of the union first, the same label before another."""
+    The second value says that too many overlap to be compared: then only those of one span are paired, in their order.
+    """
+    sides = [
+        [(entity.start, entity.end) for entity in side if entity.start < entity.end] for side in (missed, invented)
+    ]
+    if count_overlapping(*sides) > MOST_PAIRS:
+        groups = groups_of_both(sorted(missed), sorted(invented), lambda entity: (entity.start, entity.end))
+        return [pair for some, others in groups for pair in zip(some, others, strict=False)], True
     candidates = []
-    for a in missed:
-        for b in invented:
-            shared = min(a.end, b.end) - max(a.start, b.start)
-            if shared > 0:
-                union = max(a.end, b.end) - min(a.start, b.start)
-                candidates.append(((-shared / union, a.label != b.label), a, b))
-    return one_to_one(candidates)
+    for a, b in overlapping(missed, invented, lambda entity: (entity.start, entity.end)):
+        shared = min(a.end, b.end) - max(a.start, b.start)
+        union = max(a.end, b.end) - min(a.start, b.start)
+        candidates.append(((-shared / union, a.label != b.label), a, b))
+    return one_to_one(candidates), False

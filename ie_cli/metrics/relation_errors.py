@@ -15,13 +15,21 @@ characters are those of their longest common substring, if it is at least half o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from typing import ClassVar
+from itertools import chain, product
+from typing import ClassVar, cast
 
 from ie_cli.document import Document, Spo
-from ie_cli.metrics.entity_errors import Sampled, describe, one_to_one, record
+from ie_cli.metrics.entity_errors import Sampled, describe, record
+from ie_cli.metrics.pairing import (
+    MOST_CHARACTERS,
+    MOST_PAIRS,
+    count_overlapping,
+    groups_of_both,
+    one_to_one,
+    overlapping,
+)
 from ie_cli.metrics.relations import Argument, Item, Match, items, mention, with_text
 from ie_cli.metrics.scores import ErrorRecord
 from ie_cli.triples import Span, locate
@@ -85,6 +93,7 @@ class RelationErrors(Sampled[RelationErrorCase]):
     """
 
     kinds: ClassVar[Mapping[str, str]] = RELATION_KINDS
+    alike: ClassVar[str] = "triples of the same two arguments"
     match: Match | None = None
 
     def add(self, gold: Document, predicted: Document) -> None:
@@ -95,7 +104,9 @@ class RelationErrors(Sampled[RelationErrorCase]):
         truth, guess = items(gold, match), items(predicted, match)
         self.counts["correct"] += len(truth & guess)
         missed, invented = truth - guess, guess - truth
-        for a, b in _pairs(missed, invented):
+        pairs, crowded = _pairs(missed, invented)
+        self.crowded += crowded
+        for a, b in pairs:
             missed.remove(a)
             invented.remove(b)
             kind = _kind(a, b)
@@ -114,20 +125,78 @@ def _kind(gold: Item, predicted: Item) -> str:
     return "type" if _same_arguments(gold, predicted) else "boundary"
 
 
-def _pairs(missed: Iterable[Item], invented: set[Item]) -> list[tuple[Item, Item]]:
-    """One-to-one pairs that are one error: the largest overlap first, the same predicate and labels before others."""
+def _pairs(missed: set[Item], invented: set[Item]) -> tuple[list[tuple[Item, Item]], bool]:
+    """One-to-one pairs that are one error: the largest overlap first, the same predicate and labels before others.
+
+    The second value says that too many overlap to be compared: then only those of the same arguments are paired.
+    """
+    same = groups_of_both(missed, invented, _arguments)
+    alike = groups_of_both(missed, invented, lambda item: item.predicate)
+    crowded = _excess(alike) or sum(len(some) * len(others) for some, others in same) > MOST_PAIRS
     candidates = []
-    for a in missed:
-        for b in invented:
-            if a.predicate == b.predicate or _same_arguments(a, b):
-                share = _share(a.subject, b.subject) * _share(a.object, b.object)
-                if share > 0:
-                    candidates.append(((-share, a.predicate != b.predicate, a.labels != b.labels), a, b))
-    return one_to_one(candidates)
+    if crowded:  # of the items of one pair of arguments as many as there are on both sides, in their order
+        found: Iterable[tuple[Item, Item]] = chain.from_iterable(
+            zip(sorted(some), sorted(others), strict=False) for some, others in same
+        )
+    else:
+        found = dict.fromkeys(
+            chain(
+                (pair for some, others in same for pair in product(some, others)),
+                (pair for some, others in alike for pair in _meeting(some, others)),
+            )
+        )
+    for a, b in found:
+        share = _share(a.subject, b.subject) * _share(a.object, b.object)
+        if share > 0:
+            candidates.append(((-share, a.predicate != b.predicate, a.labels != b.labels), a, b))
+    return one_to_one(candidates), crowded
+
+
+def _arguments(item: Item) -> tuple[Argument, Argument]:
+    return item.subject, item.object
+
+
+_SIDES: tuple[Callable[[Item], Argument], ...] = (lambda item: item.subject, lambda item: item.object)
+
+
+def _excess(groups: Iterable[tuple[Sequence[Item], Sequence[Item]]]) -> bool:
+    """Whether the triples of each predicate have more pairs that may overlap than are compared in a document."""
+    pairs = characters = 0
+    for some, others in groups:
+        if any(isinstance(argument, str) for argument in _arguments(some[0])):
+            lengths = [
+                sum(len(mention("", side(item))) for item in items for side in _SIDES) for items in (some, others)
+            ]
+            characters += len(others) * lengths[0] + len(some) * lengths[1]
+        else:
+            pairs += min(count for count, _ in _counts(some, others))
+    return pairs > MOST_PAIRS or characters > MOST_CHARACTERS
+
+
+def _counts(some: Sequence[Item], others: Sequence[Item]) -> list[tuple[int, Callable[[Item], Span]]]:
+    """How many pairs overlap in their subjects, and in their objects."""
+    spans: list[Callable[[Item], Span]] = [cast("Callable[[Item], Span]", side) for side in _SIDES]
+    return [
+        (
+            count_overlapping(
+                [s for s in map(span, some) if s[0] < s[1]], [s for s in map(span, others) if s[0] < s[1]]
+            ),
+            span,
+        )
+        for span in spans
+    ]
+
+
+def _meeting(some: Sequence[Item], others: Sequence[Item]) -> Iterable[tuple[Item, Item]]:
+    """The pairs of one predicate that may overlap: of spans those that do on the side on which fewer do."""
+    if any(isinstance(argument, str) for argument in _arguments(some[0])):
+        return product(some, others)
+    _, span = min(_counts(some, others), key=lambda counted: counted[0])
+    return overlapping(some, others, span)
 
 
 def _same_arguments(a: Item, b: Item) -> bool:
-    return (a.subject, a.object) == (b.subject, b.object)
+    return _arguments(a) == _arguments(b)
 
 
 def _share(a: Argument, b: Argument) -> float:
@@ -136,7 +205,6 @@ def _share(a: Argument, b: Argument) -> float:
         return 1.0
     if isinstance(a, str) and isinstance(b, str):
         shared = _common(a, b)
-        shared = shared if 2 * shared >= min(len(a), len(b)) else 0
         return shared / (len(a) + len(b) - shared)
     if isinstance(a, str) or isinstance(b, str):
         return 0.0
@@ -145,8 +213,18 @@ def _share(a: Argument, b: Argument) -> float:
 
 
 def _common(a: str, b: str) -> int:
-    """Length of the longest common substring."""
+    """Length of the longest common substring; 0 where it is less than half of the shorter text."""
     short, long = sorted((a, b), key=len)
     if short in long:
         return len(short)
-    return SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
+    least, most = (len(short) + 1) // 2, len(short) - 1
+    if not any(short[start : start + least] in long for start in range(len(short) - least + 1)):
+        return 0
+    while least < most:  # where there is one of some length, there are shorter ones
+        middle = (least + most + 1) // 2
+        pieces = {short[start : start + middle] for start in range(len(short) - middle + 1)}
+        if any(long[start : start + middle] in pieces for start in range(len(long) - middle + 1)):
+            least = middle
+        else:
+            most = middle - 1
+    return least

@@ -145,7 +145,10 @@ class SampledCase(Protocol):
 
 
 class ErrorAnalysis(Protocol):
-    """Sorts the errors of pairs of gold and predicted documents by kind, and keeps examples."""
+    """Sorts the errors of pairs of gold and predicted documents by kind, and keeps examples.
+
+    One that has `notes` too has sentences that must be said of the counts, e.g. that a bound was met.
+    """
 
     @property
     def kinds(self) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from ie_cli.encoding.alignment import (
     within,
     without_overlaps,
 )
-from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import RecipeError
 
@@ -137,6 +137,14 @@ def test_gold_of_at_most_the_stride_and_a_token_is_gold_of_some_window(name: str
         if place is not None:
             assert (place in held) == (entity not in lost)
             assert place in held or (place[1] - place[0] > plan.stride and lost[entity] == TOO_LONG)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), max_size=8), st.integers(0, 12), st.integers(0, 12))
+def test_the_reason_is_that_of_a_look_at_every_token(drawn: list[tuple[int, int]], start: int, end: int) -> None:
+    starts = np.array([first for first, _ in drawn], dtype=np.int32)
+    tokens = Tokens(np.zeros_like(starts), starts, starts + np.array([size for _, size in drawn], dtype=np.int32))
+    inside = any(a < border < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for border in (start, end))
+    assert Borders("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITE_SPACE)
 
 
 def test_every_loss_has_its_reason() -> None:

@@ -11,7 +11,8 @@ from seqeval.metrics import f1_score
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, Reading, Record
-from ie_cli.formats.conll import join_tokens, lost, read, write
+from ie_cli.formats.common.tag_schemes import bio_tags
+from ie_cli.formats.conll import cut, join_tokens, longest, lost, read, write
 
 
 def records(text: str, **options: object) -> list[Record]:
@@ -82,6 +83,37 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
     document = Document("New York Times", [Entity(0, 8, "LOC"), Entity(0, 14, "ORG")])
     assert write(document) == "New\tB-ORG\nYork\tI-ORG\nTimes\tI-ORG\n\n"
     assert write(Document("ab，c", [Entity(1, 2, "X")])) == "a\tO\nb\tB-X\n，\tO\nc\tO\n\n"
+
+
+def plain_longest(entities: list[Entity]) -> list[Entity]:
+    """Each entity beside all that were chosen before."""
+    chosen: list[Entity] = []
+    for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
+        if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
+            chosen.append(entity)
+    return sorted(chosen)
+
+
+def plain_write(document: Document) -> str:
+    """Each entity beside all tokens."""
+    entities = plain_longest(document.entities)
+    tokens = [piece for word in cut(document.text, entities) for piece in word]
+    spans = []
+    for entity in entities:
+        inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
+        if inside:
+            spans.append((inside[0], inside[-1], entity.label))
+    tags = bio_tags(len(tokens), spans)
+    return "".join(f"{document.text[a:b]}\t{tag}\n" for (a, b), tag in zip(tokens, tags, strict=True)) + "\n"
+
+
+@given(st.text("ab 中文，\u3000", min_size=1, max_size=20), st.data())
+def test_the_longest_and_their_tokens_are_those_of_the_plain_form(text: str, data: st.DataObject) -> None:
+    ends = st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(lambda pair: pair[0] != pair[1])
+    drawn = data.draw(st.lists(st.tuples(ends, st.sampled_from("XY")), max_size=10))
+    entities = [Entity(min(pair), max(pair), label) for pair, label in drawn]
+    assert longest(entities) == plain_longest(entities)
+    assert write(Document(text, entities)) == plain_write(Document(text, entities))
 
 
 def test_what_one_column_cannot_express_is_counted() -> None:

@@ -170,9 +170,9 @@ def test_cost_is_linear(gap: str) -> None:
     def seconds(count: int) -> float:
         record = "{" + gap.join(['"tokens": [', *['"ab\\"c",'] * 20, '"x"', "]}"])
         lines = list(enumerate(f"[{gap}{f',{gap}'.join([record] * count)}{gap}]".split("\n"), 1))
-        start = time.perf_counter()
+        start = time.process_time()
         assert sum(isinstance(fields, dict) for _, _, fields in read_objects(lines, "x")) == count
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(100)
     assert seconds(8000) < 40 * seconds(800) + 0.2  # 100 if every record cost what stands before it
@@ -180,10 +180,10 @@ def test_cost_is_linear(gap: str) -> None:
 
 def test_one_record_of_many_lines_costs_no_more_than_its_lines() -> None:
     lines = [(1, "{"), *((number, f'"{number}": {{"a": 1}},') for number in range(2, 100_000)), (100_000, '"x": 1}')]
-    start = time.perf_counter()
+    start = time.process_time()
     [(where, _, fields)] = read_objects(lines, "x")
     assert (where, len(fields) if isinstance(fields, dict) else fields) == ("x:1", 99_999)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_records_and_their_errors() -> None:

@@ -190,9 +190,10 @@ class Cutter:
         return place
 
     def _open(self, number: int, line: str, place: int) -> None:
+        if number != self.start:
+            self.indent = _BLANK.match(line)[0]  # type: ignore[index]
         self.ordinal = self.ordinal + 1 if number == self.start else 1
         self.start, self.column, self.pieces = number, place, []
-        self.indent = _BLANK.match(line)[0]  # type: ignore[index]
 
     def _no_record(self, line: str, place: int) -> int:
         """The end of what is no record: in an array up to the next bracket or comma, else the whole rest of the line."""
