@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise, permutations, product
 from typing import Literal
 
@@ -129,9 +130,15 @@ def locate(
 def find_places(text: str, mention: str) -> list[Span]:
     """Occurrences; where there is none, those in another case (DuIE's scorer takes case away)."""
     found = occurrences(text, mention)
-    if not found and len(text.lower()) == len(text) and len(mention.lower()) == len(mention):
-        found = occurrences(text.lower(), mention.lower())
+    if not found and len(_lower(text)) == len(text) and len(mention.lower()) == len(mention):
+        found = occurrences(_lower(text), mention.lower())
     return found
+
+
+@lru_cache(maxsize=2)
+def _lower(text: str) -> str:
+    """A text in lower case; it is asked for again with every mention that does not occur as it is."""
+    return text.lower()
 
 
 def _count_pairs(subjects: list[Span], objects: list[Span]) -> int:

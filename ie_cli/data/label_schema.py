@@ -66,9 +66,10 @@ class LabelSchema:
         """
         if not pairs:
             raise DataError("the training data hold no relation at all", hint="check data.format, or use task: ner.")
-        types: dict[str, tuple[Types, ...]] = {}
+        joined: dict[str, list[Types]] = {}
         for subject, predicate, object_ in sorted(pairs, key=lambda key: (-pairs[key], key)):
-            types[predicate] = (*types.get(predicate, ()), (subject, object_))
+            joined.setdefault(predicate, []).append((subject, object_))
+        types = {predicate: tuple(found) for predicate, found in joined.items()}
         seen = dict(types)
         if known is not None:
             if extra := sorted(set(types) - set(known)):
@@ -77,7 +78,8 @@ class LabelSchema:
                     hint="complete the file, or remove data.schema_file to take all predicates of the data.",
                 )
             # Of several types the usual one stands first.
-            usual = {name: [pair for pair in types.get(name, ()) if pair in allowed] for name, allowed in known.items()}
+            allowed_by = {name: frozenset(allowed) for name, allowed in known.items()}
+            usual = {name: [pair for pair in types.get(name, ()) if pair in allowed_by[name]] for name in known}
             types = {name: tuple(dict.fromkeys([*usual[name], *allowed])) for name, allowed in known.items()}
         predicates = tuple(known) if known is not None else tuple(sorted(types))
         if observed:
