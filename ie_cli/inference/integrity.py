@@ -135,7 +135,7 @@ def _require_intact(folder: Path, form: Form, facts: ModelFacts) -> None:
             found = _checksum_of_facts(facts.stored) if name == FACTS else _checksum(folder / name)
         if found != known[name]:
             raise ModelError(
-                f"{folder / name}: damaged: its content is not what was written (checksum {found}, not {known[name]})",
+                f"{folder / name}: damaged: its content is not what was written (checksum {found}, {FACTS} has {known[name]})",
                 hint="copy it again, take it from a backup or train again. If you changed it yourself, remove its line from "
                 f"'{CHECKSUMS}' in {FACTS}.",
             )

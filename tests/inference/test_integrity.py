@@ -111,6 +111,17 @@ def test_facts_and_scores_that_were_changed_are_told_and_can_be_kept(model: Path
         load(model)
 
 
+def test_a_checksum_that_was_damaged_itself_is_told_with_its_place(model: Path) -> None:
+    file = model / "ie.json"
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    known = facts["checksums"][FORMS[model.name]]
+    file.write_text(
+        file.read_text(encoding="utf-8").replace(known, known[:-2] + "\ufffd" + known[-1]), encoding="utf-8"
+    )
+    with pytest.raises(ModelError, match=rf"{FORMS[model.name]}: damaged: .* \(checksum {known}, ie\.json has xxh3:"):
+        load(model)
+
+
 @pytest.mark.parametrize("value", [["x"], "x", 3])
 def test_checksums_of_another_kind_are_told(value: object, model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
