@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file, save_file
@@ -275,6 +275,9 @@ def test_a_graph_with_a_weight_that_is_not_finite_is_not_loaded(tmp_path: Path) 
 
 
 @given(st.binary(max_size=60))
+@example(b"\x38\x00")  # a number where the graph should be
+@example(b"\x3a\x02\x28\x00")  # where an initialiser should be
+@example(b"\x3a\x06\x2a\x04\x10\x01\x48\x00")  # where its content should be
 def test_what_is_no_graph_is_refused_or_has_no_weights(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     file = tmp_path_factory.mktemp("g") / "model.onnx"
     file.write_bytes(data or b"\0")

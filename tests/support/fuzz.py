@@ -122,7 +122,9 @@ def save(target: Target, data: bytes, error: BaseException, folder: Path) -> Pat
 
 def replay(chosen: Mapping[str, Target], path: Path) -> int:
     """Run a kept input again."""
-    error = attempt(chosen[path.name.partition("@")[0]], path.read_bytes())
+    target = chosen[path.name.partition("@")[0]]
+    target.samples()  # it may make what is damaged
+    error = attempt(target, path.read_bytes())
     if error is None or isinstance(error, IEError):
         sys.stdout.write(f"{path}: fine{f': {error}' if error else ''}\n")
         return 0

@@ -44,11 +44,14 @@ def weights(file: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     Raises:
         ValueError: the file is no such graph.
     """
-    for number, graph in _fields(np.memmap(file, np.uint8, "r").data):
-        if number == _GRAPH:
-            for inner, tensor in _fields(graph):
-                if inner == _INITIALIZER:
-                    yield from _tensor(tensor, file.parent)
+    try:
+        for number, graph in _fields(np.memmap(file, np.uint8, "r").data):
+            if number == _GRAPH:
+                for inner, tensor in _fields(graph):
+                    if inner == _INITIALIZER:
+                        yield from _tensor(tensor, file.parent)
+    except (IndexError, KeyError, TypeError) as error:  # a field that is cut off, missing, or of another kind
+        raise ValueError("not a graph in ONNX form") from error
 
 
 def _tensor(message: Any, folder: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -78,23 +81,20 @@ def _tensor(message: Any, folder: Path) -> Iterator[tuple[str, npt.NDArray[Any]]
 def _fields(message: Any) -> Iterator[tuple[int, Any]]:
     """The fields of a message by their numbers: numbers, and views of what is longer."""
     at = 0
-    try:
-        while at < len(message):
-            key, at = _varint(message, at)
-            kind = key & 7
-            if kind == _VARINT:
-                value, at = _varint(message, at)
-                yield key >> 3, value
-                continue
-            size = _SIZES.get(kind)
-            if kind == _BYTES:
-                size, at = _varint(message, at)
-            if size is None or at + size > len(message):
-                raise ValueError("not a graph in ONNX form")
-            yield key >> 3, message[at : at + size]
-            at += size
-    except IndexError as error:
-        raise ValueError("not a graph in ONNX form") from error
+    while at < len(message):
+        key, at = _varint(message, at)
+        kind = key & 7
+        if kind == _VARINT:
+            value, at = _varint(message, at)
+            yield key >> 3, value
+            continue
+        size = _SIZES.get(kind)
+        if kind == _BYTES:
+            size, at = _varint(message, at)
+        if size is None or at + size > len(message):
+            raise ValueError("not a graph in ONNX form")
+        yield key >> 3, message[at : at + size]
+        at += size
 
 
 def _varint(message: Any, at: int) -> tuple[int, int]:
