@@ -58,8 +58,8 @@ $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,bench,wandb,mlflow]'
 	touch $@
 
-# The tests with the oldest packages that pyproject.toml allows, all extras included, for Python 3.11 on Linux. PyPI's torch of
-# that age comes with CUDA (4 GB); set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds to do without.
+# The tests with the oldest packages that pyproject.toml allows, all extras included, for Python 3.11 on Linux. Of torch that is
+# what the extra `export` asks for; a torch as old as the package itself allows is not tested.
 lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal
 
