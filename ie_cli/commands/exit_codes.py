@@ -65,7 +65,8 @@ class Commands(TyperGroup):
         command = self.commands.get(ctx.invoked_subcommand or "")
         options = options_of(command.params if command is not None else ())
         if is_out_of_memory(error) and not told.message.startswith(OUT_OF_MEMORY):
-            told = out_of_memory(options)
+            short = out_of_memory(options)
+            told = IEError(f"{short.message}: {told.message}", hint=hints(told.hint, short.hint))
         if _debug():
             if not isinstance(error, IEError):
                 raise error

@@ -196,7 +196,9 @@ def test_bad_files_are_told_by_every_command(here: Path, name: str) -> None:
         result = run(command, bad.name, format=bad.format)
         assert result.exit_code == 1, (command, result.output)
         assert bad.words in said(result), (command, result.stderr)
-        assert bad.hint in said(result), (command, result.stderr)
+        own = command in ("eval", "convert", "init")  # which have no recipe
+        hint = bad.hint.replace("data.text_column", "--text-column") if own else bad.hint
+        assert hint in said(result), (command, result.stderr)
         assert not (here / "out").exists()
         assert not (here / "out.jsonl").exists()
 

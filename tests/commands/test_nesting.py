@@ -63,7 +63,7 @@ def test_a_row_of_a_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(MOST_LEVELS - 1):
         deep = [deep]
     rows = Rows([{"text": "Ann", "x": deep[0]}, {"text": "Ann", "x": deep}])
-    monkeypatch.setattr("ie_cli.formats.hub._load", lambda source: rows)
+    monkeypatch.setattr("ie_cli.formats.hub.load_rows", lambda source, report: rows)
     good, bad = read_records("hub:some")
     assert isinstance(good, Document)
     assert isinstance(bad, BadLine)

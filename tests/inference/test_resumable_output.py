@@ -556,16 +556,16 @@ def test_where_memory_ends_what_was_predicted_is_kept(here: Path, monkeypatch: p
     assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
     monkeypatch.setattr(jobs, "COMMIT_SECONDS", 1000.0)  # nothing is due: what is kept is kept because of the error
     with monkeypatch.context() as patch:
-        find, chunks = predict._find, 0
+        annotate, chunks = predict._annotate, 0
 
         def short(*arguments: Any) -> Any:
             nonlocal chunks
             chunks += 1
             if chunks == 4:
                 raise RuntimeError("could not create a primitive")
-            return find(*arguments)
+            return annotate(*arguments)
 
-        patch.setattr(predict, "_find", short)
+        patch.setattr(predict, "_annotate", short)
         failed = ie("predict", "good.jsonl", "-o", "out.jsonl")
     assert failed.exit_code == 1
     said = " ".join(failed.stderr.split())
