@@ -78,7 +78,8 @@ def writing_url(url: str) -> Iterator[BinaryIO]:
 
     with ExitStack() as stack:
         try:
-            system, name = fsspec.core.url_to_fs(url)
+            # A system of our own: a shared one has one transaction, which forgets its files when it is begun again.
+            system, name = fsspec.core.url_to_fs(url, skip_instance_cache=True)
             stack.enter_context(system.transaction)
             raw: Any = stack.enter_context(system.open(name, "wb"))
         except (ImportError, ValueError, OSError, NotImplementedError) as error:

@@ -13,7 +13,7 @@ import pytest
 from support.runner import ie, said
 
 from ie_cli.errors import DataError
-from ie_cli.system.streams import open_input, open_output
+from ie_cli.system.streams import open_input, open_output, read_lines
 from ie_cli.system.urls import PROTOCOLS, is_url, refusal
 
 PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
@@ -54,6 +54,30 @@ def test_what_is_refused_reaches_no_store(url: str, monkeypatch: pytest.MonkeyPa
         with pytest.raises(DataError, match="is not opened") as caught, opening(url):
             pass
         assert "allowed are s3://" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_two_outputs_in_one_store_are_both_written(scheme: str, tmp_path: Path) -> None:
+    folder = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
+    with open_output(f"{folder}/one") as one, open_output(f"{folder}/other") as other:
+        one.write("1")
+        other.write("2")
+    assert [list(read_lines(f"{folder}/{name}")) for name in ("one", "other")] == [[(1, "1")], [(1, "2")]]
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_of_two_outputs_in_one_store_none_is_left_by_what_fails(scheme: str, tmp_path: Path) -> None:
+    folder = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
+
+    def fail() -> None:
+        with open_output(f"{folder}/one") as one, open_output(f"{folder}/other"):
+            one.write("1")
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        fail()
+    system, _ = fsspec.core.url_to_fs(folder)
+    assert not [name for name in ("one", "other") if system.exists(f"{folder}/{name}")]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
