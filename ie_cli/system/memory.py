@@ -7,6 +7,8 @@ import errno
 import platform
 import re
 
+from ie_cli.errors import IEError
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # M_… of malloc.h
 
 
@@ -34,6 +36,8 @@ _SAID = re.compile(
     "can't start new thread|Thread creation failed|ThreadPoolBuildError|"  # a thread needs a stack
     "failed to map segment from shared object|cannot allocate memory|Cannot allocate memory|not enough memory"
 )
+_QUOTING = (IEError, ValueError, LookupError)
+"""Errors that quote data, which may say anything; what they were raised from is looked at."""
 _NAMES = frozenset({"OutOfMemoryError", "ArrowMemoryError", "_ArrayMemoryError"})
 
 
@@ -50,7 +54,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         if isinstance(error, OSError) and error.errno is not None:
             if error.errno == errno.ENOMEM:
                 return True
-        elif _SAID.search(str(error)):
+        elif not isinstance(error, _QUOTING) and _SAID.search(str(error)):
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

@@ -13,7 +13,7 @@ import pytest
 from support.corpora import documents, recipe, write_jsonl
 from support.runner import ie
 
-from ie_cli.errors import ModelError
+from ie_cli.errors import DataError, ModelError
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.system.memory import is_out_of_memory, keep_freed_memory
 from ie_cli.training.events import Finished
@@ -106,6 +106,9 @@ def test_lack_of_memory_is_known_by_what_each_library_says_of_it(error: BaseExce
         BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
         ImportError("libonnxruntime.so: cannot open shared object file: No such file or directory"),
         KeyboardInterrupt(),
+        DataError('x.conll:3: expected a tag such as O or B-PER, got "std::bad_alloc"'),
+        ValueError("could not convert string to float: 'not enough memory'"),
+        KeyError("Cannot allocate memory"),
     ],
 )
 def test_other_errors_are_not_taken_for_lack_of_memory(error: BaseException | None) -> None:
