@@ -174,7 +174,7 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise DataError(busy, hint="wait for it, or write to another place with --output.") from error
+            raise DataError(busy, hint="wait for it, or write to another place.") from error
     try:
         yield
     finally:

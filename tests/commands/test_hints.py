@@ -41,7 +41,6 @@ SPEAKERS = {
     "recipe/bundled.py": ("copy",),
     "recipe/loader.py": ("show", "check", "train"),
     "serving": ("serve",),
-    "system/atomic.py": ("train", "predict"),
     "tasks": ("eval",),
     "training": ("train",),
 }
