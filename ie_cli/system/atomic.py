@@ -83,15 +83,17 @@ def succeed(new: Path, old: Path, *, mode: int) -> None:
         before = old.lstat()
     except OSError:
         before = None
-    if before is None or stat.S_IFMT(before.st_mode) != stat.S_IFMT(new.lstat().st_mode):
-        os.chmod(new, mode)
+    there = new.lstat()
+    if before is None or stat.S_IFMT(before.st_mode) != stat.S_IFMT(there.st_mode):
+        os.chmod(new, mode | (there.st_mode & stat.S_ISGID if stat.S_ISDIR(there.st_mode) else 0))
         return
     if hasattr(os, "chown"):
         for owner in (before.st_uid, -1):  # who may not give a file away may still give it a group of their own
             with suppress(OSError):
                 os.chown(new, owner, before.st_gid)
                 break
-    os.chmod(new, stat.S_IMODE(before.st_mode) & 0o777)
+    # Of a folder also that its files belong to its group, as the system hands it down; of a file nothing that runs as others.
+    os.chmod(new, stat.S_IMODE(before.st_mode) & (0o3777 if stat.S_ISDIR(before.st_mode) else 0o777))
 
 
 def _umask() -> int:

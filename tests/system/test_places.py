@@ -19,6 +19,7 @@ from ie_cli.system import places
 from ie_cli.system.atomic import put_in_place, replace_text
 from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, refuse_claimed
 from ie_cli.system.streams import is_replaceable, open_output
+from ie_cli.system.temporary import workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="devices and modes of POSIX")
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc")
@@ -211,6 +212,20 @@ def test_a_folder_that_is_replaced_keeps_its_modes(
     assert modes["more"] == 0o666 & ~_umask()
     assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o700
     assert (tmp_path / "model" / "weights").read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_a_folder_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not swaps:
+        monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o2775)
+    for _ in range(2):
+        with workspace(tmp_path / "runs", "model") as room:
+            (room / "new").mkdir()  # which inherits it on Linux; elsewhere it is not needed
+            (room / "new").chmod(0o2755)
+            put_in_place(room / "new", tmp_path / "runs" / "model")
+        assert (tmp_path / "runs" / "model").stat().st_mode & stat.S_ISGID
 
 
 def _umask() -> int:
