@@ -29,6 +29,8 @@ LOCKLESS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 OLD = "old"
 """In a workspace: what is put back beside it where a process ended before there was anything new of that name."""
 _LOCK = "lock"
+# Windows takes 0o700 for a list of who has access, which files that are moved out of the folder would keep.
+_PRIVATE = 0o777 if os.name == "nt" else 0o700
 _NAME = re.compile(r"\.(.+)\.ie-([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})", re.DOTALL)
 
 
@@ -84,7 +86,7 @@ def _take(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
         marks = (name, secrets.token_hex(4), *_machine())
         room = parent / f".{name}.ie-{''.join(marks[1:])}{_digits(*marks)}"
         try:
-            room.mkdir(mode=0o700)
+            room.mkdir(mode=_PRIVATE)
         except FileExistsError:
             continue
         lock = _lock_in(room)
