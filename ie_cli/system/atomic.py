@@ -18,6 +18,8 @@ from ie_cli.system.temporary import OLD, workspace
 from ie_cli.system.text import open_text
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+_SOFT_LOCK = re.compile(rb"\d+\n[^\n]+\n(?:\w+\n)?")
+"""What filelock writes where a file system has no locks: a process, its host, and a number."""
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -172,7 +174,8 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
 
     lock = FileLock(file, timeout=0)
     with storing(file):
-        _require_lock(file)
+        if _require_lock(file):
+            raise DataError(busy, hint=f"wait for it, or write to another place; if no process is, remove {file}.")
         try:
             lock.acquire()
         except Timeout as error:
@@ -186,20 +189,26 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
         lock.release()
 
 
-def _require_lock(file: Path) -> None:
+def _require_lock(file: Path) -> bool:
     """Refuse what would be emptied or made elsewhere when it is opened as a lock: links, hard ones included, and other files.
 
+    Returns:
+        Whether it is what stands for a lock where the file system has none, which is not to be opened as one either.
+
     Raises:
-        StorageError: it is neither absent nor an empty file.
+        StorageError: it is neither that, nor absent, nor an empty file.
     """
     try:
         state = file.lstat()
     except FileNotFoundError:
-        return
+        return False
     regular = stat.S_ISREG(state.st_mode)
+    if regular and 0 < state.st_size < 1000 and _SOFT_LOCK.fullmatch(file.read_bytes()):
+        return True
     if not regular or state.st_size:
         what = "a file with contents" if regular else "a link" if stat.S_ISLNK(state.st_mode) else "no file"
         raise StorageError(f"{file}: is {what}, not a lock", hint="see where it comes from, and remove it.")
+    return False
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

@@ -95,6 +95,8 @@ def claimed(*paths: str) -> Iterator[None]:
             except StorageError as error:
                 if getattr(error.__cause__, "errno", None) not in LOCKLESS:
                     raise
+                with suppress(OSError):
+                    lock_of(path).unlink()  # which nobody can hold
         yield
 
 

@@ -14,6 +14,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -116,9 +117,11 @@ def _sweep(room: Path) -> None:
     with suppress(OSError):  # there is something in it
         room.rmdir()
         return
-    lock = _lock_in(room)
-    if (room / _LOCK).is_symlink() or not (room / _LOCK).is_file():
+    there = (room / _LOCK).lstat()
+    # A file with contents stands for a lock where the file system has none; to ask for it may already break it.
+    if not stat.S_ISREG(there.st_mode) or there.st_size:
         return
+    lock = _lock_in(room)
     try:
         lock.acquire()
     except (Timeout, NotImplementedError):
@@ -136,10 +139,22 @@ def _dissolve(room: Path, lock: BaseFileLock | None) -> None:
                     os.replace(path, room.parent / path.name)
                 except OSError:
                     kept = True
+    if not kept:
+        _clear(room)  # the lock is the last to go, or nobody would know what is left where a process ends here
     if lock is not None:
-        lock.release()  # first: Windows removes no file that is open
+        lock.release()  # Windows removes no file that is open
     if not kept:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def _clear(room: Path) -> None:
+    """Remove what is in a workspace but for its lock."""
+    with suppress(OSError):
+        for path in room.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:
+                path.unlink()
 
 
 def _lock_in(room: Path) -> BaseFileLock:

@@ -72,3 +72,13 @@ def test_a_lock_of_an_earlier_process_is_taken(tmp_path: Path) -> None:
         pass
     assert not lock.exists()
     refuse_locked(lock, "busy")
+
+
+@pytest.mark.parametrize("contents", ["4711\nhost\n", "4711\nhost\n2939882277\n"])
+def test_what_stands_for_a_lock_is_told_as_one_and_stays(tmp_path: Path, contents: str) -> None:
+    lock = tmp_path / ".lock"
+    lock.write_text(contents, encoding="ascii")
+    with pytest.raises(DataError, match="busy") as caught, locked(lock, "busy"):
+        pass
+    assert f"remove {lock}" in str(caught.value.hint)
+    assert lock.read_text(encoding="ascii") == contents

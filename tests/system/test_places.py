@@ -19,7 +19,7 @@ from ie_cli.system import places
 from ie_cli.system.atomic import put_in_place, replace_text
 from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, refuse_claimed
 from ie_cli.system.streams import is_replaceable, open_output
-from ie_cli.system.temporary import workspace
+from ie_cli.system.temporary import LOCKLESS, workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="devices and modes of POSIX")
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc")
@@ -161,6 +161,17 @@ def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(places, "locked", lockless)
     write(tmp_path / "out")
     assert (tmp_path / "out").read_text(encoding="utf-8") == "new\n"
+
+
+@pytest.mark.parametrize("error", sorted(LOCKLESS))
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_where_the_system_refuses_locks_none_stays(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    write(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_long_name_has_a_lock(tmp_path: Path) -> None:

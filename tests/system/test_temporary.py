@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ def left(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         with workspace(folder, name) as room:
             (room / "new").mkdir()
             (room / "new" / "half").touch()
+    (room / "lock").touch()  # some releases of filelock remove it with the release of the lock
     return room
 
 
@@ -174,6 +176,30 @@ def test_killed_before_it_had_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(list(tmp_path.iterdir())) == 1
     sweep(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_killed_while_it_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(path: Path, **_: object) -> None:
+        (path / "lock").unlink(missing_ok=True)  # what a folder holds goes in any order
+        locks.extend(tmp_path.glob("*/lock"))
+        sys.exit(1)
+
+    locks: list[Path] = []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(SystemExit), workspace(tmp_path, "model") as room:
+            (room / "new").mkdir()
+    assert (room / "new").exists()
+    assert locks == [room / "lock"]  # by which the next process knows what it may remove
+
+
+def test_what_stands_for_a_lock_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = left(tmp_path, "model", monkeypatch)
+    (room / "lock").write_text(f"{os.getpid()}\nhost\n", encoding="ascii")
+    sweep(tmp_path)
+    assert (room / "new" / "half").exists()
+    assert (room / "lock").read_text(encoding="ascii")
 
 
 def test_without_locks_it_works_and_nothing_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
