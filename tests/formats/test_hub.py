@@ -175,11 +175,12 @@ def test_a_card_names_no_other_protocols(tmp_path: Path, monkeypatch: pytest.Mon
         list(read_documents(f"hub:{tmp_path}"))
 
 
-def test_a_card_of_the_hub_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["stranger/data", "old-data"])
+def test_a_card_of_the_hub_is_looked_at_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
-    def download(name: str, file: str, *, repo_type: str) -> str:
-        asked.append((name, file))
+    def download(repo_id: str, file: str, *, repo_type: str) -> str:
+        asked.append((repo_id, file))
         if file != "README.md":
             raise FileNotFoundError(file)
         (tmp_path / file).write_text(f"---\nconfigs:\n- config_name: default\n  data_files: '{CHAIN}'\n---\n")
@@ -187,8 +188,8 @@ def test_a_card_of_the_hub_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(DataError, match=r"its README\.md names reference://a::data.* is not opened"):
-        list(read_documents("hub:stranger/data"))
-    assert asked == [("stranger/data", "README.md")]
+        list(read_documents(f"hub:{name}"))
+    assert asked == [(name, "README.md")]
 
 
 def test_a_card_that_names_files_chooses_them(tmp_path: Path) -> None:

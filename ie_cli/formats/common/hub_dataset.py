@@ -102,7 +102,7 @@ def _cards(name: str) -> Iterator[Path]:
         return
     from huggingface_hub import hf_hub_download
 
-    for card in _CARDS if name.count("/") == 1 else ():
+    for card in _CARDS if name.count("/") <= 1 else ():  # old datasets have no owner in their names
         try:
             path = Path(hf_hub_download(name, card, repo_type="dataset"))
         except Exception:  # noqa: S112 - there is none, or no network: loading the dataset tells which
