@@ -18,6 +18,8 @@ from ie_cli.system.temporary import OLD, workspace
 from ie_cli.system.text import open_text
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+_NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What a file system says, of a network for example, that syncs no folders."""
 _SOFT_LOCK = re.compile(rb"\d+\n[^\n]+\n(?:\w+\n)?")
 """What filelock writes where a file system has no locks: a process, its host, and a number."""
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -105,12 +107,21 @@ def _umask() -> int:
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk."""
-    if os.name == "nt" and path.is_dir():
+    """Have the system write a file, or the names in a folder, to the disk; of a folder only where that can be asked for."""
+    folder = path.is_dir()
+    if os.name == "nt" and folder:
         return  # Windows opens no folder, and keeps its names itself
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except PermissionError:
+        if folder:  # it may be written to and not be read
+            return
+        raise
     try:
         os.fsync(handle)
+    except OSError as error:
+        if not folder or error.errno not in _NOT_SYNCED:
+            raise
     finally:
         os.close(handle)
 

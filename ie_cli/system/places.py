@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ie_cli.errors import StorageError
-from ie_cli.system.atomic import locked, refuse_locked, storing
+from ie_cli.system.atomic import locked, refuse_locked, storage_error, storing
 from ie_cli.system.temporary import LOCKLESS, short
 
 _OPEN_FILES = re.compile(r"/dev/fd|/proc/(?P<process>\d+)(?:/task/\d+)?/fd")
@@ -93,8 +93,10 @@ def claimed(*paths: str) -> Iterator[None]:
             try:
                 stack.enter_context(locked(lock_of(path), busy(path), remove=True))
             except StorageError as error:
-                if getattr(error.__cause__, "errno", None) not in LOCKLESS:
+                if not isinstance(why := error.__cause__, OSError):
                     raise
+                if why.errno not in LOCKLESS:
+                    raise storage_error(why, path) from why  # nobody knows of the lock
                 with suppress(OSError):
                     lock_of(path).unlink()  # which nobody can hold
         yield

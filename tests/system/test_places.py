@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -161,6 +163,54 @@ def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(places, "locked", lockless)
     write(tmp_path / "out")
     assert (tmp_path / "out").read_text(encoding="utf-8") == "new\n"
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP])
+def test_where_folders_cannot_be_synced_files_are_written(
+    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_files(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(error, os.strerror(error))
+        synced.append(handle)
+
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", only_files)
+    write(tmp_path / "file")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "new\n"
+    assert synced
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_disk_that_fails_is_told(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode) == (what == "folder"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match=f"file: {os.strerror(errno.EIO)}"):
+        write(tmp_path / "file")
+
+
+def test_a_folder_that_may_not_be_read_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path, flags: int, *arguments: int, **named: int) -> int:
+        if Path(path) == tmp_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, flags, *arguments, **named)
+
+    real = os.open
+    monkeypatch.setattr(os, "open", closed)  # root reads what it wants to
+    write(tmp_path / "file")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "new\n"
+
+
+def test_where_nothing_may_be_written_the_output_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lock_of(str(tmp_path / "file"))))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(StorageError, match=rf"{re.escape(str(tmp_path / 'file'))}: {os.strerror(errno.EACCES)}"):
+        write(tmp_path / "file")
 
 
 @pytest.mark.parametrize("error", sorted(LOCKLESS))
