@@ -139,7 +139,7 @@ def _stopped(error: KeyboardInterrupt) -> Stopped:
     return error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
 
 
-_FIELD = re.compile(r"data\.(format|text_column|label_columns)( in the recipe)?(?= |,|:|\.|$)")
+_FIELD = re.compile(r"data\.(format|text_column|label_columns)( in the recipe)?(?=[ ,:;.]|$)")
 _PARAMETERS = {"format": "input_format"}
 """The parameters of commands that are named otherwise than the fields of a recipe that say the same."""
 

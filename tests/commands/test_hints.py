@@ -15,7 +15,7 @@ from typer.main import get_command
 import ie_cli
 from ie_cli.cli import app
 from ie_cli.commands.exit_codes import options_of, replace_hint
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, hints
 
 ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
@@ -119,6 +119,12 @@ def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: s
         [option] = _OPTION.findall(hint)
         assert option in options(command)
         assert hint == f"see {option}."
+
+
+def test_a_hint_that_goes_on_names_no_recipe_either() -> None:
+    error = DataError("x", hint=hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
+    hint = replace_hint(error, options_of(COMMANDS["convert"].params)).hint
+    assert hint == "see --text-column and --label-column; or skip it."
 
 
 def test_predictions_are_not_told_of_columns_of_tags() -> None:
