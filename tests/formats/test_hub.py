@@ -192,6 +192,12 @@ def test_a_card_of_the_hub_is_looked_at_too(name: str, tmp_path: Path, monkeypat
     assert asked == [(name, "README.md")]
 
 
+@pytest.mark.parametrize("source", ["hub:", "hub:?split=dev"])
+def test_a_source_without_a_name_is_told(source: str) -> None:
+    with pytest.raises(DataError, match="names no dataset"):
+        list(read_documents(source))
+
+
 def test_a_card_that_names_files_chooses_them(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: two.jsonl\n---\n# Data\n")
     for name in ("one", "two"):

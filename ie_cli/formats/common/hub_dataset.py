@@ -39,6 +39,8 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
             f"{source}: unknown option '{unknown[0]}'{did_you_mean(unknown[0], ('split', 'config'))}",
             hint=f"write {PREFIX}{name}?split=NAME&config=NAME, or one of them.",
         )
+    if not name:
+        raise DataError(f"{source}: names no dataset", hint=f"write {PREFIX}NAME, or {PREFIX}./FOLDER for a local one.")
     require_allowed(name)
     datasets.disable_progress_bars()
     try:
