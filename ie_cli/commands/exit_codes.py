@@ -65,8 +65,7 @@ class Commands(TyperGroup):
         command = self.commands.get(ctx.invoked_subcommand or "")
         options = options_of(command.params if command is not None else ())
         if is_out_of_memory(error) and not told.message.startswith(OUT_OF_MEMORY):
-            short = out_of_memory(options)
-            told = IEError(f"{short.message}: {told.message}", hint=hints(told.hint, short.hint))
+            told = _of_memory(told, out_of_memory(options))
         if _debug():
             if not isinstance(error, IEError):
                 raise error
@@ -123,6 +122,14 @@ def _end_of_stdout(error: OSError) -> int:
 def _leave_stdout() -> None:
     """Python would complain once more on closing it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_memory(told: IEError, short: IEError) -> IEError:
+    """What was said of a thing, as lack of memory: what could not be read for want of it is not damaged."""
+    where, damaged, _ = told.message.partition(": damaged")
+    if damaged:
+        return IEError(f"{short.message}: {where}", hint=short.hint)
+    return IEError(f"{short.message}: {told.message}", hint=hints(told.hint, short.hint))
 
 
 def out_of_memory(options: Mapping[str, str]) -> IEError:

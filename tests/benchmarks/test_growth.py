@@ -53,6 +53,7 @@ def test_the_results_have_the_tables_of_all_curves(curves: Any) -> None:
     assert all(curve.measured for curve in found)
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # matplotlib 3.9 beside a new pyparsing
 def test_the_picture_has_two_panels_a_curve(curves: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name in ("one.svg", "two.svg"):

@@ -184,6 +184,11 @@ def test_a_tokenizer_that_does_not_match(here: Path, change: Change, words: str,
     refused(words, hint)
 
 
+def test_a_config_of_a_size_that_no_memory_has(here: Path) -> None:
+    edit("config.json", {"vocab_size": 10**10})
+    refused("error: out of memory: model/config.json hint: ", "raise its limit")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -198,7 +203,6 @@ def test_a_tokenizer_that_does_not_match(here: Path, change: Change, words: str,
         ({"num_attention_heads": 0}, "config.json: damaged: num_attention_heads is 0"),
         ({"num_attention_heads": -1}, "config.json: damaged: num_attention_heads is -1"),
         ({"hidden_act": "nope"}, "config.json: damaged: "),
-        ({"vocab_size": 10**10}, "out of memory: model/config.json: damaged: "),
         ({"vocab_size": 3}, "tokenizer.json: it has ids up to 12, but the embedding only 3 rows"),
         ({"model_type": "nope"}, "config.json: damaged: "),
     ],
