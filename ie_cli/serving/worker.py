@@ -118,7 +118,7 @@ class Worker:
     def __init__(self, engine: Engine, *, slots: int, seconds: float) -> None:
         self._engine, self._slots = engine, slots
         self.capacity = Capacity(seconds)
-        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Job, Callable[[], object]] | None] = SimpleQueue()
         self._schedule: Schedule[_Piece] = Schedule()
         self._jobs: set[Job] = set()
         self._second = ThreadPoolExecutor(max_workers=1, thread_name_prefix="texts")
@@ -146,13 +146,13 @@ class Worker:
             raise Busy("the requests in work leave no time for as much text", wait)
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
-        self._calls.put(lambda: self._enter(job))
+        self._calls.put((job, lambda: self._enter(job)))
         return job
 
     def cancel(self, job: Job) -> None:
         """Never begin a job; or, if it has begun, end it after the batch that is running."""
         job.future.cancel()
-        self._calls.put(lambda: self._end(job, Abandoned()))
+        self._calls.put((job, lambda: self._end(job, Abandoned())))
 
     def calibrate(self) -> None:
         """Measure the speed of the model, before there are requests; the first batch of a process is slow."""
@@ -186,17 +186,22 @@ class Worker:
                 call = self._calls.get()
                 if call is None:
                     return
-                call()
-            self._run_batch()
+                job, work = call
+                with self._failing(job):
+                    work()
+            try:
+                self._run_batch()
+            except BaseException as error:  # of no request in particular; without this thread none is ever answered
+                for job in list(self._jobs):
+                    self._end(job, _as_exception(error))
 
     def _enter(self, job: Job) -> None:
-        if job.future.cancelled():
+        if job.future.done():
             return
         self._schedule.add(job.flow)
         if job.characters <= _SLICE:
-            with self._failing(job):
-                while texts := job.next_texts():
-                    self._take(job, *self._tokenised(texts))
+            while texts := job.next_texts():
+                self._take(job, *self._tokenised(texts))
             self._end(job)  # a request may have no texts
         else:
             self._second.submit(self._aside, job, lambda: self._prepare(job))
@@ -208,13 +213,13 @@ class Worker:
                 work()
         except BaseException as error:  # a panic of a library in Rust is no Exception
             fault = _as_exception(error)
-            self._calls.put(lambda: self._end(job, fault))
+            self._calls.put((job, lambda: self._end(job, fault)))
 
     def _prepare(self, job: Job) -> None:
         """Tokenise some texts of a job; the rest takes its turn behind other jobs. In the second thread."""
         if texts := job.next_texts():
             found = self._tokenised(texts)
-            self._calls.put(lambda: self._take(job, *found))
+            self._calls.put((job, lambda: self._take(job, *found)))
             self._second.submit(self._aside, job, lambda: self._prepare(job))
 
     def _tokenised(self, texts: Sequence[tuple[int, str]]) -> tuple[int, list[tuple[_Text, list[Window]]]]:
@@ -273,10 +278,10 @@ class Worker:
 
     def _finish(self, job: Job, text: _Text) -> None:
         """Annotate a text whose windows have been run."""
-        if len(text.pending.tokens) > _LONG:
-            self._second.submit(self._aside, job, lambda: self._annotate(job, text))
-            return
         with self._failing(job):
+            if len(text.pending.tokens) > _LONG:
+                self._second.submit(self._aside, job, lambda: self._annotate(job, text))
+                return
             job.add(text.number, to_fields(annotated(self._engine, text.pending)))
             self._end(job)
 
@@ -288,7 +293,7 @@ class Worker:
             job.add(text.number, record)
             self._end(job)
 
-        self._calls.put(added)
+        self._calls.put((job, added))
 
     def _end(self, job: Job, error: BaseException | None = None) -> None:
         """End a job with an error, or if it is complete."""

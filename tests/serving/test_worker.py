@@ -105,6 +105,43 @@ def test_a_fault_in_the_second_thread_ends_the_request(worker: Worker, monkeypat
     until(lambda: not worker._jobs)
 
 
+def test_where_no_thread_can_be_started_the_request_ends_and_the_model_goes_on(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._second, "submit", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            worker.submit(["王" * 10_000]).future.result(SECONDS)
+        patch.setattr(module, "_LONG", 1)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            worker.submit(["王伟"]).future.result(SECONDS)
+    assert worker.submit(["王伟"]).future.result(SECONDS) == expected(["王伟"])
+    until(lambda: not worker._jobs)
+
+
+def test_a_fault_of_no_request_ends_those_in_work_and_the_model_goes_on(
+    worker: Worker, backend: stub_serve.Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(most: object) -> None:
+        raise MemoryError("broken")
+
+    first = worker.submit(["慢"])
+    assert backend.begun.wait(SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._schedule, "next_batch", broken)
+        others = [worker.submit(["王伟"]), worker.submit(["王" * 10_000])]
+        backend.go.set()
+        assert first.future.result(SECONDS)
+        for job in others:
+            with pytest.raises(MemoryError, match="broken"):
+                job.future.result(SECONDS)
+    assert worker.submit(["王伟"]).future.result(SECONDS) == expected(["王伟"])
+    until(lambda: not worker._jobs)
+
+
 def test_what_nobody_waits_for_is_not_run(worker: Worker, backend: stub_serve.Backend) -> None:
     first = worker.submit(["慢" + "王" * 100])
     assert backend.begun.wait(SECONDS)
