@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from statistics import median
 
+from ie_cli.serving.schedule import size_class
+
 BATCH_SECONDS = 0.1
 """What a batch takes, about: a short request that has just missed one waits so long for the next."""
 _SHARE = 0.7  # of the time limit; the rest is for requests that come later, and for slower moments
@@ -85,12 +87,12 @@ class Capacity:
 
         Args:
             tokens: of the request.
-            others: what is left of each request in work. Those with less go first.
+            others: what is left of each request in work. Those of the same size class or a lower one go first.
         """
         if self._speed is None:
             return None
         left = list(others)
-        ahead = sum(other for other in left if other <= tokens)
-        factor = _BESIDE_OLDEST if any(other > tokens for other in left) else 1.0
+        ahead = sum(other for other in left if size_class(other) <= size_class(tokens))
+        factor = _BESIDE_OLDEST if any(size_class(other) > size_class(tokens) for other in left) else 1.0
         late = factor * (ahead + tokens) / self._speed - self._seconds * _SHARE
         return late if late > 0 else None

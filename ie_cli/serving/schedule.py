@@ -107,12 +107,13 @@ class Schedule(Generic[Item]):
         if len(flows) > 1:
             self._batches += 1
             oldest = flows[0]
-            flows.sort(key=lambda flow: _size_class(flow.remaining))  # stable: alike ones as they came
+            flows.sort(key=lambda flow: size_class(flow.remaining))  # stable: alike ones as they came
             if self._batches % OLDEST_EVERY == 0:
                 flows.remove(oldest)
                 flows.insert(0, oldest)
         return flows
 
 
-def _size_class(tokens: float) -> int:
+def size_class(tokens: float) -> int:
+    """Requests of one class are served as they came, those of a lower one first."""
     return max(0, math.ceil(math.log2(max(tokens, 1) / _ALIKE)))

@@ -36,7 +36,14 @@ def test_what_goes_first_counts_and_what_is_larger_hardly() -> None:
     assert capacity.wait(1000, [1000] * 6) is None
     assert capacity.wait(1000, [1000] * 8) == pytest.approx(2.0)
     assert capacity.wait(10, [1e6] * 100) is None
-    assert capacity.wait(4667, [7000]) == pytest.approx(0.0005)  # each third batch is that of the larger one
+    assert capacity.wait(4667, [8500]) == pytest.approx(0.0005)  # each third batch is that of the larger one
+
+
+def test_what_came_earlier_and_is_of_about_the_same_size_goes_first() -> None:
+    """As in the schedule: the one with less left does not overtake within its class."""
+    capacity = measured()
+    assert capacity.wait(20, [500] * 14) == pytest.approx(0.02)
+    assert capacity.wait(4200, [8000]) == pytest.approx(5.2)
 
 
 def test_the_speed_is_that_of_large_batches_and_one_slow_one_changes_little() -> None:

@@ -158,14 +158,14 @@ def test_what_nobody_waits_for_is_not_run(worker: Worker, backend: stub_serve.Ba
 
 
 def test_time_decides_what_is_taken(worker: Worker, backend: stub_serve.Backend) -> None:
-    worker.capacity.measure(100, 1.0)  # tokens, seconds
+    worker.capacity.measure(200, 1.0)  # tokens, seconds
     with pytest.raises(TooMuch):
         worker.submit(["王" * 10_000])
     slow = worker.submit(["慢" * 500])
     assert backend.begun.wait(SECONDS)
     worker.submit(["王" * 500])
     with pytest.raises(Busy) as busy:
-        worker.submit(["王" * 1000])
+        worker.submit(["王" * 1500])
     assert busy.value.seconds > 0
     short = worker.submit(["王伟"])  # it goes first
     backend.go.set()
