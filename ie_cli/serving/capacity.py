@@ -39,6 +39,7 @@ class Capacity:
         self._seconds = seconds
         self._speeds: deque[float] = deque(maxlen=_LAST)
         self._speed: float | None = None
+        self._largest = 0
         self._tokens = self._characters = 1000.0
 
     @property
@@ -55,12 +56,16 @@ class Capacity:
 
     def measure(self, tokens: int, seconds: float) -> None:
         """Take the time of a batch that was run to measure the speed."""
+        self._largest = max(self._largest, tokens)
         self._speeds.append(tokens / max(seconds, 1e-6))
         self._speed = median(self._speeds)
 
     def learn(self, tokens: int, seconds: float) -> None:
-        """Take the time of a batch of requests. One far below `batch_tokens` does not count: it is slow for its size."""
-        if self._speed is not None and tokens >= self._speed * BATCH_SECONDS / 2:
+        """Take the time of a batch of requests. A small one does not count: it is slow for its size.
+
+        Small is far below `batch_tokens`, and below what was measured: a fast model's batches end before that.
+        """
+        if self._speed is not None and tokens >= min(self._speed * BATCH_SECONDS, self._largest) / 2:
             self.measure(tokens, seconds)
 
     def observe(self, characters: int, tokens: int) -> None:
@@ -72,15 +77,14 @@ class Capacity:
         """The tokens of some text, estimated."""
         return characters * self._tokens / self._characters
 
-    def require_time(self, tokens: float) -> None:
+    def require_time(self, tokens: float, characters: int) -> None:
         """Check that a request could be answered in time if it were alone.
 
         Raises:
             TooMuch: it could not.
         """
-        most = self.most_characters
-        if self._speed is not None and most is not None and tokens > self._speed * self._seconds * _SHARE:
-            raise TooMuch(most)
+        if self._speed is not None and tokens > (most := self._speed * self._seconds * _SHARE):
+            raise TooMuch(max(1, int(characters * most / tokens)))
 
     def wait(self, tokens: float, others: Iterable[float]) -> float | None:
         """Seconds after which a request should come again; None if it can be answered in time now.

@@ -23,6 +23,7 @@ from ie_cli.serving.capacity import BATCH_SECONDS, Capacity
 from ie_cli.serving.schedule import Flow, Schedule
 
 _SLICE = 2**12  # characters that are tokenised at once; a request with no more needs no second thread
+_SAMPLE = 2**11  # characters of a larger request by which its tokens are estimated
 _LONG = 2**12  # tokens of a text that the second thread annotates
 
 
@@ -54,7 +55,7 @@ class _Text:
 class Job:
     """The texts of one request, and the native records that come of them.
 
-    Attributes:
+    Args:
         tokens: estimated.
     """
 
@@ -62,6 +63,7 @@ class Job:
         self.future: Future[list[dict[str, Any]]] = Future()
         self.characters = sum(map(len, texts))
         self.flow: Flow[_Piece] = Flow(tokens)
+        self._density = tokens / max(1, self.characters)
         self._texts = iter(enumerate(texts))
         self._records: list[dict[str, Any]] = [{}] * len(texts)
         self._left = len(texts)
@@ -80,6 +82,10 @@ class Job:
             if size >= _SLICE:
                 break
         return texts
+
+    def correct(self, characters: int, tokens: int) -> None:
+        """Take how many tokens some of its text has become, in place of what was estimated for it."""
+        self.flow.remaining += tokens - characters * self._density
 
     def add(self, number: int, record: dict[str, Any]) -> None:
         """Take the record of a text."""
@@ -139,8 +145,8 @@ class Worker:
         """
         if self.busy:
             raise Busy(f"{self._slots} requests are in work or waiting, which is all that may")
-        job = Job(texts, self.capacity.tokens(sum(map(len, texts))))
-        self.capacity.require_time(job.flow.remaining)
+        job = Job(texts, self._estimate(texts))
+        self.capacity.require_time(job.flow.remaining, job.characters)
         wait = self.capacity.wait(job.flow.remaining, [other.flow.remaining for other in list(self._jobs)])
         if wait is not None:
             raise Busy("the requests in work leave no time for as much text", wait)
@@ -148,6 +154,24 @@ class Worker:
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
         self._calls.put((job, lambda: self._enter(job)))
         return job
+
+    def _estimate(self, texts: Sequence[str]) -> float:
+        """The tokens of some texts; of many by a sample of them, as languages differ."""
+        characters = sum(map(len, texts))
+        if characters <= _SLICE:
+            return self.capacity.tokens(characters)
+        sample: list[tuple[int, str]] = []
+        left = _SAMPLE
+        for text in texts:
+            if left <= 0:
+                break
+            sample.append((len(sample), text[:left]))
+            left -= len(text)
+        try:
+            size, made = self._tokenised(sample)
+        except BaseException as error:
+            raise _as_exception(error) from error
+        return characters * _tokens(made) / size
 
     def cancel(self, job: Job) -> None:
         """Never begin a job; or, if it has begun, end it after the batch that is running."""
@@ -236,8 +260,8 @@ class Worker:
         """Put the windows of a job's texts into the schedule."""
         if job.future.done():
             return
-        size = sum(len(window.ids) for _, windows in made for window in windows)
-        job.flow.remaining += size - self.capacity.tokens(characters)
+        size = _tokens(made)
+        job.correct(characters, size)
         self.capacity.observe(characters, size)
         for text, windows in made:
             for window in windows:
@@ -307,6 +331,10 @@ class Worker:
             yield
         except BaseException as error:  # a panic of a library in Rust is no Exception
             self._end(job, _as_exception(error))
+
+
+def _tokens(made: Sequence[tuple[_Text, list[Window]]]) -> int:
+    return sum(len(window.ids) for _, windows in made for window in windows)
 
 
 def _timed(engine: Engine, windows: Sequence[Window]) -> float:

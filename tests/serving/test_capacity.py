@@ -16,7 +16,7 @@ def measured(speed: int = 1000, seconds: float = 10.0) -> Capacity:
 def test_before_it_is_measured_all_is_in_time() -> None:
     capacity = Capacity(0.001)
     capacity.learn(1, 100.0)
-    capacity.require_time(1e9)
+    capacity.require_time(1e9, 10**9)
     assert capacity.wait(1e9, [1e9]) is None
     assert capacity.most_characters is None
     assert capacity.batch_tokens is None
@@ -25,10 +25,13 @@ def test_before_it_is_measured_all_is_in_time() -> None:
 def test_more_than_can_be_done_alone_is_too_much() -> None:
     capacity = measured()
     assert capacity.most_characters == 7000
-    capacity.require_time(7000)
+    capacity.require_time(7000, 7000)
     with pytest.raises(TooMuch) as error:
-        capacity.require_time(7001)
+        capacity.require_time(7001, 7001)
     assert error.value.characters == 7000
+    with pytest.raises(TooMuch) as error:
+        capacity.require_time(14_000, 4000)  # many tokens for its size
+    assert error.value.characters == 2000
 
 
 def test_what_goes_first_counts_and_what_is_larger_hardly() -> None:
@@ -56,6 +59,19 @@ def test_the_speed_is_that_of_large_batches_and_one_slow_one_changes_little() ->
     for _ in range(40):
         capacity.learn(1000, 2.0)
     assert capacity.batch_tokens == 500 * BATCH_SECONDS
+
+
+def test_a_fast_model_whose_batches_are_short_is_measured_on_too() -> None:
+    """As on a GPU: all windows that a batch may have take far less than `BATCH_SECONDS`."""
+    capacity = Capacity(10.0)
+    for _ in range(3):
+        capacity.measure(16_000, 0.01)
+    for _ in range(40):
+        capacity.learn(7000, 60.0)
+    assert capacity.batch_tokens == 1_600_000 * BATCH_SECONDS
+    for _ in range(40):
+        capacity.learn(15_000, 0.1)
+    assert capacity.batch_tokens == 150_000 * BATCH_SECONDS
 
 
 def test_characters_become_tokens_as_they_did() -> None:

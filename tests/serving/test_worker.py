@@ -173,6 +173,19 @@ def test_time_decides_what_is_taken(worker: Worker, backend: stub_serve.Backend)
     assert slow.future.result(SECONDS)
 
 
+def test_a_large_request_is_judged_by_its_own_text(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A language with few tokens for its characters is not refused for ever because none of it was taken before."""
+    worker.capacity.measure(200, 1.0)  # 2800 tokens in time
+    with pytest.raises(TooMuch) as error:
+        worker.submit(["王" * 10_000])
+    assert 1500 < error.value.characters < 2000  # windows overlap
+    encode = worker._engine.tokenizer.encode
+    monkeypatch.setattr(worker._engine.tokenizer, "encode", lambda texts: encode([text[::8] for text in texts]))
+    sparse = worker.submit(["王" * 10_000])
+    assert sparse.future.result(SECONDS)
+    assert sparse.flow.remaining == pytest.approx(0)
+
+
 def test_the_speed_is_measured_before_the_first_request(worker: Worker, backend: stub_serve.Backend) -> None:
     worker.calibrate()
     assert worker.capacity.most_characters is not None
