@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
             yield
         finally:
             self._in_work -= 1
+            self._silent_since = time.monotonic()
             self._wait_for_head()
 
     def _wait_for_head(self) -> None:

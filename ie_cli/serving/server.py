@@ -6,6 +6,7 @@ import ipaddress
 import os
 import signal
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -110,8 +111,10 @@ def _most_connections(limits: Limits) -> int:
         return most
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY != soft < most + _OTHER_FILES:
-        soft = most + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, most + _OTHER_FILES)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        enough = most + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, most + _OTHER_FILES)
+        with suppress(ValueError, OSError):  # the system may give less than the hard limit says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+            soft = enough
         most = soft - _OTHER_FILES
     return max(1, most)
 

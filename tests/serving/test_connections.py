@@ -95,6 +95,43 @@ def test_new_connections_take_the_place_of_those_that_say_nothing(monkeypatch: p
         assert slow.recv(100).startswith(b"HTTP/1.1 200")
 
 
+def test_who_was_just_answered_is_not_the_one_that_has_been_silent_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 4)
+    begun, go = threading.Event(), threading.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        while not go.is_set():
+            await asyncio.sleep(0.01)
+        await answer(send)
+
+    with listening(application, Limits(concurrency=1)) as (running, address), ExitStack() as stack:
+        slow = stack.enter_context(socket.create_connection(address, timeout=10))
+        slow.sendall(ASK)
+        assert begun.wait(10)
+        silent = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(5)]
+        until(lambda: len(running.server_state.connections) == 6)
+        go.set()
+        assert slow.recv(1000).startswith(b"HTTP/1.1 200")
+        stack.enter_context(socket.create_connection(address, timeout=10))
+        with suppress(ConnectionResetError):
+            assert silent[0].recv(100) == b""
+        slow.sendall(ASK)
+        assert slow.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_limit_of_open_files_that_cannot_be_raised_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hard limit may be more than the system gives: macOS says none, and takes 10,240."""
+    resource = pytest.importorskip("resource")
+
+    def refuse(kind: int, limits: tuple[int, int]) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert server._most_connections(Limits()) == 256 - server._OTHER_FILES
+
+
 def test_a_request_in_work_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one of two that were sent at once, where the application of the first one ends while the second is in work."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
