@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -211,15 +212,32 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of all that predictions depend on in a model folder."""
+    """Hash of all that predictions depend on in a model folder: scores, and with them their checksum, may come later."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and file.name not in ("README.md", METRICS):
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
-            with file.open("rb") as stream:
-                while block := stream.read(2**20):
-                    digest.update(block)
+        if not file.is_file() or file.name.startswith(".") or file.name in ("README.md", METRICS):
+            continue
+        name = file.name.encode("utf-8", "surrogatepass")
+        if file.name == FACTS and (facts := _without_checksums(file)) is not None:
+            digest.update(name + b"\0" + facts)
+            continue
+        digest.update(name + f"\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(2**20):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def _without_checksums(file: Path) -> bytes | None:
+    """What `ie.json` says besides checksums; None where it has none, or is damaged, which is told when it is loaded."""
+    try:
+        facts = loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(facts, dict) or CHECKSUMS not in facts:
+        return None
+    del facts[CHECKSUMS]
+    return json.dumps(facts).encode()
 
 
 def _newer(path: Path, version: int) -> ModelError:

@@ -25,6 +25,7 @@ from ie_cli.errors import ModelError
 from ie_cli.inference import integrity
 from ie_cli.inference.backends.onnx_weights import first_not_finite, weights
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import fingerprint
 
 FORMS = {"torch": "model.safetensors", "onnx": "model.onnx"}
 FILES = ("ie.json", "config.json", "tokenizer.json", "metrics.json", "export.json", *FORMS.values())
@@ -128,6 +129,17 @@ def test_checksums_of_another_kind_are_told(value: object, model: Path) -> None:
     (model / "ie.json").write_text(json.dumps({**facts, "checksums": value}), encoding="utf-8")
     with pytest.raises(ModelError, match=r"ie\.json: damaged: 'checksums' must map names of files to checksums"):
         load(model)
+
+
+def test_scores_that_are_stored_later_make_no_other_model(model: Path) -> None:
+    """A job that was interrupted before goes on with it."""
+    before = fingerprint(model)
+    load(model).write_scores(model, {"dev": {"f1": 0.25}})
+    load(model)
+    assert fingerprint(model) == before
+    facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
+    (model / "ie.json").write_text(json.dumps({**facts, "pad_id": 1}), encoding="utf-8")
+    assert fingerprint(model) != before
 
 
 def test_what_older_versions_compare_is_there_too(model: Path) -> None:
