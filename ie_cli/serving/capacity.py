@@ -12,6 +12,7 @@ BATCH_SECONDS = 0.1
 """What a batch takes, about: a short request that has just missed one waits so long for the next."""
 _SHARE = 0.7  # of the time limit; the rest is for requests that come later, and for slower moments
 _LAST = 32  # batches
+_USUAL = 256  # tokens
 _MEMORY = 0.99
 _BESIDE_OLDEST = 1.5  # each third batch is of another request, which came first
 
@@ -63,9 +64,12 @@ class Capacity:
     def learn(self, tokens: int, seconds: float) -> None:
         """Take the time of a batch of requests. A small one does not count: it is slow for its size.
 
-        Small is far below `batch_tokens`, and below what was measured: a fast model's batches end before that.
+        Small is far below `batch_tokens`: at least far below a usual text, as what a slow model does in that time is
+        hardly a word; and below what was measured, as a fast model's batches end before that.
         """
-        if self._speed is not None and tokens >= min(self._speed * BATCH_SECONDS, self._largest) / 2:
+        if self._speed is None:
+            return
+        if tokens >= min(self._largest, max(self._speed * BATCH_SECONDS, _USUAL)) / 2:
             self.measure(tokens, seconds)
 
     def observe(self, characters: int, tokens: int) -> None:

@@ -61,6 +61,20 @@ def test_the_speed_is_that_of_large_batches_and_one_slow_one_changes_little() ->
     assert capacity.batch_tokens == 500 * BATCH_SECONDS
 
 
+def test_short_texts_make_no_slow_model_slower() -> None:
+    """Most of what a word takes is the same for a hundred words: what it took says nothing of them."""
+    capacity = Capacity(30.0)
+    for _ in range(3):
+        capacity.measure(510, 4.0)
+    most = capacity.most_characters
+    for _ in range(40):
+        capacity.learn(10, 0.18)
+    assert capacity.most_characters == most
+    for _ in range(40):
+        capacity.learn(300, 3.0)
+    assert capacity.most_characters == 2100
+
+
 def test_a_fast_model_whose_batches_are_short_is_measured_on_too() -> None:
     """As on a GPU: all windows that a batch may have take far less than `BATCH_SECONDS`."""
     capacity = Capacity(10.0)
