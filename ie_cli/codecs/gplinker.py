@@ -79,7 +79,7 @@ class GPLinkerCodec:
         if schema.roles:
             columns = {"spans": _role_spans(links), "links": links}
             return Targets(columns, {"entities": 0, "relations": count}, {"entities": [], "relations": lost_triples})
-        entities = entities_of(replace(document, relations=list(relations)))
+        entities = sorted(entities_of(replace(document, relations=list(relations))))
         aligned = align(document.text, entities, tokens, plan, schema.ids)
         return Targets(
             {"spans": aligned.spans, "links": links},

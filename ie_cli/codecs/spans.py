@@ -56,7 +56,7 @@ class SpanCodec:
         self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
     ) -> Targets:
         """The entities as spans of tokens."""
-        entities = set(document.entities)
+        entities = sorted(set(document.entities))  # in the same order in every process: what is stored has a checksum
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
         return Targets({"spans": aligned.spans}, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
 

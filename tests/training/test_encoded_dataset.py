@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +104,42 @@ def test_other_data_or_options_are_encoded_anew(change: str, own_cache: Path) ->
         other = replace(other, codec=OtherCodec(SCHEMA, EfficientGlobalPointerSection()))
     encode_dataset(EXAMPLES, other, key="other" if change == "key" else "k")
     assert len(list(own_cache.glob("*.arrow"))) == 2
+
+
+_STORE = """
+from ie_cli.codecs.gplinker import GPLinkerCodec
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.recipe.heads import GPLinkerSection
+from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+from support.fakes import characters, codec_of
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.windows import WindowPlan
+
+entities = [Entity(n, n + 1, "place") for n in range(12)]
+relations = [Relation(entities[n], "near", entities[n + 1]) for n in range(11)]
+schema = LabelSchema(("place",), ("near",), {"near": (("place", "place"),)})
+for name, codec in (("ner", codec_of(schema)), ("relation", GPLinkerCodec(schema, GPLinkerSection(name="gplinker")))):
+    encoding = Encoding(tokenizer=TextTokenizer(characters()), plan=WindowPlan(20, 4), codec=codec, pad_id=0)
+    encode_dataset([Document("北京" * 10, entities, relations)] * 9, encoding, key=name)
+"""
+
+
+def test_processes_that_store_the_same_at_once_do_not_damage_it(tmp_path: Path) -> None:
+    """Each replaces the windows and, a moment later, their checksum: whichever comes last, both must be of the same bytes."""
+    stored: list[list[tuple[str, bytes]]] = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "IE_CACHE": str(folder),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        subprocess.run([sys.executable, "-c", _STORE], env=environment, check=True, timeout=120)
+        stored.append([(path.name, path.read_bytes()) for path in sorted(folder.glob("*.arrow"))])
+    assert len(stored[0]) == 2
+    assert stored[0] == stored[1]
 
 
 def test_data_without_a_fingerprint_leave_no_file(own_cache: Path) -> None:
