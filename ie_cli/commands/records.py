@@ -65,10 +65,10 @@ class Output:
                 key = identity(name)
                 if key is None:
                     continue
-                # What is replaced may be on stdin: that reads on in the older file.
-                other = "the input" if key == read and not (replaced and source == "-") else taken.get(key)
+                other = "the input" if key == read else taken.get(key)
                 if other is not None:
-                    raise DataError(f"{name}: is {other} too", hint=f"give {what} another name.")
+                    shown = "standard output" if name == "-" else name
+                    raise DataError(f"{shown}: is {other} too", hint=f"give {what} another name.")
                 taken[key] = what
 
     def targets(self) -> dict[str, str] | None:

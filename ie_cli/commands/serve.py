@@ -50,7 +50,11 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             if not quiet:
                 asked = "a token is asked for" if token is not None else "without a token"
                 most = worker.capacity.most_characters
-                size = "" if most is None else f"; a request may hold about {most:,} characters"
+                size = (
+                    ""
+                    if most is None
+                    else f"; a request may hold about {most:,} characters, a text {limits.max_text:,}"
+                )
                 say(f"serving {extractor.recipe.name} at {server.url(address)} ({asked}){size}; Ctrl-C ends it")
             gc.collect()
             gc.freeze()  # the half a million objects of the libraries; looking through them holds up all requests

@@ -18,7 +18,12 @@ __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "
 
 FORMATS: dict[str, Format] = {
     "jsonl": Format(
-        "jsonl", "native JSON lines: text, entities with start, end, label", jsonl.read, jsonl.write, jsonl.lost
+        "jsonl",
+        "native JSON lines: text, entities with start, end, label",
+        jsonl.read,
+        jsonl.write,
+        jsonl.lost,
+        by_line=True,
     ),
     "cluener": Format(
         "cluener",
@@ -26,6 +31,7 @@ FORMATS: dict[str, Format] = {
         cluener.read,
         cluener.write,
         cluener.lost,
+        by_line=True,
     ),
     "conll": Format(
         "conll", "token and tag columns, a blank line between sentences", conll.read, conll.write, conll.lost
@@ -36,9 +42,15 @@ FORMATS: dict[str, Format] = {
         duie.read,
         duie.write,
         duie.lost,
+        by_line=True,
     ),
     "duie1": Format(
-        "duie1", "DuIE, written as in the first edition, without slots", duie.read, duie.write_first, duie.lost_first
+        "duie1",
+        "DuIE, written as in the first edition, without slots",
+        duie.read,
+        duie.write_first,
+        duie.lost_first,
+        by_line=True,
     ),
     "triples": Format(
         "triples",
@@ -71,7 +83,7 @@ FORMATS: dict[str, Format] = {
         multihead.write,
         multihead.lost,
     ),
-    "text": Format("text", "plain text, a document a line", text.read),
+    "text": Format("text", "plain text, a document a line", text.read, by_line=True),
     "html": Format(
         "html", "a page to read, with the entities marked; only written", html.read, html.write, html.lost, html.FRAME
     ),
@@ -109,15 +121,62 @@ def read_records(
     reading = reading or Reading()
     if source.startswith(PREFIX):
         return hub.read(source, reading)
-    lines: Lines = read_lines(source)
     name = "stdin" if source == "-" else source
+    undecoded = _Undecoded(name)
+    lines: Lines = read_lines(source, undecoded.add)
     if format is None:
         stream = iter(lines)
         head = look_ahead(stream)
-        format = detect(head, name)
+        try:
+            format = detect(head, name)
+        except DataError:
+            undecoded.require_none()  # what explains it
+            raise
         lines = chain(head, stream)
     detected(format)
-    return find_format(format).read(lines, name, reading)
+    found = find_format(format)
+    if not found.by_line:
+        undecoded.require_none()
+    return undecoded.between(found.read(lines, name, reading))
+
+
+class _Undecoded:
+    """Lines that are not UTF-8: bad lines where each line is a record, else the end."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._strict = name, False
+        self._lines: list[BadLine] = []
+
+    def add(self, number: int, raw: bytes, error: DataError) -> None:
+        """Take a line.
+
+        Raises:
+            DataError: it is part of something larger.
+        """
+        if self._strict:
+            raise error
+        self._lines.append(BadLine(f"{self._name}:{number}", raw.decode("utf-8", "surrogateescape"), error))
+
+    def require_none(self) -> None:
+        """Refuse the lines so far, and those to come.
+
+        Raises:
+            DataError: there was one.
+        """
+        self._strict = True
+        for line in self._lines:
+            raise line.error
+
+    def between(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Records with the lines in their places."""
+        for record in records:
+            yield from self._given_out()
+            yield record
+        yield from self._given_out()
+
+    def _given_out(self) -> Iterator[BadLine]:
+        lines, self._lines = self._lines, []
+        yield from lines
 
 
 def read_documents(

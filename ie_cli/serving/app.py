@@ -190,7 +190,9 @@ def _json(fields: Mapping[str, Any], status: int = 200) -> Response:
 
 
 def _unavailable(error: str, seconds: float = 1.0) -> Refused:
-    return Refused(503, error, "try again in a moment.", {"Retry-After": str(math.ceil(seconds))})
+    wait = math.ceil(seconds)
+    when = "in a moment" if wait < 2 else f"in {wait} seconds"
+    return Refused(503, error, f"try again {when}.", {"Retry-After": str(wait)})
 
 
 async def _health(request: Request) -> Response:

@@ -136,6 +136,8 @@ def parse_body(body: bytes, limits: Limits) -> Body:
     Raises:
         Refused: with the first thing that is wrong.
     """
+    if not body:
+        raise Refused(400, "the body is empty", _FORM)
     try:
         # The standard library takes half surrogate pairs, which JSON can write.
         fields = loads(body.decode("utf-8"))

@@ -149,7 +149,7 @@ class Worker:
         self.capacity.require_time(job.flow.remaining, job.characters)
         wait = self.capacity.wait(job.flow.remaining, [other.flow.remaining for other in list(self._jobs)])
         if wait is not None:
-            raise Busy("the requests in work leave no time for as much text", wait)
+            raise Busy("the requests in work take so long that this one would not be answered in time", wait)
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
         self._calls.put((job, lambda: self._enter(job)))

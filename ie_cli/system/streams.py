@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -21,10 +21,14 @@ from ie_cli.system.text import as_text
 from ie_cli.system.urls import is_url, open_url, writing_url
 
 
-def read_lines(path: str) -> Iterator[tuple[int, str]]:
+def read_lines(path: str, refuse: Callable[[int, bytes, DataError], None] | None = None) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line without its end).
 
     Only ``\\n`` and ``\\r\\n`` end a line: characters such as U+2028 are text. A byte-order mark is dropped.
+
+    Args:
+        refuse: called with a line that is not UTF-8, its number and what is wrong with it; if it returns, the line is
+            left out.
 
     Raises:
         DataError: no such file, or bytes that are no UTF-8.
@@ -40,7 +44,11 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    raise _not_utf8(name, number, raw, error) from error
+                    fault = _not_utf8(name, number, raw, error)
+                    if refuse is None:
+                        raise fault from error
+                    refuse(number, raw, fault)
+                    continue
                 yield number, line
         except (DataError, BrokenPipeError):
             raise
@@ -52,7 +60,7 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
 
 def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
     where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
     packed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
     if packed is not None:

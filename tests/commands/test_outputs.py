@@ -71,6 +71,17 @@ def test_the_input_is_not_the_output(how: str, here: Path, model: Path) -> None:
     assert not Path("out.jsonl").exists()
 
 
+def test_the_input_on_stdin_is_not_the_output(here: Path) -> None:
+    before = Path("in.jsonl").read_bytes()
+    done = shell("$IE convert - in.jsonl --to conll < in.jsonl")
+    assert done.returncode == 1
+    assert "in.jsonl: is the input too" in done.stderr
+    done = shell("$IE convert in.jsonl - >> in.jsonl")
+    assert done.returncode == 1
+    assert "standard output: is the input too" in done.stderr
+    assert Path("in.jsonl").read_bytes() == before
+
+
 def test_two_outputs_are_not_one(here: Path, model: Path) -> None:
     Path("there").touch()
     Path("soft").symlink_to("there")
@@ -79,7 +90,8 @@ def test_two_outputs_are_not_one(here: Path, model: Path) -> None:
     for one, other in (("x", "x"), ("there", "soft"), ("there", "hard"), ("none", "nowhere"), ("-", "-")):
         result = ie("predict", "in.jsonl", "-m", str(model), "-o", one, "--rejects", other)
         assert result.exit_code == 1
-        assert f"{other}: is the output too" in said(result)
+        shown = "standard output" if other == "-" else other
+        assert f"{shown}: is the output too" in said(result)
     Path("soft.json").symlink_to("there.json")
     twice = ie("eval", "--predictions", "in.jsonl", "in.jsonl", "--save", "there.json", "--save", "soft.json")
     assert twice.exit_code == 1
@@ -157,7 +169,7 @@ def test_what_a_shell_writes_before_and_after_stays(tmp_path: Path, monkeypatch:
         time.sleep(0.05)
     appended = shell("cp $IN grows; $IE convert grows - >> grows")
     assert appended.returncode == 1
-    assert "-: is the input too" in appended.stderr
+    assert "standard output: is the input too" in appended.stderr
     assert Path("grows").read_bytes() == (SAMPLES / "ner.jsonl").read_bytes()
 
 

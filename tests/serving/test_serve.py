@@ -166,7 +166,7 @@ def test_other_kinds_of_bodies_are_415(stub: Stub, kind: str | None) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "no JSON"),
+        (b"", "the body is empty"),
         (b"{", "no JSON"),
         (b'{"text": "\xff"}', "no JSON in UTF-8"),
         ('{"text": "x"}'.encode("utf-16"), "no JSON in UTF-8"),
@@ -390,7 +390,8 @@ def test_what_cannot_be_done_in_time_is_refused_at_once(make: Make) -> None:
         under_way = threads.submit(stub.post, {"text": "慢" * 500})
         assert stub.backend.begun.wait(10)
         answer = stub.post({"text": "王" * 500})
-        assert "no time" in refusal(answer, 503)
+        assert "would not be answered in time" in refusal(answer, 503)
+        assert answer.json()["hint"] == f"try again in {answer.headers['retry-after']} seconds."
         assert 1 <= int(answer.headers["retry-after"]) <= 10
         stub.backend.go.set()
         assert under_way.result().status_code == 200

@@ -64,6 +64,7 @@ class Format:
         read: numbered lines and the file's name -> records, in a stream.
         write: an example -> its lines, with the line end; None where nothing can be written.
         lost: what of an example `write` cannot express, by what to say of it.
+        by_line: whether each line is a record of its own.
         frame: what stands before the first, between two, and after the last of what `write` gives.
     """
 
@@ -73,6 +74,7 @@ class Format:
     write: Callable[[Document], str] | None = None
     lost: Callable[[Document], Mapping[str, int]] = _nothing_lost
     frame: tuple[str, str, str] = ("", "", "")
+    by_line: bool = False
 
 
 def short(value: Any) -> str:
