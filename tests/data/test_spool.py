@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from support.random_documents import native_documents
 
@@ -66,8 +65,6 @@ def content(document: Document) -> str:
 
 @given(given_documents=st.lists(documents(), max_size=6), most=st.integers(0, 400))
 def test_what_goes_into_a_file_comes_back_as_what_stays_in_memory(given_documents: list[Document], most: int) -> None:
-    # Two halves of a surrogate pair side by side become a character in JSON, so no reader has them.
-    assume(not re.search(r"\\ud[89ab]..\\ud[c-f]..", repr(given_documents)))
     kept, spooled = Spool(given_documents), Spool(given_documents, most=most)
     assert len(kept) == len(spooled) == len(given_documents)
     expected = [content(replace(document, meta={})) for document in given_documents]

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from ie_cli.document import Argument, Document, Entity, Event, Relation
 from ie_cli.formats.conll import join_tokens
 
+
+def joined(text: str) -> str:
+    """Two halves of a surrogate pair side by side are one character in JSON, so no reader has them."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 # Chinese, emoji of several characters, accents of their own, blanks of many kinds, half a surrogate pair.
 TEXT = st.text(
     st.one_of(st.characters(), st.sampled_from("ab中文👩\u200d🔬e\u0301 \u3000\t\n\xa0\ud800，")), max_size=24
-)
+).map(joined)
 TOKENS = st.lists(st.text(st.sampled_from("abX.'#👩\u200de\u0301中文，Ⅷ"), min_size=1, max_size=3), max_size=9)
 LABELS = st.sampled_from(["人物", "Org", "a-b", "entity"])
 PREDICATES = st.sampled_from(["创始人", "Live_In", "it's", 'a "b"'])
@@ -55,7 +61,7 @@ def _relations(entities: list[Entity]) -> st.SearchStrategy[list[Relation]]:
 # Anything JSON can hold: lone surrogates, NUL, line separators, characters outside the basic plane.
 JSON_TEXT = st.text(
     st.one_of(st.characters(), st.sampled_from("\ud800\udc00\u2028\x00\r\n\ufeff👩\u200d🔬e\u0301Ⅷ")), max_size=30
-)
+).map(joined)
 ANY_LABEL = st.text(min_size=1, max_size=8)
 
 
