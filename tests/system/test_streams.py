@@ -71,7 +71,7 @@ def test_standard_input_and_output(monkeypatch: pytest.MonkeyPatch, capfdbinary:
     ("content", "message", "hint"),
     [
         ("好\n中文".encode("gb18030"), r"x:1: byte 1 of the line \(0xba\) is not UTF-8", "GB18030"),
-        (b"ok\n\xff\xfe\n", r"x:2: byte 1 of the line \(0xff\) is not UTF-8", "UTF-16"),
+        (b"ok\n\xff\xfe\n", r"x:2: byte 1 of the line \(0xff\) is not UTF-8", "-f ENCODING"),
         (b"ok\nab\xff\n", r"x:2: byte 3 of the line \(0xff\) is not UTF-8", "iconv -f ENCODING"),
     ],
 )
