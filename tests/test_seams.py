@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.corpora import documents, relation_documents, write_jsonl
 from support.runner import ie, said
+from support.stopping import StopAfter
 from support.toy_head import TOY
 from support.toy_task import NAMES_HEAD, NamesTask
 
@@ -19,7 +20,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
 from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.loader import load_recipe
-from ie_cli.system.signals import Stop, Stopped
+from ie_cli.system.signals import Stopped
 from ie_cli.tasks import TASKS
 from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
@@ -40,19 +41,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_jsonl(tmp_path / "train.jsonl", documents())
     write_jsonl(tmp_path / "linked.jsonl", relation_documents(annotated=True))
     return tmp_path
-
-
-class StopAfter(Stop):
-    """Stops a run when it has looked so many times."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.looks = looks
-
-    def check(self) -> None:
-        self.looks -= 1
-        if self.looks < 0:
-            raise Stopped(2)
 
 
 # --- a head

@@ -170,7 +170,8 @@ class _Undecoded:
     def between(self, records: Iterator[Record]) -> Iterator[Record]:
         """Records with the lines in their places."""
         for record in records:
-            yield from self._given_out()
+            if self._lines:
+                yield from self._given_out()
             yield record
         yield from self._given_out()
 

@@ -67,19 +67,25 @@ def test_it_hangs_up_on_a_head_that_does_not_come(monkeypatch: pytest.MonkeyPatc
                 assert received.startswith(b"HTTP/1.1 204") == (b"\r\n\r\n" in head)
 
 
-def test_new_connections_take_the_place_of_those_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many are open, a new one is answered, and one with a request in work is kept."""
-    monkeypatch.setattr(server, "_CONNECTIONS", 8)
-    begun, go = threading.Event(), threading.Event()
+def slow_at(path: str, begun: threading.Event, go: threading.Event) -> Any:
+    """An application that answers one path only when it may."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/slow":
+        if scope["path"] == path:
             begun.set()
             while not go.is_set():
                 await asyncio.sleep(0.01)
         await answer(send)
 
-    with listening(application, Limits(concurrency=1)) as (running, address), ExitStack() as stack:
+    return application
+
+
+def test_new_connections_take_the_place_of_those_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are open, a new one is answered, and one with a request in work is kept."""
+    monkeypatch.setattr(server, "_CONNECTIONS", 8)
+    begun, go = threading.Event(), threading.Event()
+
+    with listening(slow_at("/slow", begun, go), Limits(concurrency=1)) as (running, address), ExitStack() as stack:
         slow = stack.enter_context(socket.create_connection(address, timeout=10))
         slow.sendall(ASK.replace(b"/ ", b"/slow "))
         assert begun.wait(10)
@@ -99,13 +105,7 @@ def test_who_was_just_answered_is_not_the_one_that_has_been_silent_longest(monke
     monkeypatch.setattr(server, "_CONNECTIONS", 4)
     begun, go = threading.Event(), threading.Event()
 
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        begun.set()
-        while not go.is_set():
-            await asyncio.sleep(0.01)
-        await answer(send)
-
-    with listening(application, Limits(concurrency=1)) as (running, address), ExitStack() as stack:
+    with listening(slow_at("/", begun, go), Limits(concurrency=1)) as (running, address), ExitStack() as stack:
         slow = stack.enter_context(socket.create_connection(address, timeout=10))
         slow.sendall(ASK)
         assert begun.wait(10)

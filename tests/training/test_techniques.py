@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.corpora import documents, recipe, write_jsonl
+from support.stopping import StopAfter
 from torch import Tensor, nn
 
 from ie_cli.errors import DataError
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.signals import Stop, Stopped
+from ie_cli.system.signals import Stopped
 from ie_cli.training import loop
 from ie_cli.training.balancing import BALANCERS
 from ie_cli.training.balancing.plain_sum import PlainSum
@@ -94,17 +95,6 @@ class Adversary(Average):
                 weight.copy_(kept)
         self.passes += 1
         return loss
-
-
-class StopAfter(Stop):
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.looks = looks
-
-    def check(self) -> None:
-        self.looks -= 1
-        if self.looks < 0:
-            raise Stopped(2)
 
 
 @pytest.fixture
