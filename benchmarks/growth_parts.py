@@ -28,7 +28,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.formats import FORMATS, Reading
-from ie_cli.formats.common.detect import detect, look_ahead
+from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.conll import longest
 from ie_cli.metrics.duie import OfficialScorer, spos_of
 from ie_cli.metrics.entities import EntityScorer
@@ -120,7 +120,7 @@ def array_on_one_line(records: int, items: int) -> Work:
 def detector(records: int, items: int) -> Work:
     """Telling the format."""
     lines = [(n, FORMATS["jsonl"].write(d)) for n, d in enumerate(gold_documents(records, items), 1)]
-    return lambda: detect(look_ahead(iter(lines)), "x")
+    return lambda: detect(peek(iter(lines)), "x")
 
 
 def writer(name: str, records: int, items: int) -> Work:

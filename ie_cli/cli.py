@@ -63,7 +63,7 @@ def options(
 @app.command()
 def init(
     data: Annotated[str, typer.Argument(help="Training data: a file, `-`, or a URL.")],
-    encoder: Annotated[str | None, typer.Option(help="Hub id, folder or `tiny`.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Hub id, directory or `tiny`.")] = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
@@ -101,11 +101,11 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = Fa
 def train(
     recipe: RecipeArgument,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")
+        Path | None, typer.Option("--output", "-o", help="Directory of the run; runs/NAME where not given.")
     ] = None,
     overrides: Overrides = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run in the folder; other files in it stay.")
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files in it stay.")
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an earlier run from its last checkpoint, if there is one.")
@@ -125,7 +125,7 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model folder and gold data.")],
+    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data.")],
     predictions: Annotated[
         str | None, typer.Option("--predictions", help="Score this file of predictions; then only DATA is given.")
     ] = None,
@@ -192,7 +192,9 @@ def predict(
     source: Annotated[str, typer.Argument(metavar="FILE", help="Input; `-` is stdin.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", envvar="IE_MODEL", help="Model folder; the newest under runs/ where not given."),
+        typer.Option(
+            "--model", "-m", envvar="IE_MODEL", help="Model directory; the newest under runs/ where not given."
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
@@ -243,10 +245,10 @@ def predict(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder that `ie train` wrote.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory that `ie train` wrote.")],
     output: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Folder to write; MODEL-onnx, MODEL-onnx-int8 where not given."),
+        typer.Argument(metavar="[DIRECTORY]", help="Directory to write; MODEL-onnx, MODEL-onnx-int8 where not given."),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph; the default.")] = True,
     int8: Annotated[
@@ -282,7 +284,9 @@ def export(
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help="Model folder; the newest under runs/ if not given."),
+        typer.Argument(
+            metavar="[MODEL]", envvar="IE_MODEL", help="Model directory; the newest under runs/ if not given."
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen at; others than loopback need a token.")] = (
         "127.0.0.1"
@@ -368,7 +372,7 @@ def recipes(context: typer.Context, debug: Debug = False) -> None:
 def copy(
     name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.")],
     destination: Annotated[
-        Path | None, typer.Argument(help="File or folder; the current folder where not given.")
+        Path | None, typer.Argument(help="File or directory; the current directory where not given.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     debug: Debug = False,

@@ -24,7 +24,7 @@ class IEError(Exception):
 
 
 class RecipeError(IEError):
-    """A recipe that cannot be read or does not fit the schema; the message lists every fault at once."""
+    """A recipe that cannot be read or does not fit the schema; the message lists every problem at once."""
 
 
 class DataError(IEError):
@@ -32,7 +32,7 @@ class DataError(IEError):
 
 
 class ModelError(IEError):
-    """An encoder or a model folder that cannot be loaded, or does not fit."""
+    """An encoder or a model directory that cannot be loaded, or does not fit."""
 
 
 class TrainingError(IEError):

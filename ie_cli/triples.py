@@ -60,11 +60,11 @@ def occurrences(text: str, mention: str) -> list[Span]:
     return found
 
 
-def _one_run(text: str, border: int) -> bool:
-    """Say whether a border stands between two letters of one Latin word, or two digits of one number."""
-    if not 0 < border < len(text):
+def _one_run(text: str, boundary: int) -> bool:
+    """Say whether a boundary stands between two letters of one Latin word, or two digits of one number."""
+    if not 0 < boundary < len(text):
         return False
-    left, right = text[border - 1], text[border]
+    left, right = text[boundary - 1], text[boundary]
     return bool(_RUN.match(left) and _RUN.match(right)) and left.isdigit() == right.isdigit()
 
 
@@ -72,14 +72,14 @@ def _one_run(text: str, border: int) -> bool:
 class Located:
     """Where triples stand: their relations, and how many triples (slots count as one each) have no place or several.
 
-    `absent` lists the triples that have no place, `ambiguous` counts those with more than one pair to choose from, `crowded`
+    `absent` lists the triples that have no place, `ambiguous` counts those with more than one pair to choose from, `truncated`
     those that have too many pairs to be put on all of them.
     """
 
     relations: list[Relation] = field(default_factory=list)
     triples: int = 0
     ambiguous: int = 0
-    crowded: int = 0
+    truncated: int = 0
     absent: list[Triple] = field(default_factory=list)
 
 
@@ -91,7 +91,7 @@ def locate(
     Args:
         mentions: which of the occurrences; ``nearest`` takes the pair with the fewest characters between, ``first`` the first
             occurrence of each, ``all`` every pair of different places, up to `MOST_PAIRS` in the text.
-        reachable: of an occurrence, whether it may be chosen at all, e.g. because its borders are borders of tokens.
+        reachable: of an occurrence, whether it may be chosen at all, e.g. because its boundaries are boundaries of tokens.
     """
     places: dict[str, list[Span]] = {}
     pairs: dict[tuple[str, str], list[tuple[Span, Span]]] = {}  # of a triple that needs no room in `all`
@@ -113,7 +113,7 @@ def locate(
             needed = _count_pairs(subjects, objects)
             kind = "all" if needed <= room else "nearest"
             room -= needed if kind == "all" else 0
-            found.crowded += kind != "all"
+            found.truncated += kind != "all"
         if kind == "all":
             chosen_pairs = _choose(subjects, objects, kind)
         else:  # other predicates may join the same mentions, of which there may be many

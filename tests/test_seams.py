@@ -51,27 +51,27 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HEADS, "toy", TOY)
 
 
-def through_all_commands(recipe: Path, folder: Path, gold: Path) -> dict[str, object]:
+def through_all_commands(recipe: Path, directory: Path, gold: Path) -> dict[str, object]:
     """check, train with a stop and --resume, eval, predict, export, predict with the export; the scores of eval."""
     checked = ie("check", str(recipe))
     assert checked.exit_code == 0, checked.stderr
-    run = folder / "run"
+    run = directory / "run"
     with pytest.raises(Stopped):
         list(train(load_recipe(recipe), run, stop=StopAfter(17)))
     resumed = ie("train", str(recipe), "--output", str(run), "--resume", "--quiet")
     assert resumed.exit_code == 0, resumed.stderr
-    straight = ie("train", str(recipe), "--output", str(folder / "straight"), "--quiet")
+    straight = ie("train", str(recipe), "--output", str(directory / "straight"), "--quiet")
     assert straight.exit_code == 0, straight.stderr
-    weights = [(path / "model" / "model.safetensors").read_bytes() for path in (run, folder / "straight")]
+    weights = [(path / "model" / "model.safetensors").read_bytes() for path in (run, directory / "straight")]
     assert weights[0] == weights[1]
     model = str(run / "model")
     scored = ie("eval", model, str(gold), "--json", "--quiet")
     assert scored.exit_code == 0, scored.stderr
-    exported = ie("export", model, str(folder / "exported"), "--data", str(gold))
+    exported = ie("export", model, str(directory / "exported"), "--data", str(gold))
     assert exported.exit_code == 0, exported.stderr
     found = [
         ie("predict", str(gold), "--model", path, "--quiet", "--precision", precision)
-        for path, precision in ((model, "float32"), (str(folder / "exported"), "auto"))
+        for path, precision in ((model, "float32"), (str(directory / "exported"), "auto"))
     ]
     assert [result.exit_code for result in found] == [0, 0]
     one, other = ([json.loads(line) for line in result.stdout.splitlines()] for result in found)

@@ -70,15 +70,15 @@ def test_the_nearest_pair_the_first_ones_or_all() -> None:
 def test_all_pairs_are_bounded_and_a_triple_beyond_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     spos = [Spo("甲", "主演", "张三"), Spo("甲", "编剧", "张三"), Spo("李四", "主演", "甲"), Spo("甲", "续", "甲")]
     whole = locate(TEXT, spos, "all")
-    assert (len(whole.relations), whole.crowded) == (4 + 4 + 2 + 2, 0)
+    assert (len(whole.relations), whole.truncated) == (4 + 4 + 2 + 2, 0)
     monkeypatch.setattr(triples, "MOST_PAIRS", 6)
     some = locate(TEXT, spos, "all")
     # Four pairs for the first, none left for the second, two for the third, none for the last.
     assert [relation.predicate for relation in some.relations] == ["主演"] * 4 + ["编剧"] + ["主演"] * 2 + ["续"]
-    assert (some.crowded, some.ambiguous, some.triples, some.absent) == (2, 4, 4, [])
+    assert (some.truncated, some.ambiguous, some.triples, some.absent) == (2, 4, 4, [])
     nearest = locate(TEXT, [spos[1]], "nearest").relations
     assert [relation for relation in some.relations if relation.predicate == "编剧"] == nearest
-    assert locate(TEXT, spos, "nearest").crowded == 0
+    assert locate(TEXT, spos, "nearest").truncated == 0
 
 
 def test_a_mention_that_comes_thousands_of_times_is_said_by_the_reader() -> None:

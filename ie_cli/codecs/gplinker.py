@@ -32,7 +32,7 @@ from ie_cli.codecs.links import LinkRules, decode_links
 from ie_cli.codecs.spans import decode_spans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.encoding.alignment import APART, NO_LABEL, Borders, align, to_entities, within, without_overlaps
+from ie_cli.encoding.alignment import APART, NO_LABEL, Boundaries, align, to_entities, within, without_overlaps
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -64,17 +64,17 @@ class GPLinkerCodec:
     ) -> Targets:
         """The relations as links, and spans of entities; a triple without offsets is one item, however many places it has."""
         schema = self.schema
-        borders = Borders(document.text, tokens)
+        boundaries = Boundaries(document.text, tokens)
         relations: Collection[Relation] = set(document.relations)
         absent: list[tuple[Triple, str]] = []
         count = len(relations)
         if document.spos is not None:
             located = locate(
-                document.text, document.spos, mentions, reachable=lambda span: borders.find(*span) is not None
+                document.text, document.spos, mentions, reachable=lambda span: boundaries.find(*span) is not None
             )
             relations, count = located.relations, located.triples
-            absent = [(triple, _why_absent(document.text, triple, borders)) for triple in located.absent]
-        links, lost = _links(relations, borders, plan, schema)
+            absent = [(triple, _why_absent(document.text, triple, boundaries)) for triple in located.absent]
+        links, lost = _links(relations, boundaries, plan, schema)
         lost_triples = absent + _lost_triples(document, relations, lost)
         if schema.roles:
             columns = {"spans": _role_spans(links), "links": links}
@@ -159,7 +159,7 @@ class GPLinkerDecoder:
 
 
 def _links(
-    relations: Collection[Relation], borders: Borders, plan: WindowPlan, schema: LabelSchema
+    relations: Collection[Relation], boundaries: Boundaries, plan: WindowPlan, schema: LabelSchema
 ) -> tuple[Index, dict[Relation, str]]:
     """Links of the relations, and why there is none of some."""
     lost: dict[Relation, str] = {}
@@ -167,15 +167,15 @@ def _links(
     rows: list[tuple[int, int, int, int, int]] = []
     for relation in relations:
         reason = _unknown(relation, schema)
-        subject, object_ = (borders.find(side.start, side.end) for side in (relation.subject, relation.object))
+        subject, object_ = (boundaries.find(side.start, side.end) for side in (relation.subject, relation.object))
         if reason or subject is None or object_ is None:
             side = relation.subject if subject is None else relation.object
-            lost[relation] = reason or borders.reason(side.start, side.end)
+            lost[relation] = reason or boundaries.reason(side.start, side.end)
             continue
         placed.append(relation)
         rows.append((schema.predicate_ids[relation.predicate], *subject, *object_))
     links = np.array(rows, dtype=np.int64).reshape(-1, 5)
-    whole = plan.owners(len(borders.tokens), links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)) >= 0
+    whole = plan.owners(len(boundaries.tokens), links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)) >= 0
     lost |= {relation: APART for relation, fits in zip(placed, whole, strict=True) if not fits}
     return np.unique(links[whole], axis=0), lost
 
@@ -197,12 +197,12 @@ def _role_spans(links: Index) -> Index:
     return np.unique(np.concatenate(sides), axis=0)
 
 
-def _why_absent(text: str, triple: Triple, borders: Borders) -> str:
-    """Why a triple without offsets has no place on token borders."""
+def _why_absent(text: str, triple: Triple, boundaries: Boundaries) -> str:
+    """Why a triple without offsets has no place on token boundaries."""
     for mention in (triple[0], triple[2]):
         places = find_places(text, mention)
-        if not any(borders.find(*span) for span in places):
-            return borders.reason(*places[0]) if places else ABSENT
+        if not any(boundaries.find(*span) for span in places):
+            return boundaries.reason(*places[0]) if places else ABSENT
     return ABSENT
 
 

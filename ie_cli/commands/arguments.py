@@ -30,7 +30,7 @@ Precision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
 Backend = Annotated[
-    Literal["auto", "torch", "onnx"], typer.Option("--backend", help="What runs the model; what its folder holds.")
+    Literal["auto", "torch", "onnx"], typer.Option("--backend", help="What runs the model; what its directory holds.")
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
 FullBatches = Annotated[

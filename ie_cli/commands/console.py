@@ -87,14 +87,14 @@ class TrainingView:
         """Consume and show all events."""
         if self.quiet or not console.is_terminal:
             for event in events:
-                self._tell(event)
+                self._report(event)
             return
         with Live(console=console, auto_refresh=False, transient=False) as self._live:
             for event in events:
-                self._tell(event)
+                self._report(event)
                 self._live.update(self._table(), refresh=True)
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         from ie_cli.training import events as progress
 
         if isinstance(event, progress.Started):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_left_out, writable, write_all
+from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_left_out, writable, write_all
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, Record, jsonl, read_records
@@ -17,8 +17,8 @@ from ie_cli.system.streams import open_output
 def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
     """`ie convert`: examples of one format in, the same of another out, as a stream."""
     target = writable(output_format or _format_by_name(output.path))
-    output.must_be_sensible(target, source.path)
-    source.must_exist()
+    output.validate_target(target, source.path)
+    source.require_exists()
     tally = Tally()
     detected: list[str] = []
     records = read_records(
@@ -29,7 +29,7 @@ def run_convert(source: Input, output: Output, *, output_format: str | None, qui
         write_all(_with_texts(records), writer, count, live=is_live(source))
     if not quiet:
         say(f"{tally.written} records, {detected[0] if detected else source.path} to {target.name}")
-    tell_left_out(tally, output)
+    report_left_out(tally, output)
 
 
 def _with_texts(records: Iterator[Record]) -> Iterator[Record]:

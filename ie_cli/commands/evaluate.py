@@ -14,7 +14,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
 from ie_cli.system.places import Identity, identity
-from ie_cli.system.streams import is_replaceable, must_be_writable, open_output
+from ie_cli.system.streams import is_replaceable, open_output, require_writable
 
 if TYPE_CHECKING:
     from ie_cli.evaluation.result import EvaluationResult
@@ -72,7 +72,7 @@ class Report:
             return None
         return replace(data, path=self.train_data).documents(replace(reading, report=lambda text: None))
 
-    def must_be_savable(self, *inputs: str) -> None:
+    def validate_save_path(self, *inputs: str) -> None:
         """Tell what cannot be stored before minutes are spent.
 
         Raises:
@@ -86,7 +86,7 @@ class Report:
                 raise DataError(f"{path}: is {taken[key]} too", hint="give --save another name.")
             taken[key] = "the file of another --save"
             if is_replaceable(path):
-                must_be_writable(path)
+                require_writable(path)
 
     def show(self, result: EvaluationResult) -> None:
         """Store a result, and print it, a table or one JSON object on stdout, whatever becomes of the other."""
@@ -113,8 +113,8 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     from ie_cli.evaluation.evaluate import evaluate_engine
     from ie_cli.tasks import TASKS
 
-    data.must_exist()
-    report.must_be_savable(data.path)
+    data.require_exists()
+    report.validate_save_path(data.path)
     engine, extractor = model.engine()
     name, section = extractor.task(report.task)
     task, options = TASKS[section.task], report.options()
@@ -127,7 +127,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             data.documents(reading),
             task=task,
             options=options if trained is None else replace(options, seen=task.seen(trained)),
-            model=model.folder(),
+            model=model.directory(),
             data=data.path,
             keep=report.keep,
             each=count,
@@ -144,7 +144,7 @@ def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
 
     if report.task is not None:
         raise DataError("--task names a task of a model, but --predictions is given", hint="leave one of them out.")
-    report.must_be_savable(predictions, data.path)
+    report.validate_save_path(predictions, data.path)
     reading = data.reading(quiet=report.quiet)
     guesses = read_documents(predictions, reading=Reading(report=reading.report))
     options = report.options()

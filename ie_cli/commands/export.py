@@ -11,7 +11,7 @@ from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError
-from ie_cli.inference.model_directory import choose_form, must_be_exportable_to
+from ie_cli.inference.model_directory import choose_form, require_exportable_to
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.urls import is_url, require_allowed
 
@@ -33,11 +33,11 @@ def run_export(
         yes: read what the model's recipe names without asking.
     """
     if data is not None:
-        data.must_exist()
-    folder = output or _beside(model, int8=int8)
+        data.require_exists()
+    directory = output or _beside(model, int8=int8)
     if Path(model).is_dir():
         choose_form(Path(model), "torch")
-    must_be_exportable_to(folder)
+    require_exportable_to(directory)
     extractor = ModelChoice(model, precision="float32", device="cpu").load()
     from ie_cli.export.onnx import export_onnx
     from ie_cli.reports.model_card import model_card
@@ -46,7 +46,7 @@ def run_export(
         extractor.card = model_card(extractor.recipe, {name: task.schema for name, task in extractor.tasks.items()}, {})
 
     gold, source = _gold(extractor.recipe, data, yes=yes, quiet=quiet)
-    parity = export_onnx(extractor, folder, gold, int8=int8, max_loss=max_loss, force=force)
+    parity = export_onnx(extractor, directory, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
             f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on {sum(map(len, gold.values()))} texts of {source}, "
@@ -56,18 +56,19 @@ def run_export(
             f"scores before the sigmoid differ by {parity.mean:.4f} on average, {parity.largest:.4f} at most, in "
             f"{parity.windows} windows"
         )
-        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        size = sum(file.stat().st_size for file in directory.iterdir()) / 1e6
         say(
-            f"model: {folder} ({'int8' if int8 else 'float32'}, {size:.1f} MB)\nnext:  ie predict FILE --model {folder}"
+            f"model: {directory} ({'int8' if int8 else 'float32'}, {size:.1f} MB)\nnext:  ie predict FILE --model {directory}"
         )
 
 
 def _beside(model: str, *, int8: bool) -> Path:
-    """``NAME-onnx`` or ``NAME-onnx-int8`` beside the folder NAME."""
+    """``NAME-onnx`` or ``NAME-onnx-int8`` beside the directory NAME."""
     path = Path(os.path.expanduser(model))
     if not path.is_dir():
         raise ModelError(
-            f"{model}: no such folder", hint="check the path; of a model of the hub name the FOLDER to write as well."
+            f"{model}: no such directory",
+            hint="check the path; of a model of the hub name the DIRECTORY to write as well.",
         )
     path = path.resolve()
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
@@ -104,7 +105,7 @@ def _gold(recipe: Recipe, data: Input | None, *, yes: bool, quiet: bool) -> tupl
 
 
 def _ask(sources: Sequence[str], *, yes: bool) -> None:
-    """Ask before data are read that a model folder names, which may be a stranger's.
+    """Ask before data are read that a model directory names, which may be a stranger's.
 
     Raises:
         DataError: the user says no, or there is nobody to ask.
@@ -113,12 +114,12 @@ def _ask(sources: Sequence[str], *, yes: bool) -> None:
         return
     if not _is_terminal():
         raise DataError(
-            "the model's recipe names dev data outside the current folder, which are not read unasked: "
+            "the model's recipe names dev data outside the current directory, which are not read unasked: "
             f"{', '.join(sources)}",
             hint="--yes reads them; --data FILE compares on data of your own.",
         )
     shown = [source.replace("\n", "\\n") for source in sources]
-    say("\n  ".join(["the model's recipe names dev data outside the current folder:", *shown]))
+    say("\n  ".join(["the model's recipe names dev data outside the current directory:", *shown]))
     try:
         answer = console.input("Read them? [y/N] ", markup=False)
     except EOFError:
@@ -133,7 +134,7 @@ def _is_terminal() -> bool:
 
 
 def _is_elsewhere(source: str) -> bool:
-    """Whether a source is there and is something else than a plain file below the current folder."""
+    """Whether a source is there and is something else than a plain file below the current directory."""
     if source == "-" or source.startswith("hub:") or is_url(source):
         return True
     path = Path(source)

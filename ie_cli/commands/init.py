@@ -8,7 +8,7 @@ from ie_cli.system.streams import open_output
 
 def run_init(data: Input, *, encoder: str | None) -> None:
     """`ie init`: a recipe on stdout."""
-    data.must_exist()
+    data.require_exists()
     from ie_cli.doctor.recipe_proposal import propose_recipe
 
     with open_output("-") as out:

@@ -42,7 +42,7 @@ class Input:
             reading = replace(reading, label_columns=tuple(self.label_columns))
         return reading if quiet else replace(reading, report=say)
 
-    def must_exist(self) -> None:
+    def require_exists(self) -> None:
         """Tell a wrong file name before seconds are spent on loading a model."""
         if self.path == "-" and standard_input_is_closed():
             raise DataError("stdin: it is closed", hint="name a file, or open it, e.g. `< FILE`.")
@@ -74,8 +74,8 @@ class ModelChoice:
     backend: Literal["auto", "torch", "onnx"] = "auto"
     quiet: bool = False
 
-    def folder(self) -> str:
-        """The folder, or the id on the hub."""
+    def directory(self) -> str:
+        """The directory, or the id on the hub."""
         return self.path if self.path is not None else str(newest_model(Path("runs")))
 
     def options(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class ModelChoice:
 
     def load(self) -> Extractor:
         """Load it; without a path the newest under runs/, saying which."""
-        path = self.folder()
+        path = self.directory()
         if self.path is None and not self.quiet:
             say(f"model: {path}")
         from ie_cli.inference.extractor import Extractor
@@ -104,7 +104,7 @@ def first_data(recipe: Recipe) -> DataSection:
 
 
 def newest_model(runs: Path) -> Path:
-    """The model folder under runs/ that was written last.
+    """The model directory under runs/ that was written last.
 
     Raises:
         ModelError: there is none.
@@ -113,7 +113,7 @@ def newest_model(runs: Path) -> Path:
     if not found:
         raise ModelError(
             f"no model under {runs.absolute()}",
-            hint="train one (`ie train quickstart`), or name its folder, here or in the variable IE_MODEL.",
+            hint="train one (`ie train quickstart`), or name its directory, here or in the variable IE_MODEL.",
         )
     return found[-1].parent
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_left_out, writable, write_all
+from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_left_out, writable, write_all
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
-from ie_cli.inference.model_directory import fingerprint, local_folder
+from ie_cli.inference.model_directory import fingerprint, local_directory
 from ie_cli.inference.resumable_output import (
     Digest,
     Job,
     OtherInput,
     is_complete,
     open_job,
-    refuse_interrupted,
+    require_no_interrupted_job,
 )
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped
@@ -40,8 +40,8 @@ def run_predict(
 ) -> None:
     """`ie predict`: examples in, examples out, in order, line by line."""
     target = writable(output_format)
-    output.must_be_sensible(target, source.path)
-    source.must_exist()
+    output.validate_target(target, source.path)
+    source.require_exists()
     targets = output.targets()
     if targets is None:
         if output.resume:
@@ -49,7 +49,7 @@ def run_predict(
         idle = IDLE_SECONDS if is_live(source) and not full_batches else None
         _predict_stream(choice, source, output, target, idle=idle, quiet=quiet)
         return
-    refuse_interrupted(targets, resume=output.resume)
+    require_no_interrupted_job(targets, resume=output.resume)
     if output.resume and is_complete(targets):
         say(
             f"{output.path} is complete, and left as it is; of which input, model and options it is was not checked "
@@ -74,7 +74,7 @@ def _predict_stream(
         writer = RecordWriter(target, output.on_error, out, rejects, tally)
         count = stack.enter_context(counting("predicting", quiet=quiet))
         write_all(extract(engine, records, idle=idle), writer, count, live=is_live(source))
-    _tell_left_out(tally, output, choice)
+    _report_left_out(tally, output, choice)
     warn_capped(engine)
 
 
@@ -83,7 +83,7 @@ def _predict_job(
 ) -> None:
     """Predict to local files, with a journal between the chunks from which the job can be gone on with."""
     # Before the model is loaded: should it be replaced meanwhile, the job is not gone on with.
-    model = fingerprint(local_folder(choice.folder()))
+    model = fingerprint(local_directory(choice.directory()))
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract_chunks
 
@@ -109,7 +109,7 @@ def _predict_job(
             writer.begin()
         count = stack.enter_context(counting("predicting", quiet=quiet, done=done))
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
-        with _telling_what_is_done(job):
+        with _reporting_progress(job):
             whole = done  # where the last whole chunk ended
             try:
                 for chunk in chunks:
@@ -129,18 +129,18 @@ def _predict_job(
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
         say(f"{tally.written} record{'' if tally.written == 1 else 's'} written to {output.path}")
-    _tell_left_out(tally, output, choice)
+    _report_left_out(tally, output, choice)
     warn_capped(engine)
 
 
-def _tell_left_out(tally: Tally, output: Output, choice: ModelChoice) -> None:
-    tell_left_out(tally, output)
+def _report_left_out(tally: Tally, output: Output, choice: ModelChoice) -> None:
+    report_left_out(tally, output)
     if choice.flat is None and any(count for what, count in tally.lost.items() if what.startswith(OVERLAPS)):
         say("hint: --flat leaves out of entities that overlap those with the lower scores")
 
 
 @contextmanager
-def _telling_what_is_done(job: Job) -> Iterator[None]:
+def _reporting_progress(job: Job) -> Iterator[None]:
     """Say with an error or a signal what the job keeps."""
     try:
         yield

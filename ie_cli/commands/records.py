@@ -44,7 +44,7 @@ class Output:
     rejects: str | None = None
     resume: bool = False
 
-    def must_be_sensible(self, target: Format, source: str) -> None:
+    def validate_target(self, target: Format, source: str) -> None:
         """Tell what cannot be meant before a model is loaded.
 
         Raises:
@@ -173,7 +173,7 @@ def _on_error_hint(error: IEError) -> str | None:
     return hints(error.hint, "`--on-error skip` leaves such lines out, `keep` marks them.")
 
 
-def tell_left_out(tally: Tally, output: Output) -> None:
+def report_left_out(tally: Tally, output: Output) -> None:
     for what, count in tally.lost.items():
         if count:
             warn(f"{count} {what}")

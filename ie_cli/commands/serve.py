@@ -8,7 +8,7 @@ import traceback
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import ModelChoice, warn_capped
 from ie_cli.errors import ServiceError
-from ie_cli.serving.limits import Limits, must_be_installed
+from ie_cli.serving.limits import Limits, require_installed
 
 _SHORT = 16
 
@@ -16,8 +16,8 @@ _SHORT = 16
 def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limits: Limits, *, quiet: bool) -> None:
     """Take the address, load the model, serve."""
     if token is not None:
-        _must_be_usable(token)
-    must_be_installed()
+        _validate_token(token)
+    require_installed()
     from ie_cli.serving import server
 
     family, address = server.resolve(host, port)
@@ -64,7 +64,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             warn_capped(engine)
 
 
-def _must_be_usable(token: str) -> None:
+def _validate_token(token: str) -> None:
     if not token.isascii() or not token.isprintable() or " " in token or not token:
         raise ServiceError(
             "the token is empty, or holds other characters than an HTTP header can",

@@ -17,15 +17,15 @@ def run_train(
 ) -> None:
     """`ie train`: a live table, then the scores of the model as it was stored."""
     recipe = read_recipe(name, overrides)
-    folder = output or Path("runs") / recipe.name
+    directory = output or Path("runs") / recipe.name
     view = TrainingView(quiet=quiet)
-    with Stop(_tell_stop).listening() as stop:
+    with Stop(_report_stop).listening() as stop:
         from ie_cli.training.run import train
 
         try:
-            view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
+            view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
-            stored = any((folder / CHECKPOINTS).glob("step-*"))
+            stored = any((directory / CHECKPOINTS).glob("step-*"))
             kept = "the last checkpoint and the best model so far are whole: go on with --resume"
             raise StorageError(
                 error.message, hint=hints(error.hint, kept if stored else "no checkpoint was written yet")
@@ -39,5 +39,5 @@ def run_train(
     say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
 
 
-def _tell_stop(signum: int) -> None:
+def _report_stop(signum: int) -> None:
     say("stopping after this step, with a checkpoint; once more stops at once, without")

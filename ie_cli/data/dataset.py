@@ -40,11 +40,11 @@ class Split:
         """All of its sources, whatever belongs to the split."""
         return replace(self, keep=None, part="all")
 
-    def must_be_readable_again(self) -> None:
+    def require_rereadable(self) -> None:
         """Raise where a source is a pipe, which gives what it has only once; training reads several times."""
         for source in self.sources:
             if os.path.isdir(source):
-                raise DataError(f"{source}: is a folder", hint="name a file in it, or a list of files.")
+                raise DataError(f"{source}: is a directory", hint="name a file in it, or a list of files.")
             if source == "-" or (os.path.exists(source) and not os.path.isfile(source)):
                 raise DataError(
                     f"{'stdin' if source == '-' else source}: training reads its data several times, a pipe can be read once",

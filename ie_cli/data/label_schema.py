@@ -141,7 +141,7 @@ def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, 
 
 
 def schema_facts(schema: LabelSchema) -> dict[str, Any]:
-    """A schema as JSON values, for the model folder."""
+    """A schema as JSON values, for the model directory."""
     facts: dict[str, Any] = {"labels": schema.labels}
     if predicates := {name: schema.types.get(name, ()) for name in schema.predicates}:
         facts |= {"predicates": predicates, "constrained": schema.constrained, "slots": sorted(schema.declared)}

@@ -49,7 +49,7 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     train, dev, test = splits(section)
     for split in (train, dev, test):
         if split is not None:
-            split.must_be_readable_again()
+            split.require_rereadable()
     # Looked at before they are hashed and after they are read: the encoded windows are kept under the hash.
     read = [split for split in (train, dev) if split is not None]
     before = [split.stamp() for split in read]

@@ -32,7 +32,7 @@ def check(recipe: Recipe) -> Iterator[Finding]:
 def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) -> Iterator[Finding]:
     task = TASKS[section.task]
     train, dev, test = splits(section.data)
-    schema, fault = _schema_of(recipe, section, train) if task.schema_first else (None, None)
+    schema, problem = _schema_of(recipe, section, train) if task.schema_first else (None, None)
     plan = WindowPlan.build(
         max_length=recipe.encoder.max_length,
         stride=recipe.encoder.stride,
@@ -45,10 +45,10 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
             yield from about(name, surveys[name], section, recipe.encoder)
     yield from between(surveys, section)
     if not task.schema_first:
-        _, fault = _preview(recipe, section, surveys["train"].statistics)
-    if fault is not None:
-        yield Finding("error", fault.message)
-        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [fault.hint]))
+        _, problem = _preview(recipe, section, surveys["train"].statistics)
+    if problem is not None:
+        yield Finding("error", problem.message)
+        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [problem.hint]))
     else:
         for name, found in surveys.items():
             yield from task.findings(name, statistics=found.statistics, names=found.names, items=found.reach.items())
@@ -62,11 +62,11 @@ def _schema_of(recipe: Recipe, section: TaskSection, train: Split) -> tuple[Labe
     """What may refuse gold items, or why training would not begin; neither where the data cannot be read as a whole."""
     try:
         statistics = DatasetStatistics.of(train)
-    except DataError:  # the pass over the data lists every fault
+    except DataError:  # the pass over the data lists every problem
         return None, None
-    schema, fault = _preview(recipe, section, statistics)
+    schema, problem = _preview(recipe, section, statistics)
     # Only types that it does not allow are lost to a schema: what train does not have is told by itself.
-    return (schema if schema is not None and schema.constrained else None), fault
+    return (schema if schema is not None and schema.constrained else None), problem
 
 
 def _preview(

@@ -18,8 +18,8 @@ from ie_cli.formats.conll import is_cjk
 
 Span = tuple[int, int]
 
-_ENOUGH = 3  # spans with poor borders, of which other borders are good; texts, where only chance tells
-_CHANCE = -6.0  # log10 of the probability at which borders between characters are no chance
+_ENOUGH = 3  # spans with poor boundaries, of which other boundaries are good; texts, where only chance tells
+_CHANCE = -6.0  # log10 of the probability at which boundaries between characters are no chance
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Unit:
         self.beyond += outside
         self.poor += _poor(text, found)
         self.poor_as_characters += not outside and _poor(text, span)
-        if self.width == 1:  # in UTF-16 hardly a border falls into a character
+        if self.width == 1:  # in UTF-16 hardly a boundary falls into a character
             new = {offset for offset in span if offset} - self.offsets
             self.chance += len(new) * math.log10(len(text) / int(starts[-1]))
             self.offsets |= new
@@ -87,7 +87,7 @@ class _Unit:
         return self.spans > 0 and (better or (self._is_no_chance() and self.poor <= wrong))
 
     def _is_no_chance(self) -> bool:
-        """A text that repeats itself may have all its borders at multiples of three; several do not."""
+        """A text that repeats itself may have all its boundaries at multiples of three; several do not."""
         return self.chance < _CHANCE and (self.beyond > 0 or len(self.texts) >= _ENOUGH)
 
     def describe(self) -> str:
@@ -141,6 +141,6 @@ def _poor(text: str, span: Span) -> bool:
 
 
 def within_word(text: str, at: int) -> bool:
-    """Say whether the characters around this border are letters of one word, in a script that puts blanks between."""
+    """Say whether the characters around this boundary are letters of one word, in a script that puts blanks between."""
     around = text[at - 1 : at + 1]
     return at > 0 and len(around) == 2 and around.isalpha() and not any(map(is_cjk, around))

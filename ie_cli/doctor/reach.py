@@ -82,17 +82,17 @@ class Reach:
         for kind in self.task.kinds:
             found = self._kinds.get(kind.items)
             if found is not None and found.lost:
-                yield _tell(split, kind, found, encoder)
+                yield _report(split, kind, found, encoder)
 
 
-def _tell(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) -> Finding:
+def _report(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) -> Finding:
     lost = found.lost.total()
     causes = ", ".join(f"{count} {reason}" for reason, count in found.lost.most_common())
     share = f" ({lost / found.total:.2%})" if found.total else ""
     text = f"{split}: {lost} of {found.total} {kind.items}{share} can never be predicted: {causes}"
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
     remedies = {
-        INSIDE_TOKEN: "encoder.tokenization: char makes every border reachable",
+        INSIDE_TOKEN: "encoder.tokenization: char makes every boundary reachable",
         TOO_LONG: windows,
         APART: windows,
     }

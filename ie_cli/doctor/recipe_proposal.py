@@ -50,7 +50,7 @@ def propose_recipe(
     Args:
         data: a file, ``-``, a URL or ``hub:…``; relative to the current directory, as the recipe is taken to be.
         format: detected where not given.
-        encoder: hub id, folder or ``tiny``; chosen by the script of the text where not given.
+        encoder: hub id, directory or ``tiny``; chosen by the script of the text where not given.
         reading: options of reading, which the recipe then holds.
 
     Raises:
@@ -144,7 +144,7 @@ def _encoder(lengths: TokenLengths, scripts: Scripts, task: Task, request: _Requ
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
-        yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or folder; `tiny` needs no download")
+        yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
     longest, longest_span = max(lengths.texts), max(spans)
     of_texts = f"the longest text has {_about(longest)} tokens; longer ones are cut into windows"
     yield _commented(f"  max_length: {max_length}", of_texts)

@@ -49,14 +49,14 @@ def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
 
 
 def run_name(data: str) -> str:
-    """A name for the run: of the file, or of its folder where the file is only ``train``."""
+    """A name for the run: of the file, or of its directory where the file is only ``train``."""
     if data == "-":
         return "ner"
     file = Path(re.sub(r"^(hub|\w+):(//)?", "", data))
     stem = file.name.split(".")[0]
     for candidate in (
         re.sub(r"[_-]*(train|training|dev|test|all)$", "", stem),
-        *(folder.name for folder in list(file.absolute().parents)[:2]),
+        *(directory.name for directory in list(file.absolute().parents)[:2]),
     ):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("._-")
         if name and name != "data":

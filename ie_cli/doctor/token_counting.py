@@ -34,18 +34,18 @@ def count_characters(text: str) -> int:
 
 
 def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
-    """How to count the tokens of an encoder, and how many it takes: by its own tokenizer where it is a folder here."""
+    """How to count the tokens of an encoder, and how many it takes: by its own tokenizer where it is a directory here."""
     if encoder == "tiny":
         return count_characters, _MOST_POSITIONS
-    folder = os.path.expanduser(encoder) if encoder else ""
-    if folder.startswith((".", "~", os.sep)) and not os.path.isdir(folder):
+    directory = os.path.expanduser(encoder) if encoder else ""
+    if directory.startswith((".", "~", os.sep)) and not os.path.isdir(directory):
         raise ModelError(
-            f"--encoder {encoder}: no such folder", hint="give a hub id, a folder with a config.json, or `tiny`."
+            f"--encoder {encoder}: no such directory", hint="give a hub id, a directory with a config.json, or `tiny`."
         )
-    file = os.path.join(folder, "tokenizer.json")
-    if not folder or not os.path.isfile(file):
+    file = os.path.join(directory, "tokenizer.json")
+    if not directory or not os.path.isfile(file):
         return estimate_tokens, _MOST_POSITIONS
-    tokenizer = read_tokenizer(Path(file), "take the encoder's folder from its source again.")
+    tokenizer = read_tokenizer(Path(file), "take the encoder's directory from its source again.")
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
@@ -53,12 +53,12 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
         text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    return count, _positions(Path(folder))
+    return count, _positions(Path(directory))
 
 
-def _positions(folder: Path) -> int:
+def _positions(directory: Path) -> int:
     try:
-        positions = count_positions(loads((folder / "config.json").read_text(encoding="utf-8")))
+        positions = count_positions(loads((directory / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return _MOST_POSITIONS  # the loader of models says what is wrong with the folder
+        return _MOST_POSITIONS  # the loader of models says what is wrong with the directory
     return int(max(32, min(_MOST_POSITIONS, positions)))

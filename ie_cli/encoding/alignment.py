@@ -14,14 +14,14 @@ from ie_cli.encoding.windows import WindowPlan
 
 Index = npt.NDArray[np.int64]
 
-INSIDE_TOKEN = "border inside a token"
-WHITE_SPACE = "white space or control character at the border"
+INSIDE_TOKEN = "boundary inside a token"
+WHITE_SPACE = "white space or control character at the boundary"
 TOO_LONG = "longer than a window holds"
 APART = "subject and object in no common window"
 NO_LABEL = "label unknown to the model"
 
 
-class Borders:
+class Boundaries:
     """Where the tokens of a text begin and end."""
 
     def __init__(self, text: str, tokens: Tokens) -> None:
@@ -36,7 +36,7 @@ class Borders:
         self._starts, self._ends = np.sort(tokens.starts[filled]), np.sort(tokens.ends[filled])
 
     def find(self, start: int, end: int) -> tuple[int, int] | None:
-        """First and last token of the characters ``start:end``, None where these are no borders of tokens."""
+        """First and last token of the characters ``start:end``, None where these are no boundaries of tokens."""
         first, last = self._first_at.get(start), self._last_at.get(end)
         return None if first is None or last is None or first > last else (first, last)
 
@@ -44,10 +44,10 @@ class Borders:
         """Why there are no such tokens."""
         return INSIDE_TOKEN if self._cuts(start) or self._cuts(end) else WHITE_SPACE
 
-    def _cuts(self, border: int) -> bool:
-        """Say whether some token begins before a border and ends behind it."""
+    def _cuts(self, boundary: int) -> bool:
+        """Say whether some token begins before a boundary and ends behind it."""
         # Each token that ends there or before has begun before, too: more have begun than have ended.
-        return bool(np.searchsorted(self._starts, border) > np.searchsorted(self._ends, border, side="right"))
+        return bool(np.searchsorted(self._starts, boundary) > np.searchsorted(self._ends, boundary, side="right"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,17 @@ def align(
     Args:
         ids: label -> row; labels that are missing here are unreachable. None numbers every label 0.
     """
-    borders = Borders(text, tokens)
+    boundaries = Boundaries(text, tokens)
     spans: list[tuple[int, int, int]] = []
     kept: list[Entity] = []
     unreachable: list[tuple[Entity, str]] = []
     for entity in entities:
         row = 0 if ids is None else ids.get(entity.label)
-        place = borders.find(entity.start, entity.end)
+        place = boundaries.find(entity.start, entity.end)
         if row is None:
             unreachable.append((entity, NO_LABEL))
         elif place is None:
-            unreachable.append((entity, borders.reason(entity.start, entity.end)))
+            unreachable.append((entity, boundaries.reason(entity.start, entity.end)))
         else:
             spans.append((row, *place))
             kept.append(entity)

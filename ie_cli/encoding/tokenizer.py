@@ -89,7 +89,7 @@ class TextTokenizer:
     Args:
         tokenizer: any fast tokenizer; its own truncation and padding are switched off, and special tokens spelled out
             in a text (``[SEP]``) are text.
-        mode: ``char`` makes at least one token of every character, so that every border is reachable.
+        mode: ``char`` makes at least one token of every character, so that every boundary is reachable.
         normalization: ``nfkc`` replaces each character by its compatibility form where that is one character.
     """
 
@@ -174,7 +174,7 @@ class TextTokenizer:
         known = self._characters.get(char)
         if known is None:
             known = self.tokenizer.encode(char, add_special_tokens=False).ids
-            # White space and control characters give no token in most vocabularies; a border needs one.
+            # White space and control characters give no token in most vocabularies; a boundary needs one.
             known = known or [self._unknown]
             self._characters[char] = known
         return known
@@ -240,7 +240,7 @@ def _trim(space: npt.NDArray[np.bool_], starts: IntArray, ends: IntArray) -> Non
 def _extend_over_marks(marks: list[int], length: int, starts: IntArray, ends: IntArray) -> None:
     # A normaliser that strips accents leaves the marks without a token: they belong to the one before.
     filled = starts < ends
-    opened, closed = (np.bincount(borders[filled], minlength=length + 1) for borders in (starts, ends))
+    opened, closed = (np.bincount(boundaries[filled], minlength=length + 1) for boundaries in (starts, ends))
     free = np.zeros(length + 1, dtype=bool)
     free[marks] = True
     free &= np.cumsum(opened - closed) == 0

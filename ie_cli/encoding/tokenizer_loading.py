@@ -1,4 +1,4 @@
-"""A `tokenizer.json`, read so that every fault of it is an error of ours."""
+"""A `tokenizer.json`, read so that every problem of it is an error of ours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_tokenizer(file: Path, hint: str) -> Tokenizer:
 
 
 def probe(tokenizer: Tokenizer) -> None:
-    """Let a tokenizer show that it works; to be called inside `working`, for a fault may be a panic of its Rust code.
+    """Let a tokenizer show that it works; to be called inside `working`, for a problem may be a panic of its Rust code.
 
     Raises:
         ValueError: two tokens have one id.

@@ -52,7 +52,7 @@ class EvaluationResult:
 
     Attributes:
         task: its name in the table of tasks.
-        model: the model's folder, or the file of predictions.
+        model: the model's directory, or the file of predictions.
         data: the gold data.
         environment: versions, machine, device, date, by name.
     """

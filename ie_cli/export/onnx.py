@@ -23,7 +23,7 @@ from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend, output_prefix
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder
+from ie_cli.inference.model_directory import EXPORT, ONNX, new_directory, require_exportable_to
 from ie_cli.modeling.encoder import most_tokens
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.system.temporary import scratch
@@ -70,7 +70,7 @@ def export_onnx(
     max_loss: float = MAX_LOSS,
     force: bool = False,
 ) -> Parity:
-    """Write a folder that ``ie predict`` runs by ONNX Runtime.
+    """Write a directory that ``ie predict`` runs by ONNX Runtime.
 
     Args:
         extractor: the model, loaded in float32 on the CPU.
@@ -84,7 +84,7 @@ def export_onnx(
         DataError: `data` hold nothing to compare on, or the model finds nothing right in them.
     """
     gold = data if isinstance(data, Mapping) else dict.fromkeys(extractor.tasks, data)
-    _must_be_possible(extractor, output, gold)
+    _require_exportable(extractor, output, gold)
     with scratch("export") as room:
         graph = room / ONNX
         _write_graph(extractor.model, graph)
@@ -94,16 +94,16 @@ def export_onnx(
         exported = replace(extractor, backend=OnnxBackend(graph, extractor.codecs()))
         parity = _compare(extractor, exported, gold)
         if not force:
-            _must_be_good(parity, max_loss)
+            _require_parity(parity, max_loss)
         facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
         write_text(room / EXPORT, json.dumps(facts, indent=2) + "\n")
         exported.card = (extractor.card or "") + _note(parity, facts["precision"])
-        with new_folder(output) as folder:
-            exported.write(folder)
+        with new_directory(output) as directory:
+            exported.write(directory)
     return parity
 
 
-def _must_be_possible(extractor: Extractor, output: Path, gold: Mapping[str, Sequence[Document]]) -> None:
+def _require_exportable(extractor: Extractor, output: Path, gold: Mapping[str, Sequence[Document]]) -> None:
     """Raise before minutes are spent."""
     try:
         import onnx  # noqa: F401
@@ -112,7 +112,7 @@ def _must_be_possible(extractor: Extractor, output: Path, gold: Mapping[str, Seq
         raise ModelError(
             f"to export, onnx and onnxscript are needed: {error}", hint='pip install "ie-cli[export]".'
         ) from error
-    must_be_exportable_to(output)
+    require_exportable_to(output)
     parameters = list(extractor.model.parameters())
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters):
         raise ModelError(
@@ -124,7 +124,7 @@ def _must_be_possible(extractor: Extractor, output: Path, gold: Mapping[str, Seq
         raise DataError("the data have no annotation to compare on", hint="name annotated data with --data.")
 
 
-def _must_be_good(parity: Parity, max_loss: float) -> None:
+def _require_parity(parity: Parity, max_loss: float) -> None:
     hint = "nothing was written: leave --int8 out, allow more with --max-loss, or keep it with --force."
     if not math.isfinite(parity.mean):
         raise ModelError("the export gives scores that are no numbers", hint=hint)
@@ -143,7 +143,7 @@ def _must_be_good(parity: Parity, max_loss: float) -> None:
 
 def _note(parity: Parity, precision: object) -> str:
     return (
-        f"\n## Export\n\nThis folder holds an ONNX graph in {precision} instead of the weights; the scores above are of the "
+        f"\n## Export\n\nThis directory holds an ONNX graph in {precision} instead of the weights; the scores above are of the "
         f"model it was made of. On the data it was compared on, the model has F1 {parity.f1_before:.4f}, the export "
         f"{parity.f1_after:.4f}. It needs neither torch nor transformers: `ie predict FILE --model PATH`.\n"
     )

@@ -9,7 +9,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
-from ie_cli.formats.common.detect import detect, look_ahead
+from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.system.streams import read_lines
@@ -126,7 +126,7 @@ def read_records(
     lines: Lines = read_lines(source, undecoded.add)
     if format is None:
         stream = iter(lines)
-        head = look_ahead(stream)
+        head = peek(stream)
         try:
             format = detect(head, name)
         except DataError:

@@ -20,10 +20,10 @@ from ie_cli.formats.common.base import (
     Record,
     at,
     checked_entity,
-    must_be_storable,
     native_only,
     placeless,
     quoted,
+    require_storable,
     taken,
 )
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
@@ -71,7 +71,7 @@ def _entity(start: Any, end: Any, label: str, mention: str, text: str | None) ->
             raise DataError(f"label {quoted(label)}: [{quoted(start)}, {quoted(end)}] of {quoted(mention)} is no span")
         if not label:
             raise DataError("an entity's label must be a non-empty string, got ''")
-        must_be_storable(label, "label")
+        require_storable(label, "label")
         return Entity(start, end + 1, label)
     try:
         return checked_entity(start, end + 1, label, text, mention=mention)

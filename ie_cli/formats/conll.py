@@ -39,7 +39,7 @@ CUT_WORDS = (
 OTHER_BLANKS = "texts have other blanks than are put between tokens; the format jsonl keeps them"
 """What is lost of texts that become tokens."""
 _LOOK_AHEAD = 2000
-_FAULT_HINTS = {
+_PROBLEM_HINTS = {
     True: "see data.text_column and data.label_columns in the recipe.",
     False: "see data.text_column in the recipe.",
 }
@@ -68,7 +68,7 @@ class _Layout:
         """The columns that a line must have; of tags only where they are read."""
         return max((self.text, *(self.labels if self.annotation else ()))) + 1
 
-    def fault(self, row: Sequence[str]) -> str | None:
+    def problem(self, row: Sequence[str]) -> str | None:
         """What is wrong with the columns of a line."""
         if len(row) < self.need:
             return f"expected at least {self.need} columns, got {len(row)}"
@@ -87,10 +87,10 @@ class _Layout:
         return len(row) <= max(self.text, *self.labels) or any(split_tag(row[c]) is None for c in self.labels)
 
     def split(self, line: str) -> list[str]:
-        return line.split("\t") if self.tabs else split_blanks(line)
+        return line.split("\t") if self.tabs else split_whitespace(line)
 
 
-def split_blanks(line: str) -> list[str]:
+def split_whitespace(line: str) -> list[str]:
     """The columns of a line with blanks or tabs between; other white space, as U+3000, may be a token."""
     return [part for part in line.replace("\t", " ").split(" ") if part]
 
@@ -147,7 +147,7 @@ def _sentences(lines: Lines) -> Iterator[_Sentence]:
 def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
     lines = [line for sentence in head for line in sentence.lines]
     tabs = sum("\t" in line for line in lines) * 2 > len(lines)
-    rows = [line.split("\t") if tabs else split_blanks(line) for line in lines]
+    rows = [line.split("\t") if tabs else split_whitespace(line) for line in lines]
     rows = [row for row, line in zip(rows, lines, strict=True) if not (line.startswith("#") and _no_tags(row))]
     widths = Counter(len(row) for row in rows)
     width = max(set(widths), key=widths.__getitem__) if widths else 1
@@ -202,8 +202,8 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
         row = layout.split(line)
         if layout.is_comment(line, row):
             continue
-        if fault := layout.fault(row):
-            error = DataError(f"{path}:{number}: {fault}: {quoted(line)}", hint=_FAULT_HINTS[layout.annotation])
+        if problem := layout.problem(row):
+            error = DataError(f"{path}:{number}: {problem}: {quoted(line)}", hint=_PROBLEM_HINTS[layout.annotation])
             return BadLine(where, "\n".join(sentence.lines), error), 0
         tokens.append(row[layout.text])
         if layout.annotation:
@@ -244,7 +244,7 @@ def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[in
 
 
 def write(document: Document) -> str:
-    """Token, tab, BIO tag: tokens are words and single Chinese characters, cut at entity borders.
+    """Token, tab, BIO tag: tokens are words and single Chinese characters, cut at entity boundaries.
 
     One column holds no overlaps: of two entities that overlap the longer one is written.
     """
@@ -262,19 +262,19 @@ def write(document: Document) -> str:
 
 
 def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]]:
-    """The words of a text, each as its pieces between the entity borders inside it."""
-    cuts = sorted({border for entity in entities for border in (entity.start, entity.end)})
+    """The words of a text, each as its pieces between the entity boundaries inside it."""
+    cuts = sorted({boundary for entity in entities for boundary in (entity.start, entity.end)})
     for match in _TOKEN.finditer(text):
         inner = cuts[bisect_right(cuts, match.start()) : bisect_left(cuts, match.end())]
-        borders = [match.start(), *inner, match.end()]
-        yield list(zip(borders, borders[1:], strict=False))
+        boundaries = [match.start(), *inner, match.end()]
+        yield list(zip(boundaries, boundaries[1:], strict=False))
 
 
 def _written(document: Document) -> list[Entity]:
-    return longest([entity for entity in document.entities if not is_blank(document.text, entity)])
+    return longest([entity for entity in document.entities if not is_whitespace(document.text, entity)])
 
 
-def is_blank(text: str, entity: Entity) -> bool:
+def is_whitespace(text: str, entity: Entity) -> bool:
     """Say whether an entity has no character of a token."""
     return _TOKEN.search(text, entity.start, entity.end) is None
 
@@ -290,7 +290,7 @@ def lost(document: Document) -> Mapping[str, int]:
     words = list(cut(text, entities))
     pieces = [piece for word in words for piece in word]
     broken = sum(len(word) > 1 for word in words)
-    blank = sum(is_blank(text, entity) for entity in set(document.entities))
+    blank = sum(is_whitespace(text, entity) for entity in set(document.entities))
     read_back = join_tokens([text[start:end] for start, end in pieces], None)[0] if pieces else text
     rare = {
         BLANK_LOST: blank,

@@ -53,14 +53,14 @@ class PlaceTally:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._triples = self._ambiguous = self._absent = self._crowded = 0
+        self._triples = self._ambiguous = self._absent = self._truncated = 0
         self._first = ""
 
     def add(self, located: Located, where: str) -> None:
         """Count one text."""
         self._triples += located.triples
         self._ambiguous += located.ambiguous
-        self._crowded += located.crowded
+        self._truncated += located.truncated
         if located.absent and not self._absent:
             self._first = f"; the first: {where}: {' | '.join(located.absent[0])}"
         self._absent += len(located.absent)
@@ -72,9 +72,9 @@ class PlaceTally:
                 f"{self._path}: {self._triples} triples without offsets, put on the text: {self._ambiguous} have several "
                 f"places (mentions: {reading.mentions}), {self._absent} have none{self._first}"
             )
-        if self._crowded:
+        if self._truncated:
             reading.report(
-                f"{self._path}: {self._crowded} of these have more than {MOST_PAIRS:,} pairs of places, together with others of "
+                f"{self._path}: {self._truncated} of these have more than {MOST_PAIRS:,} pairs of places, with others of "
                 "their text: they are put on the nearest pair"
             )
 

@@ -26,12 +26,12 @@ DEPTH = 8
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/2 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-article { border-top: 1px solid #8886; padding: .75rem 0; }
+article { boundary-top: 1px solid #8886; padding: .75rem 0; }
 article header, article small { font-size: .8rem; opacity: .7; }
 article .text { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 article ul { margin: .5rem 0 0; padding-left: 1.2rem; line-height: 1.6; overflow-wrap: anywhere; }
 article i { font-style: normal; opacity: .6; }
-mark { color: inherit; border-radius: .25em; padding: .15em .1em; background: #8883; }
+mark { color: inherit; boundary-radius: .25em; padding: .15em .1em; background: #8883; }
 mark[data-label]::after { content: attr(data-label); unicode-bidi: isolate; font-size: .65em; margin: 0 .3em; opacity: .8; }
 .c0 { background: #e6194b40; } .c1 { background: #3cb44b40; } .c2 { background: #ffe11940; } .c3 { background: #4363d840; }
 .c4 { background: #f5823140; } .c5 { background: #911eb440; } .c6 { background: #46f0f040; } .c7 { background: #f032e640; }
@@ -122,28 +122,28 @@ def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
     deep: list[Entity] = []
     for entity in sorted(entities, key=lambda e: (e.start, -e.end, e.label)):
         begins.setdefault(entity.start, []).append(entity)
-    borders = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
+    boundaries = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
     pieces: list[str] = []
     stack: list[tuple[Entity, int]] = []  # entity, and which piece its mark's tag is
-    for border, following in pairwise([*borders, len(text)]):
+    for boundary, following in pairwise([*boundaries, len(text)]):
         opening: list[Entity] = []
-        ends = [place for place, (entity, _) in enumerate(stack) if entity.end == border]
+        ends = [place for place, (entity, _) in enumerate(stack) if entity.end == boundary]
         if ends:
             closed = stack[ends[0] :]
             del stack[ends[0] :]
             pieces.append("</mark>" * len(closed))
             for entity, piece in closed:
-                if entity.end == border:
+                if entity.end == boundary:
                     pieces[piece] = _tag(entity, text, last=True)
                 else:
                     opening.append(entity)
-        opening += begins.get(border, [])
+        opening += begins.get(boundary, [])
         room = DEPTH - len(stack)
         deep += opening[room:]
         for entity in sorted(opening[:room], key=lambda e: -e.end):
             stack.append((entity, len(pieces)))
             pieces.append(_tag(entity, text, last=False))
-        pieces.append(escape(text[border:following]))
+        pieces.append(escape(text[boundary:following]))
     return "".join(pieces), deep
 
 

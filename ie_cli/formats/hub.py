@@ -1,4 +1,4 @@
-"""``hub:org/dataset`` or ``hub:/local/folder``, through `datasets`; ``?split=validation&config=zh`` chooses a part.
+"""``hub:org/dataset`` or ``hub:/local/directory``, through `datasets`; ``?split=validation&config=zh`` chooses a part.
 
 Two shapes are understood: ``tokens`` with ``ner_tags`` (names, or numbers of a ClassLabel), and the native fields
 ``text``, ``entities``, ``id`` and the rest of `jsonl`. Never runs code of a dataset.
@@ -35,7 +35,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         for number, row in enumerate(rows, 1):
             where = f"{source}:{number}"
             try:
-                _must_be_shallow(row)
+                _require_shallow(row)
                 document = _from_tokens(row, tag_column, names, reading)
                 document.where = where
                 yield document
@@ -51,7 +51,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         where = f"{source}:{number}"
         fields = dict(row)
         try:
-            _must_be_shallow(fields)
+            _require_shallow(fields)
             fields["entities"] = _records(fields.get("entities"))
             fields["relations"] = _records(fields.get("relations"))
             document = from_fields(fields if reading.annotation else without_annotation(fields))
@@ -77,7 +77,7 @@ def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | Non
     return Document(text, entities, [], id_of(row), meta)
 
 
-def _must_be_shallow(row: Mapping[str, Any]) -> None:
+def _require_shallow(row: Mapping[str, Any]) -> None:
     """Hold the rows of a dataset to the bound of other JSON.
 
     Raises:

@@ -21,9 +21,9 @@ from ie_cli.formats.common.base import (
     Record,
     at,
     checked_entity,
-    must_be_storable,
     no_fields,
     quoted,
+    require_storable,
     short,
 )
 from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, spans_of, split_tag
@@ -96,16 +96,16 @@ def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int
     links: list[Link] = []
     for number, line in block.rows:
         row = line.split("\t")
-        fault = _fault(row, len(tokens), reading.annotation)
-        if fault is None and reading.annotation:
+        problem = _problem(row, len(tokens), reading.annotation)
+        if problem is None and reading.annotation:
             found = _links(row[3], row[4], len(tokens), number)
             if isinstance(found, str):
-                fault = found
+                problem = found
             else:
                 links.extend(found)
                 tags.append(row[2])
-        if fault is not None:
-            raise DataError(f"{path}:{number}: {fault}: {quoted(line)}", hint=_HINT)
+        if problem is not None:
+            raise DataError(f"{path}:{number}: {problem}: {quoted(line)}", hint=_HINT)
         tokens.append(row[1])
     text, starts = join_tokens(tokens, reading.joiner)
     spans, broken = spans_of(tags)
@@ -116,7 +116,7 @@ def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int
     return Document(text, list(ending.values()), relations, block.id), broken
 
 
-def _fault(row: list[str], index: int, annotation: bool) -> str | None:
+def _problem(row: list[str], index: int, annotation: bool) -> str | None:
     need = 5 if annotation else 2
     if len(row) < need:
         return f"expected {need} columns, got {len(row)}"
@@ -156,7 +156,7 @@ def _literal(value: str) -> Any:
 def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path: str) -> Relation:
     token, predicate, head, number = link
     try:
-        must_be_storable(predicate, "predicate")
+        require_storable(predicate, "predicate")
     except DataError as error:
         raise at(f"{path}:{number}", error) from error
     for index, role in ((token, "subject"), (head, "object")):

@@ -22,8 +22,8 @@ from ie_cli.formats.common.base import (
     Record,
     at,
     checked_entity,
-    must_be_storable,
     native_only,
+    require_storable,
     short,
     taken,
 )
@@ -106,7 +106,11 @@ class _Source:
         first, last = span
         if type(first) is int and type(last) is int and 0 <= first < last <= len(self.tokens):
             start, end = self.tokens[first][0], self.tokens[last - 1][1]
-            if isinstance(mention, str) and mention.split() and _no_blanks(mention) == _no_blanks(self.text[start:end]):
+            if (
+                isinstance(mention, str)
+                and mention.split()
+                and _without_whitespace(mention) == _without_whitespace(self.text[start:end])
+            ):
                 return start, end
         raise DataError(
             f"'{name}' {short(span)} is not where {short(mention)} stands: it counts the tokens of some tokenizer, which "
@@ -115,7 +119,7 @@ class _Source:
         )
 
 
-def _no_blanks(text: str) -> str:
+def _without_whitespace(text: str) -> str:
     return "".join(text.split())
 
 
@@ -217,7 +221,7 @@ def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
     spos: dict[Spo, None] = {}
     for value in values:
         subject, predicate, object_ = (string_of(value, name) for name in names)
-        must_be_storable(predicate, "predicate")
+        require_storable(predicate, "predicate")
         kinds = types.get(subject, NO_TYPE), types.get(object_, NO_TYPE)
         spos.setdefault(Spo(subject, predicate, object_, (), *kinds))
     return list(spos)

@@ -1,4 +1,4 @@
-"""The Python API: a trained model with everything that prediction needs, and the folder it is stored in."""
+"""The Python API: a trained model with everything that prediction needs, and the directory it is stored in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.tokenizer_loading import read_tokenizer, working
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
-from ie_cli.inference.integrity import BELONG, checking, marks, must_belong, replacing, write_facts
+from ie_cli.inference.integrity import BELONG, checking, marks, replacing, require_consistent, write_facts
 from ie_cli.inference.model_directory import (
     FACTS,
     METRICS,
@@ -30,8 +30,8 @@ from ie_cli.inference.model_directory import (
     TrainedTask,
     choose_form,
     facts_fields,
-    local_folder,
-    new_folder,
+    local_directory,
+    new_directory,
     read_facts,
     reading,
 )
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 RECIPE_HEAD = (
-    "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
+    "# What this model was trained by, in full; its paths are as seen from the directory that `ie train` ran in.\n"
 )
 
 
@@ -62,7 +62,7 @@ class Extractor:
         backend: runs the model, by torch or by ONNX Runtime.
         tasks: by their names in the recipe.
         scores: as measured at the end of training, by split.
-        card: what people read of it: the folder's README.md.
+        card: what people read of it: the directory's README.md.
     """
 
     backend: Backend
@@ -82,16 +82,16 @@ class Extractor:
         precision: Precision | Literal["auto"] = "auto",
         backend: Form | Literal["auto"] = "auto",
     ) -> Extractor:
-        """Load a model folder, or one from the hub by its id; a folder needs no network.
+        """Load a model directory, or one from the hub by its id; a directory needs no network.
 
         Args:
             device, precision: of torch; an exported model runs on the CPU in the precision it was written in.
-            backend: what runs it; ``auto``: what the folder holds. ONNX Runtime needs neither torch nor transformers.
+            backend: what runs it; ``auto``: what the directory holds. ONNX Runtime needs neither torch nor transformers.
 
         Raises:
-            ModelError: a file is missing or does not fit, or the folder was written by a newer version.
+            ModelError: a file is missing or does not fit, or the directory was written by a newer version.
         """
-        return _load(local_folder(path), device=device, precision=precision, backend=backend)
+        return _load(local_directory(path), device=device, precision=precision, backend=backend)
 
     @property
     def schema(self) -> LabelSchema:
@@ -127,28 +127,30 @@ class Extractor:
         """
         model = getattr(self.backend, "model", None)
         if model is None:
-            raise ModelError("an exported model has no torch module", hint="load the folder it was exported from.")
+            raise ModelError("an exported model has no torch module", hint="load the directory it was exported from.")
         return model  # type: ignore[no-any-return]
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
-        """Write the model folder; an older one in its place is replaced at the end, in one step.
+        """Write the model directory; an older one in its place is replaced at the end, in one step.
 
         Raises:
-            ModelError: `path` is something else than a model folder or an empty one.
+            ModelError: `path` is something else than a model directory or an empty one.
         """
-        with new_folder(Path(path)) as folder:
-            self.write(folder)
+        with new_directory(Path(path)) as directory:
+            self.write(directory)
 
-    def write(self, folder: Path) -> None:
-        """Write the files of a model folder into an empty one."""
-        self.backend.write(folder)
-        self.tokenizer.save(str(folder / TOKENIZER))
-        write_text(folder / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n")
-        write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
-        self.write_scores(folder, self.scores)
-        write_facts(folder, facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe)))
+    def write(self, directory: Path) -> None:
+        """Write the files of a model directory into an empty one."""
+        self.backend.write(directory)
+        self.tokenizer.save(str(directory / TOKENIZER))
+        write_text(
+            directory / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n"
+        )
+        write_text(directory / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
+        self.write_scores(directory, self.scores)
+        write_facts(directory, facts_fields(self.tasks, self.pad_id, marks(directory, self.recipe)))
         if self.card is not None:
-            self.write_card(folder, self.card)
+            self.write_card(directory, self.card)
 
     def _tokenizer_config(self) -> dict[str, Any]:
         """What makes `transformers.AutoTokenizer` read `tokenizer.json` as it is; `ie` itself does not need it."""
@@ -160,27 +162,27 @@ class Extractor:
         }
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
-        """Store scores in a model folder: `metrics.json`."""
+        """Store scores in a model directory: `metrics.json`."""
         self.scores = scores
         file = Path(path) / METRICS
         with replacing(file):
             replace_text(file, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
 
     def write_card(self, path: str | os.PathLike[str], card: str) -> None:
-        """Store a model card in a model folder: `README.md`."""
+        """Store a model card in a model directory: `README.md`."""
         self.card = card
         replace_text(Path(path) / CARD, card)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model folder to the hub and return its address."""
+        """Upload the model directory to the hub and return its address."""
         from huggingface_hub import HfApi
 
         api = HfApi(token=token)
         with scratch("push") as room:
-            folder = room / "model"
-            self.save_pretrained(folder)
+            directory = room / "model"
+            self.save_pretrained(directory)
             url = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo_id, folder_path=folder)
+            api.upload_folder(repo_id=repo_id, folder_path=directory)
         return str(url)
 
     def codecs(self) -> dict[str, Codec]:
@@ -191,7 +193,7 @@ class Extractor:
         }
 
     def text_tokenizer(self) -> TextTokenizer:
-        with working(TOKENIZER, "take the folder from a backup or train again."):
+        with working(TOKENIZER, "take the directory from a backup or train again."):
             return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(
@@ -287,14 +289,14 @@ def _load(
     tasks = _tasks(path, recipe, facts)
     codecs = {name: build_codec(section.head, tasks[name].schema) for name, section in recipe.instances().items()}
     with checking(path, form, facts):
-        tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
+        tokenizer = read_tokenizer(path / TOKENIZER, "take the directory from a backup or train again.")
         if form == "onnx":
             runs = _load_onnx(path, codecs, precision)
         else:
             runs = _load_torch(
                 path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision
             )
-        must_belong(path, recipe, facts.marks, facts.version)
+        require_consistent(path, recipe, facts.marks, facts.version)
         scores, card = _scores(path / METRICS), _card(path / CARD)
     return Extractor(runs, tasks, tokenizer, recipe, facts.pad_id, scores, card)
 
@@ -316,7 +318,7 @@ def _load_torch(path: Path, recipe: Recipe, codecs: Mapping[str, Codec], **optio
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{path}: to run it, {error.name} is needed, which is not installed",
-            hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
+            hint="pip install ie-cli; or export the model where torch is: `ie export MODEL DIRECTORY --onnx`.",
         ) from error
     return load_torch(path, recipe, codecs, **options)
 

@@ -1,4 +1,4 @@
-"""Which files of a model folder were written together, and whether they are still what was written: `ie.json` says so.
+"""Which files of a model directory were written together, and whether they are still what was written: `ie.json` says so.
 
 Shapes tell most mixtures of two models apart, but not two tokenizers of one size, or the labels of two data sets: a mark of
 each file does. Marks allow for line ends and for what a user may change, and look at the ends of the weights alone;
@@ -39,7 +39,7 @@ from ie_cli.system.checksums import file_checksum, record_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.text import write_text
 
-BELONG = "the files of a model folder belong together; copy the whole folder."
+BELONG = "the files of a model directory belong together; copy the whole directory."
 _TEXTS = (CONFIG, TOKENIZER)
 _WEIGHTS = (WEIGHTS, ONNX, f"{ONNX}.data")
 _ENDS = 2**20
@@ -51,15 +51,15 @@ _READ: dict[Form, tuple[str, ...]] = {
 """What a model of a form is loaded from, beside the texts that have marks."""
 
 
-def marks(folder: Path, recipe: Recipe, version: int = FORMAT_VERSION) -> dict[str, str]:
+def marks(directory: Path, recipe: Recipe, version: int = FORMAT_VERSION) -> dict[str, str]:
     """The marks of the files that are there, as a version of the format has them."""
-    found = {name: _mark_text(folder / name) for name in _TEXTS if (folder / name).is_file()}
-    found |= {name: _mark_weights(folder / name) for name in _WEIGHTS if (folder / name).is_file()}
+    found = {name: _mark_text(directory / name) for name in _TEXTS if (directory / name).is_file()}
+    found |= {name: _mark_weights(directory / name) for name in _WEIGHTS if (directory / name).is_file()}
     return found | {RECIPE: _mark_recipe(recipe, version)}
 
 
-def must_belong(folder: Path, recipe: Recipe, stored: Any, version: int = FORMAT_VERSION) -> None:
-    """Compare the files of a folder with the marks in its `ie.json`; older folders have none.
+def require_consistent(directory: Path, recipe: Recipe, stored: Any, version: int = FORMAT_VERSION) -> None:
+    """Compare the files of a directory with the marks in its `ie.json`; older directories have none.
 
     Raises:
         ModelError: one is not what was written there.
@@ -67,25 +67,25 @@ def must_belong(folder: Path, recipe: Recipe, stored: Any, version: int = FORMAT
     if stored is None:
         return
     if not isinstance(stored, Mapping):
-        raise ModelError(f"{folder / FACTS}: damaged: '{MARKS}' must map names of files to their marks", hint=BELONG)
-    for name, mark in marks(folder, recipe, version).items():
+        raise ModelError(f"{directory / FACTS}: damaged: '{MARKS}' must map names of files to their marks", hint=BELONG)
+    for name, mark in marks(directory, recipe, version).items():
         if name in stored and stored[name] != mark:
             raise ModelError(
-                f"{folder / name}: not the file that was stored with {FACTS} and the others: it is of another model, or was "
+                f"{directory / name}: not the file that was stored with {FACTS} and the others: it is of another model, or was "
                 "changed",
                 hint=f"{BELONG} If you changed it yourself, remove its line from '{MARKS}' in {FACTS}.",
             )
 
 
-def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
     """Write `ie.json`, with the checksums of itself and of the files beside it."""
-    found = {name: _checksum(folder / name) for name in (*_WEIGHTS, *_RECORDS) if (folder / name).is_file()}
-    write_text(folder / FACTS, _json({**facts, CHECKSUMS: found | {FACTS: _checksum_of_facts(facts)}}))
+    found = {name: _checksum(directory / name) for name in (*_WEIGHTS, *_RECORDS) if (directory / name).is_file()}
+    write_text(directory / FACTS, _json({**facts, CHECKSUMS: found | {FACTS: _checksum_of_facts(facts)}}))
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[None]:
-    """Replace a file of a folder that was written before; a process that ends meanwhile leaves a folder that loads."""
+    """Replace a file of a directory that was written before; a process that ends meanwhile leaves a directory that loads."""
     facts = file.parent / FACTS
     stored: Any = {}
     if facts.is_file():
@@ -103,39 +103,41 @@ def replacing(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def checking(folder: Path, form: Form, facts: ModelFacts) -> Iterator[None]:
-    """Compare files with their checksums while they are loaded, which takes longer; folders of earlier versions have none.
+def checking(directory: Path, form: Form, facts: ModelFacts) -> Iterator[None]:
+    """Compare files with their checksums while they are loaded, which takes longer; directories of earlier versions have none.
 
     Raises:
         ModelError: one is not what was written there.
     """
     with ThreadPoolExecutor(1) as pool:
-        checked = pool.submit(_require_intact, folder, form, facts)
+        checked = pool.submit(_require_intact, directory, form, facts)
         yield
         checked.result()
 
 
-def require_undamaged(folder: Path, form: Form) -> None:
-    """Compare the files of a folder with their checksums, without loading it.
+def require_undamaged(directory: Path, form: Form) -> None:
+    """Compare the files of a directory with their checksums, without loading it.
 
     Raises:
         ModelError: one is not what was written there, or is missing.
     """
-    _require_intact(folder, form, read_facts(folder, form))
+    _require_intact(directory, form, read_facts(directory, form))
 
 
-def _require_intact(folder: Path, form: Form, facts: ModelFacts) -> None:
+def _require_intact(directory: Path, form: Form, facts: ModelFacts) -> None:
     known = facts.stored.get(CHECKSUMS, {})
     if not isinstance(known, Mapping):
-        raise ModelError(f"{folder / FACTS}: damaged: '{CHECKSUMS}' must map names of files to checksums", hint=BELONG)
+        raise ModelError(
+            f"{directory / FACTS}: damaged: '{CHECKSUMS}' must map names of files to checksums", hint=BELONG
+        )
     for name in (FACTS, *_READ[form]):
-        if name not in known or not (folder / name).is_file():
+        if name not in known or not (directory / name).is_file():
             continue
-        with reading(folder / name):
-            found = _checksum_of_facts(facts.stored) if name == FACTS else _checksum(folder / name)
+        with reading(directory / name):
+            found = _checksum_of_facts(facts.stored) if name == FACTS else _checksum(directory / name)
         if found != known[name]:
             raise ModelError(
-                f"{folder / name}: damaged: its content is not what was written (checksum {found}, {FACTS} has {known[name]})",
+                f"{directory / name}: damaged: its content is not what was written (checksum {found}, {FACTS} has {known[name]})",
                 hint="copy it again, take it from a backup or train again. If you changed it yourself, remove its line from "
                 f"'{CHECKSUMS}' in {FACTS}.",
             )

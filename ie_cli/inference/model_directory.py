@@ -1,4 +1,4 @@
-"""The folder a model is stored in: names, facts, and how it is replaced in one step. No torch here."""
+"""The directory a model is stored in: names, facts, and how it is replaced in one step. No torch here."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ NEEDED: dict[Form, tuple[str, ...]] = {
 
 
 def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
-    """What a folder is run by: torch where it holds its weights, ONNX Runtime where it is an exported one.
+    """What a directory is run by: torch where it holds its weights, ONNX Runtime where it is an exported one.
 
     Raises:
         ModelError: it is not of the form that is asked for.
     """
     weights, onnx = (path / WEIGHTS).is_file(), (path / ONNX).is_file()
     if wanted == "onnx" and not onnx and weights:
-        raise ModelError(f"{path}: holds no {ONNX}", hint=f"write it with `ie export {path} FOLDER --onnx`.")
+        raise ModelError(f"{path}: holds no {ONNX}", hint=f"write it with `ie export {path} DIRECTORY --onnx`.")
     if wanted == "torch" and not weights and onnx:
         raise ModelError(
             f"{path}: an exported model, without weights for torch", hint="leave --backend out, or name its origin."
@@ -55,8 +55,8 @@ def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
     return "onnx" if onnx and not weights else "torch"
 
 
-def must_be_named_in_utf8(path: Path) -> None:
-    """Tell early, before hours of training, that a folder can hold no model.
+def require_utf8_name(path: Path) -> None:
+    """Tell early, before hours of training, that a directory can hold no model.
 
     Raises:
         ModelError: its name is no UTF-8.
@@ -64,48 +64,52 @@ def must_be_named_in_utf8(path: Path) -> None:
     full = str(path.absolute())
     if writable(full) != full:
         raise ModelError(
-            f"{path}: the name of the folder is no UTF-8, and the libraries that store and load models take no such name",
-            hint="rename it, or choose another folder.",
+            f"{path}: the name of the directory is no UTF-8, and the libraries that store and load models take no such name",
+            hint="rename it, or choose another directory.",
         )
 
 
-def must_be_replaceable(path: Path) -> Path:
-    """The full path of a folder that a model may be written to.
+def require_replaceable(path: Path) -> Path:
+    """The full path of a directory that a model may be written to.
 
     Raises:
-        ModelError: it is something else than a model folder or an empty one, or its name is no UTF-8.
+        ModelError: it is something else than a model directory or an empty one, or its name is no UTF-8.
     """
     path = Path(os.path.expanduser(path)).resolve()
-    must_be_named_in_utf8(path)
+    require_utf8_name(path)
     if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
+        raise ModelError(
+            f"{path}: exists, and is no model directory", hint="choose a new directory; nothing was replaced."
+        )
     return path
 
 
-def must_be_exportable_to(path: Path) -> None:
+def require_exportable_to(path: Path) -> None:
     """Let an export replace an earlier one, and no more.
 
     Raises:
-        ModelError: as `must_be_replaceable`; or a trained model is or would be around it.
+        ModelError: as `require_replaceable`; or a trained model is or would be around it.
     """
-    target = must_be_replaceable(path)
+    target = require_replaceable(path)
     if (target / WEIGHTS).exists():
         raise ModelError(
-            f"{target}: holds a trained model, which an export does not replace", hint="name another folder."
+            f"{target}: holds a trained model, which an export does not replace", hint="name another directory."
         )
     if any((parent / FACTS).is_file() for parent in target.parents):
-        raise ModelError(f"{target}: lies in a model folder, which is replaced as a whole", hint="name another folder.")
+        raise ModelError(
+            f"{target}: lies in a model directory, which is replaced as a whole", hint="name another directory."
+        )
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, put in its place when all has been written; an older model folder goes.
+def new_directory(path: Path) -> Iterator[Path]:
+    """A temporary directory beside `path`, put in its place when all has been written; an older model directory goes.
 
     Raises:
-        ModelError: as `must_be_replaceable`.
-        StorageError: it cannot be written; an older folder is still there.
+        ModelError: as `require_replaceable`.
+        StorageError: it cannot be written; an older directory is still there.
     """
-    path = must_be_replaceable(path)
+    path = require_replaceable(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
@@ -117,7 +121,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(file: Path, hint: str = "take the folder from a backup or train again.") -> Iterator[None]:
+def reading(file: Path, hint: str = "take the directory from a backup or train again.") -> Iterator[None]:
     """Turn whatever a library raises over a damaged file into an error that names it."""
     try:
         yield
@@ -177,13 +181,13 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, marks: Mapping[s
 
 def read_facts(path: Path, form: Form) -> ModelFacts:
     """Check that a model directory is complete and of a version that can be read, and return its `ie.json`."""
-    hint = "give the folder `model` that `ie train` wrote, e.g. runs/NAME/model."
+    hint = "give the directory `model` that `ie train` wrote, e.g. runs/NAME/model."
     if not path.is_dir():
-        raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such folder'}", hint=hint)
+        raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such directory'}", hint=hint)
     missing = [name for name in NEEDED[form] if not (path / name).is_file()]
     if missing:
         found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
-        raise ModelError(f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})", hint=hint)
+        raise ModelError(f"{path}: not a model directory: {', '.join(missing)} missing (found: {found})", hint=hint)
     with reading(path / FACTS):
         stored = loads((path / FACTS).read_text(encoding="utf-8"))
         if not isinstance(stored, dict):
@@ -212,7 +216,7 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of all that predictions depend on in a model folder: scores, and with them their checksum, may come later."""
+    """Hash of all that predictions depend on in a model directory: scores, and with them their checksum, may come later."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
         if not file.is_file() or file.name.startswith(".") or file.name in ("README.md", METRICS):
@@ -250,11 +254,11 @@ def _newer(path: Path, version: int) -> ModelError:
 _PATTERNS = ["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
 
 
-def local_folder(path: str | os.PathLike[str]) -> Path:
-    must_be_named_in_utf8(Path(path))
-    folder = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
-    if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
-        return folder
+def local_directory(path: str | os.PathLike[str]) -> Path:
+    require_utf8_name(Path(path))
+    directory = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
+    if directory.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
+        return directory
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -266,5 +270,5 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(
-            f"{path}: no such folder, and not on the hub within reach", hint="check the path, or the network."
+            f"{path}: no such directory, and not on the hub within reach", hint="check the path, or the network."
         ) from error

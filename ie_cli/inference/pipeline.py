@@ -28,7 +28,7 @@ class Backend(Protocol):
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Mapping[str, Outputs]:
         """The outputs of each task's head for one batch; ids int64 and mask bool ``[batch, L]``."""
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         """Write the model's own files into a model directory."""
 
 

@@ -17,8 +17,8 @@ from ie_cli.formats import BadLine
 from ie_cli.system.atomic import file_mode, mode_of, replace_text, storing, succeed, sync
 from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, sealed
 from ie_cli.system.json_reading import loads
-from ie_cli.system.places import claimed, refuse_claimed
-from ie_cli.system.streams import must_be_writable, packed
+from ie_cli.system.places import claimed, require_unclaimed
+from ie_cli.system.streams import compressed, require_writable
 from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Part:
     """A file under its temporary name.
 
     Args:
-        target: its name when it is complete; packed by its suffix.
+        target: its name when it is complete; compressed by its suffix.
         size: bytes to go on from; what stands behind them is cut off.
     """
 
@@ -86,7 +86,7 @@ class Part:
         """Nothing to do: nobody reads the file before it is complete."""
 
     def commit(self) -> int:
-        """Have all that was written on the disk; its size there. A packed file gets a frame of its own for what follows."""
+        """Have all that was written on the disk; its size there. A compressed file gets a frame of its own for what follows."""
         with storing(self.path):
             self._stack.close()
             self._text = None
@@ -102,7 +102,7 @@ class Part:
             self._raw.close()
 
     def _open(self) -> IO[str]:
-        self._text = self._stack.enter_context(packed(self._raw, self._name))
+        self._text = self._stack.enter_context(compressed(self._raw, self._name))
         return self._text
 
 
@@ -212,9 +212,9 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
         StorageError: a file cannot be written.
     """
     journal = journal_of(targets)
-    refuse_interrupted(targets, resume=resume)
-    for folder in {part_of(target).parent for target in targets.values()}:
-        sweep(folder)
+    require_no_interrupted_job(targets, resume=resume)
+    for directory in {part_of(target).parent for target in targets.values()}:
+        sweep(directory)
     with claimed(*targets.values()):
         done = _earlier(journal, targets, facts, resume=resume)
         if done.get("complete"):
@@ -241,16 +241,16 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
         _put_in_place(targets, journal)
 
 
-def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
+def require_no_interrupted_job(targets: Mapping[str, str], *, resume: bool) -> None:
     """Tell before a model is loaded that the files of a job cannot be written.
 
     Raises:
-        DataError: one is a folder, or there is none for it; or there is a part of a job that nobody asked to go on with,
+        DataError: one is a directory, or there is none for it; or there is a part of a job that nobody asked to go on with,
             or one that no journal tells of.
     """
     for target in targets.values():
-        must_be_writable(target)
-        refuse_claimed(target)
+        require_writable(target)
+        require_unclaimed(target)
     journal = journal_of(targets)
     entry = _read(journal)
     known = set(entry.get("files", {}).values())
@@ -340,7 +340,7 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
             part_of(target).unlink(missing_ok=True)
         return {}
     if not resume:  # it came while the model was loaded
-        refuse_interrupted(targets, resume=resume)
+        require_no_interrupted_job(targets, resume=resume)
     before, files = entry["job"], entry["files"]
     changed = [f"--{name} was given and is not" for name in sorted(files.keys() - targets.keys())]
     changed += [f"--{name} was not given and is" for name in sorted(targets.keys() - files.keys())]

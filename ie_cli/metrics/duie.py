@@ -191,9 +191,9 @@ def read_aliases(path: str) -> dict[str, set[str]]:
             continue
         name, *others = (part.strip() for part in line.lower().split("\t"))
         if not name or not others:
-            fault = "no name before the first tab" if others else "no tab"
+            problem = "no name before the first tab" if others else "no tab"
             raise DataError(
-                f"{path}:{number}: {fault}: {line[:40]!r}", hint="write a name and its aliases, with tabs between."
+                f"{path}:{number}: {problem}: {line[:40]!r}", hint="write a name and its aliases, with tabs between."
             )
         aliases[name] = {name, *filter(None, others)}
     return aliases

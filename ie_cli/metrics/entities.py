@@ -141,7 +141,7 @@ class EntityScores:
             "",
             ("label", *COLUMNS),
             tuple(counts.row(label) for label, counts in self.labels.items()),
-            (self.micro.row("all (micro)"), self.boundaries.row("borders only"), macro_row(self.macro_f1)),
+            (self.micro.row("all (micro)"), self.boundaries.row("boundaries only"), macro_row(self.macro_f1)),
             (*reach_notes(self.ceiling, "entities"), *unseen_notes(self.unseen, "names")),
         )
         return [table, *(self.seqeval.tables() if self.seqeval is not None else [])]

@@ -18,13 +18,20 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from ie_cli.document import Document, Entity
-from ie_cli.metrics.pairing import MOST_PAIRS, count_overlapping, crowded_notes, groups_of_both, one_to_one, overlapping
+from ie_cli.metrics.pairing import (
+    MOST_PAIRS,
+    count_overlapping,
+    groups_of_both,
+    one_to_one,
+    overlapping,
+    truncated_notes,
+)
 from ie_cli.metrics.scores import ErrorRecord
 
 KINDS = {
     "label": "wrong label",
-    "boundary": "wrong border",
-    "both": "wrong border and label",
+    "boundary": "wrong boundary",
+    "both": "wrong boundary and label",
     "missed": "missed",
     "invented": "invented",
 }
@@ -144,7 +151,7 @@ class Sampled(Generic[_Case]):
 
     Attributes:
         keep: examples per kind; every error of a kind has the same chance to be among them.
-        crowded: documents in which more errors overlap than are compared.
+        truncated: documents in which more errors overlap than are compared.
     """
 
     alike: ClassVar[str]
@@ -154,13 +161,13 @@ class Sampled(Generic[_Case]):
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[_Case]] = field(default_factory=dict)
     confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    crowded: int = 0
+    truncated: int = 0
     _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What must be said of the counts."""
-        return crowded_notes(self.crowded, self.alike)
+        return truncated_notes(self.truncated, self.alike)
 
     def _note(self, case: _Case) -> None:
         self.counts[case.kind] += 1
@@ -183,8 +190,8 @@ class EntityErrors(Sampled[ErrorCase]):
         truth, guess = set(gold.entities), set(predicted.entities)
         self.counts["correct"] += len(truth & guess)
         missed, invented = truth - guess, guess - truth
-        pairs, crowded = _pairs(missed, invented)
-        self.crowded += crowded
+        pairs, truncated = _pairs(missed, invented)
+        self.truncated += truncated
         for a, b in pairs:
             missed.remove(a)
             invented.remove(b)

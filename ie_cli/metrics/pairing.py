@@ -78,7 +78,7 @@ def groups_of_both(
     return [(some, others[name]) for name, some in by_key(gold, key).items() if name in others]
 
 
-def crowded_notes(documents: int, only: str) -> tuple[str, ...]:
+def truncated_notes(documents: int, only: str) -> tuple[str, ...]:
     """What is said of documents in which more could be paired than is compared; `only`: what is paired there."""
     if not documents:
         return ()

@@ -6,7 +6,7 @@ Every gold triple and every prediction belongs to exactly one place:
     predicted = correct + predicate + type + boundary + invented
 
 `predicate`: same two arguments, other predicate. `type`: same arguments and predicate, other labels (where these count).
-`boundary`: same predicate, both arguments overlap, not all borders right. A gold triple and a prediction are paired at most
+`boundary`: same predicate, both arguments overlap, not all boundaries right. A gold triple and a prediction are paired at most
 once, best overlap first.
 
 Arguments are spans, whose overlap is shared / union of their characters; or texts, where there are no offsets, whose shared
@@ -37,7 +37,7 @@ from ie_cli.triples import Span, locate
 RELATION_KINDS = {
     "predicate": "wrong predicate",
     "type": "wrong type",
-    "boundary": "wrong border",
+    "boundary": "wrong boundary",
     "missed": "missed",
     "invented": "invented",
 }
@@ -104,8 +104,8 @@ class RelationErrors(Sampled[RelationErrorCase]):
         truth, guess = items(gold, match), items(predicted, match)
         self.counts["correct"] += len(truth & guess)
         missed, invented = truth - guess, guess - truth
-        pairs, crowded = _pairs(missed, invented)
-        self.crowded += crowded
+        pairs, truncated = _pairs(missed, invented)
+        self.truncated += truncated
         for a, b in pairs:
             missed.remove(a)
             invented.remove(b)
@@ -132,9 +132,9 @@ def _pairs(missed: set[Item], invented: set[Item]) -> tuple[list[tuple[Item, Ite
     """
     same = groups_of_both(missed, invented, _arguments)
     alike = groups_of_both(missed, invented, lambda item: item.predicate)
-    crowded = _excess(alike) or sum(len(some) * len(others) for some, others in same) > MOST_PAIRS
+    truncated = _excess(alike) or sum(len(some) * len(others) for some, others in same) > MOST_PAIRS
     candidates = []
-    if crowded:  # of the items of one pair of arguments as many as there are on both sides, in their order
+    if truncated:  # of the items of one pair of arguments as many as there are on both sides, in their order
         found: Iterable[tuple[Item, Item]] = chain.from_iterable(
             zip(sorted(some), sorted(others), strict=False) for some, others in same
         )
@@ -149,7 +149,7 @@ def _pairs(missed: set[Item], invented: set[Item]) -> tuple[list[tuple[Item, Ite
         share = _share(a.subject, b.subject) * _share(a.object, b.object)
         if share > 0:
             candidates.append(((-share, a.predicate != b.predicate, a.labels != b.labels), a, b))
-    return one_to_one(candidates), crowded
+    return one_to_one(candidates), truncated
 
 
 def _arguments(item: Item) -> tuple[Argument, Argument]:

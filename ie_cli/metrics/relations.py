@@ -215,7 +215,7 @@ class RelationScorer:
             DataError: spans are to be compared, but those of one side are guessed.
         """
         predicted = with_text(predicted, gold.text)
-        self._refuse_luck(gold, predicted)
+        self._require_offsets(gold, predicted)
         for match, way in self._ways.items():
             if match == "text" or not self._guessed:
                 way.add(items(gold, match), items(predicted, match), gold.text, self._seen)
@@ -250,7 +250,7 @@ class RelationScorer:
         wanted = self._named and not roles if self._wanted is None else self._wanted
         return self._entities.scores(ceilings) if wanted else None
 
-    def _refuse_luck(self, gold: Document, predicted: Document) -> None:
+    def _require_offsets(self, gold: Document, predicted: Document) -> None:
         """Note where offsets are guessed; a guess on either side can only meet the other one by luck."""
         for side, document in (("gold", gold), ("predicted", predicted)):
             if document.spos is None:

@@ -1,6 +1,6 @@
 """What seqeval says of flat entities, by its default mode and by its strict mode of the scheme IOB2.
 
-seqeval scores tag sequences. The borders of all entities of a document, gold and predicted, cut its text into pieces; both
+seqeval scores tag sequences. The boundaries of all entities of a document, gold and predicted, cut its text into pieces; both
 sides are then written as tags of these pieces, in which every span is kept. Entities that overlap have no such tags.
 
 Source: Nakayama 2018, "seqeval: A Python framework for sequence labeling evaluation".
@@ -72,16 +72,18 @@ class SeqevalScorer:
             DataError: entities of one side overlap.
         """
         truth, guess = sorted(set(gold.entities)), sorted(set(predicted.entities))
-        _refuse_overlaps(truth, "gold", gold.where, "leave --scorer out: our own scores count entities that overlap.")
-        _refuse_overlaps(
+        _require_no_overlaps(
+            truth, "gold", gold.where, "leave --scorer out: our own scores count entities that overlap."
+        )
+        _require_no_overlaps(
             guess,
             "predicted",
             predicted.where or gold.where,
             "predict without overlaps (--flat), or leave --scorer out.",
         )
-        cuts = sorted({border for entity in (*truth, *guess) for border in (entity.start, entity.end)})
+        cuts = sorted({boundary for entity in (*truth, *guess) for boundary in (entity.start, entity.end)})
         if cuts:
-            places = {border: place for place, border in enumerate(cuts)}
+            places = {boundary: place for place, boundary in enumerate(cuts)}
             self._gold.append(self._tags(truth, places))
             self._predicted.append(self._tags(guess, places))
 
@@ -106,7 +108,7 @@ class SeqevalScorer:
         )
 
     def _tags(self, entities: Collection[Entity], places: dict[int, int]) -> list[str]:
-        """The tags of the pieces between two borders; labels under other names, as seqeval takes some signs from their ends."""
+        """The tags of the pieces between two boundaries; labels are renamed, as seqeval takes some signs from their ends."""
         tags = ["O"] * (len(places) - 1)
         for entity in entities:
             name = self._names.setdefault(entity.label, f"L{len(self._names)}")
@@ -120,7 +122,7 @@ def _values(row: dict[str, Any]) -> _Values:
     return float(precision), float(recall), float(f1), int(support)
 
 
-def _refuse_overlaps(entities: Sequence[Entity], side: str, where: str | None, hint: str) -> None:
+def _require_no_overlaps(entities: Sequence[Entity], side: str, where: str | None, hint: str) -> None:
     for a, b in pairwise(entities):
         if b.start < a.end:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Encoders: a hub id or a folder, read by `transformers`, or `tiny`, built from scratch with a character vocabulary."""
+"""Encoders: a hub id or a directory, read by `transformers`, or `tiny`, built from scratch with a character vocabulary."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
             ) from error
         raise ModelError(
             f"encoder.name: {section.name} cannot be loaded: {_first_line(error)}",
-            hint="a file of it is damaged or missing, or they belong to two models; take the folder from its source again.",
+            hint="a file of it is damaged or missing, or they belong to two models; take the directory from its source again.",
         ) from error
     missing = [key for key in report["missing_keys"] if not any(part in key for part in MAY_BE_MISSING)]
     if missing:
@@ -64,7 +64,7 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
     if (name := first_not_finite(encoder)) is not None:
         raise ModelError(
             f"encoder.name: damaged weights of {section.name}: {name} holds numbers that are not finite",
-            hint="take the folder from its source again.",
+            hint="take the directory from its source again.",
         )
     check_vocabulary(tokenizer, encoder, f"encoder.name: the tokenizer of {section.name}")
     if section.gradient_checkpointing:
@@ -87,7 +87,7 @@ def encoder_config(name: str) -> Any:
 
     if _looks_like_path(name) and not os.path.isdir(name):
         raise ModelError(
-            f"encoder.name: no folder {name}", hint="give a hub id, a folder with a config.json, or `tiny`."
+            f"encoder.name: no directory {name}", hint="give a hub id, a directory with a config.json, or `tiny`."
         )
     if os.path.isfile(os.path.join(name, "ie.json")):
         raise ModelError(
@@ -99,10 +99,10 @@ def encoder_config(name: str) -> Any:
     except Exception as error:  # of damaged files, whatever the libraries raise
         raise ModelError(
             f"encoder.name: no config of {name} can be read: {_first_line(error)}",
-            hint="give a hub id, a folder with a config.json, or `tiny`; without a network only folders and models "
+            hint="give a hub id, a directory with a config.json, or `tiny`; without a network only directories and models "
             "already downloaded can be used.",
         ) from error
-    refuse_kernels(config, name, f"encoder.name: {name}")
+    require_builtin_kernels(config, name, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
         raise ModelError(
             f"encoder.name: {name} is a {config.model_type} model, which is no bidirectional encoder",
@@ -111,11 +111,11 @@ def encoder_config(name: str) -> Any:
     return config
 
 
-def refuse_kernels(config: Any, name: str, where: str) -> None:
+def require_builtin_kernels(config: Any, name: str, where: str) -> None:
     """Refuse a config that names an implementation of its own: the library would fetch its code from the hub.
 
     Args:
-        name: the folder or hub id that it was read from. Which fields count differs between releases of the library:
+        name: the directory or hub id that it was read from. Which fields count differs between releases of the library:
             those that one leaves out are refused too, as another one would use them.
 
     Raises:
@@ -178,7 +178,7 @@ def _set_dropout(config: Any, value: float | None, names: tuple[str, ...]) -> No
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """The fast tokenizer of a hub id or folder."""
+    """The fast tokenizer of a hub id or directory."""
     from transformers import AutoTokenizer
 
     try:
@@ -186,7 +186,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     except Exception as error:  # tokenizers raises bare exceptions
         raise ModelError(
             f"encoder.name: no tokenizer of {name} can be read: {_first_line(error)}",
-            hint="its tokenizer.json is damaged or missing; take the folder from its source again.",
+            hint="its tokenizer.json is damaged or missing; take the directory from its source again.",
         ) from error
     backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -194,7 +194,7 @@ def load_tokenizer(name: str) -> Tokenizer:
             f"encoder.name: {name} has no fast tokenizer, whose offsets are needed",
             hint="save it once as tokenizer.json (AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained).",
         )
-    with working(f"encoder.name: the tokenizer of {name}", "take the encoder's folder from its source again."):
+    with working(f"encoder.name: the tokenizer of {name}", "take the encoder's directory from its source again."):
         probe(backend)
     return backend
 

@@ -21,7 +21,7 @@ class ShippedRecipe:
     path: Path
 
 
-def shipped_folder() -> Path:
+def bundled_directory() -> Path:
     """Where `recipes/` and `data/` are."""
     package = Path(__file__).parent.parent
     inside = package / "_shipped"
@@ -30,12 +30,12 @@ def shipped_folder() -> Path:
 
 def list_recipes() -> list[ShippedRecipe]:
     """All recipes that come with `ie`, by name: the path below `recipes/` without its ending."""
-    folder = shipped_folder() / "recipes"
+    directory = bundled_directory() / "recipes"
     recipes = []
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in sorted(directory.rglob("*.yaml")):
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
         description = first[1:].strip() if first.startswith("#") else ""
-        recipes.append(ShippedRecipe(path.relative_to(folder).with_suffix("").as_posix(), description, path))
+        recipes.append(ShippedRecipe(path.relative_to(directory).with_suffix("").as_posix(), description, path))
     return recipes
 
 
@@ -55,7 +55,7 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     """Copy a recipe, and the shipped data that it names, so that it runs from where it stands.
 
     Args:
-        destination: a folder, or the file to write. Data go into `data/` beside it; a recipe for data that do not come
+        destination: a directory, or the file to write. Data go into `data/` beside it; a recipe for data that do not come
             with `ie` looks for them there.
         force: replace existing files.
 
@@ -69,12 +69,12 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
         raise RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint=f"there are: {', '.join(names)}.")
     target = destination / recipe.path.name if destination.is_dir() else destination
     if not target.parent.is_dir():
-        raise RecipeError(f"{target}: no folder {target.parent}", hint="make it first.")
+        raise RecipeError(f"{target}: no directory {target.parent}", hint="make it first.")
     text = re.sub(r"(\.\./)+data/", "data/", recipe.path.read_text(encoding="utf-8"))
     copies = _data_of(text, target.parent)
     for path in [target, *copies]:
         if path.exists() and not force:
-            other = "another name" if path == target else "another folder: the recipe's data go into data/ beside it"
+            other = "another name" if path == target else "another directory: the recipe's data go into data/ beside it"
             raise RecipeError(f"{path} exists already", hint=f"give {other}; --force replaces it.")
     for path, source in copies.items():
         with storing(path.parent):
@@ -89,12 +89,12 @@ def _write(path: Path, content: bytes) -> None:
         out.write(content.decode("utf-8"))
 
 
-def _data_of(text: str, folder: Path) -> dict[Path, Path]:
-    """The shipped data that a recipe names and that are not in a folder yet: new file -> shipped file."""
-    shipped = shipped_folder() / "data"
+def _data_of(text: str, directory: Path) -> dict[Path, Path]:
+    """The shipped data that a recipe names and that are not in a directory yet: new file -> shipped file."""
+    shipped = bundled_directory() / "data"
     copies: dict[Path, Path] = {}
     for inside in re.findall(r"\bdata/([^\s'\",\]}]+)", text):
-        source, path = shipped / inside, folder / "data" / inside
+        source, path = shipped / inside, directory / "data" / inside
         if source.is_file() and not (path.is_file() and path.read_bytes() == source.read_bytes()):
             copies[path] = source
     return copies

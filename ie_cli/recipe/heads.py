@@ -45,7 +45,7 @@ class PointerSection(HeadSection):
 
 
 class EfficientGlobalPointerSection(PointerSection):
-    """One shared span scorer and a bias per label and border (kexue.fm/archives/8877)."""
+    """One shared span scorer and a bias per label and boundary (kexue.fm/archives/8877)."""
 
     name: Literal["efficient_global_pointer"] = "efficient_global_pointer"
     """What scores the spans: efficient_global_pointer, or global_pointer with a scorer of its own per label."""

@@ -1,4 +1,4 @@
-"""Recipes as files: YAML in, every fault at once with its line; a `Recipe` out, and back to YAML."""
+"""Recipes as files: YAML in, every problem at once with its line; a `Recipe` out, and back to YAML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
-from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
+from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
 from ie_cli.system.urls import ALLOWED_HINT, is_url, refusal
@@ -38,36 +38,36 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
 
     Args:
         overrides: ``section.key=value``, values as in YAML; null takes a field back to its default.
-        stored: it is the recipe of a model folder, whose paths are those of the training run.
+        stored: it is the recipe of a model directory, whose paths are those of the training run.
 
     Raises:
-        RecipeError: every fault of the file and the overrides, each with its line.
+        RecipeError: every problem of the file and the overrides, each with its line.
     """
     file = Path(path)
     document = parse(_read(file))
-    faults: list[tuple[Place, str]] = list(document.faults)
+    problems: list[tuple[Place, str]] = list(document.problems)
     recipe, places = None, dict[Loc, Place](document.lines)
     if not isinstance(document.data, dict):
-        if not faults:
+        if not problems:
             got = "nothing" if document.data is None else "a list" if isinstance(document.data, list) else "one value"
-            faults.append((1, f"a recipe is a mapping with name, data and encoder, got {got}"))
+            problems.append((1, f"a recipe is a mapping with name, data and encoder, got {got}"))
     else:
         _spell_out(document.data)
-        faults.extend(_override(document, places, overrides))
+        problems.extend(_override(document, places, overrides))
         _fill_in(document.data)
         recipe, found = _validate(document)
         if recipe is not None and not stored:  # a model predicts whatever its training read
-            found.extend(_refused_urls(recipe))
-        faults.extend((_place(loc, places), message) for loc, message in found)
-    if faults or recipe is None:
-        raise _recipe_error(file, faults)
+            found.extend(_rejected_urls(recipe))
+        problems.extend((_place(loc, places), message) for loc, message in found)
+    if problems or recipe is None:
+        raise _recipe_error(file, problems)
     return recipe if stored else _resolve_paths(recipe, file.parent, places)
 
 
-def _recipe_error(file: Path, faults: Sequence[tuple[Place, str]]) -> RecipeError:
-    of_file = sorted((place, message) for place, message in faults if isinstance(place, int))
+def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeError:
+    of_file = sorted((place, message) for place, message in problems if isinstance(place, int))
     lines = [f"{file}:{line}: {message}" for line, message in of_file]
-    lines += [f"{place}: {message}" for place, message in faults if isinstance(place, str)]
+    lines += [f"{place}: {message}" for place, message in problems if isinstance(place, str)]
     hint = "`ie show RECIPE --help-fields` explains every field."
     if file.suffix.lower() not in (".yaml", ".yml"):
         hint = "a recipe is a YAML file; `ie init DATA > recipe.yaml` writes one that fits your data."
@@ -150,8 +150,8 @@ def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequenc
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue
         parsed = parse(flow(value) if value == "-" else value)  # stdin, not the beginning of a list
-        if parsed.faults:
-            yield from ((place, message) for _, message in parsed.faults)
+        if parsed.problems:
+            yield from ((place, message) for _, message in parsed.problems)
             continue
         target = document.data
         for part in loc[:-1]:
@@ -173,21 +173,21 @@ def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequenc
 
 
 def _validate(document: ParsedYaml) -> tuple[Recipe | None, list[tuple[Loc, str]]]:
-    """The recipe, None where its schema is not met, and all faults."""
+    """The recipe, None where its schema is not met, and all problems."""
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:
-        faults = list(schema_faults(error, document.data, document.spelled))
-        # What is right may still not fit together: look at it without the faults.
+        problems = list(schema_problems(error, document.data, document.spelled))
+        # What is right may still not fit together: look at it without the problems.
         rest = copy.deepcopy(document.data)
-        for loc, _ in faults:
+        for loc, _ in problems:
             _drop(rest, loc)
         _fill_in(rest)
         try:
             recipe = Recipe.model_validate(rest)
         except ValidationError:
-            return None, faults
-        return None, [*faults, *_cross_checks(recipe)]
+            return None, problems
+        return None, [*problems, *_cross_checks(recipe)]
     return recipe, list(_cross_checks(recipe))
 
 
@@ -226,7 +226,7 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             yield from _label_misfits(section.data.labels, section, prefix, recipe.training.label_weights)
 
 
-def _refused_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+def _rejected_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     """The data whose URLs would not be opened."""
     for name, section in recipe.instances().items():
         for field in PATHS:
@@ -268,9 +268,9 @@ def _label_misfits(
                 yield (*loc, label), f"data.labels has no label '{label}'{did_you_mean(label, labels)}"
 
 
-def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) -> Recipe:
+def _resolve_paths(recipe: Recipe, directory: Path, places: Mapping[Loc, Place]) -> Recipe:
     def base(loc: Loc) -> Path:
-        return Path() if isinstance(places.get(loc), str) else folder
+        return Path() if isinstance(places.get(loc), str) else directory
 
     def resolve(value: Any, loc: Loc) -> Any:
         if isinstance(value, list):

@@ -20,8 +20,8 @@ from ie_cli.recipe.yaml import Loc
 Schema = Mapping[str, Any]
 
 
-def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str]) -> Iterator[tuple[Loc, str]]:
-    """Yield where each fault is (the place that is nearest to it in the data) and a message.
+def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str]) -> Iterator[tuple[Loc, str]]:
+    """Yield where each problem is (the place that is nearest to it in the data) and a message.
 
     Args:
         data: what was validated.
@@ -30,18 +30,18 @@ def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str])
     wrong: dict[Loc, None] = {}
     if not data.get("tasks") and data.get("data") is None:
         yield (), "data is missing"
-    for fault in error.errors(include_url=False, include_input=False):
-        loc = real_loc(fault["loc"], data)
-        if fault["type"] == "missing":
-            section = real_loc(fault["loc"][:-1], data)
-            yield section, f"{dotted((*section, fault['loc'][-1]))} is missing"
-        elif fault["type"] == "extra_forbidden":
+    for problem in error.errors(include_url=False, include_input=False):
+        loc = real_loc(problem["loc"], data)
+        if problem["type"] == "missing":
+            section = real_loc(problem["loc"][:-1], data)
+            yield section, f"{dotted((*section, problem['loc'][-1]))} is missing"
+        elif problem["type"] == "extra_forbidden":
             yield loc, _unknown_key(loc)
-        elif fault["type"] == "two_forms":
-            yield loc, fault["msg"]
-        elif fault["type"] == "no_data":
-            continue  # reported above, also where other faults hide it
-        elif fault["type"] == "unknown_head":
+        elif problem["type"] == "two_forms":
+            yield loc, problem["msg"]
+        elif problem["type"] == "no_data":
+            continue  # reported above, also where other problems hide it
+        elif problem["type"] == "unknown_head":
             name = _at(data, loc)["name"]
             heads = ", ".join(HEADS)
             yield (

@@ -44,7 +44,7 @@ class DataSection(Section):
 
 class EncoderSection(Section):
     name: Text
-    """Hub id, a folder with config.json, tokenizer.json and *.safetensors, or `tiny`: a small BERT built from scratch."""
+    """Hub id, a directory with config.json, tokenizer.json and *.safetensors, or `tiny`: a small BERT built from scratch."""
     max_length: Annotated[int, Field(ge=8)] = 256
     """Tokens in a window, special tokens included."""
     stride: Annotated[int, Field(ge=0)] = 64
@@ -52,7 +52,7 @@ class EncoderSection(Section):
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     tokenization: Literal["subword", "char"] = "subword"
-    """`char` makes a token of every character, so that every entity border is reachable."""
+    """`char` makes a token of every character, so that every entity boundary is reachable."""
     normalization: Literal["none", "nfkc"] = "none"
     """`nfkc` shows the tokenizer `，` as `,` and `Ａ` as `A`, one character for one; text and offsets stay as they are."""
     gradient_checkpointing: bool = False
@@ -64,7 +64,7 @@ class EncoderSection(Section):
 
 
 def _validate_head(value: Any) -> HeadSection:
-    """The section of the head that a mapping names; faults inside it keep their places."""
+    """The section of the head that a mapping names; problems inside it keep their places."""
     if isinstance(value, HeadSection):
         return value
     if not isinstance(value, dict):
@@ -164,7 +164,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    """Name of the run; its folder under runs/."""
+    """Name of the run; its directory under runs/."""
     task: TaskName = "ner"
     """What is extracted: entities, or relations between them (head gplinker)."""
     data: DataSection | None = None

@@ -49,13 +49,13 @@ class ParsedYaml:
     Attributes:
         lines: the line of every value, from 1.
         spelled: unquoted scalars as they stand in the file.
-        faults: what is wrong: line and message.
+        problems: what is wrong: line and message.
     """
 
     data: Any = None
     lines: dict[Loc, int] = field(default_factory=dict)
     spelled: dict[Loc, str] = field(default_factory=dict)
-    faults: list[tuple[int, str]] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
 
 
 class _Refused(Exception):
@@ -63,7 +63,7 @@ class _Refused(Exception):
 
 
 def parse(text: str) -> ParsedYaml:
-    """Read one YAML document; what is wrong with it is in `faults`."""
+    """Read one YAML document; what is wrong with it is in `problems`."""
     document = ParsedYaml()
     try:
         _look_through(document, _reader().parse(text))
@@ -71,19 +71,19 @@ def parse(text: str) -> ParsedYaml:
         if root is not None:
             document.data = _Builder(document).value(root, (), 0)
     except _Refused as error:
-        document.faults.append(error.args)
+        document.problems.append(error.args)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(dict.fromkeys(part for part in (error.problem, error.context) if part))
-        document.faults.append(((mark.line + 1) if mark else 1, f"not valid YAML: {what}"))
+        document.problems.append(((mark.line + 1) if mark else 1, f"not valid YAML: {what}"))
     except YAMLError as error:  # a character that no YAML may hold; its position is a number of characters
         position = getattr(error, "position", 0)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
-        document.faults.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
+        document.problems.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
     except (ValueError, OverflowError, AssertionError) as error:  # the parser itself fails, e.g. on "\\U00110000"
-        document.faults.append((1, f"not valid YAML: {error}"))
+        document.problems.append((1, f"not valid YAML: {error}"))
     else:
-        document.faults = list(dict.fromkeys(document.faults))  # an alias repeats those of its anchor
+        document.problems = list(dict.fromkeys(document.problems))  # an alias repeats those of its anchor
         return document
     document.data = None  # what was read before it says little
     return document
@@ -107,7 +107,7 @@ def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
         if not isinstance(event, NodeEvent):
             continue
         nodes += 1
-        _refuse_excess(_line(event), nodes // 2, depth)  # a node that is not a value is the key of one
+        _require_within_limits(_line(event), nodes // 2, depth)  # a node that is not a value is the key of one
         depth += isinstance(event, CollectionStartEvent)
         if isinstance(event, AliasEvent):
             if event.anchor not in anchors:
@@ -116,10 +116,10 @@ def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
             anchors.add(event.anchor)
             if event.tag is not None:
                 tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:200]
-                document.faults.append((_line(event), f"the tag {tag} is not allowed: a recipe is plain data"))
+                document.problems.append((_line(event), f"the tag {tag} is not allowed: a recipe is plain data"))
 
 
-def _refuse_excess(line: int, values: int, depth: int) -> None:
+def _require_within_limits(line: int, values: int, depth: int) -> None:
     if values > _MOST_VALUES:
         raise _Refused(line, f"more than {_MOST_VALUES:,} values; a recipe is short")
     if depth > _MOST_DEPTH:
@@ -140,7 +140,7 @@ class _Builder:
     def value(self, node: Node, loc: Loc, depth: int) -> Any:
         self.values += 1
         self.document.lines[loc] = _line(node)
-        _refuse_excess(_line(node), self.values, depth)
+        _require_within_limits(_line(node), self.values, depth)
         if isinstance(node, ScalarNode):
             if node.style is not None:  # quoted or block: always text
                 return node.value
@@ -163,7 +163,7 @@ class _Builder:
                 result[name] = self.value(item, inner, depth + 1)
                 self.document.lines[inner] = _line(key)
                 continue
-            self.document.faults.append((_line(key), message))
+            self.document.problems.append((_line(key), message))
             self.value(item, (*loc, "?"), depth + 1)
         return result
 

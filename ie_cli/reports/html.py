@@ -17,11 +17,11 @@ PAGE_STYLE = (
     STYLE
     + """
 h1, h2 { line-height: 1.3; overflow-wrap: anywhere; }
-table { border-collapse: collapse; line-height: 1.6; }
-th, td { padding: .1rem .6rem; text-align: right; font-variant-numeric: tabular-nums; border-bottom: 1px solid #8883; }
+table { boundary-collapse: collapse; line-height: 1.6; }
+th, td { padding: .1rem .6rem; text-align: right; font-variant-numeric: tabular-nums; boundary-bottom: 1px solid #8883; }
 th:first-child { text-align: left; overflow-wrap: anywhere; }
 tbody th { font-weight: normal; }
-tbody + tbody { border-top: 2px solid #8888; }
+tbody + tbody { boundary-top: 2px solid #8888; }
 mark.gold { background: #3cb44b40; } mark.predicted { background: #e6194b40; } mark.both { background: #4363d840; }
 """
 )
@@ -74,11 +74,11 @@ def _case(words: str, case: ErrorRecord) -> str:
 
 
 def _marked(text: str, marks: Iterable[tuple[int, int, str]]) -> str:
-    """A text cut at the borders of its marks, each piece marked by the sides that it belongs to."""
+    """A text cut at the boundaries of its marks, each piece marked by the sides that it belongs to."""
     marks = list(marks)
-    borders = sorted({0, len(text), *(border for start, end, _ in marks for border in (start, end))})
+    boundaries = sorted({0, len(text), *(boundary for start, end, _ in marks for boundary in (start, end))})
     pieces = []
-    for start, end in pairwise(borders):
+    for start, end in pairwise(boundaries):
         sides = {side for first, last, side in marks if first <= start and end <= last}
         piece = escape(text[start:end])
         kind = "both" if len(sides) > 1 else next(iter(sides), None)

@@ -1,4 +1,4 @@
-"""The README of a model folder."""
+"""The README of a model directory."""
 
 from __future__ import annotations
 
@@ -98,5 +98,5 @@ def _code(name: str) -> str:
 
 
 def _encoder(name: str) -> str:
-    """A hub id whole, of a folder the name alone: the rest says nothing to others."""
+    """A hub id whole, of a directory the name alone: the rest says nothing to others."""
     return Path(name).name if name.startswith(("/", ".", "~")) else name

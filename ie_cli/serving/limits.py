@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ie_cli.errors import ServiceError
 
-__all__ = ["Limits", "must_be_installed"]
+__all__ = ["Limits", "require_installed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Limits:
     timeout: float = 30.0
 
 
-def must_be_installed() -> None:
+def require_installed() -> None:
     """Ask for the optional packages.
 
     Raises:

@@ -42,7 +42,7 @@ class OwnHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse one request."""
-        if scope["type"] != "http" or self._mine(Headers(scope=scope).getlist("host")):
+        if scope["type"] != "http" or self._is_own_host(Headers(scope=scope).getlist("host")):
             await self.app(scope, receive, send)
             return
         refusal = Refused(
@@ -52,7 +52,7 @@ class OwnHosts:
         )
         await refused(refusal)(scope, receive, send)
 
-    def _mine(self, given: list[str]) -> bool:
+    def _is_own_host(self, given: list[str]) -> bool:
         return len(given) == 1 and _name(given[0]) in self.hosts
 
 

@@ -26,7 +26,7 @@ from ie_cli.serving.limits import Limits
 from ie_cli.system.json_reading import loads
 
 _FORM = 'send {"text": "…"}, or {"texts": ["…", "…"]}.'
-_FAULTS = {
+_PROBLEMS = {
     "model_type": (400, "expected a JSON object, got {got}", _FORM),
     "one_field": (400, "expected one of the fields text and texts, got {count}", _FORM),
     "list_type": (400, "'{name}' must be a list of strings, got {got}", _FORM),
@@ -154,7 +154,7 @@ def _refusal(fields: Any, error: ValidationError) -> Refused:
     for name in fields if isinstance(fields, dict) else ():
         if name not in Body.model_fields:
             return Refused(400, f"unknown field {short(name)}{did_you_mean(name, Body.model_fields)}", _FORM)
-    fault = error.errors(include_url=False)[0]
-    status, words, hint = _FAULTS[fault["type"]]
-    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
-    return Refused(status, words.format(name=name, got=short(fault["input"]), **fault.get("ctx", {})), hint)
+    problem = error.errors(include_url=False)[0]
+    status, words, hint = _PROBLEMS[problem["type"]]
+    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in problem["loc"])
+    return Refused(status, words.format(name=name, got=short(problem["input"]), **problem.get("ctx", {})), hint)

@@ -231,13 +231,13 @@ class Worker:
             self._second.submit(self._aside, job, lambda: self._prepare(job))
 
     def _aside(self, job: Job, work: Callable[[], None]) -> None:
-        """Work for a job in the second thread, whose faults are the job's."""
+        """Work for a job in the second thread, whose problems are the job's."""
         try:
             if not job.future.done():
                 work()
         except BaseException as error:  # a panic of a library in Rust is no Exception
-            fault = _as_exception(error)
-            self._calls.put((job, lambda: self._end(job, fault)))
+            problem = _as_exception(error)
+            self._calls.put((job, lambda: self._end(job, problem)))
 
     def _prepare(self, job: Job) -> None:
         """Tokenise some texts of a job; the rest takes its turn behind other jobs. In the second thread."""

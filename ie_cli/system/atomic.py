@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: synced before they get their names; the disk's errors in plain words."""
+"""Files and directories that are whole or not there: synced before they get their names; the disk's errors in plain words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ie_cli.system.text import open_text
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What a file system says, of a network for example, that syncs no folders."""
+"""What a file system says, of a network for example, that syncs no directories."""
 _SOFT_LOCK = re.compile(rb"\d+\n[^\n]+\n(?:\w+\n)?")
 """What filelock writes where a file system has no locks: a process, its host, and a number."""
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def storage_error(error: OSError, what: str | os.PathLike[str] | None = None) -> StorageError:
-    """What the system says of a file or folder, with what to do about it."""
+    """What the system says of a file or directory, with what to do about it."""
     where = os.fspath(what) if what is not None else error.filename or "a file"
     if isinstance(where, bytes):
         where = os.fsdecode(where)
@@ -78,7 +78,7 @@ def mode_of(path: Path) -> int:
 
 
 def succeed(new: Path, old: Path, *, mode: int) -> None:
-    """Give what will take the place of a file or folder its mode and, where possible, its owner and group.
+    """Give what will take the place of a file or directory its mode and, where possible, its owner and group.
 
     Args:
         mode: where there is no older one, or a link.
@@ -96,7 +96,7 @@ def succeed(new: Path, old: Path, *, mode: int) -> None:
             with suppress(OSError):
                 os.chown(new, owner, before.st_gid)
                 break
-    # Of a folder also that its files belong to its group, as the system hands it down; of a file nothing that runs as others.
+    # Of a directory also that its files belong to its group, as the system hands it down; of a file nothing that runs as others.
     os.chmod(new, stat.S_IMODE(before.st_mode) & (0o3777 if stat.S_ISDIR(before.st_mode) else 0o777))
 
 
@@ -107,33 +107,33 @@ def _umask() -> int:
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk; of a folder only where that can be asked for."""
-    folder = path.is_dir()
-    if os.name == "nt" and folder:
-        return  # Windows opens no folder, and keeps its names itself
+    """Have the system write a file, or the names in a directory, to the disk; of a directory only where that can be asked for."""
+    directory = path.is_dir()
+    if os.name == "nt" and directory:
+        return  # Windows opens no directory, and keeps its names itself
     try:
         handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     except PermissionError:
-        if folder:  # it may be written to and not be read
+        if directory:  # it may be written to and not be read
             return
         raise
     try:
         os.fsync(handle)
     except OSError as error:
-        if not folder or error.errno not in _NOT_SYNCED:
+        if not directory or error.errno not in _NOT_SYNCED:
             raise
     finally:
         os.close(handle)
 
 
-def sync_tree(folder: Path) -> None:
-    """`sync` every file in a folder, and the folder."""
-    for path in folder.iterdir():
+def sync_tree(directory: Path) -> None:
+    """`sync` every file in a directory, and the directory."""
+    for path in directory.iterdir():
         if path.is_dir():
             sync_tree(path)
         else:
             sync(path)
-    sync(folder)
+    sync(directory)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -157,7 +157,7 @@ def put_file_in_place(new: Path, path: Path) -> None:
     sync(path.parent)
 
 
-def refuse_locked(file: Path, busy: str) -> None:
+def require_unlocked(file: Path, busy: str) -> None:
     """Tell early that another process holds a lock, and leave none behind.
 
     Raises:
@@ -223,7 +223,7 @@ def _require_lock(file: Path) -> bool:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Sync a folder and give it the name `path`; an older folder of that name goes.
+    """Sync a directory and give it the name `path`; an older directory of that name goes.
 
     Its mode and owner, and those of files of the same names, are the older one's. On Linux and on file systems that can,
     the two change names in one step. Elsewhere the older one is in a workspace for a moment: `sweep` puts it back, should

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ie_cli.errors import StorageError
-from ie_cli.system.atomic import locked, refuse_locked, storage_error, storing
+from ie_cli.system.atomic import locked, require_unlocked, storage_error, storing
 from ie_cli.system.temporary import LOCKLESS, short
 
 _OPEN_FILES = re.compile(r"/dev/fd|/proc/(?P<process>\d+)(?:/task/\d+)?/fd")
@@ -21,20 +21,20 @@ Identity = tuple[int, int] | str
 def descriptor_of(path: str) -> int | None:
     """The open file of this process that a path leads to, such as ``/dev/stdout``, ``/dev/fd/5`` or a link to one."""
     for _ in range(40):  # as many links as Linux follows
-        folder, name = os.path.split(os.path.abspath(path))
-        folder = os.path.realpath(folder)
-        match = _OPEN_FILES.fullmatch(folder)
+        directory, name = os.path.split(os.path.abspath(path))
+        directory = os.path.realpath(directory)
+        match = _OPEN_FILES.fullmatch(directory)
         if match and name.isdecimal() and match["process"] in (None, str(os.getpid())):
             return int(name)
         try:
-            path = os.path.join(folder, os.readlink(os.path.join(folder, name)))
+            path = os.path.join(directory, os.readlink(os.path.join(directory, name)))
         except (OSError, ValueError):  # no link, or not ours to look at
             return None
     return None
 
 
 def is_file(path: str) -> bool:
-    """Whether a path leads to a file or a folder, or to nothing yet: not to a device, a pipe, a socket, or an open file.
+    """Whether a path leads to a file or a directory, or to nothing yet: not to a device, a pipe, a socket, or an open file.
 
     What is open already is written to where it stands: who opened it may have written to it, and may go on to.
     """
@@ -102,13 +102,13 @@ def claimed(*paths: str) -> Iterator[None]:
         yield
 
 
-def refuse_claimed(path: str) -> None:
+def require_unclaimed(path: str) -> None:
     """Tell early that another process writes a file.
 
     Raises:
         DataError: it does.
     """
-    refuse_locked(lock_of(path), busy(path))
+    require_unlocked(lock_of(path), busy(path))
 
 
 def busy(path: str) -> str:

@@ -44,15 +44,15 @@ def read_lines(path: str, refuse: Callable[[int, bytes, DataError], None] | None
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    fault = _not_utf8(name, number, raw, error)
+                    problem = _not_utf8(name, number, raw, error)
                     if refuse is None:
-                        raise fault from error
-                    refuse(number, raw, fault)
+                        raise problem from error
+                    refuse(number, raw, problem)
                     continue
                 yield number, line
         except (DataError, BrokenPipeError):
             raise
-        except Exception as error:  # packed files and remote stores have errors of many kinds
+        except Exception as error:  # compressed files and remote stores have errors of many kinds
             raise DataError(
                 f"{name}: cannot be read after line {number}: {error}", hint="the file is damaged or cut off."
             ) from error
@@ -62,9 +62,9 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
     where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
     if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
-    packed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
-    if packed is not None:
-        return DataError(where, hint=f"it looks like {packed}.")
+    compressed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
+    if compressed is not None:
+        return DataError(where, hint=f"it looks like {compressed}.")
     if b"\0" in raw:
         return DataError(where, hint="it looks like a binary file, not like text.")
     try:
@@ -79,7 +79,7 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "a zstd file: let its name end in .zst",
     b"PK\x03\x04": "a zip file (as .xlsx and .docx are): unpack it, or save the table as text",
     b"%PDF": "a PDF: take the text out of it first",
-    b"PAR1": "a Parquet file: read it through its folder, hub:FOLDER",
+    b"PAR1": "a Parquet file: read it through its directory, hub:DIRECTORY",
 }
 
 
@@ -103,7 +103,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
             with gzip.open(raw, "rb") as file:
                 yield cast(BinaryIO, file)
         elif path.endswith(".zst"):
-            with io.BufferedReader(_Unpacked(raw), 2**17) as file:
+            with io.BufferedReader(_Decompressed(raw), 2**17) as file:
                 yield cast(BinaryIO, file)
         else:
             yield raw
@@ -117,7 +117,7 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
         return
     file = Path(path)
     if os.path.isdir(path):
-        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+        raise DataError(f"{path}: is a directory", hint="name a file in it.")
     if not os.path.exists(path):  # unlike Path.exists it takes a name that is too long for one that is not there
         raise DataError(f"{path}: no such file{did_you_mean(file.name, _names_in(file.parent))}", hint=_MISSING_HINT)
     try:
@@ -128,23 +128,23 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
         yield opened
 
 
-_MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current folder."
+_MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current directory."
 
 
-def _names_in(folder: Path) -> list[str]:
+def _names_in(directory: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return os.listdir(directory)
     except OSError:  # not there, or not ours to look into
         return []
 
 
-class _Unpacked(io.RawIOBase):
+class _Decompressed(io.RawIOBase):
     """The bytes of zstd frames; unlike the library's reader it tells where the last frame is cut off."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw, self._package = raw, zstandard()
         self._frame: Any = None
-        self._ready, self._packed = memoryview(b""), b""
+        self._ready, self._compressed = memoryview(b""), b""
 
     def readable(self) -> bool:
         return True
@@ -152,19 +152,19 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer as far as one read of the file goes; 0 at its end."""
         while not self._ready:
-            packed = self._packed or self._raw.read(2**13)  # little: it may unpack to 30,000 times as much
-            self._packed = b""
-            if not packed:
+            compressed = self._compressed or self._raw.read(2**13)  # little: it may unpack to 30,000 times as much
+            self._compressed = b""
+            if not compressed:
                 if self._frame is not None:
                     raise EOFError("it ends in the middle of a frame")
                 return 0
             self._frame = self._frame or self._package.ZstdDecompressor().decompressobj()
             try:
-                self._ready = memoryview(self._frame.decompress(packed))
+                self._ready = memoryview(self._frame.decompress(compressed))
             except self._package.ZstdError as error:
                 raise OSError(str(error)) from error
             if self._frame.eof:
-                self._packed, self._frame = self._frame.unused_data, None
+                self._compressed, self._frame = self._frame.unused_data, None
         size = min(len(buffer), len(self._ready))
         buffer[:size], self._ready = self._ready[:size], self._ready[size:]
         return size
@@ -184,7 +184,7 @@ def zstandard() -> ModuleType:
 
 @contextmanager
 def open_output(path: str) -> Iterator[IO[str]]:
-    """Open ``-`` (stdout), a file or a URL for text; packed by its suffix.
+    """Open ``-`` (stdout), a file or a URL for text; compressed by its suffix.
 
     A local file gets its name only when it is complete: until then it is a temporary file beside it, which goes
     away when something fails. Its mode and owner are those of the file that it replaces. No other process writes it.
@@ -202,19 +202,19 @@ def open_output(path: str) -> Iterator[IO[str]]:
             out.detach()
         return
     if is_url(path):
-        with writing_url(path) as raw, packed(raw, path) as file:
+        with writing_url(path) as raw, compressed(raw, path) as file:
             yield file
         return
     if not is_replaceable(path):  # a device, a named pipe, an open file
-        with storing(path), _open_stream(path) as raw, packed(raw, path) as file:
+        with storing(path), _open_stream(path) as raw, compressed(raw, path) as file:
             yield file
         return
-    must_be_writable(path)
+    require_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     sweep(target.parent)
     with claimed(path), storing(path), workspace(target.parent, target.name) as room:
         new = room / "new"
-        with new.open("wb") as raw, packed(raw, path) as file:
+        with new.open("wb") as raw, compressed(raw, path) as file:
             yield file
         put_file_in_place(new, target)
 
@@ -237,22 +237,22 @@ def is_replaceable(path: str) -> bool:
     return path != "-" and not is_url(path) and is_file(path)
 
 
-def must_be_writable(path: str) -> None:
+def require_writable(path: str) -> None:
     """Tell early that a local file cannot be put at a path.
 
     Raises:
-        DataError: it is a folder, or there is no folder for it.
+        DataError: it is a directory, or there is no directory for it.
     """
     target = Path(os.path.realpath(path))
     if os.path.isdir(target):
-        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+        raise DataError(f"{path}: is a directory", hint="name a file in it.")
     if not os.path.isdir(target.parent):
-        raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
+        raise DataError(f"{path}: no directory {target.parent}", hint=f"mkdir -p {target.parent}")
 
 
 @contextmanager
-def packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
-    """Text that is written to an open file, packed by its suffix; at the end the packed stream is complete."""
+def compressed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
+    """Text that is written to an open file, compressed by its suffix; at the end the compressed stream is complete."""
     with ExitStack() as stack:
         binary: BinaryIO = raw
         if path.endswith(".gz"):

@@ -1,6 +1,6 @@
-"""Temporary folders beside what they will replace: a lock inside ends with the process, so that leftovers are known.
+"""Temporary directories beside what they will replace: a lock inside ends with the process, so that leftovers are known.
 
-The name of such a folder, ``.NAME.ie-`` and 32 digits, is its mark: random digits, the running kernel, the host, and a checksum
+The name of such a directory, ``.NAME.ie-`` and 32 digits, is its mark: random digits, the kernel, the host, and a checksum
 of all that. What a killed process left is removed by the next one that writes there: where the mark is right, the user and the
 kernel or the host are ours, and nobody holds the lock. Nothing else is ever touched.
 """
@@ -30,14 +30,14 @@ LOCKLESS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 OLD = "old"
 """In a workspace: what is put back beside it where a process ended before there was anything new of that name."""
 _LOCK = "lock"
-# Windows takes 0o700 for a list of who has access, which files that are moved out of the folder would keep.
+# Windows takes 0o700 for a list of who has access, which files that are moved out of the directory would keep.
 _PRIVATE = 0o777 if os.name == "nt" else 0o700
 _NAME = re.compile(r"\.(.+)\.ie-([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})", re.DOTALL)
 
 
 @contextmanager
 def workspace(parent: Path, name: str) -> Iterator[Path]:
-    """A folder of our own for the making of `name` in `parent`; at the end it is gone, with all that is still in it.
+    """A directory of our own for the making of `name` in `parent`; at the end it is gone, with all that is still in it.
 
     Raises:
         OSError: it cannot be made.
@@ -58,10 +58,10 @@ def scratch(name: str) -> Iterator[Path]:
         yield room
 
 
-def sweep(folder: Path) -> None:
+def sweep(directory: Path) -> None:
     """Remove the workspaces of processes that ended too early, and put back what they were about to replace."""
-    with suppress(OSError):  # no such folder, or not ours to look into
-        with os.scandir(folder) as entries:
+    with suppress(OSError):  # no such directory, or not ours to look into
+        with os.scandir(directory) as entries:
             found = [entry for entry in entries if is_workspace(entry.name) and entry.is_dir(follow_symlinks=False)]
         for entry in found:
             with suppress(OSError):
@@ -80,7 +80,7 @@ def short(name: str) -> str:
 
 
 def _take(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
-    """A new folder and its lock; None where the file system has no locks: what is left there stays."""
+    """A new directory and its lock; None where the file system has no locks: what is left there stays."""
     from filelock import Timeout
 
     for _ in range(100):

@@ -100,7 +100,7 @@ class RelationTask:
         )
 
     def errors(self, keep: int, options: ScoringOptions) -> RelationErrors:
-        """Errors of predicates, types and borders."""
+        """Errors of predicates, types and boundaries."""
         return RelationErrors(keep=keep, match=options.match)
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:

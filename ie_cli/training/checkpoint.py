@@ -42,8 +42,8 @@ class Checkpoint:
     damaged: tuple[Path, ...] = ()
 
 
-def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Store a checkpoint in a folder of them, and remove older ones than the last `keep`.
+def write_checkpoint(directory: Path, step: int, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Store a checkpoint in a directory of them, and remove older ones than the last `keep`.
 
     It is synced to the disk before it gets its name, so that one is never there in part.
 
@@ -52,22 +52,22 @@ def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: i
     """
     from safetensors.torch import save_file
 
-    path = folder / f"step-{step:09d}"
+    path = directory / f"step-{step:09d}"
     with storing(path):
-        folder.mkdir(exist_ok=True)
-        with workspace(folder, path.name) as room:
+        directory.mkdir(exist_ok=True)
+        with workspace(directory, path.name) as room:
             temporary = room / "new"
             temporary.mkdir()
             save_file(dict(checkpoint.tensors), temporary / TENSORS)
             numbers = sealed({**checkpoint.numbers, _OF_TENSORS: file_checksum(temporary / TENSORS)})
             write_text(temporary / NUMBERS, json.dumps(numbers) + "\n")
             put_in_place(temporary, path)
-    for _, old in sorted(_found(folder))[:-keep]:
+    for _, old in sorted(_found(directory))[:-keep]:
         discard(old)
     return path
 
 
-def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | None:
+def read_checkpoint(directory: Path, needed: Collection[str] = ()) -> Checkpoint | None:
     """The newest checkpoint that can be read; None where there is none.
 
     Args:
@@ -79,10 +79,10 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not folder.is_dir():
+    if not directory.is_dir():
         return None
     failed: dict[Path, str] = {}
-    for _, path in sorted(_found(folder), reverse=True):
+    for _, path in sorted(_found(directory), reverse=True):
         try:
             numbers = loads((path / NUMBERS).read_text(encoding="utf-8"))
             require_intact(numbers)
@@ -101,8 +101,8 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
     return None
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
-    return [(int(match[1]), path) for path in folder.iterdir() if (match := CHECKPOINT_NAME.fullmatch(path.name))]
+def _found(directory: Path) -> list[tuple[int, Path]]:
+    return [(int(match[1]), path) for path in directory.iterdir() if (match := CHECKPOINT_NAME.fullmatch(path.name))]
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

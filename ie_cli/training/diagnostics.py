@@ -1,4 +1,4 @@
-"""Plain words for a training run that looks hopeless."""
+"""Plain words for a training run that does not learn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SEEN_ENOUGH = 1000
 """Gold items after which a working run has found something on dev."""
 
 
-def hopeless(scores: Scores, setup: TaskSetup, epochs: float) -> str | None:
+def diagnose_no_learning(scores: Scores, setup: TaskSetup, epochs: float) -> str | None:
     """Say why the score is still 0 although the labels were seen often enough, or None while there is hope."""
     words, counts = setup.task.words, setup.dataset.counts
     items = TrainingItems(counts.items.get(words.items, 0), counts.unreachable.get(words.items, {}))

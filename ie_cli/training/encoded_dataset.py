@@ -140,19 +140,19 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
         key: fingerprint of the data; with the encoding it names the cached file. None: the data have no fingerprint (a
             stream, a hub); the file goes with the process.
     """
-    folder = cache_folder()
-    sweep(folder)
+    directory = cache_directory()
+    sweep(directory)
     if key is None:
-        with workspace(folder, "windows") as room:
+        with workspace(directory, "windows") as room:
             # The mapping outlives the name; Windows keeps the file until the process ends.
             path = room / "windows.arrow"
             return encoding.open(path, _write_windows(path, documents, encoding))
     name = hashlib.blake2b(json.dumps([key, *encoding.identity()]).encode(), digest_size=16).hexdigest()
-    path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
+    path, facts = directory / f"{name}.arrow", directory / f"{name}.json"
     there = os.path.lexists(facts)
     if there and (stored := _reusable(path, facts, encoding)) is not None:
         return stored
-    with workspace(folder, "windows") as room:
+    with workspace(directory, "windows") as room:
         new = room / path.name
         counts = _write_windows(new, documents, encoding)
         with storing(path):
@@ -176,32 +176,32 @@ def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | N
         return None
 
 
-def cache_folder() -> Path:
+def cache_directory() -> Path:
     """Where encoded windows are kept: ``$IE_CACHE``, else ``~/.cache/ie``, else, where that cannot be written, with the process.
 
     Raises:
         StorageError: ``$IE_CACHE`` cannot be written.
     """
     if given := os.environ.get("IE_CACHE"):
-        folder = Path(given)
-        with storing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        return folder
+        directory = Path(given)
+        with storing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+        return directory
     with suppress(OSError, RuntimeError):  # RuntimeError: the system knows no home of this user
-        folder = Path.home() / ".cache" / "ie"
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        return folder
-    return _temporary_folder()
+        directory = Path.home() / ".cache" / "ie"
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+        return directory
+    return _temporary_directory()
 
 
 @cache
-def _temporary_folder() -> Path:
-    """A folder that goes with the process."""
-    folder = tempfile.mkdtemp(prefix="ie-cache-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+def _temporary_directory() -> Path:
+    """A directory that goes with the process."""
+    directory = tempfile.mkdtemp(prefix="ie-cache-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding) -> DatasetCounts:

@@ -38,11 +38,11 @@ class Evaluator:
             setup.pad_id,
         )
 
-    def save_model(self, folder: Path) -> None:
+    def save_model(self, directory: Path) -> None:
         """Write the model as it is; its card has no scores yet."""
         extractor = self.extractor()
         extractor.card = self._card({})
-        extractor.save_pretrained(folder)
+        extractor.save_pretrained(directory)
 
     def _card(self, scores: Mapping[str, Mapping[str, Scores]]) -> str:
         return model_card(self._recipe, {name: task.schema for name, task in self._setup.tasks.items()}, scores)
@@ -86,10 +86,10 @@ class Evaluator:
             for name, gold in self._gold.items()
         }
 
-    def final_scores(self, folder: Path) -> dict[str, dict[str, Scores]]:
+    def final_scores(self, directory: Path) -> dict[str, dict[str, Scores]]:
         """Load a model directory as a user would, score it by split and task, and store the scores in it."""
         extractor = Extractor.from_pretrained(
-            folder, device=self._recipe.training.device, precision=self._setup.precision
+            directory, device=self._recipe.training.device, precision=self._setup.precision
         )
         whole = extractor.engine()
         scores: dict[str, dict[str, Scores]] = {}
@@ -108,9 +108,9 @@ class Evaluator:
                         ceilings=known.get(split),
                     )
         extractor.write_scores(
-            folder, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
+            directory, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
         )
-        extractor.write_card(folder, self._card(scores))
+        extractor.write_card(directory, self._card(scores))
         return scores
 
     def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:

@@ -72,7 +72,7 @@ def score_values(scores: Mapping[str, Scores], *, named: bool) -> dict[str, floa
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Scores on dev by task (`named`: of several), and the one that models are chosen by; `advice` where it looks hopeless."""
+    """Scores on dev by task (`named`: of several), and the one that selects models; `advice` if the model does not learn."""
 
     step: int
     epoch: float
@@ -111,7 +111,7 @@ class Saved:
     """A checkpoint that `resume` can go on from."""
 
     step: int
-    folder: Path
+    directory: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class FinishedBefore:
-    """There was nothing to go on with: the run in the folder had come to its end."""
+    """There was nothing to go on with: the run in the directory had come to its end."""
 
     model: Path
 

@@ -35,14 +35,14 @@ class _Place:
     """What the loggers of a run need to know of it."""
 
     recipe: Recipe
-    folder: Path
+    directory: Path
     columns: tuple[str, ...]
     after: int
 
 
 @contextmanager
 def open_loggers(
-    names: Sequence[str], folder: Path, *, recipe: Recipe, columns: Sequence[str], after: int = 0
+    names: Sequence[str], directory: Path, *, recipe: Recipe, columns: Sequence[str], after: int = 0
 ) -> Iterator[Log]:
     """Open logs by their names; the function that comes back writes one point to all of them.
 
@@ -55,7 +55,7 @@ def open_loggers(
         StorageError: a log cannot be written.
         TrainingError: a service does not take what is sent to it.
     """
-    place = _Place(recipe, folder, ("step", *columns), after)
+    place = _Place(recipe, directory, ("step", *columns), after)
     with ExitStack() as stack:
         logs = [stack.enter_context(TRACKERS[name](place)) for name in dict.fromkeys(names)]
 
@@ -66,7 +66,7 @@ def open_loggers(
         yield log
 
 
-def must_be_there(names: Sequence[str]) -> None:
+def require_loggers(names: Sequence[str]) -> None:
     """Tell early what a log needs and is not installed.
 
     Raises:
@@ -82,7 +82,7 @@ def must_be_there(names: Sequence[str]) -> None:
 
 @contextmanager
 def _csv(place: _Place) -> Iterator[Log]:
-    path = place.folder / LOG
+    path = place.directory / LOG
     kept = [row for row in _rows(path) if int(row["step"]) <= place.after] if place.after else []
     # An older version may have had other columns: its own stay, behind ours.
     columns = list(dict.fromkeys([*place.columns, *(name for row in kept for name in row)]))
@@ -116,8 +116,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _tensorboard(place: _Place) -> AbstractContextManager[Log]:
     purged = place.after + 1 if place.after else None
-    tracker = TensorBoardTracker(TENSORBOARD, place.folder, purge_step=purged)
-    return _tracking(tracker, partial(storing, place.folder / TENSORBOARD))
+    tracker = TensorBoardTracker(TENSORBOARD, place.directory, purge_step=purged)
+    return _tracking(tracker, partial(storing, place.directory / TENSORBOARD))
 
 
 def _wandb(place: _Place) -> AbstractContextManager[Log]:

@@ -30,7 +30,7 @@ from ie_cli.training.checkpoint import (
     RandomState,
     write_checkpoint,
 )
-from ie_cli.training.diagnostics import hopeless
+from ie_cli.training.diagnostics import diagnose_no_learning
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm
@@ -286,7 +286,7 @@ class Run:
         self.waited = 0 if better else self.waited + 1
         if best:
             self.best_score, self.best_step = rank, self.step
-        advice = [hopeless(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
+        advice = [diagnose_no_learning(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
         seconds = time.monotonic() - began
         self.tracker.restart()
         yield Evaluated(
@@ -308,7 +308,7 @@ class Run:
         patience = self.recipe.training.patience
         return patience is not None and self.waited >= patience and self.setup.can_score
 
-    def _must_be_finite(self) -> None:
+    def _require_finite(self) -> None:
         """Weights can leave the numbers in the very step whose loss and gradient were in them.
 
         Raises:
@@ -321,7 +321,7 @@ class Run:
             )
 
     def _save(self) -> None:
-        self._must_be_finite()
+        self._require_finite()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.evaluator.save_model(self.output / MODEL)
@@ -341,15 +341,15 @@ class Run:
             StorageError: it cannot be written; the one before is still there.
         """
         losses = self.tracker.sums(self.tracker.check(), self.step)
-        self._must_be_finite()
-        folder = self.output / CHECKPOINTS
+        self._require_finite()
+        directory = self.output / CHECKPOINTS
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             keep = self.recipe.training.checkpoints
-            folder = write_checkpoint(folder, self.step, pack(self, losses), keep=keep)
+            directory = write_checkpoint(directory, self.step, pack(self, losses), keep=keep)
         self.accelerator.wait_for_everyone()
         self.saved = time.monotonic()
-        return Saved(self.step, folder)
+        return Saved(self.step, directory)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on where a checkpoint was written.
@@ -383,10 +383,10 @@ class Run:
 
     def finish(self) -> Finished:
         """Load the model as a user would, score it, and store the scores with it."""
-        folder = self.output / MODEL
-        scores = self.evaluator.final_scores(folder)
+        directory = self.output / MODEL
+        scores = self.evaluator.final_scores(directory)
         seconds = time.monotonic() - self.began
-        return Finished(folder, scores, self.best_step, self.step, self.stopped_early, seconds)
+        return Finished(directory, scores, self.best_step, self.step, self.stopped_early, seconds)
 
 
 def _same(batch: Any) -> Any:

@@ -16,7 +16,7 @@ from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.disk_room import room_lacking
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
-from ie_cli.training.loggers import Log, must_be_there, open_loggers
+from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.processes import is_first_process, require_agreement
 from ie_cli.training.run_directory import (
@@ -25,13 +25,13 @@ from ie_cli.training.run_directory import (
     Facts,
     clear,
     discard,
-    finish_folder,
-    own_folder,
+    finish_directory,
+    locked_directory,
     read_run,
-    refuse_busy,
-    refuse_changed,
-    refuse_existing,
-    refuse_other_precision,
+    require_idle,
+    require_new_output,
+    require_same_precision,
+    require_unchanged,
     run_facts,
     state_of,
     tidy,
@@ -71,11 +71,11 @@ def train(
     stop = stop or Stop()
     writes = is_first_process()
     if writes:
-        refuse_busy(output)
-        refuse_existing(output, overwrite=overwrite, resume=resume)
+        require_idle(output)
+        require_new_output(output, overwrite=overwrite, resume=resume)
     if resume and state_of(output) == "finished":
         if writes:
-            finish_folder(output)
+            finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
     with stop.at_once():
@@ -83,8 +83,8 @@ def train(
     facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:
         if writes:
-            stack.enter_context(own_folder(output))
-            refuse_existing(output, overwrite=overwrite, resume=resume)  # another run may have ended meanwhile
+            stack.enter_context(locked_directory(output))
+            require_new_output(output, overwrite=overwrite, resume=resume)  # another run may have ended meanwhile
             if resume and state_of(output) == "finished":
                 yield FinishedBefore(output / MODEL)
                 return
@@ -101,7 +101,7 @@ def train(
             yield event
         if writes:
             write_run(output, facts | {"finished": True})
-            finish_folder(output)
+            finish_directory(output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def _earlier(output: Path, facts: Facts, *, tidies: bool) -> _Earlier | None:
     before = read_run(output)
     if before is None:
         return None
-    refuse_changed(output, before, facts)
-    precision = refuse_other_precision(output, before, facts)
+    require_unchanged(output, before, facts)
+    precision = require_same_precision(output, before, facts)
     if tidies:
         tidy(output)
     if (trained := before.get("trained")) is not None:
@@ -133,7 +133,7 @@ def _earlier(output: Path, facts: Facts, *, tidies: bool) -> _Earlier | None:
 
 
 def _begin(run: Run, facts: Facts, earlier: _Earlier | None, *, writes: bool) -> Started:
-    """Put a run where it goes on, or at its start, where the folder is emptied for it."""
+    """Put a run where it goes on, or at its start, where the directory is emptied for it."""
     room = None
     if earlier is not None and earlier.trained is not None:
         run.skip_training(earlier.trained)
@@ -155,7 +155,7 @@ def _begin(run: Run, facts: Facts, earlier: _Earlier | None, *, writes: bool) ->
 
 
 def _prepare(recipe: Recipe) -> TrainingSetup:
-    must_be_there(recipe.training.trackers)
+    require_loggers(recipe.training.trackers)
     set_seed(recipe.training.seed)
     return prepare(recipe)
 

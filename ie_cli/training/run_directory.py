@@ -1,4 +1,4 @@
-"""The folder of a training run: what is in it, who works in it, and whether the run in it can be gone on with."""
+"""The directory of a training run: what is in it, who works in it, and whether the run in it can be gone on with."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pydantic import ValidationError
 
 from ie_cli.data.reading import TaskData
 from ie_cli.errors import DataError, RecipeError
-from ie_cli.inference.model_directory import FACTS, must_be_named_in_utf8, must_be_replaceable
+from ie_cli.inference.model_directory import FACTS, require_replaceable, require_utf8_name
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.atomic import locked, refuse_locked, replace_text, storing
+from ie_cli.system.atomic import locked, replace_text, require_unlocked, storing
 from ie_cli.system.checksums import require_intact, sealed
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
-RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # what a run writes into its folder
+RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # what a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 _FREE = {"training.trackers", "training.checkpoint_every", "training.checkpoints", "training.eval_batch_size"}
 _PRECISION = "training.precision"
@@ -34,21 +34,21 @@ _BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev
 Facts = dict[str, Any]
 
 
-def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = False) -> None:
+def require_new_output(output: Path, *, overwrite: bool = False, resume: bool = False) -> None:
     """Raise where there is something in `output` already that nobody asked to replace or to go on with.
 
     Raises:
         DataError: what is there, and what to do.
-        ModelError: `model` is no model folder.
+        ModelError: `model` is no model directory.
     """
-    must_be_named_in_utf8(output)
+    require_utf8_name(output)
     if output.is_file():
-        raise DataError(f"{output} is a file", hint="give a folder with --output.")
+        raise DataError(f"{output} is a file", hint="give a directory with --output.")
     if not output.exists() or not any(not _is_rest(path) for path in output.iterdir()):
         return
     facts = read_run(output) if not overwrite else None
     if not overwrite and not resume:
-        what, remedy = "exists already", "choose another folder with --output, or replace it with --overwrite."
+        what, remedy = "exists already", "choose another directory with --output, or replace it with --overwrite."
         if facts is not None and not facts["finished"]:
             what = "holds a run that is not finished"
             remedy = "go on with it: --resume; or replace it with --overwrite."
@@ -58,15 +58,15 @@ def refuse_existing(output: Path, *, overwrite: bool = False, resume: bool = Fal
     if there and not known and overwrite:
         raise DataError(
             f"{output / there[0]}: no run of `ie` wrote it, as far as one can see",
-            hint="choose another folder with --output, or move it away.",
+            hint="choose another directory with --output, or move it away.",
         )
     if there and facts is None and resume:
         raise DataError(
             f"{output} holds {there[0]}, but no {RUN} that tells how a run was begun",
-            hint="begin anew in another folder with --output, or replace it with --overwrite.",
+            hint="begin anew in another directory with --output, or replace it with --overwrite.",
         )
     if not (output / MODEL).is_symlink():
-        must_be_replaceable(output / MODEL)
+        require_replaceable(output / MODEL)
 
 
 def _is_rest(path: Path) -> bool:
@@ -75,8 +75,8 @@ def _is_rest(path: Path) -> bool:
 
 
 @contextmanager
-def own_folder(output: Path) -> Iterator[None]:
-    """Make the folder, and keep other runs out of it.
+def locked_directory(output: Path) -> Iterator[None]:
+    """Make the directory, and keep other runs out of it.
 
     Raises:
         DataError: another run works in it.
@@ -88,13 +88,13 @@ def own_folder(output: Path) -> Iterator[None]:
         yield
 
 
-def refuse_busy(output: Path) -> None:
-    """Tell early that another run works in a folder.
+def require_idle(output: Path) -> None:
+    """Tell early that another run works in a directory.
 
     Raises:
         DataError: it does.
     """
-    refuse_locked(output / LOCK, _busy(output))
+    require_unlocked(output / LOCK, _busy(output))
 
 
 def _busy(output: Path) -> str:
@@ -113,32 +113,32 @@ def clear(output: Path) -> None:
 
 def tidy(output: Path) -> None:
     """Make up for a process that ended too early: put back a model that was being replaced, remove what has no name."""
-    for folder in (output, output / MODEL, output / CHECKPOINTS):
-        if not folder.is_symlink():
-            sweep(folder)
+    for directory in (output, output / MODEL, output / CHECKPOINTS):
+        if not directory.is_symlink():
+            sweep(directory)
 
 
-def finish_folder(output: Path) -> None:
+def finish_directory(output: Path) -> None:
     """Remove what a finished run needs no more."""
     tidy(output)
     discard_checkpoints(output)
 
 
 def discard_checkpoints(output: Path) -> None:
-    """Remove the checkpoints of a run, and their folder where nothing else is in it; a link is removed as such."""
-    folder = output / CHECKPOINTS
-    if folder.is_symlink() or not folder.is_dir():
-        discard(folder)
+    """Remove the checkpoints of a run, and their directory where nothing else is in it; a link is removed as such."""
+    directory = output / CHECKPOINTS
+    if directory.is_symlink() or not directory.is_dir():
+        discard(directory)
         return
-    for path in folder.iterdir():
+    for path in directory.iterdir():
         if CHECKPOINT_NAME.fullmatch(path.name):
             discard(path)
     with suppress(OSError):
-        folder.rmdir()
+        directory.rmdir()
 
 
 def discard(path: Path) -> None:
-    """Remove a file or a folder; a folder loses its name first, so that it is never there in part. Links are not followed."""
+    """Remove a file or a directory (renamed first, so that no part of it remains visible). Links are not followed."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -185,7 +185,7 @@ def _by_form(recipe: Recipe, parts: Mapping[str, Any]) -> Any:
 
 
 def read_run(output: Path) -> Facts | None:
-    """The facts of the run in a folder; None where there is none.
+    """The facts of the run in a directory; None where there is none.
 
     Raises:
         DataError: the file is damaged, or written by a newer version.
@@ -210,7 +210,7 @@ def write_run(output: Path, facts: Facts) -> None:
     replace_text(output / RUN, json.dumps(sealed(facts), ensure_ascii=False, indent=2) + "\n")
 
 
-def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
+def require_unchanged(output: Path, before: Facts, now: Facts) -> None:
     """Raise where a run was begun with something else than it would go on with.
 
     Raises:
@@ -231,7 +231,7 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
         if name == "encoder.name" and os.path.isdir(str(new.get(name))):
             continue  # moved, perhaps: its configuration and tokenizer are compared
         changed.append(f"{name} was {_short(old.get(name))} and is {_short(new.get(name))}")
-    hint = "take the change back; or begin anew in another folder with --output, or with --overwrite."
+    hint = "take the change back; or begin anew in another directory with --output, or with --overwrite."
     if changed:
         raise RecipeError(f"{output} was begun with another recipe: {'; '.join(changed[:8])}", hint=hint)
     for name in new:
@@ -250,7 +250,7 @@ def refuse_changed(output: Path, before: Facts, now: Facts) -> None:
             raise DataError(f"{output} was begun with other {called}", hint=hint)
 
 
-def refuse_other_precision(output: Path, before: Facts, now: Facts) -> Precision | None:
+def require_same_precision(output: Path, before: Facts, now: Facts) -> Precision | None:
     """The precision that a run was begun in, where the recipe demands another one for the rest; None where it is the same.
 
     Raises:
@@ -296,7 +296,7 @@ State = Literal["none", "unfinished", "finished"]
 
 
 def state_of(output: Path) -> State:
-    """How far the run in a folder came."""
+    """How far the run in a directory came."""
     facts = read_run(output)
     if facts is None:
         return "none"

@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder of its own, with the model in `model`."""
+    """A current directory of its own, with the model in `model`."""
     (tmp_path / "model").symlink_to(model)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -79,7 +79,7 @@ OFFSETS = "hint: offsets are 0-based characters, end exclusive"
 
 @dataclass(frozen=True)
 class Bad:
-    """A file that cannot be read: its content, the words that tell place and fault, and those that tell the remedy."""
+    """A file that cannot be read: its content, the words that tell place and problem, and those that tell the remedy."""
 
     content: str | bytes
     words: str
@@ -139,7 +139,7 @@ BAD = {
         "data.jsonl:1: a score must be a finite number, got 999", 'a line is {"text"', GOLD,
     ),
     "entities": Bad('{"text": "ab", "entities": "x"}\n', "data.jsonl:1: 'entities' must be a list", 'a line is {"text"', GOLD),
-    "folder": Bad("", "data: is a folder", "name a file in it", name="data"),
+    "directory": Bad("", "data: is a directory", "name a file in it", name="data"),
     "missing": Bad("", "data.jsnl: no such file; did you mean 'data.jsonl'?", "check the path", name="data.jsnl"),
     "cluener": Bad(
         '{"text": "王伟", "label": {"x": {"王伟": [[0, 2]]}}}',
@@ -187,7 +187,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_are_told_by_every_command(here: Path, name: str) -> None:
     bad = BAD[name]
-    if name == "folder":
+    if name == "directory":
         (here / "data").mkdir()
     else:
         content = bad.content.encode() if isinstance(bad.content, str) else bad.content

@@ -28,16 +28,16 @@ QUICK = ["--set", "training.epochs=1", "--set", "training.device=cpu"]
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data.jsonl and a trained model in runs/test/model."""
-    folder = tmp_path_factory.mktemp("work")
-    data = write_jsonl(folder / "data.jsonl", documents())
-    list(train(recipe(data, training={"epochs": 30}), folder / "runs" / "test"))
-    return folder
+    """A directory with data.jsonl and a trained model in runs/test/model."""
+    directory = tmp_path_factory.mktemp("work")
+    data = write_jsonl(directory / "data.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 30}), directory / "runs" / "test"))
+    return directory
 
 
 @pytest.fixture
 def here(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the current folder."""
+    """A copy of it as the current directory."""
     shutil.copytree(work, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -106,7 +106,7 @@ def test_ie_model_names_the_model(here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("IE_MODEL", "nowhere")
     result = ie("predict", "data.jsonl")
     assert result.exit_code == 1
-    assert "nowhere: no such folder" in result.stderr
+    assert "nowhere: no such directory" in result.stderr
 
 
 def test_train_eval_and_predictions_agree_to_the_last_digit(here: Path) -> None:
@@ -141,8 +141,8 @@ def test_packed_files_in_and_out(here: Path, name: str) -> None:
         zstandard = pytest.importorskip("zstandard")
         (here / name).write_bytes(zstandard.ZstdCompressor().compress(raw))
     plain = ie("predict", "data.jsonl")
-    packed = ie("predict", name, "--output", f"out.{name}")
-    assert packed.exit_code == 0, packed.output
+    compressed = ie("predict", name, "--output", f"out.{name}")
+    assert compressed.exit_code == 0, compressed.output
     again = ie("eval", "--predictions", f"out.{name}", name, "--json")
     assert json.loads(again.stdout)["gold"] == 54
     assert plain.exit_code == 0
@@ -254,7 +254,7 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
         (["predict", "data.jsonl", "--format", "text"], 1, "format 'text' cannot be written"),
         (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep needs jsonl as the"),
         (["predict", "data.jsonl", "--output", "no/where/x.jsonl"], 1, "no/where"),
-        (["predict", "data.jsonl", "--output", "runs"], 1, "runs: is a folder"),
+        (["predict", "data.jsonl", "--output", "runs"], 1, "runs: is a directory"),
         (["predict", "王" * 300], 1, "no such file"),
         (["train", "王" * 300], 1, "hint: name a YAML file."),
         (["predict", "data.jsonl", "--text", "--input-format", "conll"], 2, "contradict each other"),
@@ -326,9 +326,15 @@ def test_eval_prints_a_table_and_examples_of_errors(here: Path) -> None:
     write_jsonl(here / "gold.jsonl", gold)
     result = ie("eval", "runs/test/model", "gold.jsonl", "--errors", "2", "--train", "data.jsonl")
     assert result.exit_code == 0
-    for part in ("all (micro)", "borders only", "recall ceiling 1.0000", "1 wrong border", "never seen in training"):
+    for part in (
+        "all (micro)",
+        "boundaries only",
+        "recall ceiling 1.0000",
+        "1 wrong boundary",
+        "never seen in training",
+    ):
         assert part in result.stderr
-    assert "wrong border: gold.jsonl:1:" in result.stderr
+    assert "wrong boundary: gold.jsonl:1:" in result.stderr
 
 
 def test_eval_stores_what_it_found(here: Path) -> None:

@@ -19,17 +19,17 @@ SAMPLES = Path(__file__).parent.parent.parent / "data" / "samples"
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.json in DuIE's layout, its recipe, and a model in runs/test/model."""
-    folder = tmp_path_factory.mktemp("work")
-    made = relation_recipe(write_duie(folder / "train.json"), training={"epochs": 60})
-    list(train(made, folder / "runs" / "test"))
-    (folder / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
-    return folder
+    """A directory with train.json in DuIE's layout, its recipe, and a model in runs/test/model."""
+    directory = tmp_path_factory.mktemp("work")
+    made = relation_recipe(write_duie(directory / "train.json"), training={"epochs": 60})
+    list(train(made, directory / "runs" / "test"))
+    (directory / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
+    return directory
 
 
 @pytest.fixture
 def here(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the current folder."""
+    """A copy of it as the current directory."""
     shutil.copytree(work, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

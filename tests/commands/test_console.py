@@ -62,12 +62,12 @@ def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:
 def test_the_table_of_scores(screen: Console) -> None:
     scorer = EntityScorer(["X", "never"], seen=set())
     scorer.add(Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Document("ab", [Entity(0, 1, "X")]))
-    show_scores(scorer.scores({"entities": Ceiling(1, 2, {"border inside a token": 1})}), "dev")
+    show_scores(scorer.scores({"entities": Ceiling(1, 2, {"boundary inside a token": 1})}), "dev")
     text = shown(screen)
     rows = {row.split("│")[1].strip(): row.split("│")[2:-1] for row in text.splitlines() if row.startswith("│")}
     assert [cell.strip() for cell in rows["X"]] == ["1.0000", "0.5000", "0.6667", "2", "1", "1"]
     assert [cell.strip() for cell in rows["never"]] == ["–", "–", "–", "0", "0", "0"]
-    assert "recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 border inside a token)" in text
+    assert "recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 boundary inside a token)" in text
     assert "recall on names never seen in training 0.5000 (1 of 2)" in text
 
 

@@ -26,7 +26,7 @@ EVAL = ("eval", "--predictions", "out.jsonl", "gold.jsonl")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with gold data and predictions."""
+    """The current directory, with gold data and predictions."""
     monkeypatch.chdir(tmp_path)
     write_jsonl(tmp_path / "gold.jsonl", GOLD)
     write_jsonl(tmp_path / "out.jsonl", GUESS)

@@ -16,7 +16,7 @@ from ie_cli.commands import export
 from ie_cli.errors import ModelError
 from ie_cli.recipe.loader import dump_recipe
 
-OUTSIDE = ["../secret.jsonl", "ABSOLUTE", "link.jsonl", "hub:folder", "memory://stranger/x.jsonl", "-", "pipe"]
+OUTSIDE = ["../secret.jsonl", "ABSOLUTE", "link.jsonl", "hub:directory", "memory://stranger/x.jsonl", "-", "pipe"]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, beside a file that is nobody's business."""
+    """The current directory, beside a file that is nobody's business."""
     work = tmp_path / "work"
-    (work / "folder").mkdir(parents=True)
+    (work / "directory").mkdir(parents=True)
     write_jsonl(tmp_path / "secret.jsonl", documents(5))
     write_jsonl(work / "dev.jsonl", documents(5))
-    write_jsonl(work / "folder" / "train.jsonl", documents(5))
+    write_jsonl(work / "directory" / "train.jsonl", documents(5))
     (work / "link.jsonl").symlink_to(tmp_path / "secret.jsonl")
     os.mkfifo(work / "pipe")
     monkeypatch.chdir(work)
@@ -57,11 +57,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def strange(pristine: Path, here: Path, dev: str) -> str:
     """A model whose recipe names some dev data."""
-    folder = here.parent / "model"
-    shutil.copytree(pristine, folder, dirs_exist_ok=True)
+    directory = here.parent / "model"
+    shutil.copytree(pristine, directory, dirs_exist_ok=True)
     made = recipe(Path("train.jsonl"), data={"dev": dev})
-    (folder / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
-    return str(folder)
+    (directory / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
+    return str(directory)
 
 
 @pytest.mark.parametrize("dev", OUTSIDE)
@@ -101,7 +101,9 @@ def test_on_a_terminal_it_asks_and_shows_what_it_would_read(
     monkeypatch.setattr(export, "_is_terminal", lambda: True)
     run = ie("export", strange(pristine, here, "../secret.jsonl"), "out", stdin=f"{answer}\n")
     assert run.exit_code == 1
-    assert "the model's recipe names dev data outside the current folder: ../secret.jsonl Read them? [y/N]" in said(run)
+    assert "the model's recipe names dev data outside the current directory: ../secret.jsonl Read them? [y/N]" in said(
+        run
+    )
     assert reads == read
     assert ("are not read" in said(run)) == (not read)
     assert run.stdout == ""

@@ -93,9 +93,9 @@ def test_messages_name_options_that_their_command_has() -> None:
     modules = [path for path in ROOT.rglob("*.py") if path.name not in ("cli.py", "arguments.py", "exit_codes.py")]
     assert len(modules) > 100
     found = [
-        fault
+        problem
         for path in modules
-        for fault in unknown_options(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+        for problem in unknown_options(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
     ]
     assert found == []
 

@@ -38,13 +38,13 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have n
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
-    folder = str(write_model(tmp_path_factory.mktemp("model") / "model"))
-    return folder, ModelChoice(folder, device="cpu", quiet=True).engine()
+    directory = str(write_model(tmp_path_factory.mktemp("model") / "model"))
+    return directory, ModelChoice(directory, device="cpu", quiet=True).engine()
 
 
 @pytest.fixture
 def here(loaded: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The model, which is loaded once; the tests run in a folder of their own."""
+    """The model, which is loaded once; the tests run in a directory of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ModelChoice, "engine", lambda self: loaded[1])
     return loaded[0]
@@ -169,8 +169,8 @@ def test_a_folder_that_no_model_can_be_stored_in_is_told_before_the_training(her
     for command in (("train", "recipe.yaml", "--output", "runs\udcff"), ("export", here, "out\udcff")):
         result = ie(*command)
         assert result.exit_code == 1
-        assert "the name of the folder is no UTF-8" in said(result)
-        assert "rename it, or choose another folder." in said(result)
+        assert "the name of the directory is no UTF-8" in said(result)
+        assert "rename it, or choose another directory." in said(result)
     os.rename("train.jsonl", "model\udcff")
     with pytest.raises(ModelError, match="is no UTF-8"):
         Extractor.from_pretrained("model\udcff")

@@ -34,8 +34,8 @@ def record(format: str, levels: int) -> str:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
-    folder = str(write_model(tmp_path_factory.mktemp("model") / "model"))
-    return folder, ModelChoice(folder, device="cpu", quiet=True).engine()
+    directory = str(write_model(tmp_path_factory.mktemp("model") / "model"))
+    return directory, ModelChoice(directory, device="cpu", quiet=True).engine()
 
 
 @pytest.mark.parametrize("format", RECORDS)
@@ -113,9 +113,9 @@ def test_a_body_of_the_service(levels: int) -> None:
 @pytest.mark.parametrize("levels", [*FATAL, 100_000])
 @pytest.mark.parametrize("name", ["ie.json", "metrics.json"])
 def test_a_file_of_a_model(name: str, levels: int, loaded: tuple[str, Any], tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model")
-    (folder / name).write_text('{"x": ' + "[" * levels + "]" * levels + "}", encoding="utf-8")
-    result = ie("predict", "-", "--model", str(folder), stdin="{}")
+    directory = write_model(tmp_path / "model")
+    (directory / name).write_text('{"x": ' + "[" * levels + "]" * levels + "}", encoding="utf-8")
+    result = ie("predict", "-", "--model", str(directory), stdin="{}")
     assert result.exit_code == 1
     assert f"{name}: damaged: {WORDS}" in said(result)
 

@@ -27,24 +27,24 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, devices 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    list(train(recipe(write_jsonl(folder / "train.jsonl", documents()), training={"epochs": 1}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("model")
+    list(train(recipe(write_jsonl(directory / "train.jsonl", documents()), training={"epochs": 1}), directory / "run"))
+    return directory / "run" / "model"
 
 
 @pytest.fixture(params=["plain", "/dev/shm"])
 def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with `in.jsonl`, on a disk and in memory."""
-    folder = tmp_path
+    """A directory with `in.jsonl`, on a disk and in memory."""
+    directory = tmp_path
     if request.param != "plain":
         if not os.access(request.param, os.W_OK):
             pytest.skip(f"no {request.param}")
-        folder = Path(tempfile.mkdtemp(dir=request.param))
-    monkeypatch.chdir(folder)
+        directory = Path(tempfile.mkdtemp(dir=request.param))
+    monkeypatch.chdir(directory)
     write_jsonl(Path("in.jsonl"), documents())
-    yield folder
-    if folder != tmp_path:
-        shutil.rmtree(folder)
+    yield directory
+    if directory != tmp_path:
+        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("how", ["name", "link", "hard link", "descriptor"])

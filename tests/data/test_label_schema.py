@@ -242,9 +242,9 @@ DUIE2 = [
 ]
 
 
-def read(folder: Path, *lines: str, end: str = "\n") -> dict[str, tuple[Types, ...]]:
-    (folder / "schema.json").write_bytes("".join(line + end for line in lines).encode())
-    return read_schema(str(folder / "schema.json"))
+def read(directory: Path, *lines: str, end: str = "\n") -> dict[str, tuple[Types, ...]]:
+    (directory / "schema.json").write_bytes("".join(line + end for line in lines).encode())
+    return read_schema(str(directory / "schema.json"))
 
 
 def test_the_first_editions_file(tmp_path: Path) -> None:
@@ -322,9 +322,9 @@ def test_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_quickstart_schema_names_all_that_its_data_hold() -> None:
-    folder = Path(__file__).parent.parent.parent / "data" / "relations"
-    found = read_schema(str(folder / "schema.json"))
-    records = [json.loads(line) for line in (folder / "train.json").read_text("utf-8").splitlines()]
+    directory = Path(__file__).parent.parent.parent / "data" / "relations"
+    found = read_schema(str(directory / "schema.json"))
+    records = [json.loads(line) for line in (directory / "train.json").read_text("utf-8").splitlines()]
     triples = [spo for record in records for spo in record["spo_list"]]
     names = {spo["predicate"] for spo in triples}
     slots = {f"{spo['predicate']}.{slot}" for spo in triples for slot in spo["object"] if slot != "@value"}

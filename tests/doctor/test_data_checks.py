@@ -120,20 +120,20 @@ def test_no_entity_at_all_is_an_error(write: Callable[[str, list[Document]], str
 def test_what_cannot_be_reached_is_shown_with_the_remedy(
     write: Callable[[str, list[Document]], str], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "encoder"
+    directory = tmp_path / "encoder"
     config = BertConfig(
         vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
-    BertModel(config).save_pretrained(folder)
-    wordpiece().save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    BertModel(config).save_pretrained(directory)
+    wordpiece().save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     # 'The' is one token of this vocabulary; the long entity fits no window of six tokens that share two.
     data = [Document("The quick", [Entity(1, 3, "part")]), person("The quick brown fox jumps over the lazy dog", 0, 43)]
     train = Path(write("train.jsonl", data))
-    encoder = {"name": str(folder), "max_length": 8, "stride": 2}
+    encoder = {"name": str(directory), "max_length": 8, "stride": 2}
     told = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
     assert "train: 2 of 2 entities (100.00%) can never be predicted: " in told
-    assert "border inside a token: encoder.tokenization: char makes every border reachable" in told
+    assert "boundary inside a token: encoder.tokenization: char makes every boundary reachable" in told
     assert f"{train}:1: part 'he' in 'The quic'" in told
     assert "longer than a window holds: raise encoder.stride (now 2) or encoder.max_length (now 8)" in told
     assert "texts are longer than a window" in told

@@ -199,15 +199,15 @@ def test_a_window_that_is_long_enough_holds_it(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An encoder whose tokens are words and their pieces."""
-    folder = tmp_path_factory.mktemp("encoder")
+    directory = tmp_path_factory.mktemp("encoder")
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=400, **sizes)).save_pretrained(folder)
-    wordpiece().save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
-    return str(folder)
+    BertModel(BertConfig(vocab_size=400, **sizes)).save_pretrained(directory)
+    wordpiece().save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    return str(directory)
 
 
-INSIDE = "  border inside a token: encoder.tokenization: char makes every border reachable\n"
+INSIDE = "  boundary inside a token: encoder.tokenization: char makes every boundary reachable\n"
 
 
 def test_borders_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path, words: str) -> None:
@@ -215,7 +215,7 @@ def test_borders_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path, wo
     train = native(tmp_path / "t.jsonl", *data, placed("The quick fox", ("he", "p", "fox")))
     [warning] = of("warning", told(recipe(train, encoder={"name": words})))
     assert warning.startswith(
-        "train: 1 of 6 relations (16.67%) can never be predicted: 1 border inside a token\n" + INSIDE
+        "train: 1 of 6 relations (16.67%) can never be predicted: 1 boundary inside a token\n" + INSIDE
     )
     assert f"{train}:6: he | p | fox" in warning
 
@@ -225,7 +225,7 @@ def test_triples_without_offsets_may_end_inside_a_token(tmp_path: Path, words: s
     train = duie(tmp_path / "t.json", *((f"The 3D fox {n}", [("D", "p", "fox")]) for n in range(5)))
     [warning] = of("warning", told(recipe(train, encoder={"name": words})))
     assert warning.startswith(
-        "train: 5 of 5 relations (100.00%) can never be predicted: 5 border inside a token\n" + INSIDE
+        "train: 5 of 5 relations (100.00%) can never be predicted: 5 boundary inside a token\n" + INSIDE
     )
 
 
@@ -371,9 +371,9 @@ def test_texts_with_other_relations_contradict_each_other(tmp_path: Path) -> Non
 
 
 def test_the_quickstart_data_are_sound() -> None:
-    folder = Path(__file__).parent.parent.parent / "data" / "relations"
-    data = {"schema_file": str(folder / "schema.json"), "test": str(folder / "test.json")}
-    made = recipe(str(folder / "train.json"), str(folder / "dev.json"), data=data, encoder={"max_length": 128})
+    directory = Path(__file__).parent.parent.parent / "data" / "relations"
+    data = {"schema_file": str(directory / "schema.json"), "test": str(directory / "test.json")}
+    made = recipe(str(directory / "train.json"), str(directory / "dev.json"), data=data, encoder={"max_length": 128})
     found = told(made)
     assert of("error", found) == of("warning", found) == []
     [train] = [text for text in of("note", found) if text.startswith("train: ")]

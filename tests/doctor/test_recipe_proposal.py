@@ -33,7 +33,7 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write examples as JSON lines and name the file as the user would, from the folder that it is in."""
+    """Write examples as JSON lines and name the file as the user would, from the directory that it is in."""
     monkeypatch.chdir(tmp_path)
 
     def written(name: str, *documents: tuple[str, list[tuple[int, int, str]]]) -> str:
@@ -77,7 +77,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  dev: 0.1                            # a tenth of train, chosen by a hash of the text; a file of its own is better",
         "  format: jsonl",
         "encoder:",
-        "  name: bert-base-cased               # hub id or folder; `tiny` needs no download",
+        "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
         "  max_length: 128                     # the longest text has about 14 tokens; longer ones are cut into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",

@@ -31,7 +31,7 @@ QUICKSTART = SAMPLES.parent / "relations"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be where a user would be who names a file of this folder."""
+    """Be where a user would be who names a file of this directory."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -116,7 +116,7 @@ def test_a_proposal_for_duie_in_full() -> None:
         "  format: duie",
         "  mentions: nearest                   # triples have no offsets: the pair that stands nearest; or first, all",
         "encoder:",
-        "  name: bert-base-chinese             # hub id or folder; `tiny` needs no download",
+        "  name: bert-base-chinese             # hub id or directory; `tiny` needs no download",
         "  max_length: 128                     # the longest text has about 10 tokens; longer ones are cut into windows",
         "  stride: 32                          # the longest relation has about 6 tokens",
         "head:",

@@ -12,7 +12,7 @@ from ie_cli.encoding.alignment import (
     NO_LABEL,
     TOO_LONG,
     WHITE_SPACE,
-    Borders,
+    Boundaries,
     align,
     to_entities,
     within,
@@ -129,8 +129,8 @@ def test_gold_of_at_most_the_stride_and_a_token_is_gold_of_some_window(name: str
         for start in plan.starts(len(tokens)).tolist()
         for _, first, last in within(alignment.spans, start, plan.capacity).tolist()
     }
-    borders = Borders(text, tokens)
-    places = {entity: borders.find(entity.start, entity.end) for entity in entities}
+    boundaries = Boundaries(text, tokens)
+    places = {entity: boundaries.find(entity.start, entity.end) for entity in entities}
     lost = dict(alignment.unreachable)
     assert {entity for entity, place in places.items() if place is None} <= lost.keys()
     for entity, place in places.items():
@@ -143,8 +143,8 @@ def test_gold_of_at_most_the_stride_and_a_token_is_gold_of_some_window(name: str
 def test_the_reason_is_that_of_a_look_at_every_token(drawn: list[tuple[int, int]], start: int, end: int) -> None:
     starts = np.array([first for first, _ in drawn], dtype=np.int32)
     tokens = Tokens(np.zeros_like(starts), starts, starts + np.array([size for _, size in drawn], dtype=np.int32))
-    inside = any(a < border < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for border in (start, end))
-    assert Borders("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITE_SPACE)
+    inside = any(a < boundary < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for boundary in (start, end))
+    assert Boundaries("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITE_SPACE)
 
 
 def test_every_loss_has_its_reason() -> None:

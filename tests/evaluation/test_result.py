@@ -61,7 +61,7 @@ def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
     assert result.documents == DocumentCounts([2, 2, 0], [2, 1, 0], [2, 0, 0])
     assert result.ceilings == {"entities": Ceiling(3, 4, {"label unknown to the model": 1})}
     assert result.errors.counts == {"label": 1, "boundary": 0, "both": 0, "missed": 1, "invented": 0}
-    assert result.errors.line() == "1 wrong label, 0 wrong border, 0 wrong border and label, 1 missed, 0 invented"
+    assert result.errors.line() == "1 wrong label, 0 wrong boundary, 0 wrong boundary and label, 1 missed, 0 invented"
     assert [(case.kind, case.where, case.gold) for case in result.errors.cases] == [
         ("label", "g:2", "'北京' river"),
         ("missed", "g:2", "'上海' place"),

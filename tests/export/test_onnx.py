@@ -32,10 +32,10 @@ from ie_cli.training.run import train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    data = write_jsonl(folder / "train.jsonl", documents())
-    list(train(recipe(data, data={"dev": str(data)}, training={"epochs": 30}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("trained")
+    data = write_jsonl(directory / "train.jsonl", documents())
+    list(train(recipe(data, data={"dev": str(data)}, training={"epochs": 30}), directory / "run"))
+    return directory / "run" / "model"
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
     card = (exported / "README.md").read_text(encoding="utf-8")
     assert card.startswith((trained / "README.md").read_text(encoding="utf-8"))
     assert "## Scores on dev" in card
-    assert "This folder holds an ONNX graph in float32" in card
+    assert "This directory holds an ONNX graph in float32" in card
 
 
 def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:
@@ -186,10 +186,10 @@ def test_what_makes_no_sense_is_told_before_anything_is_done(
     model = load(trained)
     with pytest.raises(ModelError, match="holds a trained model, which an export does not replace"):
         export_onnx(model, trained, documents())
-    with pytest.raises(ModelError, match="lies in a model folder"):
+    with pytest.raises(ModelError, match="lies in a model directory"):
         export_onnx(model, trained / "onnx", documents())
     (tmp_path / "other.txt").touch()
-    with pytest.raises(ModelError, match="is no model folder"):
+    with pytest.raises(ModelError, match="is no model directory"):
         export_onnx(model, tmp_path, documents())
     with pytest.raises(ModelError, match="no torch module"):
         export_onnx(load(exported), tmp_path / "again", documents())
@@ -207,14 +207,14 @@ def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_pat
 
 
 def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
-    facts = json.loads((folder / "ie.json").read_text())
+    directory = Path(shutil.copytree(exported, tmp_path / "model"))
+    facts = json.loads((directory / "ie.json").read_text())
     del facts["tasks"]["ner"]["labels"][-1]
-    (folder / "ie.json").write_text(json.dumps(facts))
+    (directory / "ie.json").write_text(json.dumps(facts))
     with pytest.raises(
         ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it .*'entities': 2"
     ):
-        load(folder)
+        load(directory)
 
 
 def test_weights_beside_the_graph_travel_with_it(
@@ -268,38 +268,38 @@ def test_what_needs_torch_says_so(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "folder", "message"),
+    ("backend", "directory", "message"),
     [("onnx", "trained", r"holds no model\.onnx"), ("torch", "exported", "without weights for torch")],
 )
-def test_a_backend_needs_its_files(backend: str, folder: str, message: str, request: pytest.FixtureRequest) -> None:
+def test_a_backend_needs_its_files(backend: str, directory: str, message: str, request: pytest.FixtureRequest) -> None:
     with pytest.raises(ModelError, match=message):
-        Extractor.from_pretrained(request.getfixturevalue(folder), backend=backend)  # type: ignore[arg-type]
+        Extractor.from_pretrained(request.getfixturevalue(directory), backend=backend)  # type: ignore[arg-type]
 
 
 def test_damage_is_told(exported: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    directory = Path(shutil.copytree(exported, tmp_path / "model"))
     with pytest.raises(ModelError, match="precision it was written in"):
-        Extractor.from_pretrained(folder, precision="bfloat16")
+        Extractor.from_pretrained(directory, precision="bfloat16")
     with pytest.raises(ModelError, match="no torch module"):
-        _ = load(folder).model
-    (folder / ONNX).write_bytes((exported / ONNX).read_bytes()[:1000])
+        _ = load(directory).model
+    (directory / ONNX).write_bytes((exported / ONNX).read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"model\.onnx: damaged"):
-        load(folder)
-    (folder / "tokenizer.json").unlink()
+        load(directory)
+    (directory / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer\.json missing"):
-        load(folder)
+        load(directory)
 
 
 def test_a_foreign_graph_is_refused(exported: Path, tmp_path: Path) -> None:
     from onnx import TensorProto, helper, save
 
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    directory = Path(shutil.copytree(exported, tmp_path / "model"))
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", [value], [result])
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / ONNX)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), directory / ONNX)
     with pytest.raises(ModelError, match="not a graph that `ie export` writes: inputs x, outputs y"):
-        load(folder)
+        load(directory)
 
 
 def test_an_exported_model_is_saved_and_loaded_again(exported: Path, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert "no annotation" in run.stderr
     run = ie("export", "nobody/nothing", "--int8")
     assert run.returncode == 1
-    assert "nobody/nothing: no such folder" in run.stderr
+    assert "nobody/nothing: no such directory" in run.stderr
     run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(tmp_path / "none.jsonl"))
     assert run.returncode == 1
     assert "no such file" in run.stderr

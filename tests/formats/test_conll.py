@@ -69,8 +69,8 @@ def test_read_gives_what_was_written(sentences: list[list[str]], data: st.DataOb
 
 @given(st.text(max_size=30), st.data())
 def test_whatever_is_written_is_read_and_slices(text: str, data: st.DataObject) -> None:
-    borders = data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=6, unique=True)) if text else []
-    pairs = zip(sorted(borders)[::2], sorted(borders)[1::2], strict=False)
+    boundaries = data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=6, unique=True)) if text else []
+    pairs = zip(sorted(boundaries)[::2], sorted(boundaries)[1::2], strict=False)
     document = Document(text, [Entity(a, b, "X") for a, b in pairs])
     for record in records(write(document), label_columns=(1,), text_column=0) if text.strip() else []:
         assert isinstance(record, Document)

@@ -360,8 +360,8 @@ IDS = st.none() | st.integers() | st.text(max_size=4)
 def annotated(draw: st.DrawFn) -> Document:
     """Any text with any triples, of mentions that stand in it and of others."""
     text = draw(TEXT.filter(json_can_hold))
-    border = st.integers(0, len(text))
-    mention = st.builds(lambda a, b: text[min(a, b) : max(a, b)], border, border).filter(json_can_hold) | WORD
+    boundary = st.integers(0, len(text))
+    mention = st.builds(lambda a, b: text[min(a, b) : max(a, b)], boundary, boundary).filter(json_can_hold) | WORD
 
     def spo() -> Spo:
         slots = tuple(sorted(draw(st.dictionaries(NAME.filter("@value".__ne__), mention, max_size=2)).items()))

@@ -51,16 +51,18 @@ def test_a_split_is_chosen(tagged: Path) -> None:
 
 
 def test_a_folder_of_json_lines(tmp_path: Path) -> None:
-    folder = tmp_path / "native"
-    folder.mkdir()
+    directory = tmp_path / "native"
+    directory.mkdir()
     entity = '{"start": 0, "end": 2, "label": "city"}'
     lines = [f'{{"id": "1", "text": "云州", "entities": [{entity}]}}', '{"id": "2", "text": "空", "entities": []}']
-    (folder / "train.jsonl").write_text("\n".join([*lines, '{"id": "3", "text": "x", "entities": [' + entity + "]}"]))
-    first, second, bad = read_records(f"hub:{folder}")
+    (directory / "train.jsonl").write_text(
+        "\n".join([*lines, '{"id": "3", "text": "x", "entities": [' + entity + "]}"])
+    )
+    first, second, bad = read_records(f"hub:{directory}")
     assert first == Document("云州", [Entity(0, 2, "city")], id="1")
     assert second == Document("空", id="2")
     assert isinstance(bad, BadLine)
-    assert bad.error.message == f"hub:{folder}:3: entity 'city' covers characters 0-2, but the text has 1"
+    assert bad.error.message == f"hub:{directory}:3: entity 'city' covers characters 0-2, but the text has 1"
 
 
 def test_tags_as_names_and_their_faults(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
         list(read_documents(f"hub:{tmp_path / 'other'}"))
     with pytest.raises(DataError, match="the dataset cannot be loaded") as caught:
         list(read_documents(f"hub:{tmp_path / 'nowhere'}"))
-    assert "without a network only local folders" in str(caught.value.hint)
+    assert "without a network only local directories" in str(caught.value.hint)
 
 
 # --- what would run code, or read what nobody named
@@ -107,7 +109,7 @@ def test_builders_that_are_not_of_plain_data_are_refused_by_name(
     trap = tmp_path / "it-ran"
     (tmp_path / "train.pkl").write_bytes(pickle.dumps(Bomb(trap)))
     if name != "pandas":
-        (tmp_path / "pandas").mkdir()  # a folder of a builder's name: the library takes the builder
+        (tmp_path / "pandas").mkdir()  # a directory of a builder's name: the library takes the builder
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         with pytest.raises(DataError, match=f"with its builder '{name}', which is not allowed") as caught:
@@ -116,8 +118,8 @@ def test_builders_that_are_not_of_plain_data_are_refused_by_name(
     assert not trap.exists()
 
 
-def archive(folder: Path, trap: Path) -> None:
-    with tarfile.open(folder / "train.tar", "w") as tar:
+def archive(directory: Path, trap: Path) -> None:
+    with tarfile.open(directory / "train.tar", "w") as tar:
         for name in ("a.pyd", "a.pickle", "a.pth"):
             data = pickle.dumps(Bomb(trap))
             info = tarfile.TarInfo(name)
@@ -125,19 +127,19 @@ def archive(folder: Path, trap: Path) -> None:
             tar.addfile(info, io.BytesIO(data))
 
 
-def pickles(folder: Path, trap: Path) -> None:
+def pickles(directory: Path, trap: Path) -> None:
     for name in ("train.pkl", "train.pickle"):
-        (folder / name).write_bytes(pickle.dumps(Bomb(trap)))
+        (directory / name).write_bytes(pickle.dumps(Bomb(trap)))
 
 
-def script(folder: Path, trap: Path) -> None:
-    for name in (f"{folder.name}.py", "dataset.py", "__init__.py"):
-        (folder / name).write_text(f"open({str(trap)!r}, 'w')")
+def script(directory: Path, trap: Path) -> None:
+    for name in (f"{directory.name}.py", "dataset.py", "__init__.py"):
+        (directory / name).write_text(f"open({str(trap)!r}, 'w')")
 
 
-def pictures(folder: Path, trap: Path) -> None:
-    (folder / "a.png").write_bytes(b"no picture")
-    (folder / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "x"}')
+def pictures(directory: Path, trap: Path) -> None:
+    (directory / "a.png").write_bytes(b"no picture")
+    (directory / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "x"}')
 
 
 @pytest.mark.parametrize(
@@ -150,11 +152,11 @@ def pictures(folder: Path, trap: Path) -> None:
     ],
 )
 def test_folders_of_anything_else_are_refused(tmp_path: Path, make: Callable[[Path, Path], None], message: str) -> None:
-    folder, trap = tmp_path / "folder", tmp_path / "it-ran"
-    folder.mkdir()
-    make(folder, trap)
+    directory, trap = tmp_path / "directory", tmp_path / "it-ran"
+    directory.mkdir()
+    make(directory, trap)
     with pytest.raises(DataError, match=message):
-        list(read_documents(f"hub:{folder}"))
+        list(read_documents(f"hub:{directory}"))
     assert not trap.exists()
 
 
@@ -219,7 +221,7 @@ def test_a_card_that_names_files_chooses_them(tmp_path: Path) -> None:
 def test_a_saved_dataset_names_files_of_its_own_folder(tagged: Path, file: str, key: str, value: object) -> None:
     stored = json.loads((tagged / file).read_text())
     (tagged / file).write_text(json.dumps(stored | {key: value}))
-    with pytest.raises(DataError, match=r"\.json names .*, which is no file of its folder"):
+    with pytest.raises(DataError, match=r"\.json names .*, which is no file of its directory"):
         list(read_documents(f"hub:{tagged}"))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine
-from ie_cli.formats.common.detect import detect, look_ahead
+from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.json_stream import DecodedSpans, read_objects, read_records
 
 VALUES = st.recursive(
@@ -232,7 +232,7 @@ def test_the_first_object_tells_the_format(
     text = "\n" + json.dumps([fields] * 3 if array else fields, indent=indent)
     lines = list(enumerate(text.split("\n") + ([] if array else text.split("\n")), 1))
     stream = iter(lines)
-    head = look_ahead(stream)
+    head = peek(stream)
     assert detect(head, "x") == format
     own = json.dumps(fields, indent=indent).count("\n") + 1
     assert len(head) <= own + 2  # the blank line, and the bracket of the array
@@ -254,9 +254,9 @@ def test_the_first_object_tells_the_format(
     ],
 )
 def test_few_lines_tell_the_format(text: str, format: str, taken: int) -> None:
-    head = look_ahead(iter(enumerate(text.split("\n"), 1)))
+    head = peek(iter(enumerate(text.split("\n"), 1)))
     assert (detect(head, "x"), len(head)) == (format, taken)
 
 
 def test_looking_for_an_object_has_an_end() -> None:
-    assert len(look_ahead((number, "[") for number in range(1, 10**9))) == 10_000
+    assert len(peek((number, "[") for number in range(1, 10**9))) == 10_000

@@ -49,8 +49,8 @@ def whole(draw: st.DrawFn) -> Document:
     document = Document(text, id=draw(IDS), meta=draw(META), **pair)
     if not text:
         return document
-    borders = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
-    entity = st.builds(lambda b, label, score: Entity(*b, label, score), borders, LABELS, SCORES)
+    boundaries = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
+    entity = st.builds(lambda b, label, score: Entity(*b, label, score), boundaries, LABELS, SCORES)
     some = draw(st.lists(entity, max_size=3, unique=True))
     either = st.sampled_from(some) | entity if some else entity
     document.entities = some
@@ -60,7 +60,7 @@ def whole(draw: st.DrawFn) -> Document:
             st.lists(st.builds(Relation, either, PREDICATES, either, SCORES), max_size=3, unique=True)
         )
         return document
-    mention = borders.map(lambda b: text[b[0] : b[1]]) | st.just("absent")
+    mention = boundaries.map(lambda b: text[b[0] : b[1]]) | st.just("absent")
     slots = st.just(()) | mention.map(lambda value: (("inArea", value),))
     document.spos = draw(
         st.lists(st.builds(Spo, mention, PREDICATES, mention, slots, LABELS, LABELS), max_size=2, unique=True)

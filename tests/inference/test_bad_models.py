@@ -1,4 +1,4 @@
-"""Damaged, mixed and foreign model folders, encoders and recipes: each is told with its place and a remedy."""
+"""Damaged, mixed and foreign model directories, encoders and recipes: each is told with its place and a remedy."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ie_cli.inference.integrity import _mark_recipe
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.recipe.schema import TrainingSection
 
-BELONG = "hint: the files of a model folder belong together; copy the whole folder."
-BACKUP = "hint: take the folder from a backup or train again."
+BELONG = "hint: the files of a model directory belong together; copy the whole directory."
+BACKUP = "hint: take the directory from a backup or train again."
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three models in `a`, `b` and `c`: `b` is of one shape with `a`, `c` has a label more."""
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder / "a")
-    write_model(folder / "b", labels=("film", "river"))
-    write_model(folder / "c", labels=("film", "river", "school"))
-    return folder
+    directory = tmp_path_factory.mktemp("models")
+    write_model(directory / "a")
+    write_model(directory / "b", labels=("film", "river"))
+    write_model(directory / "c", labels=("film", "river", "school"))
+    return directory
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_damaged_file_is_named(here: Path, name: str, content: bytes | None) -
 def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
     (here / "model" / name).unlink()
     (here / "model" / name).mkdir()
-    refused(f"model: not a model folder: {name} missing", "hint: give the folder `model` that `ie train` wrote")
+    refused(f"model: not a model directory: {name} missing", "hint: give the directory `model` that `ie train` wrote")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_line_ends_may_change_on_the_way(here: Path) -> None:
 
 
 def test_an_exported_model_has_marks_too(models: Path, here: Path) -> None:
-    from ie_cli.inference.integrity import marks, must_belong
+    from ie_cli.inference.integrity import marks, require_consistent
     from ie_cli.inference.model_directory import ONNX
 
     loaded = Extractor.from_pretrained(here / "model")
@@ -275,19 +275,19 @@ def test_an_exported_model_has_marks_too(models: Path, here: Path) -> None:
         (here / name).write_bytes(content)
     stored = marks(here, loaded.recipe)
     assert set(stored) == {ONNX, f"{ONNX}.data", "recipe.yaml"}
-    must_belong(here, loaded.recipe, stored)
+    require_consistent(here, loaded.recipe, stored)
     (here / f"{ONNX}.data").write_bytes(b"Weights")
     with pytest.raises(ModelError, match=r"model\.onnx\.data: not the file that was stored"):
-        must_belong(here, loaded.recipe, stored)
+        require_consistent(here, loaded.recipe, stored)
 
 
-def write_encoder(folder: Path) -> None:
+def write_encoder(directory: Path) -> None:
     config = BertConfig(
         vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
-    BertModel(config).save_pretrained(folder)
-    wordpiece().save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    BertModel(config).save_pretrained(directory)
+    wordpiece().save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
 
 
 @pytest.mark.parametrize(
@@ -319,8 +319,8 @@ def test_a_damaged_encoder(here: Path, name: str, content: str, commands: str) -
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("./nowhere", "no folder ./nowhere"),
-        ("~nobody-here/bert", "no folder ./~nobody-here/bert"),
+        ("./nowhere", "no directory ./nowhere"),
+        ("~nobody-here/bert", "no directory ./~nobody-here/bert"),
         ("x" * 300, "no config of xxx"),
         (
             "./model",
@@ -341,10 +341,10 @@ def test_what_is_no_encoder(here: Path, name: str, words: str) -> None:
 
 def test_init_tells_a_folder_that_is_not_there(here: Path) -> None:
     write_jsonl(here / "data.jsonl", documents())
-    for name in ("./nowhere", "~nobody-here/bert", "/no/such/folder"):
+    for name in ("./nowhere", "~nobody-here/bert", "/no/such/directory"):
         result = ie("init", "data.jsonl", "--encoder", name)
         assert result.exit_code == 1
-        assert f"error: --encoder {name}: no such folder hint: give a hub id" in said(result)
+        assert f"error: --encoder {name}: no such directory hint: give a hub id" in said(result)
     assert ie("init", "data.jsonl", "--encoder", "bert-base-chinese").exit_code == 0
 
 
@@ -361,7 +361,7 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
 
 @pytest.mark.parametrize(("version", "mark"), [(2, "896e1935824b6f67"), (3, "9e320a2db79711f5")])
 def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
-    """A mark that came out otherwise would refuse every folder that was stored before."""
+    """A mark that came out otherwise would refuse every directory that was stored before."""
     made = recipe(Path("train.jsonl"))
     assert _mark_recipe(made, version) == mark
     assert _mark_recipe(made.model_copy(update={"training": TrainingSection(batch_size=3)}), version) == mark
@@ -373,17 +373,17 @@ def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
 
 
 def test_a_window_longer_than_the_encoder_is_told(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model")
-    file = folder / "recipe.yaml"
+    directory = write_model(tmp_path / "model")
+    file = directory / "recipe.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("max_length: 64", "max_length: 256"), encoding="utf-8")
     with pytest.raises(ModelError, match="max_length is 256, but the encoder has 64 positions") as error:
-        Extractor.from_pretrained(folder, device="cpu")
+        Extractor.from_pretrained(directory, device="cpu")
     assert "recipe.yaml" in error.value.message
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
 def test_white_space_around_a_file_is_no_other_file(name: str, tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model")
-    with (folder / name).open("a", encoding="utf-8") as file:
+    directory = write_model(tmp_path / "model")
+    with (directory / name).open("a", encoding="utf-8") as file:
         file.write("\n")
-    assert Extractor.from_pretrained(folder, device="cpu").schema.labels == ("person", "place")
+    assert Extractor.from_pretrained(directory, device="cpu").schema.labels == ("person", "place")

@@ -16,10 +16,10 @@ from ie_cli.training.run import train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    data = write_jsonl(folder / "train.jsonl", documents())
-    list(train(recipe(data, training={"epochs": 30}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("trained")
+    data = write_jsonl(directory / "train.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 30}), directory / "run"))
+    return directory / "run" / "model"
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_higher_threshold_and_flat_mode_give_less(trained: Path) -> None:
 @pytest.mark.parametrize("name", ["model.safetensors", "ie.json", "recipe.yaml", "tokenizer.json", "config.json"])
 def test_a_missing_file_is_named(model: Path, name: str) -> None:
     (model / name).unlink()
-    with pytest.raises(ModelError, match=rf"not a model folder: {name} missing"):
+    with pytest.raises(ModelError, match=rf"not a model directory: {name} missing"):
         load(model)
 
 
@@ -154,12 +154,12 @@ def test_files_of_two_models_do_not_mix(model: Path) -> None:
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such folder"):
+    with pytest.raises(ModelError, match="no such directory"):
         load(tmp_path / "nothing")
 
 
 def test_an_unknown_hub_id_without_a_network() -> None:
-    with pytest.raises(ModelError, match="no such folder, and not on the hub within reach"):
+    with pytest.raises(ModelError, match="no such directory, and not on the hub within reach"):
         Extractor.from_pretrained("nobody/nothing")
 
 
@@ -198,7 +198,7 @@ def test_no_other_folder_is_replaced(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").touch()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="exists, and is no model folder"):
+    with pytest.raises(ModelError, match="exists, and is no model directory"):
         load(trained).save_pretrained(tmp_path / "home")
     assert (tmp_path / "home" / "thesis.txt").exists()
     load(trained).save_pretrained(tmp_path / "empty")

@@ -35,11 +35,11 @@ FILES = ("ie.json", "config.json", "tokenizer.json", "metrics.json", "export.jso
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model for torch and one for ONNX Runtime, as this version writes them."""
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder / "torch")
-    load(folder / "torch").write_scores(folder / "torch", {"dev": {"f1": 0.5}})
-    load(FORMAT_2 / "ner" / "onnx").save_pretrained(folder / "onnx")
-    return folder
+    directory = tmp_path_factory.mktemp("models")
+    write_model(directory / "torch")
+    load(directory / "torch").write_scores(directory / "torch", {"dev": {"f1": 0.5}})
+    load(FORMAT_2 / "ner" / "onnx").save_pretrained(directory / "onnx")
+    return directory
 
 
 @pytest.fixture(params=FORMS)
@@ -47,8 +47,8 @@ def model(request: pytest.FixtureRequest, models: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(models / request.param, tmp_path / request.param))
 
 
-def load(folder: Path) -> Extractor:
-    return Extractor.from_pretrained(folder, device="cpu")
+def load(directory: Path) -> Extractor:
+    return Extractor.from_pretrained(directory, device="cpu")
 
 
 def contents(extractor: Extractor) -> tuple[object, ...]:
@@ -66,14 +66,14 @@ def contents(extractor: Extractor) -> tuple[object, ...]:
 @settings(max_examples=60, phases=[Phase.generate])  # a seed has no smaller one
 @given(seed=st.integers(0, 2**32))
 def test_no_damage_goes_unseen(form: str, seed: int, models: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = Path(shutil.copytree(models / form, tmp_path_factory.mktemp("damaged") / "model"))
-    changed = damage(random.Random(seed), folder, *FILES)
+    directory = Path(shutil.copytree(models / form, tmp_path_factory.mktemp("damaged") / "model"))
+    changed = damage(random.Random(seed), directory, *FILES)
     found, error = None, None
     try:
-        found = contents(load(folder))
+        found = contents(load(directory))
     except ModelError as raised:
         error = raised
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     if error is not None:
         assert any(file.name in error.message for file in changed), error.message
         assert error.hint
@@ -203,7 +203,7 @@ def test_weights_whose_sum_is_too_large_are_finite(tmp_path: Path) -> None:
 # Graphs
 
 
-def graph(folder: Path, *, beside: bool = False) -> Path:
+def graph(directory: Path, *, beside: bool = False) -> Path:
     """A graph with weights of several types, stored in all ways that there are."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -217,7 +217,7 @@ def graph(folder: Path, *, beside: bool = False) -> Path:
     made.append(numpy_helper.from_array(np.array(-np.inf, dtype="<f4"), "mask"))
     whole = helper.make_graph([], "g", [], [], made)
     model = helper.make_model(whole)
-    file = folder / "model.onnx"
+    file = directory / "model.onnx"
     onnx.save(
         model, file, save_as_external_data=beside, location="model.onnx.data", size_threshold=0, convert_attribute=False
     )
@@ -271,18 +271,18 @@ def test_a_graph_with_a_weight_that_is_not_finite_is_not_loaded(tmp_path: Path) 
     onnx = pytest.importorskip("onnx")
     from onnx import numpy_helper
 
-    folder = Path(shutil.copytree(FORMAT_2 / "ner" / "onnx", tmp_path / "model"))
-    model = onnx.load(folder / "model.onnx")
+    directory = Path(shutil.copytree(FORMAT_2 / "ner" / "onnx", tmp_path / "model"))
+    model = onnx.load(directory / "model.onnx")
     tensor = max(model.graph.initializer, key=lambda one: len(one.raw_data))
     array = numpy_helper.to_array(tensor).copy()
     array.flat[array.size // 2] = np.nan
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-    onnx.save(model, folder / "model.onnx")
-    facts = json.loads((folder / "ie.json").read_text(encoding="utf-8"))
+    onnx.save(model, directory / "model.onnx")
+    facts = json.loads((directory / "ie.json").read_text(encoding="utf-8"))
     facts["files"].pop("model.onnx")
-    (folder / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
+    (directory / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ModelError) as error:
-        load(folder)
+        load(directory)
     assert f"model.onnx: damaged: {tensor.name} holds numbers that are not finite" in error.value.message
 
 

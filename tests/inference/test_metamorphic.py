@@ -70,8 +70,8 @@ class BySentence:
         for sample, (ids, mask) in enumerate(zip(input_ids, attention_mask, strict=True)):
             end = int(mask.sum()) - 1  # [SEP]
             stops = [n + 1 for n in range(1, end) if ids[n] == self.stop]
-            borders = sorted({1, *stops, end})
-            for first, last in zip(borders, borders[1:], strict=False):
+            boundaries = sorted({1, *stops, end})
+            for first, last in zip(boundaries, boundaries[1:], strict=False):
                 here = slice(first, last)
                 parts = sentence_factors(tuple(ids[here].tolist()), self.rows)
                 for table, (pair, starts, ends) in zip(tables, parts, strict=True):

@@ -33,10 +33,10 @@ from ie_cli.training.run import train
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    data = write_jsonl(folder / "train.jsonl", documents())
-    list(train(recipe(data, training={"epochs": 20}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("model")
+    data = write_jsonl(directory / "train.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 20}), directory / "run"))
+    return directory / "run" / "model"
 
 
 LINES = 60
@@ -44,7 +44,7 @@ LINES = 60
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
-    """A folder with `big.jsonl`, two of whose lines are bad; every chunk has seven records, the journal is always due."""
+    """A directory with `big.jsonl`, two of whose lines are bad; every chunk has seven records, the journal is always due."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IE_MODEL", str(model))
     monkeypatch.setattr(jobs, "COMMIT_SECONDS", 0.0)
@@ -322,7 +322,7 @@ def test_a_folder_is_no_complete_output(here: Path) -> None:
     Path("out").mkdir()
     result = ie("predict", "good.jsonl", "-o", "out", "--resume")
     assert result.exit_code == 1
-    assert "out: is a folder" in result.stderr
+    assert "out: is a directory" in result.stderr
 
 
 def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,7 +403,7 @@ def test_framed_formats_are_framed_once(
         (("--resume", "-o", "/dev/null"), 1, "--resume needs local files"),
         (("-o", "x", "--rejects", "x"), 1, "x: is the output too"),
         (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: is the input too"),
-        (("-o", "x", "--rejects", "no/such/folder/y"), 1, "no folder"),
+        (("-o", "x", "--rejects", "no/such/directory/y"), 1, "no directory"),
         (("--rejects", "y", "--on-error", "stop"), 2, "contradict each other"),
     ],
 )
@@ -461,8 +461,8 @@ def test_a_store_gets_nothing_of_a_job_that_failed(here: Path) -> None:
     assert ie("predict", "big.jsonl", "-o", "memory://jobs/out.jsonl").exit_code == 1
     assert not fsspec.filesystem("memory").exists("/jobs/out.jsonl")
     assert ie("predict", "good.jsonl", "-o", "memory://jobs/out.jsonl.gz").exit_code == 0
-    packed = fsspec.filesystem("memory").cat("/jobs/out.jsonl.gz")
-    assert len(gzip.decompress(packed).splitlines()) == LINES
+    compressed = fsspec.filesystem("memory").cat("/jobs/out.jsonl.gz")
+    assert len(gzip.decompress(compressed).splitlines()) == LINES
 
 
 # Damage
@@ -470,48 +470,48 @@ def test_a_store_gets_nothing_of_a_job_that_failed(here: Path) -> None:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files of a job that was killed after its second entry, and of another one."""
-    folder = tmp_path_factory.mktemp("jobs")
+    """A directory with the files of a job that was killed after its second entry, and of another one."""
+    directory = tmp_path_factory.mktemp("jobs")
     for name in ("out", "other"):
-        job = jobs.Job(targets(folder, name), {"model": name}, {})
+        job = jobs.Job(targets(directory, name), {"model": name}, {})
         for count in (1, 2):
             for part in job.parts.values():
                 part.write(f"{name} {count}\n" * 200)
             job.commit(count, jobs.Digest(), {"written": count})
         job.parts["output"].write("what no entry knows of\n")
         job.close()
-    return folder
+    return directory
 
 
-def targets(folder: Path, name: str = "out") -> dict[str, str]:
-    return {"output": str(folder / f"{name}.jsonl"), "rejects": str(folder / f"{name}-bad.jsonl")}
+def targets(directory: Path, name: str = "out") -> dict[str, str]:
+    return {"output": str(directory / f"{name}.jsonl"), "rejects": str(directory / f"{name}-bad.jsonl")}
 
 
-def resumed(folder: Path) -> tuple[int, list[str]]:
+def resumed(directory: Path) -> tuple[int, list[str]]:
     """Go on with a job: the records that are done, and what is in its files then."""
-    with jobs.open_job(targets(folder), {"model": "out"}, resume=True) as job:
+    with jobs.open_job(targets(directory), {"model": "out"}, resume=True) as job:
         assert job is not None
         done = job.records
         job.commit(done, jobs.Digest(), job.done.get("tally", {}), complete=True)
-    return done, [Path(target).read_text(encoding="utf-8") for target in targets(folder).values()]
+    return done, [Path(target).read_text(encoding="utf-8") for target in targets(directory).values()]
 
 
 @settings(max_examples=100, phases=[Phase.generate])  # a seed has no smaller one
 @given(seed=st.integers(0, 2**32))
 def test_no_damage_of_a_job_goes_unseen(seed: int, interrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = Path(shutil.copytree(interrupted, tmp_path_factory.mktemp("damaged") / "jobs"))
-    moved = json.dumps(str(folder))[1:-1].encode()
-    for journal in folder.glob("*.part.json"):  # which has the full names of its files
+    directory = Path(shutil.copytree(interrupted, tmp_path_factory.mktemp("damaged") / "jobs"))
+    moved = json.dumps(str(directory))[1:-1].encode()
+    for journal in directory.glob("*.part.json"):  # which has the full names of its files
         entry = json.loads(journal.read_bytes().replace(json.dumps(str(interrupted))[1:-1].encode(), moved))
         entry.pop("checksum")
         journal.write_text(json.dumps(sealed(entry)), encoding="utf-8")
-    changed = damage(random.Random(seed), folder, "*.part", "*.part.json")
+    changed = damage(random.Random(seed), directory, "*.part", "*.part.json")
     error, found = None, None
     try:
-        found = resumed(folder)
+        found = resumed(directory)
     except DataError as raised:
         error = raised.message
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     if error is not None:
         assert any(path.name in error for path in changed), (changed, error)
     else:  # white space, what no entry knows of, or another job's

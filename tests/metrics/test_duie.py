@@ -186,10 +186,10 @@ def test_aliases_are_read_in_lower_case_and_a_later_line_replaces(tmp_path: Path
     assert read_aliases(str(file)) == {"ann": {"ann", "nan"}, "bob": {"bob", "rob"}, "北京": {"北京"}}
 
 
-@pytest.mark.parametrize(("line", "fault"), [("Ann Annie", "no tab"), ("\tAnnie", "no name before the first tab")])
-def test_a_bad_line_of_aliases_is_told_with_its_place(tmp_path: Path, line: str, fault: str) -> None:
+@pytest.mark.parametrize(("line", "problem"), [("Ann Annie", "no tab"), ("\tAnnie", "no name before the first tab")])
+def test_a_bad_line_of_aliases_is_told_with_its_place(tmp_path: Path, line: str, problem: str) -> None:
     file = tmp_path / "alias.txt"
     file.write_text(f"Bob\tRob\n{line}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"alias.txt:2: {fault}") as caught:
+    with pytest.raises(DataError, match=f"alias.txt:2: {problem}") as caught:
         read_aliases(str(file))
     assert "tabs between" in (caught.value.hint or "")

@@ -108,8 +108,8 @@ def test_the_counts_have_the_words_they_are_printed_with() -> None:
     found = analysed([Entity(0, 2, "X")], [Entity(0, 2, "Y")])
     assert dict(found.kinds) == {
         "label": "wrong label",
-        "boundary": "wrong border",
-        "both": "wrong border and label",
+        "boundary": "wrong boundary",
+        "both": "wrong boundary and label",
         "missed": "missed",
         "invented": "invented",
     }

@@ -193,7 +193,7 @@ def test_two_labels_of_one_span_are_two_entities_with_one_border() -> None:
     found = counted(both, [entity(0, 2, "Y")])
     assert (found.micro, found.boundaries) == (Counts(2, 1, 1), Counts(1, 1, 1))
     assert found.labels == {"X": Counts(1, 0, 0), "Y": Counts(1, 1, 1)}
-    # With its label wrong, a border is right all the same.
+    # With its label wrong, a boundary is right all the same.
     assert counted(both, [entity(0, 2, "Z")]).boundaries == Counts(1, 1, 1)
 
 

@@ -27,7 +27,7 @@ Pairs = list[tuple[Document, Document]]
 
 @st.composite
 def flat(draw: st.DrawFn, near: list[Entity] | None = None) -> list[Entity]:
-    """Entities that share no character; some of them, with another label or border or not, those of `near`."""
+    """Entities that share no character; some of them, with another label or boundary or not, those of `near`."""
     cuts = sorted(draw(st.sets(st.integers(0, SIZE), max_size=7)))
     drawn = [Entity(a, b, draw(st.sampled_from(LABELS))) for a, b in zip(cuts, cuts[1:], strict=False)]
     for entity in near or ():

@@ -96,8 +96,8 @@ def test_where_entities_are_too_many_those_of_one_span_are_paired(gold: set[Enti
     missed, invented = gold - predicted, predicted - gold
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entity_errors, "MOST_PAIRS", -1)
-        pairs, crowded = entity_errors._pairs(missed, invented)
-    assert crowded
+        pairs, truncated = entity_errors._pairs(missed, invented)
+    assert truncated
     spans = [[(e.start, e.end) for e in side] for side in (missed, invented)]
     assert sorted((a.start, a.end) for a, _ in pairs) == sorted(
         span for span in set(spans[0]) for _ in range(min(spans[0].count(span), spans[1].count(span)))
@@ -113,8 +113,8 @@ def test_where_relations_are_too_many_those_of_the_same_arguments_are_paired(
     missed, invented = sides[0] - sides[1], sides[1] - sides[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(relation_errors, "MOST_PAIRS", -1)
-        pairs, crowded = relation_errors._pairs(missed, invented)
-    assert crowded
+        pairs, truncated = relation_errors._pairs(missed, invented)
+    assert truncated
     arguments = [[(item.subject, item.object) for item in side] for side in (missed, invented)]
     assert len(pairs) == sum(min(side.count(name) for side in arguments) for name in set(arguments[0]))
     assert all((a.subject, a.object) == (b.subject, b.object) for a, b in pairs)
@@ -127,7 +127,7 @@ def test_a_crowded_document_is_said_and_no_error_is_lost() -> None:
     found = entity_errors.EntityErrors()
     found.add(gold, predicted)
     counted = {"correct": 0, "label": 200, "missed": size - 200, "invented": 1}
-    assert (found.counts, found.crowded, found.notes) == (counted, 0, ())
+    assert (found.counts, found.truncated, found.notes) == (counted, 0, ())
     predicted.entities += [Entity(n, 2000 + n, "Z") for n in range(100, 400)]  # 350,000 pairs
     found.add(gold, predicted)
     assert found.counts == {"correct": 0, "label": 600, "missed": 2 * size - 600, "invented": 102}
@@ -145,8 +145,8 @@ def test_crowded_relations_are_said() -> None:
     predicted = Document(gold.text, [], [Relation(subject, "q", Entity(n, 2000 + n, "X")) for n in range(600)])
     found = relation_errors.RelationErrors()
     found.add(gold, predicted)
-    assert (found.counts["predicate"], found.crowded, found.notes) == (600, 0, ())
+    assert (found.counts["predicate"], found.truncated, found.notes) == (600, 0, ())
     predicted.relations = [Relation(subject, "p", Entity(n, 2001 + n, "X")) for n in range(600)]
     found.add(gold, predicted)
-    assert (found.crowded, found.counts["missed"]) == (1, 600)
+    assert (found.truncated, found.counts["missed"]) == (1, 600)
     assert "only triples of the same two arguments are paired" in found.notes[0]

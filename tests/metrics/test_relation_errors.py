@@ -171,7 +171,7 @@ def test_one_slip_is_one_error_and_the_best_is_taken_whatever_the_order() -> Non
     gold = [Relation(A, "p", B), Relation(A, "q", B), Relation(A, "p", Entity(6, 8, "Y"))]
     guesses = [
         Relation(A, "r", B),  # one of the two predicates
-        Relation(A, "p", WIDE),  # the other, by its borders
+        Relation(A, "p", WIDE),  # the other, by its boundaries
         Relation(A, "p", Entity(3, 8, "Y")),  # a worse overlap, left for the third
     ]
     for predicted in permutations(guesses):

@@ -26,15 +26,15 @@ from ie_cli.recipe.schema import EncoderSection
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 
 
-def save(folder: Path, *, vocabulary: int = 400, tokenizer: Tokenizer | None = None) -> Path:
+def save(directory: Path, *, vocabulary: int = 400, tokenizer: Tokenizer | None = None) -> Path:
     """A BERT of three layers as the hub would hold it."""
     config = BertConfig(vocab_size=vocabulary, max_position_embeddings=64, **SMALL)
     torch.manual_seed(0)
-    BertModel(config).save_pretrained(folder)
+    BertModel(config).save_pretrained(directory)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer or wordpiece(), unk_token="[UNK]", pad_token="[PAD]"
-    ).save_pretrained(folder)
-    return folder
+    ).save_pretrained(directory)
+    return directory
 
 
 def section(name: Path | str, **options: object) -> EncoderSection:
@@ -77,7 +77,7 @@ def test_dropout_and_checkpointing_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("./nothing-here", "encoder.name: no folder ./nothing-here"),
+        ("./nothing-here", "encoder.name: no directory ./nothing-here"),
         ("nobody/has-this", "encoder.name: no config of nobody/has-this can be read"),
     ],
 )

@@ -54,9 +54,9 @@ def test_conll04_counts(split: str, sentences: int, entities: int, relations: in
     assert (len(mine), *found) == (sentences, entities, relations)
 
 
-def squeezed(document: Document, border: int) -> int:
-    """A border, counted without blanks."""
-    return len("".join(document.text[:border].split()))
+def squeezed(document: Document, boundary: int) -> int:
+    """A boundary, counted without blanks."""
+    return len("".join(document.text[:boundary].split()))
 
 
 def content(document: Document) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Bad recipes through the commands: every fault in one message, each with its line."""
+"""Bad recipes through the commands: every problem in one message, each with its line."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def test_what_is_no_recipe(content: str | bytes, words: str, hint: str) -> None:
 
 
 def test_places_that_hold_no_recipe(here: Path) -> None:
-    (here / "folder.yaml").mkdir()
+    (here / "directory.yaml").mkdir()
     (here / "data.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
     for name, words in [
-        ("folder.yaml", "folder.yaml: Is a directory\nhint: name a YAML file."),
+        ("directory.yaml", "directory.yaml: Is a directory\nhint: name a YAML file."),
         ("nothing.yaml", "nothing.yaml: no such recipe"),
         ("a\0b.yaml", "embedded null byte\nhint: name a YAML file."),
         ("data.jsonl", "hint: a recipe is a YAML file; `ie init DATA > recipe.yaml` writes one that fits your data."),
@@ -116,11 +116,11 @@ def test_places_that_hold_no_recipe(here: Path) -> None:
 
 
 def test_files_that_a_recipe_names_but_are_not_there(here: Path) -> None:
-    (here / "folder").mkdir()
-    Path("recipe.yaml").write_text(SMALL.replace("t.jsonl", "folder"))
+    (here / "directory").mkdir()
+    Path("recipe.yaml").write_text(SMALL.replace("t.jsonl", "directory"))
     for command in ("check", "train"):
         said = ie(command, "recipe.yaml").stderr
-        assert "error: folder: is a folder\nhint: name a file in it" in said
+        assert "error: directory: is a directory\nhint: name a file in it" in said
     Path("recipe.yaml").write_text(SMALL)
     (here / "tt.jsonl").touch()
     for command in ("check", "train"):

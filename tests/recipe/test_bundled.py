@@ -10,7 +10,7 @@ import pytest
 
 from ie_cli.errors import RecipeError, StorageError
 from ie_cli.recipe import bundled as shipped
-from ie_cli.recipe.bundled import copy_recipe, find_recipe, list_recipes, shipped_folder
+from ie_cli.recipe.bundled import bundled_directory, copy_recipe, find_recipe, list_recipes
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.system import atomic
 
@@ -94,8 +94,8 @@ def test_a_full_disk_leaves_no_half_file_and_the_next_try_succeeds(
 ) -> None:
     real = atomic.sync
     for fails_at in (1, 2, 3):
-        folder = tmp_path / str(fails_at)
-        folder.mkdir()
+        directory = tmp_path / str(fails_at)
+        directory.mkdir()
         calls = itertools.count(1)
 
         def full(path: Path, calls: Iterator[int] = calls, last: int = 2 * fails_at - 1) -> None:
@@ -106,14 +106,14 @@ def test_a_full_disk_leaves_no_half_file_and_the_next_try_succeeds(
         with monkeypatch.context() as patch:
             patch.setattr(atomic, "sync", full)
             with pytest.raises(StorageError, match=r"(train|dev|test)\.json: No space left|yaml: No space left"):
-                copy_recipe("quickstart", folder)
-        whole = {path.name for path in folder.rglob("*.*")}
+                copy_recipe("quickstart", directory)
+        whole = {path.name for path in directory.rglob("*.*")}
         assert len(whole) == fails_at - 1
-        path = copy_recipe("quickstart", folder)
+        path = copy_recipe("quickstart", directory)
         for source in sources(path):
-            shipped_file = shipped_folder() / "data" / Path(source).relative_to(folder / "data")
+            shipped_file = bundled_directory() / "data" / Path(source).relative_to(directory / "data")
             assert Path(source).read_bytes() == shipped_file.read_bytes()
-        assert not [path for path in folder.rglob(".*")]
+        assert not [path for path in directory.rglob(".*")]
 
 
 def test_a_copy_keeps_the_mode_and_the_link_of_what_it_replaces(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_what_is_the_name_of_a_file(name: str) -> None:
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no folder"):
+    with pytest.raises(RecipeError, match="no directory"):
         copy_recipe("quickstart", tmp_path / "no" / "quickstart.yaml")
 
 
@@ -167,7 +167,7 @@ def test_recipes_in_folders_and_for_data_that_do_not_come_along(
     (inside / "recipes" / "zh" / "cluener.yaml").write_text(
         "name: cluener\ndata: {train: ../../data/cluener/train.json}\nencoder: {name: tiny}\n", encoding="utf-8"
     )
-    monkeypatch.setattr(shipped, "shipped_folder", lambda: inside)
+    monkeypatch.setattr(shipped, "bundled_directory", lambda: inside)
     assert [(recipe.name, recipe.description) for recipe in list_recipes()] == [("zh/cluener", "")]
     path = copy_recipe("zh/cluener", tmp_path)
     assert load_recipe(path).data.train == str(tmp_path / "data" / "cluener" / "train.json")
@@ -179,7 +179,7 @@ def test_in_a_wheel_the_folder_is_in_the_package(tmp_path: Path, monkeypatch: py
     for name in ("recipes", "data"):
         shutil.copytree(REPOSITORY / name, package / "_shipped" / name)
     monkeypatch.setattr(shipped, "__file__", str(package / "recipe" / "bundled.py"))
-    assert shipped_folder() == package / "_shipped"
+    assert bundled_directory() == package / "_shipped"
     assert all(
         Path(source).is_file()
         for recipe in list_recipes()

@@ -24,7 +24,7 @@ def load(tmp_path: Path, text: str, *overrides: str, stored: bool = True) -> Rec
 
 
 def complaint(tmp_path: Path, text: str, *overrides: str) -> list[str]:
-    """The lines of the error, without the folder."""
+    """The lines of the error, without the directory."""
     with pytest.raises(RecipeError) as raised:
         load(tmp_path, text, *overrides)
     return [line.removeprefix(f"{tmp_path}{os.sep}") for line in raised.value.message.split("\n")]
@@ -264,7 +264,7 @@ def test_paths_are_relative_to_the_recipe_and_those_of_overrides_to_the_current_
     assert load_recipe("r.yaml").data.train == [os.path.join("..", "d", "t.jsonl"), "s3://b/t", "hub:org/x", absolute]
 
 
-@pytest.mark.parametrize("name", ["tiny", "bert-base-chinese", "org/model", "/no/such/folder"])
+@pytest.mark.parametrize("name", ["tiny", "bert-base-chinese", "org/model", "/no/such/directory"])
 def test_names_that_are_no_folder_here_stay(tmp_path: Path, name: str) -> None:
     (tmp_path / "tiny").mkdir()
     assert load(tmp_path, SMALL, f"encoder.name={name}", stored=False).encoder.name == name

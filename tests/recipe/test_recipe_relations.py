@@ -18,17 +18,17 @@ from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSe
 SMALL = "name: a\nencoder: {name: tiny}\ndata: {train: t.jsonl}\n"
 
 
-def load(folder: Path, text: str, *overrides: str, stored: bool = True) -> Recipe:
-    path = folder / "recipe.yaml"
+def load(directory: Path, text: str, *overrides: str, stored: bool = True) -> Recipe:
+    path = directory / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     return load_recipe(path, overrides, stored=stored)
 
 
-def complaint(folder: Path, text: str, *overrides: str) -> list[str]:
-    """The lines of the error, without the folder."""
+def complaint(directory: Path, text: str, *overrides: str) -> list[str]:
+    """The lines of the error, without the directory."""
     with pytest.raises(RecipeError) as raised:
-        load(folder, text, *overrides)
-    return [line.removeprefix(f"{folder}{os.sep}") for line in raised.value.message.split("\n")]
+        load(directory, text, *overrides)
+    return [line.removeprefix(f"{directory}{os.sep}") for line in raised.value.message.split("\n")]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_head_of_another_task_may_come_from_an_override(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("field", ["entity_rows: roles", "entity_scorer: global_pointer", "type_pairs: any"])
 def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: str) -> None:
-    [fault] = complaint(tmp_path, SMALL + f"head: {{name: global_pointer, {field}}}")
-    assert fault.startswith(f"recipe.yaml:4: unknown key 'head.{field.split(':')[0]}'")
+    [problem] = complaint(tmp_path, SMALL + f"head: {{name: global_pointer, {field}}}")
+    assert problem.startswith(f"recipe.yaml:4: unknown key 'head.{field.split(':')[0]}'")
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: st
     ],
 )  # fmt: skip
 def test_faults_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
-    [fault] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
-    assert fault.startswith(f"recipe.yaml:6: {message}")
+    [problem] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
+    assert problem.startswith(f"recipe.yaml:6: {message}")
 
 
 @pytest.mark.parametrize("task", ["relations", "[relation]", ""])
 def test_a_wrong_task_is_no_fault_of_the_head(tmp_path: Path, task: str) -> None:
-    [fault] = complaint(tmp_path, SMALL + f"task: {task}\nhead: {{head_size: 32}}")
-    assert fault.startswith("recipe.yaml:4: task: got ")
+    [problem] = complaint(tmp_path, SMALL + f"task: {task}\nhead: {{head_size: 32}}")
+    assert problem.startswith("recipe.yaml:4: task: got ")
 
 
 # Schema files
@@ -200,8 +200,8 @@ def test_a_schema_file_is_refused_for_entities(tmp_path: Path, rest: str) -> Non
 
 
 def test_a_schema_file_must_be_text(tmp_path: Path) -> None:
-    [fault] = complaint(tmp_path, with_data("schema_file: [s.json]"))
-    assert fault == 'recipe.yaml:3: data.schema_file: got ["s.json"], expected text'
+    [problem] = complaint(tmp_path, with_data("schema_file: [s.json]"))
+    assert problem == 'recipe.yaml:3: data.schema_file: got ["s.json"], expected text'
 
 
 # Options of formats
@@ -215,16 +215,16 @@ def test_a_joiner_stands_between_tokens(tmp_path: Path, format: str | None) -> N
 
 @pytest.mark.parametrize("format", ["duie", "duie1", "triples", "jsonl", "text", "cluener"])
 def test_a_joiner_is_refused_where_data_have_texts(tmp_path: Path, format: str) -> None:
-    [fault] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
-    assert fault.startswith("recipe.yaml:4: data.joiner: is for format conll")
-    assert fault.endswith(f"but data.format is {format}")
+    [problem] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
+    assert problem.startswith("recipe.yaml:4: data.joiner: is for format conll")
+    assert problem.endswith(f"but data.format is {format}")
 
 
 @pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]"])
 @pytest.mark.parametrize("format", ["conll04", "multihead", "duie"])
 def test_columns_are_those_of_conll_alone(tmp_path: Path, option: str, format: str) -> None:
-    [fault] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
-    assert fault == f"recipe.yaml:3: data.{option.split(':')[0]}: is for format conll, but data.format is {format}"
+    [problem] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
+    assert problem == f"recipe.yaml:3: data.{option.split(':')[0]}: is for format conll, but data.format is {format}"
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])

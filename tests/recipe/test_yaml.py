@@ -54,7 +54,7 @@ def test_examples_in_the_docstrings() -> None:
 )
 def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
     document = parse(f"a: {text}\n")
-    assert document.faults == []
+    assert document.problems == []
     assert document.data == {"a": value}
     assert type(document.data["a"]) is type(value)
 
@@ -78,7 +78,7 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "problems"),
     [
         ("a: 1\nb: 2\na: 3\n", [(3, "a: given a second time, first in line 1")]),
         ("s: {a: 1, a: 2}\n", [(1, "s.a: given a second time, first in line 1")]),
@@ -101,8 +101,8 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
         ("[" * 5000, [(1, "nested more than 20 levels deep; a recipe has three")]),
     ],
 )
-def test_faults(text: str, faults: list[tuple[int, str]]) -> None:
-    assert parse(text).faults == faults
+def test_faults(text: str, problems: list[tuple[int, str]]) -> None:
+    assert parse(text).problems == problems
 
 
 def test_aliases_are_plain_copies() -> None:
@@ -114,21 +114,21 @@ def test_aliases_are_plain_copies() -> None:
 def test_an_anchor_given_again_holds_from_there_on() -> None:
     document = parse("a: &x 1\nb: *x\nc: &x 2\nd: *x\n*x : 3\n")
     assert document.data == {"a": 1, "b": 1, "c": 2, "d": 2, "2": 3}
-    assert document.faults == []
+    assert document.problems == []
 
 
 @pytest.mark.parametrize("form", ["[{}]", "{{k: {}}}"])
 def test_alias_bomb_ends_soon(form: str) -> None:
     levels = [f"l{n}: &l{n} {form.format(', k: '.join([f'*l{n - 1}'] * 9))}" for n in range(1, 12)]
     document = parse("\n".join(["l0: &l0 lol", *levels]))
-    assert document.faults[-1][1] == "more than 20,000 values; a recipe is short"
+    assert document.problems[-1][1] == "more than 20,000 values; a recipe is short"
     assert document.data is None
 
 
 @pytest.mark.parametrize("text", ["[" + "a, " * 50_000, "-\n" * 50_000, "[" + "{a: b}, " * 50_000])
 def test_what_is_too_long_is_not_read_to_its_end(text: str) -> None:
-    (fault,) = parse(text + "} is no YAML").faults
-    assert fault[1] == "more than 20,000 values; a recipe is short"
+    (problem,) = parse(text + "} is no YAML").problems
+    assert problem[1] == "more than 20,000 values; a recipe is short"
 
 
 texts = st.text(max_size=20) | st.sampled_from(
@@ -144,20 +144,20 @@ values = st.recursive(
 @given(values)
 def test_flow_is_read_back(value: Any) -> None:
     document = parse(f"key: {flow(value)}\n")
-    assert document.faults == []
+    assert document.problems == []
     assert document.data == {"key": value}
 
 
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parser(text: str) -> None:
     document = parse(text)
-    assert all(line >= 1 for line, _ in document.faults)
+    assert all(line >= 1 for line, _ in document.problems)
 
 
 @given(st.text(alphabet="ab:-[]{},&*!#|>'\"\n\t %?1", max_size=40))
 def test_no_yaml_like_text_breaks_the_parser(text: str) -> None:
     document = parse(text)
-    assert all(line >= 1 for line, _ in document.faults)
+    assert all(line >= 1 for line, _ in document.problems)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_no_yaml_like_text_breaks_the_parser(text: str) -> None:
 def test_what_the_parser_itself_fails_on_is_a_fault(text: str) -> None:
     document = parse(text)
     assert document.data is None
-    assert document.faults[0][1].startswith("not valid YAML: ")
+    assert document.problems[0][1].startswith("not valid YAML: ")

@@ -177,7 +177,7 @@ def test_a_page_marks_errors_in_their_text() -> None:
         ("gold", "Bob"),
         ("predicted", "met"),
     ]
-    assert "0 wrong label, 0 wrong border, 0 wrong border and label, 1 missed, 1 invented" in page.text
+    assert "0 wrong label, 0 wrong boundary, 0 wrong boundary and label, 1 missed, 1 invented" in page.text
     assert "gold 'Bob' name; predicted nothing" in page.text
     assert "m on d" in page.text
 

@@ -828,15 +828,15 @@ def test_sigterm_lets_what_is_in_work_end() -> None:
 def test_the_service_gives_what_the_python_api_gives(tmp_path: Path) -> None:
     from support.untrained import write_model
 
-    folder = write_model(tmp_path / "model")
+    directory = write_model(tmp_path / "model")
     text = "王伟在青川大学读书，第1年。" * 9
     options = ["--port", "0", "--device", "cpu", "--precision", "float32", "--threshold", "0.505", "--flat"]
-    process = start("-m", "ie_cli", "serve", str(folder), *options)
+    process = start("-m", "ie_cli", "serve", str(directory), *options)
     status, answer = process.post(text)
     code, error = process.end(signal.SIGTERM)
     assert code == 0
     assert "in 3 of 3 windows more was found than is kept" in error  # it is untrained
-    extractor = Extractor.from_pretrained(folder, device="cpu", precision="float32")
+    extractor = Extractor.from_pretrained(directory, device="cpu", precision="float32")
     [expected] = extractor.extract([text], threshold=0.505, flat=True)
     assert (status, answer) == (200, to_fields(expected))
     assert answer["entities"]

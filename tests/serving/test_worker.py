@@ -1,4 +1,4 @@
-"""The thread of the model: the same records as `extract`, whoever shares the batches; faults and time stay with their request."""
+"""The thread of the model: the same records as `extract`, whoever shares the batches; errors and time stay with their request."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Backend:
         pair[sample, first, first + 1] = 5
         return {"ner": Outputs({"pair": pair, "start": start, "end": end})}
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         raise NotImplementedError
 
 

@@ -10,7 +10,7 @@ import filelock
 import pytest
 
 from ie_cli.errors import DataError, StorageError
-from ie_cli.system.atomic import locked, refuse_locked
+from ie_cli.system.atomic import locked, require_unlocked
 
 
 def symlink(lock: Path, victim: Path) -> None:
@@ -29,7 +29,7 @@ def pipe(lock: Path, victim: Path) -> None:
     os.mkfifo(lock)
 
 
-def folder(lock: Path, victim: Path) -> None:
+def directory(lock: Path, victim: Path) -> None:
     lock.mkdir()
 
 
@@ -40,7 +40,7 @@ def folder(lock: Path, victim: Path) -> None:
         (dangling, "is a link"),
         (hard_link, "is a file with contents"),
         (pipe, "is no file"),
-        (folder, "is no file"),
+        (directory, "is no file"),
     ],
 )
 def test_what_is_no_lock_is_refused_before_it_is_opened(
@@ -56,7 +56,7 @@ def test_what_is_no_lock_is_refused_before_it_is_opened(
     with pytest.raises(StorageError, match=f"{what}, not a lock"), locked(lock, "busy"):
         pass
     with pytest.raises(StorageError, match=f"{what}, not a lock"):
-        refuse_locked(lock, "busy")
+        require_unlocked(lock, "busy")
     assert victim.read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"victim", ".lock"}
 
@@ -71,7 +71,7 @@ def test_a_lock_of_an_earlier_process_is_taken(tmp_path: Path) -> None:
     with locked(lock, "busy", remove=True):
         pass
     assert not lock.exists()
-    refuse_locked(lock, "busy")
+    require_unlocked(lock, "busy")
 
 
 @pytest.mark.parametrize("contents", ["4711\nhost\n", "4711\nhost\n2939882277\n"])

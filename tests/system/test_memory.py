@@ -38,8 +38,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return made
 
 
-def small(folder: Path) -> Any:
-    data = write_jsonl(folder / "data.jsonl", documents())
+def small(directory: Path) -> Any:
+    data = write_jsonl(directory / "data.jsonl", documents())
     return recipe(data, training={"epochs": 1, "device": "cpu"})
 
 

@@ -19,7 +19,7 @@ import pytest
 from ie_cli.errors import DataError, StorageError
 from ie_cli.system import places
 from ie_cli.system.atomic import put_in_place, replace_text
-from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, refuse_claimed
+from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, require_unclaimed
 from ie_cli.system.streams import is_replaceable, open_output
 from ie_cli.system.temporary import LOCKLESS, workspace
 
@@ -51,7 +51,7 @@ def test_what_can_be_replaced(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A folder in /dev/shm, which holds files although it is under /dev."""
+    """A directory in /dev/shm, which holds files although it is under /dev."""
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
@@ -80,9 +80,9 @@ def test_descriptors_are_known_whatever_leads_to_them(tmp_path: Path) -> None:
     with (tmp_path / "file").open() as file:
         number = file.fileno()
         (tmp_path / "link").symlink_to(f"/proc/self/fd/{number}")
-        (tmp_path / "folder").symlink_to("/dev/fd")
+        (tmp_path / "directory").symlink_to("/dev/fd")
         names = ("/dev/fd/{}", "/proc/self/fd/{}", f"/proc/{os.getpid()}/fd/{{}}", "/proc/thread-self/fd/{}")
-        for path in (*(name.format(number) for name in names), tmp_path / "link", tmp_path / "folder" / str(number)):
+        for path in (*(name.format(number) for name in names), tmp_path / "link", tmp_path / "directory" / str(number)):
             assert descriptor_of(str(path)) == number
     (tmp_path / "loop").symlink_to("loop")
     for path in ("file", "none", "loop"):
@@ -147,13 +147,13 @@ def test_one_file_has_one_writer_and_no_lock_stays(tmp_path: Path) -> None:
             with pytest.raises(DataError, match="another process is at work on it"):
                 write(tmp_path / name)
             with pytest.raises(DataError, match="another process is at work on it"):
-                refuse_claimed(str(tmp_path / name))
+                require_unclaimed(str(tmp_path / name))
     assert (tmp_path / "out").read_text(encoding="utf-8") == "first"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
     with pytest.raises(RuntimeError), claimed(str(tmp_path / "out")):
         raise RuntimeError
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
-    refuse_claimed(str(tmp_path / "out"))
+    require_unclaimed(str(tmp_path / "out"))
 
 
 def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,10 +181,10 @@ def test_where_folders_cannot_be_synced_files_are_written(
     assert synced
 
 
-@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.parametrize("what", ["file", "directory"])
 def test_a_disk_that_fails_is_told(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(handle: int) -> None:
-        if stat.S_ISDIR(os.fstat(handle).st_mode) == (what == "folder"):
+        if stat.S_ISDIR(os.fstat(handle).st_mode) == (what == "directory"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fail)
@@ -248,11 +248,11 @@ def test_what_is_new_has_the_mode_of_the_system(tmp_path: Path) -> None:
         for number, how in enumerate((write, lambda path: replace_text(path, ""))):
             how(tmp_path / str(number))
         (tmp_path / "made").mkdir()
-        put_in_place(tmp_path / "made", tmp_path / "folder")
+        put_in_place(tmp_path / "made", tmp_path / "directory")
     finally:
         os.umask(before)
     assert {stat.S_IMODE((tmp_path / str(number)).stat().st_mode) for number in range(2)} == {0o640}
-    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o750
 
 
 @pytest.mark.parametrize("swaps", [True, False])

@@ -167,7 +167,7 @@ def test_a_listener_that_fails_costs_no_checkpoint(here: Path, monkeypatch: pyte
     def gone(signum: int) -> None:
         raise SystemExit(1)  # as rich does where nobody reads stderr any more
 
-    monkeypatch.setattr("ie_cli.commands.train._tell_stop", gone)
+    monkeypatch.setattr("ie_cli.commands.train._report_stop", gone)
     signal_at(4, [signal.SIGINT], monkeypatch)
     assert ie("train", "recipe.yaml").exit_code == 130
     assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]
@@ -194,10 +194,10 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def fill(folder: Path, text: str) -> Path:
-    folder.mkdir()
-    (folder / "file").write_text(text, encoding="utf-8")
-    return folder
+def fill(directory: Path, text: str) -> Path:
+    directory.mkdir()
+    (directory / "file").write_text(text, encoding="utf-8")
+    return directory
 
 
 @pytest.mark.parametrize("swaps", [True, False])
@@ -214,7 +214,7 @@ def test_a_folder_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatc
 def test_a_process_that_ended_between_two_names_is_made_up_for(
     ends_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system cannot swap two names: killed after the older folder, or both, were renamed."""
+    """Where a file system cannot swap two names: killed after the older directory, or both, were renamed."""
     monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     fill(tmp_path / "model", "old")
     real, calls = os.replace, []

@@ -107,11 +107,11 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").touch()
     with pytest.raises(DataError, match=r"no such file; did you mean 'train\.jsonl'\?"):
         lines_of(tmp_path / "trian.jsonl")
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="is a directory"):
         lines_of(tmp_path)
     with pytest.raises(DataError, match="nowhere"):
         lines_of("memory://nowhere/x.jsonl")
-    with pytest.raises(DataError, match="no folder"), open_output(str(tmp_path / "none" / "x")):
+    with pytest.raises(DataError, match="no directory"), open_output(str(tmp_path / "none" / "x")):
         pass
 
 
@@ -149,7 +149,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
     for path, message in [
-        (str(tmp_path), "is a folder"),
+        (str(tmp_path), "is a directory"),
         (str(tmp_path / ("x" * 300)), "name too long"),
         ("foo://b/k", "foo"),
     ]:
@@ -162,9 +162,9 @@ def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
 
 
 def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
-    packed = gzip.compress("".join(f"{n} {n * n}\n" for n in range(20_000)).encode())
-    for place in range(20, len(packed), len(packed) // 60):
-        (tmp_path / "x.gz").write_bytes(packed[:place] + bytes([packed[place] ^ 16]) + packed[place + 1 :])
+    compressed = gzip.compress("".join(f"{n} {n * n}\n" for n in range(20_000)).encode())
+    for place in range(20, len(compressed), len(compressed) // 60):
+        (tmp_path / "x.gz").write_bytes(compressed[:place] + bytes([compressed[place] ^ 16]) + compressed[place + 1 :])
         with pytest.raises(DataError):
             lines_of(tmp_path / "x.gz")
 

@@ -58,26 +58,26 @@ def test_what_is_refused_reaches_no_store(url: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
 def test_two_outputs_in_one_store_are_both_written(scheme: str, tmp_path: Path) -> None:
-    folder = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
-    with open_output(f"{folder}/one") as one, open_output(f"{folder}/other") as other:
+    directory = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
+    with open_output(f"{directory}/one") as one, open_output(f"{directory}/other") as other:
         one.write("1")
         other.write("2")
-    assert [list(read_lines(f"{folder}/{name}")) for name in ("one", "other")] == [[(1, "1")], [(1, "2")]]
+    assert [list(read_lines(f"{directory}/{name}")) for name in ("one", "other")] == [[(1, "1")], [(1, "2")]]
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
 def test_of_two_outputs_in_one_store_none_is_left_by_what_fails(scheme: str, tmp_path: Path) -> None:
-    folder = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
+    directory = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
 
     def fail() -> None:
-        with open_output(f"{folder}/one") as one, open_output(f"{folder}/other"):
+        with open_output(f"{directory}/one") as one, open_output(f"{directory}/other"):
             one.write("1")
             raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
         fail()
-    system, _ = fsspec.core.url_to_fs(folder)
-    assert not [name for name in ("one", "other") if system.exists(f"{folder}/{name}")]
+    system, _ = fsspec.core.url_to_fs(directory)
+    assert not [name for name in ("one", "other") if system.exists(f"{directory}/{name}")]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

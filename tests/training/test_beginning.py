@@ -169,7 +169,7 @@ def test_a_disk_without_room_for_the_model_is_told_and_costs_no_earlier_one(
     weights = tmp_path / "run" / "model" / "model.safetensors"
     before = weights.read_bytes()
     monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda path: Usage(1000))
-    monkeypatch.setattr(disk_room, "_size", lambda folder: 0)
+    monkeypatch.setattr(disk_room, "_size", lambda directory: 0)
     with pytest.raises(StorageError, match=r"run: the model takes 0\.00 GB, and 0\.00 GB are free"):
         list(train(short(data, epochs=1), tmp_path / "run", overwrite=True))
     assert weights.read_bytes() == before

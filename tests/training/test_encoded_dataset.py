@@ -30,7 +30,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import StorageError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection
 from ie_cli.training import encoded_dataset
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, cache_folder, encode_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, cache_directory, encode_dataset
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -129,15 +129,15 @@ def test_processes_that_store_the_same_at_once_do_not_damage_it(tmp_path: Path) 
     """Each replaces the windows and, a moment later, their checksum: whichever comes last, both must be of the same bytes."""
     stored: list[list[tuple[str, bytes]]] = []
     for seed in ("1", "2"):
-        folder = tmp_path / seed
+        directory = tmp_path / seed
         environment = {
             **os.environ,
             "PYTHONHASHSEED": seed,
-            "IE_CACHE": str(folder),
+            "IE_CACHE": str(directory),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         subprocess.run([sys.executable, "-c", _STORE], env=environment, check=True, timeout=120)
-        stored.append([(path.name, path.read_bytes()) for path in sorted(folder.glob("*.arrow"))])
+        stored.append([(path.name, path.read_bytes()) for path in sorted(directory.glob("*.arrow"))])
     assert len(stored[0]) == 2
     assert stored[0] == stored[1]
 
@@ -294,19 +294,19 @@ def test_without_a_home_windows_go_with_the_process(
 
     monkeypatch.delenv("IE_CACHE")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    encoded_dataset._temporary_folder.cache_clear()
+    encoded_dataset._temporary_directory.cache_clear()
     if home is None:
         monkeypatch.setattr(Path, "home", unknown)
     else:
         monkeypatch.setenv("HOME", home)
-    folder = cache_folder()
-    assert folder == cache_folder()
-    assert folder.parent == tmp_path
+    directory = cache_directory()
+    assert directory == cache_directory()
+    assert directory.parent == tmp_path
     assert len(encode_dataset(EXAMPLES, encoding(), key="x")) > 0
-    encoded_dataset._temporary_folder.cache_clear()
+    encoded_dataset._temporary_directory.cache_clear()
 
 
 def test_a_cache_that_is_named_and_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IE_CACHE", "/dev/null/x")
     with pytest.raises(StorageError, match="/dev/null/x: Not a directory"):
-        cache_folder()
+        cache_directory()

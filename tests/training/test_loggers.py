@@ -16,14 +16,14 @@ from support.corpora import recipe
 
 from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.recipe.schema import Recipe, TrainingSection
-from ie_cli.training.loggers import PACKAGES, TRACKERS, Log, must_be_there, open_loggers
+from ie_cli.training.loggers import PACKAGES, TRACKERS, Log, open_loggers, require_loggers
 
 COLUMNS = ("epoch", "loss", "f1")
 RECIPE = recipe(Path("train.jsonl"), training={"label_weights": {"PER": 2.0}})
 
 
-def opened(name: str, folder: Path, after: int = 0, recipe: Recipe = RECIPE) -> Any:
-    return open_loggers([name], folder, recipe=recipe, columns=COLUMNS, after=after)
+def opened(name: str, directory: Path, after: int = 0, recipe: Recipe = RECIPE) -> Any:
+    return open_loggers([name], directory, recipe=recipe, columns=COLUMNS, after=after)
 
 
 def write(log: Log, *steps: int) -> None:
@@ -47,17 +47,17 @@ def test_missing_packages_are_told_together(
 ) -> None:
     for name in PACKAGES:
         monkeypatch.setitem(PACKAGES, name, lambda name=name: name not in missing)
-    must_be_there(["csv", *(PACKAGES.keys() - missing)])
+    require_loggers(["csv", *(PACKAGES.keys() - missing)])
     with pytest.raises(RecipeError, match=f"^training.trackers: {message} installed$") as error:
-        must_be_there(list(TRACKERS))
+        require_loggers(list(TRACKERS))
     assert error.value.hint == f"pip install 'ie-cli[{extra}]'"
 
 
 # --- csv
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
+def rows(directory: Path) -> list[dict[str, str]]:
+    with (directory / "log.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -239,7 +239,7 @@ def test_wandb_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    must_be_there(["wandb"])
+    require_loggers(["wandb"])
     with opened("wandb", tmp_path) as log:
         write(log, 1, 2)
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
@@ -250,7 +250,7 @@ def test_mlflow_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    must_be_there(["mlflow"])
+    require_loggers(["mlflow"])
     with opened("mlflow", tmp_path) as log:
         write(log, 1, 2)
     (found,) = real.search_runs(experiment_names=["ie"], output_format="list")

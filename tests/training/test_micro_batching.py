@@ -22,12 +22,12 @@ from ie_cli.training.setup import TrainingSetup, prepare
 WITHOUT_DROPOUT = {"name": "tiny", "max_length": 64, "stride": 16, "dropout": 0.0, "attention_dropout": 0.0}
 
 
-def ner(folder: Path) -> Recipe:
-    return recipe(write_jsonl(folder / "train.jsonl", documents()), encoder=WITHOUT_DROPOUT)
+def ner(directory: Path) -> Recipe:
+    return recipe(write_jsonl(directory / "train.jsonl", documents()), encoder=WITHOUT_DROPOUT)
 
 
-def relations(folder: Path) -> Recipe:
-    file = write_jsonl(folder / "train.jsonl", relation_documents(annotated=True))
+def relations(directory: Path) -> Recipe:
+    file = write_jsonl(directory / "train.jsonl", relation_documents(annotated=True))
     return relation_recipe(file, encoder=WITHOUT_DROPOUT)
 
 

@@ -151,11 +151,11 @@ def iter_into(seen: list[Event], events: Iterator[Event]) -> list[Event]:
 
 def test_checkpoints_rotate_and_go_with_the_end_of_the_run(data: Path, tmp_path: Path) -> None:
     made = short(data, checkpoint_every=2, checkpoints=2)
-    folders: list[list[str]] = []
+    directories: list[list[str]] = []
     for event in train(made, tmp_path / "run"):
         if isinstance(event, Saved):
-            folders.append(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()))
-    assert folders == [
+            directories.append(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()))
+    assert directories == [
         ["step-000000002"],
         ["step-000000002", "step-000000004"],
         ["step-000000004", "step-000000006"],
@@ -176,7 +176,7 @@ def test_a_checkpoint_is_due_by_time_where_no_steps_are_given(
 
 @pytest.fixture
 def cut(data: Path, tmp_path: Path, stop_at: dict[int, Stop]) -> Path:
-    """The folder of a run with checkpoints of steps 3 and 4."""
+    """The directory of a run with checkpoints of steps 3 and 4."""
     stop_at[4] = stop = Stop()
     with pytest.raises(Stopped):
         list(train(short(data, checkpoint_every=3), tmp_path / "cut", stop=stop))
@@ -408,13 +408,13 @@ def test_the_row_of_an_evaluation_that_was_cut_stands_once(
     assert [row["step"] for row in log(tmp_path / "run")] == ["3", "6", "9"]
 
 
-def left_by_a_killed_process(folder: Path, name: str) -> Path:
+def left_by_a_killed_process(directory: Path, name: str) -> Path:
     """A workspace whose process is gone."""
-    with workspace(folder, name) as room:
+    with workspace(directory, name) as room:
         (room / "new").mkdir()
         (room / "new" / "half").touch()
-        shutil.copytree(room, folder / "copy")
-    return (folder / "copy").rename(room)
+        shutil.copytree(room, directory / "copy")
+    return (directory / "copy").rename(room)
 
 
 def test_what_a_killed_process_left_is_tidied(data: Path, cut: Path) -> None:

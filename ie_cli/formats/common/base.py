@@ -141,7 +141,7 @@ def is_storable(name: str) -> bool:
     return name.isascii() or _HALF_PAIR.search(name) is None
 
 
-def must_be_storable(name: str, what: str) -> None:
+def require_storable(name: str, what: str) -> None:
     """Refuse the name of a label, a predicate, a type or a slot that holds half a surrogate pair.
 
     Raises:
@@ -179,7 +179,7 @@ def checked_entity(
     """
     if not isinstance(label, str) or not label:
         raise DataError(f"an entity's label must be a non-empty string, got {quoted(label)}")
-    must_be_storable(label, "label")
+    require_storable(label, "label")
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise DataError(

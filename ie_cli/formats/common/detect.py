@@ -9,7 +9,7 @@ from ie_cli.errors import DataError
 from ie_cli.formats.common.base import quoted
 from ie_cli.formats.common.json_stream import Cutter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
-from ie_cli.formats.conll import DOCUMENT, split_blanks
+from ie_cli.formats.conll import DOCUMENT, split_whitespace
 from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import MARK
 
@@ -23,7 +23,7 @@ _MOST_JSON_LINES = 10_000  # the first object of an indented array may have many
 _NO_TOKEN = ("#", DOCUMENT)
 
 
-def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
     """Take as few lines as tell the format: somebody may be waiting for an answer to the first one."""
     head: list[tuple[int, str]] = []
     first = ""  # the first line that is not blank
@@ -57,7 +57,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         return _json_format(_objects(head, lines))
     if lines[0].startswith(MARK) and all(line.startswith(MARK) or _multihead_row(line) for line in lines[:2]):
         return "multihead"
-    rows = [split_blanks(line) for line in lines if not line.startswith(_NO_TOKEN)]
+    rows = [split_whitespace(line) for line in lines if not line.startswith(_NO_TOKEN)]
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
     if rows and tagged > 0.9 * len(rows):
         return "conll"

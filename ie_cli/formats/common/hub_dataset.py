@@ -1,4 +1,4 @@
-"""Datasets of the hub and of local folders through `datasets`, which can read much that runs code: only plain data here.
+"""Datasets of the hub and of local directories through `datasets`, which can read much that runs code: only plain data here.
 
 Refused before anything is read: builders that are not in `BUILDERS` (one of them unpickled files, others read archives and
 media), URLs in a dataset's card that `system.urls` does not allow, and saved datasets that name files elsewhere. Columns
@@ -40,7 +40,9 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
             hint=f"write {PREFIX}{name}?split=NAME&config=NAME, or one of them.",
         )
     if not name:
-        raise DataError(f"{source}: names no dataset", hint=f"write {PREFIX}NAME, or {PREFIX}./FOLDER for a local one.")
+        raise DataError(
+            f"{source}: names no dataset", hint=f"write {PREFIX}NAME, or {PREFIX}./DIRECTORY for a local one."
+        )
     require_allowed(name)
     datasets.disable_progress_bars()
     try:
@@ -50,7 +52,7 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
     except Exception as error:  # the library raises errors of many kinds
         raise DataError(
             f"{source}: the dataset cannot be loaded: {next(iter(str(error).splitlines()), type(error).__name__)}",
-            hint="check the name; without a network only local folders can be read.",
+            hint="check the name; without a network only local directories can be read.",
         ) from error
     if isinstance(data, Mapping):
         split = options.get("split") or "train"
@@ -68,9 +70,9 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
 def _load(name: str, config: str | None, source: str) -> Any:
     import datasets
 
-    folder = Path(name)
-    if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
-        _check_saved(folder, source)
+    directory = Path(name)
+    if (directory / "state.json").exists() or (directory / "dataset_dict.json").exists():
+        _check_saved(directory, source)
         return datasets.load_from_disk(name)
     _check_cards(name, source)
     builder = datasets.load_dataset_builder(name, config)  # lists files, and reads none of them
@@ -84,7 +86,8 @@ def _load(name: str, config: str | None, source: str) -> Any:
 def _not_plain(builder: str, source: str) -> DataError:
     return DataError(
         f"{source}: `datasets` would read it with its builder '{builder}', which is not allowed",
-        hint=f"allowed are {', '.join(BUILDERS)}; store the data as JSON lines or Parquet. A folder of that name is ./{builder}.",
+        hint=f"allowed are {', '.join(BUILDERS)}; store the data as JSON lines or Parquet. "
+        f"To read a directory of that name, write ./{builder}.",
     )
 
 
@@ -138,13 +141,13 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _check_saved(folder: Path, source: str) -> None:
-    """Refuse a saved dataset whose splits or files lie outside of its folder."""
-    folders = [folder]
-    if (index := folder / "dataset_dict.json").exists():
+def _check_saved(directory: Path, source: str) -> None:
+    """Refuse a saved dataset whose splits or files lie outside of its directory."""
+    directories = [directory]
+    if (index := directory / "dataset_dict.json").exists():
         splits = loads(index.read_text(encoding="utf-8"))["splits"]
-        folders += [folder / _plain(split, index, source) for split in splits]
-    for path in folders:
+        directories += [directory / _plain(split, index, source) for split in splits]
+    for path in directories:
         if (state := path / "state.json").exists():
             for file in loads(state.read_text(encoding="utf-8"))["_data_files"]:
                 _plain(file["filename"], state, source)
@@ -153,7 +156,7 @@ def _check_saved(folder: Path, source: str) -> None:
 def _plain(name: str, where: Path, source: str) -> str:
     if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", ":")):
         raise DataError(
-            f"{source}: {where.name} names {name[:120]!r}, which is no file of its folder",
+            f"{source}: {where.name} names {name[:120]!r}, which is no file of its directory",
             hint="save the dataset again with save_to_disk.",
         )
     return name

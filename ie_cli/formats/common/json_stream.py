@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Record, at, must_be_storable, short
+from ie_cli.formats.common.base import BadLine, Lines, Record, at, require_storable, short
 from ie_cli.formats.jsonl import parse_object
 
 DecodedSpans = tuple[str, str, "dict[str, Any] | DataError"]
@@ -99,7 +99,7 @@ def name_of(fields: dict[str, Any], name: str, what: str) -> str:
         DataError: also where no file can store it.
     """
     value = string_of(fields, name)
-    must_be_storable(value, what)
+    require_storable(value, what)
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ie_cli.document import Argument, Entity, Event, Relation
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import at, checked_entity, is_storable, must_be_storable, quoted, short
+from ie_cli.formats.common.base import at, checked_entity, is_storable, quoted, require_storable, short
 from ie_cli.triples import NO_TYPE
 
 _EVENT_HINT = (
@@ -66,11 +66,11 @@ def entity_of(value: Any, text: str) -> Entity:
     """
     if not isinstance(value, dict):
         raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
-    _must_have(value, ("start", "end", "label"), "an entity")
+    _require_fields(value, ("start", "end", "label"), "an entity")
     return _placed(value, value["label"], text)
 
 
-def _must_have(value: dict[str, Any], names: tuple[str, ...], what: str) -> None:
+def _require_fields(value: dict[str, Any], names: tuple[str, ...], what: str) -> None:
     if missing := [name for name in names if name not in value]:
         raise DataError(f"{what} lacks {', '.join(missing)}: {short(value)}")
 
@@ -90,7 +90,7 @@ def relation_of(value: Any, text: str) -> Relation:
         raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
     if not isinstance(value["predicate"], str) or not value["predicate"]:
         raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
-    must_be_storable(value["predicate"], "predicate")
+    require_storable(value["predicate"], "predicate")
     return Relation(
         entity_of(value["subject"], text),
         value["predicate"],
@@ -117,11 +117,11 @@ def events_of(values: list[Any], text: str) -> list[Event]:
 def _event(value: Any, text: str) -> Event:
     if not isinstance(value, dict):
         raise DataError(f"an event must be an object with type and arguments, got {short(value)}")
-    _must_have(value, ("type", "arguments"), "an event")
+    _require_fields(value, ("type", "arguments"), "an event")
     kind = value["type"]
     if not isinstance(kind, str) or not kind:
         raise DataError(f"an event's type must be a non-empty string, got {quoted(kind)}")
-    must_be_storable(kind, "type")
+    require_storable(kind, "type")
     arguments = tuple(_argument(item, text) for item in list_of(value, "arguments"))
     return Event(kind, _trigger(value.get("trigger"), kind, text), arguments, _score(value.get("score")))
 
@@ -131,7 +131,7 @@ def _trigger(value: Any, kind: str, text: str) -> tuple[int, int] | None:
         return None
     if not isinstance(value, dict):
         raise DataError(f"a trigger must be an object with start and end, or null, got {short(value)}")
-    _must_have(value, ("start", "end"), "a trigger")
+    _require_fields(value, ("start", "end"), "a trigger")
     try:
         found = checked_entity(value["start"], value["end"], kind, text, mention=value.get("text"))
     except DataError as error:
@@ -142,11 +142,11 @@ def _trigger(value: Any, kind: str, text: str) -> tuple[int, int] | None:
 def _argument(value: Any, text: str) -> Argument:
     if not isinstance(value, dict):
         raise DataError(f"an argument must be an object with role, start and end, got {short(value)}")
-    _must_have(value, ("role", "start", "end"), "an argument")
+    _require_fields(value, ("role", "start", "end"), "an argument")
     role, label = value["role"], value.get("label")
     if not isinstance(role, str) or not role:
         raise DataError(f"a role must be a non-empty string, got {quoted(role)}")
-    must_be_storable(role, "role")
+    require_storable(role, "role")
     try:
         return Argument(role, _placed(value, NO_TYPE if label is None else label, text))
     except DataError as error:

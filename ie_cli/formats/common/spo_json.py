@@ -6,7 +6,7 @@ from typing import Any
 
 from ie_cli.document import Spo
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import must_be_storable, short
+from ie_cli.formats.common.base import require_storable, short
 from ie_cli.triples import NO_TYPE
 
 VALUE = "@value"
@@ -43,7 +43,7 @@ def _spo(value: Any) -> Spo:
         ("slot", objects),
     ):
         for name in names:
-            must_be_storable(name, what)
+            require_storable(name, what)
     slots = tuple(sorted((slot, text) for slot, text in objects.items() if slot != VALUE))
     slot_types = tuple((slot, types.get(slot) or NO_TYPE) for slot, _ in slots)
     object_type = types.get(VALUE) or NO_TYPE

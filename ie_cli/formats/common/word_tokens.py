@@ -15,7 +15,7 @@ from ie_cli.formats.conll import (
     OVERLAPS,
     RAGGED,
     cut,
-    is_blank,
+    is_whitespace,
     join_tokens,
     longest,
 )
@@ -24,7 +24,7 @@ from ie_cli.triples import ROLES, sides, typed_entities_of
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A text as words and single Chinese characters, cut at the borders of entities.
+    """A text as words and single Chinese characters, cut at the boundaries of entities.
 
     Attributes:
         spans: first and last token of each entity; an entity of blanks has none.
@@ -47,7 +47,7 @@ def split_words(document: Document) -> Words:
 
 def split_flat(document: Document) -> Words:
     """The same for one tag column, which has no place for overlaps: of two entities that overlap the longer one stays."""
-    return _split(document, longest([e for e in typed_entities_of(document) if not is_blank(document.text, e)]))
+    return _split(document, longest([e for e in typed_entities_of(document) if not is_whitespace(document.text, e)]))
 
 
 def _split(document: Document, entities: Sequence[Entity]) -> Words:
@@ -73,7 +73,7 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
 def lost_words(document: Document, words: Words) -> dict[str, int]:
     """What is lost where an example is written as these words."""
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
-    blank = sum(is_blank(document.text, entity) for entity in absent)
+    blank = sum(is_whitespace(document.text, entity) for entity in absent)
     implied = {(role, side.start, side.end) for r in words.relations for role, side in sides(r)}
     roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
     unsaid = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)

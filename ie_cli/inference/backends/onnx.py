@@ -65,11 +65,11 @@ class OnnxBackend:
         found = dict(zip(self._names, values, strict=True))
         return {task: OnnxOutputs(found, output_prefix(task, self._codecs)) for task in self._codecs}
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         """Copy the graph, the weights beside a graph of more than 1.5 GiB, and what is known of the export."""
         for name in (ONNX, f"{ONNX}.data", EXPORT):
             if (self.file.parent / name).is_file():
-                shutil.copyfile(self.file.parent / name, folder / name)
+                shutil.copyfile(self.file.parent / name, directory / name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def weights(file: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         raise ValueError("not a graph in ONNX form") from error
 
 
-def _tensor(message: Any, folder: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _tensor(message: Any, directory: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     fields: dict[int, Any] = {}
     beside: dict[str, str] = {}
     for number, value in _fields(message):
@@ -68,7 +68,7 @@ def _tensor(message: Any, folder: Path) -> Iterator[tuple[str, npt.NDArray[Any]]
         return
     name = str(fields.get(_NAME, b""), "utf-8")
     if beside:
-        whole = np.memmap(folder / Path(beside["location"]).name, np.uint8, "r").data
+        whole = np.memmap(directory / Path(beside["location"]).name, np.uint8, "r").data
         begin = int(beside.get("offset", 0))
         yield name, np.frombuffer(whole[begin : begin + int(beside.get("length", len(whole)))], kind)
     elif _RAW in fields:

@@ -1,4 +1,4 @@
-"""The torch backend: ids in, factors out; and its weights in a model folder."""
+"""The torch backend: ids in, factors out; and its weights in a model directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ie_cli.modeling.encoder import (
     check_vocabulary,
     positions_of,
     quiet_transformers,
-    refuse_kernels,
+    require_builtin_kernels,
 )
 from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, name_of_earlier
@@ -61,7 +61,7 @@ class TorchBackend:
             )
         return {task: TorchOutputs(self.model.head(task), hidden) for task in self.model.tasks}
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         """Write `model.safetensors` and the encoder's `config.json`.
 
         The tensors of the encoder have the names that `transformers` gives them, so that `AutoModel` loads it.
@@ -71,9 +71,9 @@ class TorchBackend:
         weights = {
             _stored(name): tensor.detach().cpu().float().contiguous() for name, tensor in distinct_tensors(self.model)
         }
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-        os.chmod(folder / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
-        self.model.encoder.config.save_pretrained(folder)  # type: ignore[operator,union-attr]
+        save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(directory / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
+        self.model.encoder.config.save_pretrained(directory)  # type: ignore[operator,union-attr]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,14 @@ def load_torch(
     device: Literal["auto", "cpu"],
     precision: Precision | Literal["auto"],
 ) -> TorchBackend:
-    """Read the model of a folder, every fault of it a `ModelError`."""
+    """Read the model of a directory, every problem of it a `ModelError`."""
     from transformers import AutoConfig
 
     quiet_transformers()
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        refuse_kernels(config, str(path), str(path / CONFIG))
+        require_builtin_kernels(config, str(path), str(path / CONFIG))
         if recipe.encoder.max_length > (positions := positions_of(config)):
             raise ModelError(
                 f"{path / RECIPE}: encoder.max_length is {recipe.encoder.max_length}, but the encoder has {positions} "
@@ -203,5 +203,5 @@ def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) ->
     if (name := first_not_finite(model)) is not None:
         raise ModelError(
             f"{path}: damaged: {name} holds numbers that are not finite",
-            hint="take the folder from a backup or train again.",
+            hint="take the directory from a backup or train again.",
         )

@@ -38,25 +38,25 @@ function marked(text, entities) {
   const characters = Array.from(text); // offsets count code points
   const paragraph = element("p", { class: "text", dir: "auto" });
   const waiting = [...entities].sort((a, b) => a.start - b.start || b.end - a.end);
-  const borders = new Set([0, characters.length, ...waiting.flatMap((entity) => [entity.start, entity.end])]);
+  const boundaries = new Set([0, characters.length, ...waiting.flatMap((entity) => [entity.start, entity.end])]);
   let stack = []; // entity and its open mark
   let from = 0;
-  for (const border of [...borders].sort((a, b) => a - b)) {
-    (stack.at(-1)?.mark ?? paragraph).append(characters.slice(from, border).join(""));
-    const first = stack.findIndex(({ entity }) => entity.end === border);
+  for (const boundary of [...boundaries].sort((a, b) => a - b)) {
+    (stack.at(-1)?.mark ?? paragraph).append(characters.slice(from, boundary).join(""));
+    const first = stack.findIndex(({ entity }) => entity.end === boundary);
     const closed = first < 0 ? [] : stack.splice(first);
     const opening = [];
     for (const { entity, mark } of closed) {
-      if (entity.end === border) mark.dataset.label = entity.label;
+      if (entity.end === boundary) mark.dataset.label = entity.label;
       else opening.push(entity);
     }
-    while (waiting.length && waiting[0].start === border) opening.push(waiting.shift());
+    while (waiting.length && waiting[0].start === boundary) opening.push(waiting.shift());
     for (const entity of opening.slice(0, DEPTH - stack.length).sort((a, b) => b.end - a.end)) {
       const mark = element("mark", { class: colour(entity.label), title: facts(entity) });
       (stack.at(-1)?.mark ?? paragraph).append(mark);
       stack.push({ entity, mark });
     }
-    from = border;
+    from = boundary;
   }
   return paragraph;
 }
