@@ -26,12 +26,12 @@ DEPTH = 8
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/2 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-article { boundary-top: 1px solid #8886; padding: .75rem 0; }
+article { border-top: 1px solid #8886; padding: .75rem 0; }
 article header, article small { font-size: .8rem; opacity: .7; }
 article .text { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 article ul { margin: .5rem 0 0; padding-left: 1.2rem; line-height: 1.6; overflow-wrap: anywhere; }
 article i { font-style: normal; opacity: .6; }
-mark { color: inherit; boundary-radius: .25em; padding: .15em .1em; background: #8883; }
+mark { color: inherit; border-radius: .25em; padding: .15em .1em; background: #8883; }
 mark[data-label]::after { content: attr(data-label); unicode-bidi: isolate; font-size: .65em; margin: 0 .3em; opacity: .8; }
 .c0 { background: #e6194b40; } .c1 { background: #3cb44b40; } .c2 { background: #ffe11940; } .c3 { background: #4363d840; }
 .c4 { background: #f5823140; } .c5 { background: #911eb440; } .c6 { background: #46f0f040; } .c7 { background: #f032e640; }

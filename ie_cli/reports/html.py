@@ -17,11 +17,11 @@ PAGE_STYLE = (
     STYLE
     + """
 h1, h2 { line-height: 1.3; overflow-wrap: anywhere; }
-table { boundary-collapse: collapse; line-height: 1.6; }
-th, td { padding: .1rem .6rem; text-align: right; font-variant-numeric: tabular-nums; boundary-bottom: 1px solid #8883; }
+table { border-collapse: collapse; line-height: 1.6; }
+th, td { padding: .1rem .6rem; text-align: right; font-variant-numeric: tabular-nums; border-bottom: 1px solid #8883; }
 th:first-child { text-align: left; overflow-wrap: anywhere; }
 tbody th { font-weight: normal; }
-tbody + tbody { boundary-top: 2px solid #8888; }
+tbody + tbody { border-top: 2px solid #8888; }
 mark.gold { background: #3cb44b40; } mark.predicted { background: #e6194b40; } mark.both { background: #4363d840; }
 """
 )
