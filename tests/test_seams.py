@@ -101,7 +101,7 @@ def test_a_head_goes_through_everything_by_its_line_alone(toy: None, here: Path)
 
 def test_without_its_line_there_is_no_such_head(here: Path) -> None:
     recipe = write(here / "recipe.yaml", f"name: toy\ndata: {{train: train.jsonl}}\n{TINY}head: {{name: toy}}\n")
-    assert "head.name: no head 'toy'" in said(ie("check", str(recipe)))
+    assert "head.name: unknown head 'toy'" in said(ie("check", str(recipe)))
 
 
 def test_a_codec_may_ask_for_a_second_pass(toy: None, here: Path) -> None:

@@ -176,7 +176,7 @@ def _on_error_hint(error: IEError) -> str | None:
 def report_left_out(tally: Tally, output: Output) -> None:
     for what, count in tally.lost.items():
         if count:
-            warn(f"{count} {what}")
+            warn(f"{what}: {count:,}")
     if tally.bad:
         kept = "kept with an `error` field" if output.on_error == "keep" else "left out"
         place = f", and written to {output.rejects}" if output.rejects is not None else ""

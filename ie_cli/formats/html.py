@@ -1,8 +1,8 @@
-"""A page to read: one HTML file with nothing beside it, an article a record, its entities marked. It is only written.
+"""Output as a self-contained HTML page: one article per record, with its entities highlighted. It cannot be read back.
 
-What is in the tags of an article's text is the text, character by character; names of labels stand in attributes, and the
-style shows them. Relations and events are listed below it. Characters that no page can hold have a picture in their place,
-which tells their code point.
+The text content of an article is exactly the text; label names are stored in attributes and displayed by the style sheet.
+Relations and events are listed below the text. Characters that HTML cannot contain are replaced by a symbol that shows their
+code point.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ie_cli.triples import text_triples, triples_of
 
 COLOURS = 8
 DEPTH = 8
-"""Marks around one character at most: entities that cross would cut each other into ever more pieces. Others are listed."""
+"""Limit on nested marks: crossing entities would split each other into more and more pieces. The others are listed."""
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -39,10 +39,11 @@ mark[data-label]::after { content: attr(data-label); unicode-bidi: isolate; font
 
 
 def page_head(style: str, title: str) -> str:
-    """All that stands above the body's content: no script may run, nothing be fetched, and no style be used but this one.
+    """Return the head of a page, whose policy forbids scripts, requests and any other style.
 
     Args:
-        title: escaped already.
+        style: the CSS of the page.
+        title: the title, already escaped.
     """
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -70,16 +71,16 @@ _SPECIAL_NAME = re.compile("[&<>\"'\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Refuse: a page is for people.
+    """Reject reading this format.
 
     Raises:
         DataError: always.
     """
-    raise DataError(f"{path}: format 'html' is only written", hint="read the data that the page was made of.")
+    raise DataError(f"{path}: format 'html' cannot be read", hint="read the data from which the page was created.")
 
 
 def write(document: Document) -> str:
-    """One article."""
+    """Return one article."""
     marked, deep = mark(document.text, _mentions(document))
     header = "".join(
         [
@@ -108,15 +109,15 @@ def write(document: Document) -> str:
 
 
 def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
-    return {"other fields of the records have no place in a page": len(document.meta)}
+    """Count what `write` cannot store."""
+    return {"other fields of the records cannot be shown on the page": len(document.meta)}
 
 
 def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
-    """A text with its entities marked, and the entities that too many others lie around.
+    """Highlight the entities of a text, and return those that are nested too deeply to be highlighted.
 
-    Marks nest. Of two entities that cross, the one that begins later is cut where the other ends; the last piece of an entity
-    bears its label.
+    Marks are nested. Of two crossing entities, the one that starts later is split where the other ends; the last piece of an
+    entity carries its label.
     """
     begins: dict[int, list[Entity]] = {}
     deep: list[Entity] = []
@@ -124,7 +125,7 @@ def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
         begins.setdefault(entity.start, []).append(entity)
     boundaries = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
     pieces: list[str] = []
-    stack: list[tuple[Entity, int]] = []  # entity, and which piece its mark's tag is
+    stack: list[tuple[Entity, int]] = []  # an entity, and the index of the piece that opens its mark
     for boundary, following in pairwise([*boundaries, len(text)]):
         opening: list[Entity] = []
         ends = [place for place, (entity, _) in enumerate(stack) if entity.end == boundary]
@@ -148,12 +149,12 @@ def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
 
 
 def escape(text: str) -> str:
-    """Text between tags, of the same characters; one that no page can hold is a picture that names it."""
+    """Escape text between tags; a character that HTML cannot contain becomes a symbol that names it."""
     return _SPECIAL.sub(lambda match: _MARKUP.get(match[0]) or _picture(match[0]), text)
 
 
 def escape_name(text: str) -> str:
-    """The value of an attribute in double quotes; what is not seen, or turns the line round, is written out."""
+    """Escape an attribute value in double quotes; invisible and bidirectional control characters become escapes."""
     return _SPECIAL_NAME.sub(
         lambda match: f"\\u{ord(match[0]):04x}" if match[0] < " " else _MARKUP.get(match[0], f"\\u{ord(match[0]):04x}"),
         text,
@@ -161,7 +162,7 @@ def escape_name(text: str) -> str:
 
 
 def _picture(char: str) -> str:
-    """One of Unicode's pictures of control characters, or its replacement character."""
+    """Return Unicode's symbol for a control character, or the replacement character."""
     code = ord(char)
     shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
     return f'<i title="U+{code:04X}">{shown}</i>'
@@ -174,11 +175,11 @@ def _tag(entity: Entity, text: str, *, last: bool) -> str:
 
 
 _LISTED = 100
-"""Characters of a mention in a list; the text has it whole."""
+"""Limit on the characters of a mention in a list; the text shows it in full."""
 
 
 def _facts(entity: Entity) -> str:
-    """Label, place and score, for an attribute."""
+    """Format label, offsets and score for an attribute."""
     return f"{escape_name(entity.label)} {entity.start}-{entity.end}{_score(entity.score)}"
 
 
@@ -206,13 +207,13 @@ def _event(text: str, event: Event) -> str:
 
 
 def _mentions(document: Document) -> Iterable[Entity]:
-    """The entities, and the arguments of relations and the parts of events that are not among them."""
+    """Return the entities, with arguments of relations and parts of events that are not among them."""
     arguments = (side for relation in document.relations for side in (relation.subject, relation.object))
     return dict.fromkeys([*document.entities, *arguments, *(e for event in document.events for e in event.entities)])
 
 
 def _placeless(document: Document) -> Iterator[str]:
-    """The triples that have no place in the text."""
+    """Yield the triples that cannot be located in the text."""
     if document.spos is not None:
         for triple in sorted(triples_of(document) - text_triples(document.text, document.relations)):
             subject, predicate, object_ = (f"<bdi>{escape(part)}</bdi>" for part in triple)

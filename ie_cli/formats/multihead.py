@@ -1,6 +1,6 @@
 """The columns of multi-head selection (Bekoulis et al.): index, token, BIO tag, predicates, heads; ``#doc ID`` before each text.
 
-A relation stands in the row of its subject's last token and names the index of its object's last token:
+A relation is in the row of its subject's last token and gives the index of its object's last token:
 ``2  Smith  I-Peop  ['Live_In']  [7]``. A row without relations has ``['N']`` and its own index.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import (
     BadLine,
     Lines,
@@ -28,17 +28,15 @@ from ie_cli.formats.common.base import (
 )
 from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import lost_words, split_flat
-from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.conll import INVALID_TAGS, join_tokens
 
 MARK = "#doc"
 NONE = "N"
-"""The predicate of a row that has none."""
+"""The predicate of a row without relations."""
 _ODD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?:[^\\'\"abfnrtvxNuU0-7\n]|[4-7][0-7]{2})")
-"""An escape that Python does not know."""
+"""An escape sequence that is invalid in Python."""
 
-_HINT = (
-    "five columns with tabs between: index, token, BIO tag, ['PREDICATE', …], [index of the object's last token, …]."
-)
+_HINT = "write five columns separated by tabs: index, token, BIO tag, ['PREDICATE', …], [index of the object's last token, …]."
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,30}")
 
 Link = tuple[int, str, int, int]  # token, predicate, head, line
@@ -66,7 +64,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             document.where = where
             yield document
     if repaired:
-        reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
+        reading.report(INVALID_TAGS.format(path=path, count=counted(repaired, "tag")))
 
 
 def _blocks(lines: Lines) -> Iterator[_Block]:
@@ -77,7 +75,7 @@ def _blocks(lines: Lines) -> Iterator[_Block]:
                 yield block
             block = _Block(number, _id(line), [line])
         elif line.strip():
-            # Rows before the first mark are one document, which has no id.
+            # Rows before the first marker form a document without an id.
             block = block or _Block(number)
             block.lines.append(line)
             block.rows.append((number, line))
@@ -130,22 +128,22 @@ def _problem(row: list[str], index: int, annotation: bool) -> str | None:
 
 
 def _links(predicates: str, heads: str, token: int, number: int) -> list[Link] | str:
-    """The relations of a row, or what is wrong with its lists."""
+    """Return the relations of a row, or a message if its lists are invalid."""
     names, indices = _literal(predicates), _literal(heads)
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         return f"expected a list of predicates, got {quoted(predicates)}"
     if not isinstance(indices, list) or not all(type(index) is int for index in indices):
         return f"expected a list of indices, got {quoted(heads)}"
     if len(names) != len(indices):
-        return f"{len(names)} predicates, but {len(indices)} heads"
+        return f"got {counted(len(names), 'predicate')}, but {counted(len(indices), 'head')}"
     return [(token, name, head, number) for name, head in zip(names, indices, strict=True) if name != NONE]
 
 
 def _literal(value: str) -> Any:
-    """A literal of Python, None where it is none."""
+    """Parse a Python literal; return None if it is invalid."""
     if value == f"['{NONE}']":
         return [NONE]
-    if _ODD_ESCAPE.search(value):  # Python would warn of it, in whatever thread reads
+    if _ODD_ESCAPE.search(value):  # Python would issue a warning, possibly in another thread
         return None
     try:
         return ast.literal_eval(value.strip())
@@ -164,13 +162,13 @@ def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path:
             shown = f" ({quoted(tokens[index])})" if 0 <= index < len(tokens) else ""
             raise DataError(
                 f"{path}:{number}: relation {quoted(predicate)}: no entity ends at token {short(index)}{shown}",
-                hint=f"a relation names its {role} by the {role}'s last token.",
+                hint=f"identify the {role} of a relation by its last token.",
             )
     return Relation(ending[token], predicate, ending[head])
 
 
 def write(document: Document) -> str:
-    """A document: of entities that overlap the longer one, arguments of relations included."""
+    """Return a document; of overlapping entities, arguments of relations included, the longer one is written."""
     words = split_flat(document)
     links: dict[int, tuple[list[str], list[int]]] = {}
     for relation in words.relations:
@@ -192,13 +190,15 @@ def _first_line(document: Document) -> str:
 
 
 def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
+    """Count what `write` cannot store."""
     words = split_flat(document)
     changed = _id(_first_line(document)) != document.id
     return {
         **lost_words(document, words),
         **broken_labels(entity.label for entity in words.spans),
-        f"relations are named '{NONE}', which means none here": sum(r.predicate == NONE for r in words.relations),
-        **({"ids are read back otherwise: with other blanks, or as numbers": 1} if changed else {}),
+        f"relations named '{NONE}' are lost, because that name means no relation in this format": sum(
+            r.predicate == NONE for r in words.relations
+        ),
+        **({"ids are read back differently: with other whitespace, or as numbers": 1} if changed else {}),
         **no_fields(replace(document, id=None)),
     }

@@ -1,7 +1,7 @@
-"""The releases of CasRel, PRGC, TPLinker and SPN4RE: a text and its triples, one object a line or in an array.
+"""The data releases of CasRel, PRGC, TPLinker and SPN4RE: a text and its triples, one object per line or in an array.
 
 ``triple_list`` (CasRel, PRGC) holds ``[subject, predicate, object]``; ``relationMentions`` (SPN4RE, CopyRE; the text is
-``sentText``) holds ``em1Text``, ``label``, ``em2Text``. They have no offsets: the reader puts them on the text
+``sentText``) holds ``em1Text``, ``label``, ``em2Text``. They have no offsets: the reader locates them in the text
 (`triples.locate`). ``relation_list`` (TPLinker) may have ``subj_char_span`` and ``obj_char_span``, end exclusive, or
 ``…_tok_span``, which count tokens.
 """
@@ -34,15 +34,17 @@ from ie_cli.triples import NO_TYPE, Span, locate, parts
 OURS = jsonl.OURS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
 
 _NO_RELATION = "None"
-"""The label of two mentions of NYT that stand in no relation."""
+"""The label of two mentions without a relation in NYT."""
 
 _ROLES = (("subject", "subj_"), ("object", "obj_"))
-HINT = 'a record is {"text": "…", "triple_list": [["SUBJECT", "PREDICATE", "OBJECT"]]}, or has a relation_list.'
-_TOKENS_HINT = "give char spans (subj_char_span, obj_char_span, char_span), or triple_list, which needs none."
+HINT = (
+    'write each record as {"text": "…", "triple_list": [["SUBJECT", "PREDICATE", "OBJECT"]]}, or with a relation_list.'
+)
+_TOKENS_HINT = "give character spans (subj_char_span, obj_char_span, char_span), or a triple_list, which needs none."
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each record, and report what could not be placed."""
+    """Yield an example for each record, and report the triples that could not be located."""
     tally = PlaceTally(path)
 
     def convert(fields: dict[str, Any], where: str) -> Document:
@@ -75,14 +77,14 @@ def _text(fields: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Source:
-    """A record and its text; `tokens` is where its tokens stand, filled when a span counts them."""
+    """A record and its text; `tokens` holds the spans of its tokens once a token span needs them."""
 
     fields: dict[str, Any]
     text: str
     tokens: list[Span] | None = None
 
     def place(self, value: dict[str, Any], prefix: str, mention: Any, label: Any) -> Entity | None:
-        """The entity of the spans whose names have a prefix, None where there is none.
+        """Return the entity of the span fields with a prefix, or None if there is none.
 
         Raises:
             DataError: the span does not cover the mention.
@@ -113,8 +115,8 @@ class _Source:
             ):
                 return start, end
         raise DataError(
-            f"'{name}' {short(span)} is not where {short(mention)} stands: it counts the tokens of some tokenizer, which "
-            "cannot be placed without it",
+            f"'{name}' {short(span)} does not cover {short(mention)}: it counts tokens of an unknown tokenizer, which "
+            "cannot be mapped to the text",
             hint=_TOKENS_HINT,
         )
 
@@ -124,7 +126,7 @@ def _without_whitespace(text: str) -> str:
 
 
 def _token_spans(text: str, tokens: Any) -> list[Span]:
-    """Where the given tokens stand, or the words between blanks where none are given."""
+    """Return the spans of the given tokens, or of words separated by whitespace if none are given."""
     if tokens is None:
         return [match.span() for match in re.finditer(r"\S+", text)]
     if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
@@ -135,7 +137,7 @@ def _token_spans(text: str, tokens: Any) -> list[Span]:
         start = end
         while not text.startswith(token, start):
             if start >= len(text) or not text[start].isspace():
-                raise DataError(f"'tokens' are not the text's: token {number} is {short(token)}", hint=_TOKENS_HINT)
+                raise DataError(f"'tokens' do not match the text: token {number} is {short(token)}", hint=_TOKENS_HINT)
             start += 1
         end = start + len(token)
         spans.append((start, end))
@@ -143,7 +145,7 @@ def _token_spans(text: str, tokens: Any) -> list[Span]:
 
 
 def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
-    """The entities that have a place, and the types of all by their texts."""
+    """Return the entities that have spans, and the types of all entities by their texts."""
     entities: dict[Entity, None] = {}
     types: dict[str, str] = {}
     for number, value in enumerate(objects_of(source.fields, "entity_list")):
@@ -162,7 +164,7 @@ def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
 
 
 def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | None:
-    """The relations of a ``relation_list`` whose arguments have places; None where they have none."""
+    """Return the relations of a ``relation_list``, or None if their arguments have no spans."""
     if source.fields.get("relation_list") is None:
         return None
     labels = _labels(entities)
@@ -183,8 +185,8 @@ def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | 
             without.append(number)
     if without and some:
         raise DataError(
-            f"relation_list[{without[0]}] has no span for each of its arguments, but others have",
-            hint="give spans to all or to none.",
+            f"relation_list[{without[0]}] lacks the span of an argument, but other relations have spans",
+            hint="give spans to all relations or to none.",
         )
     return None if without else relations
 
@@ -200,7 +202,7 @@ def _argument(
 
 
 def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
-    """The label of each span, of several the first."""
+    """Return the label of each span, or the first of several."""
     labels: dict[Span, str] = {}
     for entity in entities:
         labels.setdefault((entity.start, entity.end), entity.label)
@@ -208,7 +210,7 @@ def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
 
 
 def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
-    """The triples by their texts, without duplicates; None where the record has no list of them."""
+    """Return the triples by their texts, without duplicates, or None if the record has no list of them."""
     if fields.get("relation_list") is not None:
         names, values = ("subject", "predicate", "object"), objects_of(fields, "relation_list")
     elif fields.get("triple_list") is not None:
@@ -237,7 +239,7 @@ def _triple_list(triples: Any) -> list[dict[str, Any]]:
 
 
 def write(document: Document) -> str:
-    """An object without a line end: its triples, and where offsets are exact, its relations and entities with spans."""
+    """Return an object without a line end: its triples and, if offsets are exact, relations and entities with spans."""
     text, entities = document.text, list(dict.fromkeys(document.entities))
     fields: dict[str, Any] = {} if document.id is None else {"id": document.id}
     fields["text"] = text
@@ -257,7 +259,7 @@ def write(document: Document) -> str:
 
 
 def _relation_fields(text: str, relation: Relation, labels: Mapping[Span, str]) -> dict[str, Any]:
-    """TPLinker's fields, and the type of an argument that ``entity_list`` does not give."""
+    """Return TPLinker's fields, and the types of arguments that ``entity_list`` does not give."""
     fields: dict[str, Any] = {"predicate": relation.predicate}
     for (role, prefix), entity in zip(_ROLES, (relation.subject, relation.object), strict=True):
         fields[role] = _mention(text, entity)
@@ -272,15 +274,15 @@ def _mention(text: str, entity: Entity) -> str:
 
 
 def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
+    """Count what `write` cannot store."""
     spos = document.spos or []
     types: dict[str, str] = {}
     for entity in document.entities:
         types.setdefault(_mention(document.text, entity), entity.label)
     arguments = [pair for s in spos for pair in ((s.subject, s.subject_type), (s.object, s.object_type))]
     return {
-        "slots of complex objects become triples of their own, PREDICATE.SLOT": sum(len(spo.slots) for spo in spos),
-        "types of subjects and objects have no place in a list of triples": sum(
+        "slots of complex objects become separate triples named PREDICATE.SLOT": sum(len(spo.slots) for spo in spos),
+        "types of subjects and objects cannot be stored in a list of triples": sum(
             bool(kind) and kind != types.get(mention, NO_TYPE) for mention, kind in arguments
         ),
         **taken(document, OURS),

@@ -98,7 +98,7 @@ BAD = {
     "blank": Bad("\n \n\r\n", "data.jsonl: the file is empty", "each line must be one record"),
     "binary": Bad(bytes(range(256)), "data.jsonl:2: byte 118 of the line (0x80) is not UTF-8", "iconv"),
     "utf-16": Bad(GOOD.encode("utf-16"), "data.jsonl:1: byte 1 of the line (0xff)", "iconv -f UTF-16 -t UTF-8 IN > OUT"),
-    "gzip": Bad(gzip.compress(GOOD.encode()), "data.jsonl:1: ", "a gzip file: let its name end in .gz"),
+    "gzip": Bad(gzip.compress(GOOD.encode()), "data.jsonl:1: ", "a gzip file"),
     "zip": Bad(b"PK\x03\x04\xff\0", "data.jsonl:1: ", "a zip file (as .xlsx and .docx are)"),
     "no-utf-8": Bad(b"\0\x80" + GOOD.encode(), "data.jsonl:1: byte 2 ", "it looks like a binary file"),
     "deep": Bad(

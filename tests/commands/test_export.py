@@ -90,7 +90,7 @@ def test_data_of_the_user_are_read_instead(pristine: Path, here: Path, reads: li
 
 def test_no_answer_opens_other_protocols(pristine: Path, here: Path, reads: list[str]) -> None:
     run = ie("export", strange(pristine, here, "reference://x::memory://y"), "out", "--yes")
-    assert "reference://x::memory://y: a chain of protocols (::) is not opened" in said(run)
+    assert "reference://x::memory://y: chained protocols (::)" in said(run)
     assert reads == []
 
 

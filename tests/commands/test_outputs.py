@@ -117,14 +117,14 @@ def test_one_file_of_two_jobs_has_one_writer(here: Path, model: Path) -> None:
         with claimed("shared"):
             result = ie("predict", "in.jsonl", "-m", str(model), *arguments)
         assert result.exit_code == 1
-        assert "shared: another process is at work on it" in said(result)
+        assert "shared: another process is writing it" in said(result)
         assert [path.name for path in here.iterdir()] == ["in.jsonl"]
     for command in (
         ("convert", "in.jsonl", "shared.json"),
         ("eval", "--predictions", "in.jsonl", "in.jsonl", "--save", "shared.json"),
     ):
         with claimed("shared.json"):
-            assert "another process is at work on it" in said(ie(*command))
+            assert "another process is writing it" in said(ie(*command))
     assert [path.name for path in here.iterdir()] == ["in.jsonl"]
 
 

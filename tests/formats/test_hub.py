@@ -173,7 +173,7 @@ def test_a_card_names_no_other_protocols(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / card).write_text(f"---\n{configs}\n---\n" if card == "README.md" else configs)
     (tmp_path / "train.jsonl").write_text('{"text": "x"}')
     monkeypatch.setattr(datasets, "load_dataset_builder", fail)
-    with pytest.raises(DataError, match=f"its {card} names .* is not opened"):
+    with pytest.raises(DataError, match=f"its {card} names .* not allowed"):
         list(read_documents(f"hub:{tmp_path}"))
 
 
@@ -189,7 +189,7 @@ def test_a_card_of_the_hub_is_looked_at_too(name: str, tmp_path: Path, monkeypat
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(DataError, match=r"its README\.md names reference://a::data.* is not opened"):
+    with pytest.raises(DataError, match=r"its README\.md names reference://a::data.* not allowed"):
         list(read_documents(f"hub:{name}"))
     assert asked == [(name, "README.md")]
 

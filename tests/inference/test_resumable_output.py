@@ -419,7 +419,7 @@ def test_two_processes_do_not_write_one_file(here: Path) -> None:
     with claimed("out.jsonl"):
         result = ie("predict", "good.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
-    assert "another process is at work on it" in result.stderr
+    assert "another process is writing it" in result.stderr
 
 
 @pytest.mark.parametrize("size", [0, 2])

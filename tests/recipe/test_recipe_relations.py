@@ -99,21 +99,24 @@ def test_an_override_moves_what_was_only_filled_in(tmp_path: Path, text: str, ov
     assert load(tmp_path, SMALL + text, override).head.name == head
 
 
-OF_RELATIONS = "head.name: task relation has the heads gplinker, got "
-OF_ENTITIES = "head.name: task ner has the heads efficient_global_pointer, global_pointer, got gplinker"
+FOR_RELATIONS = "but task relation supports gplinker"
+FOR_ENTITIES = "head.name: got gplinker, but task ner supports efficient_global_pointer, global_pointer"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("task: ner\nhead: gplinker", f"recipe.yaml:5: {OF_ENTITIES}"),
-        ("task: ner\nhead:\n  head_size: 32\n  name: gplinker", f"recipe.yaml:7: {OF_ENTITIES}"),
-        ("head: {name: gplinker}\ntask: ner", f"recipe.yaml:4: {OF_ENTITIES}"),
-        ("task: relation\nhead: global_pointer", f"recipe.yaml:5: {OF_RELATIONS}global_pointer"),
-        ("task: relation\nhead:\n\n  name: global_pointer", f"recipe.yaml:7: {OF_RELATIONS}global_pointer"),
+        ("task: ner\nhead: gplinker", f"recipe.yaml:5: {FOR_ENTITIES}"),
+        ("task: ner\nhead:\n  head_size: 32\n  name: gplinker", f"recipe.yaml:7: {FOR_ENTITIES}"),
+        ("head: {name: gplinker}\ntask: ner", f"recipe.yaml:4: {FOR_ENTITIES}"),
+        ("task: relation\nhead: global_pointer", f"recipe.yaml:5: head.name: got global_pointer, {FOR_RELATIONS}"),
+        (
+            "task: relation\nhead:\n\n  name: global_pointer",
+            f"recipe.yaml:7: head.name: got global_pointer, {FOR_RELATIONS}",
+        ),
         (
             "head: efficient_global_pointer\ntask: relation",
-            f"recipe.yaml:4: {OF_RELATIONS}efficient_global_pointer",
+            f"recipe.yaml:4: head.name: got efficient_global_pointer, {FOR_RELATIONS}",
         ),
     ],
 )
@@ -123,7 +126,7 @@ def test_a_head_of_another_task_is_an_error(tmp_path: Path, text: str, message: 
 
 def test_a_head_of_another_task_may_come_from_an_override(tmp_path: Path) -> None:
     assert complaint(tmp_path, SMALL + "task: relation", "head=global_pointer") == [
-        f"--set head=global_pointer: {OF_RELATIONS}global_pointer"
+        f"--set head=global_pointer: head.name: got global_pointer, {FOR_RELATIONS}"
     ]
 
 
@@ -195,7 +198,7 @@ def test_without_a_schema_file_there_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rest", ["", "task: ner", "head: global_pointer"])
 def test_a_schema_file_is_refused_for_entities(tmp_path: Path, rest: str) -> None:
     assert complaint(tmp_path, with_data("schema_file: s.json", rest)) == [
-        "recipe.yaml:3: data.schema_file: is for task: relation"
+        "recipe.yaml:3: data.schema_file: applies only to task: relation"
     ]
 
 
@@ -216,7 +219,7 @@ def test_a_joiner_stands_between_tokens(tmp_path: Path, format: str | None) -> N
 @pytest.mark.parametrize("format", ["duie", "duie1", "triples", "jsonl", "text", "cluener"])
 def test_a_joiner_is_refused_where_data_have_texts(tmp_path: Path, format: str) -> None:
     [problem] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
-    assert problem.startswith("recipe.yaml:4: data.joiner: is for format conll")
+    assert problem.startswith("recipe.yaml:4: data.joiner: applies only to format conll")
     assert problem.endswith(f"but data.format is {format}")
 
 
@@ -224,7 +227,10 @@ def test_a_joiner_is_refused_where_data_have_texts(tmp_path: Path, format: str) 
 @pytest.mark.parametrize("format", ["conll04", "multihead", "duie"])
 def test_columns_are_those_of_conll_alone(tmp_path: Path, option: str, format: str) -> None:
     [problem] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
-    assert problem == f"recipe.yaml:3: data.{option.split(':')[0]}: is for format conll, but data.format is {format}"
+    assert (
+        problem
+        == f"recipe.yaml:3: data.{option.split(':')[0]}: applies only to format conll, but data.format is {format}"
+    )
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])
@@ -315,6 +321,6 @@ def test_a_dumped_recipe_loads_as_itself(
 def test_the_dump_explains_the_fields_of_gplinker(tmp_path: Path) -> None:
     lines = dump_recipe(load(tmp_path, SMALL + "task: relation"), explain=True).splitlines()
     at = lines.index("  entity_rows: auto")
-    assert lines[at - 1].startswith("  # Entity rows: a row per type, or one for subjects and one for objects;")
+    assert lines[at - 1].startswith("  # Entity labels:")
     assert lines[at - 1].endswith("['auto', 'types' or 'roles']")
     assert "task: relation" in lines

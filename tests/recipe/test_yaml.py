@@ -80,8 +80,8 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("a: 1\nb: 2\na: 3\n", [(3, "a: given a second time, first in line 1")]),
-        ("s: {a: 1, a: 2}\n", [(1, "s.a: given a second time, first in line 1")]),
+        ("a: 1\nb: 2\na: 3\n", [(3, "a: duplicate key, first given in line 1")]),
+        ("s: {a: 1, a: 2}\n", [(1, "s.a: duplicate key, first given in line 1")]),
         (
             "a: !!python/name:os.system\n",
             [(1, "the tag !!python/name:os.system is not allowed: a recipe is plain data")],
@@ -93,12 +93,12 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
         ("a: 1\nb: ! 2\n", [(2, "the tag ! is not allowed: a recipe is plain data")]),
         ("!<x> a: !y b\n", [(1, f"the tag {tag} is not allowed: a recipe is plain data") for tag in ("x", "!y")]),
         ("? [a, b]\n: c\n", [(1, "a key must be plain text")]),
-        ("a: 1\n---\nb: 2\n", [(2, "a second document begins here; a recipe is one")]),
+        ("a: 1\n---\nb: 2\n", [(2, "expected a single document, but a second one begins here")]),
         ("a: b: c\n", [(1, "not valid YAML: mapping values are not allowed here")]),
         ("a:\n\tb: 1\n", [(2, f"not valid YAML: {TAB}")]),
         ("a: 1\nb: \x07\n", [(2, "not valid YAML: unacceptable character #x0007: special characters are not allowed")]),
-        ("a: &a [*a]\n", [(1, "nested more than 20 levels deep; a recipe has three")]),
-        ("[" * 5000, [(1, "nested more than 20 levels deep; a recipe has three")]),
+        ("a: &a [*a]\n", [(1, "nested too deeply for a recipe: more than 20 levels")]),
+        ("[" * 5000, [(1, "nested too deeply for a recipe: more than 20 levels")]),
     ],
 )
 def test_faults(text: str, problems: list[tuple[int, str]]) -> None:
@@ -121,14 +121,14 @@ def test_an_anchor_given_again_holds_from_there_on() -> None:
 def test_alias_bomb_ends_soon(form: str) -> None:
     levels = [f"l{n}: &l{n} {form.format(', k: '.join([f'*l{n - 1}'] * 9))}" for n in range(1, 12)]
     document = parse("\n".join(["l0: &l0 lol", *levels]))
-    assert document.problems[-1][1] == "more than 20,000 values; a recipe is short"
+    assert document.problems[-1][1] == "too large for a recipe: more than 20,000 values"
     assert document.data is None
 
 
 @pytest.mark.parametrize("text", ["[" + "a, " * 50_000, "-\n" * 50_000, "[" + "{a: b}, " * 50_000])
 def test_what_is_too_long_is_not_read_to_its_end(text: str) -> None:
     (problem,) = parse(text + "} is no YAML").problems
-    assert problem[1] == "more than 20,000 values; a recipe is short"
+    assert problem[1] == "too large for a recipe: more than 20,000 values"
 
 
 texts = st.text(max_size=20) | st.sampled_from(

@@ -56,7 +56,7 @@ def test_a_record_is_intact_after_it_was_written_and_read(record: dict[str, Any]
 @given(RECORDS, RECORDS)
 def test_another_record_is_not(record: dict[str, Any], other: dict[str, Any]) -> None:
     if json.dumps(record, sort_keys=True) != json.dumps(other, sort_keys=True):
-        with pytest.raises(ValueError, match="not what was written"):
+        with pytest.raises(ValueError, match="checksum"):
             require_intact({**other, "checksum": sealed(record)["checksum"]})
 
 

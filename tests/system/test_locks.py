@@ -39,8 +39,8 @@ def directory(lock: Path, victim: Path) -> None:
         (symlink, "is a link"),
         (dangling, "is a link"),
         (hard_link, "is a file with contents"),
-        (pipe, "is no file"),
-        (directory, "is no file"),
+        (pipe, "is not a file"),
+        (directory, "is not a file"),
     ],
 )
 def test_what_is_no_lock_is_refused_before_it_is_opened(
@@ -53,9 +53,9 @@ def test_what_is_no_lock_is_refused_before_it_is_opened(
     victim, lock = tmp_path / "victim", tmp_path / ".lock"
     victim.write_text("mine")
     make(lock, victim)
-    with pytest.raises(StorageError, match=f"{what}, not a lock"), locked(lock, "busy"):
+    with pytest.raises(StorageError, match=f"lock.*{what}"), locked(lock, "busy"):
         pass
-    with pytest.raises(StorageError, match=f"{what}, not a lock"):
+    with pytest.raises(StorageError, match=f"lock.*{what}"):
         require_unlocked(lock, "busy")
     assert victim.read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"victim", ".lock"}

@@ -144,9 +144,9 @@ def test_one_file_has_one_writer_and_no_lock_stays(tmp_path: Path) -> None:
     with open_output(str(tmp_path / "out")) as file:
         file.write("first")
         for name in ("out", "link"):
-            with pytest.raises(DataError, match="another process is at work on it"):
+            with pytest.raises(DataError, match="another process is writing it"):
                 write(tmp_path / name)
-            with pytest.raises(DataError, match="another process is at work on it"):
+            with pytest.raises(DataError, match="another process is writing it"):
                 require_unclaimed(str(tmp_path / name))
     assert (tmp_path / "out").read_text(encoding="utf-8") == "first"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]

@@ -181,7 +181,7 @@ def test_a_missing_zstandard_names_the_extra(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(textio, "import_module", missing)
     (tmp_path / "x.zst").touch()
-    with pytest.raises(DataError, match=r"\.zst needs a package") as caught:
+    with pytest.raises(DataError, match=r"\.zst requires") as caught:
         lines_of(tmp_path / "x.zst")
     assert caught.value.hint == "pip install 'ie-cli[zstd]'"
 

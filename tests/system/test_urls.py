@@ -51,9 +51,9 @@ def test_what_is_refused_reaches_no_store(url: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fsspec, "open", fail)
     monkeypatch.setattr(fsspec.core, "url_to_fs", fail)
     for opening in (open_input, open_output):
-        with pytest.raises(DataError, match="is not opened") as caught, opening(url):
+        with pytest.raises(DataError, match="not allowed") as caught, opening(url):
             pass
-        assert "allowed are s3://" in str(caught.value.hint)
+        assert "s3://, gs://, az://" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
@@ -109,7 +109,7 @@ def test_a_template_in_a_recipe_is_not_rendered(tmp_path: Path, monkeypatch: pyt
         run = ie(command, "recipe.yaml")
         assert run.exit_code == 1
         assert "recipe.yaml:1: data.train: reference://a::data:" in said(run)
-        assert "a chain of protocols (::) is not opened" in said(run)
+        assert "chained protocols (::)" in said(run)
     (tmp_path / "gold.jsonl").write_text('{"text": "a", "entities": []}\n')
     for command in (
         ["init", inline_references(trap)],
@@ -117,7 +117,7 @@ def test_a_template_in_a_recipe_is_not_rendered(tmp_path: Path, monkeypatch: pyt
         ["convert", "gold.jsonl", inline_references(trap)],
         ["eval", "gold.jsonl", "--predictions", inline_references(trap)],
     ):
-        assert "a chain of protocols (::) is not opened" in said(ie(*command))
+        assert "chained protocols (::)" in said(ie(*command))
     assert not trap.exists()
 
 
@@ -128,7 +128,7 @@ def test_every_refused_url_of_a_recipe_has_its_line(tmp_path: Path) -> None:
     told = said(ie("show", str(tmp_path / "recipe.yaml"), "--set", "data.joiner=x"))
     for place in ("4: data.train[1]: ssh://h/x", "5: data.dev: S3://b/k", "6: data.test: zip://x::y"):
         assert f"recipe.yaml:{place}" in told
-    assert "7: data.schema_file: git://x: the protocol 'git' is not opened" in told
+    assert "7: data.schema_file: git://x: the protocol 'git' is not allowed" in told
     assert "did you mean 's3'?" in told
 
 

@@ -1,4 +1,4 @@
-"""Tell the format of a file by its first lines."""
+"""Detection of the format of a file from its first lines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import MARK
 
 HINT = (
-    "say it by data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, which tokens "
-    "one per line are too."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, also for lines of "
+    "single tokens."
 )
 
 _MOST_LINES = 100
@@ -24,9 +24,9 @@ _NO_TOKEN = ("#", DOCUMENT)
 
 
 def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Take as few lines as tell the format: somebody may be waiting for an answer to the first one."""
+    """Read as few lines as determine the format, because a user may wait for an answer to the first one."""
     head: list[tuple[int, str]] = []
-    first = ""  # the first line that is not blank
+    first = ""  # the first non-empty line
     seen = False
     cutter = Cutter("")
     for number, line in stream:
@@ -34,7 +34,7 @@ def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
         first = first or line.strip()
         if first.startswith(("{", "[")):
             cut = any(isinstance(found, dict) for _, _, found in cutter.take(number, line))
-            if cut or _whole(line, first) or len(head) >= _MOST_JSON_LINES:
+            if cut or _is_json_line(line, first) or len(head) >= _MOST_JSON_LINES:
                 break
         elif len(head) >= _MOST_LINES or (seen and not line.strip()) or _object(line) is not None:
             break
@@ -45,14 +45,14 @@ def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 def detect(head: Sequence[tuple[int, str]], source: str) -> str:
-    """Name the format of a file from its first numbered lines.
+    """Return the name of the format of a file, given its first numbered lines.
 
     Raises:
-        DataError: the lines fit no format, or the file is empty.
+        DataError: the lines match no format, or the file is empty.
     """
     lines = [line for _, line in head if line.strip()]
     if not lines:
-        raise DataError(f"{source}: the file is empty", hint="each line must be one record.")
+        raise DataError(f"{source}: the file is empty", hint="give a file with at least one record.")
     if lines[0].lstrip()[0] in "{[":
         return _json_format(_objects(head, lines))
     if lines[0].startswith(MARK) and all(line.startswith(MARK) or _multihead_row(line) for line in lines[:2]):
@@ -61,7 +61,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
     if rows and tagged > 0.9 * len(rows):
         return "conll"
-    raise DataError(f"{source}: the format cannot be told from its first line: {quoted(lines[0])}", hint=HINT)
+    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=HINT)
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -71,15 +71,17 @@ def _object(line: str) -> dict[str, Any] | None:
         return None
 
 
-def _whole(line: str, first: str) -> bool:
-    """Say whether a line is one of JSON lines: an object that is not indented, in a file that is no array."""
+def _is_json_line(line: str, first: str) -> bool:
+    """Return whether a line is in JSON Lines format: an object that is not indented, in a file that is not an array."""
     return first[0] == "{" and line[:1] == "{" and _object(line) is not None
 
 
 def _objects(head: Sequence[tuple[int, str]], lines: Sequence[str]) -> list[dict[str, Any]]:
-    """The objects among the first lines. The first one may be the bad one: any that parses tells the format."""
-    whole = [fields for line in lines if _whole(line, lines[0].lstrip()) and (fields := _object(line)) is not None]
-    return whole or [found for _, _, found in read_objects(head, "") if isinstance(found, dict)]
+    """Return the objects in the first lines; any valid one determines the format, because the first may be invalid."""
+    objects = [
+        fields for line in lines if _is_json_line(line, lines[0].lstrip()) and (fields := _object(line)) is not None
+    ]
+    return objects or [found for _, _, found in read_objects(head, "") if isinstance(found, dict)]
 
 
 def _json_format(objects: Sequence[dict[str, Any]]) -> str:
@@ -91,7 +93,7 @@ def _json_format(objects: Sequence[dict[str, Any]]) -> str:
 
 
 def _relation_format(fields: dict[str, Any]) -> str | None:
-    """The format of what has no native entities: a list of triples, or tokens instead of a text."""
+    """Return the format of a record with a list of triples, or with tokens instead of a text, or None."""
     if "text" in fields and "entities" in fields:
         return None
     if "relation_list" in fields or "triple_list" in fields or {"sentText", "relationMentions"} <= fields.keys():

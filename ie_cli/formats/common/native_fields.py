@@ -1,6 +1,6 @@
-"""The parts of a native record <-> the data model: entities, relations, events, and what belongs to a pair of texts.
+"""Conversion between the fields of native records and the data model: entities, relations, events, pairs of texts.
 
-`jsonl` has the form of a record, and the rule by which `claimed` tells our fields from the user's.
+`jsonl` documents the form of a record, and the rule by which `claimed` separates native fields from user fields.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ie_cli.formats.common.base import at, checked_entity, is_storable, quoted, 
 from ie_cli.triples import NO_TYPE
 
 _EVENT_HINT = (
-    'an event is {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, "end": 3}]}; '
-    "the trigger may be left out."
+    'write an event as {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, '
+    '"end": 3}]}; the trigger may be omitted.'
 )
 
 
 def claimed(fields: Mapping[str, Any]) -> frozenset[str]:
-    """Which of the fields text_pair, label, score and events of a record are ours; the others are the user's."""
+    """Return which of the fields text_pair, label, score and events are native; the others are user fields."""
     names = []
     if isinstance(fields.get("text_pair"), str):
         names.append("text_pair")
@@ -37,7 +37,7 @@ def claimed(fields: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _is_event(value: Any) -> bool:
-    """Say whether a value has the form of our events; whether it holds what an event must is another question."""
+    """Return whether a value has the form of an event, even if its parts are invalid."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return False
     arguments = value.get("arguments")
@@ -45,10 +45,10 @@ def _is_event(value: Any) -> bool:
 
 
 def list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
-    """A field that is a list, or nothing.
+    """Return a field that is a list, or an empty list if it is missing.
 
     Raises:
-        DataError: it is anything else.
+        DataError: the field is anything else.
     """
     value = fields.get(name)
     if value is None:
@@ -59,10 +59,10 @@ def list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def entity_of(value: Any, text: str) -> Entity:
-    """An entity from its fields.
+    """Build an entity from its fields.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     if not isinstance(value, dict):
         raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
@@ -81,10 +81,10 @@ def _placed(value: dict[str, Any], label: Any, text: str) -> Entity:
 
 
 def relation_of(value: Any, text: str) -> Relation:
-    """A relation from its fields.
+    """Build a relation from its fields.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     if not isinstance(value, dict) or not {"subject", "predicate", "object"} <= value.keys():
         raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
@@ -100,10 +100,10 @@ def relation_of(value: Any, text: str) -> Relation:
 
 
 def events_of(values: list[Any], text: str) -> list[Event]:
-    """The events of a record.
+    """Build the events of a record.
 
     Raises:
-        DataError: with the number of the event and what was got, without the place.
+        DataError: an event is invalid; the message includes its index, but not the place.
     """
     events = []
     for number, value in enumerate(values):
@@ -162,15 +162,15 @@ def _score(value: Any) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    """Say whether a value is a number that a float can hold."""
+    """Return whether a value is a finite number that a float can represent."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:  # an integer too large for a float
         return False
 
 
 def entity_fields(entity: Entity, text: str) -> dict[str, Any]:
-    """The fields of an entity."""
+    """Return the fields of an entity."""
     return {
         "start": entity.start,
         "end": entity.end,
@@ -181,7 +181,7 @@ def entity_fields(entity: Entity, text: str) -> dict[str, Any]:
 
 
 def relation_fields(relation: Relation, text: str) -> dict[str, Any]:
-    """The fields of a relation."""
+    """Return the fields of a relation."""
     return {
         "subject": entity_fields(relation.subject, text),
         "predicate": relation.predicate,
@@ -191,7 +191,7 @@ def relation_fields(relation: Relation, text: str) -> dict[str, Any]:
 
 
 def event_fields(event: Event, text: str) -> dict[str, Any]:
-    """The fields of an event; an argument whose entity has no type has no label."""
+    """Return the fields of an event; an argument whose entity has no type has no label."""
     fields: dict[str, Any] = {"type": event.type}
     if event.trigger is not None:
         start, end = event.trigger

@@ -1,4 +1,4 @@
-"""Triples by their texts <-> the fields that DuIE has for them, of either edition."""
+"""Conversion between triples of texts and the fields of DuIE 1 and 2."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ VALUE = "@value"
 
 
 def spos_of_fields(values: Any) -> list[Spo]:
-    """The triples of an ``spo_list``.
+    """Build the triples of an ``spo_list``.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     if not isinstance(values, list):
         raise DataError(f"'spo_list' must be a list, got {short(values)}")
@@ -60,7 +60,7 @@ def _slots(value: Any, name: str) -> dict[str, str]:
 
 
 def spo_fields(spo: Spo) -> dict[str, Any]:
-    """A triple in the layout of the second edition."""
+    """Return a triple in the layout of DuIE 2."""
     return {
         "predicate": spo.predicate,
         "subject": spo.subject,

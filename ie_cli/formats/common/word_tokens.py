@@ -1,4 +1,4 @@
-"""Texts as words for the layouts that count tokens: the words, and where entities stand among them."""
+"""Tokenisation of texts into words for formats with token indices, with the token spans of entities."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from ie_cli.triples import ROLES, sides, typed_entities_of
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A text as words and single Chinese characters, cut at the boundaries of entities.
+    """A text as words and single CJK characters, split at the boundaries of entities.
 
     Attributes:
-        spans: first and last token of each entity; an entity of blanks has none.
-        relations: those whose arguments have tokens.
-        ragged: how many entities begin or end with a blank, which is in no token.
-        broken: how many words were cut.
+        tokens: the words and characters.
+        spans: first and last token of each entity, except entities that consist of whitespace.
+        relations: the relations whose arguments have tokens.
+        ragged: number of entities that start or end with whitespace, which is in no token.
+        broken: number of words that were split.
     """
 
     tokens: list[str]
@@ -41,12 +42,12 @@ class Words:
 
 
 def split_words(document: Document) -> Words:
-    """The words of a text, and all its entities among them; arguments of relations are entities too."""
+    """Split a text into words, with all its entities, arguments of relations included."""
     return _split(document, typed_entities_of(document))
 
 
 def split_flat(document: Document) -> Words:
-    """The same for one tag column, which has no place for overlaps: of two entities that overlap the longer one stays."""
+    """Do the same for a single tag column, which cannot hold overlaps: of overlapping entities, keep the longer one."""
     return _split(document, longest([e for e in typed_entities_of(document) if not is_whitespace(document.text, e)]))
 
 
@@ -71,20 +72,20 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
 
 
 def lost_words(document: Document, words: Words) -> dict[str, int]:
-    """What is lost where an example is written as these words."""
+    """Count what is lost if an example is written as these words."""
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
     blank = sum(is_whitespace(document.text, entity) for entity in absent)
     implied = {(role, side.start, side.end) for r in words.relations for role, side in sides(r)}
     roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
     unsaid = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
     return {
-        f"{OVERLAPS}; the format conll04 keeps all": len(absent) - blank,
+        f"{OVERLAPS}; the format conll04 keeps them": len(absent) - blank,
         BLANK_LOST: blank,
         RAGGED: words.ragged,
-        "relations have lost an entity": len(document.relations) - len(words.relations),
+        "relations are lost, because an argument is lost": len(document.relations) - len(words.relations),
         CUT_WORDS: words.broken,
         OTHER_BLANKS: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
-        **({"entities say the role of an argument whose relation is lost": unsaid} if unsaid else {}),
+        **({"entities labelled with the role of an argument are lost with its relation": unsaid} if unsaid else {}),
         **({PLACELESS: count} if (count := placeless(document)) else {}),
         **native_only(document),
     }
