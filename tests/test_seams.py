@@ -193,9 +193,9 @@ def test_a_recipe_of_several_tasks_is_shown_as_it_is_read(here: Path) -> None:
     write(here / "again.yaml", shown.stdout)
     assert load_recipe(here / "again.yaml") == load_recipe(here / "recipe.yaml")
     both = ie("show", "recipe.yaml", "--set", "data.train=x.jsonl")
-    assert "tasks: stands for task, data and head, which go into each of them" in said(both)
+    assert "tasks: replaces task, data and head" in said(both)
     wrong = write(here / "wrong.yaml", BOTH.replace("{name: global_pointer}", "{name: gplinker}"))
-    assert "tasks.ner.head.name: task ner has the heads" in said(ie("show", str(wrong)))
+    assert "but task ner supports " in said(ie("show", str(wrong)))
 
 
 # --- nobody asks
@@ -251,7 +251,7 @@ def test_a_field_of_one_of_several_tasks_can_be_overridden(here: Path) -> None:
     assert made.instances()["ner"].head.thresholds == {"person": 0.3}
     beside = BOTH + "head: {name: global_pointer}\n"
     write(here / "beside.yaml", beside)
-    assert "tasks: stands for task, data and head" in said(ie("show", "beside.yaml"))
+    assert "tasks: replaces task, data and head" in said(ie("show", "beside.yaml"))
 
 
 @pytest.mark.parametrize("name", ["type", "train", "keys", "half"])

@@ -87,10 +87,10 @@ def test_a_mention_that_comes_thousands_of_times_is_said_by_the_reader() -> None
     [document] = duie.read([(1, line)], "x.json", Reading(mentions="all", report=told.append))
     assert isinstance(document, Document)
     assert len(document.relations) == 1
-    assert told[1] == (
-        "x.json: 1 of these have more than 100,000 pairs of places, together with others of their text: they are put on the "
-        "nearest pair"
-    )
+    assert told[1].startswith("x.json: ")
+    assert "nearest pair" in told[1]
+    assert "more than 100,000 pairs" in told[1]
+    assert told[1].endswith(": 1")
 
 
 def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypatch: pytest.MonkeyPatch) -> None:

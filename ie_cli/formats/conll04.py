@@ -87,7 +87,7 @@ def _span(value: dict[str, Any], tokens: int) -> tuple[int, int, str]:
     start, end = value.get("start"), value.get("end")
     if not (_is_integer(start) and _is_integer(end) and 0 <= start < end <= tokens):
         raise DataError(
-            f"an entity must cover some of the {counted(tokens, 'token')}, got {short(value)}",
+            f"an entity must satisfy 0 <= start < end <= {tokens}, the number of tokens, got {short(value)}",
             hint="count tokens from 0, the end exclusive.",
         )
     return start, end - 1, string_of(value, "type")
@@ -100,8 +100,7 @@ def _relation(value: dict[str, Any], entities: Sequence[Entity]) -> Relation:
         index = value.get(name)
         if not (_is_integer(index) and 0 <= index < len(entities)):
             raise DataError(
-                f"relation {quoted(predicate)}: {name} must be the index of one of {counted(len(entities), 'entity', 'entities')}, "
-                f"got {short(index)}",
+                f"relation {quoted(predicate)}: {name} must be an entity index below {len(entities)}, got {short(index)}",
                 hint="count entities from 0.",
             )
         arguments.append(entities[index])

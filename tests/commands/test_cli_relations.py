@@ -170,7 +170,7 @@ def test_convert_says_what_the_target_cannot_express(here: Path) -> None:
     assert "jsonl to conll" in result.stderr
     assert "relations" in result.stderr
     slots = ie("convert", "train.json", "out.json", "--to", "duie1")
-    assert "slots of complex objects have no place" in slots.stderr
+    assert "slots of complex objects cannot be stored" in slots.stderr
 
 
 def test_a_bad_line_stops_a_conversion_or_is_skipped(here: Path) -> None:

@@ -135,7 +135,8 @@ def test_several_places_are_a_note(tmp_path: Path) -> None:
     assert told(recipe(train, data={"mentions": "first"})) == [
         (
             "note",
-            f"{train}: 5 triples without offsets, put on the text: 5 have several places (mentions: first), 0 have none",
+            f"{train}: triples without offsets: 5; with several possible positions: 5 (mentions: first); "
+            "not found in the text: 0",
         ),
         ("note", "train: 5 examples (0 without a relation), 5 relations: 住地 5"),
     ]
@@ -308,7 +309,7 @@ def schema_file(path: Path, *predicates: str) -> str:
     [
         (["住地"], []),
         (["生地", "住地"], []),
-        (["生地"], ["the training data hold predicates that data.schema_file does not: 住地"]),
+        (["生地"], ["the training data contain predicates that data.schema_file lacks: 住地"]),
     ],
 )
 def test_predicates_that_the_schema_file_does_not_have_are_an_error(
@@ -323,7 +324,7 @@ def test_slots_that_the_schema_file_does_not_have_are_an_error(tmp_path: Path) -
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟1999年获松湖奖", [award]) for n in range(5)))
     found = told(recipe(train, data={"schema_file": schema_file(tmp_path / "s.json", "获奖")}))
-    assert of("error", found) == ["the training data hold predicates that data.schema_file does not: 获奖.onDate"]
+    assert of("error", found) == ["the training data contain predicates that data.schema_file lacks: 获奖.onDate"]
 
 
 def test_no_relation_at_all_is_an_error(tmp_path: Path) -> None:

@@ -148,9 +148,9 @@ def test_what_was_detected_is_reported() -> None:
     records("Anna\tI-PER\nMeyer\tI-PER\n", report=told.append)
     records("Anna B-PER\nin O\nWien I-LOC\n", report=told.append)
     assert told == [
-        "x.conll: tabs between columns, tokens in column 0, tags in column 1 (from 0), IOB1",
-        "x.conll: blanks between columns, tokens in column 0, tags in column 1 (from 0), BIO",
-        "x.conll: 1 tags continue no entity; each begins one, as conlleval and seqeval have it",
+        "x.conll: columns separated by tabs, tokens in column 0, tags in column 1 (counted from 0), IOB1",
+        "x.conll: columns separated by spaces, tokens in column 0, tags in column 1 (counted from 0), BIO",
+        "x.conll: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval",
     ]
 
 
@@ -213,9 +213,9 @@ def test_a_bad_line_spoils_its_sentence_alone(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text_column": 2}, r"no column 2 \(text_column\): the lines have 2"),
+        ({"text_column": 2}, r"no column 2 \(text_column\): the lines have 2 columns"),
         ({"text_column": -3}, r"no column -3 \(text_column\)"),
-        ({"label_columns": (5,)}, r"no column 5 \(label_columns\): the lines have 2"),
+        ({"label_columns": (5,)}, r"no column 5 \(label_columns\): the lines have 2 columns"),
     ],
 )
 def test_a_column_that_is_not_there_is_told(options: dict[str, object], message: str) -> None:
@@ -224,7 +224,7 @@ def test_a_column_that_is_not_there_is_told(options: dict[str, object], message:
 
 
 def test_columns_without_tags_are_told() -> None:
-    with pytest.raises(DataError, match="none of the 2 columns holds tags") as caught:
+    with pytest.raises(DataError, match="none of the 2 columns contains tags") as caught:
         records("Anna NNP\n")
     assert "label_columns" in str(caught.value.hint)
 

@@ -90,7 +90,9 @@ def test_tags_that_continue_nothing_are_reported() -> None:
     told: list[str] = []
     document = one({"tokens": ["a", "b"], "tags": ["I-X", "L-X"]}, report=told.append)
     assert document.entities == [Entity(0, 3, "X")]
-    assert told == ["x.json: 1 tags continue no entity; each begins one, as conlleval and seqeval have it"]
+    assert told == [
+        "x.json: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
+    ]
 
 
 def spert(**changes: Any) -> dict[str, Any]:
@@ -104,21 +106,21 @@ def spert(**changes: Any) -> dict[str, Any]:
         (spert(tokens="Anna"), "'tokens' must be a list of strings, got \"Anna\""),
         (spert(tokens=["Anna", ""]), 'token 1 must be a non-empty string, got ""'),
         (spert(tokens=["Anna", None]), "token 1 must be a non-empty string, got null"),
-        (spert(orig_id=[1]), "'id' must be a string or a whole number, got [1]"),
+        (spert(orig_id=[1]), "'id' must be a string or an integer, got [1]"),
         (spert(entities=3), "'entities' must be a list, got 3"),
-        (spert(entities=[3]), "'entities' must hold objects, got 3"),
+        (spert(entities=[3]), "'entities' must contain objects, got 3"),
         (spert(entities=[{"start": 0, "end": 1}]), "no field 'type': {"),
-        (spert(entities=[{"type": "X", "start": 0, "end": 9}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "X", "start": 2, "end": 2}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "X", "start": True, "end": 2}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "X", "start": 0}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "\ud800", "start": 0, "end": 1}]), "the label '\\ud800' holds half a surrogate pair"),
-        (spert(relations=[{"type": "p", "head": 0, "tail": 3}]), "relation 'p': tail must be one of the 3 entities, got 3"),
-        (spert(relations=[{"type": "p", "head": -1, "tail": 0}]), "relation 'p': head must be one of the 3 entities, got -1"),
-        (spert(relations=[{"type": "p", "tail": 0}]), "relation 'p': head must be one of the 3 entities, got null"),
+        (spert(entities=[{"type": "X", "start": 0, "end": 9}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "X", "start": 2, "end": 2}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "X", "start": True, "end": 2}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "X", "start": 0}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "\ud800", "start": 0, "end": 1}]), "the label '\\ud800' contains a lone surrogate"),
+        (spert(relations=[{"type": "p", "head": 0, "tail": 3}]), "relation 'p': tail must be an entity index below 3, got 3"),
+        (spert(relations=[{"type": "p", "head": -1, "tail": 0}]), "relation 'p': head must be an entity index below 3, got -1"),
+        (spert(relations=[{"type": "p", "tail": 0}]), "relation 'p': head must be an entity index below 3, got null"),
         (spert(relations=[{"type": "", "head": 0, "tail": 0}]), "'type' must be a non-empty string, got \"\""),
         ({**TABLE, "tags": "O"}, "'tags' must be a list, got \"O\""),
-        ({**TABLE, "tags": ["O"]}, "8 tokens, but 1 tags"),
+        ({**TABLE, "tags": ["O"]}, "got 8 tokens, but 1 tag"),
         ({**TABLE, "tags": ["Peop"] * 8}, 'expected a tag such as O or B-PER, got "Peop"'),
         ({**TABLE, "tags": [0] * 8}, "expected a tag such as O or B-PER, got 0"),
     ],

@@ -184,7 +184,7 @@ def test_blank_lines_are_skipped_and_counted() -> None:
     [
         ({"spo_list": []}, "no field 'text' (found: spo_list)"),
         ({"text": 3, "spo_list": []}, "'text' must be a string, got 3"),
-        (SECOND | {"id": 1.5}, "'id' must be a string or a whole number, got 1.5"),
+        (SECOND | {"id": 1.5}, "'id' must be a string or an integer, got 1.5"),
         ({"text": FILM, "spo_list": {}}, "'spo_list' must be a list, got {}"),
         ({"text": FILM, "spo_list": "导演"}, "'spo_list' must be a list, got \"导演\""),
         ({"text": FILM, "spo_list": ["a"]}, "a triple must be an object with subject, predicate and object, got \"a\""),
@@ -307,22 +307,22 @@ def test_triples_of_one_place_are_not_worth_a_word() -> None:
 
 def test_triples_of_several_places_are_counted() -> None:
     assert reported(acts(("甲", "林若曦"), ("乙", "何明")), acts(("甲", "何明")), mentions="first") == [
-        "d.json: 3 triples without offsets, put on the text: 2 have several places (mentions: first), 0 have none"
+        "d.json: triples without offsets: 3; with several possible positions: 2 (mentions: first); not found in the text: 0"
     ]
 
 
 def test_of_triples_without_a_place_the_first_is_shown() -> None:
     assert reported(acts(("乙", "何明")), acts(("丙", "何明"), ("甲", "王伟")), acts(("丁", "何明"))) == [
-        "d.json: 4 triples without offsets, put on the text: 0 have several places (mentions: nearest), 3 have none; "
-        "the first: d.json:2: 丙 | 主演 | 何明"
+        "d.json: triples without offsets: 4; with several possible positions: 0 (mentions: nearest); not found in the text: 3, "
+        "first in d.json:2: 丙 | 主演 | 何明"
     ]
 
 
 def test_a_slot_without_a_place_is_counted_as_a_triple() -> None:
     [told] = reported(triple(object={"@value": "松湖奖", "inWork": "南方的灯塔", "onDate": "2011年"}))
     assert told == (
-        "d.json: 3 triples without offsets, put on the text: 0 have several places (mentions: nearest), 1 have none; "
-        "the first: d.json:1: 松湖奖 | 获奖.inWork | 南方的灯塔"
+        "d.json: triples without offsets: 3; with several possible positions: 0 (mentions: nearest); not found in the text: 1, "
+        "first in d.json:1: 松湖奖 | 获奖.inWork | 南方的灯塔"
     )
 
 

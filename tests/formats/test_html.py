@@ -211,9 +211,9 @@ def test_only_other_fields_are_lost() -> None:
 
 def test_a_page_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text(FRAME[0] + FRAME[2], encoding="utf-8")
-    with pytest.raises(DataError, match=r"x\.html: format 'html' is only written"):
+    with pytest.raises(DataError, match=r"x\.html: format 'html' cannot be read"):
         list(read_records(str(tmp_path / "x.html"), format="html"))
-    with pytest.raises(DataError, match="the format cannot be told from its first line"):
+    with pytest.raises(DataError, match="the format cannot be detected from the first line"):
         list(read_records(str(tmp_path / "x.html")))
 
 
@@ -223,7 +223,7 @@ def test_convert_writes_a_page(tmp_path: Path) -> None:
     )
     run = CliRunner().invoke(app, ["convert", str(tmp_path / "in.jsonl"), str(tmp_path / "out.html"), "--to", "html"])
     assert run.exit_code == 0, run.output
-    assert "1 other fields of the records have no place in a page" in run.stderr
+    assert "other fields of the records cannot be shown on the page: 1" in run.stderr
     page = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
     assert page.texts == ["a\x00<b>\ud800", "c"]
     assert [tag for tag, _ in page.tags].count("article") == 2

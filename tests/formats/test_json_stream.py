@@ -17,7 +17,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine
 from ie_cli.formats.common.detect import detect, peek
-from ie_cli.formats.common.json_stream import DecodedSpans, read_objects, read_records
+from ie_cli.formats.common.json_stream import FoundObject, read_objects, read_records
 
 VALUES = st.recursive(
     st.none()
@@ -31,7 +31,7 @@ VALUES = st.recursive(
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=4), VALUES, max_size=4), max_size=5)
 
 
-def found(text: str) -> list[DecodedSpans]:
+def found(text: str) -> list[FoundObject]:
     return list(read_objects(enumerate(text.split("\n"), 1), "x"))
 
 
@@ -107,7 +107,7 @@ def short_message(message: str) -> str:
          ["x:2 not valid at 5:7", "x:8"]),
         ('[{\n  "a": ]\n}, {\n  "a": 2\n}]', ["x:1 not valid at 2:8", "x:3"]),
         # files that are cut off
-        ('[\n{"a": 1},\n', ["x:2", "x:1 the array that begins here does not end"]),
+        ('[\n{"a": 1},\n', ["x:2", "x:1 the array that starts here does not end"]),
         ('[\n{"a": 1},\n{"a":', ["x:2", "x:3 not valid at 3:6"]),
         ("", []),
         ("\n \n[ ]\n", []),

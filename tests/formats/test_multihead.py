@@ -60,7 +60,9 @@ def test_text_to_predict_has_no_annotation() -> None:
 def test_tags_that_continue_nothing_are_reported() -> None:
     told: list[str] = []
     assert one("#doc 1\n0\ta\tI-X\t['N']\t[0]", report=told.append).entities == [Entity(0, 1, "X")]
-    assert told == ["x.txt: 1 tags continue no entity; each begins one, as conlleval and seqeval have it"]
+    assert told == [
+        "x.txt: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_tags_that_continue_nothing_are_reported() -> None:
         ("1\tb\tO\t['N']\t1", "expected a list of indices, got '1'"),
         ("1\tb\tO\t['N']\t[True]", "expected a list of indices, got '[True]'"),
         ("1\tb\tO\t['N']\t['1']", "expected a list of indices, got \"['1']\""),
-        ("1\tb\tO\t['N', 'p']\t[1]", "2 predicates, but 1 heads"),
+        ("1\tb\tO\t['N', 'p']\t[1]", "got 2 predicates, but 1 head"),
     ],
 )
 def test_a_bad_row_spoils_its_document_alone(row: str, message: str) -> None:
@@ -102,15 +104,15 @@ def test_a_bad_row_spoils_its_document_alone(row: str, message: str) -> None:
             "B-X",
             1,
             "x.txt:2: relation 'p': no entity ends at token 1 ('b')",
-            "names its object by the object's last token",
+            "identify the object of a relation by its last token",
         ),
-        ("B-X", 9, "x.txt:2: relation 'p': no entity ends at token 9", "its object"),
-        ("B-X", -1, "x.txt:2: relation 'p': no entity ends at token -1", "its object"),
+        ("B-X", 9, "x.txt:2: relation 'p': no entity ends at token 9", "object of a relation"),
+        ("B-X", -1, "x.txt:2: relation 'p': no entity ends at token -1", "object of a relation"),
         (
             "O",
             0,
             "x.txt:2: relation 'p': no entity ends at token 0 ('a')",
-            "names its subject by the subject's last token",
+            "subject of a relation",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def changed(what: str, **fields: Any) -> dict[str, Any]:
     [
         (changed("event", type=""), "an event's type must be a non-empty string, got ''"),
         (changed("event", type=3), "an event's type must be a non-empty string, got 3"),
-        (changed("event", type="\ud83d"), "the type '\\ud83d' holds half a surrogate pair"),
+        (changed("event", type="\ud83d"), "the type '\\ud83d' contains a lone surrogate"),
         (changed("event", type=...), "an event lacks type: "),
         (changed("event", arguments=...), "an event lacks arguments: "),
         (changed("event", arguments={}), "'arguments' must be a list, got {}"),
@@ -100,18 +100,18 @@ def changed(what: str, **fields: Any) -> dict[str, Any]:
         (changed("trigger", end=4), "trigger: entity 'meeting' covers characters 4-4: it is empty"),
         (changed("trigger", end=6), "trigger: entity 'meeting' covers characters 4-6, which are 'me', but its text is 'met'"
          " (its end seems to be inclusive)"),
-        (changed("trigger", start=True), "trigger: entity 'meeting': start must be a whole number, got True"),
+        (changed("trigger", start=True), "trigger: entity 'meeting': start must be an integer, got True"),
         (changed("trigger", end=20), "trigger: entity 'meeting' covers characters 4-20, but the text has 19"),
         (changed("argument", role=...), "an argument lacks role: "),
         (changed("argument", role=""), "a role must be a non-empty string, got ''"),
         (changed("argument", role=1), "a role must be a non-empty string, got 1"),
-        (changed("argument", role="\ud83d"), "the role '\\ud83d' holds half a surrogate pair"),
+        (changed("argument", role="\ud83d"), "the role '\\ud83d' contains a lone surrogate"),
         (changed("argument", start=..., end=...), "an argument lacks start, end: "),
         (changed("argument", label=5), "argument 'place': an entity's label must be a non-empty string, got 5"),
         (changed("argument", label=""), "argument 'place': an entity's label must be a non-empty string, got ''"),
         (changed("argument", text="rome"), "argument 'place': entity 'city' covers characters 15-19, which are 'Rome', but its"
          " text is 'rome'"),
-        (changed("argument", end="19"), "argument 'place': entity 'city': end must be a whole number, got '19'"),
+        (changed("argument", end="19"), "argument 'place': entity 'city': end must be an integer, got '19'"),
         (changed("argument", end=20), "argument 'place': entity 'city' covers characters 15-20, but the text has 19"),
         (changed("argument", score=True), "argument 'place': a score must be a finite number, got true"),
     ],
@@ -128,7 +128,7 @@ def test_something_else_among_events_is_an_error() -> None:
     bad = read({"text": TEXT, "events": [MEETING, "nothing"]})
     assert isinstance(bad, BadLine)
     assert bad.error.message == 'x:1: events[1]: an event must be an object with type and arguments, got "nothing"'
-    assert "the trigger may be left out" in str(bad.error.hint)
+    assert "the trigger may be omitted" in str(bad.error.hint)
 
 
 def test_spans_outside_their_text_keep_what_tells_their_units() -> None:
@@ -282,8 +282,8 @@ def test_convert_says_what_is_lost(tmp_path: Any) -> None:
     source.write_text("".join(json.dumps(record) + "\n" for record in fields), encoding="utf-8")
     run = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "out.json"), "--to", "cluener"])
     assert run.exit_code == 0, run.output
-    assert f"1 {EVENTS_LOST}" in " ".join(run.stderr.split())
-    assert f"1 {PAIRS_LOST}" in " ".join(run.stderr.split())
+    assert f"{EVENTS_LOST}: 1" in " ".join(run.stderr.split())
+    assert f"{PAIRS_LOST}: 1" in " ".join(run.stderr.split())
     again = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "out.jsonl")])
     assert again.exit_code == 0, again.output
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()

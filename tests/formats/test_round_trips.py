@@ -150,12 +150,12 @@ def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, t
     after = written_and_read(target, before)
     unchanged = after.text == before.text
     assert unchanged or of(told, "texts", "words"), (before, after, told)
-    assert squeezed(after.text) == squeezed(before.text) or of(told, "texts have no place", "words begin")
+    assert squeezed(after.text) == squeezed(before.text) or of(told, "texts cannot be stored", "words that start")
 
     told_entities = of(told, "entities", "labels")
     if target != "cluener" or unchanged:  # a submission has offsets, and no text that blanks could be counted in
         # Words that are gone move what is behind them.
-        moved = of(told, "words begin") > 0
+        moved = of(told, "words that start") > 0
         lost_entities = surfaces_lost(before, after) if moved else entities_lost(before, after)
         assert lost_entities <= told_entities, (before, after, told)
     if told_entities == 0 and unchanged:
@@ -165,13 +165,13 @@ def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, t
 
     told_relations = of(told, "relations", "triples", "slots", "types")
     if before.spos is None:
-        assert relations_lost(before, after) <= told_relations + of(told, "words begin", "labels"), (
+        assert relations_lost(before, after) <= told_relations + of(told, "words that start", "labels"), (
             before,
             after,
             told,
         )
     else:
-        assert triples_lost(before, after) <= told_relations + of(told, "words begin"), (before, after, told)
+        assert triples_lost(before, after) <= told_relations + of(told, "words that start"), (before, after, told)
 
     assert missing(before.events, after.events) <= of(told, "events")
     pair = (before.text_pair, before.label, before.score)

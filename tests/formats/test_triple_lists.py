@@ -51,8 +51,8 @@ def test_casrel_has_no_offsets() -> None:
     assert document.relations == [relation(TEXT9, "Anna", "lives in", "云州")]
     assert (document.entities, document.id, document.meta) == ([], None, {"split": 3})
     assert told == [
-        "x.json: 2 triples without offsets, put on the text: 0 have several places (mentions: nearest), 1 have none; "
-        "the first: x.json:2: 云州 | x | nowhere"
+        "x.json: triples without offsets: 2; with several possible positions: 0 (mentions: nearest); not found in the text: 1, "
+        "first in x.json:2: 云州 | x | nowhere"
     ]
 
 
@@ -150,12 +150,12 @@ def spans(**changes: Any) -> dict[str, Any]:
     [
         ({"triple_list": []}, "no field 'text' (found: triple_list)"),
         ({"sentText": 3, "relationMentions": []}, "'text' must be a string, got 3"),
-        ({"text": "a", "id": []}, "'id' must be a string or a whole number, got []"),
+        ({"text": "a", "id": []}, "'id' must be a string or an integer, got []"),
         ({"text": "a", "triple_list": {}}, "'triple_list' must be a list, got {}"),
         ({"text": "a", "triple_list": [["a", "b"]]}, 'a triple must be [subject, predicate, object], got ["a", "b"]'),
         ({"text": "a", "triple_list": [["a", "", "a"]]}, "'predicate' must be a non-empty string, got \"\""),
         ({"text": "a", "triple_list": [["a", "p", 7]]}, "'object' must be a non-empty string, got 7"),
-        ({"text": "a", "relation_list": ["a"]}, "'relation_list' must hold objects, got \"a\""),
+        ({"text": "a", "relation_list": ["a"]}, "'relation_list' must contain objects, got \"a\""),
         ({"text": "a", "relation_list": [{}]}, "relation_list[0]: no field 'predicate': {}"),
         ({"sentText": "a", "relationMentions": 1}, "'relationMentions' must be a list, got 1"),
         ({"sentText": "a", "relationMentions": [{"em1Text": "a", "label": "p"}]}, "no field 'em2Text': {\"em1Text\""),
@@ -163,16 +163,16 @@ def spans(**changes: Any) -> dict[str, Any]:
         (spans(obj_char_span=[8, 10]),
          "relation_list[0]: entity 'object' covers characters 8-10, but the text has 9 (its off"),
         (spans(obj_char_span=[8]), "relation_list[0]: 'obj_char_span' must be [start, end], got [8]"),
-        (spans(obj_char_span=["7", 9]), "relation_list[0]: entity 'object': start must be a whole number, got '7'"),
+        (spans(obj_char_span=["7", 9]), "relation_list[0]: entity 'object': start must be an integer, got '7'"),
         (spans(obj_char_span=None),
-         "relation_list[0]: 'obj_tok_span' [100, 101] is not where \"云州\" stands: it counts"),
-        (spans(obj_char_span=None, obj_tok_span=None), "relation_list[0] has no span for each of its arguments, but others have"),
+         "relation_list[0]: 'obj_tok_span' [100, 101] does not cover \"云州\": it counts"),
+        (spans(obj_char_span=None, obj_tok_span=None), "relation_list[0] lacks the span of an argument"),
         (spans(subj_type=4), "relation_list[0]: 'subj_type' must be a non-empty string, got 4"),
         ({**TPLINKER, "entity_list": [{"text": "Anna", "type": [], "char_span": [0, 3]}]},
          "entity_list[0]: entity 'entity' covers characters 0-3, which are 'Ann', but"),
         ({**TPLINKER, "entity_list": [{"text": "Anna", "type": 7}]}, "entity_list[0]: 'type' must be a non-empty string, got 7"),
         ({**spans(subj_char_span=None), "tokens": ["Anna", "云州"]},
-         "relation_list[0]: 'tokens' are not the text's: token 1 is \"云州\""),
+         "relation_list[0]: 'tokens' do not match the text: token 1 is \"云州\""),
         ({**spans(subj_char_span=None), "tokens": ["Anna", ""]},
          'relation_list[0]: \'tokens\' must be a list of non-empty strings, got ["Anna", ""]'),
     ],
