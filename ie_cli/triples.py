@@ -28,10 +28,10 @@ ABSENT = "mention not in the text"
 NO_TYPE = "entity"
 """The type of a mention if the data give none."""
 
-MOST_PAIRS = 100_000
+MAX_PAIRS = 100_000
 """Limit on the span pairs that ``all`` creates for the triples of one text: two mentions that occur a thousand times each
 have a million pairs. A triple that exceeds the remaining limit gets the nearest pair only, and is counted."""
-MOST_WAYS = 1_000
+MAX_COMBINATIONS = 1_000
 """Limit on the triples generated for one value by combining the fillers of its slots."""
 
 _SLOT = re.compile(r"(.+)\.([^\W\d]\w*)", re.S)
@@ -54,13 +54,13 @@ def occurrences(text: str, mention: str) -> list[Span]:
     at = text.find(mention) if mention else -1
     while at >= 0:
         end = at + len(mention)
-        if not (_one_run(text, at) or _one_run(text, end)):
+        if not (_splits_run(text, at) or _splits_run(text, end)):
             found.append((at, end))
         at = text.find(mention, at + 1)
     return found
 
 
-def _one_run(text: str, boundary: int) -> bool:
+def _splits_run(text: str, boundary: int) -> bool:
     """Return whether a boundary lies between two letters of one Latin word or two digits of one number."""
     if not 0 < boundary < len(text):
         return False
@@ -69,7 +69,7 @@ def _one_run(text: str, boundary: int) -> bool:
 
 
 @dataclass(slots=True)
-class Located:
+class LocatedTriples:
     """The relations located for some triples, with counts.
 
     Attributes:
@@ -88,22 +88,22 @@ class Located:
 
 def locate(
     text: str, spos: Iterable[Spo], mentions: Mentions, *, reachable: Callable[[Span], bool] = lambda span: True
-) -> Located:
+) -> LocatedTriples:
     """Locate triples in a text.
 
     Args:
         text: the text to search.
         spos: the triples.
         mentions: which occurrences to use: ``nearest`` takes the pair with the fewest characters in between, ``first`` the
-            first occurrence of each mention, ``all`` every pair of different spans, up to `MOST_PAIRS` per text.
+            first occurrence of each mention, ``all`` every pair of different spans, up to `MAX_PAIRS` per text.
         reachable: whether an occurrence may be used at all, e.g. because its boundaries are token boundaries.
     """
     places: dict[str, list[Span]] = {}
     pairs: dict[tuple[str, str], list[tuple[Span, Span]]] = {}  # cache for `nearest` and `first`
-    room = MOST_PAIRS
-    found = Located()
+    remaining = MAX_PAIRS
+    found = LocatedTriples()
     chosen: dict[Relation, None] = {}
-    for (subject, predicate, object_), (subject_type, object_type) in parts(spos).items():
+    for (subject, predicate, object_), (subject_type, object_type) in simple_triples(spos).items():
         found.triples += 1
         for mention in (subject, object_):
             if mention not in places:
@@ -116,8 +116,8 @@ def locate(
         kind = mentions
         if mentions == "all":
             needed = _count_pairs(subjects, objects)
-            kind = "all" if needed <= room else "nearest"
-            room -= needed if kind == "all" else 0
+            kind = "all" if needed <= remaining else "nearest"
+            remaining -= needed if kind == "all" else 0
             found.truncated += kind != "all"
         if kind == "all":
             chosen_pairs = _choose(subjects, objects, kind)
@@ -180,7 +180,7 @@ def _distance(pair: tuple[Span, Span]) -> int:
     return max(0, other_start - end, start - other_end)
 
 
-def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
+def simple_triples(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
     """Split complex triples into simple triples of texts, each mapped to the types of its subject and object."""
     found: dict[Triple, tuple[str, str]] = {}
     for spo in spos:
@@ -195,7 +195,7 @@ def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
 def triples_of(document: Document) -> set[Triple]:
     """Return the triples of an example by their texts, with slots as separate triples."""
     if document.spos is not None:
-        return set(parts(document.spos))
+        return set(simple_triples(document.spos))
     return text_triples(document.text, document.relations)
 
 
@@ -206,18 +206,20 @@ def entities_of(document: Document) -> set[Entity]:
 
 def typed_entities_of(document: Document) -> list[Entity]:
     """Return the same in order, without entities whose label only repeats the role of a relation's argument."""
-    implied = {(role, side.start, side.end) for relation in document.relations for role, side in sides(relation)}
+    implied = {
+        (role, side.start, side.end) for relation in document.relations for role, side in role_arguments(relation)
+    }
     own = [entity for entity in document.entities if (entity.label, entity.start, entity.end) not in implied]
     return list(dict.fromkeys([*own, *_arguments(document)]))
 
 
-def sides(relation: Relation) -> tuple[tuple[str, Entity], tuple[str, Entity]]:
+def role_arguments(relation: Relation) -> tuple[tuple[str, Entity], tuple[str, Entity]]:
     """Return the arguments of a relation, each with its role, which is its label in a role model."""
     return (ROLES[0], relation.subject), (ROLES[1], relation.object)
 
 
 def _arguments(document: Document) -> list[Entity]:
-    return [side for relation in document.relations for _, side in sides(relation)]
+    return [side for relation in document.relations for _, side in role_arguments(relation)]
 
 
 def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:
@@ -230,7 +232,7 @@ def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
 
     A relation ``P.slot`` becomes a slot only if some relation P has the slot's subject as its object. Otherwise it becomes a
     separate triple, because predicates may contain a dot. A slot with several values yields one triple per value. If several
-    slots have more than `MOST_WAYS` combinations of values, every value occurs in some triple, but not with all others.
+    slots have more than `MAX_COMBINATIONS` combinations of values, every value occurs in some triple, but not with all others.
     """
     relations = list(relations)
     values = {(relation.predicate, _mention(text, relation.object)) for relation in relations}
@@ -266,7 +268,7 @@ def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
 def _combinations(slots: dict[str, dict[str, str]]) -> Iterator[tuple[tuple[str, str, str], ...]]:
     """Yield combinations of one (slot, text, type) per slot: all of them, or enough for each filler to occur."""
     choices = [[(slot, filler, kind) for filler, kind in fillers.items()] for slot, fillers in sorted(slots.items())]
-    if math.prod(map(len, choices)) <= MOST_WAYS:
+    if math.prod(map(len, choices)) <= MAX_COMBINATIONS:
         return product(*choices)
     return (tuple(some[n % len(some)] for some in choices) for n in range(max(map(len, choices))))
 

@@ -15,7 +15,7 @@ from ie_cli.triples import (
     entities_of,
     locate,
     occurrences,
-    parts,
+    simple_triples,
     slot_of,
     text_triples,
     to_spos,
@@ -71,7 +71,7 @@ def test_all_pairs_are_bounded_and_a_triple_beyond_is_counted(monkeypatch: pytes
     spos = [Spo("甲", "主演", "张三"), Spo("甲", "编剧", "张三"), Spo("李四", "主演", "甲"), Spo("甲", "续", "甲")]
     whole = locate(TEXT, spos, "all")
     assert (len(whole.relations), whole.truncated) == (4 + 4 + 2 + 2, 0)
-    monkeypatch.setattr(triples, "MOST_PAIRS", 6)
+    monkeypatch.setattr(triples, "MAX_PAIRS", 6)
     some = locate(TEXT, spos, "all")
     # Four pairs for the first, none left for the second, two for the third, none for the last.
     assert [relation.predicate for relation in some.relations] == ["主演"] * 4 + ["编剧"] + ["主演"] * 2 + ["续"]
@@ -100,8 +100,8 @@ def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypa
     relations += [Relation(value, f"p.{'abc'[n % 3]}", Entity(n, n + 1, "f")) for n in range(2, 50)]
     found = to_spos(text, relations)
     assert len(found) == 16
-    assert set(parts(found)) == text_triples(text, relations)
-    monkeypatch.setattr(triples, "MOST_WAYS", 16**3)
+    assert set(simple_triples(found)) == text_triples(text, relations)
+    monkeypatch.setattr(triples, "MAX_COMBINATIONS", 16**3)
     assert len(to_spos(text, relations)) == 16**3
 
 
@@ -186,7 +186,7 @@ def test_there_and_back_gives_the_same_triples(drawn: list[tuple[str, str, str, 
     located = locate(text, spos, "nearest")
     assert not located.absent
     assert to_spos(text, located.relations) == sorted(spos)
-    assert text_triples(text, located.relations) == set(parts(spos))
+    assert text_triples(text, located.relations) == set(simple_triples(spos))
 
 
 @given(st.text("ab一", max_size=14), st.text("ab一", min_size=1, max_size=2), st.text("ab一", min_size=1, max_size=2))

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ie_cli.commands.console import complain, console, say
-from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, hints
+from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, join_hints
 from ie_cli.system.atomic import storage_error
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped, stopping
@@ -129,7 +129,7 @@ def _of_memory(told: IEError, short: IEError) -> IEError:
     where, damaged, _ = told.message.partition(": damaged")
     if damaged:
         return IEError(f"{short.message}: {where}", hint=short.hint)
-    return IEError(f"{short.message}: {told.message}", hint=hints(told.hint, short.hint))
+    return IEError(f"{short.message}: {told.message}", hint=join_hints(told.hint, short.hint))
 
 
 def out_of_memory(options: Mapping[str, str]) -> IEError:
@@ -139,7 +139,7 @@ def out_of_memory(options: Mapping[str, str]) -> IEError:
         smaller = "set training.batch_size or encoder.max_length lower, or use a smaller encoder"
     elif "batch_size" in options:
         smaller = f"give a smaller {options['batch_size']}, or fewer threads by the variable OMP_NUM_THREADS"
-    return IEError(OUT_OF_MEMORY, hint=hints(smaller, "free some memory, or raise its limit (`ulimit -v`)."))
+    return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, "free some memory, or raise its limit (`ulimit -v`)."))
 
 
 def _stopped(error: KeyboardInterrupt) -> Stopped:

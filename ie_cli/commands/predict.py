@@ -12,7 +12,7 @@ from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
 from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_left_out, writable, write_all
 from ie_cli.document import Document
-from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, hints
+from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, join_hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_directory
@@ -159,7 +159,9 @@ def _reporting_progress(job: Job) -> Iterator[None]:
             signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
             raise Stopped(signum, f"stopped; {kept}: go on with --resume") from error
         remedy = "mend the input" if isinstance(error, DataError) else "make room"
-        raise type(error)(error.message, hint=hints(error.hint, kept, f"{remedy} and go on with --resume")) from error
+        raise type(error)(
+            error.message, hint=join_hints(error.hint, kept, f"{remedy} and go on with --resume")
+        ) from error
     except BaseException as error:  # what fails in Rust is no Exception
         if not is_out_of_memory(error):
             raise
@@ -169,7 +171,7 @@ def _reporting_progress(job: Job) -> Iterator[None]:
 def _short_of_memory(job: Job) -> IEError:
     kept = f"{job.records} records are done: go on with --resume" if job.records else None
     smaller = "give a smaller --batch-size, or fewer threads by the variable OMP_NUM_THREADS"
-    return IEError(OUT_OF_MEMORY, hint=hints(smaller, kept))
+    return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
 def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:

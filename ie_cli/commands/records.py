@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from ie_cli.commands.console import warn
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
-from ie_cli.errors import DataError, IEError, hints
+from ie_cli.errors import DataError, IEError, join_hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.resumable_output import journal_of, part_of
@@ -129,7 +129,7 @@ class RecordWriter:
                 return
             text = dump({"error": item.error.message, "line": item.raw})
         else:
-            self.tally.lost.update(self.target.lost(item))
+            self.tally.lost.update(self.target.count_losses(item))
             text = self._write(item)
         self.out.write((self.target.frame[1] if self.tally.written else "") + text)
         self.tally.written += 1
@@ -170,7 +170,7 @@ def write_all(
 
 
 def _on_error_hint(error: IEError) -> str | None:
-    return hints(error.hint, "`--on-error skip` leaves such lines out, `keep` marks them.")
+    return join_hints(error.hint, "`--on-error skip` leaves such lines out, `keep` marks them.")
 
 
 def report_left_out(tally: Tally, output: Output) -> None:

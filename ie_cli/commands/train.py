@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ie_cli.commands.console import TrainingView, say, show_scores
 from ie_cli.commands.recipe_argument import read_recipe
-from ie_cli.errors import StorageError, hints
+from ie_cli.errors import StorageError, join_hints
 from ie_cli.system.signals import Stop
 from ie_cli.training.run_directory import CHECKPOINTS
 
@@ -28,7 +28,7 @@ def run_train(
             stored = any((directory / CHECKPOINTS).glob("step-*"))
             kept = "the last checkpoint and the best model so far are whole: go on with --resume"
             raise StorageError(
-                error.message, hint=hints(error.hint, kept if stored else "no checkpoint was written yet")
+                error.message, hint=join_hints(error.hint, kept if stored else "no checkpoint was written yet")
             ) from error
     if quiet or view.finished is None:
         return

@@ -38,7 +38,7 @@ class Split:
                 if self.keep is None or self.keep(document.text):
                     yield document
 
-    def whole(self) -> Split:
+    def unfiltered(self) -> Split:
         """Return a split with all documents of its sources."""
         return replace(self, keep=None, part="all")
 

@@ -60,7 +60,7 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     documents, statistics = Spool(), DatasetStatistics()
     same = dev is not None and dev.keep is None and dev.sources == train.sources
     dev_documents = documents if same else Spool() if dev is not None else None
-    for document in train.whole():
+    for document in train.unfiltered():
         if train.keep is None or train.keep(document.text):
             statistics.add(document)
             if characters:

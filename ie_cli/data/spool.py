@@ -12,7 +12,7 @@ from typing import IO, Any
 from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
 from ie_cli.system.atomic import storing
 
-MOST_WEIGHT = 2**25
+MAX_WEIGHT = 2**25
 """Limit on the characters kept in memory, a few hundred megabytes; an annotation counts as `_ANNOTATION` characters."""
 _ANNOTATION = 64
 
@@ -22,10 +22,10 @@ class Spool:
 
     Args:
         documents: documents to add.
-        most: limit on the documents in memory, counted as for `MOST_WEIGHT`.
+        most: limit on the documents in memory, counted as for `MAX_WEIGHT`.
     """
 
-    def __init__(self, documents: Iterable[Document] = (), *, most: int = MOST_WEIGHT) -> None:
+    def __init__(self, documents: Iterable[Document] = (), *, most: int = MAX_WEIGHT) -> None:
         self._most, self._weight, self._count = most, 0, 0
         self._kept: list[Document] = []
         self._file: IO[bytes] | None = None

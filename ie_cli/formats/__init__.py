@@ -22,7 +22,7 @@ FORMATS: dict[str, Format] = {
         "native JSON Lines: text, and entities with start, end and label",
         jsonl.read,
         jsonl.write,
-        jsonl.lost,
+        jsonl.count_losses,
         by_line=True,
     ),
     "cluener": Format(
@@ -30,18 +30,22 @@ FORMATS: dict[str, Format] = {
         "CLUENER: text and label: {label: {mention: [[start, end]]}}",
         cluener.read,
         cluener.write,
-        cluener.lost,
+        cluener.count_losses,
         by_line=True,
     ),
     "conll": Format(
-        "conll", "token and tag columns, with an empty line between sentences", conll.read, conll.write, conll.lost
+        "conll",
+        "token and tag columns, with an empty line between sentences",
+        conll.read,
+        conll.write,
+        conll.count_losses,
     ),
     "duie": Format(
         "duie",
         "DuIE 1 and 2, and CMeIE: text and spo_list; written in the layout of DuIE 2",
         duie.read,
         duie.write,
-        duie.lost,
+        duie.count_losses,
         by_line=True,
     ),
     "duie1": Format(
@@ -49,7 +53,7 @@ FORMATS: dict[str, Format] = {
         "DuIE, written in the layout of DuIE 1, without slots",
         duie.read,
         duie.write_first,
-        duie.lost_first,
+        duie.count_losses_first,
         by_line=True,
     ),
     "triples": Format(
@@ -57,7 +61,7 @@ FORMATS: dict[str, Format] = {
         "CasRel, PRGC, TPLinker, SPN4RE: text, triple_list or relation_list; objects in an array or one per line",
         triple_lists.read,
         triple_lists.write,
-        triple_lists.lost,
+        triple_lists.count_losses,
         ARRAY,
     ),
     "conll04": Format(
@@ -65,7 +69,7 @@ FORMATS: dict[str, Format] = {
         "CoNLL04 in JSON: tokens, entities or tags, relations by index; written in the layout of SpERT",
         conll04.read,
         conll04.write,
-        conll04.lost,
+        conll04.count_losses,
         ARRAY,
     ),
     "conll04-table": Format(
@@ -73,7 +77,7 @@ FORMATS: dict[str, Format] = {
         "CoNLL04 in JSON, written with BILOU tags",
         conll04.read,
         conll04.write_table,
-        conll04.lost_table,
+        conll04.count_losses_table,
         ARRAY,
     ),
     "multihead": Format(
@@ -81,11 +85,16 @@ FORMATS: dict[str, Format] = {
         "multi-head selection columns: index, token, BIO tag, predicates, heads",
         multihead.read,
         multihead.write,
-        multihead.lost,
+        multihead.count_losses,
     ),
     "text": Format("text", "plain text, one document per line", text.read, by_line=True),
     "html": Format(
-        "html", "an HTML page with the entities highlighted; output only", html.read, html.write, html.lost, html.FRAME
+        "html",
+        "an HTML page with the entities highlighted; output only",
+        html.read,
+        html.write,
+        html.count_losses,
+        html.FRAME,
     ),
 }
 

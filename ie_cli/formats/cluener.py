@@ -18,17 +18,17 @@ from ie_cli.formats.common.base import (
     Lines,
     Reading,
     Record,
-    at,
     checked_entity,
-    native_only,
-    placeless,
+    count_name_clashes,
+    count_native_only,
+    count_unlocated,
+    error_at,
     quoted,
     require_storable,
-    taken,
 )
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 
-OURS = frozenset({"id", "text", "label"})
+FORMAT_FIELDS = frozenset({"id", "text", "label"})
 HINT = 'write each line as {"text": "Ann slept", "label": {"name": {"Ann": [[0, 2]]}}}, the end inclusive.'
 
 
@@ -44,10 +44,10 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             text = "" if submission else text_of(fields)
             labels = fields.get("label") if reading.annotation else None
             entities = list(_entities(labels or {}, None if submission else text))
-            meta = {key: value for key, value in fields.items() if key not in OURS}
+            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
             yield Document(text, entities, [], id_of(fields), meta, where)
         except DataError as error:
-            yield BadLine(where, line, at(where, error, HINT))
+            yield BadLine(where, line, error_at(where, error, HINT))
 
 
 def _entities(labels: Any, text: str | None) -> Iterator[Entity]:
@@ -89,18 +89,20 @@ def write(document: Document) -> str:
         labels.setdefault(entity.label, {}).setdefault(mention, []).append([entity.start, entity.end - 1])
     first: dict[str, Any] = {"text": document.text} if document.id is None else {"id": document.id}
     # Data from another format may contain fields with these names.
-    meta = {key: value for key, value in document.meta.items() if key not in OURS} if document.id is None else {}
+    meta = (
+        {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS} if document.id is None else {}
+    )
     return dump(first | {"label": labels} | meta)
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     submission = {
         "texts cannot be stored in a submission, the form of records with an id": int(bool(document.text)),
         FIELDS_LOST: len(document.meta),
     }
     return {
-        RELATIONS_LOST: len(set(document.relations)) + placeless(document),
-        **(taken(document, OURS) if document.id is None else submission),
-        **native_only(document),
+        RELATIONS_LOST: len(set(document.relations)) + count_unlocated(document),
+        **(count_name_clashes(document, FORMAT_FIELDS) if document.id is None else submission),
+        **count_native_only(document),
     }

@@ -21,24 +21,26 @@ from ie_cli.formats.common.base import (
     Lines,
     Reading,
     Record,
-    native_only,
-    no_fields,
-    placeless,
+    count_id_and_fields,
+    count_native_only,
+    count_unlocated,
     quoted,
 )
-from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, scheme_of, spans_of, split_tag
+from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels, scheme_of, spans_of, split_tag
 
 DOCUMENT = "-DOCSTART-"
 """The token that marks the start of a document; its line is not part of the text."""
 OVERLAPS = "entities that overlap longer ones cannot be stored in one tag column"
-BLANK_LOST = "entities that consist of whitespace are in no token"
-RAGGED = "entities that start or end with whitespace lose it, because it is in no token"
-CUT_WORDS = "words are split at an entity boundary inside them, and are read back with a space there; the format jsonl keeps them"
+WHITESPACE_LOST = "entities that consist of whitespace are in no token"
+EDGE_WHITESPACE_LOST = "entities that start or end with whitespace lose it, because it is in no token"
+SPLIT_WORDS = (
+    "words with an entity boundary inside are split and read back with a space there; the format jsonl keeps them"
+)
 INVALID_TAGS = (
     "{path}: {count} without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
 )
 """The report of invalid tag sequences."""
-OTHER_BLANKS = "texts whose whitespace differs from that between tokens are changed; the format jsonl keeps it"
+OTHER_WHITESPACE = "texts whose whitespace differs from that between tokens are changed; the format jsonl keeps it"
 """Descriptions of what is lost when texts become tokens."""
 _LOOK_AHEAD = 2000
 _PROBLEM_HINTS = {
@@ -251,7 +253,7 @@ def write(document: Document) -> str:
     One column cannot hold overlapping entities: the longer one is written.
     """
     entities = _written(document)
-    tokens = [piece for word in cut(document.text, entities) for piece in word]
+    tokens = [piece for word in split_at_boundaries(document.text, entities) for piece in word]
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
     spans = []
     for entity in entities:
@@ -263,7 +265,7 @@ def write(document: Document) -> str:
     return "".join(lines) + "\n"
 
 
-def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]]:
+def split_at_boundaries(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]]:
     """Yield the words of a text, each split at the entity boundaries inside it."""
     cuts = sorted({boundary for entity in entities for boundary in (entity.start, entity.end)})
     for match in _TOKEN.finditer(text):
@@ -273,7 +275,7 @@ def cut(text: str, entities: Sequence[Entity]) -> Iterator[list[tuple[int, int]]
 
 
 def _written(document: Document) -> list[Entity]:
-    return longest([entity for entity in document.entities if not is_whitespace(document.text, entity)])
+    return longest_non_overlapping([entity for entity in document.entities if not is_whitespace(document.text, entity)])
 
 
 def is_whitespace(text: str, entity: Entity) -> bool:
@@ -281,38 +283,38 @@ def is_whitespace(text: str, entity: Entity) -> bool:
     return _TOKEN.search(text, entity.start, entity.end) is None
 
 
-def is_ragged(text: str, entity: Entity) -> bool:
+def has_edge_whitespace(text: str, entity: Entity) -> bool:
     """Return whether an entity starts or ends with whitespace, which is in no token."""
     return _TOKEN.match(text, entity.start) is None or _TOKEN.match(text, entity.end - 1) is None
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     text, entities = document.text, _written(document)
-    words = list(cut(text, entities))
+    words = list(split_at_boundaries(text, entities))
     pieces = [piece for word in words for piece in word]
     broken = sum(len(word) > 1 for word in words)
     blank = sum(is_whitespace(text, entity) for entity in set(document.entities))
     read_back = join_tokens([text[start:end] for start, end in pieces], None)[0] if pieces else text
     rare = {
-        BLANK_LOST: blank,
-        RAGGED: sum(is_ragged(text, entity) for entity in entities),
-        OTHER_BLANKS: int(not broken and read_back != text),
-        **_marks(text, pieces, entities),
+        WHITESPACE_LOST: blank,
+        EDGE_WHITESPACE_LOST: sum(has_edge_whitespace(text, entity) for entity in entities),
+        OTHER_WHITESPACE: int(not broken and read_back != text),
+        **_count_document_markers(text, pieces, entities),
     }
     return {
         f"{OVERLAPS}; the format jsonl keeps them": len(set(document.entities)) - blank - len(entities),
-        CUT_WORDS: broken,
+        SPLIT_WORDS: broken,
         "texts without tokens leave no sentence": int(not pieces),
-        RELATIONS_LOST: len(set(document.relations)) + placeless(document),
-        **broken_labels(entity.label for entity in entities),
+        RELATIONS_LOST: len(set(document.relations)) + count_unlocated(document),
+        **count_broken_labels(entity.label for entity in entities),
         **{what: count for what, count in rare.items() if count},
-        **no_fields(document),
-        **native_only(document),
+        **count_id_and_fields(document),
+        **count_native_only(document),
     }
 
 
-def _marks(text: str, pieces: Sequence[tuple[int, int]], entities: Sequence[Entity]) -> dict[str, int]:
+def _count_document_markers(text: str, pieces: Sequence[tuple[int, int]], entities: Sequence[Entity]) -> dict[str, int]:
     """Count what is lost with lines that are read as the start of a document."""
     starts = [start for start, _ in pieces if text.startswith(DOCUMENT, start)]
     return {
@@ -323,7 +325,7 @@ def _marks(text: str, pieces: Sequence[tuple[int, int]], entities: Sequence[Enti
     }
 
 
-def longest(entities: Sequence[Entity]) -> list[Entity]:
+def longest_non_overlapping(entities: Sequence[Entity]) -> list[Entity]:
     """Select non-overlapping entities in text order, preferring longer ones. No entity may be empty."""
     chosen: list[Entity] = []
     taken = bytearray(max((entity.end for entity in entities), default=0))

@@ -13,13 +13,22 @@ from typing import Any, TypeGuard
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import jsonl
-from ie_cli.formats.common.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short, taken
+from ie_cli.formats.common.base import (
+    Lines,
+    Reading,
+    Record,
+    checked_entity,
+    count_name_clashes,
+    format_field_names,
+    quoted,
+    short,
+)
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
-from ie_cli.formats.common.word_tokens import Words, lost_words, split_flat, split_words
+from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_flat, split_words
 from ie_cli.formats.conll import INVALID_TAGS, join_tokens
 
-OURS = jsonl.OURS | {"tokens", "tags", "orig_id"}
+FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"tokens", "tags", "orig_id"}
 HINT = (
     'write each record as {"tokens": ["Ann", "slept"], "entities": [{"type": "name", "start": 0, "end": 1}], '
     '"relations": []}, or with "tags" instead of entities.'
@@ -34,7 +43,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         nonlocal repaired
         tokens = _tokens(fields)
         text, starts = join_tokens(tokens, reading.joiner)
-        meta = {key: value for key, value in fields.items() if key not in OURS}
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(text, [], [], _id(fields), meta, where)
         if not reading.annotation:
             return document
@@ -61,7 +70,7 @@ def _id(fields: Mapping[str, Any]) -> str | int | None:
 
 def _tokens(fields: dict[str, Any]) -> list[str]:
     if "tokens" not in fields:
-        raise DataError(f"no field 'tokens' (found: {fields_of(fields)})")
+        raise DataError(f"no field 'tokens' (found: {format_field_names(fields)})")
     tokens = fields["tokens"]
     if not isinstance(tokens, list):
         raise DataError(f"'tokens' must be a list of strings, got {short(tokens)}")
@@ -145,15 +154,15 @@ def _record(document: Document, words: Words, annotation: dict[str, Any], places
     fields = {"tokens": words.tokens, **annotation, "relations": relations}
     if document.id is not None:
         fields["orig_id"] = document.id
-    fields |= {key: value for key, value in document.meta.items() if key not in OURS}
+    fields |= {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
     return jsonl.dump(fields).removesuffix("\n")
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
-    return {**lost_words(document, split_words(document)), **taken(document, OURS)}
+    return {**count_word_losses(document, split_words(document)), **count_name_clashes(document, FORMAT_FIELDS)}
 
 
-def lost_table(document: Document) -> Mapping[str, int]:
+def count_losses_table(document: Document) -> Mapping[str, int]:
     """Count what `write_table` cannot store."""
-    return {**lost_words(document, split_flat(document)), **taken(document, OURS)}
+    return {**count_word_losses(document, split_flat(document)), **count_name_clashes(document, FORMAT_FIELDS)}

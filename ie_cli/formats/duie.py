@@ -11,12 +11,12 @@ from typing import Any
 
 from ie_cli.document import Document, Spo
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, native_only, taken
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, count_name_clashes, count_native_only, error_at
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import MOST_PAIRS, NO_TYPE, Located, locate, sides, to_spos
+from ie_cli.triples import MAX_PAIRS, NO_TYPE, LocatedTriples, locate, role_arguments, to_spos
 
-OURS = frozenset({"id", "text", "spo_list"})
+FORMAT_FIELDS = frozenset({"id", "text", "spo_list"})
 OTHER_LABEL = "entities lose their label, which differs from that of a relation's argument with the same span"
 OTHER_PLACE = "relations are read back with other spans or types, which are guessed from their texts"
 HINT = (
@@ -35,7 +35,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         try:
             fields = parse_object(line)
             text, id_ = text_of(fields), id_of(fields)
-            meta = {key: value for key, value in fields.items() if key not in OURS}
+            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
             document = Document(text, [], [], id_, meta, where)
             if reading.annotation and fields.get("spo_list") is not None:
                 document.spos = spos_of_fields(fields["spo_list"])
@@ -44,7 +44,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
                 tally.add(located, where)
             yield document
         except DataError as error:
-            yield BadLine(where, line, at(where, error, HINT))
+            yield BadLine(where, line, error_at(where, error, HINT))
     tally.report(reading)
 
 
@@ -56,7 +56,7 @@ class PlaceTally:
         self._triples = self._ambiguous = self._absent = self._truncated = 0
         self._first = ""
 
-    def add(self, located: Located, where: str) -> None:
+    def add(self, located: LocatedTriples, where: str) -> None:
         """Add the counts of one text."""
         self._triples += located.triples
         self._ambiguous += located.ambiguous
@@ -75,7 +75,7 @@ class PlaceTally:
         if self._truncated:
             reading.report(
                 f"{self._path}: triples for which only the nearest pair is used, because the triples of their text have more "
-                f"than {MOST_PAIRS:,} pairs of positions: {self._truncated:,}"
+                f"than {MAX_PAIRS:,} pairs of positions: {self._truncated:,}"
             )
 
 
@@ -103,30 +103,30 @@ def _triples(document: Document) -> list[Spo]:
 
 def _record(document: Document, spo_list: list[dict[str, Any]]) -> str:
     first: dict[str, Any] = {} if document.id is None else {"id": document.id}
-    meta = {key: value for key, value in document.meta.items() if key not in OURS}
+    meta = {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
     return dump(first | {"text": document.text, "spo_list": spo_list} | meta)
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
-    return _lost(document, _triples(document), _triples(document))
+    return _count_losses(document, _triples(document), _triples(document))
 
 
-def lost_first(document: Document) -> Mapping[str, int]:
+def count_losses_first(document: Document) -> Mapping[str, int]:
     """Count what `write_first` cannot store."""
     triples = _triples(document)
     slots = sum(len(spo.slots) for spo in triples)
     return {
-        **_lost(document, triples, [_without_slots(spo) for spo in triples]),
+        **_count_losses(document, triples, [_without_slots(spo) for spo in triples]),
         "slots of complex objects cannot be stored in the layout of DuIE 1": slots,
     }
 
 
-def _lost(document: Document, triples: list[Spo], written: list[Spo]) -> dict[str, int]:
+def _count_losses(document: Document, triples: list[Spo], written: list[Spo]) -> dict[str, int]:
     """Count what is lost apart from slots, given that a reader locates the triples in the text again."""
     found = locate(document.text, written, "nearest").relations
     arguments = {
-        (side.start, side.end, label) for r in found for role, side in sides(r) for label in (role, side.label)
+        (side.start, side.end, label) for r in found for role, side in role_arguments(r) for label in (role, side.label)
     }
     places = {(start, end) for start, end, _ in arguments}
     absent = [e for e in set(document.entities) if (e.start, e.end, e.label) not in arguments]
@@ -138,6 +138,6 @@ def _lost(document: Document, triples: list[Spo], written: list[Spo]) -> dict[st
     return {
         "entities without a relation cannot be stored in a list of triples": alone,
         **{what: count for what, count in counts.items() if count},
-        **taken(document, OURS),
-        **native_only(document),
+        **count_name_clashes(document, FORMAT_FIELDS),
+        **count_native_only(document),
     }

@@ -108,7 +108,7 @@ def write(document: Document) -> str:
     )
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     return {"other fields of the records cannot be shown on the page": len(document.meta)}
 

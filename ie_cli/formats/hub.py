@@ -11,7 +11,7 @@ from typing import Any
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
-from ie_cli.formats.common.base import BadLine, Reading, Record, at, checked_entity, quoted, short
+from ie_cli.formats.common.base import BadLine, Reading, Record, checked_entity, error_at, quoted, short
 from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.conll import join_tokens
@@ -40,7 +40,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
                 document.where = where
                 yield document
             except DataError as error:
-                yield BadLine(where, dump(row).rstrip(), at(where, error, _TOKENS_HINT))
+                yield BadLine(where, dump(row).rstrip(), error_at(where, error, _TOKENS_HINT))
         return
     if "text" not in columns:
         raise DataError(
@@ -58,7 +58,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
             document.where = where
             yield document
         except DataError as error:
-            yield BadLine(where, dump(fields).rstrip(), at(where, error, HINT))
+            yield BadLine(where, dump(fields).rstrip(), error_at(where, error, HINT))
 
 
 def _names(feature: Any) -> Sequence[str] | None:

@@ -39,14 +39,23 @@ import orjson
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, fields_of, short, taken
+from ie_cli.formats.common.base import (
+    BadLine,
+    Lines,
+    Reading,
+    Record,
+    count_name_clashes,
+    error_at,
+    format_field_names,
+    short,
+)
 from ie_cli.formats.common.native_fields import (
-    claimed,
     entity_fields,
     entity_of,
     event_fields,
     events_of,
     list_of,
+    native_names,
     relation_fields,
     relation_of,
 )
@@ -55,7 +64,7 @@ from ie_cli.system.json_reading import NestedTooDeeply, loads
 from ie_cli.triples import to_spos
 
 _LONG_NUMBER = re.compile(r"\d{19}")
-OURS = frozenset({"id", "text", "entities", "relations"})
+FORMAT_FIELDS = frozenset({"id", "text", "entities", "relations"})
 GUESSED = ("offsets", "guessed")
 TRIPLES = "triples"
 HINT = (
@@ -77,7 +86,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
                 fields = without_annotation(fields)
             document = from_fields(fields)
         except DataError as error:
-            yield BadLine(where, line, at(where, error, HINT))
+            yield BadLine(where, line, error_at(where, error, HINT))
         else:
             document.where = where
             yield document
@@ -85,7 +94,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
 def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record without its annotation: its texts, its id and the user fields."""
-    annotation = {"entities", "relations"} | (claimed(fields) - {"text_pair"})
+    annotation = {"entities", "relations"} | (native_names(fields) - {"text_pair"})
     if GUESSED in fields.items():
         annotation |= {GUESSED[0], TRIPLES}
     return {key: value for key, value in fields.items() if key not in annotation}
@@ -150,7 +159,7 @@ def text_of(fields: Mapping[str, Any]) -> str:
         )
     if "text" not in fields:
         raise DataError(
-            f"no field 'text' (found: {fields_of(fields)})",
+            f"no field 'text' (found: {format_field_names(fields)})",
             hint='give each line {"text": "…"}; rename a field with: jq -c \'.text = .content\'',
         )
     if not isinstance(fields["text"], str):
@@ -179,8 +188,8 @@ def from_fields(fields: Mapping[str, Any]) -> Document:
     text = text_of(fields)
     entities = [entity_of(value, text) for value in list_of(fields, "entities")]
     relations = [relation_of(value, text) for value in list_of(fields, "relations")]
-    own = {name: fields[name] for name in claimed(fields)}
-    meta = {key: value for key, value in fields.items() if key not in OURS and key not in own}
+    own = {name: fields[name] for name in native_names(fields)}
+    meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS and key not in own}
     own["events"] = events_of(own.get("events", []), text)
     document = Document(text, entities, relations, id_of(fields), meta, **own)
     if GUESSED in meta.items():
@@ -216,14 +225,14 @@ def to_fields(document: Document) -> dict[str, Any]:
         fields[GUESSED[0]] = GUESSED[1]
         if set(to_spos(document.text, document.relations)) != set(document.spos):
             fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
-    left_out = _taken(document) | ({"events"} if _breaks(document) else set())
+    left_out = _reserved_names(document) | ({"events"} if _breaks(document) else set())
     return fields | {key: value for key, value in document.meta.items() if key not in left_out}
 
 
-def _taken(document: Document) -> set[str]:
+def _reserved_names(document: Document) -> set[str]:
     """Return the names that user fields cannot have, as fields of data in another format may."""
     own = {name: getattr(document, name) for name in ("text_pair", "label", "score")}
-    names = OURS | {name for name, value in own.items() if value is not None}
+    names = FORMAT_FIELDS | {name for name, value in own.items() if value is not None}
     if document.events:
         names |= {"events"}
     if document.spos is not None or GUESSED in document.meta.items():
@@ -231,15 +240,15 @@ def _taken(document: Document) -> set[str]:
     return set(names)
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     broken = {"fields 'events' of the input look like events but are invalid, and are left out": 1}
-    return {**(broken if _breaks(document) else {}), **taken(document, _taken(document))}
+    return {**(broken if _breaks(document) else {}), **count_name_clashes(document, _reserved_names(document))}
 
 
 def _breaks(document: Document) -> bool:
     """Return whether a user field ``events`` would be read as native and be rejected."""
-    if "events" not in document.meta or "events" not in claimed(document.meta):
+    if "events" not in document.meta or "events" not in native_names(document.meta):
         return False
     try:
         events_of(document.meta["events"], document.text)

@@ -19,18 +19,18 @@ from ie_cli.formats.common.base import (
     Lines,
     Reading,
     Record,
-    at,
     checked_entity,
-    no_fields,
+    count_id_and_fields,
+    error_at,
     quoted,
     require_storable,
     short,
 )
-from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, spans_of, split_tag
-from ie_cli.formats.common.word_tokens import lost_words, split_flat
+from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels, spans_of, split_tag
+from ie_cli.formats.common.word_tokens import count_word_losses, split_flat
 from ie_cli.formats.conll import INVALID_TAGS, join_tokens
 
-MARK = "#doc"
+DOCUMENT_MARKER = "#doc"
 NONE = "N"
 """The predicate of a row without relations."""
 _ODD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?:[^\\'\"abfnrtvxNuU0-7\n]|[4-7][0-7]{2})")
@@ -70,7 +70,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 def _blocks(lines: Lines) -> Iterator[_Block]:
     block: _Block | None = None
     for number, line in lines:
-        if line.startswith(MARK):
+        if line.startswith(DOCUMENT_MARKER):
             if block is not None:
                 yield block
             block = _Block(number, _id(line), [line])
@@ -84,7 +84,7 @@ def _blocks(lines: Lines) -> Iterator[_Block]:
 
 
 def _id(line: str) -> str | int | None:
-    given = line.removeprefix(MARK).strip()
+    given = line.removeprefix(DOCUMENT_MARKER).strip()
     return int(given) if _NUMBER.fullmatch(given) else given or None
 
 
@@ -156,7 +156,7 @@ def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path:
     try:
         require_storable(predicate, "predicate")
     except DataError as error:
-        raise at(f"{path}:{number}", error) from error
+        raise error_at(f"{path}:{number}", error) from error
     for index, role in ((token, "subject"), (head, "object")):
         if index not in ending:
             shown = f" ({quoted(tokens[index])})" if 0 <= index < len(tokens) else ""
@@ -186,19 +186,19 @@ def write(document: Document) -> str:
 
 def _first_line(document: Document) -> str:
     id_ = "" if document.id is None else " ".join(str(document.id).split())
-    return f"{MARK} {id_}".rstrip()
+    return f"{DOCUMENT_MARKER} {id_}".rstrip()
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     words = split_flat(document)
     changed = _id(_first_line(document)) != document.id
     return {
-        **lost_words(document, words),
-        **broken_labels(entity.label for entity in words.spans),
+        **count_word_losses(document, words),
+        **count_broken_labels(entity.label for entity in words.spans),
         f"relations named '{NONE}' are lost, because that name means no relation in this format": sum(
             r.predicate == NONE for r in words.relations
         ),
         **({"ids are read back differently: with other whitespace, or as numbers": 1} if changed else {}),
-        **no_fields(replace(document, id=None)),
+        **count_id_and_fields(replace(document, id=None)),
     }

@@ -20,18 +20,18 @@ from ie_cli.formats.common.base import (
     Lines,
     Reading,
     Record,
-    at,
     checked_entity,
-    native_only,
+    count_name_clashes,
+    count_native_only,
+    error_at,
     require_storable,
     short,
-    taken,
 )
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.duie import PlaceTally
-from ie_cli.triples import NO_TYPE, Span, locate, parts
+from ie_cli.triples import NO_TYPE, Span, locate, simple_triples
 
-OURS = jsonl.OURS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
+FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
 
 _NO_RELATION = "None"
 """The label of two mentions without a relation in NYT."""
@@ -48,7 +48,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     tally = PlaceTally(path)
 
     def convert(fields: dict[str, Any], where: str) -> Document:
-        meta = {key: value for key, value in fields.items() if key not in OURS}
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(_text(fields), [], [], jsonl.id_of(fields), meta, where)
         if not reading.annotation:
             return document
@@ -154,7 +154,7 @@ def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
             entity = source.place(value, "", mention, label)
             label = name_of({"type": label}, "type", "type")
         except DataError as error:
-            raise at(f"entity_list[{number}]", error) from error
+            raise error_at(f"entity_list[{number}]", error) from error
         if entity is not None:
             entities.setdefault(entity)
             mention = source.text[entity.start : entity.end]
@@ -176,7 +176,7 @@ def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | 
             predicate = name_of(value, "predicate", "predicate")
             arguments = [_argument(source, value, role, prefix, labels) for role, prefix in _ROLES]
         except DataError as error:
-            raise at(f"relation_list[{number}]", error) from error
+            raise error_at(f"relation_list[{number}]", error) from error
         some |= any(arguments)
         subject, object_ = arguments
         if subject is not None and object_ is not None:
@@ -244,7 +244,7 @@ def write(document: Document) -> str:
     fields: dict[str, Any] = {} if document.id is None else {"id": document.id}
     fields["text"] = text
     if document.spos is not None:
-        fields["triple_list"] = [list(triple) for triple in parts(document.spos)]
+        fields["triple_list"] = [list(triple) for triple in simple_triples(document.spos)]
     else:
         triples = [(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in document.relations]
         fields["triple_list"] = [list(triple) for triple in dict.fromkeys(triples)]
@@ -254,7 +254,7 @@ def write(document: Document) -> str:
         fields["entity_list"] = [
             {"text": _mention(text, e), "type": e.label, "char_span": [e.start, e.end]} for e in entities
         ]
-    fields |= {key: value for key, value in document.meta.items() if key not in OURS}
+    fields |= {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
     return jsonl.dump(fields).removesuffix("\n")
 
 
@@ -273,7 +273,7 @@ def _mention(text: str, entity: Entity) -> str:
     return text[entity.start : entity.end]
 
 
-def lost(document: Document) -> Mapping[str, int]:
+def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     spos = document.spos or []
     types: dict[str, str] = {}
@@ -285,6 +285,6 @@ def lost(document: Document) -> Mapping[str, int]:
         "types of subjects and objects cannot be stored in a list of triples": sum(
             bool(kind) and kind != types.get(mention, NO_TYPE) for mention, kind in arguments
         ),
-        **taken(document, OURS),
-        **native_only(document),
+        **count_name_clashes(document, FORMAT_FIELDS),
+        **count_native_only(document),
     }

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
-from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.system.atomic import replace_directory, storing
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
-from ie_cli.system.text import writable
+from ie_cli.system.text import escape_surrogates
 
 FORMAT_VERSION = 3  # 2: relations; 3: tasks by name, the tensors of the encoder named as `transformers` has them
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
@@ -62,7 +62,7 @@ def require_utf8_name(path: Path) -> None:
         ModelError: its name is no UTF-8.
     """
     full = str(path.absolute())
-    if writable(full) != full:
+    if escape_surrogates(full) != full:
         raise ModelError(
             f"{path}: the name of the directory is no UTF-8, and the libraries that store and load models take no such name",
             hint="rename it, or choose another directory.",
@@ -117,7 +117,7 @@ def new_directory(path: Path) -> Iterator[Path]:
             temporary = room / "new"
             temporary.mkdir()
             yield temporary
-            put_in_place(temporary, path)
+            replace_directory(temporary, path)
 
 
 @contextmanager

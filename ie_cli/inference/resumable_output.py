@@ -14,8 +14,8 @@ from typing import IO, Any, TypeVar
 from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
-from ie_cli.system.atomic import file_mode, mode_of, replace_text, storing, succeed, sync
-from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, sealed
+from ie_cli.system.atomic import copy_mode_and_owner, file_mode, mode_of, replace_text, storing, sync
+from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.places import claimed, require_unclaimed
 from ie_cli.system.streams import compressed, require_writable
@@ -164,14 +164,14 @@ class Job:
         """Enter into the journal that so many records are done with, after their output is on the disk."""
         sizes = {name: part.commit() for name, part in self.parts.items()}
         with storing(self._journal):
-            checksums = {name: part.checksum.upto(sizes[name]) for name, part in self.parts.items()}
+            checksums = {name: part.checksum.up_to(sizes[name]) for name, part in self.parts.items()}
         entry = {"records": records, "digest": str(digest), "tally": dict(tally), "sizes": sizes}
         self._enter(entry | {"checksums": checksums}, complete=complete)
 
     def _enter(self, entry: Facts, *, complete: bool = False) -> None:
         files = {name: os.path.realpath(target) for name, target in self._targets.items()}
         entry = {"format_version": 1, "complete": complete, "job": self._facts, "files": files} | entry
-        replace_text(self._journal, json.dumps(sealed(entry), ensure_ascii=False) + "\n")
+        replace_text(self._journal, json.dumps(with_checksum(entry), ensure_ascii=False) + "\n")
         self.done = entry
         self._committed = time.monotonic()
 
@@ -326,7 +326,7 @@ def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
         part, path = part_of(target), Path(os.path.realpath(target))
         with storing(path):
             if part.exists():
-                succeed(part, path, mode=file_mode())
+                copy_mode_and_owner(part, path, mode=file_mode())
                 os.replace(part, path)
                 sync(path.parent)
     journal.unlink(missing_ok=True)

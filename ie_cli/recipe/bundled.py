@@ -13,7 +13,7 @@ from ie_cli.system.streams import open_output
 
 
 @dataclass(frozen=True, slots=True)
-class ShippedRecipe:
+class BundledRecipe:
     """A bundled recipe, with the description from its first line."""
 
     name: str
@@ -28,18 +28,18 @@ def bundled_directory() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def list_recipes() -> list[ShippedRecipe]:
+def list_recipes() -> list[BundledRecipe]:
     """List all bundled recipes; a name is the path below `recipes/` without the suffix."""
     directory = bundled_directory() / "recipes"
     recipes = []
     for path in sorted(directory.rglob("*.yaml")):
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
         description = first[1:].strip() if first.startswith("#") else ""
-        recipes.append(ShippedRecipe(path.relative_to(directory).with_suffix("").as_posix(), description, path))
+        recipes.append(BundledRecipe(path.relative_to(directory).with_suffix("").as_posix(), description, path))
     return recipes
 
 
-def find_recipe(name: str) -> ShippedRecipe | None:
+def find_recipe(name: str) -> BundledRecipe | None:
     """Return the bundled recipe of a name, or None if there is none and the name is that of a file.
 
     Raises:
@@ -74,7 +74,7 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     if not target.parent.is_dir():
         raise RecipeError(f"{target}: there is no directory {target.parent}", hint="create it first.")
     text = re.sub(r"(\.\./)+data/", "data/", recipe.path.read_text(encoding="utf-8"))
-    copies = _data_of(text, target.parent)
+    copies = _missing_data(text, target.parent)
     for path in [target, *copies]:
         if path.exists() and not force:
             other = "name" if path == target else "directory: the recipe's data are copied to data/ next to it"
@@ -92,7 +92,7 @@ def _write(path: Path, content: bytes) -> None:
         out.write(content.decode("utf-8"))
 
 
-def _data_of(text: str, directory: Path) -> dict[Path, Path]:
+def _missing_data(text: str, directory: Path) -> dict[Path, Path]:
     """Map new files to bundled files, for the bundled data that a recipe names and a directory lacks."""
     shipped = bundled_directory() / "data"
     copies: dict[Path, Path] = {}

@@ -17,7 +17,7 @@ from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
-from ie_cli.system.urls import ALLOWED_HINT, is_url, refusal
+from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
 
 Place = int | str
 """The origin of a value: a line of the file, or an override."""
@@ -30,7 +30,7 @@ COLUMN_OPTIONS = {
     "label_columns": ("conll",),
     "joiner": ("conll", "conll04", "conll04-table", "multihead"),
 }
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
@@ -59,9 +59,9 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
             )
             problems.append((1, f"expected a mapping with name, data and encoder, got {got}"))
     else:
-        _spell_out(document.data)
-        problems.extend(_override(document, places, overrides))
-        _fill_in(document.data)
+        _expand_short_forms(document.data)
+        problems.extend(_apply_overrides(document, places, overrides))
+        _infer_tasks_and_heads(document.data)
         recipe, found = _validate(document)
         if recipe is not None and not stored:  # prediction does not read the training data
             found.extend(_rejected_urls(recipe))
@@ -84,7 +84,7 @@ def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeEr
 def _read(file: Path) -> str:
     try:
         with file.open("rb") as stream:
-            raw = stream.read(_MOST_BYTES + 1)
+            raw = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
         names = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise RecipeError(
@@ -93,8 +93,8 @@ def _read(file: Path) -> str:
         ) from error
     except (OSError, ValueError) as error:  # a NUL in the name raises ValueError
         raise RecipeError(f"{file}: {getattr(error, 'strerror', None) or error}", hint="name a YAML file.") from error
-    if len(raw) > _MOST_BYTES:
-        raise _recipe_error(file, [(1, f"the file is too large for a recipe: more than {_MOST_BYTES:,} bytes")])
+    if len(raw) > _MAX_BYTES:
+        raise _recipe_error(file, [(1, f"the file is too large for a recipe: more than {_MAX_BYTES:,} bytes")])
     # PowerShell's `>` writes UTF-16, which YAML allows.
     utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -105,7 +105,7 @@ def _read(file: Path) -> str:
         raise RecipeError(f"{file}:{line}: not UTF-8", hint=hint) from error
 
 
-def _spell_out(data: dict[str, Any]) -> None:
+def _expand_short_forms(data: dict[str, Any]) -> None:
     """Expand short forms: an empty section, and a head given by its name alone."""
     for name, field in Recipe.model_fields.items():
         if name in data and data[name] is None and (name == "head" or _is_section(field.annotation)):
@@ -114,20 +114,20 @@ def _spell_out(data: dict[str, Any]) -> None:
         data["head"] = {"name": data["head"]}
 
 
-def _fill_in(data: dict[str, Any]) -> None:
+def _infer_tasks_and_heads(data: dict[str, Any]) -> None:
     """Derive a missing head from the task, and a missing task from the head."""
-    _spell_out(data)
+    _expand_short_forms(data)
     if isinstance(data.get("tasks"), dict) and data["tasks"]:
         for name, section in data["tasks"].items():
             if isinstance(section, dict):
                 if name in task_names():
                     section.setdefault("task", name)
-                _fill_in_task(section)
+                _infer_task_and_head(section)
         return
-    _fill_in_task(data)
+    _infer_task_and_head(data)
 
 
-def _fill_in_task(data: dict[str, Any]) -> None:
+def _infer_task_and_head(data: dict[str, Any]) -> None:
     if "head" in data and data["head"] is None:
         data["head"] = {}
     if isinstance(data.get("head"), str):
@@ -146,7 +146,9 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequence[str]) -> Iterator[tuple[Place, str]]:
+def _apply_overrides(
+    document: ParsedYaml, places: dict[Loc, Place], overrides: Sequence[str]
+) -> Iterator[tuple[Place, str]]:
     """Apply overrides to a document, and yield their problems."""
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -176,7 +178,7 @@ def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequenc
             places.setdefault(loc[:depth], place)
         places[loc] = place
         document.spelled.update({loc + inner: text for inner, text in parsed.spelled.items()})
-        _spell_out(document.data)
+        _expand_short_forms(document.data)
 
 
 def _validate(document: ParsedYaml) -> tuple[Recipe | None, list[tuple[Loc, str]]]:
@@ -189,7 +191,7 @@ def _validate(document: ParsedYaml) -> tuple[Recipe | None, list[tuple[Loc, str]
         rest = copy.deepcopy(document.data)
         for loc, _ in problems:
             _drop(rest, loc)
-        _fill_in(rest)
+        _infer_tasks_and_heads(rest)
         try:
             recipe = Recipe.model_validate(rest)
         except ValidationError:
@@ -214,10 +216,10 @@ def _place(loc: Loc, places: Mapping[Loc, Place]) -> Place:
 
 def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     """Yield the problems that involve several fields."""
-    return ((loc, f"{dotted(loc)}: {message}") for loc, message in _misfits(recipe))
+    return ((loc, f"{dotted(loc)}: {message}") for loc, message in _inconsistencies(recipe))
 
 
-def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     encoder = recipe.encoder
     most = encoder.max_length - SPECIAL_TOKENS - 1
     if encoder.stride > most:
@@ -228,9 +230,9 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         )
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
-        yield from ((prefix + loc, message) for loc, message in _task_misfits(section))
+        yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))
         if section.data.labels is not None:
-            yield from _label_misfits(section.data.labels, section, prefix, recipe.training.label_weights)
+            yield from _label_inconsistencies(section.data.labels, section, prefix, recipe.training.label_weights)
 
 
 def _rejected_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
@@ -240,13 +242,13 @@ def _rejected_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             value = getattr(section.data, field)
             listed = isinstance(value, list)
             for number, path in enumerate(value if listed else [value]):
-                if isinstance(path, str) and (message := refusal(path)) is not None:
+                if isinstance(path, str) and (message := rejection_reason(path)) is not None:
                     task: Loc = ("tasks", name) if recipe.tasks else ()
                     loc: Loc = (*task, "data", field, number) if listed else (*task, "data", field)
                     yield loc, f"{dotted(loc)}: {message}; {ALLOWED_HINT.removesuffix('.')}"
 
 
-def _task_misfits(section: TaskSection) -> Iterator[tuple[Loc, str]]:
+def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:
     data, head = section.data, section.head
     if head.name not in (heads := heads_of(section.task)):
         yield ("head", "name"), f"got {head.name}, but task {section.task} supports {', '.join(heads)}"
@@ -258,7 +260,7 @@ def _task_misfits(section: TaskSection) -> Iterator[tuple[Loc, str]]:
             yield ("data", name), f"applies only to format {', '.join(formats)}, but data.format is {data.format}"
 
 
-def _label_misfits(
+def _label_inconsistencies(
     labels: Sequence[str], section: TaskSection, prefix: Loc, weights: Mapping[str, float]
 ) -> Iterator[tuple[Loc, str]]:
     for number, label in enumerate(labels):

@@ -27,8 +27,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 Loc = tuple[str | int, ...]
 
-_MOST_VALUES = 20_000
-_MOST_DEPTH = 20
+_MAX_VALUES = 20_000
+_MAX_DEPTH = 20
 _INT = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None}
@@ -38,7 +38,7 @@ _WORDS |= {form: False for form in ("false", "False", "FALSE")}
 _WORDS |= {f"{sign}.{form}": float(f"{sign}inf") for sign in ("", "+", "-") for form in ("inf", "Inf", "INF")}
 _WORDS |= {f".{form}": float("nan") for form in ("nan", "NaN", "NAN")}
 # Words that YAML 1.1, which many programs still use, reads as true or false.
-_OLD_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
+_YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 _PLAIN = re.compile(r"[./]*[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
 
 
@@ -58,7 +58,7 @@ class ParsedYaml:
     problems: list[tuple[int, str]] = field(default_factory=list)
 
 
-class _Refused(Exception):
+class _Rejected(Exception):
     """The document cannot be a recipe; the arguments are a line and a message."""
 
 
@@ -66,11 +66,11 @@ def parse(text: str) -> ParsedYaml:
     """Read one YAML document; its errors are in `problems`."""
     document = ParsedYaml()
     try:
-        _look_through(document, _reader().parse(text))
+        _check_events(document, _reader().parse(text))
         root = _reader().compose(text)
         if root is not None:
             document.data = _Builder(document).value(root, (), 0)
-    except _Refused as error:
+    except _Rejected as error:
         document.problems.append(error.args)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -95,14 +95,14 @@ def _reader() -> YAML:
     return reader
 
 
-def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
+def _check_events(document: ParsedYaml, events: Iterator[Event]) -> None:
     """Check for problems that nodes no longer show, and reject documents that would take long to compose."""
     anchors: set[str] = set()
     documents = nodes = depth = 0
     for event in events:
         documents += isinstance(event, DocumentStartEvent)
         if documents > 1:
-            raise _Refused(_line(event), "expected a single document, but a second one begins here")
+            raise _Rejected(_line(event), "expected a single document, but a second one begins here")
         depth -= isinstance(event, CollectionEndEvent)
         if not isinstance(event, NodeEvent):
             continue
@@ -111,7 +111,7 @@ def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
         depth += isinstance(event, CollectionStartEvent)
         if isinstance(event, AliasEvent):
             if event.anchor not in anchors:
-                raise _Refused(_line(event), f"*{event.anchor[:200]}: no such anchor before this line")
+                raise _Rejected(_line(event), f"*{event.anchor[:200]}: no such anchor before this line")
         elif isinstance(event, (ScalarEvent, CollectionStartEvent)):
             anchors.add(event.anchor)
             if event.tag is not None:
@@ -120,10 +120,10 @@ def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
 
 
 def _require_within_limits(line: int, values: int, depth: int) -> None:
-    if values > _MOST_VALUES:
-        raise _Refused(line, f"too large for a recipe: more than {_MOST_VALUES:,} values")
-    if depth > _MOST_DEPTH:
-        raise _Refused(line, f"nested too deeply for a recipe: more than {_MOST_DEPTH} levels")
+    if values > _MAX_VALUES:
+        raise _Rejected(line, f"too large for a recipe: more than {_MAX_VALUES:,} values")
+    if depth > _MAX_DEPTH:
+        raise _Rejected(line, f"nested too deeply for a recipe: more than {_MAX_DEPTH} levels")
 
 
 def _line(part: Event | Node) -> int:
@@ -188,7 +188,11 @@ def resolve_plain(text: str) -> Any:
 def flow(value: Any) -> str:
     """Format a value as YAML on one line that YAML 1.1 programs read in the same way."""
     if isinstance(value, str):
-        plain = _PLAIN.fullmatch(value) and isinstance(resolve_plain(value), str) and value.lower() not in _OLD_WORDS
+        plain = (
+            _PLAIN.fullmatch(value)
+            and isinstance(resolve_plain(value), str)
+            and value.lower() not in _YAML_1_1_BOOLEANS
+        )
         return value if plain else _quoted(value)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(flow, value))}]"

@@ -77,7 +77,7 @@ def mode_of(path: Path) -> int:
     return file_mode()
 
 
-def succeed(new: Path, old: Path, *, mode: int) -> None:
+def copy_mode_and_owner(new: Path, old: Path, *, mode: int) -> None:
     """Give a replacement the mode and, if possible, the owner and group of the file or directory that it replaces.
 
     Args:
@@ -144,17 +144,17 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         StorageError: see `storing`.
     """
-    with storing(path), workspace(path.parent, path.name) as room:
-        new = room / "new"
+    with storing(path), workspace(path.parent, path.name) as workdir:
+        new = workdir / "new"
         with open_text(new) as file:
             file.write(text)
-        put_file_in_place(new, path)
+        replace_file(new, path)
 
 
-def put_file_in_place(new: Path, path: Path) -> None:
+def replace_file(new: Path, path: Path) -> None:
     """Sync a file and move it to `path`, with the mode and owner of the file that it replaces."""
     sync(new)
-    succeed(new, path, mode=file_mode())
+    copy_mode_and_owner(new, path, mode=file_mode())
     os.replace(new, path)
     sync(path.parent)
 
@@ -229,7 +229,7 @@ def _require_lock(file: Path) -> bool:
     return False
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
+def replace_directory(temporary: Path, path: Path) -> None:
     """Sync a directory and move it to `path`, replacing an existing directory.
 
     The new directory and its files take over the modes and owners of the old ones. On Linux, if the file system supports it,
@@ -239,17 +239,17 @@ def put_in_place(temporary: Path, path: Path) -> None:
     sync_tree(temporary)
     for file in temporary.iterdir():
         if file.is_file() and not file.is_symlink():
-            succeed(file, path / file.name, mode=stat.S_IMODE(file.stat().st_mode))
-    succeed(temporary, path, mode=0o777 & ~_umask())
+            copy_mode_and_owner(file, path / file.name, mode=stat.S_IMODE(file.stat().st_mode))
+    copy_mode_and_owner(temporary, path, mode=0o777 & ~_umask())
     if not path.exists():
         os.replace(temporary, path)
     elif _exchange(temporary, path):
         sync(path.parent)
         shutil.rmtree(temporary, ignore_errors=True)
     else:
-        with workspace(path.parent, path.name) as room:
-            (room / OLD).mkdir()
-            os.replace(path, room / OLD / path.name)
+        with workspace(path.parent, path.name) as workdir:
+            (workdir / OLD).mkdir()
+            os.replace(path, workdir / OLD / path.name)
             os.replace(temporary, path)
     sync(path.parent)
 

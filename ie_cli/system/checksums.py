@@ -11,7 +11,7 @@ import xxhash
 
 CHECKSUM = "checksum"
 """The field of a record that holds the checksum of the other fields."""
-_KIND = "xxh3:"
+_PREFIX = "xxh3:"
 _BLOCK = 2**20
 
 
@@ -22,7 +22,7 @@ class FileChecksum:
         self._file, self._size = file, 0
         self._hash = xxhash.xxh3_128()
 
-    def upto(self, size: int | None = None) -> str:
+    def up_to(self, size: int | None = None) -> str:
         """Return the checksum of the first `size` bytes, or of all if None; `size` must not decrease between calls.
 
         Raises:
@@ -39,7 +39,7 @@ class FileChecksum:
                 self._size += count
         if size is not None and self._size < size:
             raise OSError(f"{self._file}: {self._size} bytes, expected {size}")
-        return f"{_KIND}{self._hash.hexdigest()}"
+        return f"{_PREFIX}{self._hash.hexdigest()}"
 
 
 def file_checksum(file: Path, size: int | None = None) -> str:
@@ -48,7 +48,7 @@ def file_checksum(file: Path, size: int | None = None) -> str:
     Raises:
         OSError: the file cannot be read or is too short.
     """
-    return FileChecksum(file).upto(size)
+    return FileChecksum(file).up_to(size)
 
 
 def record_checksum(record: Any, without: Collection[str] = ()) -> str:
@@ -56,10 +56,10 @@ def record_checksum(record: Any, without: Collection[str] = ()) -> str:
     value = json.loads(json.dumps(record))  # as it will be read back: tuples become lists, numeric keys become strings
     if isinstance(value, dict):
         value = {name: part for name, part in value.items() if name not in without}
-    return f"{_KIND}{xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True).encode())}"
+    return f"{_PREFIX}{xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True).encode())}"
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a record with its checksum added."""
     return {**record, CHECKSUM: record_checksum(record, (CHECKSUM,))}
 

@@ -10,15 +10,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MOST_LEVELS = 100
+MAX_LEVELS = 100
 """Limit on nested arrays and objects; none of the supported formats needs ten levels."""
 
 
 class NestedTooDeeply(ValueError):
-    """JSON with more than `MOST_LEVELS` levels."""
+    """JSON with more than `MAX_LEVELS` levels."""
 
     def __init__(self) -> None:
-        super().__init__(f"its brackets are nested too deeply: more than {MOST_LEVELS} levels")
+        super().__init__(f"its brackets are nested too deeply: more than {MAX_LEVELS} levels")
 
 
 def loads(text: str, parse: Callable[[str], Any] = json.loads) -> Any:
@@ -37,7 +37,7 @@ def loads(text: str, parse: Callable[[str], Any] = json.loads) -> Any:
     except RecursionError as error:
         raise NestedTooDeeply from error
     # Few records have this many brackets; only those are checked level by level.
-    if text.count("[") + text.count("{") > MOST_LEVELS:
+    if text.count("[") + text.count("{") > MAX_LEVELS:
         require_shallow(value)
     return value
 
@@ -46,10 +46,10 @@ def require_shallow(value: Any) -> None:
     """Check the nesting depth of a JSON-like value.
 
     Raises:
-        NestedTooDeeply: it has more than `MOST_LEVELS` levels.
+        NestedTooDeeply: it has more than `MAX_LEVELS` levels.
     """
     level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         if not level:
             return
         level = [

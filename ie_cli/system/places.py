@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ie_cli.errors import StorageError
 from ie_cli.system.atomic import locked, require_unlocked, storage_error, storing
-from ie_cli.system.temporary import LOCKLESS, short
+from ie_cli.system.temporary import LOCKLESS, short_name
 
 _OPEN_FILES = re.compile(r"/dev/fd|/proc/(?P<process>\d+)(?:/task/\d+)?/fd")
 Identity = tuple[int, int] | str
@@ -79,7 +79,7 @@ def identity(path: str, *, reading: bool = False) -> Identity | None:
 def lock_of(path: str) -> Path:
     """Return the lock file that protects writing a file."""
     target = Path(os.path.realpath(path))
-    return target.with_name(f".{short(target.name)}.ie-lock")
+    return target.with_name(f".{short_name(target.name)}.ie-lock")
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def claimed(*paths: str) -> Iterator[None]:
             with storing(path), suppress(FileNotFoundError):
                 os.lstat(os.path.realpath(path))  # report a name that is too long before the work, not after it
             try:
-                stack.enter_context(locked(lock_of(path), busy(path), remove=True))
+                stack.enter_context(locked(lock_of(path), busy_message(path), remove=True))
             except StorageError as error:
                 if not isinstance(cause := error.__cause__, OSError):
                     raise
@@ -112,9 +112,9 @@ def require_unclaimed(path: str) -> None:
     Raises:
         DataError: another process is writing it.
     """
-    require_unlocked(lock_of(path), busy(path))
+    require_unlocked(lock_of(path), busy_message(path))
 
 
-def busy(path: str) -> str:
+def busy_message(path: str) -> str:
     """Return the message for a file that another process is writing."""
     return f"{path}: another process is writing it"

@@ -60,10 +60,10 @@ class Stop:
 
     def __init__(self, on_signal: Callable[[int], None] = lambda signum: None) -> None:
         self.signum: int | None = None
-        self.again = False
+        self.repeated = False
         """Whether a second signal arrived."""
         self._on_signal = on_signal
-        self._at_once = False
+        self._interruptible = False
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
@@ -81,18 +81,18 @@ class Stop:
                 signal.signal(number, handler)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Let a signal raise immediately inside the context, for work that may be interrupted anywhere.
 
         Raises:
             Stopped: a signal arrived inside the context or before it.
         """
-        self._at_once = True
+        self._interruptible = True
         try:
             self.check()
             yield
         finally:
-            self._at_once = False
+            self._interruptible = False
 
     def check(self) -> None:
         """Raise if a signal has arrived.
@@ -104,8 +104,8 @@ class Stop:
             raise Stopped(self.signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.again, self.signum = self.signum is not None, signum
-        if self.again or self._at_once:
+        self.repeated, self.signum = self.signum is not None, signum
+        if self.repeated or self._interruptible:
             raise Stopped(signum)
         with suppress(Exception, SystemExit):  # stderr may be closed, or in the middle of a write
             self._on_signal(signum)

@@ -14,21 +14,23 @@ from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
 from ie_cli.errors import DataError, StorageError, did_you_mean
-from ie_cli.system.atomic import put_file_in_place, storing
+from ie_cli.system.atomic import replace_file, storing
 from ie_cli.system.places import claimed, descriptor_of, is_file
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import as_text
 from ie_cli.system.urls import is_url, open_url, writing_url
 
 
-def read_lines(path: str, refuse: Callable[[int, bytes, DataError], None] | None = None) -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: str, on_undecodable: Callable[[int, bytes, DataError], None] | None = None
+) -> Iterator[tuple[int, str]]:
     r"""Yield pairs of a line number, starting at 1, and the line without its terminator.
 
     Only ``\n`` and ``\r\n`` end a line: characters such as U+2028 are text. A byte-order mark is removed.
 
     Args:
         path: a file, ``-`` for stdin, or a URL.
-        refuse: called with the number of a line that is not UTF-8, its bytes and the error; if it returns, the line is
+        on_undecodable: called with the number of a line that is not UTF-8, its bytes and the error; if it returns, the line is
             skipped. If omitted, the error is raised.
 
     Raises:
@@ -46,9 +48,9 @@ def read_lines(path: str, refuse: Callable[[int, bytes, DataError], None] | None
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
                     problem = _not_utf8(name, number, raw, error)
-                    if refuse is None:
+                    if on_undecodable is None:
                         raise problem from error
-                    refuse(number, raw, problem)
+                    on_undecodable(number, raw, problem)
                     continue
                 yield number, line
         except (DataError, BrokenPipeError):
@@ -218,11 +220,11 @@ def open_output(path: str) -> Iterator[IO[str]]:
     require_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     sweep(target.parent)
-    with claimed(path), storing(path), workspace(target.parent, target.name) as room:
-        new = room / "new"
+    with claimed(path), storing(path), workspace(target.parent, target.name) as directory:
+        new = directory / "new"
         with new.open("wb") as raw, compressed(raw, path) as file:
             yield file
-        put_file_in_place(new, target)
+        replace_file(new, target)
 
 
 def _open_stream(path: str) -> BinaryIO:

@@ -42,11 +42,11 @@ def workspace(parent: Path, name: str) -> Iterator[Path]:
     Raises:
         OSError: the directory cannot be created.
     """
-    room, lock = _take(parent, short(name))
+    directory, lock = _create(parent, short_name(name))
     try:
-        yield room
+        yield directory
     finally:
-        _dissolve(room, lock)
+        _remove(directory, lock)
 
 
 @contextmanager
@@ -54,8 +54,8 @@ def scratch(name: str) -> Iterator[Path]:
     """Create a workspace in the system's directory for temporary files."""
     parent = Path(tempfile.gettempdir())
     sweep(parent)
-    with workspace(parent, name) as room:
-        yield room
+    with workspace(parent, name) as directory:
+        yield directory
 
 
 def sweep(directory: Path) -> None:
@@ -74,93 +74,93 @@ def is_workspace(name: str) -> bool:
     return match is not None and match[5] == _digits(*match.groups()[:4])
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """Return a name, or its hash if the name is so long that little could be added to it."""
     return name if len(os.fsencode(name)) <= 200 else hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
 
 
-def _take(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
+def _create(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
     """Create a directory and its lock, or None as the lock on a file system without locks, where leftovers stay."""
     from filelock import Timeout
 
     for _ in range(100):
-        marks = (name, secrets.token_hex(4), *_machine())
-        room = parent / f".{name}.ie-{''.join(marks[1:])}{_digits(*marks)}"
+        parts = (name, secrets.token_hex(4), *_machine())
+        directory = parent / f".{name}.ie-{''.join(parts[1:])}{_digits(*parts)}"
         try:
-            room.mkdir(mode=_PRIVATE)
+            directory.mkdir(mode=_PRIVATE)
         except FileExistsError:
             continue
-        lock = _lock_in(room)
+        lock = _lock_in(directory)
         try:
             lock.acquire()
         except (Timeout, FileNotFoundError):  # without its lock, another process treated it as a leftover
             continue
         except (OSError, NotImplementedError) as error:
             if isinstance(error, NotImplementedError) or error.errno in LOCKLESS:
-                return room, None
-            shutil.rmtree(room, ignore_errors=True)
+                return directory, None
+            shutil.rmtree(directory, ignore_errors=True)
             raise
-        return room, lock
+        return directory, lock
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(parent))
 
 
-def _sweep(room: Path) -> None:
+def _sweep(directory: Path) -> None:
     """Remove a workspace if its process has certainly ended."""
     from filelock import Timeout
 
-    match = _NAME.fullmatch(room.name)
+    match = _NAME.fullmatch(directory.name)
     kernel, host = _machine()
     if match is None or (match[3] != kernel and match[4] != host):  # locks of other hosts may not be visible here
         return
-    if hasattr(os, "getuid") and room.lstat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and directory.lstat().st_uid != os.getuid():
         return
     with suppress(OSError):  # fails if it is not empty
-        room.rmdir()
+        directory.rmdir()
         return
-    state = (room / _LOCK).lstat()
+    state = (directory / _LOCK).lstat()
     # A file with contents is a soft lock on a file system without locks; acquiring it could already break it.
     if not stat.S_ISREG(state.st_mode) or state.st_size:
         return
-    lock = _lock_in(room)
+    lock = _lock_in(directory)
     try:
         lock.acquire()
     except (Timeout, NotImplementedError):
         return
-    _dissolve(room, lock)
+    _remove(directory, lock)
 
 
-def _dissolve(room: Path, lock: BaseFileLock | None) -> None:
+def _remove(directory: Path, lock: BaseFileLock | None) -> None:
     """Restore what was about to be replaced and remove the rest; what cannot be restored stays in the workspace."""
     kept = False
-    if (room / OLD).is_dir():
-        for path in (room / OLD).iterdir():
-            if not os.path.lexists(room.parent / path.name):
+    if (directory / OLD).is_dir():
+        for path in (directory / OLD).iterdir():
+            if not os.path.lexists(directory.parent / path.name):
                 try:
-                    os.replace(path, room.parent / path.name)
+                    os.replace(path, directory.parent / path.name)
                 except OSError:
                     kept = True
     if not kept:
-        _clear(room)  # the lock goes last, so that a leftover is recognised if the process ends here
+        _clear(directory)  # the lock goes last, so that a leftover is recognised if the process ends here
     if lock is not None:
         lock.release()  # Windows cannot remove open files
     if not kept:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _clear(room: Path) -> None:
+def _clear(directory: Path) -> None:
     """Remove the contents of a workspace except its lock."""
     with suppress(OSError):
-        for path in room.iterdir():
+        for path in directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != _LOCK:
                 path.unlink()
 
 
-def _lock_in(room: Path) -> BaseFileLock:
+def _lock_in(directory: Path) -> BaseFileLock:
     from filelock import FileLock
 
-    return FileLock(room / _LOCK, timeout=0, thread_local=False)
+    return FileLock(directory / _LOCK, timeout=0, thread_local=False)
 
 
 def _digits(*parts: str) -> str:

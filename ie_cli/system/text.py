@@ -23,7 +23,7 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", _ERRORS)
 
 
-def writable(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Escape lone surrogates in a text, for libraries that do their own writing."""
     return encode(text).decode("utf-8")
 

@@ -23,7 +23,7 @@ def is_url(path: str) -> bool:
     return bool(separator) and len(protocol) > 1  # like fsspec, treat a single letter as a Windows drive
 
 
-def refusal(path: str) -> str | None:
+def rejection_reason(path: str) -> str | None:
     """Return why a URL, also one after ``hub:``, must not be opened, or None if the path may be opened.
 
     Protocols are compared exactly, as in fsspec: ``S3://`` is a different protocol from ``s3://``.
@@ -47,7 +47,7 @@ def require_allowed(path: str) -> None:
     Raises:
         DataError: it is a URL whose protocol is not in `PROTOCOLS`.
     """
-    if (message := refusal(path)) is not None:
+    if (message := rejection_reason(path)) is not None:
         raise DataError(message, hint=ALLOWED_HINT)
 
 

@@ -25,8 +25,8 @@ from ie_cli.data.label_schema import schema_facts
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.system.atomic import put_file_in_place, replace_text, storing
-from ie_cli.system.checksums import file_checksum, require_intact, sealed
+from ie_cli.system.atomic import replace_file, replace_text, storing
+from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
@@ -156,8 +156,8 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
         new = room / path.name
         counts = _write_windows(new, documents, encoding)
         with storing(path):
-            written = sealed({"name": name, "arrow": file_checksum(new), "counts": asdict(counts)})
-            put_file_in_place(new, path)
+            written = with_checksum({"name": name, "arrow": file_checksum(new), "counts": asdict(counts)})
+            replace_file(new, path)
             replace_text(facts, json.dumps(written))
     dataset = encoding.open(path, counts)
     dataset.replaced = path if there else None

@@ -20,7 +20,7 @@ from transformers.utils import flatten_dict
 from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import replace_text, storing
-from ie_cli.system.text import open_text, writable
+from ie_cli.system.text import escape_surrogates, open_text
 from ie_cli.training.run_directory import LOG, TENSORBOARD
 
 Values = dict[str, float]
@@ -123,12 +123,12 @@ def _tensorboard(place: _Place) -> AbstractContextManager[Log]:
 def _wandb(place: _Place) -> AbstractContextManager[Log]:
     # What is given to wandb.init counts more than these variables; accelerate asks those of MLflow itself.
     project = os.environ.get("WANDB_PROJECT", PROJECT)
-    tracker = WandBTracker(project, name=writable(os.environ.get("WANDB_NAME", place.recipe.name)))
+    tracker = WandBTracker(project, name=escape_surrogates(os.environ.get("WANDB_NAME", place.recipe.name)))
     return _tracking(tracker, partial(_serving, "wandb"), place.recipe.model_dump(mode="json"))
 
 
 def _mlflow(place: _Place) -> AbstractContextManager[Log]:
-    tracker = MLflowTracker(PROJECT, run_name=writable(place.recipe.name))
+    tracker = MLflowTracker(PROJECT, run_name=escape_surrogates(place.recipe.name))
     return _tracking(tracker, partial(_serving, "mlflow"), place.recipe.model_dump(mode="json"))
 
 
@@ -159,7 +159,7 @@ def _tracking(
 
 def _writable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Values as services can take them: a file may have a name that is no UTF-8."""
-    return {name: writable(value) if isinstance(value, str) else value for name, value in config.items()}
+    return {name: escape_surrogates(value) if isinstance(value, str) else value for name, value in config.items()}
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class Run:
                 yield from self.events()
                 self.trained = True
                 yield Trained(self.best_step, self.step, self.stopped_early)
-            with self.stop.at_once():
+            with self.stop.interruptible():
                 finished = self.finish()
             yield finished
         except (RuntimeError, MemoryError) as error:
@@ -139,7 +139,7 @@ class Run:
                 hint="set training.eval_batch_size lower, and go on with --resume from the last checkpoint.",
             ) from error
         except Stopped as stopped:
-            if self.stop.again:  # anywhere, even within a step
+            if self.stop.repeated:  # anywhere, even within a step
                 raise
             if self.trained:
                 raise Stopped(stopped.signum, "the model is trained; go on with --resume to score it") from stopped
@@ -272,7 +272,7 @@ class Run:
         rate = self.tracker.rate()
         began = time.monotonic()
         # What counts changes only after all is done: a run that is stopped in here evaluates again.
-        with self.stop.at_once(), self.techniques.evaluation_weights():
+        with self.stop.interruptible(), self.techniques.evaluation_weights():
             scores = self.evaluator.dev_scores()
             primary = sum(part.primary for part in scores.values()) / len(scores)
             rank = -math.inf if math.isnan(primary) else primary

@@ -78,7 +78,7 @@ def train(
             finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
-    with stop.at_once():
+    with stop.interruptible():
         setup = _prepare(recipe)
     facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:

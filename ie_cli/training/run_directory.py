@@ -19,7 +19,7 @@ from ie_cli.inference.model_directory import FACTS, require_replaceable, require
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import locked, replace_text, require_unlocked, storing
-from ie_cli.system.checksums import require_intact, sealed
+from ie_cli.system.checksums import require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
@@ -207,7 +207,7 @@ def read_run(output: Path) -> Facts | None:
 
 def write_run(output: Path, facts: Facts) -> None:
     """Store the facts of a run."""
-    replace_text(output / RUN, json.dumps(sealed(facts), ensure_ascii=False, indent=2) + "\n")
+    replace_text(output / RUN, json.dumps(with_checksum(facts), ensure_ascii=False, indent=2) + "\n")
 
 
 def require_unchanged(output: Path, before: Facts, now: Facts) -> None:

@@ -15,7 +15,7 @@ from typer.main import get_command
 import ie_cli
 from ie_cli.cli import app
 from ie_cli.commands.exit_codes import options_of, replace_hint
-from ie_cli.errors import DataError, hints
+from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
@@ -122,7 +122,7 @@ def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: s
 
 
 def test_a_hint_that_goes_on_names_no_recipe_either() -> None:
-    error = DataError("x", hint=hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
+    error = DataError("x", hint=join_hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
     hint = replace_hint(error, options_of(COMMANDS["convert"].params)).hint
     assert hint == "see --text-column and --label-column; or skip it."
 

@@ -15,7 +15,7 @@ from ie_cli.document import Document
 from ie_cli.formats import BadLine, read_records
 from ie_cli.serving.limits import Limits
 from ie_cli.serving.schemas import Refused, parse_body
-from ie_cli.system.json_reading import MOST_LEVELS
+from ie_cli.system.json_reading import MAX_LEVELS
 
 FATAL = [980, 1000, 1023]  # read by one library, and written by none
 WORDS = "its brackets are nested too deeply: more than 100 levels"
@@ -39,10 +39,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("format", RECORDS)
-@pytest.mark.parametrize("levels", [MOST_LEVELS + 1, 254, *FATAL, 1024, 100_000])
+@pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 254, *FATAL, 1024, 100_000])
 def test_a_reader_yields_a_bad_line_with_its_place(format: str, levels: int, tmp_path: Path) -> None:
     file = tmp_path / "data"
-    lines = [record(format, 3), record(format, levels), record(format, MOST_LEVELS)]
+    lines = [record(format, 3), record(format, levels), record(format, MAX_LEVELS)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     first, bad, last = read_records(str(file), format=format)
     assert isinstance(first, Document)
@@ -60,7 +60,7 @@ class Rows(list[dict[str, Any]]):
 
 def test_a_row_of_a_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
     deep: list[Any] = []
-    for _ in range(MOST_LEVELS - 1):
+    for _ in range(MAX_LEVELS - 1):
         deep = [deep]
     rows = Rows([{"text": "Ann", "x": deep[0]}, {"text": "Ann", "x": deep}])
     monkeypatch.setattr("ie_cli.formats.hub.load_rows", lambda source, report: rows)

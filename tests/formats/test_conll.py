@@ -12,7 +12,7 @@ from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, Reading, Record
 from ie_cli.formats.common.tag_schemes import bio_tags
-from ie_cli.formats.conll import cut, join_tokens, longest, lost, read, write
+from ie_cli.formats.conll import count_losses, join_tokens, longest_non_overlapping, read, split_at_boundaries, write
 
 
 def records(text: str, **options: object) -> list[Record]:
@@ -97,7 +97,7 @@ def plain_longest(entities: list[Entity]) -> list[Entity]:
 def plain_write(document: Document) -> str:
     """Each entity beside all tokens."""
     entities = plain_longest(document.entities)
-    tokens = [piece for word in cut(document.text, entities) for piece in word]
+    tokens = [piece for word in split_at_boundaries(document.text, entities) for piece in word]
     spans = []
     for entity in entities:
         inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
@@ -112,18 +112,18 @@ def test_the_longest_and_their_tokens_are_those_of_the_plain_form(text: str, dat
     ends = st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(lambda pair: pair[0] != pair[1])
     drawn = data.draw(st.lists(st.tuples(ends, st.sampled_from("XY")), max_size=10))
     entities = [Entity(min(pair), max(pair), label) for pair, label in drawn]
-    assert longest(entities) == plain_longest(entities)
+    assert longest_non_overlapping(entities) == plain_longest(entities)
     assert write(Document(text, entities)) == plain_write(Document(text, entities))
 
 
 def test_what_one_column_cannot_express_is_counted() -> None:
     document = Document("New Yorker", [Entity(0, 8, "LOC"), Entity(0, 3, "X")])
     assert write(document) == "New\tB-LOC\nYork\tI-LOC\ner\tO\n\n"
-    assert list(lost(document).values()) == [1, 1, 0, 0]
-    assert list(lost(Document(" ")).values()) == [0, 0, 1, 0]
-    assert not any(lost(Document("纽约人", [Entity(0, 2, "LOC")])).values())
+    assert list(count_losses(document).values()) == [1, 1, 0, 0]
+    assert list(count_losses(Document(" ")).values()) == [0, 0, 1, 0]
+    assert not any(count_losses(Document("纽约人", [Entity(0, 2, "LOC")])).values())
     related = Document("ab", [], [Relation(Entity(0, 1, "X"), "p", Entity(1, 2, "X"))])
-    assert list(lost(related).values()) == [0, 0, 0, 1]
+    assert list(count_losses(related).values()) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from support.random_documents import documents, joined_documents
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS, BadLine, Reading, Record
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.conll04 import lost, lost_table, read, write, write_table
+from ie_cli.formats.conll04 import count_losses, count_losses_table, read, write, write_table
 
 TOKENS = ["Anna", "Meyer", "在", "云", "州", "of", "Vale", "."]
 SPERT = {
@@ -137,13 +137,13 @@ def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: st
 @given(st.lists(joined_documents(flat=False), max_size=3))
 def test_spert_is_read_as_it_was_written(some: list[Document]) -> None:
     assert again("conll04", *some) == some
-    assert not any(value for document in some for value in lost(document).values())
+    assert not any(value for document in some for value in count_losses(document).values())
 
 
 @given(st.lists(joined_documents(flat=True), max_size=3))
 def test_the_table_is_read_as_it_was_written(some: list[Document]) -> None:
     assert again("conll04-table", *some) == some
-    assert not any(value for document in some for value in lost_table(document).values())
+    assert not any(value for document in some for value in count_losses_table(document).values())
 
 
 @pytest.mark.parametrize("name", ["conll04", "conll04-table"])
@@ -152,7 +152,7 @@ def test_what_is_lost_of_any_example_is_counted(name: str, document: Document) -
     [back] = again(name, document)
     assert isinstance(back, Document)
     assert "".join(back.text.split()) == "".join(document.text.split())
-    told = FORMATS[name].lost(document)
+    told = FORMATS[name].count_losses(document)
     overlapping, blank, ragged, relations, broken, blanks = told.values()
     assert (back.text != document.text) <= bool(broken or blanks)
     assert len(back.relations) == len(document.relations) - relations
@@ -179,15 +179,15 @@ def test_the_table_keeps_the_longer_of_two_that_overlap() -> None:
     document = one(SPERT)
     assert json.loads(write_table(document)) == {**TABLE, "relations": []}
     assert json.loads(write(document)) == SPERT
-    assert list(lost_table(document).values()) == [1, 0, 0, 1, 0, 0]
-    assert list(lost(document).values()) == [0] * 6
+    assert list(count_losses_table(document).values()) == [1, 0, 0, 1, 0, 0]
+    assert list(count_losses(document).values()) == [0] * 6
 
 
 def test_words_are_cut_at_the_borders_of_entities() -> None:
     document = Document("New Yorker  x", [Entity(0, 8, "LOC"), Entity(10, 12, "X")])
     assert json.loads(write(document))["tokens"] == ["New", "York", "er", "x"]
-    assert list(lost(document).values()) == [0, 1, 0, 0, 1, 0]
-    assert list(lost(Document("a  b", [Entity(0, 2, "X")])).values()) == [0, 0, 1, 0, 0, 1]
+    assert list(count_losses(document).values()) == [0, 1, 0, 0, 1, 0]
+    assert list(count_losses(Document("a  b", [Entity(0, 2, "X")])).values()) == [0, 0, 1, 0, 0, 1]
 
 
 def test_meta_and_ids_come_out_again() -> None:
@@ -200,4 +200,4 @@ def test_long_texts_with_many_entities_are_written_soon() -> None:
     text, starts = join_tokens(tokens, None)
     document = Document(text, [Entity(start, start + 2, "X") for start in starts[::4]])
     assert len(json.loads(write(document))["entities"]) == 5000
-    assert lost(document)
+    assert count_losses(document)

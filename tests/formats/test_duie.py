@@ -397,7 +397,7 @@ def test_relations_slice_the_text(document: Document) -> None:
 
 def of_slots(format: Format, document: Document) -> int:
     """What is lost of slots, by a format's own words."""
-    return sum(count for what, count in format.lost(document).items() if "slots" in what)
+    return sum(count for what, count in format.count_losses(document).items() if "slots" in what)
 
 
 @given(annotated())
@@ -410,7 +410,7 @@ def test_entities_that_stand_in_no_relation_are_lost_to_both_editions() -> None:
     film, person = Entity(1, 6, "影视作品"), Entity(8, 11, "人物")
     document = Document(FILM, [film, person, Entity(17, 22, "Date")], [Relation(film, "导演", person)])
     for name in ("duie", "duie1"):
-        assert sum(FORMATS[name].lost(document).values()) == 1
+        assert sum(FORMATS[name].count_losses(document).values()) == 1
 
 
 def test_the_layout_is_the_official_one() -> None:

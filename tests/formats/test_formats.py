@@ -43,7 +43,7 @@ def test_native_documents_are_read_as_they_were_written(document: Document) -> N
     assert [entity.score for entity in back.entities] == [entity.score for entity in document.entities]
     assert [event.score for event in back.events] == [event.score for event in document.events]
     assert written("jsonl", back) == line
-    assert FORMATS["jsonl"].lost(document) == {}
+    assert FORMATS["jsonl"].count_losses(document) == {}
 
 
 def test_equal_spans_keep_their_scores() -> None:

@@ -205,8 +205,8 @@ def test_a_page_stands_alone_and_runs_nothing() -> None:
 def test_only_other_fields_are_lost() -> None:
     entity = Entity(0, 1, "x")
     whole = Document("ab", [entity], [Relation(entity, "p", entity)], id=1, where="f:1", spos=[Spo("z", "p", "y")])
-    assert not sum(FORMATS["html"].lost(whole).values())
-    assert sum(FORMATS["html"].lost(Document("ab", meta={"a": 1, "b": 2})).values()) == 2
+    assert not sum(FORMATS["html"].count_losses(whole).values())
+    assert sum(FORMATS["html"].count_losses(Document("ab", meta={"a": 1, "b": 2})).values()) == 2
 
 
 def test_a_page_is_not_read(tmp_path: Path) -> None:

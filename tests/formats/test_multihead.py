@@ -12,7 +12,7 @@ from support.random_documents import documents, joined_documents
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import BadLine, Reading, Record
-from ie_cli.formats.multihead import lost, read, write
+from ie_cli.formats.multihead import count_losses, read, write
 
 ROWS = """\
 #doc 17
@@ -130,14 +130,14 @@ def test_documents_are_read_as_they_were_written(some: list[Document]) -> None:
         assert isinstance(record, Document)
         record.relations.sort()
     assert back == some
-    assert not any(value for document in some for value in lost(document).values())
+    assert not any(value for document in some for value in count_losses(document).values())
 
 
 @given(documents())
 def test_what_is_lost_of_any_example_is_counted(document: Document) -> None:
     back = one(write(document))
     assert "".join(back.text.split()) == "".join(document.text.split())
-    overlapping, blank, ragged, relations, broken, blanks, unnamed = lost(document).values()
+    overlapping, blank, ragged, relations, broken, blanks, unnamed = count_losses(document).values()
     assert (back.text != document.text) <= bool(broken or blanks)
     assert len(back.relations) == len(document.relations) - relations - unnamed
     everything = {*document.entities, *(entity for r in document.relations for entity in (r.subject, r.object))}
@@ -149,7 +149,7 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
     document = Document("New York Times", [city], [Relation(paper, "in", city), Relation(paper, "N", paper)])
     rows = ["#doc", "0\tNew\tB-ORG\t['N']\t[0]", "1\tYork\tI-ORG\t['N']\t[1]", "2\tTimes\tI-ORG\t['N']\t[2]"]
     assert write(document) == "\n".join(rows) + "\n"
-    assert list(lost(document).values()) == [1, 0, 0, 1, 0, 0, 1]
+    assert list(count_losses(document).values()) == [1, 0, 0, 1, 0, 0, 1]
 
 
 def test_an_id_stays_on_its_line() -> None:

@@ -209,14 +209,14 @@ def test_fields_of_another_format_in_our_form_are_read_as_ours() -> None:
     )
     [document] = FORMATS["duie"].read([(1, line)], "x", Reading())
     assert isinstance(document, Document)
-    assert FORMATS["jsonl"].lost(document) == {}
+    assert FORMATS["jsonl"].count_losses(document) == {}
     back = read_one(native(document))
     assert (back.meta, back.events, back.text_pair, back.label, back.score) == ({}, [EVENT], "b", "same", 2)
 
 
 def test_events_of_another_format_that_would_spoil_the_line_are_left_out_and_counted() -> None:
     document = Document(TEXT, meta={"events": changed("argument", end=99)["events"], "x": 1})
-    assert sum(FORMATS["jsonl"].lost(document).values()) == 1
+    assert sum(FORMATS["jsonl"].count_losses(document).values()) == 1
     assert read_one(native(document)) == Document(TEXT, meta={"x": 1})
 
 
@@ -264,14 +264,14 @@ OTHERS = [name for name, format in FORMATS.items() if format.write is not None a
     ],
 )
 def test_other_formats_count_what_they_lose(name: str, document: Document, told: dict[str, int]) -> None:
-    assert {what: count for what, count in FORMATS[name].lost(document).items() if count} == told
+    assert {what: count for what, count in FORMATS[name].count_losses(document).items() if count} == told
     plain = Document(TEXT)
     assert writer(name)(document) == writer(name)(plain)
 
 
 def test_a_page_loses_nothing_of_them() -> None:
     document = Document(TEXT, events=[EVENT], text_pair="b <", label="same", score=4.5)
-    assert not any(FORMATS["html"].lost(document).values())
+    assert not any(FORMATS["html"].count_losses(document).values())
     page = writer("html")(document)
     assert all(part in page for part in ("meeting", "guest", "place", "city", "b &lt;", "same", "4.5"))
 

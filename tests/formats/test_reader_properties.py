@@ -249,7 +249,7 @@ def test_labels_with_line_breaks_leave_columns_whole(name: str) -> None:
     [back] = FORMATS[name].read(enumerate(lines, 1), "x", Reading())
     assert isinstance(back, Document)
     assert back.entities == [Entity(0, 3, "a b  c")]
-    assert FORMATS[name].lost(document)["labels that contain a tab or a line break get a space instead"] == 1
+    assert FORMATS[name].count_losses(document)["labels that contain a tab or a line break get a space instead"] == 1
 
 
 def test_errors_of_a_store_are_ours_and_those_of_its_user_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +271,6 @@ def test_errors_of_a_store_are_ours_and_those_of_its_user_are_not(monkeypatch: p
 
 
 def test_words_that_are_read_as_the_beginning_of_a_document_are_counted() -> None:
-    told = FORMATS["conll"].lost(Document("x -DOCSTART-y z"))
+    told = FORMATS["conll"].count_losses(Document("x -DOCSTART-y z"))
     assert told["words that start with -DOCSTART- are read as the start of a document"] == 1
-    assert not any(FORMATS["conll"].lost(Document("x -DOC y")).values())
+    assert not any(FORMATS["conll"].count_losses(Document("x -DOC y")).values())

@@ -12,7 +12,7 @@ from support.random_documents import events
 
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.formats import FORMATS, Reading
-from ie_cli.triples import ROLES, sides, triples_of
+from ie_cli.triples import ROLES, role_arguments, triples_of
 
 PAIRS = [name for name, format in FORMATS.items() if format.write is not None and name != "html"]
 TEXT = st.lists(
@@ -106,7 +106,7 @@ def entities_lost(before: Document, after: Document) -> int:
     here: Callable[[Entity], tuple[int, int, str]] = lambda e: placed(before.text, e)  # noqa: E731
     there = {placed(after.text, e) for e in after.entities}
     for relation in after.relations:
-        for role, side in sides(relation):
+        for role, side in role_arguments(relation):
             start, end, label = placed(after.text, side)
             there |= {(start, end, label), (start, end, role)}
     return missing(map(here, before.entities), there)
@@ -146,7 +146,7 @@ def triples_lost(before: Document, after: Document) -> int:
 def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, target: str, document: Document) -> None:
     before = written_and_read(source, document)
     assume(before.text or not before.entities)  # a submission, which `ie convert` refuses
-    told = {what: count for what, count in FORMATS[target].lost(before).items() if count}
+    told = {what: count for what, count in FORMATS[target].count_losses(before).items() if count}
     after = written_and_read(target, before)
     unchanged = after.text == before.text
     assert unchanged or of(told, "texts", "words"), (before, after, told)
@@ -160,7 +160,7 @@ def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, t
         assert lost_entities <= told_entities, (before, after, told)
     if told_entities == 0 and unchanged:
         listed = {(*placed(before.text, e), e.start) for e in before.entities if e.label not in ROLES}
-        found = {*after.entities, *(side for r in after.relations for _, side in sides(r))}
+        found = {*after.entities, *(side for r in after.relations for _, side in role_arguments(r))}
         assert listed <= {(*placed(after.text, e), e.start) for e in found}, (before, after)
 
     told_relations = of(told, "relations", "triples", "slots", "types")

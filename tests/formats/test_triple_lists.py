@@ -13,7 +13,7 @@ from support.random_documents import LABELS, PREDICATES, TEXT, documents
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.formats import BadLine, Reading, Record
 from ie_cli.formats.common.json_stream import ARRAY
-from ie_cli.formats.triple_lists import lost, read, write
+from ie_cli.formats.triple_lists import count_losses, read, write
 
 TEXT9 = "Anna 在👩云州"  # code points: Anna 0-4, 在 5, 👩 6, 云州 7-9
 
@@ -214,7 +214,7 @@ def test_triples_without_offsets_are_read_as_they_were_written(text: str, data: 
     }
     document = one(fields)
     assert again(document) == [document]
-    assert not any(lost(document).values())
+    assert not any(count_losses(document).values())
     typed = one({**fields, "entity_list": [{"text": mention, "type": kind} for mention, kind in kinds.items()]})
     [back] = again(typed)
     assert isinstance(back, Document)
@@ -253,8 +253,8 @@ def test_slots_and_types_have_no_place_and_are_counted() -> None:
         ["五月", "上映时间.inArea", "云州"],
         ["五月", "上映时间.inWork", "x"],
     ]
-    assert list(lost(document).values()) == [2, 1]
-    assert not any(lost(Document("ab", [], [relation("ab", "a", "p", "b")])).values())
+    assert list(count_losses(document).values()) == [2, 1]
+    assert not any(count_losses(Document("ab", [], [relation("ab", "a", "p", "b")])).values())
 
 
 JSON_VALUES = st.recursive(

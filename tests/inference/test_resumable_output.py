@@ -25,7 +25,7 @@ from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
 from ie_cli.inference import pipeline as predict
 from ie_cli.inference import resumable_output as jobs
-from ie_cli.system.checksums import sealed
+from ie_cli.system.checksums import with_checksum
 from ie_cli.system.places import claimed
 from ie_cli.system.streams import read_lines
 from ie_cli.training.run import train
@@ -504,7 +504,7 @@ def test_no_damage_of_a_job_goes_unseen(seed: int, interrupted: Path, tmp_path_f
     for journal in directory.glob("*.part.json"):  # which has the full names of its files
         entry = json.loads(journal.read_bytes().replace(json.dumps(str(interrupted))[1:-1].encode(), moved))
         entry.pop("checksum")
-        journal.write_text(json.dumps(sealed(entry)), encoding="utf-8")
+        journal.write_text(json.dumps(with_checksum(entry)), encoding="utf-8")
     changed = damage(random.Random(seed), directory, "*.part", "*.part.json")
     error, found = None, None
     try:

@@ -130,7 +130,7 @@ def again(document: Document, name: str) -> None:
     format = FORMATS[name]
     if format.write is None or (not document.text and document.entities):
         return
-    lost = sum(format.lost(document).values())
+    lost = sum(format.count_losses(document).values())
     before, _, after = format.frame
     text = before + format.write(document) + after
     if name == "html":

@@ -9,10 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ie_cli.system.json_reading import MOST_LEVELS, NestedTooDeeply, loads, require_shallow
+from ie_cli.system.json_reading import MAX_LEVELS, NestedTooDeeply, loads, require_shallow
 
 PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
-DEPTHS = [MOST_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_000]
+DEPTHS = [MAX_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_000]
 
 
 def nested(levels: int, inner: str = "1") -> str:
@@ -27,10 +27,10 @@ def nested(levels: int, inner: str = "1") -> str:
 
 @pytest.mark.parametrize("parse", [json.loads, orjson.loads])
 def test_the_bound_is_the_last_depth_that_is_read(parse: object) -> None:
-    value = loads(nested(MOST_LEVELS), parse)  # type: ignore[arg-type]
+    value = loads(nested(MAX_LEVELS), parse)  # type: ignore[arg-type]
     require_shallow(value)
     assert orjson.loads(orjson.dumps(value)) == json.loads(json.dumps(value)) == value
-    assert loads(nested(MOST_LEVELS - 1, "[1, 2]")) is not None
+    assert loads(nested(MAX_LEVELS - 1, "[1, 2]")) is not None
 
 
 @pytest.mark.parametrize("levels", DEPTHS)

@@ -18,7 +18,7 @@ import pytest
 
 from ie_cli.errors import DataError, StorageError
 from ie_cli.system import places
-from ie_cli.system.atomic import put_in_place, replace_text
+from ie_cli.system.atomic import replace_directory, replace_text
 from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, require_unclaimed
 from ie_cli.system.streams import is_replaceable, open_output
 from ie_cli.system.temporary import LOCKLESS, workspace
@@ -248,7 +248,7 @@ def test_what_is_new_has_the_mode_of_the_system(tmp_path: Path) -> None:
         for number, how in enumerate((write, lambda path: replace_text(path, ""))):
             how(tmp_path / str(number))
         (tmp_path / "made").mkdir()
-        put_in_place(tmp_path / "made", tmp_path / "directory")
+        replace_directory(tmp_path / "made", tmp_path / "directory")
     finally:
         os.umask(before)
     assert {stat.S_IMODE((tmp_path / str(number)).stat().st_mode) for number in range(2)} == {0o640}
@@ -267,7 +267,7 @@ def test_a_folder_that_is_replaced_keeps_its_modes(
     (tmp_path / "new" / "more").touch()
     (tmp_path / "model").chmod(0o700)
     (tmp_path / "model" / "weights").chmod(0o600)
-    put_in_place(tmp_path / "new", tmp_path / "model")
+    replace_directory(tmp_path / "new", tmp_path / "model")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
     assert modes["weights"] == 0o600
     assert modes["more"] == 0o666 & ~_umask()
@@ -285,7 +285,7 @@ def test_a_folder_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch:
         with workspace(tmp_path / "runs", "model") as room:
             (room / "new").mkdir()  # which inherits it on Linux; elsewhere it is not needed
             (room / "new").chmod(0o2755)
-            put_in_place(room / "new", tmp_path / "runs" / "model")
+            replace_directory(room / "new", tmp_path / "runs" / "model")
         assert (tmp_path / "runs" / "model").stat().st_mode & stat.S_ISGID
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from ie_cli.cli import app
 from ie_cli.commands.console import console
 from ie_cli.errors import ModelError, StorageError
-from ie_cli.system.atomic import put_in_place, replace_text, storing
+from ie_cli.system.atomic import replace_directory, replace_text, storing
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.training import loop
@@ -152,13 +152,13 @@ def test_outside_the_main_thread_signals_stay_as_they_are() -> None:
 def test_where_work_may_be_cut_a_signal_raises() -> None:
     told: list[int] = []
     with Stop(told.append).listening() as stop:
-        with pytest.raises(Stopped) as stopped, stop.at_once():
+        with pytest.raises(Stopped) as stopped, stop.interruptible():
             signal.raise_signal(signal.SIGTERM)
         assert stopped.value.exit_code == 143
-        assert not stop.again
+        assert not stop.repeated
         with pytest.raises(Stopped):
             stop.check()
-        with pytest.raises(Stopped), stop.at_once():
+        with pytest.raises(Stopped), stop.interruptible():
             pytest.fail("entered after a signal")
     assert told == []
 
@@ -205,7 +205,7 @@ def test_a_folder_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatc
     if not swaps:
         monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     fill(tmp_path / "model", "old")
-    put_in_place(fill(tmp_path / ".model-new", "new"), tmp_path / "model")
+    replace_directory(fill(tmp_path / ".model-new", "new"), tmp_path / "model")
     assert (tmp_path / "model" / "file").read_text(encoding="utf-8") == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -227,9 +227,9 @@ def test_a_process_that_ended_between_two_names_is_made_up_for(
             raise SystemExit
 
     monkeypatch.setattr("ie_cli.system.atomic.os.replace", replace)
-    monkeypatch.setattr("ie_cli.system.temporary._dissolve", lambda room, lock: lock.release())  # as the kernel does
+    monkeypatch.setattr("ie_cli.system.temporary._remove", lambda room, lock: lock.release())  # as the kernel does
     with pytest.raises(SystemExit), workspace(tmp_path, "model") as room:
-        put_in_place(fill(room / "new", "new"), tmp_path / "model")
+        replace_directory(fill(room / "new", "new"), tmp_path / "model")
     monkeypatch.undo()
     for left in tmp_path.glob(".model.ie-*"):
         (left / "lock").touch()  # some releases of filelock remove it with the release of the lock

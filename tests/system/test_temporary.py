@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ie_cli.inference.model_directory import new_directory
 from ie_cli.system import temporary
 from ie_cli.system.streams import open_output
-from ie_cli.system.temporary import OLD, is_workspace, scratch, short, sweep, workspace
+from ie_cli.system.temporary import OLD, is_workspace, scratch, short_name, sweep, workspace
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & {0, ord("/")}).map(os.fsdecode)
 
@@ -25,7 +25,7 @@ NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & 
 def left(directory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a killed process leaves."""
     with monkeypatch.context() as patch:
-        patch.setattr(temporary, "_dissolve", lambda room, lock: lock.release())
+        patch.setattr(temporary, "_remove", lambda room, lock: lock.release())
         with workspace(directory, name) as room:
             (room / "new").mkdir()
             (room / "new" / "half").touch()
@@ -55,7 +55,7 @@ def test_a_long_name_has_a_workspace_too(tmp_path: Path) -> None:
     for name in ("x" * 255, "字" * 85, "x" * 200):
         with workspace(tmp_path, name) as room:
             assert is_workspace(room.name)
-    assert short("x" * 200) == "x" * 200
+    assert short_name("x" * 200) == "x" * 200
 
 
 def test_of_a_killed_process_nothing_stays_and_of_a_living_one_all(tmp_path: Path) -> None:

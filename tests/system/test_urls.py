@@ -14,7 +14,7 @@ from support.runner import ie, said
 
 from ie_cli.errors import DataError
 from ie_cli.system.streams import open_input, open_output, read_lines
-from ie_cli.system.urls import PROTOCOLS, is_url, refusal
+from ie_cli.system.urls import PROTOCOLS, is_url, rejection_reason
 
 PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
 
@@ -38,7 +38,7 @@ REFUSED = [
 @pytest.mark.parametrize("url", REFUSED)
 @pytest.mark.parametrize("before", ["", "hub:"])
 def test_other_protocols_and_chains_are_refused(url: str, before: str) -> None:
-    message = refusal(before + url)
+    message = rejection_reason(before + url)
     assert message is not None
     assert message.startswith(url)
 
@@ -82,14 +82,14 @@ def test_of_two_outputs_in_one_store_none_is_left_by_what_fails(scheme: str, tmp
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_named_protocol_is_allowed(protocol: str) -> None:
-    assert refusal(f"{protocol}://bucket/key.jsonl.gz") is None
+    assert rejection_reason(f"{protocol}://bucket/key.jsonl.gz") is None
     assert protocol in [*fsspec.available_protocols(), "abfss"]  # the package for Azure brings this one
 
 
 @pytest.mark.parametrize("path", ["a.jsonl", "-", "a:b", "C:\\x", "C://x", "a::b", "hub:org/x", "./a::b", "://x"])
 def test_a_path_is_no_url(path: str) -> None:
     assert not is_url(path)
-    assert refusal(path) is None
+    assert rejection_reason(path) is None
 
 
 def test_a_store_is_written_and_read() -> None:

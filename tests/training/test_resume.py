@@ -19,7 +19,7 @@ from support.corpora import documents, recipe, relation_documents, relation_reci
 from ie_cli.errors import DataError, ModelError, RecipeError, StorageError, TrainingError
 from ie_cli.inference.extractor import Extractor
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.checksums import sealed
+from ie_cli.system.checksums import with_checksum
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.system.temporary import workspace
 from ie_cli.training import evaluator, loop
@@ -442,7 +442,7 @@ def test_what_others_called_as_ours_stays(options: dict[str, bool], data: Path, 
         list(train(made, run))
     if "resume" in options:
         facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        (run / "run.json").write_text(json.dumps(sealed(facts | {"finished": False})), encoding="utf-8")
+        (run / "run.json").write_text(json.dumps(with_checksum(facts | {"finished": False})), encoding="utf-8")
     others = [run / name / "mine.txt" for name in (*OTHERS, "checkpoints/.step-000000001-mine", "checkpoints/notes")]
     for file in others:
         file.parent.mkdir(parents=True)

@@ -19,7 +19,7 @@ def _no_report(text: str) -> None:
     """Ignore a report."""
 
 
-def _nothing_lost(document: Document) -> Mapping[str, int]:
+def _count_no_losses(document: Document) -> Mapping[str, int]:
     return {}
 
 
@@ -65,7 +65,7 @@ class Format:
         help: a description of the format.
         read: converts numbered lines, given with the name of the file, to a stream of records.
         write: converts an example to its lines, with the line end; None if the format cannot be written.
-        lost: counts what `write` cannot store of an example, by description.
+        count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
         frame: the text before the first record, between two records, and after the last one.
     """
@@ -74,7 +74,7 @@ class Format:
     help: str
     read: Callable[[Lines, str, Reading], Iterator[Record]]
     write: Callable[[Document], str] | None = None
-    lost: Callable[[Document], Mapping[str, int]] = _nothing_lost
+    count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
 
@@ -91,7 +91,7 @@ def quoted(value: Any) -> str:
     return shown if len(shown) <= 120 else shown[:119] + "…"
 
 
-def fields_of(fields: Iterable[str]) -> str:
+def format_field_names(fields: Iterable[str]) -> str:
     """Format the names of a record's fields for a message."""
     return short(", ".join(sorted(fields)) or "nothing")[1:-1]
 
@@ -99,14 +99,14 @@ def fields_of(fields: Iterable[str]) -> str:
 RELATIONS_LOST = "relations cannot be stored in this format"
 EVENTS_LOST = "events cannot be stored in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"
-PLACELESS = "triples not found in their text cannot be stored in this format, which needs offsets"
+UNLOCATED_TRIPLES = "triples not found in their text cannot be stored in this format, which needs offsets"
 SCORES_LOST = "scores of entities and relations cannot be stored in this format"
 IDS_LOST = "ids cannot be stored in this format"
 FIELDS_LOST = "other fields of the records cannot be stored in this format"
 NAMES_TAKEN = "other fields of the records are left out, because their names have another meaning in this format"
 
 
-def native_only(document: Document) -> dict[str, int]:
+def count_native_only(document: Document) -> dict[str, int]:
     """Count what only native JSON Lines can store and every other format loses."""
     pair = (document.text_pair, document.label, document.score)
     scores = [entity.score for entity in document.entities] + [relation.score for relation in document.relations]
@@ -118,19 +118,19 @@ def native_only(document: Document) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
 
-def no_fields(document: Document) -> dict[str, int]:
+def count_id_and_fields(document: Document) -> dict[str, int]:
     """Count the id and the other fields of a record, for a format that can store neither."""
     counts = {IDS_LOST: int(document.id is not None), FIELDS_LOST: len(document.meta)}
     return {what: count for what, count in counts.items() if count}
 
 
-def taken(document: Document, ours: Collection[str]) -> dict[str, int]:
+def count_name_clashes(document: Document, format_fields: Collection[str]) -> dict[str, int]:
     """Count the other fields of a record that a format leaves out, because it uses their names itself."""
-    count = sum(name in ours for name in document.meta)
+    count = sum(name in format_fields for name in document.meta)
     return {NAMES_TAKEN: count} if count else {}
 
 
-def placeless(document: Document) -> int:
+def count_unlocated(document: Document) -> int:
     """Count the triples without offsets that cannot be located in the text."""
     return len(triples_of(document) - text_triples(document.text, document.relations)) if document.spos else 0
 
@@ -228,7 +228,7 @@ def _units(start: int, end: int, text: str, mention: Any) -> str:
     return ""
 
 
-def at(where: str, error: DataError, hint: str | None = None) -> DataError:
+def error_at(where: str, error: DataError, hint: str | None = None) -> DataError:
     """Return an error with its place prepended; `hint` is used if the error has no hint."""
     message, hint = f"{where}: {error.message}", error.hint or hint
     if isinstance(error, OutsideText):

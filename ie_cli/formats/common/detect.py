@@ -7,19 +7,19 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import quoted
-from ie_cli.formats.common.json_stream import Cutter, read_objects
+from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.conll import DOCUMENT, split_whitespace
 from ie_cli.formats.jsonl import parse_object
-from ie_cli.formats.multihead import MARK
+from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (
     "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, also for lines of "
     "single tokens."
 )
 
-_MOST_LINES = 100
-_MOST_JSON_LINES = 10_000  # the first object of an indented array may have many
+_MAX_LINES = 100
+_MAX_JSON_LINES = 10_000  # the first object of an indented array may have many
 _NO_TOKEN = ("#", DOCUMENT)
 
 
@@ -28,18 +28,18 @@ def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
     head: list[tuple[int, str]] = []
     first = ""  # the first non-empty line
     seen = False
-    cutter = Cutter("")
+    splitter = RecordSplitter("")
     for number, line in stream:
         head.append((number, line))
         first = first or line.strip()
         if first.startswith(("{", "[")):
-            cut = any(isinstance(found, dict) for _, _, found in cutter.take(number, line))
-            if cut or _is_json_line(line, first) or len(head) >= _MOST_JSON_LINES:
+            cut = any(isinstance(found, dict) for _, _, found in splitter.feed(number, line))
+            if cut or _is_json_line(line, first) or len(head) >= _MAX_JSON_LINES:
                 break
-        elif len(head) >= _MOST_LINES or (seen and not line.strip()) or _object(line) is not None:
+        elif len(head) >= _MAX_LINES or (seen and not line.strip()) or _object(line) is not None:
             break
         seen = seen or bool(line.strip() and not line.startswith(_NO_TOKEN))
-        if seen and first.startswith(MARK):
+        if seen and first.startswith(DOCUMENT_MARKER):
             break
     return head
 
@@ -55,7 +55,9 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         raise DataError(f"{source}: the file is empty", hint="give a file with at least one record.")
     if lines[0].lstrip()[0] in "{[":
         return _json_format(_objects(head, lines))
-    if lines[0].startswith(MARK) and all(line.startswith(MARK) or _multihead_row(line) for line in lines[:2]):
+    if lines[0].startswith(DOCUMENT_MARKER) and all(
+        line.startswith(DOCUMENT_MARKER) or _multihead_row(line) for line in lines[:2]
+    ):
         return "multihead"
     rows = [split_whitespace(line) for line in lines if not line.startswith(_NO_TOKEN)]
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)

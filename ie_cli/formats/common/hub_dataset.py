@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from ie_cli.errors import DataError, IEError, did_you_mean
 from ie_cli.system.json_reading import loads
-from ie_cli.system.urls import ALLOWED_HINT, refusal, require_allowed
+from ie_cli.system.urls import ALLOWED_HINT, rejection_reason, require_allowed
 
 PREFIX = "hub:"
 BUILDERS = ("json", "csv", "parquet", "arrow", "text", "conll")
@@ -97,7 +97,9 @@ def _check_cards(name: str, source: str) -> None:
     """Check that the card of a dataset contains no URLs that are not allowed."""
     for card in _cards(name):
         for text in _texts(_metadata(card)):
-            message = f"{text[:120]}: chained protocols (::) are not allowed" if "::" in text else refusal(text)
+            message = (
+                f"{text[:120]}: chained protocols (::) are not allowed" if "::" in text else rejection_reason(text)
+            )
             if message is not None:
                 raise DataError(f"{source}: its {card.name} names {message}", hint=ALLOWED_HINT)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Record, at, require_storable, short
+from ie_cli.formats.common.base import BadLine, Lines, Record, error_at, require_storable, short
 from ie_cli.formats.jsonl import parse_object
 
 FoundObject = tuple[str, str, "dict[str, Any] | DataError"]
@@ -38,10 +38,10 @@ def read_objects(lines: Lines, path: str) -> Iterator[FoundObject]:
 
     The place is ``path:LINE`` of its first line, with ``(record N)`` if several records start on that line.
     """
-    cutter = Cutter(path)
+    splitter = RecordSplitter(path)
     for number, line in lines:
-        yield from cutter.take(number, line)
-    yield from cutter.end()
+        yield from splitter.feed(number, line)
+    yield from splitter.end()
 
 
 def read_records(
@@ -61,7 +61,7 @@ def read_records(
                 raise found
             yield convert(found, where)
         except DataError as error:
-            yield BadLine(where, raw, at(where, error, hint))
+            yield BadLine(where, raw, error_at(where, error, hint))
 
 
 def objects_of(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def name_of(fields: dict[str, Any], name: str, what: str) -> str:
 
 
 @dataclass(slots=True)
-class Cutter:
+class RecordSplitter:
     """Splits the lines of a file into records.
 
     Attributes:
@@ -136,7 +136,7 @@ class Cutter:
     indent: str = ""
     ordinal: int = 0
 
-    def take(self, number: int, line: str) -> Iterator[FoundObject]:
+    def feed(self, number: int, line: str) -> Iterator[FoundObject]:
         """Process a line, and yield the records that end in it."""
         place = 0
         if self.skip is not None:

@@ -1,6 +1,6 @@
 """Conversion between the fields of native records and the data model: entities, relations, events, pairs of texts.
 
-`jsonl` documents the form of a record, and the rule by which `claimed` separates native fields from user fields.
+`jsonl` documents the form of a record, and the rule by which `native_names` separates native fields from user fields.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from ie_cli.document import Argument, Entity, Event, Relation
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import at, checked_entity, is_storable, quoted, require_storable, short
+from ie_cli.formats.common.base import checked_entity, error_at, is_storable, quoted, require_storable, short
 from ie_cli.triples import NO_TYPE
 
 _EVENT_HINT = (
@@ -20,7 +20,7 @@ _EVENT_HINT = (
 )
 
 
-def claimed(fields: Mapping[str, Any]) -> frozenset[str]:
+def native_names(fields: Mapping[str, Any]) -> frozenset[str]:
     """Return which of the fields text_pair, label, score and events are native; the others are user fields."""
     names = []
     if isinstance(fields.get("text_pair"), str):
@@ -110,7 +110,7 @@ def events_of(values: list[Any], text: str) -> list[Event]:
         try:
             events.append(_event(value, text))
         except DataError as error:
-            raise at(f"events[{number}]", error, _EVENT_HINT) from error
+            raise error_at(f"events[{number}]", error, _EVENT_HINT) from error
     return events
 
 
@@ -135,7 +135,7 @@ def _trigger(value: Any, kind: str, text: str) -> tuple[int, int] | None:
     try:
         found = checked_entity(value["start"], value["end"], kind, text, mention=value.get("text"))
     except DataError as error:
-        raise at("trigger", error) from error
+        raise error_at("trigger", error) from error
     return found.start, found.end
 
 
@@ -150,7 +150,7 @@ def _argument(value: Any, text: str) -> Argument:
     try:
         return Argument(role, _placed(value, NO_TYPE if label is None else label, text))
     except DataError as error:
-        raise at(f"argument {quoted(role)}", error) from error
+        raise error_at(f"argument {quoted(role)}", error) from error
 
 
 def _score(value: Any) -> float | None:

@@ -49,7 +49,7 @@ def spans_of(tags: Sequence[str]) -> tuple[list[Span], int]:
     return spans, repaired
 
 
-def broken_labels(labels: Iterable[str]) -> dict[str, int]:
+def count_broken_labels(labels: Iterable[str]) -> dict[str, int]:
     """Count the labels that columns cannot store, by description; empty if there are none."""
     count = sum(_BREAK.search(label) is not None for label in labels)
     return {"labels that contain a tab or a line break get a space instead": count} if count else {}

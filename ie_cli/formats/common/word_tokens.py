@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats.common.base import PLACELESS, native_only, placeless
+from ie_cli.formats.common.base import UNLOCATED_TRIPLES, count_native_only, count_unlocated
 from ie_cli.formats.conll import (
-    BLANK_LOST,
-    CUT_WORDS,
-    OTHER_BLANKS,
+    EDGE_WHITESPACE_LOST,
+    OTHER_WHITESPACE,
     OVERLAPS,
-    RAGGED,
-    cut,
+    SPLIT_WORDS,
+    WHITESPACE_LOST,
     is_whitespace,
     join_tokens,
-    longest,
+    longest_non_overlapping,
+    split_at_boundaries,
 )
-from ie_cli.triples import ROLES, sides, typed_entities_of
+from ie_cli.triples import ROLES, role_arguments, typed_entities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Words:
         tokens: the words and characters.
         spans: first and last token of each entity, except entities that consist of whitespace.
         relations: the relations whose arguments have tokens.
-        ragged: number of entities that start or end with whitespace, which is in no token.
+        edge_whitespace: number of entities that start or end with whitespace, which is in no token.
         broken: number of words that were split.
     """
 
     tokens: list[str]
     spans: dict[Entity, tuple[int, int]]
     relations: list[Relation]
-    ragged: int
+    edge_whitespace: int
     broken: int
 
 
@@ -48,11 +48,14 @@ def split_words(document: Document) -> Words:
 
 def split_flat(document: Document) -> Words:
     """Do the same for a single tag column, which cannot hold overlaps: of overlapping entities, keep the longer one."""
-    return _split(document, longest([e for e in typed_entities_of(document) if not is_whitespace(document.text, e)]))
+    return _split(
+        document,
+        longest_non_overlapping([e for e in typed_entities_of(document) if not is_whitespace(document.text, e)]),
+    )
 
 
 def _split(document: Document, entities: Sequence[Entity]) -> Words:
-    words = list(cut(document.text, entities))
+    words = list(split_at_boundaries(document.text, entities))
     pieces = [piece for word in words for piece in word]
     starts, ends = [start for start, _ in pieces], [end for _, end in pieces]
     spans = {}
@@ -66,26 +69,26 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
         tokens=[document.text[start:end] for start, end in pieces],
         spans=spans,
         relations=[r for r in document.relations if r.subject in spans and r.object in spans],
-        ragged=ragged,
+        edge_whitespace=ragged,
         broken=sum(len(word) > 1 for word in words),
     )
 
 
-def lost_words(document: Document, words: Words) -> dict[str, int]:
+def count_word_losses(document: Document, words: Words) -> dict[str, int]:
     """Count what is lost if an example is written as these words."""
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
     blank = sum(is_whitespace(document.text, entity) for entity in absent)
-    implied = {(role, side.start, side.end) for r in words.relations for role, side in sides(r)}
+    implied = {(role, side.start, side.end) for r in words.relations for role, side in role_arguments(r)}
     roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
     unsaid = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
     return {
         f"{OVERLAPS}; the format conll04 keeps them": len(absent) - blank,
-        BLANK_LOST: blank,
-        RAGGED: words.ragged,
+        WHITESPACE_LOST: blank,
+        EDGE_WHITESPACE_LOST: words.edge_whitespace,
         "relations are lost, because an argument is lost": len(document.relations) - len(words.relations),
-        CUT_WORDS: words.broken,
-        OTHER_BLANKS: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
+        SPLIT_WORDS: words.broken,
+        OTHER_WHITESPACE: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
         **({"entities labelled with the role of an argument are lost with its relation": unsaid} if unsaid else {}),
-        **({PLACELESS: count} if (count := placeless(document)) else {}),
-        **native_only(document),
+        **({UNLOCATED_TRIPLES: count} if (count := count_unlocated(document)) else {}),
+        **count_native_only(document),
     }
