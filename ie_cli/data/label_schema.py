@@ -90,8 +90,8 @@ class LabelSchema:
         if labels is None:
             return cls(ROLES, predicates, types, declared=declared)
         named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()
-        rows = _ordered({*labels, *named}, listed)
-        return cls(rows, predicates, types, observed or known is not None, declared)
+        entity_labels = _ordered({*labels, *named}, listed)
+        return cls(entity_labels, predicates, types, observed or known is not None, declared)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,12 +101,12 @@ class LabelSchema:
     @cached_property
     def ids(self) -> dict[str, int]:
         """The index of each label."""
-        return {label: row for row, label in enumerate(self.labels)}
+        return {label: index for index, label in enumerate(self.labels)}
 
     @cached_property
     def predicate_ids(self) -> dict[str, int]:
         """The index of each predicate."""
-        return {predicate: row for row, predicate in enumerate(self.predicates)}
+        return {predicate: index for index, predicate in enumerate(self.predicates)}
 
     @property
     def roles(self) -> bool:
@@ -180,7 +180,7 @@ def _pairs(value: Any) -> bool:
 
 
 def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
-    """Predicates with their types from a schema file of DuIE or CMeIE, in its order.
+    """Read the predicates and their types from a schema file of DuIE or CMeIE, in its order.
 
     A line is ``{"predicate", "subject_type", "object_type"}``; the object type is a string or ``{"@value", slot: type}``. Lines
     that do not start with a brace are comments.
@@ -194,8 +194,8 @@ def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
         if not line.lstrip("\ufeff \t").startswith("{"):
             continue
         try:
-            row = loads(line.lstrip("\ufeff"))
-            predicate, subject, objects = row["predicate"], row["subject_type"], row["object_type"]
+            entry = loads(line.lstrip("\ufeff"))
+            predicate, subject, objects = entry["predicate"], entry["subject_type"], entry["object_type"]
             kinds = {"@value": objects} if isinstance(objects, str) else dict(objects)
             value = kinds.pop("@value")
             if not all(isinstance(name, str) and name for name in (predicate, subject, value, *kinds.values())):

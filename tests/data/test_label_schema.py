@@ -1,4 +1,4 @@
-"""What a model knows: labels and predicates of the data, of a recipe, of a schema file; as facts; weights of rows."""
+"""The label schema: labels and predicates from data, recipe and schema file; serialisation; loss weights of labels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_no_label_at_all_is_an_error() -> None:
         LabelSchema.build([])
 
 
-def test_no_label_in_the_data_is_none_where_labels_are_listed() -> None:
+def test_data_without_labels_are_allowed_if_labels_are_listed() -> None:
     assert LabelSchema.build([], ["a"]).labels == ("a",)
 
 
@@ -69,7 +69,7 @@ def test_predicates_are_sorted() -> None:
     assert (schema.labels, schema.constrained) == (ROLES, False)
 
 
-def test_the_usual_types_stand_first() -> None:
+def test_the_most_frequent_types_come_first() -> None:
     schema = LabelSchema.of_relations(None, PAIRS)
     assert schema.types["获奖"] == (("影视作品", "奖项"), ("人物", "奖项"))
     assert schema.usual_types("获奖") == ("影视作品", "奖项")
@@ -87,7 +87,7 @@ def test_predicates_of_a_file_keep_its_order_and_its_types() -> None:
     assert schema.types["作者"] == (("图书作品", "人物"),)
 
 
-def test_of_a_files_types_those_of_the_data_stand_first() -> None:
+def test_types_of_the_data_precede_other_types_of_a_file() -> None:
     schema = LabelSchema.of_relations(None, PAIRS, known=KNOWN)
     assert schema.types["获奖"] == (("影视作品", "奖项"), ("人物", "奖项"), ("企业", "奖项"))
 
@@ -224,7 +224,7 @@ def test_other_facts_are_left_alone() -> None:
         ({"labels": ["a"], "predicates": {"p": [["a", "b", "c"]]}}, "pairs of types"),
     ],
 )
-def test_damaged_facts_are_told(facts: dict[str, Any], message: str) -> None:
+def test_damaged_facts_are_an_error(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         schema_of_facts(facts)
 
@@ -258,7 +258,7 @@ def test_the_second_editions_file_has_slots_behind_all_predicates(tmp_path: Path
     assert found["获奖.onDate"] == (("奖项", "Date"),)
 
 
-def test_a_predicate_may_stand_there_with_several_types(tmp_path: Path) -> None:
+def test_a_predicate_may_have_several_types(tmp_path: Path) -> None:
     line = DUIE1[0]
     found = read(tmp_path, line.replace("人物", "机构"), *DUIE1, line)
     assert list(found) == ["祖籍", "父亲"]
@@ -271,7 +271,7 @@ def test_a_slot_may_have_several_types(tmp_path: Path) -> None:
     assert found["饰演.inWork"] == (("人物", "影视作品"), ("人物", "小说"))
 
 
-def test_lines_that_begin_with_no_brace_are_comments(tmp_path: Path) -> None:
+def test_lines_without_a_leading_brace_are_comments(tmp_path: Path) -> None:
     assert list(read(tmp_path, "# 疾病", "", "疾病 (2)", *DUIE1, "  ", "// end")) == ["祖籍", "父亲"]
 
 
@@ -303,7 +303,7 @@ def test_byte_order_marks_and_windows_line_ends(tmp_path: Path, indent: str) -> 
         '{"a": ' * 100_000,
     ],
 )  # fmt: skip
-def test_a_bad_line_is_told_with_its_place(tmp_path: Path, line: str) -> None:
+def test_a_bad_line_is_reported_with_its_place(tmp_path: Path, line: str) -> None:
     with pytest.raises(DataError) as raised:
         read(tmp_path, DUIE1[0], "# a comment", line, DUIE1[1])
     assert raised.value.message == f"{tmp_path / 'schema.json'}:3: invalid line of a schema file: {line[:80]!r}"
@@ -350,7 +350,7 @@ def linker(data: dict[str, Any] | None = None, training: dict[str, Any] | None =
 
 
 def statistics(*, entities: bool) -> DatasetStatistics:
-    """What training data hold whose triples join two types, and that may annotate entities, a third type among them."""
+    """Training data whose triples join two types, and that may annotate entities of a third type."""
     labels = Counter({"人物": 3, "地点": 1, "影视作品": 2}) if entities else Counter[str]()
     return DatasetStatistics(3, labels, Counter({"人物": 2, "影视作品": 2}), Counter({("影视作品", "导演", "人物"): 2}))
 
@@ -399,7 +399,7 @@ def test_entity_rows(rows: str, entities: bool, labels: tuple[str, ...]) -> None
     assert schema.predicates == ("导演",)
 
 
-def test_arguments_that_are_no_annotated_entities_have_rows_too() -> None:
+def test_arguments_that_are_not_annotated_entities_have_labels_too() -> None:
     found = DatasetStatistics(1, Counter({"地点": 1}), Counter({"人物": 2}), Counter({("人物", "父亲", "人物"): 1}))
     assert build_schema(linker(), found).labels == ("人物", "地点")
 
@@ -530,5 +530,5 @@ def test_a_name_that_the_data_do_not_have_is_an_error(made: Recipe, schema: Labe
     assert raised.value.hint == f"they have: {', '.join([*schema.labels, *schema.predicates])}"
 
 
-def test_thresholds_of_known_names_are_no_weights() -> None:
+def test_thresholds_of_known_names_are_not_weights() -> None:
     assert weights_of(linker(thresholds={"a": 0.3, "q": 0.6}), RELATIONS) is None

@@ -1,4 +1,4 @@
-"""The data of a task are read once, whatever is made of them."""
+"""The data of a task are read once, however they are used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ sys.addaudithook(_note)  # for good, as Python has it; outside of `opened` it do
 
 @pytest.fixture
 def opened() -> Iterator[Counter[str]]:
-    """How often each file is opened, by its name."""
+    """Count how often each file is opened, by its name."""
     counter = Counter[str]()
     _WATCHES.append(counter)
     yield counter
@@ -52,7 +52,7 @@ def section(directory: Path, **fields: Any) -> DataSection:
 
 
 def assert_as_the_splits(data: TaskData, fields: DataSection) -> None:
-    """The documents are those that the splits give one by one, with their places."""
+    """Check that the documents are those of the splits, with their places."""
     train, dev, _ = splits(fields)
     for found, split in ((data.documents, train), (data.dev_documents, dev)):
         assert (found is None) == (split is None)
@@ -107,7 +107,7 @@ def test_train_as_dev_is_read_once_for_both(directory: Path, opened: Counter[str
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
-def test_what_can_be_read_only_once_is_refused_before_anything_is_read(
+def test_pipes_are_rejected_before_anything_is_read(
     split: str, directory: Path, opened: Counter[str]
 ) -> None:
     os.mkfifo(directory / "pipe")
@@ -127,7 +127,7 @@ def test_a_fingerprint_is_computed_once(directory: Path, opened: Counter[str]) -
     assert Split(split.sources, split.section).fingerprint != first
 
 
-def test_shares_and_the_whole_have_fingerprints_of_their_own(directory: Path) -> None:
+def test_fractions_and_the_complete_data_have_different_fingerprints(directory: Path) -> None:
     train, dev, _ = splits(section(directory, dev=0.3))
     assert dev is not None
     assert len({train.fingerprint, dev.fingerprint, train.unfiltered().fingerprint}) == 3
@@ -135,20 +135,20 @@ def test_shares_and_the_whole_have_fingerprints_of_their_own(directory: Path) ->
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_a_split_that_is_empty_is_refused(split: str, directory: Path) -> None:
+def test_an_empty_split_is_an_error(split: str, directory: Path) -> None:
     (directory / "empty.jsonl").write_text("\n\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"empty\.jsonl: the data contain no examples") as error:
         read_task_data(section(directory, format="jsonl", **{split: str(directory / "empty.jsonl")}))
     assert f"data.{split}" in str(error.value.hint)
 
 
-def test_a_share_that_takes_nothing_is_refused(directory: Path) -> None:
+def test_an_empty_fraction_is_an_error(directory: Path) -> None:
     with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl contains no examples") as error:
         read_task_data(section(directory, dev=1e-9))
     assert "data.dev" in str(error.value.hint)
 
 
-def test_a_test_file_that_is_missing_or_damaged_is_told_with_the_others(directory: Path) -> None:
+def test_a_missing_or_damaged_test_file_is_reported_at_the_start(directory: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         read_task_data(section(directory, test=str(directory / "nowhere.jsonl")))
     with (directory / "more.jsonl").open("a", encoding="utf-8") as file:

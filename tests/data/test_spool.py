@@ -1,4 +1,4 @@
-"""Documents that are gone through several times: the same from memory and from the file, for every reader."""
+"""Documents that are iterated several times: the same from memory and from the file, for every reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ie_cli.triples import locate
 
 
 def triple(subject: str, predicate: str, object_: str, slotted: bool, kind: str) -> Spo:
-    """As readers give them: with types, which take no part in equality."""
+    """Generate triples as readers return them, with types, which equality ignores."""
     slots, kinds = ((("slot", "b"),), (("slot", "Z"),)) if slotted else ((), ())
     return Spo(subject, predicate, object_, slots, kind, "Y", kinds)
 
@@ -41,14 +41,14 @@ TRIPLES = st.lists(
 
 @st.composite
 def guessed_documents(draw: st.DrawFn) -> Document:
-    """Of data without offsets."""
+    """Generate documents of data without offsets."""
     text, spos = draw(st.text("ab ", max_size=8)), draw(TRIPLES)
     return Document(text, [], list(locate(text, spos, "nearest").relations), draw(st.none() | st.integers()), spos=spos)
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
-    """Any document, where it was read, and in an order of its annotation that is no order."""
+    """Generate any document, with its place and with annotations in arbitrary order."""
     document = draw(native_documents() | guessed_documents())
     return replace(
         document,
@@ -59,12 +59,12 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 def content(document: Document) -> str:
-    """All that is kept of a document: order, and where it was read, scores and types, which take no part in equality."""
+    """Return all stored values of a document: the order, and also place, scores and types, which equality ignores."""
     return repr(document)
 
 
 @given(given_documents=st.lists(documents(), max_size=6), most=st.integers(0, 400))
-def test_what_goes_into_a_file_comes_back_as_what_stays_in_memory(given_documents: list[Document], most: int) -> None:
+def test_documents_from_a_file_equal_those_in_memory(given_documents: list[Document], most: int) -> None:
     kept, spooled = Spool(given_documents), Spool(given_documents, most=most)
     assert len(kept) == len(spooled) == len(given_documents)
     expected = [content(replace(document, meta={})) for document in given_documents]
@@ -104,7 +104,7 @@ def file_of(spool: Spool) -> Any:
     return spool._file
 
 
-def test_memory_is_left_where_texts_or_annotations_weigh_too_much() -> None:
+def test_large_texts_and_annotations_go_to_a_file() -> None:
     assert file_of(Spool([Document("x" * 900)] * 3, most=10_000)) is None
     assert file_of(Spool([Document("x" * 900)] * 12, most=10_000)) is not None
     some = Entity(0, 1, "x")
@@ -131,7 +131,7 @@ def test_a_file_is_gone_with_its_spool(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, text: object) -> int:
             raise OSError(28, "No space left on device")

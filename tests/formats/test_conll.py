@@ -43,7 +43,7 @@ def test_offsets_slice_the_tokens(tokens: list[str], joiner: str | None) -> None
         assert text == joiner.join(tokens)
 
 
-def test_no_blank_beside_chinese() -> None:
+def test_no_space_next_to_chinese_characters() -> None:
     assert join_tokens(["我", "爱", "Python", "3", "。", "Yes", "！"], None)[0] == "我爱Python 3。Yes！"
 
 
@@ -86,7 +86,7 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
 
 
 def plain_longest(entities: list[Entity]) -> list[Entity]:
-    """Each entity beside all that were chosen before."""
+    """Compare each entity with all that were chosen before."""
     chosen: list[Entity] = []
     for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
         if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
@@ -95,7 +95,7 @@ def plain_longest(entities: list[Entity]) -> list[Entity]:
 
 
 def plain_write(document: Document) -> str:
-    """Each entity beside all tokens."""
+    """Compare each entity with all tokens."""
     entities = plain_longest(document.entities)
     tokens = [piece for word in split_at_boundaries(document.text, entities) for piece in word]
     spans = []
@@ -164,7 +164,7 @@ def test_two_tag_columns_give_nested_entities() -> None:
     assert mentions(one(text, text_column=1, label_columns=(-1,))) == [("Wien", "LOC")]
 
 
-def test_a_chunk_column_is_no_second_layer() -> None:
+def test_a_chunk_column_is_not_a_second_layer() -> None:
     document = one("EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n")
     assert mentions(document) == [("EU", "ORG")]
     assert mentions(one("EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n", label_columns=(2,)))[0] == ("EU", "NP")
@@ -218,12 +218,12 @@ def test_a_bad_line_spoils_its_sentence_alone(line: str, message: str) -> None:
         ({"label_columns": (5,)}, r"no column 5 \(label_columns\): the lines have 2 columns"),
     ],
 )
-def test_a_column_that_is_not_there_is_told(options: dict[str, object], message: str) -> None:
+def test_a_missing_column_is_an_error(options: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         records("Anna B-PER\n", **options)
 
 
-def test_columns_without_tags_are_told() -> None:
+def test_columns_without_tags_are_an_error() -> None:
     with pytest.raises(DataError, match="none of the 2 columns contains tags") as caught:
         records("Anna NNP\n")
     assert "label_columns" in str(caught.value.hint)

@@ -67,7 +67,7 @@ def test_the_table_has_tags() -> None:
     assert one({"tokens": [], "tags": []}) == Document("")
 
 
-def test_blanks_are_put_as_the_joiner_says() -> None:
+def test_the_joiner_separates_tokens() -> None:
     document = one(SPERT, joiner="_")
     assert document.text == "_".join(TOKENS)
     assert [document.text[e.start : e.end] for e in document.entities] == ["Anna_Meyer", "云_州_of_Vale", "云_州"]
@@ -125,7 +125,7 @@ def spert(**changes: Any) -> dict[str, Any]:
         ({**TABLE, "tags": [0] * 8}, "expected a tag such as O or B-PER, got 0"),
     ],
 )  # fmt: skip
-def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: str) -> None:
+def test_a_bad_record_is_reported_with_its_place(fields: dict[str, Any], message: str) -> None:
     first, bad, last = records({"tokens": ["a"]}, fields, {"tokens": ["b"]})
     assert (first, last) == (Document("a"), Document("b"))
     assert isinstance(bad, BadLine)
@@ -148,7 +148,7 @@ def test_the_table_is_read_as_it_was_written(some: list[Document]) -> None:
 
 @pytest.mark.parametrize("name", ["conll04", "conll04-table"])
 @given(document=documents())
-def test_what_is_lost_of_any_example_is_counted(name: str, document: Document) -> None:
+def test_losses_of_any_example_are_counted(name: str, document: Document) -> None:
     [back] = again(name, document)
     assert isinstance(back, Document)
     assert "".join(back.text.split()) == "".join(document.text.split())
@@ -183,7 +183,7 @@ def test_the_table_keeps_the_longer_of_two_that_overlap() -> None:
     assert list(count_losses(document).values()) == [0] * 6
 
 
-def test_words_are_cut_at_the_borders_of_entities() -> None:
+def test_words_are_split_at_entity_boundaries() -> None:
     document = Document("New Yorker  x", [Entity(0, 8, "LOC"), Entity(10, 12, "X")])
     assert json.loads(write(document))["tokens"] == ["New", "York", "er", "x"]
     assert list(count_losses(document).values()) == [0, 1, 0, 0, 1, 0]

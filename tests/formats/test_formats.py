@@ -1,4 +1,4 @@
-"""Native JSON lines, CLUENER, plain text, and telling formats apart; columns are in test_conll.py."""
+"""Native JSON Lines, CLUENER, plain text, and the detection of formats; columns are in test_conll.py."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def native(*entity: Any, **fields: Any) -> str:
         ),
     ],
 )  # fmt: skip
-def test_a_bad_native_line_is_told_with_its_place(line: str, message: str) -> None:
+def test_a_bad_native_line_is_reported_with_its_place(line: str, message: str) -> None:
     first, bad, last = read("jsonl", '{"text": "one"}', line, '{"text": "two"}')
     assert (first, last) == (Document("one"), Document("two"))
     assert isinstance(bad, BadLine)
@@ -153,7 +153,7 @@ def test_a_bad_native_line_is_told_with_its_place(line: str, message: str) -> No
         ('{"label": {"x": {"云州": [[0, 1]]}}}', "no field 'text' (found: label)"),
     ],
 )
-def test_a_bad_cluener_line_is_told_with_its_place(line: str, message: str | None) -> None:
+def test_a_bad_cluener_line_is_reported_with_its_place(line: str, message: str | None) -> None:
     [record] = read("cluener", line)
     if message is None:
         assert isinstance(record, Document)
@@ -206,7 +206,7 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("relations.multihead.txt", "multihead", 2, 3),
     ],
 )
-def test_samples_are_told_apart_and_read(name: str, format: str, documents: int, count: int) -> None:
+def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
     told: list[str] = []
     found = list(read_documents(str(SAMPLES / name), detected=told.append))
     assert told == [format]
@@ -238,14 +238,14 @@ def test_every_sample_is_here() -> None:
         ("-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\n", "conll"),
     ],
 )
-def test_the_format_is_told_by_the_first_lines(tmp_path: Path, content: str, format: str) -> None:
+def test_the_format_is_detected_from_the_first_lines(tmp_path: Path, content: str, format: str) -> None:
     (tmp_path / "x").write_text(content, encoding="utf-8")
     told: list[str] = []
     list(read_records(str(tmp_path / "x"), detected=told.append))
     assert told == [format]
 
 
-def test_what_no_format_fits_is_told(tmp_path: Path) -> None:
+def test_unknown_data_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("Plain words.\n")
     with pytest.raises(DataError, match="the format cannot be detected from the first line: 'Plain words.'") as caught:
         list(read_records(str(tmp_path / "x")))
@@ -268,7 +268,7 @@ def test_the_first_bad_line_stops_reading_examples(tmp_path: Path) -> None:
         next(stream)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a"}\r\n\r\n{"text": "b"}\r\n')
     assert [document.text for document in read_documents(str(tmp_path / "x.jsonl"))] == ["a", "b"]
     (tmp_path / "x.conll").write_bytes(b"\xef\xbb\xbfAnna B-PER\r\nmet O\r\n\r\n")

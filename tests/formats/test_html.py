@@ -1,4 +1,4 @@
-"""Pages: what stands in them is the text and nothing else, whatever it holds."""
+"""HTML pages: they contain exactly the text, whatever its characters are."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Page(HTMLParser):
 
 
 def covered(page: Page) -> dict[str, set[int]]:
-    """The characters that the marks of one title cover."""
+    """Return the characters that the marks with one title cover."""
     found: dict[str, set[int]] = {}
     for start, end, facts in page.spans:
         found.setdefault(facts, set()).update(range(start, end))
@@ -96,7 +96,7 @@ def test_without_its_tags_a_page_is_the_text(document: Document) -> None:
 
 
 @given(native_documents())
-def test_every_entity_is_marked_where_it_stands(document: Document) -> None:
+def test_every_entity_is_highlighted_at_its_position(document: Document) -> None:
     found = covered(Page(write(document)))
     arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
     expected: dict[str, set[int]] = {}
@@ -118,7 +118,7 @@ def unescaped(value: str) -> str:
     return seen[0]
 
 
-def test_marks_nest_and_are_cut_where_they_cross() -> None:
+def test_marks_nest_and_are_split_where_they_cross() -> None:
     inner, outer, crossing = Entity(0, 2, "a"), Entity(0, 4, "b", 0.5), Entity(3, 6, "c")
     html, deep = mark("012345", [inner, crossing, outer])
     assert deep == []
@@ -209,7 +209,7 @@ def test_only_other_fields_are_lost() -> None:
     assert sum(FORMATS["html"].count_losses(Document("ab", meta={"a": 1, "b": 2})).values()) == 2
 
 
-def test_a_page_is_not_read(tmp_path: Path) -> None:
+def test_a_page_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text(FRAME[0] + FRAME[2], encoding="utf-8")
     with pytest.raises(DataError, match=r"x\.html: format 'html' cannot be read"):
         list(read_records(str(tmp_path / "x.html"), format="html"))

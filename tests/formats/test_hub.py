@@ -22,7 +22,7 @@ NAMES = ["O", "B-PER", "I-PER", "B-LOC"]
 
 @pytest.fixture
 def tagged(tmp_path: Path) -> Path:
-    """A saved dataset of two splits with tokens and numbered tags."""
+    """Save a dataset of two splits with tokens and numbered tags."""
     text, tags = datasets.Value("string"), datasets.ClassLabel(names=NAMES)
     features = datasets.Features({"id": text, "tokens": datasets.List(text), "ner_tags": datasets.List(tags)})
     rows = {
@@ -50,7 +50,7 @@ def test_a_split_is_chosen(tagged: Path) -> None:
         list(read_documents(f"hub:{tagged}?splt=dev"))
 
 
-def test_a_folder_of_json_lines(tmp_path: Path) -> None:
+def test_a_directory_of_json_lines(tmp_path: Path) -> None:
     directory = tmp_path / "native"
     directory.mkdir()
     entity = '{"start": 0, "end": 2, "label": "city"}'
@@ -65,7 +65,7 @@ def test_a_folder_of_json_lines(tmp_path: Path) -> None:
     assert bad.error.message == f"hub:{directory}:3: entity 'city' covers characters 0-2, but the text has 1"
 
 
-def test_tags_as_names_and_their_faults(tmp_path: Path) -> None:
+def test_tags_as_names_and_their_errors(tmp_path: Path) -> None:
     rows = {"tokens": [["a", "b"], ["c"], ["", "d"]], "tags": [["B-X", "O"], ["O", "O"], ["O", "O"]], "note": ["n"] * 3}
     datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "one")
     good, *bad = read_records(f"hub:{tmp_path / 'one'}")
@@ -76,7 +76,7 @@ def test_tags_as_names_and_their_faults(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
+def test_unsupported_columns_are_an_error(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"tokens": [["a"]], "tags": [[1]]}).save_to_disk(tmp_path / "numbers")
     with pytest.raises(DataError, match="'tags' contains integers without names"):
         list(read_documents(f"hub:{tmp_path / 'numbers'}"))
@@ -92,7 +92,7 @@ def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """What leaves a file behind where it is unpickled."""
+    """An object that creates a file if it is unpickled."""
 
     def __init__(self, trap: Path) -> None:
         self.trap = trap
@@ -195,7 +195,7 @@ def test_a_card_of_the_hub_is_looked_at_too(name: str, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("source", ["hub:", "hub:?split=dev"])
-def test_a_source_without_a_name_is_told(source: str) -> None:
+def test_a_source_without_a_name_is_an_error(source: str) -> None:
     with pytest.raises(DataError, match="name of the dataset is missing"):
         list(read_documents(source))
 
@@ -226,7 +226,7 @@ def test_a_saved_dataset_names_files_of_its_own_folder(tagged: Path, file: str, 
 
 
 @pytest.mark.parametrize("stored", [{"_format_type": "numpy"}, {"_format_type": "torch"}, {"_format_columns": ["id"]}])
-def test_the_format_that_a_saved_dataset_names_is_not_used(tagged: Path, stored: dict[str, object]) -> None:
+def test_the_format_of_a_saved_dataset_is_not_used(tagged: Path, stored: dict[str, object]) -> None:
     expected = list(read_documents(f"hub:{tagged}"))
     state = tagged / "train" / "state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | stored))
@@ -252,7 +252,7 @@ def test_columns_of_media_are_left_out(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["json", "csv", "parquet", "text"])
-def test_builders_of_plain_data_read_the_current_folder(
+def test_builders_of_plain_data_read_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -36,7 +36,7 @@ def found(text: str) -> list[FoundObject]:
 
 
 def told(text: str) -> list[tuple[str, Any]]:
-    """Places, and objects or the messages of errors."""
+    """Return places, and objects or the messages of errors."""
     return [(where, got.message if isinstance(got, DataError) else got) for where, _, got in found(text)]
 
 
@@ -53,7 +53,7 @@ def test_every_layout_gives_the_same_objects(
 
 
 @given(OBJECTS, st.sampled_from([None, 0, 2]))
-def test_a_record_is_where_its_first_line_is(objects: list[dict[str, Any]], indent: int | None) -> None:
+def test_the_place_of_a_record_is_its_first_line(objects: list[dict[str, Any]], indent: int | None) -> None:
     shown = [json.dumps(value, indent=indent) for value in objects]
     line, places = 2, []
     for text in shown:
@@ -79,7 +79,7 @@ def test_big_numbers_and_halves_of_surrogate_pairs() -> None:
 
 
 def short_message(message: str) -> str:
-    """A message without the words of the JSON library, which differ between versions of Python."""
+    """Return a message without the words of the JSON library, which differ between versions of Python."""
     return re.sub(r"not valid JSON: .* \(line (\d+), column (\d+)\)", r"not valid at \1:\2", message)
 
 
@@ -113,13 +113,13 @@ def short_message(message: str) -> str:
         ("\n \n[ ]\n", []),
     ],
 )  # fmt: skip
-def test_what_is_broken_is_told_and_reading_goes_on(text: str, expected: list[str]) -> None:
+def test_a_broken_record_is_reported_and_reading_resumes(text: str, expected: list[str]) -> None:
     got = [f"{where} {short_message(what)}" if isinstance(what, str) else where for where, what in told(text)]
     assert got == expected
     assert all(error.hint for _, _, error in found(text) if isinstance(error, DataError))
 
 
-def test_what_is_no_object_in_an_array_is_told() -> None:
+def test_other_values_in_an_array_are_reported() -> None:
     places = [f"x:1 (record {n})" for n in range(1, 6)]
     kinds = [f"expected a JSON object, got {kind}" for kind in ("a number", "a string", "an array")]
     assert told('[{"a": 1}, 7, "b, c", [{}], {"a": 2}]') == list(zip(places, [{"a": 1}, *kinds, {"a": 2}], strict=True))
@@ -226,7 +226,7 @@ NATIVE = {"text": "a", "entities": [{"start": 0, "end": 1, "label": "X"}], "rela
 )
 @pytest.mark.parametrize("indent", [None, 0, 2, "\t"])
 @pytest.mark.parametrize("array", [False, True])
-def test_the_first_object_tells_the_format(
+def test_the_first_object_determines_the_format(
     fields: dict[str, Any], format: str, indent: int | str | None, array: bool
 ) -> None:
     text = "\n" + json.dumps([fields] * 3 if array else fields, indent=indent)
@@ -253,7 +253,7 @@ def test_the_first_object_tells_the_format(
         ("[ spam", "jsonl", 1),
     ],
 )
-def test_few_lines_tell_the_format(text: str, format: str, taken: int) -> None:
+def test_few_lines_determine_the_format(text: str, format: str, taken: int) -> None:
     head = peek(iter(enumerate(text.split("\n"), 1)))
     assert (detect(head, "x"), len(head)) == (format, taken)
 

@@ -38,14 +38,14 @@ def one(text: str, **options: Any) -> Document:
     return record
 
 
-def test_a_relation_stands_on_the_last_token_of_its_subject() -> None:
+def test_a_relation_is_in_the_row_of_the_last_token_of_its_subject() -> None:
     document = one(ROWS)
     assert document == Document("Anna Meyer of New Vale，#", [ANNA, VALE, HASH], RELATIONS, 17)
     assert document.where == "x.txt:1"
     assert write(document) == ROWS
 
 
-def test_ids_blank_lines_and_joiners() -> None:
+def test_ids_empty_lines_and_joiners() -> None:
     text = "#doc a 1\n0\ta\tO\t['N']\t[0]\n\n1\tb\tO\t['N']\t[1]\n#doc\n#doc -5\n0\tc\tO\t['N']\t[0]\n#doc 007\n"
     assert records(text) == [Document("a b", id="a 1"), Document(""), Document("c", id=-5), Document("", id="007")]
     assert one("0\ta\tO\t['N']\t[0]\n") == Document("a")  # rows before the first mark
@@ -134,7 +134,7 @@ def test_documents_are_read_as_they_were_written(some: list[Document]) -> None:
 
 
 @given(documents())
-def test_what_is_lost_of_any_example_is_counted(document: Document) -> None:
+def test_losses_of_any_example_are_counted(document: Document) -> None:
     back = one(write(document))
     assert "".join(back.text.split()) == "".join(document.text.split())
     overlapping, blank, ragged, relations, broken, blanks, unnamed = count_losses(document).values()

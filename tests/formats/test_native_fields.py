@@ -1,4 +1,4 @@
-"""Pairs and events in native JSON lines, what of the same names is the user's, and what other formats lose of them."""
+"""Pairs and events in native JSON Lines, user fields of the same names, and what other formats lose."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_null_is_as_good_as_nothing() -> None:
 
 
 def changed(what: str, **fields: Any) -> dict[str, Any]:
-    """The record of an event with other fields in its trigger, its second argument or itself; ... takes one away."""
+    """Read the record of an event with fields changed in its trigger, its second argument or itself; ... removes one."""
     event = json.loads(json.dumps(MEETING))
     part = {"event": event, "trigger": event["trigger"], "argument": event["arguments"][1]}[what]
     part.update(fields)
@@ -116,7 +116,7 @@ def changed(what: str, **fields: Any) -> dict[str, Any]:
         (changed("argument", score=True), "argument 'place': a score must be a finite number, got true"),
     ],
 )  # fmt: skip
-def test_broken_events_are_told_with_their_place(fields: dict[str, Any], message: str) -> None:
+def test_invalid_events_are_reported_with_their_place(fields: dict[str, Any], message: str) -> None:
     bad = read(fields)
     assert isinstance(bad, BadLine)
     assert bad.error.message.startswith(f"x:1: events[1]: {message}")
@@ -131,7 +131,7 @@ def test_something_else_among_events_is_an_error() -> None:
     assert "the trigger may be omitted" in str(bad.error.hint)
 
 
-def test_spans_outside_their_text_keep_what_tells_their_units() -> None:
+def test_spans_outside_their_text_keep_what_determines_their_units() -> None:
     bad = read(changed("argument", start=15, end=25, text=...))
     assert isinstance(bad, BadLine)
     assert isinstance(bad.error, OutsideText)
@@ -176,14 +176,14 @@ def test_without_a_second_text_a_label_and_a_score_are_the_users(
 @pytest.mark.parametrize("annotation", [True, False])
 @pytest.mark.parametrize("label", ["", None, 3, 2.5, ["a", "b"], {"a": 1}, True, "\ud83d"])
 @pytest.mark.parametrize("score", ["high", None, [1], True, 10**400])
-def test_beside_one_they_are_where_they_can_be_no_label_and_no_score(label: Any, score: Any, annotation: bool) -> None:
+def test_next_to_a_text_pair_invalid_labels_and_scores_are_user_fields(label: Any, score: Any, annotation: bool) -> None:
     fields = {"text": "a", "text_pair": "b", "entities": [], "label": label, "score": score}
     document = read_one(fields, annotation=annotation)
     assert document == Document("a", meta={"label": label, "score": score}, text_pair="b")
     assert native(document) == fields
 
 
-def test_input_to_predict_is_the_texts_and_what_is_the_users() -> None:
+def test_input_of_prediction_is_the_texts_and_the_user_fields() -> None:
     fields = {
         "id": 1,
         "text": TEXT,
@@ -234,7 +234,7 @@ _ALMOST = st.fixed_dictionaries(
 
 
 @given(st.lists(_ALMOST | _PARTS, max_size=3) | _PARTS, st.booleans())
-def test_any_events_are_read_or_refused_or_kept(value: Any, annotation: bool) -> None:
+def test_any_events_are_read_or_rejected_or_kept(value: Any, annotation: bool) -> None:
     record = read({"text": "ab", "events": value}, annotation=annotation)
     if isinstance(record, BadLine):
         assert annotation
@@ -276,7 +276,7 @@ def test_a_page_loses_nothing_of_them() -> None:
     assert all(part in page for part in ("meeting", "guest", "place", "city", "b &lt;", "same", "4.5"))
 
 
-def test_convert_says_what_is_lost(tmp_path: Any) -> None:
+def test_convert_reports_what_is_lost(tmp_path: Any) -> None:
     source = tmp_path / "in.jsonl"
     fields = [{"text": TEXT, "events": [MEETING]}, {"text": "a", "text_pair": "b", "label": "same"}]
     source.write_text("".join(json.dumps(record) + "\n" for record in fields), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Whatever bytes come in: examples whose entities slice their text, bad lines, or an error of ours; nothing else."""
+"""Arbitrary input bytes: examples whose entities match their text, bad lines, or an `IEError`; nothing else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def must_be_right(record: Record, place: str) -> None:
 
 
 def must_end_well(file: Path, data: bytes, reader: Callable[[str], object]) -> None:
-    """Read bytes: nothing but an error of ours that names the file and a remedy may come out."""
+    """Read bytes; the only error may be an `IEError` that names the file and a remedy."""
     file.write_bytes(data)
     error: DataError | None = None
     try:
@@ -96,7 +96,7 @@ def test_any_file_of_aliases(file: Path, data: bytes) -> None:
 
 
 class Rows:
-    """What a dataset is to the reader."""
+    """A dataset as the reader sees it."""
 
     def __init__(self, rows: list[dict[str, Any]], features: dict[str, Any]) -> None:
         self.rows, self.features = rows, features
@@ -160,7 +160,7 @@ def test_any_rows_of_texts(rows: list[dict[str, Any]]) -> None:
         (None, "'ner_tags' must be a list, got null"),
     ],
 )
-def test_tags_that_no_name_has(tags: Any, words: str) -> None:
+def test_tags_without_a_name(tags: Any, words: str) -> None:
     good = {"tokens": ["Anna", "met"], "ner_tags": [1, 0]}
     document, bad = of_rows([good, {"tokens": ["Anna", "met"], "ner_tags": tags}], named=True)
     assert isinstance(document, Document)
@@ -210,7 +210,7 @@ def test_names_that_no_file_can_store(name: str, line: str, what: str) -> None:
     assert isinstance(good, Document)
 
 
-def test_columns_that_json_has_no_form_for() -> None:
+def test_columns_that_json_cannot_represent() -> None:
     write = FORMATS["jsonl"].write
     assert write is not None
     [record] = of_rows([{"text": "a", "image": b"\x89", "when": complex(1)}])
@@ -241,7 +241,7 @@ def test_fields_of_another_format_are_not_read_as_triples(spo_list: Any, triples
 
 
 @pytest.mark.parametrize("name", ["conll", "multihead"])
-def test_labels_with_line_breaks_leave_columns_whole(name: str) -> None:
+def test_labels_with_line_breaks_keep_columns_intact(name: str) -> None:
     document = Document("Ann met", [Entity(0, 3, "a\tb\r\nc")])
     write = FORMATS[name].write
     assert write is not None

@@ -1,4 +1,4 @@
-"""From any format into any other and back: what comes back, and what was counted as lost, is all that went in."""
+"""Round trips between any two formats: everything is either read back or counted as lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ META = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, "guessed", []
 
 @st.composite
 def whole(draw: st.DrawFn) -> Document:
-    """Every part that a document can have, with whatever a format may be unable to hold."""
+    """Generate documents with all parts, including values that a format may be unable to store."""
     text = draw(TEXT)
     pair: dict[str, Any] = draw(
         st.just({}) | st.fixed_dictionaries({"text_pair": st.just("b"), "label": st.just("x"), "score": SCORES})
@@ -69,7 +69,7 @@ def whole(draw: st.DrawFn) -> Document:
 
 
 def written_and_read(name: str, document: Document) -> Document:
-    """Through a format; a record that leaves nothing behind is an empty one."""
+    """Write a document in a format and read it again; a record that leaves no output is an empty one."""
     format = FORMATS[name]
     assert format.write is not None
     before, _, after = format.frame
@@ -87,7 +87,7 @@ def squeezed(text: str) -> str:
 
 
 def placed(text: str, entity: Entity) -> tuple[int, int, str]:
-    """Where an entity is among the characters that are not blank; a label as a column holds it."""
+    """Return the position of an entity among the non-whitespace characters, and its label as columns store it."""
     label = entity.label.replace("\t", " ")
     return len(squeezed(text[: entity.start])), len(squeezed(text[: entity.end])), label
 
@@ -97,12 +97,12 @@ def missing(before: Iterable[Any], after: Iterable[Any]) -> int:
 
 
 def of(counts: dict[str, int], *words: str) -> int:
-    """What is told of losses that are of one kind."""
+    """Sum the counts of losses whose description starts with some words."""
     return sum(count for what, count in counts.items() if what.startswith(words))
 
 
 def entities_lost(before: Document, after: Document) -> int:
-    """Those of before that neither stand after, nor are said by a relation there, be it by its role alone."""
+    """Count entities that are neither read back nor implied by a relation, be it by its role alone."""
     here: Callable[[Entity], tuple[int, int, str]] = lambda e: placed(before.text, e)  # noqa: E731
     there = {placed(after.text, e) for e in after.entities}
     for relation in after.relations:
@@ -113,7 +113,7 @@ def entities_lost(before: Document, after: Document) -> int:
 
 
 def surfaces_lost(before: Document, after: Document) -> int:
-    """Entities of before whose text and label no entity of after has."""
+    """Count entities whose text and label no entity read back has."""
 
     def surfaces(document: Document) -> set[tuple[str, str]]:
         return {(squeezed(document.text[e.start : e.end]), e.label.replace("\t", " ")) for e in document.entities}
@@ -131,7 +131,7 @@ def relations_lost(before: Document, after: Document) -> int:
 
 
 def triples_lost(before: Document, after: Document) -> int:
-    """Of triples by their texts, as of data without offsets; blanks aside, which a text of tokens may have changed."""
+    """Count lost triples of texts, as in data without offsets, ignoring whitespace, which joining tokens may change."""
 
     def of_texts(document: Document) -> set[tuple[str, ...]]:
         return {tuple(map(squeezed, triple)) for triple in triples_of(document)}

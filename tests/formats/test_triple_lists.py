@@ -35,7 +35,7 @@ def again(*some: Document) -> list[Record]:
 
 
 def relation(text: str, subject: str, predicate: str, object_: str, *kinds: str) -> Relation:
-    """A relation between the first occurrences of two mentions."""
+    """Return a relation between the first occurrences of two mentions."""
     ends = zip((subject, object_), kinds or ("entity", "entity"), strict=True)
     first, second = (Entity(text.index(m), text.index(m) + len(m), kind) for m, kind in ends)
     return Relation(first, predicate, second)
@@ -56,12 +56,12 @@ def test_casrel_has_no_offsets() -> None:
     ]
 
 
-def test_a_triple_that_stands_twice_is_one() -> None:
+def test_a_duplicate_triple_counts_once() -> None:
     assert one({"text": "a b", "triple_list": [["a", "p", "b"], ["a", "p", "b"]]}).spos == [Spo("a", "p", "b")]
 
 
 @pytest.mark.parametrize(("mentions", "starts"), [("nearest", [4]), ("first", [0]), ("all", [0, 4])])
-def test_mentions_say_which_occurrences_are_meant(mentions: str, starts: list[int]) -> None:
+def test_mentions_select_the_occurrences(mentions: str, starts: list[int]) -> None:
     document = one({"text": "a x a b", "triple_list": [["a", "p", "b"]]}, mentions=mentions)
     assert [r.subject.start for r in document.relations] == starts
 
@@ -118,7 +118,7 @@ def test_a_relation_list_without_spans_is_a_list_of_triples() -> None:
 
 
 @pytest.mark.parametrize("tokens", [None, ["Ann", "a", "B.", "of", "云", "州"]])
-def test_token_spans_are_placed_where_the_tokens_are_known(tokens: list[str] | None) -> None:
+def test_token_spans_are_located_if_the_tokens_are_known(tokens: list[str] | None) -> None:
     text = "Anna  B. of\t云州"
     spans = [[0, 2], [3, 4]] if tokens is None else [[0, 3], [4, 6]]
     value = {
@@ -177,7 +177,7 @@ def spans(**changes: Any) -> dict[str, Any]:
          'relation_list[0]: \'tokens\' must be a list of non-empty strings, got ["Anna", ""]'),
     ],
 )  # fmt: skip
-def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: str) -> None:
+def test_a_bad_record_is_reported_with_its_place(fields: dict[str, Any], message: str) -> None:
     good = {"text": "good", "triple_list": []}
     first, bad, last = records(good, fields, good)
     assert isinstance(first, Document)
@@ -188,7 +188,7 @@ def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: st
     assert bad.error.message.startswith("x.json:6: " + message), bad.error.message
 
 
-def test_token_spans_come_with_a_way_out() -> None:
+def test_errors_in_token_spans_have_a_hint() -> None:
     [bad] = records(spans(subj_char_span=None, obj_char_span=None))
     assert isinstance(bad, BadLine)
     assert "triple_list" in str(bad.error.hint)
@@ -245,7 +245,7 @@ def test_what_is_written_has_the_fields_of_both() -> None:
     }
 
 
-def test_slots_and_types_have_no_place_and_are_counted() -> None:
+def test_slots_and_types_are_lost_and_counted() -> None:
     spo = Spo("片", "上映时间", "五月", (("inArea", "云州"), ("inWork", "x")), "影视作品", "entity")
     document = Document("片五月云州x", spos=[spo])
     assert json.loads(write(document))["triple_list"] == [

@@ -1,4 +1,4 @@
-"""Lines that are not UTF-8: bad lines in their places where each line is a record, else the end."""
+"""Lines that are not UTF-8: bad lines in their places if each line is a record, otherwise an error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_line_of_something_larger_is_the_end(name: str, tmp_path: Path) -> Non
             list(read_records(write(tmp_path / "some", lines), format=name))
 
 
-def test_a_file_in_another_encoding_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     lines = ['{"text": "张译是苗侨伟。"}'.encode("gb18030")] * 3
     with pytest.raises(DataError, match="some:1: byte") as error:
         list(read_records(write(tmp_path / "some", lines)))

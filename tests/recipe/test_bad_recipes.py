@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(content: str | bytes, *arguments: str, name: str = "recipe.yaml") -> str:
-    """What each of the commands says of a recipe; all must say the same."""
+    """Return the error that all commands report for a recipe, which must be the same."""
     Path(name).write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
     results = [ie(command, name, *arguments) for command in COMMANDS]
     assert [result.exit_code for result in results] == [1, 1, 1]
@@ -34,7 +34,7 @@ def refused(content: str | bytes, *arguments: str, name: str = "recipe.yaml") ->
 
 
 WRONG = ["{zzz: [1]}", "[[zzz]]", "-1.5"]
-"""Values that hardly any field takes: a mapping, a list of lists, a negative fraction."""
+"""Values that hardly any field accepts: a mapping, a list of lists, a negative fraction."""
 
 
 @pytest.mark.parametrize("head", [EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection])
@@ -61,7 +61,7 @@ def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
     assert EXPLAINS in said
 
 
-def test_the_faults_of_file_and_overrides_together() -> None:
+def test_errors_of_file_and_overrides_together() -> None:
     said = refused(SMALL + "task: nerr\nhead: crf\nextra: 1\n", "--set", "training.epochs=no", "--set", "x")
     for words in (
         "recipe.yaml:4: task: got 'nerr', expected 'ner' or 'relation'; did you mean 'ner'?",
@@ -100,7 +100,7 @@ def test_what_is_no_recipe(content: str | bytes, words: str, hint: str) -> None:
     assert len(said) < 2000
 
 
-def test_places_that_hold_no_recipe(here: Path) -> None:
+def test_places_without_a_recipe(here: Path) -> None:
     (here / "directory.yaml").mkdir()
     (here / "data.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
     for name, words in [

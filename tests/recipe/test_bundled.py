@@ -33,7 +33,7 @@ def test_every_shipped_recipe_is_valid_short_and_described(path: Path) -> None:
     assert len(lines[0]) > 20
 
 
-def test_their_runs_have_folders_of_their_own() -> None:
+def test_their_runs_have_separate_directories() -> None:
     names = [load_recipe(path).name for path in RECIPES]
     assert len(set(names)) == len(names)
 
@@ -44,7 +44,7 @@ def sources(path: Path) -> list[str]:
     return [one for value in given for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
-def test_the_quickstart_finds_its_data_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quickstart_finds_its_data_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = find_recipe("quickstart")
     assert recipe is not None
@@ -153,12 +153,12 @@ def test_what_is_the_name_of_a_file(name: str) -> None:
     assert find_recipe(name) is None
 
 
-def test_missing_folder(tmp_path: Path) -> None:
+def test_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no directory"):
         copy_recipe("quickstart", tmp_path / "no" / "quickstart.yaml")
 
 
-def test_recipes_in_folders_and_for_data_that_do_not_come_along(
+def test_recipes_in_directories_and_for_data_that_are_not_bundled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = tmp_path / "package"
@@ -173,7 +173,7 @@ def test_recipes_in_folders_and_for_data_that_do_not_come_along(
     assert load_recipe(path).data.train == str(tmp_path / "data" / "cluener" / "train.json")
 
 
-def test_in_a_wheel_the_folder_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_wheel_the_directory_is_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages" / "ie_cli"
     (package / "_shipped").mkdir(parents=True)
     for name in ("recipes", "data"):

@@ -24,7 +24,7 @@ def load(tmp_path: Path, text: str, *overrides: str, stored: bool = True) -> Rec
 
 
 def complaint(tmp_path: Path, text: str, *overrides: str) -> list[str]:
-    """The lines of the error, without the directory."""
+    """Return the lines of the error, without the directory."""
     with pytest.raises(RecipeError) as raised:
         load(tmp_path, text, *overrides)
     return [line.removeprefix(f"{tmp_path}{os.sep}") for line in raised.value.message.split("\n")]
@@ -123,7 +123,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("text", "message"), FAULTS)
-def test_a_fault_says_where_what_was_got_and_what_was_expected(tmp_path: Path, text: str, message: str) -> None:
+def test_an_error_names_the_place_the_value_and_the_expectation(tmp_path: Path, text: str, message: str) -> None:
     assert message in complaint(tmp_path, SMALL + text)
 
 
@@ -148,12 +148,12 @@ def test_a_fault_says_where_what_was_got_and_what_was_expected(tmp_path: Path, t
         ("Train: t", "unknown key 'data.Train'; did you mean 'data.train'?"),
     ],
 )
-def test_faults_of_the_data_section(tmp_path: Path, data: str, message: str) -> None:
+def test_errors_of_the_data_section(tmp_path: Path, data: str, message: str) -> None:
     lines = complaint(tmp_path, f"name: a\nencoder: {{name: tiny}}\ndata: {{{data}}}\n")
     assert f"recipe.yaml:3: {message}" in lines
 
 
-def test_all_faults_at_once_by_line_and_what_does_not_fit_together(tmp_path: Path) -> None:
+def test_all_errors_at_once_by_line_including_inconsistencies(tmp_path: Path) -> None:
     text = (
         "name: a\n"
         "data: {train: t.jsonl, labels: [PER, PER]}\n"
@@ -188,11 +188,11 @@ def test_all_faults_at_once_by_line_and_what_does_not_fit_together(tmp_path: Pat
         ("name: a: b", "recipe.yaml:1: not valid YAML: mapping values are not allowed here"),
     ],
 )
-def test_what_is_no_recipe_at_all(tmp_path: Path, text: str, message: str) -> None:
+def test_no_recipe_at_all(tmp_path: Path, text: str, message: str) -> None:
     assert complaint(tmp_path, text) == [message]
 
 
-def test_missing_sections_are_told_at_the_first_line(tmp_path: Path) -> None:
+def test_missing_sections_are_reported_at_the_first_line(tmp_path: Path) -> None:
     assert complaint(tmp_path, "# a\n\nname: a\n") == [
         "recipe.yaml:3: data is missing",
         "recipe.yaml:3: encoder is missing",
@@ -243,11 +243,11 @@ def test_the_last_override_wins(tmp_path: Path) -> None:
         ("head=!!python/name:os.system", "the tag !!python/name:os.system is not allowed: a recipe is plain data"),
     ],
 )  # fmt: skip
-def test_faults_of_overrides_name_the_override(tmp_path: Path, override: str, message: str) -> None:
+def test_errors_of_overrides_name_the_override(tmp_path: Path, override: str, message: str) -> None:
     assert complaint(tmp_path, SMALL, override) == [f"--set {override}: {message}"]
 
 
-def test_paths_are_relative_to_the_recipe_and_those_of_overrides_to_the_current_folder(
+def test_paths_are_relative_to_the_recipe_and_those_of_overrides_to_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "recipes").mkdir()
@@ -268,12 +268,12 @@ def test_paths_are_relative_to_the_recipe_and_those_of_overrides_to_the_current_
 
 
 @pytest.mark.parametrize("name", ["tiny", "bert-base-chinese", "org/model", "/no/such/directory"])
-def test_names_that_are_no_folder_here_stay(tmp_path: Path, name: str) -> None:
+def test_names_that_are_not_a_directory_here_stay(tmp_path: Path, name: str) -> None:
     (tmp_path / "tiny").mkdir()
     assert load(tmp_path, SMALL, f"encoder.name={name}", stored=False).encoder.name == name
 
 
-def test_a_relative_folder_that_is_missing_stays_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_relative_directory_stays_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.yaml").write_text(SMALL.replace("tiny", "./bert"), encoding="utf-8")
     assert load_recipe("r.yaml").encoder.name == os.path.join(".", "bert")
@@ -290,12 +290,12 @@ def test_missing_file(tmp_path: Path) -> None:
     assert raised.value.message == f"{tmp_path / 'recip.yaml'}: no such recipe; did you mean 'recipe.yaml'?"
 
 
-def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="directory|denied"):
         load_recipe(tmp_path)
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_bytes(b"name: a\n# caf\xe9\n")
     with pytest.raises(RecipeError, match=r"r\.yaml:2: not UTF-8$"):
         load_recipe(tmp_path / "r.yaml")

@@ -1,4 +1,4 @@
-"""Recipes of relations: task and head tell each other, schema files, joiners, thresholds of predicates."""
+"""Recipes of relations: task and head determine each other; schema files, joiners, thresholds of predicates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(directory: Path, text: str, *overrides: str, stored: bool = True) -> Re
 
 
 def complaint(directory: Path, text: str, *overrides: str) -> list[str]:
-    """The lines of the error, without the directory."""
+    """Return the lines of the error, without the directory."""
     with pytest.raises(RecipeError) as raised:
         load(directory, text, *overrides)
     return [line.removeprefix(f"{directory}{os.sep}") for line in raised.value.message.split("\n")]
@@ -41,7 +41,7 @@ def complaint(directory: Path, text: str, *overrides: str) -> list[str]:
         ("head: {type_pairs: observed}\ntask: relation", {"type_pairs": "observed"}),
     ],
 )
-def test_the_task_tells_the_head(tmp_path: Path, text: str, head: dict[str, Any]) -> None:
+def test_the_task_determines_the_head(tmp_path: Path, text: str, head: dict[str, Any]) -> None:
     recipe = load(tmp_path, SMALL + text)
     assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker", **head))
 
@@ -56,7 +56,7 @@ def test_the_task_tells_the_head(tmp_path: Path, text: str, head: dict[str, Any]
         "head: {name: gplinker}\ntask: relation",
     ],
 )
-def test_the_head_tells_the_task(tmp_path: Path, text: str) -> None:
+def test_the_head_determines_the_task(tmp_path: Path, text: str) -> None:
     recipe = load(tmp_path, SMALL + text)
     assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker"))
 
@@ -82,7 +82,7 @@ def test_without_either_it_is_entities(tmp_path: Path, text: str) -> None:
         ("task: relation\nhead: gplinker", ["task=null"]),
     ],
 )
-def test_overrides_tell_each_other_too(tmp_path: Path, text: str, overrides: list[str]) -> None:
+def test_overrides_determine_each_other_too(tmp_path: Path, text: str, overrides: list[str]) -> None:
     recipe = load(tmp_path, SMALL + text, *overrides)
     assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker"))
 
@@ -148,13 +148,13 @@ def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: st
         ),
     ],
 )  # fmt: skip
-def test_faults_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
     [problem] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
     assert problem.startswith(f"recipe.yaml:6: {message}")
 
 
 @pytest.mark.parametrize("task", ["relations", "[relation]", ""])
-def test_a_wrong_task_is_no_fault_of_the_head(tmp_path: Path, task: str) -> None:
+def test_a_wrong_task_is_not_an_error_of_the_head(tmp_path: Path, task: str) -> None:
     [problem] = complaint(tmp_path, SMALL + f"task: {task}\nhead: {{head_size: 32}}")
     assert problem.startswith("recipe.yaml:4: task: got ")
 
@@ -173,7 +173,7 @@ def test_a_schema_file_is_relative_to_the_recipe(tmp_path: Path, monkeypatch: py
     assert load_recipe("recipes/r.yaml").data.schema_file == os.path.join("d", "schema.json")
 
 
-def test_a_schema_file_of_an_override_is_relative_to_the_current_folder(
+def test_a_schema_file_of_an_override_is_relative_to_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "recipes").mkdir()
@@ -183,7 +183,7 @@ def test_a_schema_file_of_an_override_is_relative_to_the_current_folder(
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/schema.json", "-"])
-def test_a_schema_file_that_is_no_path_stays(tmp_path: Path, path: str) -> None:
+def test_a_schema_file_that_is_not_a_path_stays(tmp_path: Path, path: str) -> None:
     assert load(tmp_path, with_data(f"schema_file: '{path}'"), stored=False).data.schema_file == path
 
 
@@ -196,7 +196,7 @@ def test_without_a_schema_file_there_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rest", ["", "task: ner", "head: global_pointer"])
-def test_a_schema_file_is_refused_for_entities(tmp_path: Path, rest: str) -> None:
+def test_a_schema_file_is_rejected_for_entities(tmp_path: Path, rest: str) -> None:
     assert complaint(tmp_path, with_data("schema_file: s.json", rest)) == [
         "recipe.yaml:3: data.schema_file: applies only to task: relation"
     ]
@@ -211,13 +211,13 @@ def test_a_schema_file_must_be_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["conll04", "conll04-table", "multihead", "conll", None])
-def test_a_joiner_stands_between_tokens(tmp_path: Path, format: str | None) -> None:
+def test_a_joiner_separates_tokens(tmp_path: Path, format: str | None) -> None:
     data = "joiner: ''" + (f", format: {format}" if format else "")
     assert load(tmp_path, with_data(data)).data.joiner == ""
 
 
 @pytest.mark.parametrize("format", ["duie", "duie1", "triples", "jsonl", "text", "cluener"])
-def test_a_joiner_is_refused_where_data_have_texts(tmp_path: Path, format: str) -> None:
+def test_a_joiner_is_rejected_if_data_have_texts(tmp_path: Path, format: str) -> None:
     [problem] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
     assert problem.startswith("recipe.yaml:4: data.joiner: applies only to format conll")
     assert problem.endswith(f"but data.format is {format}")
@@ -258,7 +258,7 @@ def test_thresholds_and_weights_may_name_predicates(tmp_path: Path) -> None:
     assert (recipe.head.thresholds, recipe.training.label_weights) == ({"创始人": 0.3}, {"创始人": 2.0})
 
 
-def test_they_may_where_the_labels_are_listed_too(tmp_path: Path) -> None:
+def test_they_may_if_the_labels_are_listed_too(tmp_path: Path) -> None:
     text = "task: relation\nhead: {thresholds: {创始人: 0.3}}\ntraining: {label_weights: {创始人: 2.0}}"
     assert load(tmp_path, with_data("labels: [人物]", text)).head.thresholds == {"创始人": 0.3}
 

@@ -101,7 +101,7 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
         ("[" * 5000, [(1, "nested too deeply for a recipe: more than 20 levels")]),
     ],
 )
-def test_faults(text: str, problems: list[tuple[int, str]]) -> None:
+def test_errors(text: str, problems: list[tuple[int, str]]) -> None:
     assert parse(text).problems == problems
 
 
@@ -126,7 +126,7 @@ def test_alias_bomb_ends_soon(form: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" + "a, " * 50_000, "-\n" * 50_000, "[" + "{a: b}, " * 50_000])
-def test_what_is_too_long_is_not_read_to_its_end(text: str) -> None:
+def test_too_long_documents_are_not_read_to_the_end(text: str) -> None:
     (problem,) = parse(text + "} is no YAML").problems
     assert problem[1] == "too large for a recipe: more than 20,000 values"
 
@@ -163,7 +163,7 @@ def test_no_yaml_like_text_breaks_the_parser(text: str) -> None:
 @pytest.mark.parametrize(
     "text", [r'name: "\U00110000"', r'name: "\UFFFFFFFF"', "%YAML 1.99999999999999999999\n---\na: 1"]
 )
-def test_what_the_parser_itself_fails_on_is_a_fault(text: str) -> None:
+def test_failures_of_the_parser_are_errors(text: str) -> None:
     document = parse(text)
     assert document.data is None
     assert document.problems[0][1].startswith("not valid YAML: ")

@@ -22,7 +22,7 @@ RECORDS = st.dictionaries(st.text(max_size=5).filter(lambda name: name != "check
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20 + 7])
-def test_a_file_is_read_whole(size: int, tmp_path: Path) -> None:
+def test_a_file_is_read_completely(size: int, tmp_path: Path) -> None:
     data = bytes(n % 251 for n in range(size))
     (tmp_path / "x").write_bytes(data)
     assert file_checksum(tmp_path / "x") == f"xxh3:{xxhash.xxh3_128_hexdigest(data)}"
@@ -39,7 +39,7 @@ def test_a_file_that_grows_is_read_on(tmp_path: Path) -> None:
         assert growing.up_to(len(data)) == f"xxh3:{xxhash.xxh3_128_hexdigest(data)}"
 
 
-def test_a_file_that_is_too_short_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_too_short_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     with pytest.raises(OSError, match="3 bytes, expected 4"):
         file_checksum(tmp_path / "x", 4)
@@ -54,7 +54,7 @@ def test_a_record_is_intact_after_it_was_written_and_read(record: dict[str, Any]
 
 
 @given(RECORDS, RECORDS)
-def test_another_record_is_not(record: dict[str, Any], other: dict[str, Any]) -> None:
+def test_a_changed_record_is_an_error(record: dict[str, Any], other: dict[str, Any]) -> None:
     if json.dumps(record, sort_keys=True) != json.dumps(other, sort_keys=True):
         with pytest.raises(ValueError, match="checksum"):
             require_intact({**other, "checksum": with_checksum(record)["checksum"]})

@@ -1,4 +1,4 @@
-"""JSON nested more deeply than the bound is an error of every reader, and never one of a writer."""
+"""JSON nested more deeply than the bound is an error in every reader, and never in a writer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEPTHS = [MAX_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_00
 
 
 def nested(levels: int, inner: str = "1") -> str:
-    """Arrays and objects by turns, one inside the other."""
+    """Return alternately nested arrays and objects."""
     pairs = [("[", "]"), ('{"[": ', "}")]
     return (
         "".join(pairs[n % 2][0] for n in range(levels))
@@ -43,7 +43,7 @@ def test_one_level_more_is_an_error(levels: int, parse: object) -> None:
         loads(nested(levels))
 
 
-def test_brackets_in_strings_and_side_by_side_are_no_levels() -> None:
+def test_brackets_in_strings_and_side_by_side_are_not_levels() -> None:
     assert loads(json.dumps("[" * 500)) == "[" * 500
     assert loads(f"[{', '.join(['[]'] * 500)}]") == [[]] * 500
 

@@ -1,4 +1,4 @@
-"""A lock is an empty file of its own: what only looks like one is neither followed nor emptied."""
+"""A lock is a separate empty file: links and other files are neither followed nor emptied."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_lock_of_an_earlier_process_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("contents", ["4711\nhost\n", "4711\nhost\n2939882277\n"])
-def test_what_stands_for_a_lock_is_told_as_one_and_stays(tmp_path: Path, contents: str) -> None:
+def test_a_soft_lock_counts_as_a_lock_and_stays(tmp_path: Path, contents: str) -> None:
     lock = tmp_path / ".lock"
     lock.write_text(contents, encoding="ascii")
     with pytest.raises(DataError, match="busy") as caught, locked(lock, "busy"):

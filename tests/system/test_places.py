@@ -1,4 +1,4 @@
-"""Where an output goes: devices, pipes and open files are written to, files are replaced, and one file has one writer."""
+"""Output paths: devices, pipes and open files are written to, files are replaced, and one file has one writer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_can_be_replaced(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A directory in /dev/shm, which holds files although it is under /dev."""
+    """Create a directory in /dev/shm, which contains files although it is under /dev."""
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
@@ -107,7 +107,7 @@ def test_an_open_file_goes_on_where_it_stands(name: str, tmp_path: Path) -> None
 
 
 @needs_proc
-def test_an_open_file_without_a_name_is_no_file(tmp_path: Path) -> None:
+def test_an_open_file_without_a_name_is_not_replaceable(tmp_path: Path) -> None:
     with (tmp_path / "x").open("w") as file, subprocess.Popen(["sleep", "60"], stdout=file) as process:
         (tmp_path / "x").unlink()
         assert not is_replaceable(f"/proc/{process.pid}/fd/1")
@@ -156,7 +156,7 @@ def test_one_file_has_one_writer_and_no_lock_stays(tmp_path: Path) -> None:
     require_unclaimed(str(tmp_path / "out"))
 
 
-def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_written_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lockless(file: Path, busy: str, **named: bool) -> None:
         raise StorageError(busy) from OSError(37, "No locks available")
 
@@ -166,7 +166,7 @@ def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP])
-def test_where_folders_cannot_be_synced_files_are_written(
+def test_files_are_written_if_directories_cannot_be_synced(
     error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def only_files(handle: int) -> None:
@@ -182,7 +182,7 @@ def test_where_folders_cannot_be_synced_files_are_written(
 
 
 @pytest.mark.parametrize("what", ["file", "directory"])
-def test_a_disk_that_fails_is_told(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_an_error(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(handle: int) -> None:
         if stat.S_ISDIR(os.fstat(handle).st_mode) == (what == "directory"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -192,7 +192,7 @@ def test_a_disk_that_fails_is_told(what: str, tmp_path: Path, monkeypatch: pytes
         write(tmp_path / "file")
 
 
-def test_a_folder_that_may_not_be_read_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_read_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(path: Path, flags: int, *arguments: int, **named: int) -> int:
         if Path(path) == tmp_path:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
@@ -204,7 +204,7 @@ def test_a_folder_that_may_not_be_read_is_written_to(tmp_path: Path, monkeypatch
     assert (tmp_path / "file").read_text(encoding="utf-8") == "new\n"
 
 
-def test_where_nothing_may_be_written_the_output_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_write_permission_the_output_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(lock: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lock_of(str(tmp_path / "file"))))
 
@@ -215,7 +215,7 @@ def test_where_nothing_may_be_written_the_output_is_named(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("error", sorted(LOCKLESS))
 @pytest.mark.filterwarnings("ignore:flock not supported")
-def test_where_the_system_refuses_locks_none_stays(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_lock_stays_if_the_system_refuses_locks(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(handle: int, how: int) -> None:
         raise OSError(error, os.strerror(error))
 
@@ -276,7 +276,7 @@ def test_a_folder_that_is_replaced_keeps_its_modes(
 
 
 @pytest.mark.parametrize("swaps", [True, False])
-def test_a_folder_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not swaps:
         monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     (tmp_path / "runs").mkdir()

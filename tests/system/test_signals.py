@@ -1,4 +1,4 @@
-"""Signals and full disks, as a user's shell and file system give them."""
+"""Signals and full disks, as a user's shell and file system produce them."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_disk_that_takes_no_more_is_told(here: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_device_is_told(here: Path) -> None:
+def test_a_full_device_is_an_error(here: Path) -> None:
     result = ie("convert", "train.jsonl", "/dev/full")
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
@@ -149,7 +149,7 @@ def test_outside_the_main_thread_signals_stay_as_they_are() -> None:
     assert seen == [(None, before)]
 
 
-def test_where_work_may_be_cut_a_signal_raises() -> None:
+def test_a_signal_raises_in_interruptible_work() -> None:
     told: list[int] = []
     with Stop(told.append).listening() as stop:
         with pytest.raises(Stopped) as stopped, stop.interruptible():
@@ -214,7 +214,7 @@ def test_a_folder_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatc
 def test_a_process_that_ended_between_two_names_is_made_up_for(
     ends_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system cannot swap two names: killed after the older directory, or both, were renamed."""
+    """Without an atomic exchange of names: the process is killed after renaming the old directory, or both."""
     monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     fill(tmp_path / "model", "old")
     real, calls = os.replace, []
@@ -238,7 +238,7 @@ def test_a_process_that_ended_between_two_names_is_made_up_for(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_text_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     replace_text(path, "old\n")
 
@@ -253,7 +253,7 @@ def test_a_text_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
-def test_errors_of_libraries_are_told_as_the_systems(tmp_path: Path) -> None:
+def test_errors_of_libraries_become_storage_errors(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="model: No space left"), storing(tmp_path / "model"):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(RuntimeError, match="else"), storing(tmp_path):

@@ -1,4 +1,4 @@
-"""Temporary directories: what a killed process left goes, what a living one, another host or anybody else has stays."""
+"""Temporary directories: leftovers of killed processes are removed, directories of all others stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & 
 
 
 def left(directory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a killed process leaves."""
+    """Leave a workspace behind as a killed process does."""
     with monkeypatch.context() as patch:
         patch.setattr(temporary, "_remove", lambda room, lock: lock.release())
         with workspace(directory, name) as room:
@@ -34,7 +34,7 @@ def left(directory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @given(NAMES)
-def test_a_workspace_is_known_by_its_name_and_goes(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_a_workspace_is_known_by_its_name_and_is_removed(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     directory = tmp_path_factory.mktemp("x")
     with workspace(directory, name) as room:
         (room / "file").touch()
@@ -87,7 +87,7 @@ def test_what_was_to_be_replaced_comes_back_unless_there_is_something(
         assert (tmp_path / "model" / "file").read_text(encoding="utf-8") == "first"
 
 
-def test_what_cannot_be_put_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_restored_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = left(tmp_path, "model", monkeypatch)
     (room / OLD / "model").mkdir(parents=True)
 
@@ -119,7 +119,7 @@ def _waiting(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("next_one", [_writing, _storing, _waiting])
-def test_what_a_killed_process_left_goes_with_the_next(
+def test_leftovers_of_a_killed_process_are_removed_by_the_next(
     next_one: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left(tmp_path, "out", monkeypatch)
@@ -136,7 +136,7 @@ def test_what_a_killed_process_left_goes_with_the_next(
 def test_what_another_host_left_stays(
     kernel: bool, host: bool, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock of another host may not reach this one; of this host before it was started again no process lives."""
+    """Locks of another host may not be visible here; processes of earlier boots of this host are gone."""
     ours = temporary._machine()
     theirs = (ours[0] if kernel else "0" * 8, ours[1] if host else "1" * 8)
     with monkeypatch.context() as patch:
@@ -194,7 +194,7 @@ def test_killed_while_it_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert locks == [room / "lock"]  # by which the next process knows what it may remove
 
 
-def test_what_stands_for_a_lock_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_soft_lock_is_not_acquired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = left(tmp_path, "model", monkeypatch)
     (room / "lock").write_text(f"{os.getpid()}\nhost\n", encoding="ascii")
     sweep(tmp_path)

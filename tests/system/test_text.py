@@ -1,4 +1,4 @@
-"""Text becomes bytes in one place, and what UTF-8 has no form for is escaped there."""
+"""Text is encoded in one place, which escapes what UTF-8 cannot encode."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_string_of_json_or_yaml_is_the_same_when_it_is_read_back(text: str) ->
 
 
 @given(ANY)
-def test_any_text_has_bytes_and_whole_text_has_those_of_utf_8(text: str) -> None:
+def test_any_text_has_bytes_and_valid_text_has_those_of_utf_8(text: str) -> None:
     assert escape_surrogates(escape_surrogates(text)) == escape_surrogates(text) == encode(text).decode("utf-8")
     if text == escape_surrogates(text):
         assert encode(text) == text.encode("utf-8")

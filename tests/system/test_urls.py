@@ -1,4 +1,4 @@
-"""Which URLs are opened, and that nothing else in the package opens any."""
+"""The URLs that may be opened, and that no other module of the package opens any."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_two_outputs_in_one_store_are_both_written(scheme: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
-def test_of_two_outputs_in_one_store_none_is_left_by_what_fails(scheme: str, tmp_path: Path) -> None:
+def test_failed_outputs_leave_nothing_in_a_store(scheme: str, tmp_path: Path) -> None:
     directory = f"memory://{uuid.uuid4()}" if scheme == "memory" else tmp_path.as_uri()
 
     def fail() -> None:
@@ -87,7 +87,7 @@ def test_a_named_protocol_is_allowed(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a.jsonl", "-", "a:b", "C:\\x", "C://x", "a::b", "hub:org/x", "./a::b", "://x"])
-def test_a_path_is_no_url(path: str) -> None:
+def test_a_path_is_not_a_url(path: str) -> None:
     assert not is_url(path)
     assert rejection_reason(path) is None
 
@@ -121,7 +121,7 @@ def test_a_template_in_a_recipe_is_not_rendered(tmp_path: Path, monkeypatch: pyt
     assert not trap.exists()
 
 
-def test_every_refused_url_of_a_recipe_has_its_line(tmp_path: Path) -> None:
+def test_every_rejected_url_of_a_recipe_has_its_line(tmp_path: Path) -> None:
     lines = ["name: x", "task: relation", "data:", "  train: [a.jsonl, ssh://h/x]", "  dev: S3://b/k",
              "  test: 'hub:zip://x::y'", "  schema_file: git://x", "encoder: {name: tiny}"]  # fmt: skip
     (tmp_path / "recipe.yaml").write_text("\n".join(lines))
@@ -133,7 +133,7 @@ def test_every_refused_url_of_a_recipe_has_its_line(tmp_path: Path) -> None:
 
 
 def importers(*modules: str) -> set[str]:
-    """The files of the package that import some modules."""
+    """Return the files of the package that import some modules."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
