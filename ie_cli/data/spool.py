@@ -22,11 +22,11 @@ class Spool:
 
     Args:
         documents: documents to add.
-        most: limit on the documents in memory, counted as for `MAX_WEIGHT`.
+        max_weight: limit on the documents in memory, counted as for `MAX_WEIGHT`.
     """
 
-    def __init__(self, documents: Iterable[Document] = (), *, most: int = MAX_WEIGHT) -> None:
-        self._most, self._weight, self._count = most, 0, 0
+    def __init__(self, documents: Iterable[Document] = (), *, max_weight: int = MAX_WEIGHT) -> None:
+        self._max_weight, self._weight, self._count = max_weight, 0, 0
         self._kept: list[Document] = []
         self._file: IO[bytes] | None = None
         for document in documents:
@@ -56,7 +56,7 @@ class Spool:
         document = replace(document, meta={})
         self._count += 1
         self._weight += _weight(document)
-        if self._file is None and self._weight <= self._most:
+        if self._file is None and self._weight <= self._max_weight:
             self._kept.append(document)
             return
         with storing(tempfile.gettempdir()):

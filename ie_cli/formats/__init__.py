@@ -149,7 +149,7 @@ def read_records(
     found = find_format(format)
     if not found.by_line:
         undecoded.require_none()
-    return undecoded.between(found.read(lines, name, reading))
+    return undecoded.interleave(found.read(lines, name, reading))
 
 
 class _Undecoded:
@@ -179,7 +179,7 @@ class _Undecoded:
         for line in self._lines:
             raise line.error
 
-    def between(self, records: Iterator[Record]) -> Iterator[Record]:
+    def interleave(self, records: Iterator[Record]) -> Iterator[Record]:
         """Yield the records with the collected lines at their positions."""
         for record in records:
             if self._lines:

@@ -237,8 +237,8 @@ def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[in
     at = 0
     for number, token in enumerate(tokens):
         if number:
-            tight = joiner is None and (is_cjk(tokens[number - 1][-1]) or is_cjk(token[0]))
-            gap = "" if tight else " " if joiner is None else joiner
+            adjacent = joiner is None and (is_cjk(tokens[number - 1][-1]) or is_cjk(token[0]))
+            gap = "" if adjacent else " " if joiner is None else joiner
             parts.append(gap)
             at += len(gap)
         starts.append(at)
@@ -294,16 +294,16 @@ def count_losses(document: Document) -> Mapping[str, int]:
     words = list(split_at_boundaries(text, entities))
     pieces = [piece for word in words for piece in word]
     broken = sum(len(word) > 1 for word in words)
-    blank = sum(is_whitespace(text, entity) for entity in set(document.entities))
+    whitespace = sum(is_whitespace(text, entity) for entity in set(document.entities))
     read_back = join_tokens([text[start:end] for start, end in pieces], None)[0] if pieces else text
     rare = {
-        WHITESPACE_LOST: blank,
+        WHITESPACE_LOST: whitespace,
         EDGE_WHITESPACE_LOST: sum(has_edge_whitespace(text, entity) for entity in entities),
         OTHER_WHITESPACE: int(not broken and read_back != text),
         **_count_document_markers(text, pieces, entities),
     }
     return {
-        f"{OVERLAPS}; the format jsonl keeps them": len(set(document.entities)) - blank - len(entities),
+        f"{OVERLAPS}; the format jsonl keeps them": len(set(document.entities)) - whitespace - len(entities),
         SPLIT_WORDS: broken,
         "texts without tokens leave no sentence": int(not pieces),
         RELATIONS_LOST: len(set(document.relations)) + count_unlocated(document),
@@ -328,10 +328,10 @@ def _count_document_markers(text: str, pieces: Sequence[tuple[int, int]], entiti
 def longest_non_overlapping(entities: Sequence[Entity]) -> list[Entity]:
     """Select non-overlapping entities in text order, preferring longer ones. No entity may be empty."""
     chosen: list[Entity] = []
-    taken = bytearray(max((entity.end for entity in entities), default=0))
+    occupied = bytearray(max((entity.end for entity in entities), default=0))
     for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
         # Chosen entities are at least as long, so an overlap covers the first or the last character.
-        if not taken[entity.start] and not taken[entity.end - 1]:
-            taken[entity.start : entity.end] = b"\1" * (entity.end - entity.start)
+        if not occupied[entity.start] and not occupied[entity.end - 1]:
+            occupied[entity.start : entity.end] = b"\1" * (entity.end - entity.start)
             chosen.append(entity)
     return sorted(chosen)

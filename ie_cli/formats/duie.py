@@ -27,7 +27,7 @@ HINT = (
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each non-empty line, and report the triples that could not be located."""
-    tally = PlaceTally(path)
+    tally = LocationTally(path)
     for number, line in lines:
         if not line.strip():
             continue
@@ -48,7 +48,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     tally.report(reading)
 
 
-class PlaceTally:
+class LocationTally:
     """Counts the triples that cannot be located in their text, or have several possible positions."""
 
     def __init__(self, path: str) -> None:

@@ -81,7 +81,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
 def write(document: Document) -> str:
     """Return one article."""
-    marked, deep = mark(document.text, _mentions(document))
+    marked, too_deep = mark(document.text, _mentions(document))
     header = "".join(
         [
             "" if document.id is None else f"<bdi>{escape(str(document.id))}</bdi> ",
@@ -91,9 +91,9 @@ def write(document: Document) -> str:
         ]
     )
     items = [
-        *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(document.text, entity)}" for entity in deep),
+        *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(document.text, entity)}" for entity in too_deep),
         *(_relation(document.text, relation) for relation in sorted(document.relations)),
-        *_placeless(document),
+        *_unlocated(document),
         *(_event(document.text, event) for event in sorted(document.events)),
     ]
     return "".join(
@@ -120,7 +120,7 @@ def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
     entity carries its label.
     """
     begins: dict[int, list[Entity]] = {}
-    deep: list[Entity] = []
+    too_deep: list[Entity] = []
     for entity in sorted(entities, key=lambda e: (e.start, -e.end, e.label)):
         begins.setdefault(entity.start, []).append(entity)
     boundaries = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
@@ -139,13 +139,13 @@ def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
                 else:
                     opening.append(entity)
         opening += begins.get(boundary, [])
-        room = DEPTH - len(stack)
-        deep += opening[room:]
-        for entity in sorted(opening[:room], key=lambda e: -e.end):
+        available = DEPTH - len(stack)
+        too_deep += opening[available:]
+        for entity in sorted(opening[:available], key=lambda e: -e.end):
             stack.append((entity, len(pieces)))
             pieces.append(_tag(entity, text, last=False))
         pieces.append(escape(text[boundary:following]))
-    return "".join(pieces), deep
+    return "".join(pieces), too_deep
 
 
 def escape(text: str) -> str:
@@ -174,7 +174,7 @@ def _tag(entity: Entity, text: str, *, last: bool) -> str:
     return f'<mark class="c{colour}"{label} title="{_facts(entity)}">'
 
 
-_LISTED = 100
+_MAX_LISTED = 100
 """Limit on the characters of a mention in a list; the text shows it in full."""
 
 
@@ -188,7 +188,9 @@ def _score(score: float | None) -> str:
 
 
 def _mention(text: str, entity: Entity) -> str:
-    shown = text[entity.start : min(entity.end, entity.start + _LISTED)] + "…" * (entity.end - entity.start > _LISTED)
+    shown = text[entity.start : min(entity.end, entity.start + _MAX_LISTED)] + "…" * (
+        entity.end - entity.start > _MAX_LISTED
+    )
     return f'<bdi title="{_facts(entity)}">{escape(shown)}</bdi>'
 
 
@@ -212,7 +214,7 @@ def _mentions(document: Document) -> Iterable[Entity]:
     return dict.fromkeys([*document.entities, *arguments, *(e for event in document.events for e in event.entities)])
 
 
-def _placeless(document: Document) -> Iterator[str]:
+def _unlocated(document: Document) -> Iterator[str]:
     """Yield the triples that cannot be located in the text."""
     if document.spos is not None:
         for triple in sorted(triples_of(document) - text_triples(document.text, document.relations)):

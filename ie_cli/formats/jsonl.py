@@ -225,7 +225,7 @@ def to_fields(document: Document) -> dict[str, Any]:
         fields[GUESSED[0]] = GUESSED[1]
         if set(to_spos(document.text, document.relations)) != set(document.spos):
             fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
-    left_out = _reserved_names(document) | ({"events"} if _breaks(document) else set())
+    left_out = _reserved_names(document) | ({"events"} if _has_invalid_events(document) else set())
     return fields | {key: value for key, value in document.meta.items() if key not in left_out}
 
 
@@ -243,10 +243,13 @@ def _reserved_names(document: Document) -> set[str]:
 def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
     broken = {"fields 'events' of the input look like events but are invalid, and are left out": 1}
-    return {**(broken if _breaks(document) else {}), **count_name_clashes(document, _reserved_names(document))}
+    return {
+        **(broken if _has_invalid_events(document) else {}),
+        **count_name_clashes(document, _reserved_names(document)),
+    }
 
 
-def _breaks(document: Document) -> bool:
+def _has_invalid_events(document: Document) -> bool:
     """Return whether a user field ``events`` would be read as native and be rejected."""
     if "events" not in document.meta or "events" not in native_names(document.meta):
         return False

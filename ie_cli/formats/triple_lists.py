@@ -28,7 +28,7 @@ from ie_cli.formats.common.base import (
     short,
 )
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
-from ie_cli.formats.duie import PlaceTally
+from ie_cli.formats.duie import LocationTally
 from ie_cli.triples import NO_TYPE, Span, locate, simple_triples
 
 FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
@@ -45,7 +45,7 @@ _TOKENS_HINT = "give character spans (subj_char_span, obj_char_span, char_span),
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report the triples that could not be located."""
-    tally = PlaceTally(path)
+    tally = LocationTally(path)
 
     def convert(fields: dict[str, Any], where: str) -> Document:
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
@@ -170,20 +170,20 @@ def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | 
     labels = _labels(entities)
     relations: list[Relation] = []
     without: list[int] = []
-    some = False
+    any_span = False
     for number, value in enumerate(objects_of(source.fields, "relation_list")):
         try:
             predicate = name_of(value, "predicate", "predicate")
             arguments = [_argument(source, value, role, prefix, labels) for role, prefix in _ROLES]
         except DataError as error:
             raise error_at(f"relation_list[{number}]", error) from error
-        some |= any(arguments)
+        any_span |= any(arguments)
         subject, object_ = arguments
         if subject is not None and object_ is not None:
             relations.append(Relation(subject, predicate, object_))
         else:
             without.append(number)
-    if without and some:
+    if without and any_span:
         raise DataError(
             f"relation_list[{without[0]}] lacks the span of an argument, but other relations have spans",
             hint="give spans to all relations or to none.",

@@ -43,7 +43,7 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
         elif problem["type"] == "no_data":
             continue  # reported above, even if other problems hide it
         elif problem["type"] == "unknown_head":
-            name = _at(data, loc)["name"]
+            name = _value_at(data, loc)["name"]
             heads = ", ".join(HEADS)
             yield (
                 (*loc, "name"),
@@ -54,7 +54,7 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
     for loc in wrong:
         # A union also rejects an invalid list as text: the message about its items is better.
         if not any(other[: len(loc)] == loc for other in wrong if len(other) > len(loc)):
-            yield loc, _wrong_value(loc, _at(data, loc), spelled.get(loc))
+            yield loc, _wrong_value(loc, _value_at(data, loc), spelled.get(loc))
 
 
 def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
@@ -90,7 +90,7 @@ def shown(value: Any, spelled: str | None = None) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _at(data: Any, loc: Loc) -> Any:
+def _value_at(data: Any, loc: Loc) -> Any:
     for part in loc:
         data = data[part]
     return data

@@ -188,7 +188,7 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
 
     lock = FileLock(file, timeout=0)
     with storing(file):
-        if _require_lock(file):
+        if _check_lock_file(file):
             raise DataError(
                 busy, hint=f"wait for it, or write to another place; if there is no such process, remove {file}."
             )
@@ -205,7 +205,7 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
         lock.release()
 
 
-def _require_lock(file: Path) -> bool:
+def _check_lock_file(file: Path) -> bool:
     """Check that a path can be opened as a lock: opening a link, a hard link or a file with contents could damage it.
 
     Returns:

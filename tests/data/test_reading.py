@@ -107,9 +107,7 @@ def test_train_as_dev_is_read_once_for_both(directory: Path, opened: Counter[str
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
-def test_pipes_are_rejected_before_anything_is_read(
-    split: str, directory: Path, opened: Counter[str]
-) -> None:
+def test_pipes_are_rejected_before_anything_is_read(split: str, directory: Path, opened: Counter[str]) -> None:
     os.mkfifo(directory / "pipe")
     with pytest.raises(DataError, match="a pipe can be read only once"):
         read_task_data(section(directory, **{split: str(directory / "pipe")}))

@@ -176,7 +176,9 @@ def test_without_a_second_text_a_label_and_a_score_are_the_users(
 @pytest.mark.parametrize("annotation", [True, False])
 @pytest.mark.parametrize("label", ["", None, 3, 2.5, ["a", "b"], {"a": 1}, True, "\ud83d"])
 @pytest.mark.parametrize("score", ["high", None, [1], True, 10**400])
-def test_next_to_a_text_pair_invalid_labels_and_scores_are_user_fields(label: Any, score: Any, annotation: bool) -> None:
+def test_next_to_a_text_pair_invalid_labels_and_scores_are_user_fields(
+    label: Any, score: Any, annotation: bool
+) -> None:
     fields = {"text": "a", "text_pair": "b", "entities": [], "label": label, "score": score}
     document = read_one(fields, annotation=annotation)
     assert document == Document("a", meta={"label": label, "score": score}, text_pair="b")

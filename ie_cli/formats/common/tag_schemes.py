@@ -70,9 +70,9 @@ def scheme_of(tags: Iterable[Sequence[str]]) -> str:
         for tag in sequence:
             parts = split_tag(tag) or (OUTSIDE, "")
             prefixes.add(parts[0])
-            fresh = before[0] == OUTSIDE or before[1] != parts[1]
-            begins_plain |= parts[0] == "B" and fresh
-            begins_inside |= parts[0] == "I" and fresh
+            starts_span = before[0] == OUTSIDE or before[1] != parts[1]
+            begins_plain |= parts[0] == "B" and starts_span
+            begins_inside |= parts[0] == "I" and starts_span
             before = parts
     if prefixes & {"L", "U"}:
         return "BILOU"

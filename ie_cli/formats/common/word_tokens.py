@@ -59,17 +59,17 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
     pieces = [piece for word in words for piece in word]
     starts, ends = [start for start, _ in pieces], [end for _, end in pieces]
     spans = {}
-    ragged = 0
+    edge_whitespace = 0
     for entity in entities:
         first, last = bisect_left(starts, entity.start), bisect_right(ends, entity.end) - 1
         if first <= last:
             spans[entity] = first, last
-            ragged += (starts[first], ends[last]) != (entity.start, entity.end)
+            edge_whitespace += (starts[first], ends[last]) != (entity.start, entity.end)
     return Words(
         tokens=[document.text[start:end] for start, end in pieces],
         spans=spans,
         relations=[r for r in document.relations if r.subject in spans and r.object in spans],
-        edge_whitespace=ragged,
+        edge_whitespace=edge_whitespace,
         broken=sum(len(word) > 1 for word in words),
     )
 
@@ -77,18 +77,18 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
 def count_word_losses(document: Document, words: Words) -> dict[str, int]:
     """Count what is lost if an example is written as these words."""
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
-    blank = sum(is_whitespace(document.text, entity) for entity in absent)
+    whitespace = sum(is_whitespace(document.text, entity) for entity in absent)
     implied = {(role, side.start, side.end) for r in words.relations for role, side in role_arguments(r)}
     roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
-    unsaid = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
+    orphaned = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
     return {
-        f"{OVERLAPS}; the format conll04 keeps them": len(absent) - blank,
-        WHITESPACE_LOST: blank,
+        f"{OVERLAPS}; the format conll04 keeps them": len(absent) - whitespace,
+        WHITESPACE_LOST: whitespace,
         EDGE_WHITESPACE_LOST: words.edge_whitespace,
         "relations are lost, because an argument is lost": len(document.relations) - len(words.relations),
         SPLIT_WORDS: words.broken,
         OTHER_WHITESPACE: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
-        **({"entities labelled with the role of an argument are lost with its relation": unsaid} if unsaid else {}),
+        **({"entities labelled with the role of an argument are lost with its relation": orphaned} if orphaned else {}),
         **({UNLOCATED_TRIPLES: count} if (count := count_unlocated(document)) else {}),
         **count_native_only(document),
     }
