@@ -107,7 +107,7 @@ def _check_events(document: ParsedYaml, events: Iterator[Event]) -> None:
         if not isinstance(event, NodeEvent):
             continue
         nodes += 1
-        _require_within_limits(_line(event), nodes // 2, depth)  # about half of the nodes are keys
+        _require_within_limits(_line(event), nodes // 2, depth)  # every mapping value has a key node
         depth += isinstance(event, CollectionStartEvent)
         if isinstance(event, AliasEvent):
             if event.anchor not in anchors:

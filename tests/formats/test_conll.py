@@ -60,7 +60,7 @@ def test_read_gives_what_was_written(sentences: list[list[str]], data: st.DataOb
                 entities.append(Entity(starts[at], end, data.draw(st.sampled_from(["PER", "LOC"]))))
             at += max(1, length)
         documents.append(Document(text, entities))
-    # A blank between tokens is rebuilt by rule; beside a cut within a word the rule would put one more.
+    # A rule restores spaces between tokens; it would add a space where a word was split.
     rebuilt = "".join(write(document) for document in documents)
     back = [record for record in records(rebuilt) if isinstance(record, Document)]
     assume([document.text for document in back] == [document.text for document in documents])

@@ -34,7 +34,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.stack: list[str] = []
         self.texts: list[str] = []
-        self.marks: list[tuple[int, str]] = []  # open marks: where they begin in the text, and their facts
+        self.marks: list[tuple[int, str]] = []  # open marks: their positions in the text, and their titles
         self.spans: list[tuple[int, int, str]] = []
         self.code = ""
         self.feed(source)
@@ -156,7 +156,7 @@ def test_names_and_texts_are_no_markup() -> None:
     assert {tag for tag, _ in page.tags} == TAGS
     assert "<script" not in article
     assert "onerror=alert" not in re.sub(r">[^<]*<", "><", re.sub(r'"[^"]*"', '""', article))
-    # A name that turns the line round must not reach what stands beside it: isolated as text, written out in attributes.
+    # A bidirectional control character must not affect its context: text is isolated, attributes are escaped.
     for value in re.findall(r'"([^"]*)"', article):
         assert "\u202e" not in value
     assert article.count("\u202e") == article.count("\u202e", article.index("<p class"), article.rindex("</p>")) + sum(

@@ -88,7 +88,7 @@ def test_unsupported_columns_are_an_error(tmp_path: Path) -> None:
     assert "local directories" in str(caught.value.hint)
 
 
-# --- what would run code, or read what nobody named
+# --- data that would run code or read other files
 
 
 class Bomb:

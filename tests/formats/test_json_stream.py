@@ -175,7 +175,7 @@ def test_cost_is_linear(gap: str) -> None:
         return time.process_time() - start
 
     seconds(100)
-    assert seconds(8000) < 40 * seconds(800) + 0.2  # 100 if every record cost what stands before it
+    assert seconds(8000) < 40 * seconds(800) + 0.2  # 100 if the cost of a record depended on its position
 
 
 def test_one_record_of_many_lines_costs_no_more_than_its_lines() -> None:
@@ -235,7 +235,7 @@ def test_the_first_object_determines_the_format(
     head = peek(stream)
     assert detect(head, "x") == format
     own = json.dumps(fields, indent=indent).count("\n") + 1
-    assert len(head) <= own + 2  # the blank line, and the bracket of the array
+    assert len(head) <= own + 2  # the empty line, and the bracket of the array
     assert [*head, *stream] == lines
 
 

@@ -70,7 +70,7 @@ def through_native(*spos: Spo, text: str = TEXT) -> list[Spo]:
     return sorted(back.spos)
 
 
-# Base triples whose mentions all stand there, each with a value of its own: slots then go back where they came from.
+# Base triples whose mentions all occur in the text, each with a distinct value, so that slots round-trip.
 PLACED = st.lists(
     spos(MENTION, MENTION | ABSENT), max_size=5, unique_by=lambda spo: (spo.predicate, spo.object)
 )  # fmt: skip

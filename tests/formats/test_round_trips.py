@@ -153,7 +153,7 @@ def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, t
     assert squeezed(after.text) == squeezed(before.text) or of(told, "texts cannot be stored", "words that start")
 
     told_entities = of(told, "entities", "labels")
-    if target != "cluener" or unchanged:  # a submission has offsets, and no text that blanks could be counted in
+    if target != "cluener" or unchanged:  # a submission has offsets, but no text to compare
         # Words that are gone move what is behind them.
         moved = of(told, "words that start") > 0
         lost_entities = surfaces_lost(before, after) if moved else entities_lost(before, after)

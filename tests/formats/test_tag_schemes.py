@@ -79,7 +79,7 @@ def test_tags_that_continue_nothing_are_counted(row: str, repaired: int) -> None
         (["O O"], "BIO"),
         (["B-X I-X O", "B-X"], "BIO"),
         (["O I-X I-X", "I-X B-X"], "IOB1"),
-        (["B-X I-X", "I-X"], "BIO"),  # one slip does not make it IOB1
+        (["B-X I-X", "I-X"], "BIO"),  # a single error does not make it IOB1
         (["B-X I-X E-X S-X"], "BIOES"),
         (["B-X I-X L-X U-X"], "BILOU"),
         (["B-X M-X E-X S-X"], "BMES"),

@@ -33,7 +33,7 @@ def write(path: Path, lines: list[bytes]) -> str:
 def test_each_has_its_place_among_the_records(
     name: str, given_format: bool, bad: list[bool], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bad = [False, *bad]  # of a file without any good line no format can be told
+    bad = [False, *bad]  # the format of a file without valid lines cannot be detected
     lines = [LINES[name] % (b"caf\xe9" if wrong else b"cafe") for wrong in bad]
     file = write(tmp_path_factory.mktemp("lines") / "some.json", lines)
     found = list(read_records(file, format=name if given_format or name in ("text", "duie1") else None))

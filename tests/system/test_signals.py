@@ -165,7 +165,7 @@ def test_a_signal_raises_in_interruptible_work() -> None:
 
 def test_a_listener_that_fails_costs_no_checkpoint(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(signum: int) -> None:
-        raise SystemExit(1)  # as rich does where nobody reads stderr any more
+        raise SystemExit(1)  # as rich does if nobody reads stderr any more
 
     monkeypatch.setattr("ie_cli.commands.train._report_stop", gone)
     signal_at(4, [signal.SIGINT], monkeypatch)

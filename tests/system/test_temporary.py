@@ -180,7 +180,7 @@ def test_killed_before_it_had_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_killed_while_it_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(path: Path, **_: object) -> None:
-        (path / "lock").unlink(missing_ok=True)  # what a directory holds goes in any order
+        (path / "lock").unlink(missing_ok=True)  # the contents of a directory are removed in any order
         locks.extend(tmp_path.glob("*/lock"))
         sys.exit(1)
 

@@ -33,7 +33,7 @@ def test_nothing_else_in_the_package_writes_text() -> None:
 
 @given(ANY)
 def test_a_string_of_json_or_yaml_is_the_same_when_it_is_read_back(text: str) -> None:
-    # Two halves that stand side by side are one character then, as in every JSON.
+    # Two adjacent surrogates then form one character, as in JSON.
     same = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     assert json.loads(encode(json.dumps(text, ensure_ascii=False))) == same
     assert encode(flow(text)).decode("utf-8") == flow(text)
