@@ -78,7 +78,7 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     for path in [target, *copies]:
         if path.exists() and not force:
             other = "name" if path == target else "directory: the recipe's data are copied to data/ next to it"
-            raise RecipeError(f"{path} exists already", hint=f"choose another {other}, or replace it with --force.")
+            raise RecipeError(f"{path} exists already", hint=f"replace it with --force, or choose another {other}.")
     for path, source in copies.items():
         with storing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
