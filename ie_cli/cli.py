@@ -1,4 +1,4 @@
-"""The commands: arguments in, one call out. torch is imported only inside the commands that need it."""
+"""Define the command-line interface; each command imports what it needs, so torch is loaded only by those that use it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from ie_cli.commands.arguments import (
     Threshold,
     Yes,
 )
-from ie_cli.commands.exit_codes import Commands, ending
+from ie_cli.commands.exit_codes import Commands, exiting
+from ie_cli.errors import quantity
 
 app = typer.Typer(
     name="ie",
@@ -41,12 +42,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-recipes_app = typer.Typer(help="List the recipes that come with `ie`, or copy one.", invoke_without_command=True)
+recipes_app = typer.Typer(help="List the bundled recipes, or copy one.", invoke_without_command=True)
 app.add_typer(recipes_app, name="recipes")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"ie {__version__}")
         raise typer.Exit
 
@@ -57,19 +58,19 @@ def options(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """Train, measure and run information-extraction models. Start with `ie recipes` or `ie init data.jsonl`."""
+    """Train, evaluate and run information extraction models. Start with `ie recipes` or `ie init data.jsonl`."""
 
 
 @app.command()
 def init(
-    data: Annotated[str, typer.Argument(help="Training data: a file, `-`, or a URL.")],
-    encoder: Annotated[str | None, typer.Option(help="Hub id, directory or `tiny`.")] = None,
+    data: Annotated[str, typer.Argument(help="Training data: a file, `-` for stdin, or a URL.")],
+    encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
     debug: Debug = False,
 ) -> None:
-    """Look at data and write a recipe that fits them to stdout."""
+    """Inspect training data and write a suitable recipe to stdout."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
@@ -80,10 +81,10 @@ def init(
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain every field in a comment.")] = False,
+    help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain each field in a comment.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a recipe with every default filled in."""
+    """Print a recipe with all defaults filled in."""
     from ie_cli.commands.show import run_show
 
     run_show(recipe, overrides or [], help_fields=help_fields)
@@ -91,7 +92,7 @@ def show(
 
 @app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Say what is wrong with a recipe and its data, before an hour is spent."""
+    """Check a recipe and its data for problems before training."""
     from ie_cli.commands.check import run_check
 
     run_check(recipe, overrides or [])
@@ -101,19 +102,19 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = Fa
 def train(
     recipe: RecipeArgument,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Directory of the run; runs/NAME where not given.")
+        Path | None, typer.Option("--output", "-o", help="Directory for the run; runs/NAME if omitted.")
     ] = None,
     overrides: Overrides = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files in it stay.")
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files are kept.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an earlier run from its last checkpoint, if there is one.")
+        bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model; the best one is in runs/NAME/model."""
+    """Train a model; the best one is stored in runs/NAME/model."""
     from ie_cli.commands.train import run_train
     from ie_cli.system.memory import keep_freed_memory
 
@@ -127,14 +128,14 @@ def train(
 def evaluate(
     paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data.")],
     predictions: Annotated[
-        str | None, typer.Option("--predictions", help="Score this file of predictions; then only DATA is given.")
+        str | None, typer.Option("--predictions", help="Score this file of predictions; give only DATA then.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, unrounded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, unrounded.")] = False,
     train_data: Annotated[
-        str | None, typer.Option("--train", help="Training data: also print the recall on what is not in it.")
+        str | None, typer.Option("--train", help="Training data; also reports recall on items not seen in it.")
     ] = None,
     task: TaskName = None,
-    errors: Annotated[int, typer.Option("--errors", min=0, help="Examples to print of each kind of error.")] = 0,
+    errors: Annotated[int, typer.Option("--errors", min=0, help="Number of examples to print per kind of error.")] = 0,
     match: Match = None,
     scorer: Scorer = None,
     alias: Alias = None,
@@ -151,15 +152,15 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model, or a file of predictions, on gold data."""
+    """Score a model or a file of predictions on gold data."""
     from ie_cli.commands import evaluate as command
     from ie_cli.commands.inputs import Input, ModelChoice
 
     if len(paths) != (1 if predictions is not None else 2):
-        expected = "DATA alone, as --predictions is given" if predictions is not None else "MODEL and DATA"
-        raise typer.BadParameter(f"expected {expected}; got {len(paths)} paths.")
+        expected = "only DATA, because --predictions is given" if predictions is not None else "MODEL and DATA"
+        raise typer.BadParameter(f"expected {expected}; got {quantity(len(paths), 'path')}.")
     if alias is not None and scorer != "duie":
-        raise typer.BadParameter("--alias belongs to --scorer duie.")
+        raise typer.BadParameter("--alias requires --scorer duie.")
     report = command.Report(
         task=task,
         as_json=as_json,
@@ -193,21 +194,21 @@ def predict(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", envvar="IE_MODEL", help="Model directory; the newest under runs/ where not given."
+            "--model", "-m", envvar="IE_MODEL", help="Model directory; the newest one under runs/ if omitted."
         ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
-    text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
     on_error: OnError | None = None,
     rejects: Annotated[
         str | None,
-        typer.Option("--rejects", help="File for the bad lines, with place and error; --on-error is then skip."),
+        typer.Option("--rejects", help="File for bad lines with location and error; implies --on-error skip."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier process ended, if it did before the end.")
+        bool, typer.Option("--resume", help="Resume an interrupted job where it stopped; start it if there is none.")
     ] = False,
     threshold: Threshold = None,
     flat: Flat = None,
@@ -219,7 +220,7 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Annotate a file and write JSON lines."""
+    """Annotate a file and write JSON Lines or another format."""
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
@@ -245,30 +246,30 @@ def predict(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory that `ie train` wrote.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory written by `ie train`.")],
     output: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIRECTORY]", help="Directory to write; MODEL-onnx, MODEL-onnx-int8 where not given."),
+        typer.Argument(metavar="[DIRECTORY]", help="Directory to write; MODEL-onnx or MODEL-onnx-int8 if omitted."),
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph; the default.")] = True,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX graph; the default.")] = True,
     int8: Annotated[
-        bool, typer.Option("--int8", help="With the encoder's matrices in int8: about twice as fast as bfloat16.")
+        bool, typer.Option("--int8", help="Quantize the encoder's matrices to int8: about twice as fast as bfloat16.")
     ] = False,
     data: Annotated[
-        str | None, typer.Option("--data", help="Gold data to compare on; the recipe's dev data where not given.")
+        str | None, typer.Option("--data", help="Gold data for the comparison; the recipe's dev data if omitted.")
     ] = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
     max_loss: Annotated[
-        float, typer.Option("--max-loss", min=0.0, max=1.0, help="F1 that may be lost; more is not written.")
+        float, typer.Option("--max-loss", min=0.0, max=1.0, help="Largest loss in F1 that is accepted.")
     ] = 0.005,
-    force: Annotated[bool, typer.Option("--force", help="Write it whatever was lost.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
     yes: Yes = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a model that predicts without torch, and compare it with its origin."""
+    """Export a model that predicts without torch, and compare it with the original."""
     from ie_cli.commands.export import run_export
     from ie_cli.commands.inputs import Input
 
@@ -285,25 +286,27 @@ def serve(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]", envvar="IE_MODEL", help="Model directory; the newest under runs/ if not given."
+            metavar="[MODEL]", envvar="IE_MODEL", help="Model directory; the newest one under runs/ if omitted."
         ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at; others than loopback need a token.")] = (
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; any but loopback requires a token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8000,
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must have; seen by all in `ps`."),
+        typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must send; `ps` shows it to all users."),
     ] = None,
-    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 2**20,
-    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Texts of a request.")] = 256,
-    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Characters of a text.")] = 100_000,
+    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Maximum bytes in a request.")] = 2**20,
+    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Maximum texts in a request.")] = 256,
+    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Maximum characters in a text.")] = 100_000,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Requests in work or waiting; beyond that, requests get 503.")
+        int, typer.Option("--concurrency", min=1, help="Maximum requests running or queued; further ones get 503.")
     ] = 256,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.001, help="Seconds for a body to arrive, and again for the answer.")
+        float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the body, and again for the answer.")
     ] = 30.0,
     threshold: Threshold = None,
     flat: Flat = None,
@@ -314,7 +317,7 @@ def serve(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a model: a web page, and an HTTP API that takes texts and gives JSON."""
+    """Serve a model as a web page and an HTTP API that takes texts and returns JSON."""
     from ie_cli.commands.inputs import ModelChoice
     from ie_cli.commands.serve import run_serve
     from ie_cli.serving.limits import Limits
@@ -338,11 +341,11 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
     input_format: Annotated[
-        str | None, typer.Option("--from", help="Format of the input; detected where not given.")
+        str | None, typer.Option("--from", help="Format of the input; detected if omitted.")
     ] = None,
     output_format: Annotated[
         str | None,
-        typer.Option("--to", help="Format of the output; where not given by its name: .conll, .html, else JSON lines."),
+        typer.Option("--to", help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines."),
     ] = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
@@ -350,7 +353,7 @@ def convert(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write annotated data in another format, and say what it cannot express."""
+    """Convert annotated data to another format, and report what it cannot express."""
     from ie_cli.commands.convert import run_convert
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
@@ -361,7 +364,7 @@ def convert(
 
 @recipes_app.callback()
 def recipes(context: typer.Context, debug: Debug = False) -> None:
-    """List the recipes that come with `ie`, or copy one."""
+    """List the bundled recipes, or copy one."""
     from ie_cli.commands.recipes import run_recipes
 
     if context.invoked_subcommand is None:
@@ -370,14 +373,14 @@ def recipes(context: typer.Context, debug: Debug = False) -> None:
 
 @recipes_app.command("copy")
 def copy(
-    name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.")],
+    name: Annotated[str, typer.Argument(help="A name listed by `ie recipes`.")],
     destination: Annotated[
-        Path | None, typer.Argument(help="File or directory; the current directory where not given.")
+        Path | None, typer.Argument(help="File or directory; the current directory if omitted.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write a recipe to a file of your own."""
+    """Copy a recipe to a file that you can edit."""
     from ie_cli.commands.recipes import run_copy
 
     run_copy(name, destination, force=force)
@@ -386,15 +389,15 @@ def copy(
 def main() -> None:
     """Run the command line."""
     share_cores()
-    with ending():
+    with exiting():
         app()
 
 
 def share_cores() -> None:
-    """Let torch's threads sleep soon when they wait, before it is imported.
+    """Make torch's waiting threads sleep early; call this before torch is imported.
 
-    By default they spin for milliseconds: two commands on one machine then take each other's cores and run ten times
-    slower each, instead of twice (benchmarks/RESULTS.md).
+    By default they spin for milliseconds: two commands on one machine then compete for cores and each runs ten times
+    slower instead of twice (benchmarks/RESULTS.md).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

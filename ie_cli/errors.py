@@ -64,6 +64,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def quantity(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 record``, ``2 records``."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?``, or an empty string if no candidate is similar."""
     near = nearest(word, candidates)

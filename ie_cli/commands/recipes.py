@@ -1,4 +1,4 @@
-"""`ie recipes`: the recipes that come with `ie`."""
+"""`ie recipes`: list or copy bundled recipes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ie_cli.system.streams import open_output
 
 
 def run_recipes() -> None:
-    """`ie recipes`: names and descriptions on stdout."""
+    """Write the names and descriptions of the bundled recipes to stdout."""
     from ie_cli.recipe.bundled import list_recipes
 
     recipes = list_recipes()
@@ -21,8 +21,8 @@ def run_recipes() -> None:
 
 
 def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
-    """`ie recipes copy`."""
+    """Copy a bundled recipe to a file."""
     from ie_cli.recipe.bundled import copy_recipe
 
     path = copy_recipe(name, destination or Path(os.curdir), force=force)
-    say(f"wrote {path}; its data are, or belong, in {path.parent / 'data'}")
+    say(f"wrote {path}; its data directory is {path.parent / 'data'}")

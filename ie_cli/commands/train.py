@@ -1,4 +1,4 @@
-"""`ie train`: a live table, then the scores of the model as it was stored."""
+"""`ie train`: train a model, show the progress, and print the scores of the stored model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ie_cli.training.run_directory import CHECKPOINTS
 def run_train(
     name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, resume: bool, quiet: bool
 ) -> None:
-    """`ie train`: a live table, then the scores of the model as it was stored."""
+    """Train a model, show the progress, and print the scores of the stored model."""
     recipe = read_recipe(name, overrides)
     directory = output or Path("runs") / recipe.name
     view = TrainingView(quiet=quiet)
@@ -26,7 +26,7 @@ def run_train(
             view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
             stored = any((directory / CHECKPOINTS).glob("step-*"))
-            kept = "the last checkpoint and the best model so far are whole: go on with --resume"
+            kept = "the last checkpoint and the best model so far are intact: continue with --resume"
             raise StorageError(
                 error.message, hint=join_hints(error.hint, kept if stored else "no checkpoint was written yet")
             ) from error
@@ -40,4 +40,4 @@ def run_train(
 
 
 def _report_stop(signum: int) -> None:
-    say("stopping after this step, with a checkpoint; once more stops at once, without")
+    say("stopping after this step with a checkpoint; interrupt again to stop at once without one")

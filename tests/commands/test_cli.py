@@ -197,7 +197,7 @@ def test_a_submission_has_no_texts_to_convert(here: Path) -> None:
     for target in ("jsonl", "cluener"):
         refused = ie("convert", "-", "-", "--from", "cluener", "--to", target, stdin=line)
         assert refused.exit_code == 1
-        assert "stdin:1: a record of a submission, without the text that its offsets are of" in refused.stderr
+        assert "stdin:1: a record of a submission" in refused.stderr
 
 
 BAD = '{"text": "王伟"}\n{"text": 3}\nnot json\n{"text": "李娜"}\n'
@@ -222,7 +222,7 @@ def test_the_input_is_not_replaced(here: Path) -> None:
     before = (here / "data.jsonl").read_bytes()
     result = ie("predict", "data.jsonl", "--output", "./data.jsonl")
     assert result.exit_code == 1
-    assert "is the input too" in result.stderr
+    assert "is also the input" in result.stderr
     assert (here / "data.jsonl").read_bytes() == before
 
 
@@ -236,7 +236,7 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
     skipped = ie("predict", "-", "--on-error", "skip", stdin=BAD)
     assert skipped.exit_code == 0
     assert [line["text"] for line in as_json(skipped.stdout)] == ["王伟", "李娜"]
-    assert "2 bad lines left out; the first: stdin:2" in skipped.stderr
+    assert "2 bad lines skipped; the first: stdin:2" in skipped.stderr
     kept = as_json(ie("predict", "-", "--on-error", "keep", stdin=BAD).stdout)
     assert [line.get("text") for line in kept] == ["王伟", None, None, "李娜"]
     assert kept[2]["line"] == "not json"
@@ -250,7 +250,7 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
         (["predict", "dta.jsonl"], 1, "dta.jsonl: no such file; did you mean 'data.jsonl'?"),
         (["predict", "data.jsonl", "--format", "jsnl"], 1, "unknown format 'jsnl'; did you mean 'jsonl'?"),
         (["predict", "data.jsonl", "--format", "text"], 1, "format 'text' cannot be written"),
-        (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep needs jsonl as the"),
+        (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep requires the output format jsonl, got conll"),
         (["predict", "data.jsonl", "--output", "no/where/x.jsonl"], 1, "no/where"),
         (["predict", "data.jsonl", "--output", "runs"], 1, "runs: is a directory"),
         (["predict", "王" * 300], 1, "no such file"),
@@ -288,7 +288,7 @@ def test_no_model_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "x.jsonl").write_text('{"text": "a"}\n')
     result = ie("predict", "x.jsonl")
     assert result.exit_code == 1
-    assert "no model under" in result.stderr
+    assert "no model found under" in result.stderr
     assert "ie train quickstart" in result.stderr
 
 

@@ -112,16 +112,16 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "would be luck"),
-        (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias belongs to --scorer duie"),
+        (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias requires --scorer duie"),
         (("eval", "runs/test/model", "train.json", "--scorer", "duie", "--alias", "no.tsv"), 1, "no.tsv"),
         (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval is for entities"),
         (("eval", "--predictions", "train.json", "train.json", "--scorer", "seqeval"), 1, "these are relations"),
         (
             ("eval", "runs/test/model", "train.json", "--scorer", "seqeval", "--alias", "a"),
             2,
-            "belongs to --scorer duie",
+            "requires --scorer duie",
         ),
-        (("convert", "train.json", "train.json"), 1, "is the input too"),
+        (("convert", "train.json", "train.json"), 1, "is also the input"),
         (("convert", "train.json", "out", "--to", "text"), 1, "cannot be written"),
         (("convert", "train.json", "out", "--to", "dui"), 1, "did you mean 'duie'?"),
         (("convert", "no.json", "out"), 1, "no.json"),
@@ -181,7 +181,7 @@ def test_a_bad_line_stops_a_conversion_or_is_skipped(here: Path) -> None:
     assert "train.json:21: a triple lacks predicate, object" in stopped.stderr
     skipped = ie("convert", "train.json", "out.jsonl", "--on-error", "skip")
     assert skipped.exit_code == 0
-    assert "1 bad lines left out" in skipped.stderr
+    assert "1 bad line skipped" in skipped.stderr
     assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == 20
 
 

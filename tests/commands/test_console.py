@@ -9,7 +9,7 @@ from rich.console import Console
 from support.corpora import documents, recipe, write_jsonl
 
 from ie_cli.commands import console
-from ie_cli.commands.console import TrainingView, complain, duration, say, show_scores, warn
+from ie_cli.commands.console import TrainingView, duration, print_error, say, show_scores, warn
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialScorer
@@ -108,7 +108,7 @@ def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen:
     hostile = "a\x1b]0;owned\x07\x9b2J\r[red]b[/red]"
     say(hostile)
     warn(hostile)
-    complain(DataError(hostile, hint=hostile))
+    print_error(DataError(hostile, hint=hostile))
     scorer = EntityScorer([hostile])
     scorer.add(Document("ab", [Entity(0, 1, hostile)]), Document("ab", []))
     show_scores(scorer.scores(), f"runs/[bold]x[/bold] {hostile}")

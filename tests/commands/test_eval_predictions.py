@@ -96,7 +96,7 @@ def test_what_is_read_is_not_replaced(here: Path, name: str) -> None:
     before = (here / name).read_bytes()
     result = ie(*EVAL, "--save", "r.json")
     assert result.exit_code == 1
-    assert "r.json: is the input too" in said(result)
+    assert "r.json: this file is also an input" in said(result)
     assert (here / name).read_bytes() == before
 
 

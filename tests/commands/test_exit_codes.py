@@ -67,7 +67,7 @@ def test_lack_of_memory_is_told_with_what_the_command_can_do(
     assert (result.exit_code, "Traceback" in result.output) == (1, False)
     said = " ".join(result.stderr.split())
     assert "error: out of memory" in said
-    assert "raise its limit" in said
+    assert "raise the memory limit" in said
     assert ("--batch-size" in said) == (command in ("eval", "predict"))
     assert ("training.batch_size" in said) == (command == "train")
 

@@ -66,7 +66,7 @@ def test_the_input_is_not_the_output(how: str, here: Path, model: Path) -> None:
         ):
             result = ie(*command)
             assert result.exit_code == 1, command
-            assert f"{command[-1]}: is the input too" in said(result)
+            assert f"{command[-1]}: this file is also the input" in said(result)
     assert Path("in.jsonl").read_bytes() == before
     assert not Path("out.jsonl").exists()
 
@@ -75,10 +75,10 @@ def test_the_input_on_stdin_is_not_the_output(here: Path) -> None:
     before = Path("in.jsonl").read_bytes()
     done = shell("$IE convert - in.jsonl --to conll < in.jsonl")
     assert done.returncode == 1
-    assert "in.jsonl: is the input too" in done.stderr
+    assert "in.jsonl: this file is also the input" in done.stderr
     done = shell("$IE convert in.jsonl - >> in.jsonl")
     assert done.returncode == 1
-    assert "standard output: is the input too" in done.stderr
+    assert "standard output: this file is also the input" in done.stderr
     assert Path("in.jsonl").read_bytes() == before
 
 
@@ -91,7 +91,7 @@ def test_two_outputs_are_not_one(here: Path, model: Path) -> None:
         result = ie("predict", "in.jsonl", "-m", str(model), "-o", one, "--rejects", other)
         assert result.exit_code == 1
         shown = "standard output" if other == "-" else other
-        assert f"{shown}: is the output too" in said(result)
+        assert f"{shown}: this file is also the output" in said(result)
     Path("soft.json").symlink_to("there.json")
     twice = ie("eval", "--predictions", "in.jsonl", "in.jsonl", "--save", "there.json", "--save", "soft.json")
     assert twice.exit_code == 1
@@ -169,7 +169,7 @@ def test_what_a_shell_writes_before_and_after_stays(tmp_path: Path, monkeypatch:
         time.sleep(0.05)
     appended = shell("cp $IN grows; $IE convert grows - >> grows")
     assert appended.returncode == 1
-    assert "standard output: is the input too" in appended.stderr
+    assert "standard output: this file is also the input" in appended.stderr
     assert Path("grows").read_bytes() == (SAMPLES / "ner.jsonl").read_bytes()
 
 

@@ -186,7 +186,7 @@ def test_a_tokenizer_that_does_not_match(here: Path, change: Change, words: str,
 
 def test_a_config_of_a_size_that_no_memory_has(here: Path) -> None:
     edit("config.json", {"vocab_size": 10**10})
-    refused("error: out of memory: model/config.json hint: ", "raise its limit")
+    refused("error: out of memory: model/config.json hint: ", "raise the memory limit")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_killed_job_goes_on_without_loss(
     assert result.exit_code == 0, result.stderr
     assert checksum(name) == checksum(f"whole-{name}")
     assert checksum("bad.jsonl") == checksum("whole-bad.jsonl")
-    assert "2 bad lines left out, and written to bad.jsonl; the first: big.jsonl:11" in result.stderr
+    assert "2 bad lines skipped and written to bad.jsonl; the first: big.jsonl:11" in result.stderr
     assert [row["id"] for row in as_json("\n".join(line for _, line in read_lines(name)))] == list(range(LINES))
     assert sorted(path.name for path in here.glob("*out.jsonl*")) == sorted([name, f"whole-{name}"])
 
@@ -141,7 +141,7 @@ def test_what_was_predicted_before_a_bad_line_is_not_lost(here: Path) -> None:
     result = ie("predict", "big.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
     assert "big.jsonl:11" in result.stderr
-    assert "7 records are done; mend the input and go on with --resume" in result.stderr.replace("\n", " ")
+    assert "7 records done; fix the input and continue with --resume" in result.stderr.replace("\n", " ")
     assert not Path("out.jsonl").exists()
     lines = Path("big.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     Path("big.jsonl").write_text("".join(line for line in lines if "bad" not in line and "7}" not in line[-4:]))
@@ -168,7 +168,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "28 records of an interrupted job are done"),
+        ((), "an interrupted job with 28 records done"),
         (("--resume", "--threshold", "0.9"), "--threshold was not given and is 0.9"),
         (("--resume", "--format", "cluener"), "--format was jsonl and is cluener"),
         (("--resume", "--on-error", "skip"), "--on-error was stop and is skip"),
@@ -180,7 +180,7 @@ def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message:
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", *arguments)
     assert result.exit_code == 1
     assert message in result.stderr
-    assert "begin anew" in result.stderr
+    assert "start again" in result.stderr
     assert Path("out.jsonl.part").read_bytes() == before
 
 
@@ -190,7 +190,7 @@ def test_another_input_is_told(cut: Path) -> None:
         Path("good.jsonl").write_text("".join(changed), encoding="utf-8")
         result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
         assert result.exit_code == 1
-        assert "its first 28 records are not those that are done" in result.stderr
+        assert "the input has changed: its first 28 records" in result.stderr
     Path("good.jsonl").write_text("".join(lines), encoding="utf-8")
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
 
@@ -200,7 +200,7 @@ def test_another_model_is_told(cut: Path, tmp_path: Path, monkeypatch: pytest.Mo
     list(train(recipe(data, training={"epochs": 1}), tmp_path / "other"))
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume", "-m", str(tmp_path / "other" / "model"))
     assert result.exit_code == 1
-    assert "the model is another one" in result.stderr
+    assert "the model has changed" in result.stderr
 
 
 def test_killed_before_the_journal_knew_of_a_record(
@@ -227,7 +227,7 @@ def test_an_input_that_breaks_off_does_not_shift_what_is_predicted_together(here
     result = ie("predict", "broken.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
     assert "broken.jsonl:25" in result.stderr
-    assert "; 21 records are done; mend the input and go on with --resume." in result.stderr.replace("\n", " ")
+    assert "; 21 records done; fix the input and continue with --resume." in result.stderr.replace("\n", " ")
     assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21  # three chunks of seven
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
     assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
@@ -254,10 +254,10 @@ def test_files_of_others_are_not_taken_for_parts(here: Path) -> None:
     Path("x.part").write_bytes(Path("good.jsonl").read_bytes())
     before = Path("x.part").read_bytes()
     for arguments, message in [
-        (("x.part", "-o", "x"), "x.part: is the input too"),
-        (("good.jsonl", "-o", "x"), "x.part: is there, and no x.part.json tells what it is"),
-        (("good.jsonl", "-o", "o", "--rejects", "o.part"), "o.part: is the output too"),
-        (("good.jsonl", "-o", "o", "--rejects", "o.part.json"), "o.part.json: is the output too"),
+        (("x.part", "-o", "x"), "x.part: this file is also the input"),
+        (("good.jsonl", "-o", "x"), "x.part: this file exists, but there is no journal x.part.json"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part"), "o.part: this file is also the output"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part.json"), "o.part.json: this file is also the output"),
     ]:
         result = ie("predict", *arguments)
         assert result.exit_code == 1
@@ -288,7 +288,7 @@ def test_a_part_that_the_journal_does_not_name_is_anothers(
     Path("bad.jsonl.part").write_text("mine\n", encoding="utf-8")
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
     assert result.exit_code == 1
-    assert "bad.jsonl.part: is there, and no out.jsonl.part.json tells what it is" in result.stderr
+    assert "bad.jsonl.part: this file exists, but there is no journal out.jsonl.part.json" in result.stderr
     assert Path("bad.jsonl.part").read_text(encoding="utf-8") == "mine\n"
 
 
@@ -307,7 +307,7 @@ def test_another_process_that_was_quicker_is_not_overtaken(here: Path, monkeypat
     monkeypatch.setattr(ModelChoice, "engine", slow)
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 0
-    assert "another process was quicker" in result.stderr
+    assert "another process has finished the job" in result.stderr
     assert Path("out.jsonl").read_text(encoding="utf-8") == "of the other\n"
 
 
@@ -399,10 +399,10 @@ def test_framed_formats_are_framed_once(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--resume",), 1, "--resume needs local files"),
-        (("--resume", "-o", "/dev/null"), 1, "--resume needs local files"),
-        (("-o", "x", "--rejects", "x"), 1, "x: is the output too"),
-        (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: is the input too"),
+        (("--resume",), 1, "--resume requires local output files"),
+        (("--resume", "-o", "/dev/null"), 1, "--resume requires local output files"),
+        (("-o", "x", "--rejects", "x"), 1, "x: this file is also the output"),
+        (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: this file is also the input"),
         (("-o", "x", "--rejects", "no/such/directory/y"), 1, "no directory"),
         (("--rejects", "y", "--on-error", "stop"), 2, "contradict each other"),
     ],
@@ -570,8 +570,8 @@ def test_where_memory_ends_what_was_predicted_is_kept(here: Path, monkeypatch: p
     assert failed.exit_code == 1
     said = " ".join(failed.stderr.split())
     assert "error: out of memory" in said
-    assert "give a smaller --batch-size" in said
-    assert "21 records are done: go on with --resume" in said
+    assert "use a smaller --batch-size" in said
+    assert "21 records done: continue with --resume" in said
     assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
     assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()

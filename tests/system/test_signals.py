@@ -64,7 +64,9 @@ def test_a_signal_ends_training_with_a_checkpoint(
         signal_at(4, [signum], patch)
         result = ie("train", "recipe.yaml")
     assert result.exit_code == code
-    assert "stopping after this step, with a checkpoint; once more stops at once" in result.stderr.replace("\n", " ")
+    assert "stopping after this step with a checkpoint; interrupt again to stop at once" in result.stderr.replace(
+        "\n", " "
+    )
     assert "stopped at step 4 of 9; go on with --resume" in result.stderr
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]
@@ -74,10 +76,10 @@ def test_a_signal_ends_training_with_a_checkpoint(
     assert "holds a run that is not finished" in refused.stderr
     resumed = ie("train", "recipe.yaml", "--resume")
     assert resumed.exit_code == 0
-    assert "goes on from the checkpoint of step 4" in resumed.stderr
+    assert "resuming from the checkpoint of step 4" in resumed.stderr
     again = ie("train", "recipe.yaml", "--resume")
     assert again.exit_code == 0
-    assert "finished before: nothing to go on with" in again.stderr
+    assert "already complete: there is nothing to resume" in again.stderr
 
 
 def test_a_second_signal_ends_at_once_and_keeps_what_was_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

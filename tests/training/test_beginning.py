@@ -152,7 +152,7 @@ def test_a_run_that_is_stopped_in_its_scoring_says_what_is_left(data: Path, tmp_
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "run"), "--resume")
     assert result.exit_code == 0, result.stderr
-    assert "all 6 steps were done before: only the scores are missing" in said(result)
+    assert "all 6 steps were already done: only the scores are missing" in said(result)
 
 
 # Disk
@@ -238,7 +238,7 @@ def test_a_change_of_precision_is_said(data: Path, begun: Path, tmp_path: Path) 
     assert ie(*options).exit_code == 1
     result = ie(*options, "--set", "training.precision=float32")
     assert result.exit_code == 0, result.stderr
-    assert "warning: the run was begun in bfloat16 and goes on in float32, as the recipe says" in said(result)
+    assert "warning: the run was started in bfloat16 and continues in float32" in said(result)
 
 
 def test_a_named_precision_that_is_changed_is_another_recipe(data: Path, tmp_path: Path) -> None:
