@@ -330,7 +330,7 @@ def test_labels_that_only_dev_and_test_have(here: Path) -> None:
     (here / "dev.jsonl").write_text(native("李娜在云州", (0, 2), label="never/seen"), encoding="utf-8")
     code, text = findings(more=", test: dev.jsonl")
     assert code == 0
-    assert "warning: labels of test that train does not have, and no model can predict: never/seen" in text
+    assert "warning: labels of test that train does not contain and no model can predict: never/seen" in text
     evaluated = said(ie("eval", "model", "dev.jsonl"))
     assert "recall ceiling 0.0000: 1 of 1 entities cannot be predicted (1 label unknown to the model)" in evaluated
 
@@ -356,9 +356,9 @@ def test_ids_that_are_given_twice(here: Path) -> None:
     (here / "train.jsonl").write_text(native("王伟", (0, 2), id=7) + native("李娜", (0, 2), id=7) * 2, encoding="utf-8")
     code, text = findings()
     assert code == 0
-    assert "train: 2 ids are given again, the first train.jsonl:2: 7; " in text
+    assert "train: 2 duplicate ids, the first at train.jsonl:2: 7; " in text
     write_jsonl(here / "train.jsonl", documents())
-    assert "ids are given" not in findings()[1]
+    assert "duplicate id" not in findings()[1]
 
 
 def spo(text: str, subject: str, object_: str) -> str:

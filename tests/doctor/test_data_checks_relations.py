@@ -147,7 +147,7 @@ def test_what_is_not_in_the_text_is_a_warning_with_its_places(tmp_path: Path) ->
     train = duie(tmp_path / "t.json", *lines)
     assert of("warning", told(recipe(train))) == [
         "train: 4 of 8 relations (50.00%) can never be predicted: 4 mention not in the text\n"
-        "  mention not in the text: mend the annotation\n"
+        "  mention not in the text: fix the annotation\n"
         f"    {train}:2: 王伟 | 住地 | 南岭\n"
         f"    {train}:4: 王伟 | 住地 | 南岭\n"
         f"    {train}:5: 王伟 | 住地 | 南岭"
@@ -285,7 +285,7 @@ def test_predicates_of_dev_that_train_does_not_have_are_a_warning(tmp_path: Path
     text = "李娜生于云州"
     dev = native(tmp_path / "d.jsonl", placed(text, ("李娜", "生地", "云州"), ("李娜", "住地", "云州")))
     assert of("warning", told(recipe(train, dev))) == [
-        "predicates of dev that train does not have, and no model can predict: 生地"
+        "predicates of dev that train does not contain and no model can predict: 生地"
     ]
 
 
@@ -294,7 +294,7 @@ def test_slots_of_dev_that_train_does_not_have_are_a_warning(tmp_path: Path) -> 
     train = duie(tmp_path / "t.json", *((f"{n}：{text}", [("王伟", "获奖", "松湖奖")]) for n in range(5)))
     dev = duie(tmp_path / "d.json", (text, [("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年"})]))
     assert of("warning", told(recipe(train, dev))) == [
-        "predicates of dev that train does not have, and no model can predict: 获奖.onDate"
+        "predicates of dev that train does not contain and no model can predict: 获奖.onDate"
     ]
 
 
@@ -329,26 +329,28 @@ def test_slots_that_the_schema_file_does_not_have_are_an_error(tmp_path: Path) -
 
 def test_no_relation_at_all_is_an_error(tmp_path: Path) -> None:
     train = native(tmp_path / "t.jsonl", Document("王伟", [Entity(0, 2, "person")]))
-    assert of("error", told(recipe(train))) == ["train: no relation at all; is data.format right?"]
+    assert of("error", told(recipe(train))) == ["train: no relations; check that data.format is right"]
 
 
 @pytest.mark.parametrize("spo_list", [None, []])
 def test_test_data_of_duie_as_training_data_are_an_error(spo_list: list[Any] | None, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps({"text": "王伟", "spo_list": spo_list}), encoding="utf-8")
-    assert of("error", told(recipe(str(tmp_path / "t.json")))) == ["train: no relation at all; is data.format right?"]
+    assert of("error", told(recipe(str(tmp_path / "t.json")))) == [
+        "train: no relations; check that data.format is right"
+    ]
 
 
 def test_dev_without_a_relation_is_an_error_and_test_is_none(tmp_path: Path) -> None:
     train, empty = native(tmp_path / "t.jsonl", *many(5)), native(tmp_path / "d.jsonl", Document("无"))
     other = native(tmp_path / "e.jsonl", Document("没有"))
     assert of("error", told(recipe(train, empty, data={"test": other}))) == [
-        "dev: no relation at all; is data.format right?"
+        "dev: no relations; check that data.format is right"
     ]
 
 
 def test_relations_alone_are_no_entities_to_train_on(tmp_path: Path) -> None:
     made = recipe_of_entities(Path(native(tmp_path / "t.jsonl", *many(5))), data={"dev": None})
-    assert of("error", told(made)) == ["train: no entity at all; is data.format right?"]
+    assert of("error", told(made)) == ["train: no entities; check that data.format is right"]
 
 
 def test_bad_lines_of_duie_are_listed_with_their_places(tmp_path: Path) -> None:
@@ -357,7 +359,7 @@ def test_bad_lines_of_duie_are_listed_with_their_places(tmp_path: Path) -> None:
         file.write('{"text": "a", "spo_list": [{"subject": "a", "predicate": "p"}]}\n')
     [error] = of("error", told(recipe(train)))
     assert error == (
-        f'train: 1 records cannot be read:\n  {train}:6: a triple lacks object: {{"subject": "a", "predicate": "p"}}'
+        f'train: 1 record cannot be read:\n  {train}:6: a triple lacks object: {{"subject": "a", "predicate": "p"}}'
     )
 
 
@@ -366,8 +368,8 @@ def test_texts_with_other_relations_contradict_each_other(tmp_path: Path) -> Non
     data = [*many(5), placed(text, ("王伟", "住地", "青川")), placed(text)]
     train = native(tmp_path / "t.jsonl", *data)
     assert of("warning", told(recipe(train))) == [
-        f"train: 1 texts stand there twice with different annotation:\n  {train}:7: {text!r}",
-        "train: 1 of 7 texts are repetitions",
+        f"train: 1 text occurs again with different annotations:\n  {train}:7: {text!r}",
+        "train: 1 of 7 texts is a duplicate",
     ]
 
 

@@ -35,10 +35,10 @@ def spans(text: str, mentions: list[str], encoding: str | None, width: int = 1) 
 @pytest.mark.parametrize(
     ("text", "mentions", "encoding", "width", "words"),
     [
-        (GERMAN, NAMES, "utf-8", 1, "count UTF-8 bytes, not characters: so read, all 3 entities"),
-        (CHINESE, PEOPLE, "utf-8", 1, "count UTF-8 bytes, not characters: so read, all 4 entities"),
-        (EMOJI, FRIENDS, "utf-16-le", 2, "count UTF-16 units, not characters: so read, all 4 entities"),
-        (EMOJI, FRIENDS, "utf-8", 1, "count UTF-8 bytes, not characters: so read, all 4 entities"),
+        (GERMAN, NAMES, "utf-8", 1, "count UTF-8 bytes, not characters: read that way, all 3 entities"),
+        (CHINESE, PEOPLE, "utf-8", 1, "count UTF-8 bytes, not characters: read that way, all 4 entities"),
+        (EMOJI, FRIENDS, "utf-16-le", 2, "count UTF-16 units, not characters: read that way, all 4 entities"),
+        (EMOJI, FRIENDS, "utf-8", 1, "count UTF-8 bytes, not characters: read that way, all 4 entities"),
     ],
 )
 def test_other_units_are_recognised(text: str, mentions: list[str], encoding: str, width: int, words: str) -> None:
@@ -108,6 +108,6 @@ def test_check_tells(tmp_path: Path) -> None:
         return [finding.text for finding in check(made) if "seem to count" in finding.text]
 
     [text] = told("utf-8")
-    assert text.startswith("train: offsets seem to count UTF-8 bytes, not characters: so read, all 16 entities")
+    assert text.startswith("train: offsets seem to count UTF-8 bytes, not characters: read that way, all 16 entities")
     assert f"{tmp_path / 't.jsonl'}:1: 0-12 is 'Zoë Müller b', and would be 'Zoë Müller'" in text
     assert told(None) == []

@@ -74,11 +74,11 @@ def test_a_proposal_in_full(write: Write) -> None:
         "task: ner",
         "data:",
         "  train: train.jsonl",
-        "  dev: 0.1                            # a tenth of train, chosen by a hash of the text; a file of its own is better",
+        "  dev: 0.1                            # a tenth of train, selected by a hash of the text; a separate file is better",
         "  format: jsonl",
         "encoder:",
         "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
-        "  max_length: 128                     # the longest text has about 14 tokens; longer ones are cut into windows",
+        "  max_length: 128                     # the longest text has about 14 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",
         "  flat: true                          # no two entities overlap in these data; false allows nesting",
@@ -187,7 +187,7 @@ def test_many_labels_stay_few_lines(write: Write) -> None:
 
 
 def test_data_without_entities(write: Write) -> None:
-    with pytest.raises(DataError, match=r"^a\.jsonl: 2 examples, no entity in them: there is nothing to train on$"):
+    with pytest.raises(DataError, match=r"^a\.jsonl: 2 examples without any entities: there is nothing to train on$"):
         propose_recipe(write("a.jsonl", ("x", []), ("y", [])))
 
 
@@ -197,7 +197,7 @@ def test_stdin_has_to_be_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.chdir(tmp_path)
     text, recipe = proposed("-")
     assert recipe.data.train == "train.jsonl"
-    assert "# it came in on stdin: save it, and name the file here" in text
+    assert "# the data came from stdin: save them, and name the file here" in text
 
 
 def test_tiny_counts_characters_and_learns_faster(write: Write) -> None:
@@ -224,7 +224,7 @@ def test_a_folder_counts_with_its_own_tokenizer(write: Write, tmp_path: Path) ->
 
 def test_entities_that_no_window_covers_are_counted(write: Write) -> None:
     text, _ = proposed(write("a.jsonl", ("字" * 900, [(0, 600, "A"), (700, 702, "B")]), CHINESE))
-    assert "# the longest entity has about 600 tokens; windows may cut those longer than this: 1" in text
+    assert "# the longest entity has about 600 tokens; 1 longer than the stride may be cut by windows" in text
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_duie_with_all_its_files() -> None:
     assert [Path(str(path)).name for path in (recipe.data.dev, recipe.data.test)] == ["dev.json", "test.json"]
     assert recipe.data.mentions == "nearest"
     assert recipe.head == GPLinkerSection(name="gplinker")
-    assert "# triples have no offsets: the pair that stands nearest; or first, all" in text
+    assert "# triples have no offsets: use the nearest pair of mentions; or first, all" in text
     assert recipe.encoder.name == "bert-base-chinese"
 
 
@@ -112,12 +112,12 @@ def test_a_proposal_for_duie_in_full() -> None:
         "task: relation",
         "data:",
         "  train: films.json",
-        "  dev: 0.1                            # a tenth of train, chosen by a hash of the text; a file of its own is better",
+        "  dev: 0.1                            # a tenth of train, selected by a hash of the text; a separate file is better",
         "  format: duie",
-        "  mentions: nearest                   # triples have no offsets: the pair that stands nearest; or first, all",
+        "  mentions: nearest                   # triples have no offsets: use the nearest pair of mentions; or first, all",
         "encoder:",
         "  name: bert-base-chinese             # hub id or directory; `tiny` needs no download",
-        "  max_length: 128                     # the longest text has about 10 tokens; longer ones are cut into windows",
+        "  max_length: 128                     # the longest text has about 10 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest relation has about 6 tokens",
         "head:",
         "  name: gplinker                      # no entities annotated: a row for subjects, one for objects",
@@ -196,7 +196,7 @@ def test_many_predicates_stay_few_lines() -> None:
     ],
 )
 def test_data_without_a_relation_in_their_texts(documents: list[Document]) -> None:
-    with pytest.raises(DataError, match=r"^t\.json: 1 examples, no entity in them: there is nothing to train on$"):
+    with pytest.raises(DataError, match=r"^t\.json: 1 example without any entities: there is nothing to train on$"):
         propose_recipe(save("t.json", "duie", *documents))
 
 
@@ -218,7 +218,7 @@ def test_the_stride_of_long_texts_covers_the_longest_relation() -> None:
 
 def test_relations_that_no_window_covers_are_counted() -> None:
     text, _ = proposed(save("t.jsonl", "jsonl", directs(600), directs(700), directs(2)))
-    assert "# the longest relation has about 705 tokens; windows may cut those longer than this: 2" in text
+    assert "# the longest relation has about 705 tokens; 2 longer than the stride may be cut by windows" in text
 
 
 def test_a_relation_counts_from_its_first_argument_to_its_last_whichever_is_the_subject() -> None:

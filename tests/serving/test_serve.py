@@ -168,8 +168,8 @@ def test_other_kinds_of_bodies_are_415(stub: Stub, kind: str | None) -> None:
     [
         (b"", "the body is empty"),
         (b"{", "no JSON"),
-        (b'{"text": "\xff"}', "no JSON in UTF-8"),
-        ('{"text": "x"}'.encode("utf-16"), "no JSON in UTF-8"),
+        (b'{"text": "\xff"}', "not valid JSON in UTF-8"),
+        ('{"text": "x"}'.encode("utf-16"), "not valid JSON in UTF-8"),
         (b"[" * 200_000, "no JSON"),
         (b'{"text": ' + b"1" * 5000 + b"}", "no JSON"),
         (b"null", "expected a JSON object, got null"),
@@ -240,19 +240,19 @@ def test_too_large_bodies_are_413(make: Make) -> None:
 
 def test_too_many_or_too_long_texts_are_413_and_named(make: Make) -> None:
     stub = make(max_texts=2, max_text=5)
-    assert "'texts' holds 3, at most 2" in refusal(stub.post({"texts": ["x"] * 3}), 413)
-    assert "'text' has 6 characters, at most 5" in refusal(stub.post({"text": "👩" * 6}), 413)
+    assert "'texts' has 3 texts, but the limit is 2" in refusal(stub.post({"texts": ["x"] * 3}), 413)
+    assert "'text' has 6 characters, but the limit is 5" in refusal(stub.post({"text": "👩" * 6}), 413)
     assert "'texts[1]' has 6 characters" in refusal(stub.post({"texts": ["👩" * 5, "x" * 6]}), 413)
     assert stub.backend.batches == []
 
 
 def test_unknown_addresses_and_methods(stub: Stub) -> None:
     for path in ("/x", "/predict/", "/page.html", "/../pyproject.toml", "/%2e%2e/x", "/static/page.js"):
-        assert "no address" in refusal(stub.client.get(path), 404)
+        assert "unknown endpoint" in refusal(stub.client.get(path), 404)
     answer = stub.client.get("/predict")
-    assert "does not take GET" in refusal(answer, 405)
+    assert "does not support GET" in refusal(answer, 405)
     assert answer.headers["allow"] == "POST"
-    assert "does not take DELETE" in refusal(stub.client.delete("/model"), 405)
+    assert "does not support DELETE" in refusal(stub.client.delete("/model"), 405)
 
 
 def test_other_origins_are_told_nothing(stub: Stub) -> None:
@@ -336,7 +336,7 @@ def test_tokens_are_compared_in_constant_time(make: Make, monkeypatch: pytest.Mo
 
 def test_the_token_opens(make: Make) -> None:
     stub = make(token=TOKEN)
-    assert refusal(stub.post({"text": "x"}), 401) == "a token is needed"
+    assert refusal(stub.post({"text": "x"}), 401) == "a token is required"
     assert refusal(stub.client.get("/model", headers=[("Authorization", f"Bearer {TOKEN}")] * 2), 401)
     assert refusal(stub.client.get("/model", headers={"Authorization": "Bearer tök".encode()}), 401)
     assert stub.post({"text": "王伟"}, Authorization=f"Bearer {TOKEN}").json()["entities"]
@@ -385,12 +385,12 @@ def test_what_cannot_be_done_in_time_is_refused_at_once(make: Make) -> None:
     stub = make(timeout=10)
     stub.worker.capacity.measure(100, 1.0)
     error = refusal(stub.post({"texts": ["王" * 500, "王" * 300]}), 413)
-    assert error == "the texts have 800 characters; this service answers about 700 in time"
+    assert error == "the texts have 800 characters, but this service can answer only about 700 in time"
     with ThreadPoolExecutor(1) as threads:
         under_way = threads.submit(stub.post, {"text": "慢" * 500})
         assert stub.backend.begun.wait(10)
         answer = stub.post({"text": "王" * 500})
-        assert "would not be answered in time" in refusal(answer, 503)
+        assert "leave no time to answer this one" in refusal(answer, 503)
         assert answer.json()["hint"] == f"try again in {answer.headers['retry-after']} seconds."
         assert 1 <= int(answer.headers["retry-after"]) <= 10
         stub.backend.go.set()
@@ -448,7 +448,7 @@ def test_bodies_that_come_slowly_leave_room_for_others(make: Make) -> None:
     with ThreadPoolExecutor(1) as threads:
         under_way = threads.submit(asgi, stub.app, receive, {"content-length": "13"})
         assert receiving.wait(10)
-        assert "1 requests are being received" in refusal(stub.post({"text": "x"}), 503)
+        assert "1 request is being received" in refusal(stub.post({"text": "x"}), 503)
         assert stub.client.get("/health").status_code == 200
         coming.set()
         assert under_way.result()[0]["status"] == 200
@@ -692,7 +692,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     run = ie("--port", "0")
     assert run.exit_code == 1
-    assert "needs the package uvicorn" in run.stderr
+    assert "requires the package uvicorn" in run.stderr
     assert "pip install 'ie-cli[serve]'" in run.stderr
 
 
