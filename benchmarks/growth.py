@@ -132,7 +132,9 @@ def predict(task: Task, directory: Path) -> dict[str, Any]:
     result = {"seconds": seconds, "loaded": before, "peak": peak_rss()}
     spans, links = count_in_order(directory / "output.jsonl", task.lines)
     note = f"lines out: {task.lines:,}, spans: {spans:,}" + (f", relations: {links:,}" if task.relations else "")
-    return result | {"note": note + (f", windows capped: {engine.counts.capped:,}" if engine.counts.capped else "")}
+    return result | {
+        "note": note + (f", windows truncated: {engine.counts.truncated:,}" if engine.counts.truncated else "")
+    }
 
 
 def count_in_order(path: Path, lines: int) -> tuple[int, int]:

@@ -124,8 +124,8 @@ def newest_model(runs: Path) -> Path:
 
 def warn_capped(engine: Engine) -> None:
     """Warn if windows exceeded the candidate limit."""
-    if engine.counts.capped:
+    if engine.counts.truncated:
         warn(
-            f"{engine.counts.capped} of {quantity(engine.counts.windows, 'window')} exceeded the candidate limit and kept "
+            f"{engine.counts.truncated} of {quantity(engine.counts.windows, 'window')} exceeded the candidate limit and kept "
             "only the best-scoring candidates: the model is untrained, or the threshold is far too low"
         )

@@ -19,7 +19,16 @@ from typing import Any
 from ie_cli.document import Document
 from ie_cli.errors import quantity
 from ie_cli.formats.jsonl import to_fields
-from ie_cli.inference.pipeline import Counts, Engine, Pending, Window, annotated, cut, most_windows, run_windows
+from ie_cli.inference.pipeline import (
+    Counts,
+    Engine,
+    Pending,
+    Window,
+    merge_windows,
+    most_windows,
+    run_windows,
+    split_windows,
+)
 from ie_cli.serving.capacity import BATCH_SECONDS, Capacity
 from ie_cli.serving.schedule import Flow, Schedule
 
@@ -190,7 +199,7 @@ class Worker:
         """Measure the speed of the model before the first request, after one batch to warm up."""
         engine = replace(self._engine, counts=Counts())
         [tokens] = engine.tokenizer.encode(["王伟 lives in Paris. " * engine.plan.capacity])
-        windows = cut(engine, Pending(Document(""), tokens))[:1]
+        windows = split_windows(engine, Pending(Document(""), tokens))[:1]
         if not windows:
             return
         length = len(windows[0].ids)
@@ -260,7 +269,7 @@ class Worker:
         all_tokens = self._engine.tokenizer.encode([text for _, text in texts])
         for (number, text), tokens in zip(texts, all_tokens, strict=True):
             pending = Pending(Document(text), tokens)
-            windows = cut(self._engine, pending)
+            windows = split_windows(self._engine, pending)
             prepared.append((_Text(number, pending, len(windows)), windows))
         return sum(len(text) for _, text in texts), prepared
 
@@ -314,12 +323,12 @@ class Worker:
             if len(text.pending.tokens) > _LONG:
                 self._second.submit(self._in_second_thread, job, lambda: self._annotate(job, text))
                 return
-            job.add(text.number, to_fields(annotated(self._engine, text.pending)))
+            job.add(text.number, to_fields(merge_windows(self._engine, text.pending)))
             self._end(job)
 
     def _annotate(self, job: Job, text: _Text) -> None:
         """Annotate a long text in the second thread."""
-        record = to_fields(annotated(self._engine, text.pending))
+        record = to_fields(merge_windows(self._engine, text.pending))
 
         def added() -> None:
             job.add(text.number, record)

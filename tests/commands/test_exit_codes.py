@@ -74,7 +74,7 @@ def test_lack_of_memory_is_told_with_what_the_command_can_do(
 
 def test_an_error_of_ours_that_comes_of_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
-        raise DataError("config.json: damaged: MemoryError", hint="take it from a backup.") from MemoryError()
+        raise DataError("config.json: damaged: MemoryError", hint="restore this file from a backup") from MemoryError()
 
     monkeypatch.setattr(COMMANDS["predict"][0], fail)
     said = CliRunner().invoke(get_command(app), ["predict", "a"]).stderr

@@ -113,7 +113,7 @@ def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -
         assert old.keys() == new.keys() == codecs.keys()
         for task, codec in codecs.items():
             assert_alike(old[task], new[task], codec)
-    with pytest.raises(ModelError, match="not a graph that `ie export` writes"):  # no table without its task
+    with pytest.raises(ModelError, match="not a graph written by `ie export`"):  # no table without its task
         OnnxBackend(tmp_path / ONNX, {"ner": codecs["ner"]})
     with pytest.raises(ModelError, match="the graph has the rows"):
         OnnxBackend(tmp_path / ONNX, codecs | {"more": codecs["ner"]})
@@ -184,9 +184,9 @@ def test_what_makes_no_sense_is_told_before_anything_is_done(
 ) -> None:
     monkeypatch.setattr(ie_cli.export.onnx, "_write_graph", lambda *_: pytest.fail("too late"))
     model = load(trained)
-    with pytest.raises(ModelError, match="holds a trained model, which an export does not replace"):
+    with pytest.raises(ModelError, match="contains a trained model, which an export does not replace"):
         export_onnx(model, trained, documents())
-    with pytest.raises(ModelError, match="lies in a model directory"):
+    with pytest.raises(ModelError, match="is inside a model directory"):
         export_onnx(model, trained / "onnx", documents())
     (tmp_path / "other.txt").touch()
     with pytest.raises(ModelError, match="is no model directory"):
@@ -278,7 +278,7 @@ def test_a_backend_needs_its_files(backend: str, directory: str, message: str, r
 
 def test_damage_is_told(exported: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(exported, tmp_path / "model"))
-    with pytest.raises(ModelError, match="precision it was written in"):
+    with pytest.raises(ModelError, match="precision it was exported in"):
         Extractor.from_pretrained(directory, precision="bfloat16")
     with pytest.raises(ModelError, match="no torch module"):
         _ = load(directory).model

@@ -18,12 +18,12 @@ from transformers import BertConfig, BertModel
 
 from ie_cli.errors import ModelError
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.integrity import _mark_recipe
+from ie_cli.inference.integrity import _recipe_fingerprint
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.recipe.schema import TrainingSection
 
-BELONG = "hint: the files of a model directory belong together; copy the whole directory."
-BACKUP = "hint: take the directory from a backup or train again."
+MIXED = "hint: copy the complete model directory: its files belong together."
+BACKUP = "hint: restore the directory from a backup, or train again."
 
 
 @pytest.fixture(scope="module")
@@ -89,44 +89,44 @@ def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("other", "name", "words"),
     [
-        ("b", "ie.json", "model.safetensors: not the file that was stored with ie.json"),
-        ("b", "model.safetensors", "model.safetensors: not the file that was stored with ie.json"),
+        ("b", "ie.json", "model.safetensors: this is not the file that was stored with ie.json"),
+        ("b", "model.safetensors", "model.safetensors: this is not the file that was stored with ie.json"),
         (
             "c",
             "ie.json",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: "
+            "the weights do not fit config.json, ie.json and recipe.yaml: "
             "heads.ner_head.tables.entities.bias.weight is [4,",
         ),
         (
             "c",
             "model.safetensors",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner_head.tables.entities.bias",
+            "the weights do not fit config.json, ie.json and recipe.yaml: heads.ner_head.tables.entities.bias",
         ),
     ],
 )
 def test_files_of_two_models(models: Path, here: Path, other: str, name: str, words: str) -> None:
     shutil.copy(models / other / name, here / "model" / name)
-    refused(words, BELONG)
+    refused(words, MIXED)
 
 
 def test_recipes_of_two_models(here: Path) -> None:
     file = here / "model" / "recipe.yaml"
     stored = file.read_text(encoding="utf-8")
     file.write_text(stored.replace("tokenization: subword", "tokenization: char"), encoding="utf-8")
-    refused("recipe.yaml: not the file that was stored with ie.json and the others", BELONG)
+    refused("recipe.yaml: this is this is not the file that was stored with ie.json", MIXED)
     file.write_text(stored.replace("head_size: 32", "head_size: 34"), encoding="utf-8")
     refused(
         "model.safetensors: the weights do not fit",
         "heads.ner_head.tables.entities.projection.weight is [64, 192], expected [68, 192]",
-        BELONG,
+        MIXED,
     )
     file.write_text(
         stored.replace("task: ner", "task: relation").replace("efficient_global_pointer", "gplinker"), "utf-8"
     )
-    refused("model: recipe.yaml has the tasks relation, but ie.json beside it ner", BELONG)
+    refused("model: recipe.yaml has the tasks relation, but ie.json has ner", MIXED)
     facts = (here / "model" / "ie.json").read_text(encoding="utf-8")
     edit("ie.json", lambda fields: fields.update(tasks={"relation": fields["tasks"]["ner"]}))
-    refused("model: recipe.yaml has task: relation, but ie.json beside it has no predicates", BELONG)
+    refused("model: recipe.yaml has task: relation, but ie.json has no predicates", MIXED)
     (here / "model" / "ie.json").write_text(facts, encoding="utf-8")
     # What the weights do not depend on may be changed.
     file.write_text(stored.replace("threshold: 0.5", "threshold: 0.6").replace("epochs: 40", "epochs: 3"), "utf-8")
@@ -166,8 +166,8 @@ def panics(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words", "hint"),
     [
-        (fewer, "tokenizer.json: not the file that was stored with ie.json", BELONG),
-        (shuffled, "tokenizer.json: not the file that was stored with ie.json", BELONG),
+        (fewer, "tokenizer.json: this is not the file that was stored with ie.json", MIXED),
+        (shuffled, "tokenizer.json: this is not the file that was stored with ie.json", MIXED),
         (
             larger,
             "tokenizer.json: it has ids up to 1000000, but the embedding only 13 rows",
@@ -192,10 +192,13 @@ def test_a_config_of_a_size_that_no_memory_has(here: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"num_attention_heads": 2}, "config.json: not the file that was stored with ie.json"),  # of no other shape
+        (
+            {"num_attention_heads": 2},
+            "config.json: this is not the file that was stored with ie.json",
+        ),  # of no other shape
         ({"num_hidden_layers": 1}, "encoder.encoder.layer.1.attention.output.LayerNorm.bias has no place in the model"),
         ({"num_hidden_layers": 5}, "encoder.encoder.layer.2.attention.output.LayerNorm.bias is missing"),
-        ({"num_hidden_layers": 10**7}, "config.json: damaged: 10000000 layers, but model.safetensors beside it has"),
+        ({"num_hidden_layers": 10**7}, "config.json: damaged: 10000000 layers, but model.safetensors has"),
         ({"hidden_size": 96}, "word_embeddings.weight is [13, 192], expected [13, 96]"),
         ({"hidden_size": -4}, "config.json: damaged: "),
         ({"hidden_size": "x"}, "config.json: damaged: "),
@@ -231,12 +234,12 @@ def renamed(fields: dict[str, Any]) -> None:
         (of_task(predicates={"p": "ab"}), "ie.json: damaged: predicates must map names to pairs of types"),
         (
             of_task(predicates={"p": [["a", "b"]]}),
-            "model: recipe.yaml has task: ner, but ie.json beside it has predicates",
+            "model: recipe.yaml has task: ner, but ie.json has predicates",
         ),
         (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
         ({"tasks": {}}, "ie.json: damaged: tasks must map names to what is known of each task"),
         ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to what is known of each task"),
-        (renamed, "model: recipe.yaml has the tasks ner, but ie.json beside it names"),
+        (renamed, "model: recipe.yaml has the tasks ner, but ie.json has names"),
         ({"files": ["x"]}, "ie.json: damaged: 'files' must map names of files to their marks"),
         (of_task(labels=["a"]), "heads.ner_head.tables.entities.bias.weight is [4, 64], expected [2, 64]"),
     ],
@@ -267,13 +270,13 @@ def test_line_ends_may_change_on_the_way(here: Path) -> None:
 
 
 def test_an_exported_model_has_marks_too(models: Path, here: Path) -> None:
-    from ie_cli.inference.integrity import marks, require_consistent
+    from ie_cli.inference.integrity import fingerprints, require_consistent
     from ie_cli.inference.model_directory import ONNX
 
     loaded = Extractor.from_pretrained(here / "model")
     for name, content in ((ONNX, b"graph"), (f"{ONNX}.data", b"weights")):
         (here / name).write_bytes(content)
-    stored = marks(here, loaded.recipe)
+    stored = fingerprints(here, loaded.recipe)
     assert set(stored) == {ONNX, f"{ONNX}.data", "recipe.yaml"}
     require_consistent(here, loaded.recipe, stored)
     (here / f"{ONNX}.data").write_bytes(b"Weights")
@@ -363,13 +366,13 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
 def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
     """A mark that came out otherwise would refuse every directory that was stored before."""
     made = recipe(Path("train.jsonl"))
-    assert _mark_recipe(made, version) == mark
-    assert _mark_recipe(made.model_copy(update={"training": TrainingSection(batch_size=3)}), version) == mark
+    assert _recipe_fingerprint(made, version) == mark
+    assert _recipe_fingerprint(made.model_copy(update={"training": TrainingSection(batch_size=3)}), version) == mark
     flat = made.head.model_copy(update={"flat": True, "threshold": 0.3, "thresholds": {"person": 0.7}})
-    assert _mark_recipe(made.model_copy(update={"head": flat}), version) == mark
-    assert _mark_recipe(made.model_copy(update={"name": "other"}), version) != mark
+    assert _recipe_fingerprint(made.model_copy(update={"head": flat}), version) == mark
+    assert _recipe_fingerprint(made.model_copy(update={"name": "other"}), version) != mark
     wider = made.head.model_copy(update={"head_size": 64})
-    assert _mark_recipe(made.model_copy(update={"head": wider}), version) != mark
+    assert _recipe_fingerprint(made.model_copy(update={"head": wider}), version) != mark
 
 
 def test_a_window_longer_than_the_encoder_is_told(tmp_path: Path) -> None:
