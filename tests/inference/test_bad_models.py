@@ -237,11 +237,11 @@ def renamed(fields: dict[str, Any]) -> None:
             "model: recipe.yaml has task: ner, but ie.json has predicates",
         ),
         (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
-        ({"tasks": {}}, "ie.json: damaged: tasks must map names to what is known of each task"),
-        ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to what is known of each task"),
+        ({"tasks": {}}, "ie.json: damaged: tasks must map names to objects"),
+        ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to objects"),
         (renamed, "model: recipe.yaml has the tasks ner, but ie.json has names"),
-        ({"files": ["x"]}, "ie.json: damaged: 'files' must map names of files to their marks"),
-        (of_task(labels=["a"]), "heads.ner_head.tables.entities.bias.weight is [4, 64], expected [2, 64]"),
+        ({"files": ["x"]}, "ie.json: damaged: 'files' must map file names to fingerprints"),
+        (of_task(labels=["a"]), "heads.ner_head.tables.entities.bias.weight has the shape [4, 64], expected [2, 64]"),
     ],
 )
 def test_facts_that_do_not_match(here: Path, change: Change | dict[str, Any], words: str) -> None:
