@@ -140,8 +140,8 @@ class TrainingView:
                 f"warning: the run was started in {event.earlier_precision} and continues in {event.precision}, as set in "
                 "the recipe"
             )
-        if event.room is not None:
-            needed, free = map(gigabytes, event.room)
+        if event.disk_space is not None:
+            needed, free = map(gigabytes, event.disk_space)
             self._say(
                 f"warning: the run may need {needed} of disk space for all its checkpoints, but only {free} are free "
                 "(training.checkpoints: 1 keeps fewer)"

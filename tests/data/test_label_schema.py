@@ -527,7 +527,7 @@ def test_a_name_that_the_data_do_not_have_is_an_error(made: Recipe, schema: Labe
     with pytest.raises(RecipeError) as raised:
         weights_of(made, schema)
     assert raised.value.message == message
-    assert raised.value.hint == f"they have: {', '.join([*schema.labels, *schema.predicates])}"
+    assert raised.value.hint == f"use one of: {', '.join([*schema.labels, *schema.predicates])}"
 
 
 def test_thresholds_of_known_names_are_not_weights() -> None:

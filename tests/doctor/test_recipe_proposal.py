@@ -85,7 +85,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "training:",
         "  epochs: 20                          # the best model on dev is kept",
         "  batch_size: 8",
-        "  learning_rate: 2.0e-5               # for base-size encoders; small ones want up to 1.0e-4",
+        "  learning_rate: 2.0e-5               # for base-size encoders; small ones need up to 1.0e-4",
         "  head_learning_rate: 1.0e-3",
     ]
     assert recipe.data.train == "train.jsonl"

@@ -99,7 +99,7 @@ def test_slots_are_predicates_of_the_comment() -> None:
     spo = Spo("王伟", "获奖", "松湖奖", (("onDate", "1999年"),))
     data = save("t.json", "duie", Document("王伟1999年获松湖奖", spos=[spo]))
     lines = proposed(data)[0].splitlines()
-    assert lines[0] == "# 1 examples, 2 relations. Next: `ie check` and `ie train` with this file."
+    assert lines[0] == "# 1 example, 2 relations. Next: `ie check` and `ie train` with this file."
     assert lines[1] == "# 2 predicates: 获奖 1, 获奖.onDate 1"
 
 
@@ -124,7 +124,7 @@ def test_a_proposal_for_duie_in_full() -> None:
         "training:",
         "  epochs: 20                          # the best model on dev is kept",
         "  batch_size: 8",
-        "  learning_rate: 2.0e-5               # for base-size encoders; small ones want up to 1.0e-4",
+        "  learning_rate: 2.0e-5               # for base-size encoders; small ones need up to 1.0e-4",
         "  head_learning_rate: 1.0e-3",
     ]
 
@@ -132,7 +132,7 @@ def test_a_proposal_for_duie_in_full() -> None:
 def test_native_data_with_entities_have_rows_of_types() -> None:
     text, recipe = proposed(save("t.jsonl", "jsonl", directs(entities=True)))
     assert text.splitlines()[:3] == [
-        "# 1 examples, 2 entities, 1 relations. Next: `ie check` and `ie train` with this file.",
+        "# 1 example, 2 entities, 1 relations. Next: `ie check` and `ie train` with this file.",
         "# 2 labels: film 1, person 1",
         "# 1 predicate: 导演 1",
     ]

@@ -178,7 +178,7 @@ def test_what_it_refuses_is_an_error(here: Path) -> None:
     write("train.jsonl", *((f"text {n}", "good") for n in range(5)))
     write("dev.jsonl", ("a", None))
     assert checked("training: {match: text}\n")[1:] == [
-        "dev: 1 examples (1 without a mood), 0 moods: none",
+        "dev: 1 example (1 without a mood), 0 moods: none",
         "error: dev: no moods; check that data.format is right",
         "error: training.match: moods have no spans",
         "hint: leave it out.",

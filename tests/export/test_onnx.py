@@ -189,7 +189,7 @@ def test_what_makes_no_sense_is_told_before_anything_is_done(
     with pytest.raises(ModelError, match="is inside a model directory"):
         export_onnx(model, trained / "onnx", documents())
     (tmp_path / "other.txt").touch()
-    with pytest.raises(ModelError, match="is no model directory"):
+    with pytest.raises(ModelError, match="is not a model directory"):
         export_onnx(model, tmp_path, documents())
     with pytest.raises(ModelError, match="no torch module"):
         export_onnx(load(exported), tmp_path / "again", documents())

@@ -129,7 +129,7 @@ def test_a_checksum_that_was_damaged_itself_is_told_with_its_place(model: Path) 
 def test_checksums_of_another_kind_are_told(value: object, model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
     (model / "ie.json").write_text(json.dumps({**facts, "checksums": value}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"ie\.json: damaged: 'checksums' must map names of files to checksums"):
+    with pytest.raises(ModelError, match=r"ie\.json: damaged: 'checksums' must map file names to checksums"):
         load(model)
 
 
@@ -146,9 +146,9 @@ def test_scores_that_are_stored_later_make_no_other_model(model: Path) -> None:
 
 def test_what_older_versions_compare_is_there_too(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
-    marks = integrity.marks(model, load(model).recipe)
-    assert facts["files"] == marks
-    assert FORMS[model.name] in marks
+    fingerprints = integrity.fingerprints(model, load(model).recipe)
+    assert facts["files"] == fingerprints
+    assert FORMS[model.name] in fingerprints
     assert facts["format_version"] == 3
 
 

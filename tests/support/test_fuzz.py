@@ -71,7 +71,7 @@ def test_a_damage_that_nobody_sees_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     target, source = fuzz.all_targets()["damaged-checkpoint"], random.Random(3)
     monkeypatch.setattr(checkpoint, "require_intact", lambda numbers: None)
     monkeypatch.setattr(checkpoint, "file_checksum", lambda file: None)
-    monkeypatch.setattr(checkpoint, "_OF_TENSORS", "none such")
+    monkeypatch.setattr(checkpoint, "_TENSORS_CHECKSUM", "none such")
     errors = [fuzz.attempt(target, target.draw(source)) for _ in range(40)]
     assert any(isinstance(error, fuzz.Broken) for error in errors)
 

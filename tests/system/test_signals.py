@@ -44,7 +44,7 @@ def ie(*arguments: str) -> Result:
 
 def signal_at(step: int, signals: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Send this process signals when a step is done."""
-    mark = loop.Run._mark
+    mark = loop.Run._finish_step
 
     def marked(run: loop.Run) -> None:
         mark(run)
@@ -52,7 +52,7 @@ def signal_at(step: int, signals: list[int], monkeypatch: pytest.MonkeyPatch) ->
             for signum in signals:
                 signal.raise_signal(signum)
 
-    monkeypatch.setattr(loop.Run, "_mark", marked)
+    monkeypatch.setattr(loop.Run, "_finish_step", marked)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -67,13 +67,13 @@ def test_a_signal_ends_training_with_a_checkpoint(
     assert "stopping after this step with a checkpoint; interrupt again to stop at once" in result.stderr.replace(
         "\n", " "
     )
-    assert "stopped at step 4 of 9; go on with --resume" in result.stderr
+    assert "stopped at step 4 of 9; continue with --resume" in result.stderr
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]
     assert Path("runs/test/model/ie.json").exists()
     refused = ie("train", "recipe.yaml")
     assert refused.exit_code == 1
-    assert "holds a run that is not finished" in refused.stderr
+    assert "contains an unfinished run" in refused.stderr
     resumed = ie("train", "recipe.yaml", "--resume")
     assert resumed.exit_code == 0
     assert "resuming from the checkpoint of step 4" in resumed.stderr

@@ -53,13 +53,13 @@ def until(events: Iterator[Event], kind: type[Event]) -> list[Event]:
 def stopped(made: Recipe, output: Path) -> None:
     """Begin a run and stop it after its first step."""
     with pytest.MonkeyPatch.context() as patch:
-        mark, stop = loop.Run._mark, Stop()
+        mark, stop = loop.Run._finish_step, Stop()
 
         def marked(run: loop.Run) -> None:
             mark(run)
             stop.signum = signal.SIGTERM
 
-        patch.setattr(loop.Run, "_mark", marked)
+        patch.setattr(loop.Run, "_finish_step", marked)
         with pytest.raises(Stopped):
             list(train(made, output, stop=stop))
 
@@ -148,7 +148,7 @@ def test_a_run_that_is_stopped_in_its_scoring_says_what_is_left(data: Path, tmp_
     stop.signum = signal.SIGTERM
     with pytest.raises(Stopped) as error:
         next(events)
-    assert error.value.kept == "the model is trained; go on with --resume to score it"
+    assert error.value.kept == "the model is trained; continue with --resume to score it"
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "run"), "--resume")
     assert result.exit_code == 0, result.stderr
@@ -212,7 +212,7 @@ def test_auto_that_comes_to_another_precision_is_refused(data: Path, begun: Path
     facts = (begun / "run.json").read_bytes()
     with pytest.raises(DataError) as error:
         list(train(short(data, precision="auto"), begun, resume=True))
-    expected = f"{begun} was begun in bfloat16, but training.precision: auto is float32 on this machine"
+    expected = f"{begun} was started in bfloat16, but training.precision: auto results in float32 on this machine"
     assert error.value.message == expected
     assert "--set training.precision=bfloat16" in str(error.value.hint)
     assert "--set training.precision=float32" in str(error.value.hint)

@@ -66,7 +66,7 @@ def test_a_rank_alone_replaces_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
     list(train(made, tmp_path / "run"))
     assert (tmp_path / "run" / "run.json").exists()
     before = (tmp_path / "run" / "model" / "model.safetensors").stat()
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         list(train(made, tmp_path / "run"))
     assert (tmp_path / "run" / "model" / "model.safetensors").stat() == before
 

@@ -44,14 +44,14 @@ def short(data: Path, **training: object) -> Recipe:
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> dict[int, Stop]:
     """Let a signal come after some steps."""
     at: dict[int, Stop] = {}
-    mark = loop.Run._mark
+    mark = loop.Run._finish_step
 
     def marked(run: loop.Run) -> None:
         mark(run)
         if (stop := at.pop(run.step, None)) is not None:
             stop.signum = signal.SIGTERM
 
-    monkeypatch.setattr(loop.Run, "_mark", marked)
+    monkeypatch.setattr(loop.Run, "_finish_step", marked)
     return at
 
 
@@ -184,7 +184,7 @@ def cut(data: Path, tmp_path: Path, stop_at: dict[int, Stop]) -> Path:
 
 
 def test_an_unfinished_run_is_neither_replaced_nor_resumed_unasked(data: Path, cut: Path) -> None:
-    with pytest.raises(DataError, match="holds a run that is not finished") as error:
+    with pytest.raises(DataError, match="contains an unfinished run") as error:
         list(train(short(data, checkpoint_every=3), cut))
     assert "--resume" in str(error.value.hint)
 
@@ -198,7 +198,7 @@ def test_a_changed_recipe_is_refused_by_what_changed(data: Path, cut: Path) -> N
 
 def test_changed_data_are_refused_and_moved_data_are_not(data: Path, cut: Path, tmp_path: Path) -> None:
     other = write_jsonl(tmp_path / "other.jsonl", documents()[:-1])
-    with pytest.raises(DataError, match=r"was begun with other data: data\.train .*other\.jsonl.* was changed since"):
+    with pytest.raises(DataError, match=r"was started with different data: data\.train .*other\.jsonl.* has changed"):
         list(train(short(other), cut, resume=True))
     moved = write_jsonl(tmp_path / "moved.jsonl", documents())
     assert isinstance(list(train(short(moved), cut, resume=True))[-1], Finished)
@@ -250,7 +250,7 @@ def test_two_runs_do_not_share_a_folder(data: Path, tmp_path: Path) -> None:
     events = train(short(data), tmp_path / "run")
     next(events)
     for options in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(DataError, match="another run is at work in it"):
+        with pytest.raises(DataError, match="another run is using this directory"):
             list(train(short(data), tmp_path / "run", **options))
     events.close()  # type: ignore[attr-defined]
     assert isinstance(list(train(short(data), tmp_path / "run", overwrite=True))[-1], Finished)
@@ -368,7 +368,7 @@ def test_a_run_that_ended_while_another_one_prepared_is_not_replaced(
                     FinishedBefore(tmp_path / "run" / "model")
                 ]
             else:
-                with pytest.raises(DataError, match="exists already"):
+                with pytest.raises(DataError, match="already exists"):
                     list(train(short(data), tmp_path / "run"))
         assert (tmp_path / "run" / "model" / "metrics.json").exists()
         shutil.rmtree(tmp_path / "run")
@@ -387,7 +387,7 @@ def test_files_of_others_are_not_removed(name: str, data: Path, tmp_path: Path) 
 
 def test_weights_that_leave_the_numbers_in_a_step_are_not_kept(data: Path, tmp_path: Path) -> None:
     made = short(data, head_learning_rate=1e38, warmup=0.0, checkpoint_every=1, eval_every=1)
-    with pytest.raises(TrainingError, match="step 1: the weights .* are not finite any more"):
+    with pytest.raises(TrainingError, match="step 1: the weights .* are no longer finite"):
         list(train(made, tmp_path / "run"))
     assert not (tmp_path / "run" / "model").exists()
     assert read_checkpoint(tmp_path / "run" / "checkpoints") is None
@@ -450,7 +450,7 @@ def test_what_others_called_as_ours_stays(options: dict[str, bool], data: Path, 
     if options:
         list(train(made, run, **options))
     else:
-        with pytest.raises(DataError, match="exists already"):
+        with pytest.raises(DataError, match="already exists"):
             list(train(made, run))
     assert [file.read_text(encoding="utf-8") for file in others] == ["mine"] * len(others)
     if options:
@@ -484,7 +484,7 @@ def test_a_checkpoint_without_a_number_is_damaged(missing: str, data: Path, cut:
 
 def test_a_best_model_that_is_gone_is_told_at_once(data: Path, cut: Path) -> None:
     shutil.rmtree(cut / "model")
-    with pytest.raises(ModelError, match="missing; it was the best of the run, of step 3"):
+    with pytest.raises(ModelError, match="missing; it was the best model of the run, from step 3"):
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 

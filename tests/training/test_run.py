@@ -171,7 +171,7 @@ def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) 
     (output / "model" / "ie.json").touch()  # of a version without run.json
     (output / "model" / "old").touch()
     (output / "data.jsonl").touch()
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         run(recipe(data), output)
     with pytest.raises(DataError, match="no such file"):
         run(recipe(tmp_path / "nowhere.jsonl"), output, overwrite=True)

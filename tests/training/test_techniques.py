@@ -140,7 +140,7 @@ def test_the_state_survives_a_stop(kind: type[Average], made: Recipe, tmp_path: 
 def test_a_run_does_not_go_on_with_other_techniques(made: Recipe, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         list(train(made, tmp_path / "run", techniques=[Average()], stop=StopAfter(7)))
-    with pytest.raises(DataError, match="was begun with other techniques"):
+    with pytest.raises(DataError, match="was started with different techniques"):
         list(train(made, tmp_path / "run", resume=True))
 
 
