@@ -509,17 +509,17 @@ def test_subjects_and_objects_have_weights_too() -> None:
         (
             recipe(training={"label_weights": {"persn": 2.0}}),
             LabelSchema(("person", "place")),
-            "training.label_weights: the data have no label 'persn'; did you mean 'person'?",
+            "training.label_weights: the data contain no label 'persn'; did you mean 'person'?",
         ),
         (
             linker(training={"label_weights": {"founded": 2.0}}),
             LabelSchema(("x",), ("founder", "z")),
-            "training.label_weights: the data have no label or predicate 'founded'; did you mean 'founder'?",
+            "training.label_weights: the data contain no label or predicate 'founded'; did you mean 'founder'?",
         ),
         (
             linker(thresholds={"q9": 0.5}),
             LabelSchema(("x",), ("founder",)),
-            "head.thresholds: the data have no label or predicate 'q9'",
+            "head.thresholds: the data contain no label or predicate 'q9'",
         ),
     ],
 )

@@ -191,7 +191,7 @@ def test_names_in_the_recipe_are_looked_up_in_its_schema(here: Path) -> None:
     write("train.jsonl", *((f"text {n}", "good") for n in range(5)))
     write("dev.jsonl", ("a", "good"))
     lines = checked("head: {thresholds: {goood: 0.4}}\n")
-    assert "error: head.thresholds: the data have no label 'goood'; did you mean 'good'?" in lines
+    assert "error: head.thresholds: the data contain no label 'goood'; did you mean 'good'?" in lines
 
 
 def test_each_task_of_a_recipe_is_checked(tmp_path: Path) -> None:

@@ -169,9 +169,9 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
     ("arguments", "message"),
     [
         ((), "an interrupted job with 28 records done"),
-        (("--resume", "--threshold", "0.9"), "--threshold was not given and is 0.9"),
-        (("--resume", "--format", "cluener"), "--format was jsonl and is cluener"),
-        (("--resume", "--on-error", "skip"), "--on-error was stop and is skip"),
+        (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
+        (("--resume", "--format", "cluener"), "--format was jsonl and is now cluener"),
+        (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),
         (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects was not given and is"),
     ],
 )

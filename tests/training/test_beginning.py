@@ -170,7 +170,7 @@ def test_a_disk_without_room_for_the_model_is_told_and_costs_no_earlier_one(
     before = weights.read_bytes()
     monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda path: Usage(1000))
     monkeypatch.setattr(disk_room, "_size", lambda directory: 0)
-    with pytest.raises(StorageError, match=r"run: the model takes 0\.00 GB, and 0\.00 GB are free"):
+    with pytest.raises(StorageError, match=r"run: the model needs 0\.00 GB of disk space, but only 0\.00 GB are free"):
         list(train(short(data, epochs=1), tmp_path / "run", overwrite=True))
     assert weights.read_bytes() == before
 
@@ -243,7 +243,7 @@ def test_a_change_of_precision_is_said(data: Path, begun: Path, tmp_path: Path) 
 
 def test_a_named_precision_that_is_changed_is_another_recipe(data: Path, tmp_path: Path) -> None:
     stopped(short(data, precision="bfloat16"), tmp_path / "run")
-    with pytest.raises(RecipeError, match=r'training\.precision was "bfloat16" and is "float32"'):
+    with pytest.raises(RecipeError, match=r'training\.precision was "bfloat16" and is now "float32"'):
         list(train(short(data, precision="float32"), tmp_path / "run", resume=True))
 
 

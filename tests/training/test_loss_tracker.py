@@ -90,7 +90,7 @@ def test_the_first_step_that_is_no_number_is_told_with_its_documents(clock: Cloc
     with pytest.raises(TrainingError) as raised:
         tracker.check()
     assert raised.value.message == (
-        "step 2: the loss is inf; its batch holds train.jsonl:4, train.jsonl:8, example 3, example 6"
+        "step 2: the loss is inf; its batch contains train.jsonl:4, train.jsonl:8, example 3, example 6"
     )
 
 
@@ -99,7 +99,7 @@ def test_of_many_documents_some_are_named(clock: Clock) -> None:
     add(tracker, 1, 1.0, *range(10, 33))
     tracker.add_norm(torch.tensor(math.inf), 1)
     places = ", ".join(f"train.jsonl:{n}" for n in range(11, 31))
-    with pytest.raises(TrainingError, match=f"the norm of the gradient is inf; its batch holds {places} and 3 more$"):
+    with pytest.raises(TrainingError, match=f"the norm of the gradient is inf; its batch contains {places} and 3 more$"):
         tracker.read()
 
 

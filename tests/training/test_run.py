@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
         return {"entities": torch.tensor(math.nan, requires_grad=True)}
 
     monkeypatch.setattr(TableHead, "losses", no_number)
-    with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch holds .*train.jsonl:\d+, .*:\d+"):
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch contains .*train.jsonl:\d+, .*:\d+"):
         run(recipe(data), tmp_path / "run")
 
 
@@ -213,7 +213,7 @@ def test_a_hopeless_run_is_told_with_its_likely_cause(tmp_path: Path) -> None:
     ("section", "values", "message"),
     [
         ("training", {"label_weights": {"persn": 2.0}}, "no label 'persn'; did you mean 'person'?"),
-        ("head", {"thresholds": {"x": 0.3}}, "head.thresholds: the data have no label 'x'"),
+        ("head", {"thresholds": {"x": 0.3}}, "head.thresholds: the data contain no label 'x'"),
     ],
 )
 def test_weights_and_thresholds_must_name_labels(
