@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ie_cli.errors import IEError, quantity
 from ie_cli.reports.cells import number
-from ie_cli.reports.terminal import harmless, print_tables
+from ie_cli.reports.terminal import escape_controls, print_tables
 
 if TYPE_CHECKING:
     from ie_cli.metrics.scores import Scores
@@ -38,19 +38,19 @@ console = _MessageConsole(stderr=True, highlight=False, soft_wrap=True, emoji=Fa
 
 def say(text: str) -> None:
     """Print a line."""
-    console.print(harmless(text), markup=False)
+    console.print(escape_controls(text), markup=False)
 
 
 def warn(text: str) -> None:
     """Print a warning."""
-    console.print(harmless(f"warning: {text}"), markup=False, style="yellow")
+    console.print(escape_controls(f"warning: {text}"), markup=False, style="yellow")
 
 
 def print_error(error: IEError) -> None:
     """Print an error and its hint."""
-    console.print(harmless(f"error: {error.message}"), markup=False, style="red")
+    console.print(escape_controls(f"error: {error.message}"), markup=False, style="red")
     if error.hint:
-        console.print(harmless(f"hint: {error.hint}"), markup=False)
+        console.print(escape_controls(f"hint: {error.hint}"), markup=False)
 
 
 def duration(seconds: float) -> str:

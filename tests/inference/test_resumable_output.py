@@ -172,7 +172,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
         (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
         (("--resume", "--format", "cluener"), "--format was jsonl and is now cluener"),
         (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),
-        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects was not given and is"),
+        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects is given now, but was not before"),
     ],
 )
 def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message: str, cut: Path) -> None:

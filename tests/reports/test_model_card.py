@@ -28,7 +28,7 @@ def test_a_card_names_encoder_labels_and_scores(name: str, shown: str) -> None:
     assert card.startswith(
         "---\nlibrary_name: ie-cli\ntags: [information-extraction, named-entity-recognition, global-pointer]\n---\n"
     )
-    assert f"Named-entity recognition: `efficient_global_pointer` on `{shown}`, trained by" in card
+    assert f"Named-entity recognition: `efficient_global_pointer` on `{shown}`, trained with" in card
     assert "home" not in card
     assert "Labels: `X`, `never`." in card
     assert "Predicates" not in card

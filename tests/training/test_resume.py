@@ -192,7 +192,9 @@ def test_an_unfinished_run_is_neither_replaced_nor_resumed_unasked(data: Path, c
 def test_a_changed_recipe_is_refused_by_what_changed(data: Path, cut: Path) -> None:
     with pytest.raises(RecipeError) as error:
         list(train(short(data, epochs=5, learning_rate=1e-4), cut, resume=True))
-    assert "training.epochs was 3 and is now 5; training.learning_rate was 0.002 and is now 0.0001" in error.value.message
+    assert (
+        "training.epochs was 3 and is now 5; training.learning_rate was 0.002 and is now 0.0001" in error.value.message
+    )
     assert read_checkpoint(cut / "checkpoints") is not None
 
 
