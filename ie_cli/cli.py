@@ -33,7 +33,7 @@ from ie_cli.commands.arguments import (
     Yes,
 )
 from ie_cli.commands.exit_codes import Commands, exiting
-from ie_cli.errors import quantity
+from ie_cli.errors import counted
 
 app = typer.Typer(
     name="ie",
@@ -158,7 +158,7 @@ def evaluate(
 
     if len(paths) != (1 if predictions is not None else 2):
         expected = "only DATA, because --predictions is given" if predictions is not None else "MODEL and DATA"
-        raise typer.BadParameter(f"expected {expected}; got {quantity(len(paths), 'path')}.")
+        raise typer.BadParameter(f"expected {expected}; got {counted(len(paths), 'path')}.")
     if alias is not None and scorer != "duie":
         raise typer.BadParameter("--alias requires --scorer duie.")
     report = command.Report(

@@ -47,7 +47,7 @@ class ServiceError(IEError):
     """A service that cannot start because of its address, its token or a missing package."""
 
 
-def join_hints(*parts: str | None) -> str | None:
+def hints(*parts: str | None) -> str | None:
     """Join several hints into one, skipping those that are None or empty."""
     given = [part.strip() for part in parts if part]
     if len(given) < 2:
@@ -62,11 +62,6 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     ('1 record', '1,200 records', '0 entities')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def quantity(number: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun: ``1 record``, ``2 records``."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

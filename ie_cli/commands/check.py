@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.recipe_argument import read_recipe
-from ie_cli.errors import DataError, quantity
+from ie_cli.errors import DataError, counted
 
 
 def run_check(name: str, overrides: Sequence[str]) -> None:
@@ -25,4 +25,4 @@ def run_check(name: str, overrides: Sequence[str]) -> None:
         )
         errors += finding.kind == "error"
     if errors:
-        raise DataError(f"{quantity(errors, 'error')} in the recipe or data", hint="see the lines above.")
+        raise DataError(f"{counted(errors, 'error')} in the recipe or data", hint="see the lines above.")

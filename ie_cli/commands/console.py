@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ie_cli.errors import IEError, quantity
+from ie_cli.errors import IEError, counted
 from ie_cli.reports.cells import number
 from ie_cli.reports.terminal import escape_controls, print_tables
 
@@ -121,7 +121,7 @@ class TrainingView:
             self._status = ""
             early = " (stopped early: the score no longer improved)" if event.stopped_early else ""
             self._say(
-                f"trained {quantity(event.steps, 'step')} in {duration(event.seconds)}{early}; "
+                f"trained {counted(event.steps, 'step')} in {duration(event.seconds)}{early}; "
                 f"best at step {event.best_step}"
             )
 
@@ -166,8 +166,8 @@ class TrainingView:
         counts = setup.dataset.counts
         gold = ", ".join(setup.task.describe(counts.items, setup.schema))
         self._say(
-            f"{name}{quantity(counts.documents, 'example')} in {quantity(counts.windows, 'window')}, {gold}; "
-            f"{event.parameters / 1e6:.1f} M parameters, {quantity(event.steps, 'step')} on {event.device} "
+            f"{name}{counted(counts.documents, 'example')} in {counted(counts.windows, 'window')}, {gold}; "
+            f"{event.parameters / 1e6:.1f} M parameters, {counted(event.steps, 'step')} on {event.device} "
             f"in {event.precision}"
         )
         for split in setup.unannotated:

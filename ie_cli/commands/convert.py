@@ -9,7 +9,7 @@ from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_omissions, writable, write_all
 from ie_cli.document import Document
-from ie_cli.errors import DataError, quantity
+from ie_cli.errors import DataError, counted
 from ie_cli.formats import BadLine, Record, jsonl, read_records
 from ie_cli.system.streams import open_output
 
@@ -28,7 +28,7 @@ def run_convert(source: Input, output: Output, *, output_format: str | None, qui
         writer = RecordWriter(target, output.on_error, out, None, tally)
         write_all(_with_texts(records), writer, count, live=is_live(source))
     if not quiet:
-        say(f"{quantity(tally.written, 'record')}, {detected[0] if detected else source.path} to {target.name}")
+        say(f"{counted(tally.written, 'record')}, {detected[0] if detected else source.path} to {target.name}")
     report_omissions(tally, output)
 
 

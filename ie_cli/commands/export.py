@@ -10,7 +10,7 @@ from pathlib import Path
 from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data
 from ie_cli.document import Document
-from ie_cli.errors import DataError, ModelError, quantity
+from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.inference.model_directory import choose_form, require_exportable_to
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.urls import is_url, require_allowed
@@ -57,11 +57,11 @@ def run_export(
     if not quiet:
         say(
             f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on "
-            f"{quantity(sum(map(len, gold.values())), 'text')} of {source}, compared with the model in float32"
+            f"{counted(sum(map(len, gold.values())), 'text')} of {source}, compared with the model in float32"
         )
         say(
             f"scores before the sigmoid differ by {parity.mean:.4f} on average and {parity.largest:.4f} at most in "
-            f"{quantity(parity.windows, 'window')}"
+            f"{counted(parity.windows, 'window')}"
         )
         size = sum(file.stat().st_size for file in directory.iterdir()) / 1e6
         say(

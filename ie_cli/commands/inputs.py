@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.commands.console import say, warn
 from ie_cli.document import Document
-from ie_cli.errors import DataError, ModelError, quantity
+from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.system.standard_streams import standard_input_is_closed
 from ie_cli.system.streams import open_input
@@ -126,6 +126,6 @@ def warn_capped(engine: Engine) -> None:
     """Warn if windows exceeded the candidate limit."""
     if engine.counts.truncated:
         warn(
-            f"{engine.counts.truncated} of {quantity(engine.counts.windows, 'window')} exceeded the candidate limit and kept "
+            f"{engine.counts.truncated} of {counted(engine.counts.windows, 'window')} exceeded the candidate limit and kept "
             "only the best-scoring candidates: the model is untrained, or the threshold is far too low"
         )

@@ -12,7 +12,7 @@ from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
 from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_omissions, writable, write_all
 from ie_cli.document import Document
-from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, hints, quantity
+from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_directory
@@ -101,7 +101,7 @@ def _predict_job(
             return
         tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest()
         if job.records and not quiet:
-            say(f"resuming after {quantity(job.records, 'record')}")
+            say(f"resuming after {counted(job.records, 'record')}")
         writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
         records = job.skip(_records(source, extractor.recipe, quiet=quiet), digest)
         done = job.records
@@ -130,7 +130,7 @@ def _predict_job(
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
-        say(f"{quantity(tally.written, 'record')} written to {output.path}")
+        say(f"{counted(tally.written, 'record')} written to {output.path}")
     _report_omissions(tally, output, choice)
     warn_capped(engine)
 
@@ -156,7 +156,7 @@ def _reporting_progress(job: Job) -> Iterator[None]:
                 signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
                 raise Stopped(signum, "interrupted; no records were saved yet") from error
             raise
-        kept = f"{quantity(job.records, 'record')} done"
+        kept = f"{counted(job.records, 'record')} done"
         if isinstance(error, KeyboardInterrupt):
             signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
             raise Stopped(signum, f"stopped; {kept}: continue with --resume") from error
@@ -171,7 +171,7 @@ def _reporting_progress(job: Job) -> Iterator[None]:
 
 
 def _out_of_memory(job: Job) -> IEError:
-    kept = f"{quantity(job.records, 'record')} done: continue with --resume" if job.records else None
+    kept = f"{counted(job.records, 'record')} done: continue with --resume" if job.records else None
     smaller = "use a smaller --batch-size, or fewer threads (OMP_NUM_THREADS)"
     return IEError(OUT_OF_MEMORY, hint=hints(smaller, kept))
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from ie_cli.commands.console import warn
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
-from ie_cli.errors import DataError, IEError, hints, quantity
+from ie_cli.errors import DataError, IEError, counted, hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.resumable_output import journal_of, part_of
@@ -188,4 +188,4 @@ def report_omissions(tally: Tally, output: Output) -> None:
     if tally.bad:
         kept = "kept with an `error` field" if output.on_error == "keep" else "skipped"
         place = f" and written to {output.rejects}" if output.rejects is not None else ""
-        warn(f"{quantity(tally.bad, 'bad line')} {kept}{place}; the first: {tally.first_bad}")
+        warn(f"{counted(tally.bad, 'bad line')} {kept}{place}; the first: {tally.first_bad}")

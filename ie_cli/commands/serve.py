@@ -7,7 +7,7 @@ import traceback
 
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import ModelChoice, warn_capped
-from ie_cli.errors import ServiceError, quantity
+from ie_cli.errors import ServiceError, counted
 from ie_cli.serving.limits import Limits, require_installed
 
 _SHORT_TOKEN = 16
@@ -71,9 +71,7 @@ def _validate_token(token: str) -> None:
             hint="use letters and digits: openssl rand -hex 32",
         )
     if len(token) < _SHORT_TOKEN:
-        warn(
-            f"a token of {quantity(len(token), 'character')} can be guessed; create a longer one: openssl rand -hex 32"
-        )
+        warn(f"a token of {counted(len(token), 'character')} can be guessed; create a longer one: openssl rand -hex 32")
 
 
 def _report(number: str, error: Exception) -> None:

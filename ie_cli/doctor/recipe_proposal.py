@@ -14,7 +14,7 @@ from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, run_name
 from ie_cli.doctor.token_counting import token_counter
 from ie_cli.doctor.windows_proposal import quantile, window
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS, Proposal, Task
@@ -68,7 +68,7 @@ def propose_recipe(
             break
     else:
         raise DataError(
-            f"{'stdin' if data == '-' else data}: {statistics.documents:,} {_examples(statistics)} without any entities: "
+            f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
             "there is nothing to train on",
             hint="annotate some texts, or set the format of the data: --input-format jsonl | duie | cluener | conll | …",
         )
@@ -86,15 +86,9 @@ def propose_recipe(
 def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal) -> Iterator[str]:
     counts = {kind.items: proposal.names[kind.items].total() for kind in task.kinds}
     annotated = ", ".join(f"{count:,} {items}" for items, count in counts.items() if count)
-    yield (
-        f"# {statistics.documents:,} {_examples(statistics)}, {annotated}. Next: `ie check` and `ie train` with this file."
-    )
+    yield f"# {counted(statistics.documents, 'example')}, {annotated}. Next: `ie check` and `ie train` with this file."
     for kind in task.kinds:
         yield from _names(kind.name, proposal.names[kind.items])
-
-
-def _examples(statistics: DatasetStatistics) -> str:
-    return "example" if statistics.documents == 1 else "examples"
 
 
 def _names(what: str, labels: Counter[str]) -> Iterator[str]:
@@ -104,7 +98,7 @@ def _names(what: str, labels: Counter[str]) -> Iterator[str]:
     shown = [f"{flow(label)} {count:,}" for label, count in labels.most_common(30)]
     if len(labels) > len(shown):
         shown.append(f"and {len(labels) - len(shown):,} more")
-    text = f"{len(labels):,} {what}{'s' if len(labels) > 1 else ''}: {', '.join(shown)}"
+    text = f"{counted(len(labels), what)}: {', '.join(shown)}"
     lines = textwrap.wrap(text, _WIDTH, max_lines=6, placeholder=" …", break_on_hyphens=False)
     yield from (f"# {line}" for line in lines)
 

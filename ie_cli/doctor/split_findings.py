@@ -8,7 +8,7 @@ from typing import Literal
 
 from ie_cli.data.findings import Finding
 from ie_cli.doctor.survey import Survey
-from ie_cli.errors import quantity
+from ie_cli.errors import counted
 from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
@@ -23,17 +23,17 @@ def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSecti
     yield from _odd_spans(split, found)
     yield from _repetitions(split, found)
     if found.empty_texts:
-        yield Finding("note", f"{split}: {quantity(found.empty_texts, 'empty text')}")
+        yield Finding("note", f"{split}: {counted(found.empty_texts, 'empty text')}")
     if found.spans.overlapping and section.head.flat:
         yield Finding(
             "warning",
-            f"{split}: entities overlap in {quantity(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
+            f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
             "entities from the output: set head.flat: false",
         )
     if found.reach.windowed:
         yield Finding(
             "note",
-            f"{split}: {quantity(found.reach.windowed, 'text is', 'texts are')} longer than a window (the longest has "
+            f"{split}: {counted(found.reach.windowed, 'text is', 'texts are')} longer than a window (the longest has "
             f"{found.reach.longest} tokens) and split into several windows; nothing is lost",
         )
     yield from found.reach.findings(split, encoder)
@@ -45,7 +45,7 @@ def _contents(split: str, found: Survey) -> Finding:
     contents = "; ".join(
         f"{names.total()} {items}: {_listed(names)}" for items, names in counts.items() if names or items == words.items
     )
-    examples = quantity(found.documents, "example")
+    examples = counted(found.documents, "example")
     return Finding("note", f"{split}: {examples} ({found.negatives} without {words.a_item}), {contents}")
 
 
@@ -59,7 +59,7 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Ite
     if bad.count:
         more = f"\n  … and {bad.count - len(bad.shown)} more" if bad.count > len(bad.shown) else ""
         listed = "".join(f"\n  {message}" for message in bad.shown)
-        yield Finding("error", f"{split}: {quantity(bad.count, 'record')} cannot be read:{listed}{more}")
+        yield Finding("error", f"{split}: {counted(bad.count, 'record')} cannot be read:{listed}{more}")
         yield from (Finding("note", f"hint: {hint}") for hint in bad.hints)
     elif not found.documents:
         picked = (
@@ -90,7 +90,7 @@ def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
         listed = "".join(f"\n  {where}" for where in texts.contradictions[:_SHOWN])
         yield Finding(
             "warning",
-            f"{split}: {quantity(len(texts.contradictions), 'text occurs', 'texts occur')} again with different "
+            f"{split}: {counted(len(texts.contradictions), 'text occurs', 'texts occur')} again with different "
             f"annotations:{listed}",
         )
     if texts.duplicates:
@@ -99,13 +99,13 @@ def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
     if ids.repeated:
         yield Finding(
             "note",
-            f"{split}: {quantity(ids.repeated, 'duplicate id')}, the first at {ids.first}; predictions are therefore matched "
+            f"{split}: {counted(ids.repeated, 'duplicate id')}, the first at {ids.first}; predictions are therefore matched "
             "with gold data by order",
         )
     if found.spans.repeated:
         yield Finding(
             "note",
-            f"{split}: {quantity(found.spans.repeated, 'duplicate entity', 'duplicate entities')} within a text; each "
+            f"{split}: {counted(found.spans.repeated, 'duplicate entity', 'duplicate entities')} within a text; each "
             "entity counts once",
         )
 
@@ -140,6 +140,6 @@ def _leakage(split: str, train: Survey, other: Survey) -> Iterator[Finding]:
         remedy = "set data.dev: 0.1 to split texts off train" if split == "dev" else "remove them from one of the two"
         yield Finding(
             kind,
-            f"train contains {shared} of {quantity(len(texts), 'text')} of {split}: scores on {split} will be too high; "
+            f"train contains {shared} of {counted(len(texts), 'text')} of {split}: scores on {split} will be too high; "
             f"{remedy}",
         )

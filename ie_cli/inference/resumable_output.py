@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from ie_cli.document import Document
-from ie_cli.errors import DataError, StorageError, quantity
+from ie_cli.errors import DataError, StorageError, counted
 from ie_cli.formats import BadLine
 from ie_cli.system.atomic import copy_mode_and_owner, file_mode, mode_of, replace_text, storing, sync
 from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, with_checksum
@@ -151,7 +151,7 @@ class Job:
             digest.add(record)
         if str(digest) != self.done.get("digest", str(digest)):
             raise ChangedInput(
-                f"{self._journal}: the input has changed: its first {quantity(self.records, 'record')} "
+                f"{self._journal}: the input has changed: its first {counted(self.records, 'record')} "
                 f"differ{'s' if self.records == 1 else ''} from those already processed",
                 hint=f"use the original input, or remove {self._journal} and the part to start again.",
             )
@@ -265,7 +265,7 @@ def require_no_interrupted_job(targets: Mapping[str, str], *, resume: bool) -> N
             )
     if entry.get("records") and not resume:
         raise DataError(
-            f"{journal}: there is an interrupted job with {quantity(entry['records'], 'record')} done",
+            f"{journal}: there is an interrupted job with {counted(entry['records'], 'record')} done",
             hint="continue with --resume, or remove this file and the part to start again.",
         )
 

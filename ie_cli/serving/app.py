@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ie_cli.errors import quantity
+from ie_cli.errors import counted
 from ie_cli.formats.html import STYLE
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.model_directory import TrainedTask
@@ -45,7 +45,7 @@ class _ReceivingLimit:
     def __call__(self, limits: Limits) -> Iterator[None]:
         if self._number >= limits.concurrency:
             raise _unavailable(
-                f"{quantity(limits.concurrency, 'request is', 'requests are')} being received, which is the limit"
+                f"{counted(limits.concurrency, 'request is', 'requests are')} being received, which is the limit"
             )
         self._number += 1
         try:

@@ -17,7 +17,7 @@ from threading import Thread
 from typing import Any
 
 from ie_cli.document import Document
-from ie_cli.errors import quantity
+from ie_cli.errors import counted
 from ie_cli.formats.jsonl import to_fields
 from ie_cli.inference.pipeline import (
     Counts,
@@ -55,7 +55,7 @@ class Abandoned(Exception):
 
 def at_capacity(slots: int) -> str:
     """Return the error for a request that exceeds the number of slots."""
-    return f"{quantity(slots, 'request is', 'requests are')} running or queued, which is the limit"
+    return f"{counted(slots, 'request is', 'requests are')} running or queued, which is the limit"
 
 
 @dataclass(slots=True, eq=False)
