@@ -265,7 +265,7 @@ def test_a_text_of_ten_megabytes_is_read(here: Path) -> None:
     assert len(result.stderr) < 1000
 
 
-def test_blanks_of_other_kinds_are_tokens(here: Path) -> None:
+def test_other_kinds_of_whitespace_are_tokens(here: Path) -> None:
     (here / "data.conll").write_text("王 B-x\n\u3000 O\n\xa0 O\n伟 B-x\n", encoding="utf-8")
     [out] = objects(ie("convert", "data.conll", "-").stdout)
     assert out["text"] == "王\u3000\xa0伟"
@@ -294,7 +294,7 @@ def test_data_that_vanish_once_they_are_read_are_not_missed(here: Path, monkeypa
     assert (here / "out" / "model").exists()
 
 
-def test_data_that_change_while_they_are_read_are_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_change_while_they_are_read_are_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_jsonl(here / "data.jsonl", documents())
     write_recipe("data.jsonl")
     add = DatasetStatistics.add
@@ -387,7 +387,7 @@ def test_predicates_that_the_schema_file_does_not_have(here: Path) -> None:
         assert part in said(trained)
 
 
-def test_triples_that_stand_in_no_text(here: Path) -> None:
+def test_triples_that_occur_in_no_text(here: Path) -> None:
     (here / "train.jsonl").write_text(spo("王伟住在青川", "李娜", "云州") * 3, encoding="utf-8")
     code, text = findings(task="relation")
     assert code == 1

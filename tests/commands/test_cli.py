@@ -226,7 +226,7 @@ def test_the_input_is_not_replaced(here: Path) -> None:
     assert (here / "data.jsonl").read_bytes() == before
 
 
-def test_lines_kept_as_bad_are_told_apart_when_scored(here: Path) -> None:
+def test_lines_kept_as_bad_are_distinguished_when_scored(here: Path) -> None:
     (here / "p.jsonl").write_text('{"error": "e", "line": "l"}\n')
     result = ie("eval", "--predictions", "p.jsonl", "data.jsonl")
     assert "p.jsonl:1: this line is the error record of an input line" in result.stderr
@@ -292,7 +292,7 @@ def test_no_model_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "ie train quickstart" in result.stderr
 
 
-def test_check_ends_with_an_error_where_something_is_wrong(here: Path) -> None:
+def test_check_exits_with_an_error_if_something_is_wrong(here: Path) -> None:
     (here / "bad.jsonl").write_text(BAD)
     (here / "bad.yaml").write_text(dump_recipe(recipe(here / "data.jsonl", data={"dev": "bad.jsonl"})))
     result = ie("check", "bad.yaml")
@@ -301,7 +301,7 @@ def test_check_ends_with_an_error_where_something_is_wrong(here: Path) -> None:
     assert "dev: 2 records cannot be read" in result.stderr
 
 
-def test_check_tells_what_costs_quality(here: Path) -> None:
+def test_check_reports_what_costs_quality(here: Path) -> None:
     lines = (here / "data.jsonl").read_text().splitlines(keepends=True)
     clash = json.loads(lines[0]) | {"entities": []}
     (here / "train.jsonl").write_text("".join([*lines, lines[0], json.dumps(clash) + "\n"]))
@@ -351,7 +351,7 @@ def test_eval_stores_what_it_found(here: Path) -> None:
     assert Path("r.html").read_text(encoding="utf-8") == html_page(stored)
 
 
-def test_recipes_are_listed_and_copied_to_run_where_they_stand(here: Path) -> None:
+def test_recipes_are_listed_and_copied_so_that_they_run_in_place(here: Path) -> None:
     listed = ie("recipes")
     assert "quickstart" in listed.stdout
     assert ie("recipes", "copy", "quickstart", "mine.yaml").exit_code == 0

@@ -40,7 +40,7 @@ def fields(*options: str) -> dict[str, Any]:
     return found
 
 
-def test_seqeval_stands_beside_our_own_scores() -> None:
+def test_seqeval_scores_appear_beside_the_default_scores() -> None:
     found = fields("--scorer", "seqeval")
     for mode in ("default", "strict"):
         report = found["seqeval"][mode]
@@ -75,7 +75,7 @@ def test_predictions_that_overlap_are_refused_with_what_to_do(here: Path) -> Non
     assert "hint: predict without overlaps (--flat), or leave --scorer out." in said(result)
 
 
-def test_a_result_has_examples_of_errors_also_where_none_are_printed() -> None:
+def test_a_result_has_examples_of_errors_even_if_none_are_printed() -> None:
     result = ie(*EVAL, "--save", "r.json", "--quiet")
     assert result.exit_code == 0
     assert "result:" not in result.stderr
@@ -100,14 +100,14 @@ def test_what_is_read_is_not_replaced(here: Path, name: str) -> None:
     assert (here / name).read_bytes() == before
 
 
-def test_duie_is_left_aside_where_gold_has_no_relations() -> None:
+def test_duie_is_ignored_if_gold_has_no_relations() -> None:
     result = ie(*EVAL, "--scorer", "duie")
     assert result.exit_code == 0
     assert "warning: --scorer duie is left aside: the gold data hold no relations" in said(result)
     assert "warning" not in ie(*EVAL, "--match", "text").stderr
 
 
-def test_gold_without_annotation_is_told(here: Path) -> None:
+def test_gold_without_annotation_is_reported(here: Path) -> None:
     (here / "plain.jsonl").write_text('{"text": "Wien"}\n')
     for option in ((), ("--scorer", "duie"), ("--scorer", "seqeval")):
         result = ie("eval", "--predictions", "plain.jsonl", "plain.jsonl", *option)

@@ -92,7 +92,7 @@ def test_what_training_says_of_it_stays(monkeypatch: pytest.MonkeyPatch) -> None
     assert "hint: set x lower." in said
 
 
-def test_other_errors_are_ours_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("a bug")
 

@@ -77,7 +77,7 @@ def test_what_lies_elsewhere_is_not_read_unasked(pristine: Path, here: Path, rea
     assert reads == [dev]
 
 
-def test_plain_files_below_the_current_folder_are_read(pristine: Path, here: Path, reads: list[str]) -> None:
+def test_plain_files_below_the_current_directory_are_read(pristine: Path, here: Path, reads: list[str]) -> None:
     assert "would be written now" in said(ie("export", strange(pristine, here, "dev.jsonl"), "out"))
     assert reads == ["dev.jsonl"]
 

@@ -109,7 +109,7 @@ def test_a_message_that_names_a_foreign_option_is_found() -> None:
 
 @pytest.mark.parametrize("field", ["format", "text_column", "label_columns"])
 @pytest.mark.parametrize("command", [*READERS, "show"])
-def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: str, field: str) -> None:
+def test_fields_of_a_recipe_are_options_if_a_command_has_no_recipe(command: str, field: str) -> None:
     error = DataError("x", hint=f"see data.{field} in the recipe.")
     hint = replace_hint(error, options_of(COMMANDS[command].params)).hint
     assert hint is not None
@@ -121,13 +121,13 @@ def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: s
         assert hint == f"see {option}."
 
 
-def test_a_hint_that_goes_on_names_no_recipe_either() -> None:
-    error = DataError("x", hint=join_hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
+def test_a_hint_with_several_parts_names_no_recipe() -> None:
+    error = DataError("x", hint=hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
     hint = replace_hint(error, options_of(COMMANDS["convert"].params)).hint
     assert hint == "see --text-column and --label-column; or skip it."
 
 
-def test_predictions_are_not_told_of_columns_of_tags() -> None:
+def test_hints_for_predictions_do_not_mention_label_columns() -> None:
     from ie_cli.formats import FORMATS, BadLine, Reading
 
     rows = ["1\ta\tQ", "2\tb\tQ", "3"]

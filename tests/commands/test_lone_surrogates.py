@@ -147,7 +147,7 @@ def test_names_of_files_that_are_no_utf_8(here: str) -> None:
 
 
 @LINUX
-def test_a_job_is_gone_on_with_under_such_a_name(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_resumed_under_such_a_name(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("in\udcff.jsonl").write_text('{"text": "王伟"}\n{"text": 1}\n', encoding="utf-8")
     monkeypatch.setattr("ie_cli.inference.resumable_output.Job.due", lambda self: True)
     command = ("predict", "in\udcff.jsonl", "--model", here, "--output", "out\udcff", "--batch-size", "1")
@@ -158,7 +158,7 @@ def test_a_job_is_gone_on_with_under_such_a_name(here: str, monkeypatch: pytest.
 
 
 @LINUX
-def test_a_folder_that_no_model_can_be_stored_in_is_told_before_the_training(here: str) -> None:
+def test_a_directory_that_no_model_can_be_stored_in_is_reported_before_training(here: str) -> None:
     Path("train.jsonl").write_text(
         '{"text": "王伟", "entities": [{"start": 0, "end": 2, "label": "p"}]}\n', encoding="utf-8"
     )

@@ -182,7 +182,7 @@ def test_data_that_standard_output_does_not_take_are_an_error(command: str) -> N
     assert done.stderr.count("error") == 1
 
 
-def test_closed_streams_are_told_and_lend_their_numbers_to_no_file(
+def test_closed_streams_are_reported_and_their_numbers_are_not_reused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -111,7 +111,7 @@ def test_inclusive_ends_are_suspected(write: Callable[[str, list[Document]], str
     assert not any("inside a word" in text for _, text in told)
 
 
-def test_a_share_that_picks_nothing_is_told(write: Callable[[str, list[Document]], str]) -> None:
+def test_a_share_that_selects_nothing_is_reported(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
     told = found(recipe(train, data={"dev": 0.001}))
     assert ("error", "dev: no examples (data.dev is a share that selected none)") in told

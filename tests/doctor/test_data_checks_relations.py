@@ -103,7 +103,7 @@ def test_slots_are_counted_as_triples_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_told_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
+def test_findings_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年", "inWork": "云州"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟1999年凭云州获松湖奖", [award]) for n in range(5)))
     made = tmp_path / "r.yaml"
@@ -187,7 +187,7 @@ def test_triples_without_offsets_are_in_no_common_window_either(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])
-def test_a_triple_is_lost_only_where_all_its_places_are(mentions: str, tmp_path: Path) -> None:
+def test_a_triple_is_lost_only_if_all_its_places_are(mentions: str, tmp_path: Path) -> None:
     train = duie(tmp_path / "t.json", *((f"{FAR}{n}，王伟", [("王伟", "住地", "青川")]) for n in range(5)))
     assert of("warning", told(recipe(train, encoder=SHORT, data={"mentions": mentions}))) == []
 
@@ -211,7 +211,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> str:
 INSIDE = "  boundary inside a token: encoder.tokenization: char makes every boundary reachable\n"
 
 
-def test_borders_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path, words: str) -> None:
+def test_boundaries_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path, words: str) -> None:
     data = [placed(f"The quick fox {n}", ("The", "p", "fox")) for n in range(5)]
     train = native(tmp_path / "t.jsonl", *data, placed("The quick fox", ("he", "p", "fox")))
     [warning] = of("warning", told(recipe(train, encoder={"name": words})))
@@ -231,7 +231,7 @@ def test_triples_without_offsets_may_end_inside_a_token(tmp_path: Path, words: s
 
 
 @pytest.mark.parametrize("mention", ["he", "D"])
-def test_characters_as_tokens_reach_every_border(mention: str, tmp_path: Path, words: str) -> None:
+def test_characters_as_tokens_reach_every_boundary(mention: str, tmp_path: Path, words: str) -> None:
     data = [placed(f"The 3D fox {n}", (mention, "p", "fox")) for n in range(5)]
     encoder = {"name": words, "tokenization": "char"}
     assert of("warning", told(recipe(native(tmp_path / "t.jsonl", *data), encoder=encoder))) == []

@@ -98,7 +98,7 @@ def test_any_text_and_offsets(text: str, offsets: list[tuple[int, int]]) -> None
     assert guess.verdict() is None or "seem to count" in str(guess.verdict())
 
 
-def test_check_tells(tmp_path: Path) -> None:
+def test_check_reports(tmp_path: Path) -> None:
     def told(encoding: str | None) -> list[str]:
         entities = [{"start": a, "end": b, "label": "x"} for a, b in spans(GERMAN, NAMES, encoding)]
         line = json.dumps({"text": GERMAN, "entities": entities}) + "\n"

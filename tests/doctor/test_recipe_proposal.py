@@ -154,7 +154,7 @@ def test_overlapping_entities_are_nested(write: Write) -> None:
     assert "# entities overlap in 1 of the 2 examples" in text
 
 
-def test_one_slip_in_a_thousand_is_no_nesting(write: Write) -> None:
+def test_one_error_in_a_thousand_is_not_nesting(write: Write) -> None:
     case = ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")])
     text, recipe = proposed(write("a.jsonl", case, *[ENGLISH] * 999))
     assert recipe.head.flat
@@ -207,7 +207,7 @@ def test_tiny_counts_characters_and_learns_faster(write: Write) -> None:
     assert recipe.training.learning_rate == 1e-3
 
 
-def test_a_folder_counts_with_its_own_tokenizer(write: Write, tmp_path: Path) -> None:
+def test_a_directory_counts_with_its_tokenizer(write: Write, tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))

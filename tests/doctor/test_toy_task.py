@@ -165,7 +165,7 @@ def test_a_task_of_a_test_goes_through_check(here: Path) -> None:
     ]
 
 
-def test_its_own_findings_are_told(here: Path) -> None:
+def test_findings_of_the_task_are_reported(here: Path) -> None:
     write("train.jsonl", *((f"text {n}", "good") for n in range(5)))
     write("dev.jsonl", ("a", "good"), ("b", "good"))
     assert checked()[2:] == [

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_named(here: Path, name: str, content: bytes | None) -
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
+def test_a_directory_in_place_of_a_file(here: Path, name: str) -> None:
     (here / "model" / name).unlink()
     (here / "model" / name).mkdir()
     refused(f"model: not a model directory: {name} missing", "hint: name the directory `model`")
@@ -256,7 +256,7 @@ def test_what_was_changed_on_purpose_can_be_loaded(here: Path) -> None:
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
 
 
-def test_folders_without_marks_are_read(here: Path) -> None:
+def test_directories_without_fingerprints_are_read(here: Path) -> None:
     edit("ie.json", lambda fields: fields.pop("files"))
     edit("config.json", {"layer_norm_eps": 1e-11})
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
@@ -269,7 +269,7 @@ def test_line_ends_may_change_on_the_way(here: Path) -> None:
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
 
 
-def test_an_exported_model_has_marks_too(models: Path, here: Path) -> None:
+def test_an_exported_model_has_fingerprints_too(models: Path, here: Path) -> None:
     from ie_cli.inference.integrity import fingerprints, require_consistent
     from ie_cli.inference.model_directory import ONNX
 
@@ -342,7 +342,7 @@ def test_what_is_no_encoder(here: Path, name: str, words: str) -> None:
         assert "hint: " in said(result)
 
 
-def test_init_tells_a_folder_that_is_not_there(here: Path) -> None:
+def test_init_reports_a_directory_that_does_not_exist(here: Path) -> None:
     write_jsonl(here / "data.jsonl", documents())
     for name in ("./nowhere", "~nobody-here/bert", "/no/such/directory"):
         result = ie("init", "data.jsonl", "--encoder", name)
@@ -363,7 +363,7 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "mark"), [(2, "896e1935824b6f67"), (3, "9e320a2db79711f5")])
-def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
+def test_fingerprints_do_not_change_with_the_version(version: int, mark: str) -> None:
     """A mark that came out otherwise would refuse every directory that was stored before."""
     made = recipe(Path("train.jsonl"))
     assert _recipe_fingerprint(made, version) == mark
@@ -375,7 +375,7 @@ def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
     assert _recipe_fingerprint(made.model_copy(update={"head": wider}), version) != mark
 
 
-def test_a_window_longer_than_the_encoder_is_told(tmp_path: Path) -> None:
+def test_a_window_longer_than_the_encoder_is_reported(tmp_path: Path) -> None:
     directory = write_model(tmp_path / "model")
     file = directory / "recipe.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("max_length: 64", "max_length: 256"), encoding="utf-8")

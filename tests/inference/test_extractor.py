@@ -31,7 +31,7 @@ def load(path: Path) -> Extractor:
     return Extractor.from_pretrained(path, device="cpu", precision="float32")
 
 
-def test_the_folder_explains_itself(trained: Path) -> None:
+def test_the_directory_explains_itself(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names == {
         "README.md", "config.json", "ie.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json",
@@ -130,13 +130,13 @@ def test_a_newer_format_is_refused(model: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_damaged_facts_are_told(model: Path, content: str) -> None:
+def test_damaged_facts_are_reported(model: Path, content: str) -> None:
     (model / "ie.json").write_text(content)
     with pytest.raises(ModelError, match=r"ie\.json: damaged"):
         load(model)
 
 
-def test_damaged_weights_are_told(model: Path) -> None:
+def test_damaged_weights_are_reported(model: Path) -> None:
     raw = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(ModelError, match=r"model\.safetensors: damaged"):
@@ -153,7 +153,7 @@ def test_files_of_two_models_do_not_mix(model: Path) -> None:
         load(model)
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such directory"):
         load(tmp_path / "nothing")
 
@@ -163,7 +163,7 @@ def test_an_unknown_hub_id_without_a_network() -> None:
         Extractor.from_pretrained("nobody/nothing")
 
 
-def test_push_to_hub_uploads_the_folder(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_to_hub_uploads_the_directory(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uploaded: dict[str, object] = {}
 
     class Api:
@@ -194,7 +194,7 @@ def test_any_text_gives_spans_that_slice_it(trained: Path, text: str) -> None:
         assert 0 <= entity.start < entity.end <= len(text)
 
 
-def test_no_other_folder_is_replaced(trained: Path, tmp_path: Path) -> None:
+def test_no_other_directory_is_replaced(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").touch()
     (tmp_path / "empty").mkdir()
@@ -221,7 +221,7 @@ def test_every_damaged_file_is_named(model: Path, name: str, content: str) -> No
     assert str(model / name) in caught.value.message
 
 
-def test_wrong_arguments_are_told(trained: Path) -> None:
+def test_wrong_arguments_are_reported(trained: Path) -> None:
     extractor = load(trained)
     with pytest.raises(TypeError, match="expects an iterable of texts"):
         extractor.extract("王伟")

@@ -97,7 +97,7 @@ def test_zeros_in_the_middle_of_the_weights_are_told(model: Path) -> None:
     assert "If you changed it yourself, remove its line from 'checksums' in ie.json." in said(result)
 
 
-def test_facts_and_scores_that_were_changed_are_told_and_can_be_kept(model: Path) -> None:
+def test_facts_and_scores_that_were_changed_are_reported_and_can_be_kept(model: Path) -> None:
     for name, before, after in (("ie.json", '"person"', '"PERSON"'), ("metrics.json", "0.", "0.9")):
         file = model / name
         text = file.read_text(encoding="utf-8")
@@ -112,7 +112,7 @@ def test_facts_and_scores_that_were_changed_are_told_and_can_be_kept(model: Path
         load(model)
 
 
-def test_a_checksum_that_was_damaged_itself_is_told_with_its_place(model: Path) -> None:
+def test_a_checksum_that_was_damaged_itself_is_reported_with_its_place(model: Path) -> None:
     file = model / "ie.json"
     facts = json.loads(file.read_text(encoding="utf-8"))
     known = facts["checksums"][FORMS[model.name]]
@@ -126,7 +126,7 @@ def test_a_checksum_that_was_damaged_itself_is_told_with_its_place(model: Path) 
 
 
 @pytest.mark.parametrize("value", [["x"], "x", 3])
-def test_checksums_of_another_kind_are_told(value: object, model: Path) -> None:
+def test_checksums_of_the_wrong_type_are_reported(value: object, model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
     (model / "ie.json").write_text(json.dumps({**facts, "checksums": value}), encoding="utf-8")
     with pytest.raises(ModelError, match=r"ie\.json: damaged: 'checksums' must map file names to checksums"):
@@ -172,7 +172,7 @@ def test_a_process_that_ends_between_scores_and_checksum_leaves_a_model(
     assert "metrics.json" in json.loads((model / "ie.json").read_text(encoding="utf-8"))["checksums"]
 
 
-def test_scores_are_written_into_a_folder_of_an_earlier_version_as_it_is(tmp_path: Path) -> None:
+def test_scores_are_written_into_a_directory_of_an_earlier_version_as_it_is(tmp_path: Path) -> None:
     model = Path(shutil.copytree(FORMAT_2 / "ner" / "model", tmp_path / "model"))
     before = (model / "ie.json").read_bytes()
     extractor = load(model)

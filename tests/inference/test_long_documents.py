@@ -226,7 +226,7 @@ def test_a_text_without_a_token_meets_no_model() -> None:
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_a_hundred_thousand_blanks_inside_a_long_text_cost_next_to_nothing(kind: str) -> None:
+def test_a_hundred_thousand_spaces_inside_a_long_text_cost_next_to_nothing(kind: str) -> None:
     text = "Anna" + "\n" * HUGE + "visited Wien " * 8000
     began = time.process_time()
     [tokens] = BUILT[kind].encode([text])
@@ -237,7 +237,7 @@ def test_a_hundred_thousand_blanks_inside_a_long_text_cost_next_to_nothing(kind:
     assert not any(4 < end <= HUGE + 4 or 4 <= start < HUGE + 4 for start, end in filled if end - start <= 4)
 
 
-def test_an_unknown_word_of_any_length_is_one_token_with_its_borders() -> None:
+def test_an_unknown_word_of_any_length_is_one_token_with_its_boundaries() -> None:
     runner = engine(Oracle({}, 1), ("X",))
     runner = replace(runner, tokenizer=BUILT["wordpiece"], backend=Everywhere(1))  # type: ignore[arg-type]
     word = ODD["a word without end"]

@@ -318,7 +318,7 @@ def test_a_second_file_that_cannot_be_made_leaves_nothing_of_the_first(here: Pat
     assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
 
 
-def test_a_folder_is_no_complete_output(here: Path) -> None:
+def test_a_directory_is_not_a_complete_output(here: Path) -> None:
     Path("out").mkdir()
     result = ie("predict", "good.jsonl", "-o", "out", "--resume")
     assert result.exit_code == 1
@@ -334,14 +334,14 @@ def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"records": 3}', "null"])
-def test_a_damaged_journal_is_told(text: str, cut: Path) -> None:
+def test_a_damaged_journal_is_reported(text: str, cut: Path) -> None:
     Path("out.jsonl.part.json").write_text(text, encoding="utf-8")
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 1
     assert "out.jsonl.part.json: damaged" in result.stderr
 
 
-def test_a_part_that_is_gone_is_told(cut: Path) -> None:
+def test_a_part_that_is_gone_is_reported(cut: Path) -> None:
     os.truncate("out.jsonl.part", 10)
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 1
@@ -407,7 +407,7 @@ def test_framed_formats_are_framed_once(
         (("--rejects", "y", "--on-error", "stop"), 2, "contradict each other"),
     ],
 )
-def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], code: int, message: str, here: Path) -> None:
+def test_contradictory_options_are_reported(arguments: tuple[str, ...], code: int, message: str, here: Path) -> None:
     result = ie("predict", "good.jsonl", *arguments)
     assert result.exit_code == code
     assert message in result.stderr.replace("\n", " ")
@@ -540,7 +540,7 @@ def test_a_complete_part_that_was_changed_does_not_get_its_name(change: str, nam
     assert (here / "out.jsonl.part.json").exists()
 
 
-def test_a_job_of_an_earlier_version_goes_on(here: Path) -> None:
+def test_a_job_of_an_earlier_version_is_resumed(here: Path) -> None:
     job = jobs.Job(targets(here), {"model": "out"}, {})
     job.parts["output"].write("one\n")
     job.commit(1, jobs.Digest(), {})

@@ -145,7 +145,7 @@ def test_json_may_be_named_in_several_ways(stub: Stub, kind: str) -> None:
     assert stub.post({"text": "x"}, **{"Content-Type": kind}).status_code == 200
 
 
-def test_the_model_tells_its_labels_and_no_path(stub: Stub) -> None:
+def test_the_model_endpoint_returns_labels_and_no_path(stub: Stub) -> None:
     answer = stub.client.get("/model")
     assert answer.json() == {"name": "stub", "task": "ner", "labels": ["person"], "predicates": []}
     assert stub.client.get("/health").json() == {"status": "ok"}
@@ -271,7 +271,7 @@ def test_other_origins_are_told_nothing(stub: Stub) -> None:
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8000"]
 )  # fmt: skip
-def test_its_own_machine_may_ask(stub: Stub, host: str) -> None:
+def test_the_local_machine_may_send_requests(stub: Stub, host: str) -> None:
     assert stub.client.get("/health", headers={"Host": host}).status_code == 200
 
 
@@ -505,7 +505,7 @@ def test_a_body_that_waits_to_be_asked_for_is_not_asked_for(make: Make) -> None:
     assert (b"connection", b"close") in start["headers"]
 
 
-def test_what_is_in_work_when_the_service_stops_is_told(make: Make) -> None:
+def test_active_requests_are_notified_when_the_service_stops(make: Make) -> None:
     stub = make()
     sent: list[Message] = []
 
@@ -616,7 +616,7 @@ setImmediate(async () => {
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-def test_the_page_asks_for_the_token_and_marks_as_files_do(tmp_path: Path) -> None:
+def test_the_page_asks_for_the_token_and_marks_like_html_files(tmp_path: Path) -> None:
     text = "👩0123<b>45"
     entities = [Entity(0, 2, "a"), Entity(0, 4, "<i>"), Entity(3, 6, "c"), Entity(4, 5, "d"), Entity(8, 10, "a")]
     record = json.loads(write(Document(text, entities)))
@@ -666,7 +666,7 @@ def test_a_token_must_fit_a_header(token: str) -> None:
     assert "the token is empty, or contains" in run.stderr
 
 
-def test_a_taken_port_is_told_before_the_model_is_loaded() -> None:
+def test_a_taken_port_is_reported_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = ie("no-such-model", "--port", str(taken.getsockname()[1]))
     assert run.exit_code == 1
@@ -682,13 +682,13 @@ def test_answers_do_not_wait_to_be_filled_up() -> None:
         assert bound.proto == socket.IPPROTO_TCP
 
 
-def test_an_unknown_host_is_told() -> None:
+def test_an_unknown_host_is_reported() -> None:
     run = ie("--host", "no.such.host.invalid")
     assert run.exit_code == 1
     assert "--host no.such.host.invalid: " in run.stderr
 
 
-def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     run = ie("--port", "0")
     assert run.exit_code == 1

@@ -175,7 +175,7 @@ def test_a_disk_without_room_for_the_model_is_told_and_costs_no_earlier_one(
     assert weights.read_bytes() == before
 
 
-def test_a_disk_that_may_become_full_is_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_may_become_full_is_reported(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = until(train(short(data), tmp_path / "run"), Started)[0]
     assert isinstance(first, Started)
     assert first.room is None
@@ -232,7 +232,7 @@ def test_a_precision_that_the_recipe_demands_settles_it(
 
 
 @pytest.mark.usefixtures("other_processor")
-def test_a_change_of_precision_is_said(data: Path, begun: Path, tmp_path: Path) -> None:
+def test_a_change_of_precision_is_reported(data: Path, begun: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, precision="auto")), encoding="utf-8")
     options = ("train", str(tmp_path / "recipe.yaml"), "--output", str(begun), "--resume")
     assert ie(*options).exit_code == 1

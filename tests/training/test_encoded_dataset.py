@@ -91,7 +91,7 @@ class OtherCodec(SpanCodec):
 
 
 @pytest.mark.parametrize("change", ["key", "mode", "plan", "labels", "mentions", "codec"])
-def test_other_data_or_options_are_encoded_anew(change: str, own_cache: Path) -> None:
+def test_other_data_or_options_are_encoded_again(change: str, own_cache: Path) -> None:
     store()
     other = encoding(
         tokenizer=TextTokenizer(characters(), mode="char" if change == "mode" else "subword"),
@@ -306,7 +306,7 @@ def test_without_a_home_windows_go_with_the_process(
     encoded_dataset._temporary_directory.cache_clear()
 
 
-def test_a_cache_that_is_named_and_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_is_named_and_cannot_be_written_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IE_CACHE", "/dev/null/x")
     with pytest.raises(StorageError, match="/dev/null/x: Not a directory"):
         cache_directory()

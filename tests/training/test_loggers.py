@@ -42,7 +42,7 @@ def test_a_recipe_may_name_every_tracker() -> None:
     ("missing", "message", "extra"),
     [({"wandb"}, "wandb is not", "wandb"), ({"mlflow", "tensorboard"}, "tensorboard and mlflow are not", "tensorboard,mlflow")],
 )  # fmt: skip
-def test_missing_packages_are_told_together(
+def test_missing_packages_are_reported_together(
     monkeypatch: pytest.MonkeyPatch, missing: set[str], message: str, extra: str
 ) -> None:
     for name in PACKAGES:
@@ -75,7 +75,7 @@ def test_rows_may_lack_columns_but_have_no_others(tmp_path: Path) -> None:
 @given(
     steps=st.lists(st.integers(1, 50), unique=True, min_size=1).map(sorted), after=st.integers(1, 50), cut=st.booleans()
 )
-def test_a_log_gone_on_with_is_that_of_one_run(
+def test_a_resumed_log_is_that_of_one_run(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], after: int, cut: bool
 ) -> None:
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
@@ -91,7 +91,7 @@ def test_a_log_gone_on_with_is_that_of_one_run(
     assert (one / "log.csv").read_bytes() == (two / "log.csv").read_bytes()
 
 
-def test_the_log_of_another_version_goes_on(tmp_path: Path) -> None:
+def test_the_log_of_another_version_continues(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("loss,speed,step,f1\n0.5,99,1,\n0.4,98,2,0.7\n0.3,97,3,0.8\n0.2,96\n")
     with opened("csv", tmp_path, 2) as log:
         write(log, 3)
@@ -116,7 +116,7 @@ def state(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("state")
-def test_tensorboard_forgets_points_after_the_step_that_a_run_goes_on_from(tmp_path: Path) -> None:
+def test_tensorboard_drops_points_after_the_step_that_a_run_is_resumed_from(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with opened("tensorboard", tmp_path) as log:
         write(log, 1, 2, 3, 4)
@@ -216,7 +216,7 @@ def test_mlflow_gets_recipe_and_points(tmp_path: Path, mlflow: Service) -> None:
 
 
 @pytest.mark.parametrize("function", ["init", "update", "log", "finish"])
-def test_what_a_service_does_not_take_is_told(tmp_path: Path, wandb: Service, function: str) -> None:
+def test_what_a_service_rejects_is_reported(tmp_path: Path, wandb: Service, function: str) -> None:
     wandb.fails_in = function
     with (
         pytest.raises(TrainingError, match="^training.trackers: wandb: nobody there$") as error,

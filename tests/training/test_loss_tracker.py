@@ -79,7 +79,7 @@ def test_the_mean_of_an_evaluation_does_not_depend_on_readings_between(clock: Cl
     assert math.isnan(tracker.mean())
 
 
-def test_the_first_step_that_is_no_number_is_told_with_its_documents(clock: Clock) -> None:
+def test_the_first_non_finite_step_is_reported_with_its_documents(clock: Clock) -> None:
     tracker = LossTracker(TRAIN)
     add(tracker, 1, 1.0, 0)
     add(tracker, 2, 1.0, 7, 3, 3)

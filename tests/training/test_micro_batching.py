@@ -128,7 +128,7 @@ def torch_weights(output: Path) -> dict[str, torch.Tensor]:
     return load_file(output / "model" / "model.safetensors")
 
 
-def test_too_little_for_one_window_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_for_one_window_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Small(0, "gpu")
     monkeypatch.setattr(loop.Run, "_backward", lambda run, part, share: memory.check(part))
     with pytest.raises(TrainingError, match="out of memory, even with one window at a time") as error:

@@ -95,7 +95,7 @@ def test_entity_rows_and_type_pairs_are_as_the_recipe_says(tmp_path: Path) -> No
     assert Extractor.from_pretrained(finished.model).schema == schema
 
 
-def test_a_damaged_schema_is_told(tmp_path: Path) -> None:
+def test_a_damaged_schema_is_reported(tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "t.jsonl", relation_documents(annotated=True))
     _, _, finished = run(relation_recipe(data, training={"epochs": 1}), tmp_path / "run")
     facts = json.loads((finished.model / "ie.json").read_text(encoding="utf-8"))

@@ -166,7 +166,7 @@ def test_checkpoints_rotate_and_go_with_the_end_of_the_run(data: Path, tmp_path:
     assert again == [FinishedBefore(tmp_path / "run" / "model")]
 
 
-def test_a_checkpoint_is_due_by_time_where_no_steps_are_given(
+def test_a_checkpoint_is_due_by_time_if_no_steps_are_given(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
@@ -225,7 +225,7 @@ def test_a_checkpoint_with_another_number_in_it_gives_way_too(name: str, data: P
     assert (first.resumed_from, first.damaged) == (3, (file.parent,))
 
 
-def test_a_best_model_that_is_damaged_is_told_at_once(data: Path, cut: Path) -> None:
+def test_a_best_model_that_is_damaged_is_reported_at_once(data: Path, cut: Path) -> None:
     file = cut / "model" / "model.safetensors"
     raw = file.read_bytes()
     file.write_bytes(raw[:-400] + b"1" + raw[-399:])
@@ -233,14 +233,14 @@ def test_a_best_model_that_is_damaged_is_told_at_once(data: Path, cut: Path) -> 
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 
-def test_facts_of_a_run_that_were_changed_are_told(data: Path, cut: Path) -> None:
+def test_facts_of_a_run_that_were_changed_are_reported(data: Path, cut: Path) -> None:
     text = (cut / "run.json").read_text(encoding="utf-8")
     (cut / "run.json").write_text(text.replace('"finished": false', '"finished": true'), encoding="utf-8")
     with pytest.raises(DataError, match=r"run\.json: damaged: .*checksum"):
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 
-def test_the_log_goes_on_without_doubled_steps(data: Path, cut: Path) -> None:
+def test_the_log_continues_without_duplicate_steps(data: Path, cut: Path) -> None:
     with (cut / "log.csv").open("a", encoding="utf-8") as file:
         file.write("8,2.6,0.1,9,0.1,,,\n9,3.0,0.")  # of a process that was killed after its last checkpoint
     list(train(short(data, checkpoint_every=3), cut, resume=True))
@@ -267,7 +267,7 @@ def test_a_run_without_its_facts_is_not_taken_over(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": "1", "finished": 3}'])
-def test_damaged_facts_are_told(text: str, data: Path, cut: Path) -> None:
+def test_damaged_facts_are_reported(text: str, data: Path, cut: Path) -> None:
     (cut / "run.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"run\.json: damaged") as error:
         list(train(short(data), cut, resume=True))
@@ -395,7 +395,7 @@ def test_weights_that_leave_the_numbers_in_a_step_are_not_kept(data: Path, tmp_p
     assert read_checkpoint(tmp_path / "run" / "checkpoints") is None
 
 
-def test_the_row_of_an_evaluation_that_was_cut_stands_once(
+def test_the_row_of_an_interrupted_evaluation_appears_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: dict[int, Stop]
 ) -> None:
     stop_at[3] = stop = Stop()  # an evaluation is due then
@@ -484,13 +484,13 @@ def test_a_checkpoint_without_a_number_is_damaged(missing: str, data: Path, cut:
     events.close()  # type: ignore[attr-defined]
 
 
-def test_a_best_model_that_is_gone_is_told_at_once(data: Path, cut: Path) -> None:
+def test_a_best_model_that_is_gone_is_reported_at_once(data: Path, cut: Path) -> None:
     shutil.rmtree(cut / "model")
     with pytest.raises(ModelError, match="missing; it was the best model of the run, from step 3"):
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 
-def test_too_little_memory_for_an_evaluation_is_told(
+def test_too_little_memory_for_an_evaluation_is_reported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object, **named: object) -> object:

@@ -181,7 +181,7 @@ def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) 
     assert (output / "data.jsonl").exists()  # no run wrote it
 
 
-def test_a_file_is_no_folder_for_a_run(data: Path, tmp_path: Path) -> None:
+def test_a_file_is_not_a_directory_for_a_run(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(DataError, match="is a file"):
         run(recipe(data), tmp_path / "run", overwrite=True)
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
         run(recipe(data), tmp_path / "run")
 
 
-def test_a_hopeless_run_is_told_with_its_likely_cause(tmp_path: Path) -> None:
+def test_a_run_that_does_not_learn_is_reported_with_its_likely_cause(tmp_path: Path) -> None:
     train_data = write_jsonl(tmp_path / "train.jsonl", documents() * 20)
     other = [Document("王伟在青川", [Entity(0, 2, "other")])]
     dev = write_jsonl(tmp_path / "dev.jsonl", other)
