@@ -1,4 +1,4 @@
-"""Bad data and odd data: every command says where, what was got and what to do, or does the right thing."""
+"""Bad and unusual data: every command reports where, what was got and what to do, or does the right thing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory of its own, with the model in `model`."""
+    """A separate current directory with the model in `model`."""
     (tmp_path / "model").symlink_to(model)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -79,7 +79,7 @@ OFFSETS = "hint: count characters from 0, the end exclusive"
 
 @dataclass(frozen=True)
 class Bad:
-    """A file that cannot be read: its content, the words that tell place and problem, and those that tell the remedy."""
+    """A file that cannot be read: its content, the words for location and problem, and those for the remedy."""
 
     content: str | bytes
     words: str

@@ -1,4 +1,4 @@
-"""`ie eval --predictions`: seqeval beside our scores, and results in files; no model is needed."""
+"""`ie eval --predictions`: seqeval beside the default scores, and results in files; no model is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands end where memory does not suffice, at any signal, and without the streams or the home they count on."""
+"""How commands end if memory is insufficient, on any signal, and without standard streams or a home directory."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, beside a file that is nobody's business."""
+    """The current directory, beside a private file."""
     work = tmp_path / "work"
     (work / "directory").mkdir(parents=True)
     write_jsonl(tmp_path / "secret.jsonl", documents(5))

@@ -1,4 +1,4 @@
-"""Messages name only options that the command has which can say them."""
+"""Messages name only options of the commands that can print them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SPEAKERS = {
     "tasks": ("eval",),
     "training": ("train",),
 }
-"""Which commands can say what stands in a module; one that names an option and is not here has no business to."""
+"""The commands that can print the messages of a module; a module that is not listed must not name options."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 
@@ -78,7 +78,7 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 
 def unknown_options(name: str, source: str) -> Iterator[str]:
-    """The options that a module names and that a command which can say so lacks."""
+    """The options that a module names and that a command which can print its messages lacks."""
     speakers = next((SPEAKERS[place] for place in SPEAKERS if name == place or name.startswith(f"{place}/")), None)
     for line, text in strings(source):
         for said in _SAID_OF.finditer(text):

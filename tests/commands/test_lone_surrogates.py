@@ -44,7 +44,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
 
 @pytest.fixture
 def here(loaded: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The model, which is loaded once; the tests run in a directory of their own."""
+    """The model, which is loaded once; the tests run in a separate directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ModelChoice, "engine", lambda self: loaded[1])
     return loaded[0]

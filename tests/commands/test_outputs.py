@@ -1,4 +1,4 @@
-"""What a command writes costs nobody a file: neither its input nor what another command, or a shell, writes there."""
+"""Output never destroys a file: neither the input nor what another command or a shell is writing there."""
 
 from __future__ import annotations
 

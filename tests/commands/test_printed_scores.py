@@ -101,7 +101,7 @@ def tables(printed: str) -> list[dict[str, list[str]]]:
 
 
 def cells(gold: Sequence[Item], predicted: Sequence[Item]) -> list[str]:
-    """What a row must say; a dash where there is nothing to score."""
+    """The expected values of a row, with a dash if there is nothing to score."""
     counts = pair_counts(gold, predicted, lambda a, b: a == b)
     values = [f"{value:.4f}" for value in ratios(*counts)] if gold or predicted else ["–"] * 3
     return [*values, *map(str, counts)]

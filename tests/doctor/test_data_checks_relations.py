@@ -31,7 +31,7 @@ def relation(text: str, triple: Triple, types: tuple[str, str] = ("person", "pla
 
 
 def placed(text: str, *triples: Triple, entities: bool = False) -> Document:
-    """An example with offsets of its own."""
+    """An example with separate offsets."""
     relations = [relation(text, triple) for triple in triples]
     arguments = {side for r in relations for side in (r.subject, r.object)}
     return Document(text, sorted(arguments) if entities else [], relations)

@@ -1,4 +1,4 @@
-"""Offsets that count bytes or UTF-16 units where no mention tells."""
+"""Offsets that count bytes or UTF-16 units in data without mentions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRIENDS = ["Anna", "Bob", "Rome", "Carla"]
 
 
 def spans(text: str, mentions: list[str], encoding: str | None, width: int = 1) -> list[tuple[int, int]]:
-    """Where the mentions stand, counted in characters or in the units of an encoding."""
+    """Return the spans of the mentions, counted in characters or in the units of an encoding."""
 
     def count(at: int) -> int:
         return at if encoding is None else len(text[:at].encode(encoding)) // width

@@ -31,7 +31,7 @@ QUICKSTART = SAMPLES.parent / "relations"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be where a user would be who names a file of this directory."""
+    """Change to the directory in which a user would name the file."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -246,7 +246,7 @@ def test_the_windows_of_the_proposal_hold_every_relation(path: Path) -> None:
 
 
 def padded(document: Document, count: int) -> Document:
-    """The same with so many characters before and behind it."""
+    """Add a number of characters before and after it."""
 
     def moved(entity: Entity) -> Entity:
         return Entity(entity.start + count, entity.end + count, entity.label)
@@ -257,7 +257,7 @@ def padded(document: Document, count: int) -> Document:
 
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 700)), min_size=1, max_size=6))
 def test_what_the_stride_covers_lies_whole_in_a_window(drawn: list[tuple[int, int]]) -> None:
-    """Texts with a relation of any reach and any length behind it, in tokens that are characters."""
+    """Texts with a relation of any reach followed by text of any length, in tokens that are characters."""
     documents = [padded(directs(gap), tail) for gap, tail in drawn]
     lengths = TokenLengths(len)
     DatasetStatistics.of(documents, parts=[lengths])

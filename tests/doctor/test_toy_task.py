@@ -35,7 +35,7 @@ MOODS = Kind(
 
 
 class MoodTask:
-    """The mood of a text, which records give as a field of their own."""
+    """The mood of a text, which records give in a separate field."""
 
     name = "mood"
     metric = "accuracy"

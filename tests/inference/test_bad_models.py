@@ -1,4 +1,4 @@
-"""Damaged, mixed and foreign model directories, encoders and recipes: each is told with its place and a remedy."""
+"""Damaged, mixed and foreign model directories, encoders and recipes: each is reported with its location and a remedy."""
 
 from __future__ import annotations
 

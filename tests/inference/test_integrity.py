@@ -52,7 +52,7 @@ def load(directory: Path) -> Extractor:
 
 
 def contents(extractor: Extractor) -> tuple[object, ...]:
-    """All that predictions and reports depend on, beside the numbers of a graph."""
+    """Everything that predictions and reports depend on, besides the numbers of a graph."""
     numbers: list[object] = []
     if hasattr(extractor.backend, "model"):
         numbers += [(name, x.numpy().tobytes()) for name, x in extractor.model.state_dict().items()]
@@ -134,7 +134,7 @@ def test_checksums_of_the_wrong_type_are_reported(value: object, model: Path) ->
 
 
 def test_scores_that_are_stored_later_make_no_other_model(model: Path) -> None:
-    """A job that was interrupted before goes on with it."""
+    """A job that was interrupted before is resumed with it."""
     before = fingerprint(model)
     load(model).write_scores(model, {"dev": {"f1": 0.25}})
     load(model)

@@ -48,7 +48,7 @@ def sentence_factors(ids: tuple[int, ...], rows: tuple[int, ...]) -> list[tuple[
 
 
 class BySentence:
-    """A backend that scores within sentences only, each by its own tokens in the window."""
+    """A backend that scores within sentences only, each by its tokens in the window."""
 
     def __init__(self, stop: int, schema: LabelSchema) -> None:
         self.stop, self.task = stop, task_of(schema)

@@ -67,7 +67,7 @@ class Killed(BaseException):
 
 
 def killed(*arguments: str) -> None:
-    """Run a command that is killed: what it has written stays as it is, with or without a journal that tells of it."""
+    """Run a command that is killed: what it has written is kept, with or without a journal that covers it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs.Job, "drop", lambda job: None)
         with pytest.raises(Killed):

@@ -1,4 +1,4 @@
-"""A model directory is one of `transformers` too: its encoder and its tokenizer load by the library's own classes."""
+"""A model directory can also be loaded with `transformers`: its encoder and tokenizer load with the library's classes."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_the_speed_is_that_of_large_batches_and_one_slow_one_changes_little() ->
 
 
 def test_short_texts_make_no_slow_model_slower() -> None:
-    """Most of what a word takes is the same for a hundred words: what it took says nothing of them."""
+    """Most of the time for one word is overhead, so that it does not predict the time for a hundred words."""
     capacity = Capacity(30.0)
     for _ in range(3):
         capacity.measure(510, 4.0)

@@ -433,7 +433,7 @@ def test_whoever_hangs_up_gives_their_place_back(make: Make) -> None:
 
 
 def test_bodies_that_come_slowly_leave_room_for_others(make: Make) -> None:
-    """As many are received at a time as may be in work; what needs no body is answered."""
+    """At most as many requests are received at a time as may be active; requests without a body are answered."""
     stub = make(concurrency=1)
     receiving, coming = threading.Event(), threading.Event()
 
@@ -675,7 +675,7 @@ def test_a_taken_port_is_reported_before_the_model_is_loaded() -> None:
 
 
 def test_answers_do_not_wait_to_be_filled_up() -> None:
-    """Nagle's delay, 40 ms an answer, is switched off by asyncio where the socket names its protocol."""
+    """Nagle's algorithm, which delays responses by 40 ms, is disabled by asyncio if the socket names its protocol."""
     from ie_cli.serving import server
 
     with server.bind(*server.resolve("127.0.0.1", 0)) as bound:
@@ -709,7 +709,7 @@ def test_without_a_model_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @dataclass
 class Process:
-    """A service in a process of its own."""
+    """A service in a separate process."""
 
     popen: subprocess.Popen[str]
     line: str

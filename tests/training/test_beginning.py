@@ -1,4 +1,4 @@
-"""What a run needs is looked at before its first step; what it was begun with is what it goes on with."""
+"""The requirements of a run are checked before its first step, and a run is resumed with the settings it was started with."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def other_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def begun(data: Path, tmp_path: Path) -> Path:
-    """A run that was begun in bfloat16, as `auto` came to it."""
+    """A run that was started in bfloat16, the result of `auto`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "cpu_has_bfloat16", lambda: True)
         stopped(short(data, precision="auto"), tmp_path / "run")

@@ -85,7 +85,7 @@ def test_a_second_start_skips_the_encoding() -> None:
 
 
 class OtherCodec(SpanCodec):
-    """What it stores is said to be something else."""
+    """A codec whose stored values have another identity."""
 
     identity = ("other", 1)
 

@@ -109,7 +109,7 @@ def test_of_many_documents_some_are_named(clock: Clock) -> None:
 def test_an_epoch_is_worth_as_many_sentences_as_there_are_texts(
     section: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many windows the texts have, and whichever of these stand in one batch."""
+    """For any number of windows per text, and any assignment of windows to batches."""
     texts = [*documents(), Document("王伟在青川大学读书，" * 30), Document("李娜" * 9)]
     made = recipe(
         write_jsonl(tmp_path / "train.jsonl", texts),

@@ -1,4 +1,4 @@
-"""Several processes are several where a launcher says so in full; a variable alone changes nothing."""
+"""A run has several processes if a launcher sets all its variables; a single variable changes nothing."""
 
 from __future__ import annotations
 
