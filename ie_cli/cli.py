@@ -21,6 +21,7 @@ from ie_cli.commands.arguments import (
     LabelColumns,
     Match,
     OnError,
+    OnErrorOrDefault,
     Overrides,
     Precision,
     Quiet,
@@ -202,13 +203,13 @@ def predict(
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
-    on_error: OnError | None = None,
+    on_error: OnErrorOrDefault = None,
     rejects: Annotated[
         str | None,
         typer.Option("--rejects", help="File for bad lines with location and error; implies --on-error skip."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume an interrupted job where it stopped; start it if there is none.")
+        bool, typer.Option("--resume", help="Resume an interrupted job; start a new one if there is none.")
     ] = False,
     threshold: Threshold = None,
     flat: Flat = None,

@@ -39,12 +39,11 @@ FullBatches = Annotated[
         "default, `ie` answers after half a second without input, and scores may differ in their last digits.",
     ),
 ]
-OnError = Annotated[
-    Literal["stop", "keep", "skip"],
-    typer.Option(
-        "--on-error", help="For a bad line: stop, keep it with an `error` field, or skip it; both are counted."
-    ),
-]
+_ON_ERROR = typer.Option(
+    "--on-error", help="For a bad line: stop, keep it with an `error` field, or skip it; both are counted."
+)
+OnError = Annotated[Literal["stop", "keep", "skip"], _ON_ERROR]
+OnErrorOrDefault = Annotated[Literal["stop", "keep", "skip"] | None, _ON_ERROR]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),

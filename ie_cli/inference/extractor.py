@@ -123,9 +123,7 @@ class Extractor:
             return next(iter(sections.items()))
         if name not in sections:
             got = "but none was named" if name is None else f"got {name}"
-            raise ModelError(
-                f"the model has the tasks {', '.join(sections)}; {got}", hint="name one of them, e.g. with --task NAME."
-            )
+            raise ModelError(f"the model has the tasks {', '.join(sections)}; {got}", hint="name one of them.")
         return name, sections[name]
 
     @property

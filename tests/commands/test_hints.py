@@ -107,6 +107,15 @@ def test_a_message_that_names_a_foreign_option_is_found() -> None:
     assert list(unknown_options("codecs/x.py", 'hint = "--quiet"'))
 
 
+def test_every_option_has_a_help_text() -> None:
+    bare = [(name, option.name) for name, command in COMMANDS.items() for option in command.params if not _help(option)]
+    assert bare == []
+
+
+def _help(parameter: Any) -> Any:
+    return getattr(parameter, "help", None)
+
+
 @pytest.mark.parametrize("field", ["format", "text_column", "label_columns"])
 @pytest.mark.parametrize("command", [*READERS, "show"])
 def test_fields_of_a_recipe_are_options_if_a_command_has_no_recipe(command: str, field: str) -> None:

@@ -101,7 +101,7 @@ def test_data_without_annotation_are_told_before_the_first_step(
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, {split: str(bare)}, epochs=1)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "run"))
     assert result.exit_code == 0, result.stderr
-    warning = f"warning: data.{split} holds no entities: its scores say nothing"
+    warning = f"warning: data.{split} contains no entities: its scores are meaningless"
     assert warning in said(result)
     assert said(result).index(warning) < said(result).index("epoch 1.0")
 
@@ -178,12 +178,12 @@ def test_a_disk_without_room_for_the_model_is_told_and_costs_no_earlier_one(
 def test_a_disk_that_may_become_full_is_reported(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = until(train(short(data), tmp_path / "run"), Started)[0]
     assert isinstance(first, Started)
-    assert first.room is None
+    assert first.disk_space is None
     size = 4 * first.parameters
     monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda path: Usage(10 * size))
     last = until(train(short(data), tmp_path / "other"), Started)[0]
     assert isinstance(last, Started)
-    assert last.room == (11 * size, 10 * size)  # two models, and three checkpoints of three times their size
+    assert last.disk_space == (11 * size, 10 * size)  # two models, and three checkpoints of three times their size
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, epochs=1)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "third"))
     assert "warning: the run may need 0.0" in said(result)

@@ -62,9 +62,7 @@ class OnnxBackend:
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, OnnxOutputs]:
         """Return the outputs of each head for a batch ``[batch, L]``."""
-        with reading(
-            self.file, "check that tokenizer.json belongs to this model, or use smaller batches (--batch-size)."
-        ):
+        with reading(self.file, "check that tokenizer.json belongs to this model, or use smaller batches."):
             values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
         found = dict(zip(self._names, values, strict=True))
         return {task: OnnxOutputs(found, output_prefix(task, self._codecs)) for task in self._codecs}
