@@ -67,7 +67,7 @@ def _schema_of(recipe: Recipe, section: TaskSection, train: Split) -> tuple[Labe
     except DataError:  # the pass over the data lists every problem
         return None, None
     schema, problem = _preview(recipe, section, statistics)
-    # A schema without constraints excludes nothing here: labels that are missing from train are a finding of their own.
+    # A schema without constraints excludes nothing here: labels that are missing from train are reported separately.
     return (schema if schema is not None and schema.constrained else None), problem
 
 

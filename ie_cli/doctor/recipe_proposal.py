@@ -48,7 +48,7 @@ def propose_recipe(
     """Inspect training data and return a recipe that fits them, as YAML.
 
     Args:
-        data: a file, ``-``, a URL or ``hub:…``; paths are relative to the current directory, where the recipe should be.
+        data: a file, ``-``, a URL or ``hub:…``; a relative path assumes that the recipe is in the current directory.
         format: format of the data; detected if omitted.
         encoder: hub id, directory or ``tiny``; chosen by the scripts of the texts if omitted.
         reading: reading options, which are written into the recipe.
