@@ -131,7 +131,7 @@ def test_entity_scores_have_their_support(ner: Run) -> None:
 
 
 def test_the_ceiling_of_entities_names_what_is_out_of_reach(ner: Run) -> None:
-    # A blank at the boundary, more than a window holds, a label that training does not have; 54 others and one beside them.
+    # Whitespace at the boundary, longer than a window, a label that training does not have; 54 others and one more.
     assert sum(len(document.entities) for document in ner.gold) == 58
     said = (
         "recall ceiling 0.9483: 3 of 58 entities cannot be predicted (1 label unknown to the model, "

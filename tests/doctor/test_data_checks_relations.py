@@ -222,7 +222,7 @@ def test_boundaries_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path,
 
 
 def test_triples_without_offsets_may_end_inside_a_token(tmp_path: Path, words: str) -> None:
-    # '3D' is one unknown token; a letter after a digit begins a run of its own, so that 'D' has a place.
+    # '3D' is one unknown token; a letter after a digit starts a new run, so that 'D' has a place.
     train = duie(tmp_path / "t.json", *((f"The 3D fox {n}", [("D", "p", "fox")]) for n in range(5)))
     [warning] = of("warning", told(recipe(train, encoder={"name": words})))
     assert warning.startswith(

@@ -49,7 +49,7 @@ def test_other_units_are_recognised(text: str, mentions: list[str], encoding: st
     assert words in verdict
     assert f"and would be {mentions[0]!r}" in verdict
     assert f"len(raw[:{'2 * ' if width == 2 else ''}offset].decode('{encoding}'))" in verdict
-    # One span that cannot be so is enough to say nothing.
+    # One span that contradicts the unit is enough for no verdict.
     guess.add(text, [(0, 1), (len(text.encode()), len(text.encode()) + 1)], "x:2")
     assert guess.verdict() is None
 

@@ -192,7 +192,7 @@ def test_many_predicates_stay_few_lines() -> None:
     "documents",
     [
         [Document("无", spos=[])],
-        [Document("无", spos=[Spo("王伟", "导演", "灯塔")])],  # a triple that stands nowhere
+        [Document("无", spos=[Spo("王伟", "导演", "灯塔")])],  # a triple that occurs nowhere
     ],
 )
 def test_data_without_a_relation_in_their_texts(documents: list[Document]) -> None:

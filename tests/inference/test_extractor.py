@@ -238,7 +238,7 @@ def test_a_text_of_200_000_characters(trained: Path) -> None:
     extractor = load(trained)
     [one], [many] = (list(extractor.extract([text])) for text in (sentence, sentence * 14_300))
     assert len(many.text) > 200_000
-    # Around a sentence stands more than this model has learnt from, but in every tenth of the text it finds some again.
+    # The context of a sentence is longer than in training, but the model still finds some entities in every tenth of the text.
     shifted = {
         (n * len(sentence) + e.start, n * len(sentence) + e.end, e.label) for n in range(14_300) for e in one.entities
     }

@@ -89,7 +89,7 @@ def test_zeros_in_the_middle_of_the_weights_are_told(model: Path) -> None:
     largest = max(tensors.values(), key=lambda tensor: tensor.nbytes).tobytes()
     (model / name).write_bytes(data.replace(largest, bytes(256) + largest[256:]))
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
-    del facts["files"]  # which look at the whole of a file as small as this
+    del facts["files"]  # fingerprints cover all of a file as small as this
     (model / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     result = ie("predict", str(FORMAT_2 / "ner" / "texts.json"), "--model", str(model))
     assert result.exit_code == 1

@@ -158,7 +158,7 @@ def test_no_window_is_longer_than_it_may_be(text: str, capacity: int, stride: in
     assert isinstance(runner.backend, Everywhere)
     most = min(len(text), capacity) + BUILT["characters"].special_tokens
     assert runner.backend.longest == (most if text else 0)
-    # Every character once, however many windows found it; blanks are no tokens.
+    # Every character once, however many windows found it; spaces are not tokens.
     assert [e for e in found.entities if e.end - e.start == 1] == [
         Entity(n, n + 1, "X") for n, char in enumerate(text) if char != " "
     ]

@@ -415,7 +415,7 @@ def test_contradictory_options_are_reported(arguments: tuple[str, ...], code: in
 
 
 def test_two_processes_do_not_write_one_file(here: Path) -> None:
-    Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # nobody is told to remove it
+    Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # the message does not ask to remove it
     with claimed("out.jsonl"):
         result = ie("predict", "good.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1

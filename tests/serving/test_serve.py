@@ -371,7 +371,7 @@ def test_late_answers_are_504_and_their_work_is_given_up(make: Make) -> None:
         waiting = threads.submit(stub.post, {"text": "王王王"})
         assert "no answer within 0.5 seconds" in refusal(first.result(), 504)
         assert refusal(waiting.result(), 504)
-    # What has not begun has left its slot; what has begun keeps it until it ends.
+    # A request that has not started frees its slot; one that has started keeps it until it ends.
     assert len(stub.worker._jobs) == 1
     stub.backend.go.set()
     until(lambda: not stub.worker._jobs)

@@ -69,7 +69,7 @@ def test_rows_may_lack_columns_but_have_no_others(tmp_path: Path) -> None:
             log(3, {"recall": 1.0})
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == "step,epoch,loss,f1"
     with opened("csv", tmp_path):
-        assert rows(tmp_path) == []  # begun anew
+        assert rows(tmp_path) == []  # started again
 
 
 @given(

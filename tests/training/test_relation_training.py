@@ -42,7 +42,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, annotated: bo
     if scores.entities is not None:
         assert scores.entities.f1 == 1.0
     assert evaluated[-1].loss < 0.1 * evaluated[0].loss
-    # What the user loads gives what training says, to the last digit.
+    # The stored model gives the scores that training reported, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
     assert loaded.schema == started.tasks["relation"].schema
     again = score_engine(loaded.engine(), data)

@@ -66,7 +66,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, data: Path, t
     assert scores.primary == 1.0
     losses = [event.loss for event in events if isinstance(event, Evaluated)]
     assert losses[-1] < 0.1 * losses[0]
-    # What the user loads gives what training says, to the last digit.
+    # The stored model gives the scores that training reported, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
     again = score_engine(loaded.engine(), documents())
     assert again.to_dict() | {"unseen": None} == scores.to_dict() | {"unseen": None}
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_model(
 ) -> None:
     monkeypatch.setattr(
         "ie_cli.training.loss_tracker.REPORT_SECONDS", math.inf
-    )  # when progress is told hangs on the clock
+    )  # when progress is reported depends on the clock
     training: dict[str, object] = {"epochs": 6, "batch_size": 4, "accumulation": 2, "eval_every": 9}
     if task == "relation":
         linked = write_jsonl(tmp_path / "linked.jsonl", relation_documents(annotated=True))
@@ -175,7 +175,7 @@ def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) 
         run(recipe(data), output)
     with pytest.raises(DataError, match="no such file"):
         run(recipe(tmp_path / "nowhere.jsonl"), output, overwrite=True)
-    assert (output / "model" / "old").exists()  # an error in the input costs nobody a model
+    assert (output / "model" / "old").exists()  # an error in the input does not destroy a model
     run(recipe(data, training={"epochs": 1}), output, overwrite=True)
     assert not (output / "model" / "old").exists()
     assert (output / "data.jsonl").exists()  # no run wrote it
