@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_omissions, writable, write_all
+from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import BadLine, Record, jsonl, read_records
@@ -16,7 +16,7 @@ from ie_cli.system.streams import open_output
 
 def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
     """Read documents in one format and write them in another, as a stream."""
-    target = writable(output_format or _format_by_name(output.path))
+    target = output_format_of(output_format or _format_by_name(output.path))
     output.validate_target(target, source.path)
     source.require_exists()
     tally = Tally()

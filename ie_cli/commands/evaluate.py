@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ie_cli.commands.console import counting, say, show_scores, warn
-from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
+from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
@@ -132,7 +132,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             keep=report.keep,
             each=count,
         )
-    warn_capped(engine)
+    warn_truncated(engine)
     _require_gold(result)
     report.show(result)
 

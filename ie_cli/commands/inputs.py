@@ -122,7 +122,7 @@ def newest_model(runs: Path) -> Path:
     return found[-1].parent
 
 
-def warn_capped(engine: Engine) -> None:
+def warn_truncated(engine: Engine) -> None:
     """Warn if windows exceeded the candidate limit."""
     if engine.counts.truncated:
         warn(

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
-from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, report_omissions, writable, write_all
+from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_truncated
+from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, hints
 from ie_cli.formats import BadLine, Format, read_records
@@ -39,7 +39,7 @@ def run_predict(
     choice: ModelChoice, source: Input, output: Output, *, output_format: str, full_batches: bool = False, quiet: bool
 ) -> None:
     """Annotate the input and write the documents in their order, as a resumable job if the outputs are local files."""
-    target = writable(output_format)
+    target = output_format_of(output_format)
     output.validate_target(target, source.path)
     source.require_exists()
     targets = output.targets()
@@ -75,7 +75,7 @@ def _predict_stream(
         count = stack.enter_context(counting("predicting", quiet=quiet))
         write_all(extract(engine, records, idle=idle), writer, count, live=is_live(source))
     _report_omissions(tally, output, choice)
-    warn_capped(engine)
+    warn_truncated(engine)
 
 
 def _predict_job(
@@ -132,7 +132,7 @@ def _predict_job(
     if not quiet:
         say(f"{counted(tally.written, 'record')} written to {output.path}")
     _report_omissions(tally, output, choice)
-    warn_capped(engine)
+    warn_truncated(engine)
 
 
 def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:

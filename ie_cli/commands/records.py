@@ -148,7 +148,7 @@ def is_live(source: Input) -> bool:
     return source.path == "-" or not Path(source.path).is_file()
 
 
-def writable(name: str) -> Format:
+def output_format_of(name: str) -> Format:
     """Return the output format of that name.
 
     Raises:

@@ -6,7 +6,7 @@ import gc
 import traceback
 
 from ie_cli.commands.console import say, warn
-from ie_cli.commands.inputs import ModelChoice, warn_capped
+from ie_cli.commands.inputs import ModelChoice, warn_truncated
 from ie_cli.errors import ServiceError, counted
 from ie_cli.serving.limits import Limits, require_installed
 
@@ -49,11 +49,11 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             bound.listen()  # connections that arrive before uvicorn runs wait in the backlog
             if not quiet:
                 access = "token required" if token is not None else "no token required"
-                most = worker.capacity.most_characters
+                limit = worker.capacity.max_characters
                 size = (
                     ""
-                    if most is None
-                    else f"; at most about {most:,} characters per request and {limits.max_text:,} per text"
+                    if limit is None
+                    else f"; at most about {limit:,} characters per request and {limits.max_text:,} per text"
                 )
                 say(f"serving {extractor.recipe.name} at {server.url(address)} ({access}){size}; Ctrl-C stops it")
             gc.collect()
@@ -61,7 +61,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             server.run(app, bound, limits)
         finally:
             worker.close()
-            warn_capped(engine)
+            warn_truncated(engine)
 
 
 def _validate_token(token: str) -> None:

@@ -147,7 +147,7 @@ def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[To
     )  # longest first, so that a lack of memory shows at once; the sort is stable
     start = 0
     while start < len(windows):
-        batch = windows[start : start + most_windows(engine, len(windows[start].ids))]
+        batch = windows[start : start + max_windows(engine, len(windows[start].ids))]
         run_windows(engine, batch)
         start += len(batch)
     windows.clear()
@@ -189,7 +189,7 @@ def split_windows(engine: Engine, pending: Pending) -> list[Window]:
     ]
 
 
-def most_windows(engine: Engine, length: int) -> int:
+def max_windows(engine: Engine, length: int) -> int:
     """Return the maximum number of windows of up to `length` tokens in a batch.
 
     A batch has at most as many tokens as one of typical windows, because memory grows with the square of the length.

@@ -49,7 +49,7 @@ class Capacity:
         return None if self._speed is None else self._speed * BATCH_SECONDS
 
     @property
-    def most_characters(self) -> int | None:
+    def max_characters(self) -> int | None:
         """Approximate number of characters of text in a request that can be answered in time."""
         if self._speed is None:
             return None
@@ -88,8 +88,8 @@ class Capacity:
         Raises:
             TooMuch: it could not.
         """
-        if self._speed is not None and tokens > (most := self._speed * self._seconds * _USABLE_SHARE):
-            raise TooMuch(max(1, int(characters * most / tokens)))
+        if self._speed is not None and tokens > (limit := self._speed * self._seconds * _USABLE_SHARE):
+            raise TooMuch(max(1, int(characters * limit / tokens)))
 
     def wait(self, tokens: float, others: Iterable[float]) -> float | None:
         """Return the seconds after which to retry a request, or None if it can be answered in time now.

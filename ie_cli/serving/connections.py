@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         config: settings of uvicorn.
         server_state: state of the server.
         app_state: state of the application.
-        most: maximum number of connections.
+        limit: maximum number of connections.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Connection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        most: int,
+        limit: int,
     ) -> None:
         self._protocol = H11Protocol(config, server_state, {**app_state, _KEY: self}, _loop)
         self._connections: set[Any] = server_state.connections
-        self._most = most
+        self._limit = limit
         self._active, self._unread = 0, False
         self._idle_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._connections.discard(self._protocol)
         self._connections.add(self)
         self._idle_since = time.monotonic()
-        if len(self._connections) > self._most:
+        if len(self._connections) > self._limit:
             self._make_room()
         self._wait_for_head()
 

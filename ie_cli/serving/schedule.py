@@ -77,11 +77,11 @@ class Schedule(Generic[Item]):
         """Whether any window is waiting."""
         return any(flow.ready for flow in self._flows.values())
 
-    def next_batch(self, most: Callable[[int], int]) -> list[Item]:
+    def next_batch(self, limit: Callable[[int], int]) -> list[Item]:
         """Return windows to run together, at least one if any is waiting.
 
         Args:
-            most: the maximum number of windows in a batch, as a function of the longest window's length.
+            limit: the maximum number of windows in a batch, as a function of the longest window's length.
         """
         order = self._order()
         if not order:
@@ -93,7 +93,7 @@ class Schedule(Generic[Item]):
                 high, low = max(longest, flow.longest), min(shortest, flow.longest)
                 if high > max(_SHORT, _SPREAD * low):
                     break
-                if len(batch) >= max(1, most(high)):
+                if len(batch) >= max(1, limit(high)):
                     if high == longest:
                         return batch
                     break

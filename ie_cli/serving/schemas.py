@@ -31,10 +31,10 @@ _PROBLEMS = {
     "one_field": (400, "expected one of the fields text and texts, got {count}", _FORM),
     "list_type": (400, "'{name}' must be a list of strings, got {got}", _FORM),
     "is_instance_of": (400, "'{name}' must be a string, got {got}", _FORM),
-    "too_many": (413, "'{name}' has {count:,} texts, but the limit is {most:,}", "send several requests."),
+    "too_many": (413, "'{name}' has {count:,} texts, but the limit is {limit:,}", "send several requests."),
     "too_long": (
         413,
-        "'{name}' has {count:,} characters, but the limit is {most:,}",
+        "'{name}' has {count:,} characters, but the limit is {limit:,}",
         "split it, or run `ie predict`, which accepts texts of any length.",
     ),
 }
@@ -50,14 +50,14 @@ class Refused(Exception):
 
 
 def _limit_count(texts: Any, info: ValidationInfo[Limits]) -> Any:
-    if isinstance(texts, list) and len(texts) > (most := info.context.max_texts):
-        raise PydanticCustomError("too_many", "too many texts", {"count": len(texts), "most": most})
+    if isinstance(texts, list) and len(texts) > (limit := info.context.max_texts):
+        raise PydanticCustomError("too_many", "too many texts", {"count": len(texts), "limit": limit})
     return texts
 
 
 def _limit_length(text: str, info: ValidationInfo[Limits]) -> str:
-    if len(text) > (most := info.context.max_text):
-        raise PydanticCustomError("too_long", "the text is too long", {"count": len(text), "most": most})
+    if len(text) > (limit := info.context.max_text):
+        raise PydanticCustomError("too_long", "the text is too long", {"count": len(text), "limit": limit})
     return text
 
 

@@ -86,7 +86,7 @@ def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """Return the settings of uvicorn."""
     return uvicorn.Config(
         watched(app),
-        http=partial(Connection, most=_most_connections(limits)),  # type: ignore[arg-type]
+        http=partial(Connection, limit=_max_connections(limits)),  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -102,19 +102,19 @@ def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     )
 
 
-def _most_connections(limits: Limits) -> int:
+def _max_connections(limits: Limits) -> int:
     """Return the maximum number of connections, within the system's limit on open files."""
-    most = 2 * limits.concurrency + _CONNECTIONS
+    limit = 2 * limits.concurrency + _CONNECTIONS
     if resource is None:
-        return most
+        return limit
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if resource.RLIM_INFINITY != soft < most + _OTHER_FILES:
-        enough = most + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, most + _OTHER_FILES)
+    if resource.RLIM_INFINITY != soft < limit + _OTHER_FILES:
+        enough = limit + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, limit + _OTHER_FILES)
         with suppress(ValueError, OSError):  # the system may allow less than the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
             soft = enough
-        most = soft - _OTHER_FILES
-    return max(1, most)
+        limit = soft - _OTHER_FILES
+    return max(1, limit)
 
 
 def run(app: ASGIApp, bound: socket.socket, limits: Limits) -> None:

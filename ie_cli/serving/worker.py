@@ -24,8 +24,8 @@ from ie_cli.inference.pipeline import (
     Engine,
     Pending,
     Window,
+    max_windows,
     merge_windows,
-    most_windows,
     run_windows,
     split_windows,
 )
@@ -204,7 +204,7 @@ class Worker:
             return
         length = len(windows[0].ids)
         run_windows(engine, windows)
-        while (seconds := _time_batch(engine, windows)) < BATCH_SECONDS / 2 and 2 * len(windows) <= most_windows(
+        while (seconds := _time_batch(engine, windows)) < BATCH_SECONDS / 2 and 2 * len(windows) <= max_windows(
             engine, length
         ):
             windows *= 2
@@ -287,7 +287,7 @@ class Worker:
                 self._finish(job, text)
 
     def _run_batch(self) -> None:
-        batch = [piece for piece in self._schedule.next_batch(self._most) if piece.job.begin()]
+        batch = [piece for piece in self._schedule.next_batch(self._max_windows) if piece.job.begin()]
         if not batch:
             return
         start = time.perf_counter()
@@ -312,10 +312,10 @@ class Worker:
                     raise error
                 run_windows(self._engine, [piece.window for piece in batch if piece.job is job])
 
-    def _most(self, length: int) -> int:
+    def _max_windows(self, length: int) -> int:
         """Return the maximum number of windows of a length in a batch."""
-        most, tokens = most_windows(self._engine, length), self.capacity.batch_tokens
-        return most if tokens is None else min(most, max(1, int(tokens // length)))
+        limit, tokens = max_windows(self._engine, length), self.capacity.batch_tokens
+        return limit if tokens is None else min(limit, max(1, int(tokens // length)))
 
     def _finish(self, job: Job, text: _Text) -> None:
         """Annotate a text after its last window has been run."""

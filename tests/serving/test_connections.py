@@ -129,7 +129,7 @@ def test_a_limit_of_open_files_that_cannot_be_raised_is_kept_to(monkeypatch: pyt
 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert server._most_connections(Limits()) == 256 - server._OTHER_FILES
+    assert server._max_connections(Limits()) == 256 - server._OTHER_FILES
 
 
 def test_a_request_in_work_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ def test_a_large_request_is_judged_by_its_own_text(worker: Worker, monkeypatch: 
 
 def test_the_speed_is_measured_before_the_first_request(worker: Worker, backend: stub_serve.Backend) -> None:
     worker.calibrate()
-    assert worker.capacity.most_characters is not None
+    assert worker.capacity.max_characters is not None
     assert backend.batches
     assert worker._engine.counts.windows == 0
     assert worker.submit(["王伟"]).future.result(SECONDS) == expected(["王伟"])
