@@ -80,7 +80,7 @@ def make_model(task: Task, directory: Path) -> dict[str, Any]:
     made = prepare(recipe)
     backend = TorchBackend(made.model, "float32")
     extractor = Extractor(backend, made.trained_tasks(), made.tokenizer, recipe, made.pad_id)
-    # Where documents are predicted, on a full window: the cells of a window grow faster than its tokens.
+    # Where documents are predicted, on a full window: the entries of a window grow faster than its tokens.
     length = task.max_length - 2 if task.length else None
     texts = list(islice(documents(length), 1 if task.length else SAMPLE))
     wanted = max(1, sum(map(len, texts)) // TOKENS_A_SPAN)

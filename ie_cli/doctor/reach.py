@@ -71,7 +71,7 @@ class Reach:
     ) -> tuple[Mapping[str, int], Mapping[str, Sequence[tuple[Any, str]]]]:
         """Return, by kind, the number of gold items in a document, and the unreachable ones with their reasons."""
         found = find_reachable(build_codec(self.head, schema), document, tokens, self.plan)
-        return found.counts, found.lost
+        return found.counts, found.unreachable
 
     def items(self) -> TrainingItems:
         """Return the counts of gold items that the task extracts."""

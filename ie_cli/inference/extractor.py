@@ -15,7 +15,7 @@ from ie_cli.codecs.base import Codec, Decoding, build_codec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
-from ie_cli.encoding.tokenizer_loading import read_tokenizer, working
+from ie_cli.encoding.tokenizer_loading import read_tokenizer, tokenizer_errors
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
 from ie_cli.inference.integrity import (
@@ -201,8 +201,7 @@ class Extractor:
         }
 
     def text_tokenizer(self) -> TextTokenizer:
-        """Return the tokenizer with the tokenization and normalization of the recipe."""
-        with working(TOKENIZER, "restore the directory from a backup, or train again."):
+        with tokenizer_errors(TOKENIZER, "take the directory from a backup or train again."):
             return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(

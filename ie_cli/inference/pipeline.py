@@ -207,10 +207,10 @@ def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
     for part in engine.tasks:
         for name, candidates in decoded[part.name].parts.items():
             columns = part.decoder.tokens[name]
-            for window, cells, scores in _by_window(batch, candidates):
-                cells[:, columns] += window.first - len(tokenizer.prefix)
-                cells = np.insert(cells, cells.shape[1], window.number, axis=1)
-                window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(cells, scores))
+            for window, entries, scores in _by_window(batch, candidates):
+                entries[:, columns] += window.first - len(tokenizer.prefix)
+                entries = np.insert(entries, entries.shape[1], window.number, axis=1)
+                window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(entries, scores))
     engine.counts.windows += len(batch)
     engine.counts.truncated += len(set[int]().union(*(found.truncated for found in decoded.values())))
 
@@ -235,15 +235,15 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
 
 def _concatenate(pieces: Sequence[Candidates]) -> Candidates:
     return Candidates(
-        np.concatenate([piece.cells for piece in pieces]), np.concatenate([piece.scores for piece in pieces])
+        np.concatenate([piece.entries for piece in pieces]), np.concatenate([piece.scores for piece in pieces])
     )
 
 
 def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Window, Index, Floats]]:
-    """Yield the candidates of each window, without their sample number."""
-    for sample in np.unique(found.cells[:, 0]).tolist():
-        mine = found.cells[:, 0] == sample
-        yield batch[sample], found.cells[mine, 1:], found.scores[mine]
+    """The items of each window, without the number of the sample."""
+    for sample in np.unique(found.entries[:, 0]).tolist():
+        mine = found.entries[:, 0] == sample
+        yield batch[sample], found.entries[mine, 1:], found.scores[mine]
 
 
 def grouped(

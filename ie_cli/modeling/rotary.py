@@ -1,4 +1,4 @@
-"""Rotary positions and the projections that heads are made of."""
+"""Rotary position embeddings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def rotary_angles(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of ``position · 10000^(-2i/size)``; float32 ``[length, size / 2]`` each.
+    """Return cosines and sines of ``position · 10000^(-2i/size)``; float32 ``[length, size / 2]`` each.
 
     Source: Su et al., RoFormer, arXiv 2104.09864; kexue.fm/archives/8265.
     """

@@ -36,26 +36,26 @@ class TaskWindows:
         return len(self.dataset)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The batch of some rows: windows padded, gold cells numbered by sample."""
+        """The batch of some rows: windows padded, gold entries numbered by sample."""
         part = self.dataset.rows(rows)
         input_ids, mask = pad(part.input_ids, self.dataset.pad_id)
         text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix))
-        cells = self.codec.cells({name: _numbered(values) for name, values in part.columns.items()})
+        entries = self.codec.entries({name: _numbered(values) for name, values in part.columns.items()})
         return Batch.build(
             self.task,
             torch.from_numpy(input_ids),
             torch.from_numpy(mask),
             text,
-            {name: torch.from_numpy(table) for name, table in cells.items()},
+            {name: torch.from_numpy(table) for name, table in entries.items()},
             collate=self.collate,
             documents=part.documents,
         )
 
 
-def _numbered(cells: Sequence[npt.NDArray[Any]]) -> Index:
-    """The cells of all samples, each with the number of its sample before it."""
-    sample = np.repeat(np.arange(len(cells)), [len(part) for part in cells])
-    numbered: Index = np.concatenate([sample[:, None], np.concatenate(cells)], axis=1).astype(np.int64)
+def _numbered(entries: Sequence[npt.NDArray[Any]]) -> Index:
+    """The entries of all samples, each with the number of its sample before it."""
+    sample = np.repeat(np.arange(len(entries)), [len(part) for part in entries])
+    numbered: Index = np.concatenate([sample[:, None], np.concatenate(entries)], axis=1).astype(np.int64)
     return numbered
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
-from ie_cli.system.atomic import replace_directory, storing
-from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, rename_tensor_of_0_1
+from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.system.checksums import file_checksum, require_intact, sealed
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import workspace
 from ie_cli.system.text import write_text
@@ -128,7 +128,7 @@ def load_model(model: ExtractionModel, checkpoint: Checkpoint) -> None:
     """
     stored = part_of(checkpoint, "model.")
     tasks = model.tasks
-    weights = {name_of_earlier(name, tasks[0]) if len(tasks) == 1 else name: x for name, x in stored.items()}
+    weights = {rename_tensor_of_0_1(name, tasks[0]) if len(tasks) == 1 else name: x for name, x in stored.items()}
     try:
         result = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:

@@ -228,13 +228,13 @@ def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding
                 gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
                 for first in plan.starts(len(tokens)).tolist():
                     rows["input_ids"].append(tokenizer.surround(tokens.ids[first : first + plan.capacity]))
-                    for name, cells in codec.window(gold, first, plan.capacity, len(tokenizer.prefix)).items():
-                        rows[name].append(cells.astype(np.int32).ravel())
+                    for name, entries in codec.window(gold, first, plan.capacity, len(tokenizer.prefix)).items():
+                        rows[name].append(entries.astype(np.int32).ravel())
                     rows["document"].append(counts.documents)
                 counts.documents += 1
                 items.update(gold.counts)
-                for kind, lost in gold.lost.items():
-                    unreachable.setdefault(kind, Counter()).update(reason for _, reason in lost)
+                for kind, found in gold.unreachable.items():
+                    unreachable.setdefault(kind, Counter()).update(reason for _, reason in found)
             counts.windows += len(rows["document"])
             writer.write_batch(pa.record_batch(rows, schema=schema))
     counts.items = dict(items)

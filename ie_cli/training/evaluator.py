@@ -51,7 +51,7 @@ class Evaluator:
     def _engine(self) -> Engine:
         """The engine for prediction, which caches the tokens of the development data."""
         engine = self.extractor().engine()
-        return replace(engine, tokenizer=engine.tokenizer.remembering())
+        return replace(engine, tokenizer=engine.tokenizer.with_cache())
 
     @cached_property
     def _gold(self) -> dict[str, GoldSet]:

@@ -197,7 +197,7 @@ def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weigh
     if not weights:
         return dict.fromkeys(codecs)
     return {
-        task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.tables.items()}
+        task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.matrices.items()}
         for task, codec in codecs.items()
     }
 

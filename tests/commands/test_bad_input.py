@@ -391,7 +391,7 @@ def test_triples_that_occur_in_no_text(here: Path) -> None:
     (here / "train.jsonl").write_text(spo("王伟住在青川", "李娜", "云州") * 3, encoding="utf-8")
     code, text = findings(task="relation")
     assert code == 1
-    assert "error: train: none of its 3 relations stands in its text: there is nothing to train on" in text
+    assert "error: train: none of the 3 relations occurs in its text: there is nothing to train on" in text
     (here / "train.jsonl").write_text(
         spo("王伟住在青川", "李娜", "云州") + spo("王伟住在青川", "王伟", "青川"), encoding="utf-8"
     )

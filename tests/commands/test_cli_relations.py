@@ -100,7 +100,7 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
     for part in (
         "predicate",
         "DuIE's rules",
-        "relations by their texts",
+        "relations by text",
         "recall ceiling",
         "triples never seen",
         "missed: gold.json:1",
@@ -111,10 +111,10 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "would be luck"),
-        (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias requires --scorer duie"),
+        (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "strict scores on guessed offsets"),
+        (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias belongs to --scorer duie"),
         (("eval", "runs/test/model", "train.json", "--scorer", "duie", "--alias", "no.tsv"), 1, "no.tsv"),
-        (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval is for entities"),
+        (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval applies to entities"),
         (("eval", "--predictions", "train.json", "train.json", "--scorer", "seqeval"), 1, "these are relations"),
         (
             ("eval", "runs/test/model", "train.json", "--scorer", "seqeval", "--alias", "a"),
@@ -194,4 +194,4 @@ def test_init_and_check_fit_relations(here: Path) -> None:
     assert "51 relations: " in checked.stderr
     quick = ie("train", "mine.yaml", "--set", "training.epochs=1", "--set", "training.device=cpu", "--output", "mine")
     assert quick.exit_code == 0, quick.stderr
-    assert "relations of 3 predicates" in quick.stderr
+    assert "relations with 3 predicates" in quick.stderr

@@ -151,14 +151,14 @@ def test_which_files_belong_together(write: Write, train: str, dev: str) -> None
 def test_overlapping_entities_are_nested(write: Write) -> None:
     text, recipe = proposed(write("a.jsonl", ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")]), ENGLISH))
     assert not recipe.head.flat
-    assert "# entities overlap in 1 of the 2 examples" in text
+    assert "# entities overlap in 1 of 2 examples" in text
 
 
 def test_one_error_in_a_thousand_is_not_nesting(write: Write) -> None:
     case = ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")])
     text, recipe = proposed(write("a.jsonl", case, *[ENGLISH] * 999))
     assert recipe.head.flat
-    assert "# entities overlap in 1 of the 1,000 examples" in text
+    assert "# entities overlap in 1 of 1,000 examples" in text
 
 
 def test_overlap() -> None:

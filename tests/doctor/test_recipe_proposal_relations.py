@@ -69,11 +69,11 @@ def reaches(documents: Sequence[Document]) -> list[tuple[int, int]]:
 @pytest.mark.parametrize(
     ("name", "format", "mentions_line", "rows"),
     [
-        ("relations.conll04.json", "conll04", False, "a row for each entity type"),
-        ("relations.multihead.txt", "multihead", False, "a row for each entity type"),
-        ("relations.tplinker.json", "triples", False, "a row for each entity type"),
-        ("relations.duie.json", "duie", True, "no entities annotated: a row for subjects, one for objects"),
-        ("triples.json", "triples", True, "no entities annotated: a row for subjects, one for objects"),
+        ("relations.conll04.json", "conll04", False, "labelled with entity types"),
+        ("relations.multihead.txt", "multihead", False, "labelled with entity types"),
+        ("relations.tplinker.json", "triples", False, "labelled with entity types"),
+        ("relations.duie.json", "duie", True, "labelled as subject or object"),
+        ("triples.json", "triples", True, "labelled as subject or object"),
     ],
 )
 def test_samples_get_a_valid_recipe_of_relations(name: str, format: str, mentions_line: bool, rows: str) -> None:
@@ -120,7 +120,7 @@ def test_a_proposal_for_duie_in_full() -> None:
         "  max_length: 128                     # the longest text has about 10 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest relation has about 6 tokens",
         "head:",
-        "  name: gplinker                      # no entities annotated: a row for subjects, one for objects",
+        "  name: gplinker                      # no entities annotated: the spans are labelled as subject or object",
         "training:",
         "  epochs: 20                          # the best model on dev is kept",
         "  batch_size: 8",
@@ -136,14 +136,14 @@ def test_native_data_with_entities_have_rows_of_types() -> None:
         "# 2 labels: film 1, person 1",
         "# 1 predicate: 导演 1",
     ]
-    assert "# a row for each entity type" in text
+    assert "# the spans are labelled with entity types" in text
     assert "mentions" not in text
     assert recipe.head == GPLinkerSection(name="gplinker", flat=True)
 
 
 def test_native_data_with_relations_alone_have_rows_of_roles() -> None:
     text, recipe = proposed(save("t.jsonl", "jsonl", directs()))
-    assert "# no entities annotated: a row for subjects, one for objects" in text
+    assert "# no entities annotated: the spans are labelled as subject or object" in text
     assert "flat" not in text
     assert "mentions" not in text
     assert recipe.head == GPLinkerSection(name="gplinker")
@@ -161,7 +161,7 @@ def test_overlapping_entities_are_nested_in_relation_data_too() -> None:
     document.entities.append(Entity(0, 4, "title"))
     text, recipe = proposed(save("t.jsonl", "jsonl", document))
     assert not recipe.head.flat
-    assert "# entities overlap in 1 of the 1 examples" in text
+    assert "# entities overlap in 1 of 1 example" in text
 
 
 def test_entities_alone_are_a_task_of_entities() -> None:

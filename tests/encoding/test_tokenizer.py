@@ -159,17 +159,15 @@ TEXTS = st.lists(st.lists(st.sampled_from(["", "a", "Wien", *SENTENCES]) | ANY_T
 @given(batches=TEXTS, most=st.sampled_from([0, 1, 20, 60, 10**6]))
 def test_a_tokenizer_that_remembers_gives_the_same_tokens(mode: str, batches: list[list[str]], most: int) -> None:
     plain = TextTokenizer(BUILT["wordpiece"], mode=mode)  # type: ignore[arg-type]
-    remembering = plain.remembering(most)
+    cached = plain.with_cache(most)
     for batch in [*batches, *batches[::-1]]:
-        assert [arrays(tokens) for tokens in remembering.encode(batch)] == [
-            arrays(tokens) for tokens in plain.encode(batch)
-        ]
-    assert remembering.identity() == plain.identity()
+        assert [arrays(tokens) for tokens in cached.encode(batch)] == [arrays(tokens) for tokens in plain.encode(batch)]
+    assert cached.identity() == plain.identity()
 
 
 @given(batches=TEXTS, most=st.sampled_from([0, 1, 20, 60]))
 def test_no_more_tokens_are_remembered_than_they_may_be(batches: list[list[str]], most: int) -> None:
-    tokenizer = watched().remembering(most)
+    tokenizer = watched().with_cache(most)
     assert isinstance(tokenizer, Watched)
     for batch in batches:
         tokenizer.encode(batch)
@@ -178,7 +176,7 @@ def test_no_more_tokens_are_remembered_than_they_may_be(batches: list[list[str]]
 
 
 def test_the_last_texts_are_remembered_and_each_is_tokenised_once() -> None:
-    tokenizer = watched("characters").remembering(25)
+    tokenizer = watched("characters").with_cache(25)
     assert isinstance(tokenizer, Watched)
     texts = ["a" * 9, "b" * 9, "c" * 9]
     tokenizer.encode([texts[0], texts[0], texts[1]])
@@ -192,7 +190,7 @@ def test_the_last_texts_are_remembered_and_each_is_tokenised_once() -> None:
 
 def test_whoever_is_asked_to_remember_does_not() -> None:
     plain = watched()
-    plain.remembering()
+    plain.with_cache()
     for _ in range(2):
         plain.encode(["Wien"])
     assert plain.asked == ["Wien"] * 2
@@ -203,7 +201,7 @@ def test_threads_may_share_what_is_remembered() -> None:
     plain = TextTokenizer(BUILT["wordpiece"])
     expected = {text: arrays(tokens) for text, tokens in zip(texts, plain.encode(texts), strict=True)}
     most = sum(len(ids) + 1 for ids, _, _ in expected.values()) // 3  # so that all the time some go
-    tokenizer = watched().remembering(most)
+    tokenizer = watched().with_cache(most)
     assert isinstance(tokenizer, Watched)
 
     def work(seed: int) -> bool:

@@ -41,7 +41,7 @@ class Silent:
         low = np.full((batch, length, length), -9, np.float32)
         tables = {
             name: [{"pair": low, **dict.fromkeys(("start", "end"), np.zeros((batch, len(rows), length), np.float32))}]
-            for name, rows in codec_of(self.schema).tables.items()
+            for name, rows in codec_of(self.schema).matrices.items()
         }
         return {task_of(self.schema): FakeOutputs(tables)}
 
@@ -87,7 +87,7 @@ def by_hand(documents: Sequence[Document], schema: LabelSchema) -> dict[str, Cei
         for kind, count in targets.counts.items():
             before = found.get(kind, Ceiling(0, 0))
             reasons = dict(before.reasons)
-            for _, reason in targets.lost.get(kind, ()):
+            for _, reason in targets.unreachable.get(kind, ()):
                 reasons[reason] = reasons.get(reason, 0) + 1
             total = before.total + count
             found[kind] = Ceiling(total - sum(reasons.values()), total, reasons)
@@ -134,7 +134,7 @@ def test_ceilings_are_counted_in_one_pass_and_no_sooner_than_they_are_needed() -
 def test_evaluation_after_evaluation_tokenises_each_text_once() -> None:
     schema = SCHEMAS["ner"]
     runner = engine(schema, Counting(wordpiece()))
-    runner = replace(runner, tokenizer=runner.tokenizer.remembering())
+    runner = replace(runner, tokenizer=runner.tokenizer.with_cache())
     kept = GoldSet(DOCUMENTS, runner)
     Counting.texts = 0
     for _ in range(3):

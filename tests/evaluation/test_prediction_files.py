@@ -29,11 +29,11 @@ def test_a_submission_has_no_texts() -> None:
 @pytest.mark.parametrize(
     ("guess", "message"),
     [
-        ([Document("a b", id="1")], "the predictions end after 1 examples, the gold data go on"),
-        ([*GOLD, Document("d")], "the gold data end after 2 examples, the predictions go on"),
-        ([Document("a b", id="2", where="p:1")], "p:1 and g:1: id '2' stands beside id '1'"),
-        ([Document("a  b", id="1", where="p:1")], "p:1 and g:1: the texts differ: 'a  b' beside 'a b'"),
-        ([Document("", where="p:1")], "p:1 and g:1: the texts differ: '' beside 'a b'"),
+        ([Document("a b", id="1")], "the predictions end after 1 example, but the gold data continue"),
+        ([*GOLD, Document("d")], "the gold data end after 2 examples, but the predictions continue"),
+        ([Document("a b", id="2", where="p:1")], "p:1 and g:1: id '2' differs from id '1'"),
+        ([Document("a  b", id="1", where="p:1")], "p:1 and g:1: the texts differ: 'a  b' and 'a b'"),
+        ([Document("", where="p:1")], "p:1 and g:1: the texts differ: '' and 'a b'"),
     ],
 )
 def test_what_does_not_belong_together_is_told(guess: list[Document], message: str) -> None:
@@ -108,7 +108,7 @@ def test_an_option_is_left_aside_where_gold_has_nothing_of_its_task() -> None:
 def test_an_option_for_entities_is_refused_where_gold_has_relations() -> None:
     assert scored(NAMED, seqeval=True).scores.to_dict()["seqeval"]["strict"]["micro avg"]["f1-score"] == 1.0
     crossing = Document("a b", [A, Entity(0, 2, "Y")])
-    with pytest.raises(DataError, match="--scorer seqeval is for entities, and these are relations"):
+    with pytest.raises(DataError, match="--scorer seqeval applies to entities"):
         scored(RELATED, crossing, seqeval=True)
 
 

@@ -71,7 +71,7 @@ def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
 
 def test_options_are_checked_before_anything_is_predicted() -> None:
     options = replace(OPTIONS, match="text")
-    with pytest.raises(DataError, match="--match is for relations"):
+    with pytest.raises(DataError, match="--match applies to relations"):
         evaluate_engine(RUNNER, iter(()), task=TASKS["ner"], options=options, model="m", data="g")
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_result_is_told(change: dict[str, Any], message: str, tmp_pat
         read_result(str(path))
     assert error.value.message.startswith(f"{path}: ")
     assert message in error.value.message
-    assert error.value.hint == "give a file that `ie eval --save FILE.json` wrote."
+    assert "`ie eval --save FILE.json`" in (error.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"text": "a"}', "[" * 100_000])

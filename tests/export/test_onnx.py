@@ -73,8 +73,8 @@ def inputs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def tables(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
     """All arrays of a head's outputs, blocks behind one another."""
     found: dict[str, np.ndarray] = {}
-    for table in codec.tables:
-        blocks = list(outputs.table(table))
+    for table in codec.matrices:
+        blocks = list(outputs.matrix(table))
         found |= {f"{table}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
     return found
 
@@ -82,7 +82,7 @@ def tables(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
 def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
     one, other = tables(before, codec), tables(after, codec)
     assert one.keys() == other.keys()
-    assert {name.split(".")[0] for name in one} == codec.tables.keys()
+    assert {name.split(".")[0] for name in one} == codec.matrices.keys()
     for name, values in one.items():
         assert values.shape == other[name].shape
         np.testing.assert_allclose(values, other[name], atol=2e-5)
@@ -141,7 +141,7 @@ def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
     card = (exported / "README.md").read_text(encoding="utf-8")
     assert card.startswith((trained / "README.md").read_text(encoding="utf-8"))
     assert "## Scores on dev" in card
-    assert "This directory holds an ONNX graph in float32" in card
+    assert "ONNX graph in float32" in card
 
 
 def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkey
         onnx.save(model, file)
 
     monkeypatch.setattr(ie_cli.export.onnx, "_quantise", spoil)
-    with pytest.raises(ModelError, match=r"the export lost [01]\.\d+ of F1 .* more than 0\.005") as error:
+    with pytest.raises(ModelError, match=r"loses [01]\.\d+ of F1 .* more than 0\.005") as error:
         export_onnx(load(trained), tmp_path / "bad", documents(), int8=True)
     assert "--max-loss" in str(error.value.hint)
     assert not list(tmp_path.iterdir())
@@ -201,7 +201,7 @@ def test_what_makes_no_sense_is_told_before_anything_is_done(
 
 def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_path: Path) -> None:
     foreign = [Document("林子涵", [Entity(0, 3, "of another scheme")])]
-    with pytest.raises(DataError, match="finds nothing right in the data"):
+    with pytest.raises(DataError, match="predicts nothing correctly in the data"):
         export_onnx(load(trained), tmp_path / "out", foreign)
     assert not list(tmp_path.iterdir())
 

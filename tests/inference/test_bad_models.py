@@ -170,11 +170,15 @@ def panics(fields: dict[str, Any]) -> None:
         (shuffled, "tokenizer.json: this is not the file that was stored with ie.json", MIXED),
         (
             larger,
-            "tokenizer.json: it has ids up to 1000000, but the embedding only 13 rows",
+            "tokenizer.json: it has ids up to 1000000, but the embedding has only 13 rows",
             "hint: tokenizer and weights",
         ),
-        (beyond, "tokenizer.json: it has ids up to 102, but the embedding only 13 rows", "hint: tokenizer and weights"),
-        (twice, "tokenizer.json: damaged: two tokens have one id", BACKUP),
+        (
+            beyond,
+            "tokenizer.json: it has ids up to 102, but the embedding has only 13 rows",
+            "hint: tokenizer and weights",
+        ),
+        (twice, "tokenizer.json: damaged: two tokens have the same id", BACKUP),
         (without_unknown, "tokenizer.json: damaged: ", BACKUP),
         (panics, "tokenizer.json: damaged: ", BACKUP),
     ],
@@ -206,7 +210,7 @@ def test_a_config_of_a_size_that_no_memory_has(here: Path) -> None:
         ({"num_attention_heads": 0}, "config.json: damaged: num_attention_heads is 0"),
         ({"num_attention_heads": -1}, "config.json: damaged: num_attention_heads is -1"),
         ({"hidden_act": "nope"}, "config.json: damaged: "),
-        ({"vocab_size": 3}, "tokenizer.json: it has ids up to 12, but the embedding only 3 rows"),
+        ({"vocab_size": 3}, "tokenizer.json: it has ids up to 12, but the embedding has only 3 rows"),
         ({"model_type": "nope"}, "config.json: damaged: "),
     ],
 )
@@ -322,12 +326,12 @@ def test_a_damaged_encoder(here: Path, name: str, content: str, commands: str) -
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("./nowhere", "no directory ./nowhere"),
-        ("~nobody-here/bert", "no directory ./~nobody-here/bert"),
-        ("x" * 300, "no config of xxx"),
+        ("./nowhere", "directory ./nowhere not found"),
+        ("~nobody-here/bert", "directory ./~nobody-here/bert not found"),
+        ("x" * 300, "the config of xxx"),
         (
             "./model",
-            "./model is a model that `ie train` wrote, no encoder hint: name the encoder that it was trained from",
+            "./model is a model trained by `ie train`, not an encoder",
         ),
     ],
 )
@@ -358,7 +362,7 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
         (here / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
         result = ie("train", "recipe.yaml")
         assert result.exit_code == 1
-        assert f"encoder: a `tiny` of max_length {most} and 2 layers does not fit into memory" in said(result)
+        assert f"max_length {most} and 2 layers does not fit in memory" in said(result)
         assert "hint: set encoder.max_length to 512 or less" in said(result)
 
 

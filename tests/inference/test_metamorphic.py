@@ -52,7 +52,7 @@ class BySentence:
 
     def __init__(self, stop: int, schema: LabelSchema) -> None:
         self.stop, self.task = stop, task_of(schema)
-        self.tables = codec_of(schema).tables
+        self.tables = codec_of(schema).matrices
         self.rows = tuple(map(len, self.tables.values()))
         self.longest = 0
 

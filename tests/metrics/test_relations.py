@@ -122,7 +122,7 @@ def test_spans_of_guessed_offsets_are_refused(match: Match) -> None:
         (texts(where="g.json:3"), document(), "gold"),
         (document(where="g.json:3"), texts(), "predicted"),
     ):
-        message = f"g.json:3: the {side} triples give no offsets: {match} scores on guessed offsets would be luck"
+        message = f"g.json:3: the {side} triples have no offsets: {match} scores"
         with pytest.raises(DataError, match=message) as caught:
             scored((gold, predicted), match=match)
         assert caught.value.hint == "use match text."

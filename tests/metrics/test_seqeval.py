@@ -109,7 +109,7 @@ def test_without_an_entity_there_is_nothing_to_average() -> None:
 @pytest.mark.parametrize(
     ("gold", "predicted", "message", "hint"),
     [
-        ([(0, 3), (1, 2)], [], "g:1: gold entities overlap: 'X' 0-3 and 'X' 1-2; seqeval", "leave --scorer out"),
+        ([(0, 3), (1, 2)], [], "g:1: gold entities overlap: 'X' 0-3 and 'X' 1-2; seqeval", "omit --scorer"),
         ([(0, 1)], [(0, 2), (1, 3)], "p:1: predicted entities overlap: 'X' 0-2 and 'X' 1-3; seqeval", "--flat"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_tokenizer_that_gives_two_tokens_one_id_is_refused_before_training(tmp
     fields = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     fields["model"]["vocab"]["[MASK]"] = fields["model"]["vocab"]["[UNK]"]
     (tmp_path / "tokenizer.json").write_text(json.dumps(fields), encoding="utf-8")
-    with pytest.raises(ModelError, match="the tokenizer of .* damaged: two tokens have one id"):
+    with pytest.raises(ModelError, match="the tokenizer of .* damaged: two tokens have the same id"):
         load_encoder(section(tmp_path))
 
 
@@ -63,7 +63,7 @@ def test_layers_keeps_the_first_ones(tmp_path: Path) -> None:
     assert len(part.encoder.layer) == 2
     for name, parameter in part.named_parameters():
         assert torch.equal(parameter, whole.get_parameter(name)), name
-    with pytest.raises(ModelError, match=r"encoder\.layers: 9 asked for, but .* has 3"):
+    with pytest.raises(ModelError, match=r"encoder\.layers: got 9, but .* has 3"):
         load_encoder(section(tmp_path, layers=9))
 
 
@@ -77,8 +77,8 @@ def test_dropout_and_checkpointing_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("./nothing-here", "encoder.name: no directory ./nothing-here"),
-        ("nobody/has-this", "encoder.name: no config of nobody/has-this can be read"),
+        ("./nothing-here", "encoder.name: directory ./nothing-here not found"),
+        ("nobody/has-this", "encoder.name: the config of nobody/has-this cannot be read"),
     ],
 )
 def test_a_missing_encoder_is_told(name: str, message: str) -> None:
@@ -117,13 +117,13 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
     GPT2Model(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=400)).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="is a gpt2 model, which is no bidirectional encoder"):
+    with pytest.raises(ModelError, match="gpt2 model, which is not a bidirectional encoder"):
         load_encoder(section(tmp_path))
 
 
 def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(tmp_path: Path) -> None:
     save(tmp_path, vocabulary=20)
-    with pytest.raises(ModelError, match=r"has ids up to \d+, but the embedding only 20 rows"):
+    with pytest.raises(ModelError, match=r"ids up to \d+, but the embedding has only 20 rows"):
         load_encoder(section(tmp_path))
 
 

@@ -19,19 +19,19 @@ from support.references import rotation
 from support.toy_head import TOY
 
 from ie_cli.codecs.base import Decoding, Outputs
-from ie_cli.codecs.factors import cell_scores, factors_of
+from ie_cli.codecs.factors import entry_scores, factors_of
 from ie_cli.document import Document
 from ie_cli.errors import ModelError
 from ie_cli.inference.backends.onnx import OnnxOutputs
 from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.inference.pipeline import Engine, Extraction, extract
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.heads.base import Head, TableHead
+from ie_cli.modeling.heads.base import Head, MatrixHead
 from ie_cli.modeling.losses import streamed
 from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
 from ie_cli.training.batching import TaskWindows
 
-every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])  # the toy's scores are no table of cells
+every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])  # the toy's scores are no table of entries
 WITH_ROPE = [name for name, spec in HEADS.items() if "rope" in spec.section.model_fields]
 
 
@@ -46,9 +46,9 @@ def head_of(name: str, **options: Any) -> Head:
     return cast(Head, built(name, **options))
 
 
-def table_head(name: str) -> TableHead:
+def table_head(name: str) -> MatrixHead:
     head = built(name)
-    if not isinstance(head, TableHead):
+    if not isinstance(head, MatrixHead):
         pytest.skip("no head of tables")
     return head
 
@@ -96,9 +96,9 @@ def test_outputs_are_named_by_the_tables_of_the_codec(name: str) -> None:
     codec, head, hidden = codec_of_head(name), head_of(name), torch.randn(2, 7, HIDDEN)
     named = head.outputs(hidden)
     assert all(output.count(".") == 1 for output in named)
-    assert {output.split(".")[0] for output in named} == codec.tables.keys() == head.blocks(hidden).keys()
+    assert {output.split(".")[0] for output in named} == codec.matrices.keys() == head.blocks(hidden).keys()
     assert all(len(tensor) == 2 for tensor in named.values())
-    for table, rows in codec.tables.items():  # an exported graph is told from another one by these
+    for table, rows in codec.matrices.items():  # an exported graph is told from another one by these
         shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{table}.")]
         assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
 
@@ -123,9 +123,9 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
     targets = codec.encode(document, tokens, PLAN)
     assert targets.columns.keys() == codec.columns.keys()
     assert all(targets.columns[column].shape[1] == width for column, width in codec.columns.items())
-    assert targets.counts.keys() == targets.lost.keys()
+    assert targets.counts.keys() == targets.unreachable.keys()
     assert targets.counts == {kind: len(getattr(document, kind)) for kind in targets.counts}
-    assert not any(targets.lost.values())
+    assert not any(targets.unreachable.values())
     window = codec.window(targets, 0, PLAN.capacity, 3)
     assert {column: len(rows) for column, rows in window.items()} == {
         column: len(rows) for column, rows in targets.columns.items()
@@ -171,7 +171,7 @@ def test_padding_changes_no_loss(name: str) -> None:
     padded = torch.cat([hidden, 100 * torch.randn(1, 4, HIDDEN)], dim=1)
     wide = torch.cat([batch.text_mask, torch.zeros(1, 4, dtype=torch.bool)], dim=1)
     short = head.losses(hidden, batch.text_mask, batch.targets)
-    long = head.losses(padded, wide, head.collate(batch.cells, wide))
+    long = head.losses(padded, wide, head.collate(batch.entries, wide))
     assert short.keys() == long.keys()
     for part, loss in short.items():
         assert loss.shape == ()
@@ -195,11 +195,11 @@ def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> Non
         optimizer.step()
     outputs, mask = TorchOutputs(head, hidden), batch.text_mask.numpy()
     decoded = codec_of_head(name).decoder(Decoding()).decode(outputs, mask)
-    assert {part: len(found.cells) for part, found in decoded.parts.items()} == dict.fromkeys(decoded.parts, 0)
-    if isinstance(head, TableHead):
+    assert {part: len(found.entries) for part, found in decoded.parts.items()} == dict.fromkeys(decoded.parts, 0)
+    if isinstance(head, MatrixHead):
         there = mask[0].nonzero()[0]
         for table, scorer in head.tables.items():
-            for row in cell_scores(factors_of(outputs.table(table)), 0, there):
+            for row in entry_scores(factors_of(outputs.matrix(table)), 0, there):
                 assert (row[np.triu_indices(5)] if scorer.upper else row).max() < 0
 
 
@@ -223,7 +223,7 @@ def test_weights_are_of_the_rows_of_the_tables(name: str) -> None:
     head = head_of(name)
     batch = batch_for(name, head, example(7), example(3, seed=1))
     hidden = torch.randn(*batch.input_ids.shape, HIDDEN)
-    rows = {table: len(names) for table, names in codec_of_head(name).tables.items()}
+    rows = {table: len(names) for table, names in codec_of_head(name).matrices.items()}
     plain = head.losses(hidden, batch.text_mask, batch.targets)
     for factor in (1.0, 0.0, 2.5):
         weights = {table: torch.full((count,), factor) for table, count in rows.items()}
@@ -246,16 +246,16 @@ def test_order_is_seen_with_rotary_positions_only(name: str) -> None:
 
 
 class Perfect:
-    """A backend whose scores are above 0 at the gold cells alone, in factors of the form that a head has."""
+    """A backend whose scores are above 0 at the gold entries alone, in factors of the form that a head has."""
 
-    def __init__(self, windows: TaskWindows, head: TableHead) -> None:
+    def __init__(self, windows: TaskWindows, head: MatrixHead) -> None:
         self.windows = windows
         self.forms = {table: self._form(head, table) for table in head.tables}
         ids = windows.dataset.rows(range(len(windows))).input_ids
         self.rows = {len(row): number for number, row in enumerate(ids)}
 
     @staticmethod
-    def _form(head: TableHead, table: str) -> str:
+    def _form(head: MatrixHead, table: str) -> str:
         factors = {
             output.split(".")[1] for output in head.outputs(torch.zeros(1, 2, HIDDEN)) if output.startswith(table)
         }
@@ -266,8 +266,8 @@ class Perfect:
         batch = self.windows.batch([self.rows[length] for length in attention_mask.sum(axis=1).tolist()])
         count, length = input_ids.shape
         tables = {}
-        for table, names in self.windows.codec.tables.items():
-            sample, row, first, last = batch.targets[table].cells.T.numpy()
+        for table, names in self.windows.codec.matrices.items():
+            sample, row, first, last = batch.targets[table].entries.T.numpy()
             if self.forms[table] == "shared":
                 pair = np.full((count, length, length), -50, dtype=np.float32)
                 start = np.full((count, len(names), length), -9, dtype=np.float32)
@@ -302,7 +302,7 @@ def test_decoding_undoes_encoding(name: str, documents: list[Document]) -> None:
 @settings(max_examples=30)
 @given(length=st.integers(1, 9), seed=st.integers(0, 2**20))
 def test_what_is_decoded_can_be_encoded_and_is_what_scored(name: str, length: int, seed: int) -> None:
-    """Whatever a head with any weights finds is gold that it could be taught, with the cells that made it find it."""
+    """Whatever a head with any weights finds is gold that it could be taught, with the entries that made it find it."""
     head = built(name)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -319,31 +319,31 @@ def test_what_is_decoded_can_be_encoded_and_is_what_scored(name: str, length: in
     [found] = extract(engine, [Document("x" * length)])
     [tokens] = TOKENIZER.encode([found.text])
     targets = codec.encode(found, tokens, PLAN)
-    assert not any(targets.lost.values())
+    assert not any(targets.unreachable.values())
     assert targets.counts == {kind: len(set(getattr(found, kind))) for kind in targets.counts}
-    if isinstance(head, TableHead):
+    if isinstance(head, MatrixHead):
         shift = len(TOKENIZER.prefix)
         window = codec.window(targets, 0, PLAN.capacity, shift)
         there = np.arange(length + TOKENIZER.special_tokens)
-        for table, cells in codec.cells(
+        for table, entries in codec.entries(
             {column: np.insert(rows, 0, 0, axis=1) for column, rows in window.items()}
         ).items():
-            dense = np.stack(list(cell_scores(factors_of(outputs.table(table)), 0, there)))
-            assert (dense[tuple(cells[:, 1:].T)] > 0).all()
+            dense = np.stack(list(entry_scores(factors_of(outputs.matrix(table)), 0, there)))
+            assert (dense[tuple(entries[:, 1:].T)] > 0).all()
 
 
 # What a head computes
 
 
 def dense(head: torch.nn.Module, hidden: torch.Tensor) -> Iterator[npt.NDArray[np.float32]]:
-    return cell_scores(
-        factors_of(TorchOutputs(cast(Head, head), hidden).table("entities")), 0, np.arange(hidden.shape[1])
+    return entry_scores(
+        factors_of(TorchOutputs(cast(Head, head), hidden).matrix("entities")), 0, np.arange(hidden.shape[1])
     )
 
 
 @pytest.mark.parametrize("rope", [True, False])
 def test_efficient_scores_are_the_formula(rope: bool) -> None:
-    head = cast(TableHead, built("efficient_global_pointer", head_size=8, rope=rope).double())
+    head = cast(MatrixHead, built("efficient_global_pointer", head_size=8, rope=rope).double())
     scorer: Any = head.tables["entities"]
     hidden = torch.randn(1, 5, HIDDEN, dtype=torch.float64)
     x = scorer.projection(hidden)[0]
@@ -363,7 +363,7 @@ def test_efficient_scores_are_the_formula(rope: bool) -> None:
 
 @pytest.mark.parametrize("rope", [True, False])
 def test_full_scores_are_the_formula(rope: bool) -> None:
-    head = cast(TableHead, built("global_pointer", head_size=8, rope=rope).double())
+    head = cast(MatrixHead, built("global_pointer", head_size=8, rope=rope).double())
     scorer: Any = head.tables["entities"]
     hidden = torch.randn(1, 5, HIDDEN, dtype=torch.float64)
     for r, found in enumerate(dense(head, hidden)):

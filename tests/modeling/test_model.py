@@ -10,7 +10,7 @@ from support.heads import HIDDEN, SCHEMA, built, example, windows_for
 from torch import Tensor, nn
 
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, name_of_earlier
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 
 TASKS = {"names": "global_pointer", "links": "gplinker"}
 
@@ -87,13 +87,15 @@ def test_tensors_of_version_0_1_have_a_place(name: str, task: str) -> None:
     made = ExtractionModel(Encoder(), {task: built(name)})
     expected = set(made.state_dict())
     earlier = ["encoder.embeddings.weight", *(f"head.{tensor}" for tensor in EARLIER[name])]
-    assert {name_of_earlier(tensor, task) for tensor in earlier} == expected
-    assert {name_of_earlier(tensor, task) for tensor in expected} == expected  # names of today stay
+    assert {rename_tensor_of_0_1(tensor, task) for tensor in earlier} == expected
+    assert {rename_tensor_of_0_1(tensor, task) for tensor in expected} == expected  # names of today stay
 
 
 def test_the_entity_scorer_of_links_has_a_place_too() -> None:
     made = ExtractionModel(Encoder(), {"relation": built("gplinker", entity_scorer="efficient_global_pointer")})
-    earlier = {name_of_earlier(f"head.entity.{tensor}", "relation") for tensor in EARLIER["efficient_global_pointer"]}
+    earlier = {
+        rename_tensor_of_0_1(f"head.entity.{tensor}", "relation") for tensor in EARLIER["efficient_global_pointer"]
+    }
     assert earlier == {name for name in made.state_dict() if ".entities." in name}
 
 

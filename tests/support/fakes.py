@@ -93,7 +93,7 @@ class FakeOutputs:
 
     tables: dict[str, list[dict[str, npt.NDArray[Any]]]]
 
-    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         yield from self.tables[name]
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -197,11 +197,11 @@ def ideal(batch: Batch, schema: LabelSchema) -> FakeOutputs:
     """
     count, length = batch.input_ids.shape
     spans = np.full((count, len(schema.labels), length, length), -1, dtype=np.float32)
-    spans[tuple(batch.targets["entities"].cells.T.numpy())] = 1
+    spans[tuple(batch.targets["entities"].entries.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(length, dtype=np.float32), spans.shape)
     tables: dict[str, list[dict[str, npt.NDArray[Any]]]] = {"entities": [{"query": spans, "key": identity}]}
     for name in ("start_links", "end_links") if schema.predicates else ():
-        sample, row, first, last = batch.targets[name].cells.T.numpy()
+        sample, row, first, last = batch.targets[name].entries.T.numpy()
         pair = np.full((count, length, length), -50, dtype=np.float32)
         start = np.full((count, len(schema.predicates), length), -9, dtype=np.float32)
         end = start.copy()

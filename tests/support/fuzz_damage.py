@@ -64,7 +64,7 @@ def encoding() -> Encoding:
 
 def windows_of(dataset: EncodedDataset) -> Any:
     rows = dataset.rows(range(len(dataset)))
-    columns = {name: [cells.tolist() for cells in part] for name, part in rows.columns.items()}
+    columns = {name: [entries.tolist() for entries in part] for name, part in rows.columns.items()}
     return dataset.counts, [ids.tolist() for ids in rows.input_ids], columns, rows.documents
 
 

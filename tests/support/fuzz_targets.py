@@ -239,7 +239,7 @@ class Noise:
         source = np.random.default_rng(self.seed)
         batch, length = input_ids.shape
         tables = {}
-        for table, rows in fakes.codec_of(self.schema).tables.items():
+        for table, rows in fakes.codec_of(self.schema).matrices.items():
             pair = source.normal(-2, 3, (batch, length, length)).astype(np.float32)
             start, end = source.normal(-2, 3, (2, batch, len(rows), length)).astype(np.float32)
             tables[table] = [{"pair": pair, "start": start, "end": end}]

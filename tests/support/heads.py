@@ -48,7 +48,7 @@ def windows_for(name: str, head: torch.nn.Module, documents: Sequence[Document])
 def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
     """Entities that nest and cross, all with starts and ends of their own, each in one relation at most.
 
-    Such gold is what factors of any form can express: a pair scorer that all rows share is at no cell asked for two rows.
+    Such gold is what factors of any form can express: a pair scorer that all rows share is at no entry asked for two rows.
     """
     random = np.random.default_rng(seed)
     places = zip(random.permutation(length).tolist(), (random.permutation(length) + 1).tolist(), strict=True)

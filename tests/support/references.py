@@ -11,13 +11,13 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
-def dense_loss(scores: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True) -> Tensor:
-    """Section by section the formula of kexue.fm/archives/7359 on a tensor ``[batch, rows, L, L]``."""
+def dense_loss(scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True) -> Tensor:
+    """Section by section the formula of kexue.fm/archives/7359 on a tensor ``[batch, labels, L, L]``."""
     total = 0 * scores.sum()  # keeps the gradient where nothing counts
-    batch, rows, length, _ = scores.shape
-    gold = {tuple(cell) for cell in cells.tolist()}
+    batch, labels, length, _ = scores.shape
+    gold = {tuple(entry) for entry in entries.tolist()}
     for b in range(batch):
-        for r in range(rows):
+        for r in range(labels):
             positive, negative = [scores.new_zeros(())], [scores.new_zeros(())]
             for i in range(length):
                 for j in range(length):
@@ -30,7 +30,7 @@ def dense_loss(scores: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = Tru
 
 
 def shared_scores(pair: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """``[batch, rows, L, L]`` from the factors of an efficient head."""
+    """``[batch, labels, L, L]`` from the factors of an efficient head."""
     return pair[:, None] + start[..., None] + end[:, :, None]
 
 
@@ -63,9 +63,9 @@ def ratios(gold: int, predicted: int, correct: int) -> tuple[float, float, float
     return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0
 
 
-def gold_cells(random: torch.Generator, mask: Tensor, rows: int, count: int, *, upper: bool) -> Tensor:
-    """Random cells on text tokens, duplicates included; int64 ``[cells, 4]``."""
-    cells = []
+def gold_entries(random: torch.Generator, mask: Tensor, labels: int, count: int, *, upper: bool) -> Tensor:
+    """Random entries on text tokens, duplicates included; int64 ``[entries, 4]``."""
+    entries = []
     for _ in range(count):
         sample = int(torch.randint(len(mask), (1,), generator=random))
         text = mask[sample].nonzero().flatten()
@@ -74,5 +74,5 @@ def gold_cells(random: torch.Generator, mask: Tensor, rows: int, count: int, *, 
         first, last = text[torch.randint(len(text), (2,), generator=random)].tolist()
         if upper:
             first, last = sorted((first, last))
-        cells.append([sample, int(torch.randint(rows, (1,), generator=random)), first, last])
-    return torch.tensor(cells + cells[:2], dtype=torch.int64).reshape(-1, 4)
+        entries.append([sample, int(torch.randint(labels, (1,), generator=random)), first, last])
+    return torch.tensor(entries + entries[:2], dtype=torch.int64).reshape(-1, 4)

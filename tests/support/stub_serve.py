@@ -32,7 +32,7 @@ SECONDS = 1.0
 class Outputs:
     block: dict[str, npt.NDArray[np.float32]]
 
-    def table(self, name: str) -> list[dict[str, npt.NDArray[np.float32]]]:
+    def matrix(self, name: str) -> list[dict[str, npt.NDArray[np.float32]]]:
         return [self.block]
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

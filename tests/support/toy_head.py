@@ -45,7 +45,7 @@ class ToyCodec:
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema = schema
-        self.tables: Mapping[str, Sequence[str]] = {"tokens": schema.labels}
+        self.matrices: Mapping[str, Sequence[str]] = {"tokens": schema.labels}
 
     def encode(
         self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
@@ -61,15 +61,15 @@ class ToyCodec:
         inside = (rows[:, 1] >= first) & (rows[:, 1] < first + capacity)
         return {"tokens": rows[inside] + np.array([0, shift - first])}
 
-    def cells(self, columns: Columns) -> dict[str, Index]:
+    def entries(self, columns: Columns) -> dict[str, Index]:
         return dict(columns)
 
     def decoder(self, decoding: Decoding) -> ToyDecoder:
         return ToyDecoder(self.schema, decoding)
 
-    def scores(self, outputs: Outputs, sample: int, there: Index) -> Iterator[Floats]:
-        [block] = outputs.table("tokens")
-        yield from block["logits"][sample][there].T
+    def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterator[Floats]:
+        [block] = outputs.matrix("tokens")
+        yield from block["logits"][sample][tokens].T
 
 
 class ToyDecoder:
@@ -79,25 +79,25 @@ class ToyDecoder:
         self.schema, self.decoding = schema, decoding
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
-        [block] = outputs.table("tokens")
-        least = self.decoding.least(self.schema.labels)
+        [block] = outputs.matrix("tokens")
+        least = self.decoding.minimum_scores(self.schema.labels)
         fires = (block["logits"] > least) & mask[:, :, None]
-        cells, scores = [], []
+        entries, scores = [], []
         for sample, row in np.argwhere(fires.any(axis=1)).tolist():
             line = np.concatenate([[False], fires[sample, :, row], [False]])
             starts, ends = np.nonzero(line[1:] & ~line[:-1])[0], np.nonzero(line[:-1] & ~line[1:])[0] - 1
             for first, last in zip(starts.tolist(), ends.tolist(), strict=True):
-                cells.append((sample, row, first, last))
+                entries.append((sample, row, first, last))
                 scores.append(block["logits"][sample, first : last + 1, row].min())
-        found = Candidates(np.array(cells, dtype=np.int64).reshape(-1, 4), np.array(scores, dtype=np.float32))
+        found = Candidates(np.array(entries, dtype=np.int64).reshape(-1, 4), np.array(scores, dtype=np.float32))
         return Decoded({"runs": found}, frozenset())
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
         if (runs := found.get("runs")) is None:
             return Annotation()
-        mine = plan.owners(len(tokens), runs.cells[:, 1], runs.cells[:, 2]) == runs.cells[:, 3]
+        mine = plan.owners(len(tokens), runs.entries[:, 1], runs.entries[:, 2]) == runs.entries[:, 3]
         chances = self.decoding.probability(runs.scores[mine])
-        return Annotation(to_entities(tokens, runs.cells[mine, :3], chances, self.schema.labels))
+        return Annotation(to_entities(tokens, runs.entries[mine, :3], chances, self.schema.labels))
 
 
 class ToyHead(nn.Module):
@@ -110,8 +110,8 @@ class ToyHead(nn.Module):
         logits: Tensor = self.linear(hidden.to(self.linear.weight.dtype)) * self.scale
         return logits
 
-    def collate(self, cells: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        sample, row, token = cells["tokens"].unbind(1)
+    def collate(self, entries: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        sample, row, token = entries["tokens"].unbind(1)
         targets = torch.zeros(*mask.shape, self.rows)
         targets[sample, token, row] = 1
         return targets

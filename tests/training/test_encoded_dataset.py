@@ -213,9 +213,9 @@ def test_every_column_comes_back_as_the_codec_gave_it(data: st.DataObject, texts
     assert [len(ids) for ids in part.input_ids] == [built.lengths[row] for row in chosen]
     assert part.columns.keys() == Given.columns.keys()
     for name, found in part.columns.items():
-        for cells, row in zip(found, chosen, strict=True):
-            assert cells.tolist() == rows[row][name].tolist()
-            assert cells.shape[1] == Given.columns[name]
+        for entries, row in zip(found, chosen, strict=True):
+            assert entries.tolist() == rows[row][name].tolist()
+            assert entries.shape[1] == Given.columns[name]
 
 
 def test_relations_have_a_column_more(own_cache: Path) -> None:
@@ -240,7 +240,7 @@ OTHERS = [Document("上海在北京", [Entity(0, 2, "place")]), Document("ab" * 
 def content(dataset: EncodedDataset) -> object:
     """All that training sees of a dataset."""
     rows = dataset.rows(range(len(dataset)))
-    columns = {name: [cells.tolist() for cells in part] for name, part in rows.columns.items()}
+    columns = {name: [entries.tolist() for entries in part] for name, part in rows.columns.items()}
     return dataset.counts, [ids.tolist() for ids in rows.input_ids], columns, rows.documents
 
 

@@ -66,7 +66,7 @@ def test_the_parts_of_a_batch_have_its_loss_and_gradient(made: object, parts: in
     assert sum((piece.documents for piece in pieces), []) == batch.documents
     assert batch.targets
     for table, gold in batch.targets.items():
-        assert sum(len(piece.targets[table].cells) for piece in pieces) == len(gold.cells) > 0
+        assert sum(len(piece.targets[table].entries) for piece in pieces) == len(gold.entries) > 0
 
 
 class Small:

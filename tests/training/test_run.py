@@ -22,7 +22,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError, RecipeError, TrainingError
 from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.entities import EntityScores
-from ie_cli.modeling.heads.base import TableHead
+from ie_cli.modeling.heads.base import MatrixHead
 from ie_cli.recipe.heads import heads_of
 from ie_cli.training import evaluator
 from ie_cli.training.events import Evaluated, Finished, Started
@@ -47,11 +47,11 @@ def test_ideal_scores_decode_to_the_gold() -> None:
     batch = windows_of(data, LabelSchema(labels), tokenizer, WindowPlan(30, 10)).batch(range(len(data)))
     size = batch.input_ids.shape[1]
     target = np.full((len(data), len(labels), size, size), -1, dtype=np.float32)
-    target[tuple(batch.targets["entities"].cells.T.numpy())] = 1
+    target[tuple(batch.targets["entities"].entries.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(size, dtype=np.float32), target.shape)
     found = decode_spans([LabelFactors(0, target, identity)], batch.text_mask.numpy(), np.zeros(3, np.float32))
     for number, document in enumerate(data):
-        mine = found.cells[found.cells[:, 0] == number, 1:] - [0, 1, 1]
+        mine = found.entries[found.entries[:, 0] == number, 1:] - [0, 1, 1]
         [tokens] = tokenizer.encode([document.text])
         assert to_entities(tokens, mine, np.ones(len(mine)), labels) == sorted(document.entities)
 
@@ -193,8 +193,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
     def no_number(*args: object) -> dict[str, torch.Tensor]:
         return {"entities": torch.tensor(math.nan, requires_grad=True)}
 
-    monkeypatch.setattr(TableHead, "losses", no_number)
-    with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch contains .*train.jsonl:\d+, .*:\d+"):
+    monkeypatch.setattr(MatrixHead, "losses", no_number)
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch holds .*train.jsonl:\d+, .*:\d+"):
         run(recipe(data), tmp_path / "run")
 
 

@@ -46,7 +46,7 @@ class OnnxBackend:
         expected = {
             f"{output_prefix(task, codecs)}{table}": len(names)
             for task, codec in codecs.items()
-            for table, names in codec.tables.items()
+            for table, names in codec.matrices.items()
         }
         rows = _rows(self._session)
         if inputs != set(INPUTS) or not expected.keys() & rows.keys():
@@ -81,7 +81,7 @@ class OnnxOutputs:
     found: Mapping[str, npt.NDArray[Any]]
     prefix: str
 
-    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """A table, in blocks whose scores are small where it has arrays ``[batch, rows, L, …]``."""
         start = f"{self.prefix}{name}."
         table = {key.removeprefix(start): value for key, value in self.found.items() if key.startswith(start)}

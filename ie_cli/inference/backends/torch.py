@@ -29,7 +29,7 @@ from ie_cli.modeling.encoder import (
     require_builtin_kernels,
 )
 from ie_cli.modeling.heads.base import Head, build_head
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, name_of_earlier
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 
@@ -84,7 +84,7 @@ class TorchOutputs:
     head: Head
     hidden: Tensor
 
-    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """The blocks of a table."""
         with torch.inference_mode():
             blocks = self.head.blocks(self.hidden)[name]
@@ -187,7 +187,7 @@ def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) ->
 
     with reading(path):
         stored = load_file(path)
-    names = {name: _name_in_model(name) if earlier is None else name_of_earlier(name, earlier) for name in stored}
+    names = {name: _loaded(name) if earlier is None else rename_tensor_of_0_1(name, earlier) for name in stored}
     weights = {names[name]: tensor for name, tensor in stored.items()}
     buffers = {name for name, _ in model.named_buffers()}
     expected = dict(model.state_dict())
