@@ -21,9 +21,9 @@ SHAPES = [(16, 10, 64), (16, 49, 128), (32, 49, 128), (16, 200, 128), (16, 49, 2
 def dense_loss(scores: Tensor, mask: Tensor, gold: Gold) -> Tensor:
     """kexue.fm/archives/7359 on a tensor ``[batch, labels, L, L]``, nothing saved."""
     lowest = torch.finfo(scores.dtype).min
-    sample, row, first, last = gold.entries.unbind(1)
+    sample, label, first, last = gold.entries.unbind(1)
     positive = torch.zeros(scores.shape, dtype=torch.bool)
-    positive[sample, row, first, last] = True
+    positive[sample, label, first, last] = True
     negative = valid_entries(mask)[:, None] & ~positive
     zero = scores.new_zeros(*scores.shape[:2], 1)
     out = torch.cat([zero, scores.masked_fill(~negative, lowest).flatten(2)], dim=2).logsumexp(2)

@@ -149,7 +149,7 @@ class Codec(Protocol):
 
     @property
     def columns(self) -> Mapping[str, int]:
-        """The names of the columns stored for a window beside its tokens, and the number of integers per item."""
+        """The names of the columns stored for a window in addition to its tokens, and the number of integers per item."""
 
     @property
     def matrices(self) -> Mapping[str, Sequence[str]]:
@@ -161,6 +161,9 @@ class Codec(Protocol):
         """Encode the gold of one document.
 
         Args:
+            document: the document.
+            tokens: the tokens of its text.
+            plan: the split into windows.
             mentions: if the data have no offsets, which of the occurrences at token boundaries to use.
         """
 

@@ -260,9 +260,12 @@ def to_relations(
     """Convert decoded triples to relations, sorted by position.
 
     Args:
+        tokens: the tokens of the text.
         entries: int64 ``[items, 7]`` of (predicate, subject label, first, last token, object label, first, last token), each
             from the window that owns it.
         scores: probabilities ``[items]``.
+        schema: the labels and predicates.
+        text: the text.
         entities: the entities of the text; a relation links two of them.
 
     Returns:

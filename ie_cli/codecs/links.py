@@ -93,8 +93,10 @@ def decode_links(
 
     Args:
         found: the spans of a batch.
-        start, end: factors of the links between the first tokens and between the last tokens of the spans, by predicate.
-        thresholds: minimum score s per predicate ``[predicates]``.
+        start: the factors of the links between the first tokens of the spans, by predicate.
+        end: the factors of the links between their last tokens.
+        rules: the labels that each predicate may link.
+        thresholds: the minimum score s per predicate ``[predicates]``.
     """
     sides: dict[int, tuple[_Side, _Side]] = {}
     for sample in np.unique(found.entries[:, 0]).tolist():
@@ -122,7 +124,9 @@ def _link(
 
     Args:
         factors: of the links between starts and of the links between ends.
+        sample: the number of the sample in the batch.
         spans: of the subjects and of the objects.
+        thresholds: the minimum score s per predicate ``[predicates]``.
     """
     matrices = []
     subjects, objects = spans

@@ -119,8 +119,9 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
     """Find every entry with ``s > threshold`` and first ≤ last, both on text tokens.
 
     Args:
+        factors: the blocks of the score matrix.
         mask: ``[batch, L]``, true on text tokens.
-        thresholds: minimum score s per label ``[labels]``.
+        thresholds: the minimum score s per label ``[labels]``.
     """
     entries: list[Index] = []
     scores: list[Floats] = []

@@ -71,6 +71,10 @@ def align(
     """Align gold entities with tokens; entities that no prediction can express are returned with the reason.
 
     Args:
+        text: the text.
+        entities: its gold entities.
+        tokens: its tokens.
+        plan: the split into windows.
         ids: label -> label index; entities with any other label are unreachable. None gives every label the index 0.
     """
     boundaries = Boundaries(text, tokens)
@@ -110,9 +114,11 @@ def to_entities(
     """Convert predicted entries to entities, sorted by position.
 
     Args:
+        tokens: the tokens of the text.
         entries: int64 ``[items, 3]`` of (label, first token, last token), counted from the beginning of the text; each comes
             from the window that owns the span.
         scores: probabilities ``[items]``.
+        labels: the names of the labels.
         flat: remove overlaps greedily by score; a higher threshold then never adds an entity.
     """
     best: dict[tuple[int, int, int], float] = {}

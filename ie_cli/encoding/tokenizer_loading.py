@@ -19,10 +19,11 @@ def read_tokenizer(file: Path, hint: str) -> Tokenizer:
     """Read a tokenizer from a file.
 
     Args:
-        hint: what the user can do if the file is damaged.
+        file: the file.
+        hint: what the user can do if it is damaged.
 
     Raises:
-        ModelError: the file is damaged.
+        ModelError: the file cannot be read or is damaged.
     """
     from tokenizers import Tokenizer
 

@@ -33,6 +33,10 @@ def score(
 
     Args:
         engine: an engine with this task only.
+        gold: the gold documents.
+        task: the task.
+        schema: the labels and predicates of the model.
+        options: the scoring options.
         each: called with every pair of gold and predicted document, e.g. to classify the errors.
         ceilings: the recall ceilings of these documents if known; otherwise they are counted.
     """
@@ -72,7 +76,11 @@ def evaluate_engine(
 
     Args:
         engine: an engine with this task only.
-        model, data: the names of the model and the data, for reports.
+        gold: the gold documents.
+        task: the task.
+        options: the scoring options.
+        model: the name of the model, for reports.
+        data: the name of the data, for reports.
         keep: the number of examples of each kind of error.
         each: called after every document.
 
@@ -110,7 +118,10 @@ def evaluate(
     """Score a model on gold documents, as ``ie eval`` does.
 
     Args:
+        extractor: the model.
+        gold: the gold documents.
         task: the task's name in the model's recipe; may be omitted for a model with one task.
+        options: the scoring options.
         errors: the number of examples of each kind of error.
 
     Raises:

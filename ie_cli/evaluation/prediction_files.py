@@ -69,7 +69,10 @@ def evaluate_predictions(
     An option that does not apply to this task is ignored if it applies to a task without items in the gold data.
 
     Args:
-        model, data: the names of the predictions and of the gold data, for reports.
+        pairs: the pairs, e.g. from `pair_documents`.
+        options: the scoring options.
+        model: the name of the predictions, for reports.
+        data: the name of the gold data, for reports.
         trained: the training data, to report the recall on items that they do not contain.
         keep: the number of examples of each kind of error.
 

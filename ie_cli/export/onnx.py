@@ -77,6 +77,7 @@ def export_onnx(
 
     Args:
         extractor: the model, loaded in float32 on the CPU.
+        output: the directory to write.
         data: gold documents to compare on; for a model with several tasks, documents by task (a task without documents is not
             compared).
         int8: quantise the matrices of the encoder, with one scale per column; the head stays float32.

@@ -28,7 +28,7 @@ from ie_cli.system.streams import read_lines
 from ie_cli.triples import to_spos
 
 Aliases = Mapping[str, set[str]]
-Plain = tuple[str, str, tuple[tuple[str, str], ...]]
+NormalisedTriple = tuple[str, str, tuple[tuple[str, str], ...]]
 """Subject, predicate, and the object's sorted keys and values; texts are normalised for comparison."""
 
 
@@ -97,7 +97,9 @@ class OfficialScorer:
         gold, predicted, correct, recalled = (sum(row[i] for row in self._counts.values()) for i in range(4))
         return OfficialCounts(gold, predicted, correct, recalled)
 
-    def _by_alias(self, gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
+    def _by_alias(
+        self, gold: Iterable[NormalisedTriple], predicted: Iterable[NormalisedTriple]
+    ) -> tuple[int, int, int, int]:
         truth, guess = _Triples(self._alias, gold), _Triples(self._alias, predicted)
         correct = sum(spo in truth for spo in guess.kept)
         return len(truth.kept), len(guess.kept), correct, sum(spo in guess for spo in truth.kept)
@@ -113,16 +115,16 @@ class _Triples:
         kept: the triples that are not in the list of the preceding ones.
     """
 
-    def __init__(self, alias: Aliases, spos: Iterable[Plain]) -> None:
+    def __init__(self, alias: Aliases, spos: Iterable[NormalisedTriple]) -> None:
         self._alias = alias
-        self.kept: list[Plain] = []
-        self._by_names: dict[tuple[str, str, tuple[str, str]], list[Plain]] = {}
+        self.kept: list[NormalisedTriple] = []
+        self._by_names: dict[tuple[str, str, tuple[str, str]], list[NormalisedTriple]] = {}
         for spo in spos:
             if spo not in self:
                 self.kept.append(spo)
                 self._by_names.setdefault((spo[1], spo[0], spo[2][0]), []).append(spo)
 
-    def __contains__(self, target: Plain) -> bool:
+    def __contains__(self, target: NormalisedTriple) -> bool:
         subject, predicate, object_ = target
         key, value = object_[0]
         subjects, values = self._names(subject), self._names(value)
@@ -139,7 +141,7 @@ class _Triples:
         """Return ``A(text)``."""
         return {text, *self._alias.get(text, ())}
 
-    def _matches(self, target: Plain, member: Plain) -> bool:
+    def _matches(self, target: NormalisedTriple, member: NormalisedTriple) -> bool:
         (subject, predicate, object_), (other, other_predicate, other_object) = target, member
         return (
             predicate == other_predicate
@@ -156,14 +158,14 @@ class _Triples:
         return name == of or name in self._alias.get(of, ())
 
 
-def _by_identity(gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
+def _by_identity(gold: Iterable[NormalisedTriple], predicted: Iterable[NormalisedTriple]) -> tuple[int, int, int, int]:
     """Count without aliases, when a triple is in a list only if it is equal to a member."""
     truth, guess = set(gold), set(predicted)
     both = len(truth & guess)
     return len(truth), len(guess), both, both
 
 
-def _normalise(spo: Spo) -> Plain:
+def _normalise(spo: Spo) -> NormalisedTriple:
     object_ = {"@value": spo.object, **dict(spo.slots)}
     values = tuple(sorted((key, _normalise_text(value)) for key, value in object_.items()))
     return _normalise_text(spo.subject), spo.predicate, values

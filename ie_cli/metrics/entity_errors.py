@@ -57,6 +57,10 @@ def describe(
     """Return one line with the place, the text around a span, and what gold and prediction have there.
 
     Args:
+        document: the document.
+        around: start and end of the span.
+        sides: what gold and prediction have.
+        context: the number of characters on each side of the span.
         widest: the maximum number of characters of text; the middle of a longer text is omitted.
     """
     text, (start, end) = document.text, around
@@ -102,6 +106,9 @@ def record(
     """Return an error as plain values.
 
     Args:
+        kind: the kind of error.
+        document: the document.
+        line: the error as one line of text.
         sides: what gold and prediction have.
         spans: where this is in the text, for gold and for prediction.
     """
@@ -155,7 +162,7 @@ class Sampled(Generic[_Case]):
         truncated: the number of documents whose overlapping errors exceeded the limit.
     """
 
-    alike: ClassVar[str]
+    paired_items: ClassVar[str]
     """What is still paired in such a document."""
 
     keep: int = 3
@@ -168,7 +175,7 @@ class Sampled(Generic[_Case]):
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks on the counts."""
-        return truncated_notes(self.truncated, self.alike)
+        return truncated_notes(self.truncated, self.paired_items)
 
     def _note(self, case: _Case) -> None:
         self.counts[case.kind] += 1
@@ -184,7 +191,7 @@ class EntityErrors(Sampled[ErrorCase]):
     """The errors of entities."""
 
     kinds: ClassVar[Mapping[str, str]] = KINDS
-    alike: ClassVar[str] = "entities with the same span"
+    paired_items: ClassVar[str] = "entities with the same span"
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count the errors of one document by kind."""

@@ -93,7 +93,7 @@ class RelationErrors(Sampled[RelationErrorCase]):
     """
 
     kinds: ClassVar[Mapping[str, str]] = RELATION_KINDS
-    alike: ClassVar[str] = "triples with the same two arguments"
+    paired_items: ClassVar[str] = "triples with the same two arguments"
     match: Match | None = None
 
     def add(self, gold: Document, predicted: Document) -> None:
@@ -130,19 +130,21 @@ def _pairs(missed: set[Item], invented: set[Item]) -> tuple[list[tuple[Item, Ite
 
     The second value is true if too many pairs overlap: then only triples of the same arguments are paired.
     """
-    same = groups_of_both(missed, invented, _arguments)
-    alike = groups_of_both(missed, invented, lambda item: item.predicate)
-    truncated = _exceeds_limit(alike) or sum(len(some) * len(others) for some, others in same) > MAX_PAIRS
+    same_arguments = groups_of_both(missed, invented, _arguments)
+    same_predicate = groups_of_both(missed, invented, lambda item: item.predicate)
+    truncated = (
+        _exceeds_limit(same_predicate) or sum(len(some) * len(others) for some, others in same_arguments) > MAX_PAIRS
+    )
     candidates = []
     if truncated:  # for each pair of arguments, pair the items of both sides in order
         found: Iterable[tuple[Item, Item]] = chain.from_iterable(
-            zip(sorted(some), sorted(others), strict=False) for some, others in same
+            zip(sorted(some), sorted(others), strict=False) for some, others in same_arguments
         )
     else:
         found = dict.fromkeys(
             chain(
-                (pair for some, others in same for pair in product(some, others)),
-                (pair for some, others in alike for pair in _may_overlap(some, others)),
+                (pair for some, others in same_arguments for pair in product(some, others)),
+                (pair for some, others in same_predicate for pair in _may_overlap(some, others)),
             )
         )
     for a, b in found:

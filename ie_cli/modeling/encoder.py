@@ -118,8 +118,10 @@ def require_builtin_kernels(config: Any, name: str, where: str) -> None:
     """Check that a config does not name a custom implementation, whose code the library would download from the hub.
 
     Args:
+        config: the config.
         name: the directory or hub id that the config was read from. Releases of the library differ in which fields they use;
             fields that only other releases use are checked too.
+        where: the place for the message.
 
     Raises:
         ModelError: the config names a custom implementation.

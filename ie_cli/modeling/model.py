@@ -43,6 +43,7 @@ class ExtractionModel(nn.Module):
         """Return the losses of a batch, named ``TASK.LOSS``.
 
         Args:
+            batch: the batch.
             weights: the weight of each label's loss ``[labels]``, by task and score matrix.
         """
         hidden = self.hidden(batch.input_ids, batch.attention_mask)

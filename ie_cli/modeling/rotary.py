@@ -23,7 +23,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     Args:
         x: ``[…, length, size]``.
-        cos, sin: ``[length, size / 2]`` from `rotary_angles`.
+        cos: ``[length, size / 2]`` from `rotary_angles`.
+        sin: ``[length, size / 2]`` from `rotary_angles`.
     """
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

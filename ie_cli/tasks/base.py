@@ -134,6 +134,7 @@ class Task(Protocol):
 
         Args:
             schema: the schema of the model; without labels if there is no model, and the labels are then those of the data.
+            options: the scoring options.
         """
 
     def errors(self, keep: int, options: ScoringOptions) -> ErrorAnalysis:
@@ -173,6 +174,7 @@ class Task(Protocol):
 
         Args:
             split: ``train``, ``dev`` or ``test``.
+            statistics: the counts of the split.
             names: the names that occur and their counts, by kind.
             items: the items of the kind that the task extracts.
         """
@@ -181,5 +183,6 @@ class Task(Protocol):
         """Return the task's part of a recipe for these data, or None if they are not annotated for it.
 
         Args:
+            statistics: the counts of the data.
             overlapping: the number of documents in which two entities share a character.
         """

@@ -20,6 +20,7 @@ def diagnose(
     """Return the most likely cause of an F1 of 0, and what to do.
 
     Args:
+        words: the words for the task.
         items: the items of the training data.
         micro: counts on dev.
         boundaries: counts on dev, ignoring labels.

@@ -1,4 +1,4 @@
-"""Gold relations to entries: what is taught, what is out of reach and why; and ideal scores back to the gold."""
+"""Encoding of gold relations: the targets, the unreachable items with their reasons, and decoding of ideal scores."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_model_of_entities_looks_at_no_relation() -> None:
     assert found.counts == {"entities": 1}
 
 
-def test_what_is_out_of_reach_is_told_with_its_cause() -> None:
+def test_unreachable_items_are_reported_with_the_reason() -> None:
     constrained = LabelSchema(("P", "Q"), ("p", "q"), {"p": (("P", "Q"),)}, constrained=True)
     document = Document(
         "abcdefghij" * 4,
@@ -72,7 +72,7 @@ def test_what_is_out_of_reach_is_told_with_its_cause() -> None:
     assert (found.counts["relations"], len(found.columns["links"])) == (5, 1)
 
 
-def test_borders_inside_tokens_are_told() -> None:
+def test_boundaries_inside_tokens_are_reported() -> None:
     tokenizer = TextTokenizer(wordpiece())
     document = Document("Anna Müller", [], [triple((0, 4, "P"), "p", (6, 8, "Q"))])
     [(lost, reason)] = gold(document, ROLE, tokenizer=tokenizer).unreachable["relations"]
@@ -100,7 +100,7 @@ def test_a_triple_with_several_places_is_one_item() -> None:
 
 
 @given(st.data())
-def test_every_window_is_taught_what_it_holds(data: st.DataObject) -> None:
+def test_every_window_has_the_gold_that_it_contains(data: st.DataObject) -> None:
     length = data.draw(st.integers(1, 30))
     plan = WindowPlan(data.draw(st.integers(4, 12)), 2)
     span = st.tuples(st.integers(0, length - 1), st.integers(1, 4)).map(lambda s: (s[0], min(length, s[0] + s[1])))

@@ -1,4 +1,4 @@
-"""Found spans and link factors to triples, against the plain form that scores every pair under every predicate."""
+"""Decoding of links, compared with a reference that scores every pair for every predicate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def spans(random: np.random.Generator, batch: int, count: int) -> DecodedSpans:
 def reference(
     found: DecodedSpans, start: SharedFactors, end: SharedFactors, rules: LinkRules, thresholds: np.ndarray
 ) -> dict[tuple[int, ...], float]:
-    """(sample, predicate, first, last, first, last) -> best score over the types, by nothing but loops."""
+    """Map (sample, predicate, first, last, first, last) to the best score over the types, using plain loops."""
     best: dict[tuple[int, ...], float] = {}
     items = list(zip(found.entries.tolist(), found.scores.tolist(), strict=True))
     for (a, subject_label, *subject), subject_score in items:
@@ -64,7 +64,7 @@ def as_dict(found: DecodedLinks) -> dict[tuple[int, ...], float]:
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["roles", "any", "allowed"]), st.integers(0, 12))
-def test_pairs_are_those_of_the_plain_form(seed: int, kind: str, count: int) -> None:
+def test_pairs_are_those_of_the_reference(seed: int, kind: str, count: int) -> None:
     random = np.random.default_rng(seed)
     found, start, end = spans(random, 2, count), links(random, 2), links(random, 2)
     thresholds = random.normal(size=PREDICATES).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Exported models: the same factors, the same annotation, no torch, and nothing kept that lost too much."""
+"""Exported models: the same factors and annotation, no torch, and no export that loses too much."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OTHERS = {
     "without positions": ("efficient_global_pointer", {"rope": False}),
     "efficient links": ("gplinker", {"entity_scorer": "efficient_global_pointer"}),
 }
-"""Beside the heads as the table has them."""
+"""Variants beside the default options of the heads."""
 
 
 def untrained(heads: Mapping[str, torch.nn.Module]) -> ExtractionModel:
@@ -63,24 +63,24 @@ def untrained(heads: Mapping[str, torch.nn.Module]) -> ExtractionModel:
 
 
 def inputs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of ids with their masks, of many shapes."""
+    """Return batches of ids with their masks, in many shapes."""
     random = np.random.default_rng(0)
     for batch, length in ((1, 2), (1, 64), (3, 17), (7, 33)):
         ids = random.integers(0, 100, (batch, length))
         yield ids, np.arange(length) < random.integers(2, length + 1, batch)[:, None]
 
 
-def tables(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
-    """All arrays of a head's outputs, blocks behind one another."""
+def all_arrays(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
+    """Return all arrays of a head's outputs, with blocks concatenated."""
     found: dict[str, np.ndarray] = {}
-    for table in codec.matrices:
-        blocks = list(outputs.matrix(table))
-        found |= {f"{table}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
+    for matrix in codec.matrices:
+        blocks = list(outputs.matrix(matrix))
+        found |= {f"{matrix}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
     return found
 
 
 def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
-    one, other = tables(before, codec), tables(after, codec)
+    one, other = all_arrays(before, codec), all_arrays(after, codec)
     assert one.keys() == other.keys()
     assert {name.split(".")[0] for name in one} == codec.matrices.keys()
     for name, values in one.items():
@@ -113,7 +113,7 @@ def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -
         assert old.keys() == new.keys() == codecs.keys()
         for task, codec in codecs.items():
             assert_alike(old[task], new[task], codec)
-    with pytest.raises(ModelError, match="not a graph written by `ie export`"):  # no table without its task
+    with pytest.raises(ModelError, match="not a graph that `ie export` writes"):  # matrices are named with their task
         OnnxBackend(tmp_path / ONNX, {"ner": codecs["ner"]})
     with pytest.raises(ModelError, match="the graph has the rows"):
         OnnxBackend(tmp_path / ONNX, codecs | {"more": codecs["ner"]})
@@ -127,7 +127,7 @@ def test_the_export_annotates_as_the_model(trained: Path, exported: Path) -> Non
     assert any(document.entities for document in load(exported).extract(texts))
 
 
-def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
+def test_the_directory_records_the_loss(trained: Path, exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {
         "README.md", "export.json", "ie.json", "metrics.json", "model.onnx", "recipe.yaml", "tokenizer.json",
@@ -152,7 +152,9 @@ def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: P
     assert json.loads((tmp_path / "int8" / "export.json").read_text())["precision"] == "int8"
 
 
-def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_loses_too_much_is_an_error(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def spoil(file: Path) -> None:
         import onnx
 
@@ -173,13 +175,13 @@ def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkey
     assert (tmp_path / "bad" / ONNX).is_file()
 
 
-def test_data_without_annotation_compare_nothing(trained: Path, tmp_path: Path) -> None:
+def test_data_without_annotation_are_an_error(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no annotation to compare on"):
         export_onnx(load(trained), tmp_path / "out", [Document("林子涵")])
     assert not list(tmp_path.iterdir())
 
 
-def test_what_makes_no_sense_is_told_before_anything_is_done(
+def test_invalid_arguments_are_reported_before_anything_is_done(
     trained: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ie_cli.export.onnx, "_write_graph", lambda *_: pytest.fail("too late"))
@@ -199,14 +201,14 @@ def test_what_makes_no_sense_is_told_before_anything_is_done(
     assert (trained / "model.safetensors").is_file()
 
 
-def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_path: Path) -> None:
+def test_a_model_that_predicts_nothing_correctly_is_not_compared(trained: Path, tmp_path: Path) -> None:
     foreign = [Document("林子涵", [Entity(0, 3, "of another scheme")])]
     with pytest.raises(DataError, match="predicts nothing correctly in the data"):
         export_onnx(load(trained), tmp_path / "out", foreign)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> None:
+def test_a_graph_with_other_labels_is_an_error(exported: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(exported, tmp_path / "model"))
     facts = json.loads((directory / "ie.json").read_text())
     del facts["tasks"]["ner"]["labels"][-1]
@@ -217,10 +219,10 @@ def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> Non
         load(directory)
 
 
-def test_weights_beside_the_graph_travel_with_it(
+def test_external_weights_are_copied_with_the_graph(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a model of more than 1.5 GiB the exporter writes them into a file of their own."""
+    """The exporter writes the weights of a model above 1.5 GiB to a separate file."""
     from torch.onnx._internal.exporter import _onnx_program
 
     monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 1000)
@@ -230,7 +232,7 @@ def test_weights_beside_the_graph_travel_with_it(
 
 
 def ie(*words: str, block: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, where the packages `block` cannot be imported."""
+    """Run the command in a separate process in which the packages `block` cannot be imported."""
     code = (
         f"import sys\nfor name in {list(block)!r}: sys.modules[name] = None\nsys.argv = ['ie', *{list(words)!r}]\n"
         "from ie_cli.cli import main\nmain()"
@@ -255,7 +257,7 @@ def test_prediction_and_evaluation_need_no_torch(trained: Path, exported: Path, 
     assert json.loads(scores.stdout)["f1"] > 0.9
 
 
-def test_what_needs_torch_says_so(trained: Path, tmp_path: Path) -> None:
+def test_operations_that_need_torch_report_it(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("林子涵")
     predict = ["predict", str(tmp_path / "one.txt"), "--text", "--model", str(trained)]
     for words, needed in ((predict, "torch"), (["train", "quickstart"], "accelerate")):
@@ -276,7 +278,7 @@ def test_a_backend_needs_its_files(backend: str, directory: str, message: str, r
         Extractor.from_pretrained(request.getfixturevalue(directory), backend=backend)  # type: ignore[arg-type]
 
 
-def test_damage_is_told(exported: Path, tmp_path: Path) -> None:
+def test_damage_is_reported(exported: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(exported, tmp_path / "model"))
     with pytest.raises(ModelError, match="precision it was exported in"):
         Extractor.from_pretrained(directory, precision="bfloat16")

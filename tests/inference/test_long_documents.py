@@ -127,8 +127,8 @@ class Everywhere:
         longest: the longest window it met.
     """
 
-    def __init__(self, rows: int, every: int = 1) -> None:
-        self.rows, self.every = rows, every
+    def __init__(self, labels: int, every: int = 1) -> None:
+        self.labels, self.every = labels, every
         self.longest = 0
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
@@ -138,9 +138,9 @@ class Everywhere:
         for step in (0, 1):
             first = np.arange(1, length - step, self.every)
             pair[:, first, first + step] = 5 - step
-        zero = np.zeros((batch, self.rows, length), np.float32)
-        table = [{"pair": pair, "start": zero, "end": zero}]
-        outputs = FakeOutputs(dict.fromkeys(("entities", "start_links", "end_links"), table))
+        zero = np.zeros((batch, self.labels, length), np.float32)
+        matrix = [{"pair": pair, "start": zero, "end": zero}]
+        outputs = FakeOutputs(dict.fromkeys(("entities", "start_links", "end_links"), matrix))
         return {"ner": outputs, "relation": outputs}
 
 

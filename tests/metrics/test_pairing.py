@@ -1,4 +1,4 @@
-"""The sweep finds what comparing each with each finds; where that is too much, it is said."""
+"""The sweep finds the same pairs as comparing all items; a note reports an exceeded limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ITEMS = st.one_of(st.tuples(items(SPANS), items(SPANS)), st.tuples(items(NAMES),
 
 
 def plain_entity_pairs(missed: set[Entity], invented: set[Entity]) -> list[tuple[Entity, Entity]]:
-    """Each with each."""
+    """Compare all items with each other."""
     candidates = []
     for a in missed:
         for b in invented:
@@ -53,7 +53,7 @@ def plain_share(a: Argument, b: Argument) -> float:
 
 
 def plain_relation_pairs(missed: set[Item], invented: set[Item]) -> list[tuple[Item, Item]]:
-    """Each with each."""
+    """Compare all items with each other."""
     candidates = []
     for a in missed:
         for b in invented:
@@ -92,7 +92,7 @@ def test_what_texts_share_is_what_difflib_finds(a: str, b: str) -> None:
 
 
 @given(ENTITIES, ENTITIES)
-def test_where_entities_are_too_many_those_of_one_span_are_paired(gold: set[Entity], predicted: set[Entity]) -> None:
+def test_above_the_limit_only_entities_with_the_same_span_are_paired(gold: set[Entity], predicted: set[Entity]) -> None:
     missed, invented = gold - predicted, predicted - gold
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entity_errors, "MAX_PAIRS", -1)
@@ -107,7 +107,7 @@ def test_where_entities_are_too_many_those_of_one_span_are_paired(gold: set[Enti
 
 
 @given(ITEMS)
-def test_where_relations_are_too_many_those_of_the_same_arguments_are_paired(
+def test_above_the_limit_only_relations_with_the_same_arguments_are_paired(
     sides: tuple[set[Item], set[Item]],
 ) -> None:
     missed, invented = sides[0] - sides[1], sides[1] - sides[0]
@@ -122,7 +122,7 @@ def test_where_relations_are_too_many_those_of_the_same_arguments_are_paired(
 
 def test_a_crowded_document_is_said_and_no_error_is_lost() -> None:
     size = 700
-    gold = Document("x" * 3000, [Entity(n, 2000 + n, "X") for n in range(size)])  # all around one place
+    gold = Document("x" * 3000, [Entity(n, 2000 + n, "X") for n in range(size)])  # all overlap
     predicted = Document(gold.text, [Entity(n, 2000 + n, "Y") for n in range(200)] + [Entity(2999, 3000, "X")])
     found = entity_errors.EntityErrors()
     found.add(gold, predicted)
@@ -137,7 +137,7 @@ def test_a_crowded_document_is_said_and_no_error_is_lost() -> None:
     assert line.endswith(found.notes[0])
 
 
-def test_crowded_relations_are_said() -> None:
+def test_relations_above_the_limit_are_noted() -> None:
     subject = Entity(0, 1, "X")
     gold = Document("x" * 3000, [], [Relation(subject, "p", Entity(n, 2000 + n, "X")) for n in range(600)])
     predicted = Document(gold.text, [], [Relation(subject, "q", Entity(n, 2000 + n, "X")) for n in range(600)])

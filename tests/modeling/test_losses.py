@@ -15,7 +15,7 @@ from ie_cli.modeling.losses.factorised import Gold, factorised_loss
 def check_against_dense(
     pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True
 ) -> None:
-    """Value and gradients in float32 against the dense form in float64."""
+    """Compare value and gradients in float32 with the dense form in float64."""
     fast = [x.float().clone().requires_grad_() for x in (pair, start, end)]
     exact = [x.detach().double().requires_grad_() for x in fast]
     gold = Gold.build(entries, mask, upper=upper)
@@ -52,7 +52,7 @@ def test_equals_the_dense_form(
 
 
 @pytest.mark.parametrize("score", [-60.0, 8.0, 20.0, 60.0, 500.0])
-def test_a_confident_duplicated_gold_cell_costs_nothing_twice(score: float) -> None:
+def test_a_duplicated_gold_entry_counts_once(score: float) -> None:
     pair = torch.full((1, 4, 4), -5.0)
     pair[0, 1, 2] = score
     zero = torch.zeros(1, 2, 4)
@@ -61,7 +61,7 @@ def test_a_confident_duplicated_gold_cell_costs_nothing_twice(score: float) -> N
     )
 
 
-def test_all_cells_gold() -> None:
+def test_all_entries_gold() -> None:
     entries = torch.tensor([[0, 0, i, j] for i in range(4) for j in range(i, 4)])
     check_against_dense(
         torch.randn(1, 4, 4), torch.randn(1, 1, 4), torch.randn(1, 1, 4), torch.ones(1, 4, dtype=torch.bool), entries
@@ -73,14 +73,14 @@ def test_scores_too_far_apart_are_summed_densely_in_any_blocks(block: int, monke
     monkeypatch.setattr(losses, "BLOCK_BYTES", block)
     random = torch.Generator().manual_seed(1)
     start, end = torch.zeros(2, 3, 6), torch.zeros(2, 3, 6)
-    start[0, 1, 2], end[0, 1, 1] = 200.0, 150.0  # never in one counted entry: their shift hides all the others
+    start[0, 1, 2], end[0, 1, 1] = 200.0, 150.0  # never in the same valid entry: their shift hides all the others
     start[1, 2] = 70.0
     mask = torch.ones(2, 6, dtype=torch.bool)
     entries = gold_entries(random, mask, 3, 9, upper=True)
     check_against_dense(torch.randn(2, 6, 6, generator=random), start, end, mask, entries)
 
 
-def test_samples_without_text_add_nothing() -> None:
+def test_samples_without_text_contribute_nothing() -> None:
     mask = torch.tensor([[True, True], [False, False]])
     scores = [torch.randn(2, 2, 2), torch.randn(2, 3, 2), torch.randn(2, 3, 2)]
     none = Gold.build(torch.zeros(0, 4, dtype=torch.int64), mask)
@@ -102,7 +102,7 @@ def test_half_precision_factors_are_summed_in_float32(dtype: torch.dtype) -> Non
     torch.testing.assert_close(loss, factorised_loss(*(x.float() for x in low), mask, gold))
 
 
-def test_weights_multiply_the_loss_of_their_row() -> None:
+def test_weights_multiply_the_loss_of_their_label() -> None:
     scores = [torch.randn(2, 5, 5), torch.randn(2, 3, 5), torch.randn(2, 3, 5)]
     mask = torch.ones(2, 5, dtype=torch.bool)
     gold = Gold.build(torch.tensor([[0, 1, 2, 3], [1, 2, 0, 0]]), mask)
@@ -112,7 +112,7 @@ def test_weights_multiply_the_loss_of_their_row() -> None:
 
 
 @pytest.mark.parametrize("entry", [[0, 0, 3, 2], [0, 0, 0, 2], [0, 0, 1, 4]])
-def test_gold_that_does_not_count_is_an_error(entry: list[int]) -> None:
+def test_invalid_gold_is_an_error(entry: list[int]) -> None:
     mask = torch.tensor([[False, True, True, True, False]])
     with pytest.raises(DataError, match="is not valid"):
         Gold.build(torch.tensor([entry]), mask)

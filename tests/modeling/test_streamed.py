@@ -14,7 +14,7 @@ SIZE, HIDDEN = 4, 6
 
 
 def scores(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, rope: bool) -> torch.Tensor:
-    """The formula of kexue.fm/archives/8373 with the rotation written out as a matrix."""
+    """Compute the formula of kexue.fm/archives/8373 with the rotation as an explicit matrix."""
     both = torch.einsum("blh,rdh->brld", hidden, weight) + bias[None, :, None]
     query, key = both[..., :SIZE], both[..., SIZE:]
     if rope:

@@ -238,12 +238,12 @@ class Noise:
     ) -> dict[str, fakes.FakeOutputs]:
         source = np.random.default_rng(self.seed)
         batch, length = input_ids.shape
-        tables = {}
-        for table, rows in fakes.codec_of(self.schema).matrices.items():
+        matrices = {}
+        for matrix, labels in fakes.codec_of(self.schema).matrices.items():
             pair = source.normal(-2, 3, (batch, length, length)).astype(np.float32)
-            start, end = source.normal(-2, 3, (2, batch, len(rows), length)).astype(np.float32)
-            tables[table] = [{"pair": pair, "start": start, "end": end}]
-        return {fakes.task_of(self.schema): fakes.FakeOutputs(tables)}
+            start, end = source.normal(-2, 3, (2, batch, len(labels), length)).astype(np.float32)
+            matrices[matrix] = [{"pair": pair, "start": start, "end": end}]
+        return {fakes.task_of(self.schema): fakes.FakeOutputs(matrices)}
 
 
 def random_text(source: random.Random) -> str:

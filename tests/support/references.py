@@ -1,4 +1,4 @@
-"""Plain references that the fast paths are tested against."""
+"""Simple reference implementations that the fast paths are tested against."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Item = TypeVar("Item")
 
 
 def dense_loss(scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True) -> Tensor:
-    """Section by section the formula of kexue.fm/archives/7359 on a tensor ``[batch, labels, L, L]``."""
-    total = 0 * scores.sum()  # keeps the gradient where nothing counts
+    """Compute the formula of kexue.fm/archives/7359 term by term on a tensor ``[batch, labels, L, L]``."""
+    total = 0 * scores.sum()  # keeps the gradient if there are no valid entries
     batch, labels, length, _ = scores.shape
     gold = {tuple(entry) for entry in entries.tolist()}
     for b in range(batch):
@@ -30,12 +30,12 @@ def dense_loss(scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = T
 
 
 def shared_scores(pair: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """``[batch, labels, L, L]`` from the factors of an efficient head."""
+    """Return scores ``[batch, labels, L, L]`` from the factors of an efficient head."""
     return pair[:, None] + start[..., None] + end[:, :, None]
 
 
 def rotation(position: int, size: int) -> Tensor:
-    """The matrix R of rotary positions, written out; float64 ``[size, size]``."""
+    """Return the matrix R of rotary positions; float64 ``[size, size]``."""
     matrix = torch.zeros(size, size, dtype=torch.float64)
     for pair in range(size // 2):
         angle = torch.tensor(position * 10000.0 ** (-2 * pair / size), dtype=torch.float64)
@@ -48,7 +48,7 @@ def rotation(position: int, size: int) -> Tensor:
 def pair_counts(
     gold: Sequence[Item], predicted: Sequence[Item], same: Callable[[Item, Item], bool]
 ) -> tuple[int, int, int]:
-    """Distinct items of gold, of prediction, and gold ones that are predicted: by comparing pairs, without a set."""
+    """Count distinct gold items, distinct predicted items, and gold items that are predicted, by comparing pairs."""
     distinct = [
         [item for n, item in enumerate(side) if not any(same(item, other) for other in side[:n])]
         for side in (gold, predicted)
@@ -57,14 +57,14 @@ def pair_counts(
 
 
 def ratios(gold: int, predicted: int, correct: int) -> tuple[float, float, float]:
-    """Precision, recall and their harmonic mean, 0 where there is no denominator."""
+    """Return precision, recall and their harmonic mean, 0 if the denominator is 0."""
     precision = correct / predicted if predicted else 0.0
     recall = correct / gold if gold else 0.0
     return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0
 
 
 def gold_entries(random: torch.Generator, mask: Tensor, labels: int, count: int, *, upper: bool) -> Tensor:
-    """Random entries on text tokens, duplicates included; int64 ``[entries, 4]``."""
+    """Draw random entries on text tokens, including duplicates; int64 ``[entries, 4]``."""
     entries = []
     for _ in range(count):
         sample = int(torch.randint(len(mask), (1,), generator=random))

@@ -65,8 +65,8 @@ def test_the_parts_of_a_batch_have_its_loss_and_gradient(made: object, parts: in
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-5, atol=1e-8)
     assert sum((piece.documents for piece in pieces), []) == batch.documents
     assert batch.targets
-    for table, gold in batch.targets.items():
-        assert sum(len(piece.targets[table].entries) for piece in pieces) == len(gold.entries) > 0
+    for matrix, gold in batch.targets.items():
+        assert sum(len(piece.targets[matrix].entries) for piece in pieces) == len(gold.entries) > 0
 
 
 class Small:

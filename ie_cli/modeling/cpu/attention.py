@@ -43,8 +43,14 @@ def attention(  # noqa: PLR0917 - as `transformers` calls it
     """Compute attention, with the signature that `transformers` expects.
 
     Args:
-        query, key, value: ``[batch, heads, L, size]``.
+        module: the attention module.
+        query: ``[batch, heads, L, size]``.
+        key: ``[batch, heads, L, size]``.
+        value: ``[batch, heads, L, size]``.
         attention_mask: bool ``[batch, 1, L, L]``, true where a query attends to a key; None: everywhere.
+        scaling: the factor of the scores; ``size**-0.5`` if omitted.
+        dropout: the dropout probability of the attention weights.
+        **options: other options of `transformers`; those not supported here select the fused form.
 
     Returns:
         ``[batch, L, heads, size]``.

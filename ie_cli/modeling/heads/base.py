@@ -24,6 +24,7 @@ class Head(Protocol):
         """Convert the gold entries of a batch, from `Codec.entries`, to the targets that `losses` takes; on the CPU.
 
         Args:
+            entries: int64 ``[entries, columns]`` by score matrix, the first column being the sample.
             mask: bool ``[batch, L]``, true on text tokens.
         """
 
@@ -31,6 +32,9 @@ class Head(Protocol):
         """Return scalar losses by name, each a mean over the batch.
 
         Args:
+            hidden: the encoder's output.
+            mask: bool ``[batch, L]``, true on text tokens.
+            targets: the targets from `collate`.
             weights: the weight of each label's loss ``[labels]``, by score matrix; 1 if omitted.
         """
 
@@ -78,7 +82,9 @@ class Scorer(Protocol):
         """Return the scalar loss, summed over labels and averaged over the batch.
 
         Args:
+            hidden: the encoder's output ``[batch, L, hidden]``.
             mask: bool ``[batch, L]``, true on text tokens.
+            gold: the gold entries.
             weights: the weight of each label's loss ``[labels]``; 1 if omitted.
         """
 

@@ -89,8 +89,11 @@ def factorised_loss(
 
     Args:
         pair: ``[batch, L, L]``.
-        start, end: ``[batch, labels, L]``.
+        start: ``[batch, labels, L]``.
+        end: ``[batch, labels, L]``.
         mask: bool ``[batch, L]``, true on text tokens.
+        gold: the gold entries.
+        upper: only entries with first ≤ last are valid.
         weights: the weight of each label's loss ``[labels]``; 1 if omitted.
 
     Returns:

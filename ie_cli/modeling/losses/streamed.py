@@ -79,6 +79,9 @@ def streamed_loss(
         weight: ``[labels, 2 · size, hidden]``.
         bias: ``[labels, 2 · size]``.
         mask: bool ``[batch, L]``, true on text tokens.
+        gold: the gold entries.
+        rope: use rotary positions.
+        upper: only entries with first ≤ last are valid.
         weights: the weight of each label's loss ``[labels]``; 1 if omitted.
 
     Returns:
