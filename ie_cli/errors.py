@@ -47,7 +47,7 @@ class ServiceError(IEError):
     """A service that cannot start because of its address, its token or a missing package."""
 
 
-def hints(*parts: str | None) -> str | None:
+def join_hints(*parts: str | None) -> str | None:
     """Join several hints into one, skipping those that are None or empty."""
     given = [part.strip() for part in parts if part]
     if len(given) < 2:

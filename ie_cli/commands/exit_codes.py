@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ie_cli.commands.console import console, print_error, say
-from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, hints
+from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, join_hints
 from ie_cli.system.atomic import storage_error
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped, stopping
@@ -129,7 +129,7 @@ def _as_out_of_memory(error: IEError, out_of_memory: IEError) -> IEError:
     where, damaged, _ = error.message.partition(": damaged")
     if damaged:
         return IEError(f"{out_of_memory.message}: {where}", hint=out_of_memory.hint)
-    return IEError(f"{out_of_memory.message}: {error.message}", hint=hints(error.hint, out_of_memory.hint))
+    return IEError(f"{out_of_memory.message}: {error.message}", hint=join_hints(error.hint, out_of_memory.hint))
 
 
 def out_of_memory(options: Mapping[str, str]) -> IEError:
@@ -139,7 +139,9 @@ def out_of_memory(options: Mapping[str, str]) -> IEError:
         smaller = "lower training.batch_size or encoder.max_length, or use a smaller encoder"
     elif "batch_size" in options:
         smaller = f"use a smaller {options['batch_size']}, or fewer threads (OMP_NUM_THREADS)"
-    return IEError(OUT_OF_MEMORY, hint=hints(smaller, "free some memory, or raise the memory limit (`ulimit -v`)."))
+    return IEError(
+        OUT_OF_MEMORY, hint=join_hints(smaller, "free some memory, or raise the memory limit (`ulimit -v`).")
+    )
 
 
 def _stopped(error: KeyboardInterrupt) -> Stopped:

@@ -12,7 +12,7 @@ from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_truncated
 from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
 from ie_cli.document import Document
-from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, hints
+from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_directory
@@ -162,7 +162,7 @@ def _reporting_progress(job: Job) -> Iterator[None]:
             raise Stopped(signum, f"stopped; {kept}: continue with --resume") from error
         remedy = "fix the input" if isinstance(error, DataError) else "free some disk space"
         raise type(error)(
-            error.message, hint=hints(error.hint, kept, f"{remedy} and continue with --resume")
+            error.message, hint=join_hints(error.hint, kept, f"{remedy} and continue with --resume")
         ) from error
     except BaseException as error:  # a panic in Rust code is not an Exception
         if not is_out_of_memory(error):
@@ -173,7 +173,7 @@ def _reporting_progress(job: Job) -> Iterator[None]:
 def _out_of_memory(job: Job) -> IEError:
     kept = f"{counted(job.records, 'record')} done: continue with --resume" if job.records else None
     smaller = "use a smaller --batch-size, or fewer threads (OMP_NUM_THREADS)"
-    return IEError(OUT_OF_MEMORY, hint=hints(smaller, kept))
+    return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
 def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:

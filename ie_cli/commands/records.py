@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from ie_cli.commands.console import warn
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
-from ie_cli.errors import DataError, IEError, counted, hints
+from ie_cli.errors import DataError, IEError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.resumable_output import journal_of, part_of
@@ -177,7 +177,7 @@ def write_all(
 
 
 def _on_error_hint(error: IEError) -> str | None:
-    return hints(error.hint, "use `--on-error skip` to drop such lines, or `keep` to mark them.")
+    return join_hints(error.hint, "use `--on-error skip` to drop such lines, or `keep` to mark them.")
 
 
 def report_omissions(tally: Tally, output: Output) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, rename_tensor_of_0_1
-from ie_cli.system.atomic import put_in_place, storing
-from ie_cli.system.checksums import file_checksum, require_intact, sealed
+from ie_cli.system.atomic import replace_directory, storing
+from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import workspace
 from ie_cli.system.text import write_text
@@ -59,9 +59,9 @@ def write_checkpoint(directory: Path, step: int, checkpoint: Checkpoint, *, keep
             temporary = room / "new"
             temporary.mkdir()
             save_file(dict(checkpoint.tensors), temporary / TENSORS)
-            numbers = sealed({**checkpoint.numbers, _TENSORS_CHECKSUM: file_checksum(temporary / TENSORS)})
+            numbers = with_checksum({**checkpoint.numbers, _TENSORS_CHECKSUM: file_checksum(temporary / TENSORS)})
             write_text(temporary / NUMBERS, json.dumps(numbers) + "\n")
-            put_in_place(temporary, path)
+            replace_directory(temporary, path)
     for _, old in sorted(_list_checkpoints(directory))[:-keep]:
         discard(old)
     return path

@@ -125,12 +125,12 @@ def _tensorboard(context: _LogContext) -> AbstractContextManager[Log]:
 def _wandb(context: _LogContext) -> AbstractContextManager[Log]:
     # Arguments of wandb.init override these variables, so they are read here; accelerate reads those of MLflow itself.
     project = os.environ.get("WANDB_PROJECT", PROJECT)
-    tracker = WandBTracker(project, name=writable(os.environ.get("WANDB_NAME", context.recipe.name)))
+    tracker = WandBTracker(project, name=escape_surrogates(os.environ.get("WANDB_NAME", context.recipe.name)))
     return _tracking(tracker, partial(_service_errors, "wandb"), context.recipe.model_dump(mode="json"))
 
 
 def _mlflow(context: _LogContext) -> AbstractContextManager[Log]:
-    tracker = MLflowTracker(PROJECT, run_name=writable(context.recipe.name))
+    tracker = MLflowTracker(PROJECT, run_name=escape_surrogates(context.recipe.name))
     return _tracking(tracker, partial(_service_errors, "mlflow"), context.recipe.model_dump(mode="json"))
 
 
@@ -161,7 +161,7 @@ def _tracking(
 
 def _writable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return values that services accept: the name of a file may not be valid UTF-8."""
-    return {name: writable(value) if isinstance(value, str) else value for name, value in config.items()}
+    return {name: escape_surrogates(value) if isinstance(value, str) else value for name, value in config.items()}
 
 
 @contextmanager

@@ -277,7 +277,7 @@ class Run:
         rate = self.tracker.rate()
         start = time.monotonic()
         # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
-        with self.stop.at_once(), self.techniques.evaluation_weights():
+        with self.stop.interruptible(), self.techniques.evaluation_weights():
             scores = self.evaluator.dev_scores()
             primary = sum(part.primary for part in scores.values()) / len(scores)
             rank = -math.inf if math.isnan(primary) else primary

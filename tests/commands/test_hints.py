@@ -131,7 +131,7 @@ def test_fields_of_a_recipe_are_options_if_a_command_has_no_recipe(command: str,
 
 
 def test_a_hint_with_several_parts_names_no_recipe() -> None:
-    error = DataError("x", hint=hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
+    error = DataError("x", hint=join_hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
     hint = replace_hint(error, options_of(COMMANDS["convert"].params)).hint
     assert hint == "see --text-column and --label-column; or skip it."
 

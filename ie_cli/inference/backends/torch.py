@@ -187,7 +187,7 @@ def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) ->
 
     with reading(path):
         stored = load_file(path)
-    names = {name: _loaded(name) if earlier is None else rename_tensor_of_0_1(name, earlier) for name in stored}
+    names = {name: _name_in_model(name) if earlier is None else rename_tensor_of_0_1(name, earlier) for name in stored}
     weights = {names[name]: tensor for name, tensor in stored.items()}
     buffers = {name for name, _ in model.named_buffers()}
     expected = dict(model.state_dict())
