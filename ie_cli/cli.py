@@ -26,6 +26,7 @@ from ie_cli.commands.arguments import (
     Precision,
     Quiet,
     RecipeArgument,
+    RecipesArgument,
     Save,
     Scorer,
     TaskName,
@@ -92,8 +93,8 @@ def show(
 
 
 @app.command()
-def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Check a recipe and its data for problems before training."""
+def check(recipe: RecipesArgument, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Check recipes and their data for problems before training."""
     from ie_cli.commands.check import run_check
 
     run_check(recipe, overrides or [])

@@ -13,6 +13,9 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field, e.g. training.epochs=1."),
 ]
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name listed by `ie recipes`.")]
+RecipesArgument = Annotated[
+    list[str], typer.Argument(metavar="RECIPE...", help="YAML files, or names listed by `ie recipes`.")
+]
 InputFormat = Annotated[str | None, typer.Option("--input-format", help="Format of the input; detected if omitted.")]
 TextColumn = Annotated[
     int | None,
