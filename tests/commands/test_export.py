@@ -27,6 +27,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, beside a private file."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes")
     work = tmp_path / "work"
     (work / "directory").mkdir(parents=True)
     write_jsonl(tmp_path / "secret.jsonl", documents(5))

@@ -751,6 +751,9 @@ def stub_process(*options: str) -> Process:
     return start(str(ROOT / "tests" / "support" / "stub_serve.py"), "serve", "--port", "0", *options)
 
 
+SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="a process of Windows gets no signals")
+
+
 @pytest.fixture(scope="module")
 def process() -> Iterator[Process]:
     process = stub_process("--timeout", "1", "--concurrency", "1")
@@ -795,6 +798,7 @@ def test_what_is_no_request_is_refused_and_hung_up_on(process: Process, data: by
     assert process.post("x")[0] == 200
 
 
+@SIGNALS
 def test_ctrl_c_is_130() -> None:
     code, error = stub_process().end(signal.SIGINT)
     assert code == 130
@@ -802,6 +806,7 @@ def test_ctrl_c_is_130() -> None:
     assert "interrupted" in error
 
 
+@SIGNALS
 def test_errors_go_to_stderr_and_texts_do_not() -> None:
     process = stub_process()
     status, answer = process.post("坏 private words")
@@ -814,6 +819,7 @@ def test_errors_go_to_stderr_and_texts_do_not() -> None:
     assert "private" not in error + process.line
 
 
+@SIGNALS
 def test_sigterm_lets_what_is_in_work_end() -> None:
     process = stub_process()
     with ThreadPoolExecutor(1) as threads:
@@ -825,6 +831,7 @@ def test_sigterm_lets_what_is_in_work_end() -> None:
     assert (status, len(answer["entities"])) == (200, 1)
 
 
+@SIGNALS
 def test_the_service_gives_what_the_python_api_gives(tmp_path: Path) -> None:
     from support.untrained import write_model
 

@@ -26,6 +26,8 @@ def dangling(lock: Path, victim: Path) -> None:
 
 
 def pipe(lock: Path, victim: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes")
     os.mkfifo(lock)
 
 

@@ -285,6 +285,7 @@ def test_facts_that_are_none_are_no_traceback(text: str, own_cache: Path) -> Non
     assert content(found) == expected
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices")
 @pytest.mark.parametrize("home", ["/dev/null/nobody", None])
 def test_without_a_home_windows_go_with_the_process(
     home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -306,6 +307,7 @@ def test_without_a_home_windows_go_with_the_process(
     encoded_dataset._temporary_directory.cache_clear()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices")
 def test_a_cache_that_is_named_and_cannot_be_written_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IE_CACHE", "/dev/null/x")
     with pytest.raises(StorageError, match="/dev/null/x: Not a directory"):
