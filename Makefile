@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export IE_MODEL =
 
-.PHONY: demo test fmt lint type unit lowest audit bench fuzz clean
+.PHONY: demo test quick fmt lint type unit lowest audit bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -46,12 +46,25 @@ fmt: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms \
+	  $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/hadolint Dockerfile
 
 type: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# The inner loop: the tests without those that train a model, start a process, or take long for another reason, and fewer
+# examples of each property.
+quick: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile quick
 
 $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)

@@ -16,8 +16,10 @@ os.environ["IE_CACHE"] = tempfile.mkdtemp(prefix="ie-tests-")
 
 import pytest
 from hypothesis import settings
+from support.slow_tests import is_slow
 
 settings.register_profile("ie", deadline=None)  # the first example of a test pays for imports and compilation
+settings.register_profile("quick", deadline=None, max_examples=15)  # `make quick` asks for it
 settings.load_profile("ie")
 
 
@@ -25,6 +27,13 @@ def pytest_configure() -> None:
     """Undo what `nohup` and `&` in a script do: a process whose SIGINT is ignored hands that on to all it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that train a model or start a process as slow."""
+    for item in items:
+        if item.get_closest_marker("slow") is None and is_slow(item):
+            item.add_marker("slow")
 
 
 def pytest_unconfigure() -> None:

@@ -12,6 +12,7 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 TIMES, MOST = 8, 24  # eight times the input; what grows with its square takes 64 times as long
 ENOUGH, NOTHING = 0.005, 0.02  # seconds of the smaller point; what the larger one may take in any case
 TRIES = 4
+pytestmark = pytest.mark.slow
 
 
 def parts() -> Any:

@@ -269,6 +269,7 @@ def test_operations_that_need_torch_report_it(trained: Path, tmp_path: Path) -> 
         assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "directory", "message"),
     [("onnx", "trained", r"holds no model\.onnx"), ("torch", "exported", "without weights for torch")],

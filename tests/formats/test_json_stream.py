@@ -165,6 +165,7 @@ def test_deep_nesting_is_an_error(text: str) -> None:
     assert any(isinstance(fields, DataError) for _, _, fields in found(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [" ", "\n"])
 def test_cost_is_linear(gap: str) -> None:
     def seconds(count: int) -> float:
@@ -178,6 +179,7 @@ def test_cost_is_linear(gap: str) -> None:
     assert seconds(8000) < 40 * seconds(800) + 0.2  # 100 if the cost of a record depended on its position
 
 
+@pytest.mark.slow
 def test_one_record_of_many_lines_costs_no_more_than_its_lines() -> None:
     lines = [(1, "{"), *((number, f'"{number}": {{"a": 1}},') for number in range(2, 100_000)), (100_000, '"x": 1}')]
     start = time.process_time()
