@@ -77,7 +77,7 @@ class Client:
             if b"connection: close" in head.lower():
                 self.close()
             return int(head[9:12])
-        except (OSError, EOFError, asyncio.TimeoutError):
+        except (TimeoutError, OSError, EOFError):
             self.close()
             return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def describe_environment(backend: Backend | None = None) -> dict[str, str]:
         backend: the backend that ran the model; None if a prediction file was scored.
     """
     found = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "ie": __version__,
         "python": platform.python_version(),
         "tokenizers": metadata.version("tokenizers"),

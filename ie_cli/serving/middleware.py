@@ -161,7 +161,7 @@ class _Exchange:
         if self._unread and not self._waiting and not late:
             try:
                 await asyncio.wait_for(self._drain(), DRAIN_SECONDS)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return False
         return not self._unread
 

@@ -111,7 +111,7 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
         raise _too_large(limits)
     try:
         return await asyncio.wait_for(_collect(request, limits), limits.timeout)
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         raise Refused(
             408,
             f"the body did not arrive within {limits.timeout:g} seconds",
