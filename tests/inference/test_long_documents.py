@@ -91,6 +91,7 @@ class Peak:
         self.grown = self.most - self.before
 
 
+@pytest.mark.slow
 def test_a_record_of_a_megabyte_has_its_spans_in_memory_and_time_in_proportion() -> None:
     runner = oracle(BUILT["wordpiece"], 128, 32)
     list(extract(runner, [Document("Anna")]))
@@ -109,6 +110,7 @@ def test_a_record_of_a_megabyte_has_its_spans_in_memory_and_time_in_proportion()
     assert seconds[MEGABYTE] < 2 * 4 * seconds[MEGABYTE // 4] + 0.5, "four times the text is four times the work"
 
 
+@pytest.mark.slow
 def test_long_records_leave_no_memory_behind() -> None:
     runner = oracle(BUILT["wordpiece"], 128, 32)
     text, entities = mixed_text(MEGABYTE // 16)
@@ -190,6 +192,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("kind", TOKENIZERS)
 def test_odd_texts_give_spans_that_slice_them(kind: str, name: str) -> None:
@@ -207,6 +210,7 @@ def test_odd_texts_give_spans_that_slice_them(kind: str, name: str) -> None:
         assert found.entities[-1].end > len(text) - 16 or name == "one mark"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["blanks", "lone surrogates", "controls", "emoji that are joined"])
 @pytest.mark.parametrize("mode", ["subword", "char"])
 def test_odd_texts_give_links_between_their_spans(name: str, mode: str) -> None:

@@ -69,6 +69,7 @@ def test_who_waits_for_input_has_the_batches_of_a_file(model: Path) -> None:
     assert hasty.backend.seen != file.backend.seen  # what the promise is about
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_one_window_at_a_time_has_scores_that_depend_on_nothing_else(
     precision: Literal["float32", "bfloat16"], model: Path

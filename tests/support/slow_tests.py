@@ -1,7 +1,8 @@
 """Which tests are slow: those that train a model or start a process, in their own code or in that of their fixtures.
 
 The rule follows the names that a function uses through the functions, classes and fixtures of the tests, so that a new test
-is judged without a list. What is slow for another reason has the mark in its file.
+is judged without a list. Properties with a number of examples of their own are slow too: `make quick`, which asks for few,
+would have no say in it. What is slow for another reason has the mark in its file.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ TRAIN = ("ie_cli.training.run", "train")
 
 
 def is_slow(item: pytest.Item) -> bool:
-    """Whether a test or one of its fixtures trains a model or starts a process."""
+    """Whether a test or one of its fixtures trains a model or starts a process, or the test decides on its examples."""
     fixtures = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    if getattr(getattr(item, "obj", None), "_hypothesis_internal_settings_applied", False):
+        return True
     functions = [getattr(item, "obj", None), *(made.func for several in fixtures.values() for made in several)]
     return any(reaches_cost(function) for function in functions if function is not None)
 

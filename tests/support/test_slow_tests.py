@@ -7,6 +7,8 @@ import subprocess
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.corpora import documents
 from support.runner import ie
 from support.slow_tests import reaches_cost
@@ -80,4 +82,15 @@ def test_a_test_is_slow_by_its_fixture(costly: None, request: pytest.FixtureRequ
 
 
 def test_other_tests_are_not_slow(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("slow") is None
+
+
+@settings(max_examples=2)
+@given(st.data())
+def test_a_property_with_a_number_of_examples_is_slow(request: pytest.FixtureRequest, data: st.DataObject) -> None:
+    assert request.node.get_closest_marker("slow") is not None
+
+
+@given(st.data())
+def test_other_properties_are_not_slow(request: pytest.FixtureRequest, data: st.DataObject) -> None:
     assert request.node.get_closest_marker("slow") is None
