@@ -27,6 +27,7 @@ def test_the_package_and_its_documents_need_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_afternoon_in_python(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "train.jsonl", documents())
     events = list(ie_cli.train(recipe(file, training={"epochs": 30}), tmp_path / "run"))

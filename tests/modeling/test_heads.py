@@ -179,6 +179,7 @@ def test_padding_changes_no_loss(name: str) -> None:
         torch.testing.assert_close(loss, long[part])
 
 
+@pytest.mark.slow
 @every_head
 def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> None:
     head = head_of(name)

@@ -125,6 +125,7 @@ def test_alias_bomb_ends_soon(form: str) -> None:
     assert document.data is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" + "a, " * 50_000, "-\n" * 50_000, "[" + "{a: b}, " * 50_000])
 def test_too_long_documents_are_not_read_to_the_end(text: str) -> None:
     (problem,) = parse(text + "} is no YAML").problems
