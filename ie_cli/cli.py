@@ -23,6 +23,7 @@ from ie_cli.commands.arguments import (
     OnError,
     Overrides,
     Precision,
+    PrintSchema,
     Quiet,
     RecipeArgument,
     Save,
@@ -33,6 +34,7 @@ from ie_cli.commands.arguments import (
     Yes,
 )
 from ie_cli.commands.exit_codes import Commands, ending
+from ie_cli.commands.recipes import recipes_app
 
 app = typer.Typer(
     name="ie",
@@ -41,7 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-recipes_app = typer.Typer(help="List the recipes that come with `ie`, or copy one.", invoke_without_command=True)
 app.add_typer(recipes_app, name="recipes")
 
 
@@ -81,6 +82,7 @@ def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain every field in a comment.")] = False,
+    schema: PrintSchema = False,
     debug: Debug = False,
 ) -> None:
     """Print a recipe with every default filled in."""
@@ -353,30 +355,6 @@ def convert(
 
     data = Input(source, format=input_format, text_column=text_column, label_columns=label_columns)
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
-
-
-@recipes_app.callback()
-def recipes(context: typer.Context, debug: Debug = False) -> None:
-    """List the recipes that come with `ie`, or copy one."""
-    from ie_cli.commands.recipes import run_recipes
-
-    if context.invoked_subcommand is None:
-        run_recipes()
-
-
-@recipes_app.command("copy")
-def copy(
-    name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.")],
-    destination: Annotated[
-        Path | None, typer.Argument(help="File or folder; the current folder where not given.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    debug: Debug = False,
-) -> None:
-    """Write a recipe to a file of your own."""
-    from ie_cli.commands.recipes import run_copy
-
-    run_copy(name, destination, force=force)
 
 
 def main() -> None:

@@ -14,6 +14,25 @@ Overrides = Annotated[
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.")
 ]
+
+
+def _print_schema(wanted: bool) -> None:
+    if wanted:
+        from ie_cli.commands.show import run_show_schema
+
+        run_show_schema()
+        raise typer.Exit
+
+
+PrintSchema = Annotated[
+    bool,
+    typer.Option(
+        "--schema",
+        help="Print the JSON Schema of all recipes instead, for an editor; no RECIPE is needed.",
+        is_eager=True,
+        callback=_print_schema,
+    ),
+]
 InputFormat = Annotated[
     str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")
 ]

@@ -11,10 +11,12 @@ from ie_cli.errors import RecipeError, did_you_mean, nearest
 from ie_cli.system.atomic import storing
 from ie_cli.system.streams import open_output
 
+_FOR_EDITORS = re.compile(r"#\s*yaml-language-server\s*:")
+
 
 @dataclass(frozen=True, slots=True)
 class ShippedRecipe:
-    """A recipe with the sentence that its first line says of it."""
+    """A recipe with the sentence that its first line says of it, or its second below a line for editors."""
 
     name: str
     description: str
@@ -33,7 +35,8 @@ def list_recipes() -> list[ShippedRecipe]:
     folder = shipped_folder() / "recipes"
     recipes = []
     for path in sorted(folder.rglob("*.yaml")):
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        lines = path.read_text(encoding="utf-8").split("\n")
+        first = next(line for line in (*lines, "") if not _FOR_EDITORS.match(line))
         description = first[1:].strip() if first.startswith("#") else ""
         recipes.append(ShippedRecipe(path.relative_to(folder).with_suffix("").as_posix(), description, path))
     return recipes

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import did_you_mean, nearest
 from ie_cli.recipe.heads import HEADS
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import TWO_FORMS, Recipe
 from ie_cli.recipe.yaml import Loc
 
 Schema = Mapping[str, Any]
@@ -39,6 +39,8 @@ def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str])
             yield loc, _unknown_key(loc)
         elif fault["type"] == "two_forms":
             yield loc, fault["msg"]
+        elif fault["type"] == "unknown_head" and "name" not in _at(data, loc):
+            yield loc, TWO_FORMS  # only beside tasks is no name filled in
         elif fault["type"] == "no_data":
             continue  # reported above, also where other faults hide it
         elif fault["type"] == "unknown_head":

@@ -148,6 +148,13 @@ class TrainingSection(Section):
     """Logs: `log.csv` and TensorBoard events beside the model; runs of Weights & Biases and MLflow, where their variables say."""
 
 
+class CardSection(Section):
+    language: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    """Language of the texts by its ISO 639 code, such as zh, or a list of codes. If omitted, the model card names none."""
+    license: Text | None = None
+    """License of the model by its identifier on the Hub, such as apache-2.0. If omitted, the model card names none."""
+
+
 class TaskSection(Section):
     """One task of a model: what is extracted, from which data, by which head."""
 
@@ -160,6 +167,9 @@ class TaskSection(Section):
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+TWO_FORMS = "tasks: stands for task, data and head, which go into each of them"
 
 
 class Recipe(Section):
@@ -177,13 +187,15 @@ class Recipe(Section):
     """Several tasks on one encoder by names of their own, each with task, data and head; instead of these three."""
     training: TrainingSection = TrainingSection()
     """How it is trained."""
+    card: CardSection = CardSection()
+    """What the model card says of the model beyond what `ie` knows."""
 
     @model_validator(mode="after")
     def _has_data(self) -> Recipe:
         if self.data is None and not self.tasks:
             raise PydanticCustomError("no_data", "data is missing")
         if self.tasks and self.model_fields_set & {"task", "data", "head"}:
-            raise PydanticCustomError("two_forms", "tasks: stands for task, data and head, which go into each of them")
+            raise PydanticCustomError("two_forms", TWO_FORMS)
         return self
 
     @model_serializer(mode="wrap")
