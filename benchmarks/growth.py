@@ -168,7 +168,8 @@ def encode(task: Task, folder: Path) -> dict[str, Any]:
     from ie_cli.modeling.encoder import tiny_tokenizer
     from ie_cli.recipe.heads import EfficientGlobalPointerSection
     from ie_cli.recipe.schema import DataSection, EncoderSection
-    from ie_cli.training.encoded_dataset import Encoding, cache_folder, encode_dataset
+    from ie_cli.system.cache import cache_folder
+    from ie_cli.training.encoded_dataset import Encoding, encode_dataset
 
     section = DataSection(train=str(folder / "input.jsonl"))
     statistics = DatasetStatistics.of(Split((str(QUICKSTART),), section), characters=True)

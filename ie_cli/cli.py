@@ -115,7 +115,10 @@ def train(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model; the best one is in runs/NAME/model."""
+    """Train a model; the best one is in runs/NAME/model.
+
+    The encoded data are kept for the next run in the directory $IE_CACHE, else $XDG_CACHE_HOME/ie, else ~/.cache/ie.
+    """
     from ie_cli.commands.train import run_train
     from ie_cli.system.memory import keep_freed_memory
 

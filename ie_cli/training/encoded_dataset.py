@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +21,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import put_file_in_place, replace_text, storing
+from ie_cli.system.cache import cache_folder
 from ie_cli.system.checksums import file_checksum, require_intact, sealed
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
@@ -174,34 +170,6 @@ def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | N
         return encoding.open(path, DatasetCounts(**written["counts"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def cache_folder() -> Path:
-    """Where encoded windows are kept: ``$IE_CACHE``, else ``~/.cache/ie``, else, where that cannot be written, with the process.
-
-    Raises:
-        StorageError: ``$IE_CACHE`` cannot be written.
-    """
-    if given := os.environ.get("IE_CACHE"):
-        folder = Path(given)
-        with storing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        return folder
-    with suppress(OSError, RuntimeError):  # RuntimeError: the system knows no home of this user
-        folder = Path.home() / ".cache" / "ie"
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        return folder
-    return _temporary_folder()
-
-
-@cache
-def _temporary_folder() -> Path:
-    """A folder that goes with the process."""
-    folder = tempfile.mkdtemp(prefix="ie-cache-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
 
 
 def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding) -> DatasetCounts:

@@ -29,8 +29,9 @@ from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import StorageError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection
-from ie_cli.training import encoded_dataset
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, cache_folder, encode_dataset
+from ie_cli.system import cache
+from ie_cli.system.cache import cache_folder
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -293,8 +294,9 @@ def test_without_a_home_windows_go_with_the_process(
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("IE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    encoded_dataset._temporary_folder.cache_clear()
+    cache._temporary_folder.cache_clear()
     if home is None:
         monkeypatch.setattr(Path, "home", unknown)
     else:
@@ -303,7 +305,7 @@ def test_without_a_home_windows_go_with_the_process(
     assert folder == cache_folder()
     assert folder.parent == tmp_path
     assert len(encode_dataset(EXAMPLES, encoding(), key="x")) > 0
-    encoded_dataset._temporary_folder.cache_clear()
+    cache._temporary_folder.cache_clear()
 
 
 def test_a_cache_that_is_named_and_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
