@@ -33,6 +33,7 @@ from ie_cli.commands.arguments import (
     Threshold,
     Yes,
 )
+from ie_cli.commands.completion import complete_input_format, complete_output_format, prepare_completion
 from ie_cli.commands.exit_codes import Commands, ending
 from ie_cli.commands.recipes import recipes_app
 
@@ -203,7 +204,9 @@ def predict(
     text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
-    output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
+    output_format: Annotated[
+        str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
+    ] = "jsonl",
     on_error: OnError | None = None,
     rejects: Annotated[
         str | None,
@@ -339,11 +342,18 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
     input_format: Annotated[
-        str | None, typer.Option("--from", help="Format of the input; detected where not given.")
+        str | None,
+        typer.Option(
+            "--from", help="Format of the input; detected where not given.", autocompletion=complete_input_format
+        ),
     ] = None,
     output_format: Annotated[
         str | None,
-        typer.Option("--to", help="Format of the output; where not given by its name: .conll, .html, else JSON lines."),
+        typer.Option(
+            "--to",
+            help="Format of the output; where not given by its name: .conll, .html, else JSON lines.",
+            autocompletion=complete_output_format,
+        ),
     ] = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
@@ -363,8 +373,9 @@ def convert(
 def main() -> None:
     """Run the command line."""
     share_cores()
+    name = prepare_completion()
     with ending():
-        app()
+        app(prog_name=name)
 
 
 def share_cores() -> None:

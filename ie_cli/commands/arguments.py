@@ -6,13 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from ie_cli.commands.completion import complete_input_format, complete_recipe
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", envvar="IE_DEBUG", is_eager=True)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field: training.epochs=1.")
 ]
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.")
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.", autocompletion=complete_recipe
+    ),
 ]
 
 
@@ -34,7 +39,10 @@ PrintSchema = Annotated[
     ),
 ]
 InputFormat = Annotated[
-    str | None, typer.Option("--input-format", help="Format of the input; detected where not given.")
+    str | None,
+    typer.Option(
+        "--input-format", help="Format of the input; detected where not given.", autocompletion=complete_input_format
+    ),
 ]
 TextColumn = Annotated[
     int | None,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ie_cli.commands.arguments import Debug
+from ie_cli.commands.completion import complete_recipe
 from ie_cli.commands.console import say
 from ie_cli.system.streams import open_output
 
@@ -24,7 +25,7 @@ def recipes(context: typer.Context, debug: Debug = False) -> None:
 
 @recipes_app.command("copy")
 def copy(
-    name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.")],
+    name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.", autocompletion=complete_recipe)],
     destination: Annotated[
         Path | None, typer.Argument(help="File or folder; the current folder where not given.")
     ] = None,
