@@ -179,11 +179,13 @@ def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
     """The triples of texts that some complex triples are made of, each with the types of subject and object."""
     found: dict[Triple, tuple[str, str]] = {}
     for spo in spos:
-        found.setdefault((spo.subject, spo.predicate, spo.object), (spo.subject_type, spo.object_type))
-        types = dict(spo.slot_types)
-        for slot, value in spo.slots:
-            triple = (spo.object, f"{spo.predicate}.{slot}", value)
-            found.setdefault(triple, (spo.object_type, types.get(slot, "")))
+        of_slots = dict(spo.slot_types)
+        types = [
+            (spo.subject_type, spo.object_type),
+            *((spo.object_type, of_slots.get(slot, "")) for slot, _ in spo.slots),
+        ]
+        for triple, pair in zip(spo.triples, types, strict=True):
+            found.setdefault(triple, pair)
     return found
 
 

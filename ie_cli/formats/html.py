@@ -1,27 +1,18 @@
 """A page to read: one HTML file with nothing beside it, an article a record, its entities marked. It is only written.
 
-What is in the tags of an article's text is the text, character by character; names of labels stand in attributes, and the
-style shows them. Relations and events are listed below it. Characters that no page can hold have a picture in their place,
-which tells their code point.
+What an article holds is in `document.markup`; the style here shows the names of labels.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import zlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 
-from ie_cli.document import Document, Entity, Event, Relation
+from ie_cli.document import Document
+from ie_cli.document.markup import COLOURS, article
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Lines, Reading, Record
-from ie_cli.triples import text_triples, triples_of
-
-COLOURS = 8
-DEPTH = 8
-"""Marks around one character at most: entities that cross would cut each other into ever more pieces. Others are listed."""
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -33,9 +24,8 @@ article ul { margin: .5rem 0 0; padding-left: 1.2rem; line-height: 1.6; overflow
 article i { font-style: normal; opacity: .6; }
 mark { color: inherit; border-radius: .25em; padding: .15em .1em; background: #8883; }
 mark[data-label]::after { content: attr(data-label); unicode-bidi: isolate; font-size: .65em; margin: 0 .3em; opacity: .8; }
-.c0 { background: #e6194b40; } .c1 { background: #3cb44b40; } .c2 { background: #ffe11940; } .c3 { background: #4363d840; }
-.c4 { background: #f5823140; } .c5 { background: #911eb440; } .c6 { background: #46f0f040; } .c7 { background: #f032e640; }
 """
+STYLE += "".join(f".c{number} {{ background: {colour}; }}\n" for number, colour in enumerate(COLOURS))
 
 
 def page_head(style: str, title: str) -> str:
@@ -57,17 +47,6 @@ def page_head(style: str, title: str) -> str:
 PAGE_END = "</body>\n</html>\n"
 FRAME = (page_head(STYLE, "ie"), "", PAGE_END)
 
-_MARKUP = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-    "\r": "&#13;",
-}  # a bare \r is read as \n
-_SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_SPECIAL_NAME = re.compile("[&<>\"'\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Refuse: a page is for people.
@@ -80,140 +59,9 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
 def write(document: Document) -> str:
     """One article."""
-    marked, deep = mark(document.text, _mentions(document))
-    header = "".join(
-        [
-            "" if document.id is None else f"<bdi>{escape(str(document.id))}</bdi> ",
-            "" if document.where is None else f"<small><bdi>{escape(document.where)}</bdi></small>",
-            "" if document.label is None else f" <b><bdi>{escape(document.label)}</bdi></b>",
-            "" if document.score is None else f"<small>{_score(document.score)}</small>",
-        ]
-    )
-    items = [
-        *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(document.text, entity)}" for entity in deep),
-        *(_relation(document.text, relation) for relation in sorted(document.relations)),
-        *_placeless(document),
-        *(_event(document.text, event) for event in sorted(document.events)),
-    ]
-    return "".join(
-        [
-            "<article>\n",
-            f"<header>{header}</header>\n" if header else "",
-            f'<p class="text" dir="auto">{marked}</p>\n',
-            "" if document.text_pair is None else f'<p class="text" dir="auto">{escape(document.text_pair)}</p>\n',
-            f"<ul>\n{''.join(f'<li>{item}</li>' + chr(10) for item in items)}</ul>\n" if items else "",
-            "</article>\n",
-        ]
-    )
+    return article(document)
 
 
 def lost(document: Document) -> Mapping[str, int]:
     """What `write` cannot express."""
     return {"other fields of the records have no place in a page": len(document.meta)}
-
-
-def mark(text: str, entities: Iterable[Entity]) -> tuple[str, list[Entity]]:
-    """A text with its entities marked, and the entities that too many others lie around.
-
-    Marks nest. Of two entities that cross, the one that begins later is cut where the other ends; the last piece of an entity
-    bears its label.
-    """
-    begins: dict[int, list[Entity]] = {}
-    deep: list[Entity] = []
-    for entity in sorted(entities, key=lambda e: (e.start, -e.end, e.label)):
-        begins.setdefault(entity.start, []).append(entity)
-    borders = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
-    pieces: list[str] = []
-    stack: list[tuple[Entity, int]] = []  # entity, and which piece its mark's tag is
-    for border, following in pairwise([*borders, len(text)]):
-        opening: list[Entity] = []
-        ends = [place for place, (entity, _) in enumerate(stack) if entity.end == border]
-        if ends:
-            closed = stack[ends[0] :]
-            del stack[ends[0] :]
-            pieces.append("</mark>" * len(closed))
-            for entity, piece in closed:
-                if entity.end == border:
-                    pieces[piece] = _tag(entity, text, last=True)
-                else:
-                    opening.append(entity)
-        opening += begins.get(border, [])
-        room = DEPTH - len(stack)
-        deep += opening[room:]
-        for entity in sorted(opening[:room], key=lambda e: -e.end):
-            stack.append((entity, len(pieces)))
-            pieces.append(_tag(entity, text, last=False))
-        pieces.append(escape(text[border:following]))
-    return "".join(pieces), deep
-
-
-def escape(text: str) -> str:
-    """Text between tags, of the same characters; one that no page can hold is a picture that names it."""
-    return _SPECIAL.sub(lambda match: _MARKUP.get(match[0]) or _picture(match[0]), text)
-
-
-def escape_name(text: str) -> str:
-    """The value of an attribute in double quotes; what is not seen, or turns the line round, is written out."""
-    return _SPECIAL_NAME.sub(
-        lambda match: f"\\u{ord(match[0]):04x}" if match[0] < " " else _MARKUP.get(match[0], f"\\u{ord(match[0]):04x}"),
-        text,
-    )
-
-
-def _picture(char: str) -> str:
-    """One of Unicode's pictures of control characters, or its replacement character."""
-    code = ord(char)
-    shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
-    return f'<i title="U+{code:04X}">{shown}</i>'
-
-
-def _tag(entity: Entity, text: str, *, last: bool) -> str:
-    colour = zlib.crc32(entity.label.encode("utf-8", "surrogatepass")) % COLOURS
-    label = f' data-label="{escape_name(entity.label)}"' if last else ""
-    return f'<mark class="c{colour}"{label} title="{_facts(entity)}">'
-
-
-_LISTED = 100
-"""Characters of a mention in a list; the text has it whole."""
-
-
-def _facts(entity: Entity) -> str:
-    """Label, place and score, for an attribute."""
-    return f"{escape_name(entity.label)} {entity.start}-{entity.end}{_score(entity.score)}"
-
-
-def _score(score: float | None) -> str:
-    return "" if score is None else f" {round(score, 6)}"
-
-
-def _mention(text: str, entity: Entity) -> str:
-    shown = text[entity.start : min(entity.end, entity.start + _LISTED)] + "…" * (entity.end - entity.start > _LISTED)
-    return f'<bdi title="{_facts(entity)}">{escape(shown)}</bdi>'
-
-
-def _relation(text: str, relation: Relation) -> str:
-    return (
-        f"{_mention(text, relation.subject)} <b><bdi>{escape(relation.predicate)}</bdi></b> "
-        f"{_mention(text, relation.object)}<small>{_score(relation.score)}</small>"
-    )
-
-
-def _event(text: str, event: Event) -> str:
-    trigger = "" if event.trigger is None else " " + _mention(text, Entity(*event.trigger, event.type))
-    arguments = [f"<small><bdi>{escape(a.role)}</bdi></small> {_mention(text, a.entity)}" for a in event.arguments]
-    parts = "; ".join([f"<b><bdi>{escape(event.type)}</bdi></b>{trigger}", *arguments])
-    return f"{parts}<small>{_score(event.score)}</small>"
-
-
-def _mentions(document: Document) -> Iterable[Entity]:
-    """The entities, and the arguments of relations and the parts of events that are not among them."""
-    arguments = (side for relation in document.relations for side in (relation.subject, relation.object))
-    return dict.fromkeys([*document.entities, *arguments, *(e for event in document.events for e in event.entities)])
-
-
-def _placeless(document: Document) -> Iterator[str]:
-    """The triples that have no place in the text."""
-    if document.spos is not None:
-        for triple in sorted(triples_of(document) - text_triples(document.text, document.relations)):
-            subject, predicate, object_ = (f"<bdi>{escape(part)}</bdi>" for part in triple)
-            yield f"{subject} <b>{predicate}</b> {object_} <small>(not in the text)</small>"

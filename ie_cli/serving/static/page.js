@@ -33,7 +33,7 @@ const colour = (label) => `c${Math.max(0, labels.indexOf(label)) % COLOURS}`;
 const score = (item) => (item.score === undefined ? "" : ` ${item.score.toFixed(4)}`);
 const facts = (entity) => `${entity.label} ${entity.start}-${entity.end}${score(entity)}`;
 
-// As formats/html.py marks: nested where entities nest, cut where they cross, the label at the last piece.
+// As document/markup.py marks: nested where entities nest, cut where they cross, the label at the last piece.
 function marked(text, entities) {
   const characters = Array.from(text); // offsets count code points
   const paragraph = element("p", { class: "text", dir: "auto" });
