@@ -225,7 +225,7 @@ def rss() -> float:
 
 def work(job: str, task: Task, folder: Path) -> None:
     """Do a job in this process and print what it gives."""
-    from ie_cli.cli import share_cores
+    from ie_cli.system.cores import share_cores
 
     share_cores()
     print(json.dumps(JOBS[job](task, folder)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +35,7 @@ from ie_cli.commands.arguments import (
 from ie_cli.commands.completion import complete_input_format, complete_output_format, prepare_completion
 from ie_cli.commands.exit_codes import Commands, ending
 from ie_cli.commands.recipes import recipes_app
+from ie_cli.system.cores import share_cores
 
 app = typer.Typer(
     name="ie",
@@ -338,6 +338,27 @@ def serve(
 
 
 @app.command()
+def push(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory, trained or exported.")],
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hugging Face Hub: USER/NAME.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Create a private repository; refuse a public one.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch; created if it does not exist.")] = None,
+    message: Annotated[str | None, typer.Option("--message", help="Message of the commit.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the files with their sizes, and upload nothing.")
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Upload a model to the Hugging Face Hub."""
+    from ie_cli.commands.push import run_push
+
+    run_push(model, repo, private=private, revision=revision, message=message, dry_run=dry_run, quiet=quiet)
+
+
+@app.command()
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
@@ -376,13 +397,3 @@ def main() -> None:
     name = prepare_completion()
     with ending():
         app(prog_name=name)
-
-
-def share_cores() -> None:
-    """Let torch's threads sleep soon when they wait, before it is imported.
-
-    By default they spin for milliseconds: two commands on one machine then take each other's cores and run ten times
-    slower each, instead of twice (benchmarks/RESULTS.md).
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -47,6 +47,10 @@ class ServiceError(IEError):
     """A service that cannot start: its address, its token, or a package that is missing."""
 
 
+class HubError(IEError):
+    """A request that the Hub refuses, or that does not reach it."""
+
+
 def hints(*parts: str | None) -> str | None:
     """Several hints as one, of which each may be left out."""
     said = [part.strip() for part in parts if part]

@@ -20,6 +20,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
 from ie_cli.inference.integrity import BELONG, checking, marks, must_belong, replacing, write_facts
 from ie_cli.inference.model_directory import (
+    CARD,
     FACTS,
     METRICS,
     RECIPE,
@@ -36,6 +37,7 @@ from ie_cli.inference.model_directory import (
     reading,
 )
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
+from ie_cli.inference.publishing import model_files, publish
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
@@ -48,7 +50,6 @@ from ie_cli.tasks import TASKS
 if TYPE_CHECKING:
     from ie_cli.modeling.model import ExtractionModel
 
-CARD = "README.md"
 RECIPE_HEAD = (
     "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
 )
@@ -172,16 +173,15 @@ class Extractor:
         replace_text(Path(path) / CARD, card)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model folder to the hub and return its address."""
-        from huggingface_hub import HfApi
+        """Upload the model folder to the hub and return its address.
 
-        api = HfApi(token=token)
+        Raises:
+            HubError: the hub cannot be reached, or refuses; or `private` is asked for and the repository is a public one.
+        """
         with scratch("push") as room:
             folder = room / "model"
             self.save_pretrained(folder)
-            url = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo_id, folder_path=folder)
-        return str(url)
+            return publish(folder, repo_id, model_files(folder), private=private, token=token)
 
     def codecs(self) -> dict[str, Codec]:
         """What decodes each task."""

@@ -28,6 +28,7 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "config.json",
 )
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
+CARD = "README.md"
 MARKS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` that say which files were written together, and what was in them."""
 Form = Literal["torch", "onnx"]
@@ -215,7 +216,7 @@ def fingerprint(path: Path) -> str:
     """Hash of all that predictions depend on in a model folder: scores, and with them their checksum, may come later."""
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
-        if not file.is_file() or file.name.startswith(".") or file.name in ("README.md", METRICS):
+        if not file.is_file() or file.name.startswith(".") or file.name in (CARD, METRICS):
             continue
         name = file.name.encode("utf-8", "surrogatepass")
         if file.name == FACTS and (facts := _without_checksums(file)) is not None:
