@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from support.fake_hub import FakeHub
 from support.runner import ie, said
+from support.untrained import write_model
 
 OLD = Path(__file__).parent.parent / "fixtures" / "format_v2" / "ner"
 TORCH = {
@@ -179,10 +180,8 @@ def test_without_a_network_it_says_so(model: Path) -> None:
     assert "hint: unset the variable HF_HUB_OFFLINE." in said(result)
 
 
-def test_damaged_weights_are_refused(tmp_path: Path, hub: FakeHub) -> None:
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     """A model of this version has checksums of all that is in its weights."""
-    from support.untrained import write_model
-
     folder = write_model(tmp_path / "model")
     weights = folder / "model.safetensors"
     raw = bytearray(weights.read_bytes())

@@ -42,11 +42,13 @@ def loads(text: str, folder: Path) -> bool:
 
 def texts_of_tests() -> list[str]:
     """The texts in the tests that may be recipes, and the recipes beside them."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))]
     constants = [
         node.value
-        for path in sorted(TESTS.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "encoder" in node.value
+        for source in sources
+        if "encoder:" in source
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "encoder:" in node.value
     ]
     return constants + [path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("recipe.yaml"))]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.corpora import recipe, relation_recipe
 
@@ -122,6 +122,7 @@ def test_results_of_several_tasks_are_told_apart() -> None:
     assert {"relation-extraction", "named-entity-recognition"} <= set(found.tags or ())
 
 
+@settings(max_examples=40)
 @given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
 def test_no_text_breaks_out_of_the_metadata(language: str, license: str, name: str) -> None:
     fields = recipe(TRAIN, encoder={"name": name}).model_dump()
