@@ -101,7 +101,7 @@ def publish(
         if private and not api.repo_info(repo).private:
             raise HubError(
                 f"{repo}: exists already, and is public; nothing was uploaded",
-                hint="make it private in its settings, name another repository, or leave --private out.",
+                hint="make it private in its settings, name another repository, or ask for no private one.",
             )
         if revision is not None:
             api.create_branch(repo, branch=revision, exist_ok=True)
