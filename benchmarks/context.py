@@ -135,7 +135,7 @@ def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[
 def table(kind: str, made: dict[str, list[Document]], f1: dict[str, dict[str, float]]) -> str:
     """Markdown of one kind of item, each row against the first."""
     rows = [
-        f"| around the sentence | sentences the same | of those with any | {kind}, of them across its border "
+        f"| around the sentence | sentences the same | of those with any | {kind}, of them across its boundary "
         "| F1 with it alone as gold | F1 against the gold |",
         "|---|--:|--:|--:|--:|--:|",
     ]

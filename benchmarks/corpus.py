@@ -37,39 +37,39 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """The files of a working folder."""
+    """The files of a working directory."""
 
-    folder: Path
+    directory: Path
 
     @property
     def encoder(self) -> Path:
-        """A folder with config.json, model.safetensors, vocab.txt and tokenizer.json."""
-        return self.folder / "encoder"
+        """A directory with config.json, model.safetensors, vocab.txt and tokenizer.json."""
+        return self.directory / "encoder"
 
     @property
     def entities(self) -> Path:
         """Sentences as CLUENER has them."""
-        return self.folder / "entities.json"
+        return self.directory / "entities.json"
 
     @property
     def texts(self) -> Path:
         """The same without annotation."""
-        return self.folder / "texts.jsonl"
+        return self.directory / "texts.jsonl"
 
     @property
     def relations(self) -> Path:
         """Sentences with relations, our own JSON lines."""
-        return self.folder / "relations.jsonl"
+        return self.directory / "relations.jsonl"
 
     @property
     def arrays(self) -> Path:
         """The same as ids ``[N, 128]`` and triples ``[N, 4, 5]`` of (predicate, subject's first, last, object's …)."""
-        return self.folder / "relations.npz"
+        return self.directory / "relations.npz"
 
     @property
     def model(self) -> Path:
-        """Our model folder, for prediction."""
-        return self.folder / "model"
+        """Our model directory, for prediction."""
+        return self.directory / "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Sizes:
         return 2 * tokens * self.layers * (4 * self.hidden**2 + 2 * self.hidden * self.intermediate)
 
 
-def make(folder: Path, corpus: Path, sizes: Sizes, *, sentences: int, relation_sentences: int) -> Material:
+def make(directory: Path, corpus: Path, sizes: Sizes, *, sentences: int, relation_sentences: int) -> Material:
     """Write the material: the first sentences of a corpus, and generated ones with relations.
 
     Raises:
@@ -102,8 +102,8 @@ def make(folder: Path, corpus: Path, sizes: Sizes, *, sentences: int, relation_s
     """
     if relation_sentences * TRIPLES < PREDICATES:
         raise ValueError(f"{relation_sentences} sentences cannot hold {PREDICATES} predicates; take 13 at least")
-    material = Material(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    material = Material(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     chosen = list(islice(read_sentences(corpus), sentences))
     if not chosen:
         raise ValueError(f"{corpus}: no sentence in it")
@@ -181,8 +181,8 @@ def make_vocabulary(texts: Iterable[str]) -> list[str]:
     return tokens + [f"[unused{n}]" for n in range(1, VOCABULARY - len(tokens) + 1)]
 
 
-def make_encoder(folder: Path, vocabulary: Sequence[str], sizes: Sizes) -> None:
-    """Write a BERT with random weights and its tokenizer, so that every system can load the folder."""
+def make_encoder(directory: Path, vocabulary: Sequence[str], sizes: Sizes) -> None:
+    """Write a BERT with random weights and its tokenizer, so that every system can load the directory."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -194,10 +194,10 @@ def make_encoder(folder: Path, vocabulary: Sequence[str], sizes: Sizes) -> None:
         num_attention_heads=sizes.heads,
         intermediate_size=sizes.intermediate,
     )
-    BertModel(config).save_pretrained(folder)
+    BertModel(config).save_pretrained(directory)
     ids = {token: i for i, token in enumerate(vocabulary)}
-    BertTokenizerFast(vocab=ids, model_max_length=config.max_position_embeddings).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    BertTokenizerFast(vocab=ids, model_max_length=config.max_position_embeddings).save_pretrained(directory)
+    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
 
 
 def make_relations(material: Material, ids: dict[str, int], sentences: int) -> None:
@@ -221,7 +221,7 @@ def make_relations(material: Material, ids: dict[str, int], sentences: int) -> N
                 for role, (start, end) in zip(("subject", "object"), spans, strict=True)
             )
             relations.append({"subject": subject, "predicate": f"predicate{predicate:02}", "object": object_})
-            # In tokens, [CLS] before them and the last one included, borders move by one and by none.
+            # In tokens, [CLS] before them and the last one included, boundaries move by one and by none.
             triples[row, n] = [predicate, *(place for start, end in spans for place in (start + 1, end))]
         records.append({"text": text, "entities": [], "relations": relations})
     write_lines(material.relations, records)

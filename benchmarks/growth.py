@@ -44,14 +44,14 @@ PLACES = 4  # entities of a training line; they make two relations
 # What is measured, in a process of its own: torch is imported inside the functions, as the main process needs none of it.
 
 
-def recipe_of(task: Task, folder: Path) -> Any:
-    """The recipe of a task, whose training data are in `folder`."""
+def recipe_of(task: Task, directory: Path) -> Any:
+    """The recipe of a task, whose training data are in `directory`."""
     from ie_cli.recipe.schema import Recipe
 
-    data: dict[str, Any] = {"train": str(folder / "train.jsonl"), "format": "jsonl"}
+    data: dict[str, Any] = {"train": str(directory / "train.jsonl"), "format": "jsonl"}
     head = {"name": task.head}
     if task.relations:
-        data["schema_file"] = str(folder / "schema.json")
+        data["schema_file"] = str(directory / "schema.json")
         head["entity_scorer"] = "efficient_global_pointer"  # its bias can be set so that few spans are found
     else:
         data["labels"] = task.names
@@ -67,7 +67,7 @@ def recipe_of(task: Task, folder: Path) -> Any:
     )
 
 
-def make_model(task: Task, folder: Path) -> dict[str, Any]:
+def make_model(task: Task, directory: Path) -> dict[str, Any]:
     """Write a model with fresh weights that finds few spans."""
     import torch
 
@@ -76,11 +76,11 @@ def make_model(task: Task, folder: Path) -> dict[str, Any]:
     from ie_cli.training.setup import prepare
 
     torch.manual_seed(0)
-    recipe = recipe_of(task, folder)
+    recipe = recipe_of(task, directory)
     made = prepare(recipe)
     backend = TorchBackend(made.model, "float32")
     extractor = Extractor(backend, made.trained_tasks(), made.tokenizer, recipe, made.pad_id)
-    # Where documents are predicted, on a full window: the cells of a window grow faster than its tokens.
+    # Where documents are predicted, on a full window: the entries of a window grow faster than its tokens.
     length = task.max_length - 2 if task.length else None
     texts = list(islice(documents(length), 1 if task.length else SAMPLE))
     wanted = max(1, sum(map(len, texts)) // TOKENS_A_SPAN)
@@ -89,7 +89,7 @@ def make_model(task: Task, folder: Path) -> dict[str, Any]:
     lower([entities], wanted, lambda: sum(len(document.entities) for document in extractor.extract(texts)))
     if links:
         lower(links, wanted, lambda: sum(len(document.relations) for document in extractor.extract(texts)))
-    extractor.save_pretrained(folder / "model")
+    extractor.save_pretrained(directory / "model")
     return {}
 
 
@@ -109,30 +109,32 @@ def lower(scorers: Sequence[Any], wanted: int, found: Callable[[], int]) -> None
     fill(low)
 
 
-def predict(task: Task, folder: Path) -> dict[str, Any]:
+def predict(task: Task, directory: Path) -> dict[str, Any]:
     """Predict a file some times, all of what `ie predict` does once the model is loaded."""
     from worker_ours import Loaded
 
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import Output, run_predict
 
-    choice = ModelChoice(str(folder / "model"), batch_size=task.batch, device="cpu", quiet=True)
+    choice = ModelChoice(str(directory / "model"), batch_size=task.batch, device="cpu", quiet=True)
     engine, recipe = choice.engine()
     loaded = Loaded(choice.path, ready=(engine, recipe))
     before = rss()
 
     def run(name: str) -> float:
         began = time.perf_counter()
-        source, output = Input(str(folder / name)), Output(str(folder / "output.jsonl"), on_error="stop")
+        source, output = Input(str(directory / name)), Output(str(directory / "output.jsonl"), on_error="stop")
         run_predict(loaded, source, output, output_format="jsonl", quiet=True)
         return time.perf_counter() - began
 
     run("warm.jsonl")
     seconds = statistics.median(run("input.jsonl") for _ in range(task.rounds))
     result = {"seconds": seconds, "loaded": before, "peak": peak_rss()}
-    spans, links = count_in_order(folder / "output.jsonl", task.lines)
+    spans, links = count_in_order(directory / "output.jsonl", task.lines)
     note = f"lines out: {task.lines:,}, spans: {spans:,}" + (f", relations: {links:,}" if task.relations else "")
-    return result | {"note": note + (f", windows capped: {engine.counts.capped:,}" if engine.counts.capped else "")}
+    return result | {
+        "note": note + (f", windows truncated: {engine.counts.truncated:,}" if engine.counts.truncated else "")
+    }
 
 
 def count_in_order(path: Path, lines: int) -> tuple[int, int]:
@@ -154,7 +156,7 @@ def count_in_order(path: Path, lines: int) -> tuple[int, int]:
     return spans, links
 
 
-def encode(task: Task, folder: Path) -> dict[str, Any]:
+def encode(task: Task, directory: Path) -> dict[str, Any]:
     """Encode training data into a store, labels and characters being known."""
     import datasets  # noqa: F401  `encode_dataset` imports both
     import pyarrow  # noqa: F401
@@ -168,10 +170,10 @@ def encode(task: Task, folder: Path) -> dict[str, Any]:
     from ie_cli.modeling.encoder import tiny_tokenizer
     from ie_cli.recipe.heads import EfficientGlobalPointerSection
     from ie_cli.recipe.schema import DataSection, EncoderSection
-    from ie_cli.system.cache import cache_folder
+    from ie_cli.system.cache import cache_directory
     from ie_cli.training.encoded_dataset import Encoding, encode_dataset
 
-    section = DataSection(train=str(folder / "input.jsonl"))
+    section = DataSection(train=str(directory / "input.jsonl"))
     statistics = DatasetStatistics.of(Split((str(QUICKSTART),), section), characters=True)
     tokenizer = recipe_tokenizer(tiny_tokenizer(statistics.characters), EncoderSection(name="tiny"))
     plan = WindowPlan.build(max_length=task.max_length, stride=64, special_tokens=tokenizer.special_tokens)
@@ -184,11 +186,11 @@ def encode(task: Task, folder: Path) -> dict[str, Any]:
     result = {"seconds": time.perf_counter() - began, "loaded": before, "peak": peak_rss()}
     if store.counts.documents != task.lines:
         raise ValueError(f"{task.lines} lines in, {store.counts.documents} encoded")
-    size = sum(path.stat().st_size for path in cache_folder().glob("*.arrow")) / 2**20
+    size = sum(path.stat().st_size for path in cache_directory().glob("*.arrow")) / 2**20
     return result | {"note": f"{len(store):,} windows, a store of {size:,.1f} MB"}
 
 
-def train(task: Task, folder: Path) -> dict[str, Any]:
+def train(task: Task, directory: Path) -> dict[str, Any]:
     """Train some steps, loading of batches included; the median without the first ones."""
     from accelerate.utils import set_seed
 
@@ -199,8 +201,8 @@ def train(task: Task, folder: Path) -> dict[str, Any]:
 
     keep_freed_memory()  # as `ie train` does
     set_seed(0)
-    recipe = recipe_of(task, folder)
-    run = Run.start(recipe, prepare(recipe), folder / "run", stop=Stop())
+    recipe = recipe_of(task, directory)
+    run = Run.start(recipe, prepare(recipe), directory / "run", stop=Stop())
     run.model.train()
     before = rss()
     times = []
@@ -223,12 +225,12 @@ def rss() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
-def work(job: str, task: Task, folder: Path) -> None:
+def work(job: str, task: Task, directory: Path) -> None:
     """Do a job in this process and print what it gives."""
     from ie_cli.system.cores import share_cores
 
     share_cores()
-    print(json.dumps(JOBS[job](task, folder)))
+    print(json.dumps(JOBS[job](task, directory)))
 
 
 # The material, and the processes one after the other.
@@ -266,32 +268,32 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def write_material(task: Task, folder: Path) -> None:
+def write_material(task: Task, directory: Path) -> None:
     """Write what the processes of a task read."""
     if task.job == "encode":
         sentences = QUICKSTART.read_text(encoding="utf-8").splitlines(keepends=True)
         drawn = random.Random(0)
-        with (folder / "input.jsonl").open("w", encoding="utf-8") as file:
+        with (directory / "input.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(drawn.choice(sentences) for _ in range(task.lines))
         return
     lines = task.batch * (task.rounds + WARM_STEPS) if task.job == "train" else MODEL_LINES
-    write_lines(folder / "train.jsonl", islice(annotated(task), lines))
+    write_lines(directory / "train.jsonl", islice(annotated(task), lines))
     schema = ({"subject_type": "a", "predicate": name, "object_type": "b"} for name in task.names)
-    write_lines(folder / "schema.json", schema)
+    write_lines(directory / "schema.json", schema)
     if task.job == "predict":
         for name, count in (("input.jsonl", task.lines), ("warm.jsonl", min(task.lines, WARM_LINES))):
             texts = islice(documents(task.length, seed=1), count)
-            write_lines(folder / name, ({"id": n, "text": text} for n, text in enumerate(texts)))
+            write_lines(directory / name, ({"id": n, "text": text} for n, text in enumerate(texts)))
 
 
-def process(job: str, task: Task, folder: Path) -> dict[str, Any]:
+def process(job: str, task: Task, directory: Path) -> dict[str, Any]:
     """Do a job in a fresh process.
 
     Raises:
         RuntimeError: it failed; the message is its last line on stderr.
     """
-    command = [sys.executable, __file__, "--work", job, json.dumps(asdict(task)), str(folder)]
-    environment = os.environ | {"IE_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
+    command = [sys.executable, __file__, "--work", job, json.dumps(asdict(task)), str(directory)]
+    environment = os.environ | {"IE_CACHE": str(directory / "cache"), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
     run = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
     if run.returncode:
         told = run.stderr.strip().splitlines()[-1:] or ["nothing"]
@@ -306,12 +308,12 @@ def measure(series: Series, *, quick: bool, most_lines: int) -> Curve:
     for size in sizes[: 2 if quick else None]:
         task = replace(series.task, **{series.varies: size})
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            write_material(task, folder)
+            directory = Path(name)
+            write_material(task, directory)
             try:
                 if task.job == "predict":
-                    process("model", task, folder)
-                found = process(task.job, task, folder)
+                    process("model", task, directory)
+                found = process(task.job, task, directory)
             except RuntimeError as error:
                 points.append(Point(size, note=f"failed: {error}"))
             else:
@@ -337,8 +339,8 @@ def section(curves: Sequence[Curve], command: str) -> str:
 def main() -> int:
     """Measure what is asked for; 1 where a point failed."""
     if sys.argv[1:2] == ["--work"]:
-        job, task, folder = sys.argv[2:]
-        work(job, Task(**json.loads(task)), Path(folder))
+        job, task, directory = sys.argv[2:]
+        work(job, Task(**json.loads(task)), Path(directory))
         return 0
     if sys.argv[1:2] == ["parts"]:
         import growth_parts

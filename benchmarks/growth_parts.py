@@ -28,8 +28,8 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.formats import FORMATS, Reading
-from ie_cli.formats.common.detect import detect, look_ahead
-from ie_cli.formats.conll import longest
+from ie_cli.formats.common.detect import detect, peek
+from ie_cli.formats.conll import longest_non_overlapping
 from ie_cli.metrics.duie import OfficialScorer, spos_of
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.entity_errors import EntityErrors
@@ -120,13 +120,13 @@ def array_on_one_line(records: int, items: int) -> Work:
 def detector(records: int, items: int) -> Work:
     """Telling the format."""
     lines = [(n, FORMATS["jsonl"].write(d)) for n, d in enumerate(gold_documents(records, items), 1)]
-    return lambda: detect(look_ahead(iter(lines)), "x")
+    return lambda: detect(peek(iter(lines)), "x")
 
 
 def writer(name: str, records: int, items: int) -> Work:
     """Writing, and counting what the format cannot express."""
     form, documents = FORMATS[name], gold_documents(records, items)
-    return lambda: [(form.write(document), form.lost(document)) for document in documents]
+    return lambda: [(form.write(document), form.count_losses(document)) for document in documents]
 
 
 def scored(make: Callable[[], Any], records: int, items: int, *, labels: int = LABELS) -> Work:
@@ -285,7 +285,7 @@ PARTS = [
     Part("mentions: all", partial(mentions, "all"), many=False),
     Part("triples put together", put_together),
     Part("flat: without overlaps", partial(each, without_overlaps)),
-    Part("flat: the longest", partial(each, longest)),
+    Part("flat: the longest", partial(each, longest_non_overlapping)),
     Part("overlaps", partial(each, overlap)),
     Part("alignment", aligned),
     Part("checks", checks),

@@ -1,6 +1,6 @@
 """Workers that take turns: one process a system, one of them working at a time, rounds compared pair by pair.
 
-A worker is a module of this folder with `start(options) -> (facts, run)`; `run()` does one round and returns
+A worker is a module of this directory with `start(options) -> (facts, run)`; `run()` does one round and returns
 ``{"seconds": …, "items": …, …}``. `Worker` starts it in a process of its own, in whatever Python it needs:
 
     PYTHON benchmarks/harness.py MODULE OPTIONS

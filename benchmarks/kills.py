@@ -57,22 +57,22 @@ class Tally:
     """Kills after which there was a model; it loaded."""
     advanced: int = 0
     """Kills after which the journal of a job knew more than before."""
-    faults: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
-def recipe(folder: Path) -> Path:
+def recipe(directory: Path) -> Path:
     """Some 300 steps of a small encoder, evaluated and stored often."""
-    path = folder / "recipe.yaml"
+    path = directory / "recipe.yaml"
     path.write_text(
         f"""name: kills
-data: {{train: {DATA / "train.json"}, dev: {folder / "dev.json"}}}
+data: {{train: {DATA / "train.json"}, dev: {directory / "dev.json"}}}
 encoder: {{name: tiny, max_length: 64, stride: 16}}
 training: {{epochs: 6, learning_rate: 1.0e-3, checkpoint_every: {EVERY}, eval_every: 10, precision: float32, device: cpu}}
 """,
         encoding="utf-8",
     )
     lines = (DATA / "dev.json").read_text(encoding="utf-8").splitlines(keepends=True)
-    (folder / "dev.json").write_text("".join(lines[:40]), encoding="utf-8")
+    (directory / "dev.json").write_text("".join(lines[:40]), encoding="utf-8")
     return path
 
 
@@ -84,7 +84,7 @@ def ie(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def killed(process: subprocess.Popen[bytes], delay: float, armed: Path | None) -> bool | None:
-    """Kill a process after some time, or as soon as something in a folder is being written; None: it ended before."""
+    """Kill a process after some time, or as soon as something in a directory is being written; None: it ended before."""
     until = time.monotonic() + (delay if armed is None else 60)
     writing = False
     while process.poll() is None and time.monotonic() < until and not writing:
@@ -104,9 +104,9 @@ def killed(process: subprocess.Popen[bytes], delay: float, armed: Path | None) -
 
 def half_written(output: Path) -> bool:
     """Whether there is a checkpoint or a model without its name."""
-    for folder in (output, output / "checkpoints"):
+    for directory in (output, output / "checkpoints"):
         try:
-            if any(name.startswith((".step-", ".model.")) for name in os.listdir(folder) if is_workspace(name)):
+            if any(name.startswith((".step-", ".model.")) for name in os.listdir(directory) if is_workspace(name)):
                 return True
         except FileNotFoundError:
             pass
@@ -123,22 +123,22 @@ def steps_of(output: Path) -> tuple[int, int]:
     return logged, max((int(name.removeprefix("step-")) for name in names), default=0)
 
 
-def kill_training(folder: Path, kills: int, chance: random.Random) -> Tally:
+def kill_training(directory: Path, kills: int, chance: random.Random) -> Tally:
     """Kill runs until there were enough kills; each run is resumed to its end."""
     from ie_cli.inference.extractor import Extractor
 
-    tally, file = Tally(), recipe(folder)
-    finish(ie("train", str(file), "--output", str(folder / "whole"), "--quiet"), tally)
-    expected = outcome(folder / "whole")
+    tally, file = Tally(), recipe(directory)
+    finish(ie("train", str(file), "--output", str(directory / "whole"), "--quiet"), tally)
+    expected = outcome(directory / "whole")
     while tally.kills < kills:
-        output = folder / f"run{tally.runs}"
+        output = directory / f"run{tally.runs}"
         while tally.kills < kills:
             armed = output if tally.kills % 2 else None
             process = ie("train", str(file), "--output", str(output), "--resume", "--quiet")
             in_writing = killed(process, chance.uniform(0, 12), armed)
             if in_writing is None:
                 if process.returncode != 0:
-                    tally.faults.append(f"exit code {process.returncode}: {process.stderr.read().decode()[-500:]}")  # type: ignore[union-attr]
+                    tally.problems.append(f"exit code {process.returncode}: {process.stderr.read().decode()[-500:]}")  # type: ignore[union-attr]
                 break
             tally.kills += 1
             tally.in_writing += in_writing
@@ -149,15 +149,15 @@ def kill_training(folder: Path, kills: int, chance: random.Random) -> Tally:
                     list(Extractor.from_pretrained(output / "model").extract(["王伟在青川大学读书。"]))
                     tally.loaded += 1
                 except Exception as error:  # whatever it is, it is what this looks for
-                    tally.faults.append(f"after kill {tally.kills}: {error!r}")
+                    tally.problems.append(f"after kill {tally.kills}: {error!r}")
         finish(ie("train", str(file), "--output", str(output), "--resume", "--quiet"), tally)
         tally.runs += 1
         if outcome(output) != expected:
-            tally.faults.append(f"{output} differs from the run that was not killed")
+            tally.problems.append(f"{output} differs from the run that was not killed")
         if rest := [path.name for path in output.iterdir() if path.name.startswith(".") and path.name != ".lock"]:
-            tally.faults.append(f"left behind: {rest}")
+            tally.problems.append(f"left behind: {rest}")
     if tally.most_lost > EVERY:
-        tally.faults.append(f"{tally.most_lost} steps lost, {EVERY} between two checkpoints")
+        tally.problems.append(f"{tally.most_lost} steps lost, {EVERY} between two checkpoints")
     return tally
 
 
@@ -172,24 +172,24 @@ def outcome(output: Path) -> list[str]:
     return [*hashes, json.dumps(evaluations)]
 
 
-def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
+def kill_prediction(directory: Path, kills: int, chance: random.Random) -> Tally:
     """Kill jobs until there were enough kills; each is resumed to its end and compared."""
     tally = Tally()
-    model = folder / "predict-model"
+    model = directory / "predict-model"
     settings = ["--set", "training.epochs=1", "--output", str(model), "--quiet"]
-    finish(ie("train", str(recipe(folder)), *settings), tally)
+    finish(ie("train", str(recipe(directory)), *settings), tally)
     texts = [json.loads(line)["text"] for line in (DATA / "train.json").read_text(encoding="utf-8").splitlines()]
-    big = folder / "big.jsonl"
+    big = directory / "big.jsonl"
     with big.open("w", encoding="utf-8") as file:
         for n in range(LINES):
             file.write("{bad\n" if n % 9973 == 7 else json.dumps({"id": n, "text": texts[n % len(texts)]}) + "\n")
-    job = ("predict", str(big), "--model", str(model / "model"), "--rejects", str(folder / "bad.jsonl"), "--quiet")
-    out = folder / "whole.jsonl"
+    job = ("predict", str(big), "--model", str(model / "model"), "--rejects", str(directory / "bad.jsonl"), "--quiet")
+    out = directory / "whole.jsonl"
     finish(ie(*job, "--output", str(out)), tally)
-    expected = out.read_bytes(), (folder / "bad.jsonl").read_bytes()
+    expected = out.read_bytes(), (directory / "bad.jsonl").read_bytes()
     while tally.kills < kills:
-        out, done = folder / f"out{tally.runs}.jsonl", 0
-        (folder / "bad.jsonl").unlink(missing_ok=True)
+        out, done = directory / f"out{tally.runs}.jsonl", 0
+        (directory / "bad.jsonl").unlink(missing_ok=True)
         while tally.kills < kills:
             process = ie(*job, "--output", str(out), "--resume")
             in_writing = killed(process, chance.uniform(0, 12), None)
@@ -198,13 +198,13 @@ def kill_prediction(folder: Path, kills: int, chance: random.Random) -> Tally:
             tally.kills += 1
             done, before = records_of(out), done
             tally.advanced += done > before
-            if out.exists() or (folder / "bad.jsonl").exists():
-                tally.faults.append("a file has its name before the job is complete")
+            if out.exists() or (directory / "bad.jsonl").exists():
+                tally.problems.append("a file has its name before the job is complete")
         if not out.exists():
             finish(ie(*job, "--output", str(out), "--resume"), tally)
         tally.runs += 1
-        if (out.read_bytes(), (folder / "bad.jsonl").read_bytes()) != expected:
-            tally.faults.append(f"{out} differs from the job that was not killed")
+        if (out.read_bytes(), (directory / "bad.jsonl").read_bytes()) != expected:
+            tally.problems.append(f"{out} differs from the job that was not killed")
         out.unlink()
     return tally
 
@@ -219,7 +219,7 @@ def finish(process: subprocess.Popen[bytes], tally: Tally) -> None:
     """Wait for the end of a command that nobody kills."""
     _, said = process.communicate()
     if process.returncode:
-        tally.faults.append(f"exit code {process.returncode}: {said.decode()[-500:]}")
+        tally.problems.append(f"exit code {process.returncode}: {said.decode()[-500:]}")
 
 
 def main() -> None:
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    faults = 0
+    problems = 0
     for what in options.what:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as name:
@@ -242,13 +242,13 @@ def main() -> None:
             "predict": f"{tally.advanced} of them after the journal had gone on; {LINES:,} lines",
         }
         print(
-            f"{what}: {tally.kills} kills, {details[what]}; {tally.runs} brought to the end; {len(tally.faults)} faults; "
+            f"{what}: {tally.kills} kills, {details[what]}; {tally.runs} brought to the end; {len(tally.problems)} problems; "
             f"{time.monotonic() - began:.0f} s"
         )
-        for fault in tally.faults:
-            print(f"  {fault}")
-        faults += len(tally.faults)
-    sys.exit(faults > 0)
+        for problem in tally.problems:
+            print(f"  {problem}")
+        problems += len(tally.problems)
+    sys.exit(problems > 0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ie_cli.modeling.losses.factorised import Gold, counted_cells, factorised_loss
+from ie_cli.modeling.losses.factorised import Gold, factorised_loss, valid_entries
 from ie_cli.modeling.losses.streamed import Projection, streamed_loss
 
 SHAPES = [(16, 10, 64), (16, 49, 128), (32, 49, 128), (16, 200, 128), (16, 49, 256)]
@@ -21,10 +21,10 @@ SHAPES = [(16, 10, 64), (16, 49, 128), (32, 49, 128), (16, 200, 128), (16, 49, 2
 def dense_loss(scores: Tensor, mask: Tensor, gold: Gold) -> Tensor:
     """kexue.fm/archives/7359 on a tensor ``[batch, labels, L, L]``, nothing saved."""
     lowest = torch.finfo(scores.dtype).min
-    sample, row, first, last = gold.cells.unbind(1)
+    sample, label, first, last = gold.entries.unbind(1)
     positive = torch.zeros(scores.shape, dtype=torch.bool)
-    positive[sample, row, first, last] = True
-    negative = counted_cells(mask)[:, None] & ~positive
+    positive[sample, label, first, last] = True
+    negative = valid_entries(mask)[:, None] & ~positive
     zero = scores.new_zeros(*scores.shape[:2], 1)
     out = torch.cat([zero, scores.masked_fill(~negative, lowest).flatten(2)], dim=2).logsumexp(2)
     inside = torch.cat([zero, (-scores).masked_fill(~positive, lowest).flatten(2)], dim=2).logsumexp(2)
@@ -43,10 +43,10 @@ def milliseconds(step: Callable[[], None], runs: int) -> float:
 
 
 def gold_of(batch: int, labels: int, length: int, mask: Tensor) -> Gold:
-    """Four gold cells a sentence."""
+    """Four gold entries a sentence."""
     first = torch.randint(length // 2, (4 * batch,))
-    cells = [torch.arange(batch).repeat(4), torch.randint(labels, (4 * batch,)), first, first + 2]
-    return Gold.build(torch.stack(cells, dim=1), mask)
+    entries = [torch.arange(batch).repeat(4), torch.randint(labels, (4 * batch,)), first, first + 2]
+    return Gold.build(torch.stack(entries, dim=1), mask)
 
 
 def efficient(batch: int, labels: int, length: int) -> tuple[float, float, float]:

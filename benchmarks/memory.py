@@ -38,8 +38,8 @@ def step(head: str, labels: int) -> dict[str, float]:
     ids = torch.randint(1000, (BATCH, LENGTH))
     mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)
     first = torch.randint(LENGTH - 8, (8 * BATCH,))
-    cells = [torch.arange(BATCH).repeat(8), torch.randint(labels, (8 * BATCH,)), first, first + 4]
-    gold = {"entities": torch.stack(cells, dim=1)}
+    entries = [torch.arange(BATCH).repeat(8), torch.randint(labels, (8 * BATCH,)), first, first + 4]
+    gold = {"entities": torch.stack(entries, dim=1)}
     batch = Batch.build("ner", ids, mask, mask, gold, collate=model.head("ner").collate, documents=[])
     before = peak()
     times = []

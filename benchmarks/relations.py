@@ -137,7 +137,8 @@ def fresh(model: Path, data: str) -> None:
         scores = score(engine, gold, task=TASKS["relation"], schema=schema)
         seconds, counts = time.perf_counter() - began, engine.counts
         print(
-            f"| {prior:g} | {seconds:.1f} | {counts.windows} | {counts.capped} | {scores.micro.predicted} |", flush=True
+            f"| {prior:g} | {seconds:.1f} | {counts.windows} | {counts.truncated} | {scores.micro.predicted} |",
+            flush=True,
         )
 
 

@@ -193,11 +193,11 @@ def rows(checkout: Path, model: Path, texts: list[str], seconds: float) -> dict[
             found[f"/health beside {name}: ms, median / p99"] = beside["health"].waits()
     with service(checkout, model) as port:
 
-        async def crowded() -> Seen:
+        async def truncated() -> Seen:
             async with idle_connections(port, 300):
                 return await many(port, 1, [HEALTH], 2.0)
 
-        found["/health beside 300 open connections: statuses"] = asyncio.run(crowded()).statuses()
+        found["/health beside 300 open connections: statuses"] = asyncio.run(truncated()).statuses()
     return found
 
 

@@ -163,12 +163,12 @@ class Measured:
 
 def measure(job: Job, material: corpus.Material, pythons: Mapping[bool, str], rounds: int) -> Measured:
     """Start all systems of a job, let them take turns, and multiply matrices before and after."""
-    folder = {"folder": str(material.folder)}
+    directory = {"directory": str(material.directory)}
     before = harness.gemm_peak()
     with ExitStack() as stack:
         rows = []
         for system in job.systems:
-            options = {**folder, **job.options, **system.options}
+            options = {**directory, **job.options, **system.options}
             if system.share > 1:
                 options["sentences"] = max(4, len(corpus.read_texts(material.texts)) // system.share)
             try:
@@ -304,7 +304,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--hidden", type=int, default=768)
     parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="keep the material there; a temporary folder otherwise"
+        "--work", type=Path, metavar="DIR", help="keep the material there; a temporary directory otherwise"
     )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {RESULTS.name} too")
     given = parser.parse_args()
@@ -337,7 +337,7 @@ def main() -> int:
         for name in given.jobs or JOBS:
             job = JOBS[name]
             if name == "predict":
-                options = {"job": "model", "task": "ner", "folder": str(given.work), "batch_size": 16}
+                options = {"job": "model", "task": "ner", "directory": str(given.work), "batch_size": 16}
                 with Worker("our model", sys.executable, "worker_ours", options) as worker:
                     worker.request({})
             measured = measure(job, material, pythons, given.rounds)

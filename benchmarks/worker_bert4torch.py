@@ -68,7 +68,7 @@ def finite(loss: Tensor) -> None:
 
 def train_relations(options: Options) -> Ready:
     """Steps of GPLinker on batches that are collated beforehand."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     arrays = np.load(material.arrays)
     batches = list(relation_batches(arrays["ids"], arrays["triples"], options["batch_size"]))
     size, scorer = hidden_size(material), {"efficient": EfficientGlobalPointer, "full": GlobalPointer}[options["head"]]
@@ -156,7 +156,7 @@ class Collator:
 
 def train_entities(options: Options) -> Ready:
     """An epoch of Efficient GlobalPointer, tokenisation included as in the published example."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     sentences = list(read_sentences(material.entities))
     labels = labels_of(sentences)
     collator = Collator(Tokenizer(str(material.encoder / "vocab.txt"), do_lower_case=True), labels)
@@ -190,7 +190,7 @@ def train_entities(options: Options) -> Ready:
 
 def predict(options: Options) -> Ready:
     """A file of texts to a file of entities: batches in the file's order, dense scores above 0."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     sentences = list(read_sentences(material.entities))
     labels = labels_of(sentences)
     torch.manual_seed(0)
@@ -205,7 +205,7 @@ def predict(options: Options) -> Ready:
         (scores,) = model(ids)
     gold = sum(len(sentence.spans) for sentence in sample)
     model.heads[0].q_dense.bias.data -= score_of_rank(scores.float().numpy(), gold)
-    output = material.folder / f"bert4torch-{options['precision']}.jsonl"
+    output = material.directory / f"bert4torch-{options['precision']}.jsonl"
 
     def run() -> Reply:
         tokens = padded = 0

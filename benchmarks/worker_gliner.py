@@ -22,7 +22,7 @@ def characters(text: str) -> Iterator[tuple[str, int, int]]:
 
 def start(options: Options) -> tuple[Reply, Callable[[], Reply]]:
     """Predict the entities of a file of texts, with its default batch size."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     labels = labels_of(read_sentences(material.entities))
     torch.manual_seed(0)
     began = time.perf_counter()
@@ -38,7 +38,7 @@ def start(options: Options) -> tuple[Reply, Callable[[], Reply]]:
         padded += arguments[0].numel()
 
     model.model.token_rep_layer.bert_layer.model.register_forward_pre_hook(count)
-    output = material.folder / f"gliner-{options['precision']}-{options['words']}.jsonl"
+    output = material.directory / f"gliner-{options['precision']}-{options['words']}.jsonl"
 
     def run() -> Reply:
         nonlocal padded

@@ -37,7 +37,7 @@ def start(options: Options) -> Ready:
 
 def recipe_of(options: Options) -> Recipe:
     """The recipe of both training jobs."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     relations = options["task"] == "relation"
     head = {"name": "efficient_global_pointer"}
     if relations:
@@ -109,9 +109,9 @@ def train(options: Options) -> Ready:
 
     def run() -> Reply:
         watch.padded = 0
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["IE_CACHE"] = folder  # nothing is taken over from an earlier round
-            events = training.train(recipe, Path(folder) / "run")
+        with tempfile.TemporaryDirectory() as directory:
+            os.environ["IE_CACHE"] = directory  # nothing is taken over from an earlier round
+            events = training.train(recipe, Path(directory) / "run")
             started = next(events)
             began = time.perf_counter()
             with suppress(Saving):
@@ -131,7 +131,7 @@ def train(options: Options) -> Ready:
 
 
 def make_model(options: Options) -> Ready:
-    """Write a model folder with fresh weights whose head finds about as many spans as the gold data have."""
+    """Write a model directory with fresh weights whose head finds about as many spans as the gold data have."""
     import torch
 
     from ie_cli.encoding.padding import pad, text_mask
@@ -141,7 +141,7 @@ def make_model(options: Options) -> Ready:
     from ie_cli.inference.extractor import Extractor
     from ie_cli.training.setup import prepare
 
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
 
     def run() -> Reply:
         began = time.perf_counter()
@@ -169,7 +169,7 @@ def make_model(options: Options) -> Ready:
         plain = Extractor.from_pretrained(material.model, device="cpu", precision="float32")
         gold = list(islice(read_documents(str(material.entities), format="cluener", reading=Reading()), SAMPLE))
         for name in ("onnx", "onnx-int8"):
-            export_onnx(plain, material.folder / name, gold, int8=name == "onnx-int8", force=True)
+            export_onnx(plain, material.directory / name, gold, int8=name == "onnx-int8", force=True)
         return {"seconds": time.perf_counter() - began, "items": 1}
 
     return {"labels": labels_of(read_sentences(material.entities))}, run
@@ -198,9 +198,9 @@ class Recorder:
         self.batches.append((ids, mask))
         return self.backend.run(ids, mask)
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         """As the other backend."""
-        self.backend.write(folder)
+        self.backend.write(directory)
 
 
 @dataclass
@@ -217,10 +217,10 @@ class Pipeline:
     @classmethod
     def load(cls, options: Options) -> Pipeline:
         """Load the model as `ie predict` does (`options["model"]`: fields of `ModelChoice`); note one run's batches."""
-        material = Material(Path(options["folder"]))
-        form = options.get("form", "model")  # a folder that `make_model` wrote
-        output = material.folder / f"ours-{'-'.join([options['job'], form, *options['model'].values()])}.jsonl"
-        choice = ModelChoice(str(material.folder / form), quiet=True, **options["model"])
+        material = Material(Path(options["directory"]))
+        form = options.get("form", "model")  # a directory that `make_model` wrote
+        output = material.directory / f"ours-{'-'.join([options['job'], form, *options['model'].values()])}.jsonl"
+        choice = ModelChoice(str(material.directory / form), quiet=True, **options["model"])
         began = time.perf_counter()
         engine, recipe = choice.engine()
         loading = time.perf_counter() - began

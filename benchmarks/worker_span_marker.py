@@ -17,7 +17,7 @@ Options = Mapping[str, Any]
 
 def start(options: Options) -> tuple[Reply, Callable[[], Reply]]:
     """Predict the entities of the first texts of a file, with its default batch size."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     labels = ["O", *labels_of(read_sentences(material.entities))]
     torch.manual_seed(0)
     began = time.perf_counter()
@@ -30,7 +30,7 @@ def start(options: Options) -> tuple[Reply, Callable[[], Reply]]:
         padded += arguments[0].numel()
 
     model.encoder.register_forward_pre_hook(count)
-    output = material.folder / "span_marker.jsonl"
+    output = material.directory / "span_marker.jsonl"
 
     def run() -> Reply:
         nonlocal padded

@@ -29,7 +29,7 @@ def start(options: Options) -> Ready:
 
 def train(options: Options) -> Ready:
     """An epoch of BIO tagging; the texts are tokenised beforehand, which is timed by itself."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     sentences = list(read_sentences(material.entities))
     names = ["O", *(f"{prefix}-{label}" for label in labels_of(sentences) for prefix in "BI")]
     tokenizer = AutoTokenizer.from_pretrained(material.encoder)
@@ -111,7 +111,7 @@ class ExtractionModel(nn.Module):
 
 def predict(options: Options) -> Ready:
     """A file of texts to a file of entities: batches in the file's order, padded to their longest."""
-    material = Material(Path(options["folder"]))
+    material = Material(Path(options["directory"]))
     sentences = list(read_sentences(material.entities))
     labels = labels_of(sentences)
     torch.manual_seed(0)
@@ -125,7 +125,7 @@ def predict(options: Options) -> Ready:
         scores = model(**tokenizer([sentence.text for sentence in sample], padding=True, return_tensors="pt"))
     gold = sum(len(sentence.spans) for sentence in sample)
     model.bias.bias.data -= score_of_rank(scores.float().numpy(), gold)
-    output = material.folder / f"transformers-{options['precision']}.jsonl"
+    output = material.directory / f"transformers-{options['precision']}.jsonl"
 
     def run() -> Reply:
         tokens = padded = 0

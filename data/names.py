@@ -275,7 +275,7 @@ def table(columns: dict[str, dict[str, str]]) -> str:
 def run(description: str, output: Path, report: Callable[[], str], files: Callable[[], dict[str, str]]) -> None:
     """The command of a generator: write the files, or the report."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=output, help="folder to write to")
+    parser.add_argument("--output", type=Path, default=output, help="directory to write to")
     parser.add_argument("--report", action="store_true", help="write no file, but say what would be in them")
     given = parser.parse_args()
     if given.report:

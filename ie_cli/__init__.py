@@ -1,4 +1,4 @@
-"""Train, measure and run information-extraction models.
+"""Train, evaluate and run information-extraction models.
 
     from ie_cli import Extractor
 
@@ -7,10 +7,10 @@
 
 The public API is what `__all__` lists:
 
-- `Document`, `Entity`, `Relation`, `Event`: gold and prediction are of these types.
-- `read_documents`: the documents of a file, a pipe, a store or ``hub:…``, whatever their format.
+- `Document`, `Entity`, `Relation`, `Event`: the types of gold annotations and of predictions.
+- `read_documents`: reads the documents of a file, a pipe, a remote store or ``hub:…`` in any supported format.
 - `Extractor`: a trained model; `extract` annotates texts.
-- `train`: trains as a recipe says, and yields what happens.
+- `train`: trains a model from a recipe and yields the events of the run.
 - `evaluate`: scores a model on gold documents.
 """
 
@@ -43,7 +43,7 @@ _DATA_MODEL = ("Document", "Entity", "Event", "Relation")
 
 
 def __getattr__(name: str) -> object:
-    # The command has to begin before anything is imported, and torch takes seconds: only whoever asks for it pays for it.
+    # Commands must start quickly, and importing torch takes seconds, so each name is imported on first use.
     if name in _DATA_MODEL:
         from ie_cli import document
 

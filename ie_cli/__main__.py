@@ -1,4 +1,4 @@
-"""The command `ie`, which is `python -m ie_cli` too: what must hold before anything else is imported."""
+"""Entry point of `ie` and `python -m ie_cli`: handle what must work before anything else is imported."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import os
 import signal
 import sys
 
-_TOO_LITTLE = (
+_OUT_OF_MEMORY = (
     b"error: out of memory at the start of the command\n"
-    b"hint: free some memory, or raise its limit (`ulimit -v`, or that of the container).\n"
+    b"hint: free some memory, or raise the memory limit (`ulimit -v`, or that of the container).\n"
 )
 
 
 def main() -> None:
     """Run the command line."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until a command runs there is nothing to tidy, and Python would show where it was.
+        # Before a command runs there is nothing to clean up, and Python would print a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from ie_cli.cli import main as run
     except (MemoryError, ImportError, OSError) as error:
-        # A library that does not fit in is an error of its import.
+        # If a library does not fit into memory, its import fails with one of these errors.
         if not isinstance(error, MemoryError) and "alloc" not in str(error) and "failed to map" not in str(error):
             raise
-        os.write(2, _TOO_LITTLE)
+        os.write(2, _OUT_OF_MEMORY)
         sys.exit(1)
     run()
 

@@ -1,4 +1,4 @@
-"""The commands: arguments in, one call out. torch is imported only inside the commands that need it."""
+"""Define the command-line interface; each command imports what it needs, so torch is loaded only by those that use it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from ie_cli.commands.arguments import (
     Debug,
     Device,
     Flat,
+    FromFormat,
     FullBatches,
     InputFormat,
     LabelColumns,
     Match,
     OnError,
+    OnErrorOrDefault,
     Overrides,
     Precision,
     PrintSchema,
@@ -30,11 +32,13 @@ from ie_cli.commands.arguments import (
     TaskName,
     TextColumn,
     Threshold,
+    ToFormat,
     Yes,
 )
-from ie_cli.commands.completion import complete_input_format, complete_output_format, prepare_completion
-from ie_cli.commands.exit_codes import Commands, ending
+from ie_cli.commands.completion import complete_output_format, prepare_completion
+from ie_cli.commands.exit_codes import Commands, exiting
 from ie_cli.commands.recipes import recipes_app
+from ie_cli.errors import counted
 from ie_cli.system.cores import share_cores
 
 app = typer.Typer(
@@ -47,8 +51,8 @@ app = typer.Typer(
 app.add_typer(recipes_app, name="recipes")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"ie {__version__}")
         raise typer.Exit
 
@@ -59,19 +63,19 @@ def options(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """Train, measure and run information-extraction models. Start with `ie recipes` or `ie init data.jsonl`."""
+    """Train, evaluate and run information extraction models. Start with `ie recipes` or `ie init data.jsonl`."""
 
 
 @app.command()
 def init(
-    data: Annotated[str, typer.Argument(help="Training data: a file, `-`, or a URL.")],
-    encoder: Annotated[str | None, typer.Option(help="Hub id, folder or `tiny`.")] = None,
+    data: Annotated[str, typer.Argument(help="Training data: a file, `-` for stdin, or a URL.")],
+    encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
     debug: Debug = False,
 ) -> None:
-    """Look at data and write a recipe that fits them to stdout."""
+    """Inspect training data and write a suitable recipe to stdout."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
@@ -82,11 +86,11 @@ def init(
 def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain every field in a comment.")] = False,
+    help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain each field in a comment.")] = False,
     schema: PrintSchema = False,
     debug: Debug = False,
 ) -> None:
-    """Print a recipe with every default filled in."""
+    """Print a recipe with all defaults filled in."""
     from ie_cli.commands.show import run_show
 
     run_show(recipe, overrides or [], help_fields=help_fields)
@@ -94,7 +98,7 @@ def show(
 
 @app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Say what is wrong with a recipe and its data, before an hour is spent."""
+    """Check a recipe and its data for problems before training."""
     from ie_cli.commands.check import run_check
 
     run_check(recipe, overrides or [])
@@ -104,21 +108,21 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, debug: Debug = Fa
 def train(
     recipe: RecipeArgument,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/NAME where not given.")
+        Path | None, typer.Option("--output", "-o", help="Directory for the run; runs/NAME if omitted.")
     ] = None,
     overrides: Overrides = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run in the folder; other files in it stay.")
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files are kept.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an earlier run from its last checkpoint, if there is one.")
+        bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model; the best one is in runs/NAME/model.
+    """Train a model; the best one is stored in runs/NAME/model.
 
-    The encoded data are kept for the next run in the directory $IE_CACHE, else $XDG_CACHE_HOME/ie, else ~/.cache/ie.
+    Encoded data are cached for the next run in the directory $IE_CACHE, else $XDG_CACHE_HOME/ie, else ~/.cache/ie.
     """
     from ie_cli.commands.train import run_train
     from ie_cli.system.memory import keep_freed_memory
@@ -131,16 +135,16 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model folder and gold data.")],
+    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data.")],
     predictions: Annotated[
-        str | None, typer.Option("--predictions", help="Score this file of predictions; then only DATA is given.")
+        str | None, typer.Option("--predictions", help="Score this file of predictions; give only DATA then.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, unrounded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, unrounded.")] = False,
     train_data: Annotated[
-        str | None, typer.Option("--train", help="Training data: also print the recall on what is not in it.")
+        str | None, typer.Option("--train", help="Training data; also reports recall on items not seen in it.")
     ] = None,
     task: TaskName = None,
-    errors: Annotated[int, typer.Option("--errors", min=0, help="Examples to print of each kind of error.")] = 0,
+    errors: Annotated[int, typer.Option("--errors", min=0, help="Number of examples to print per kind of error.")] = 0,
     match: Match = None,
     scorer: Scorer = None,
     alias: Alias = None,
@@ -157,15 +161,15 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model, or a file of predictions, on gold data."""
+    """Score a model or a file of predictions on gold data."""
     from ie_cli.commands import evaluate as command
     from ie_cli.commands.inputs import Input, ModelChoice
 
     if len(paths) != (1 if predictions is not None else 2):
-        expected = "DATA alone, as --predictions is given" if predictions is not None else "MODEL and DATA"
-        raise typer.BadParameter(f"expected {expected}; got {len(paths)} paths.")
+        expected = "only DATA, because --predictions is given" if predictions is not None else "MODEL and DATA"
+        raise typer.BadParameter(f"expected {expected}; got {counted(len(paths), 'path')}.")
     if alias is not None and scorer != "duie":
-        raise typer.BadParameter("--alias belongs to --scorer duie.")
+        raise typer.BadParameter("--alias requires --scorer duie.")
     report = command.Report(
         task=task,
         as_json=as_json,
@@ -198,22 +202,24 @@ def predict(
     source: Annotated[str, typer.Argument(metavar="FILE", help="Input; `-` is stdin.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", envvar="IE_MODEL", help="Model folder; the newest under runs/ where not given."),
+        typer.Option(
+            "--model", "-m", envvar="IE_MODEL", help="Model directory; the newest one under runs/ if omitted."
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
-    text: Annotated[bool, typer.Option("--text", help="Input is plain text, a document a line.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     output_format: Annotated[
         str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
     ] = "jsonl",
-    on_error: OnError | None = None,
+    on_error: OnErrorOrDefault = None,
     rejects: Annotated[
         str | None,
-        typer.Option("--rejects", help="File for the bad lines, with place and error; --on-error is then skip."),
+        typer.Option("--rejects", help="File for bad lines with location and error; implies --on-error skip."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier process ended, if it did before the end.")
+        bool, typer.Option("--resume", help="Resume an interrupted job; start a new one if there is none.")
     ] = False,
     threshold: Threshold = None,
     flat: Flat = None,
@@ -225,7 +231,7 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Annotate a file and write JSON lines."""
+    """Annotate a file and write JSON Lines or another format."""
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
@@ -251,30 +257,30 @@ def predict(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder that `ie train` wrote.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory written by `ie train`.")],
     output: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Folder to write; MODEL-onnx, MODEL-onnx-int8 where not given."),
+        typer.Argument(metavar="[DIRECTORY]", help="Directory to write; MODEL-onnx or MODEL-onnx-int8 if omitted."),
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="As an ONNX graph; the default.")] = True,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX graph; the default.")] = True,
     int8: Annotated[
-        bool, typer.Option("--int8", help="With the encoder's matrices in int8: about twice as fast as bfloat16.")
+        bool, typer.Option("--int8", help="Quantize the encoder's matrices to int8: about twice as fast as bfloat16.")
     ] = False,
     data: Annotated[
-        str | None, typer.Option("--data", help="Gold data to compare on; the recipe's dev data where not given.")
+        str | None, typer.Option("--data", help="Gold data for the comparison; the recipe's dev data if omitted.")
     ] = None,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
     max_loss: Annotated[
-        float, typer.Option("--max-loss", min=0.0, max=1.0, help="F1 that may be lost; more is not written.")
+        float, typer.Option("--max-loss", min=0.0, max=1.0, help="Largest loss in F1 that is accepted.")
     ] = 0.005,
-    force: Annotated[bool, typer.Option("--force", help="Write it whatever was lost.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
     yes: Yes = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a model that predicts without torch, and compare it with its origin."""
+    """Export a model that predicts without torch, and compare it with the original."""
     from ie_cli.commands.export import run_export
     from ie_cli.commands.inputs import Input
 
@@ -290,24 +296,28 @@ def export(
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help="Model folder; the newest under runs/ if not given."),
+        typer.Argument(
+            metavar="[MODEL]", envvar="IE_MODEL", help="Model directory; the newest one under runs/ if omitted."
+        ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at; others than loopback need a token.")] = (
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; any but loopback requires a token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8000,
     token: Annotated[
         str | None,
-        typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must have; seen by all in `ps`."),
+        typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must send; `ps` shows it to all users."),
     ] = None,
-    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 2**20,
-    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Texts of a request.")] = 256,
-    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Characters of a text.")] = 100_000,
+    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Maximum bytes in a request.")] = 2**20,
+    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Maximum texts in a request.")] = 256,
+    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Maximum characters in a text.")] = 100_000,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Requests in work or waiting; beyond that, requests get 503.")
+        int, typer.Option("--concurrency", min=1, help="Maximum requests running or queued; further ones get 503.")
     ] = 256,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.001, help="Seconds for a body to arrive, and again for the answer.")
+        float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the body, and again for the answer.")
     ] = 30.0,
     threshold: Threshold = None,
     flat: Flat = None,
@@ -318,7 +328,7 @@ def serve(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a model: a web page, and an HTTP API that takes texts and gives JSON."""
+    """Serve a model as a web page and an HTTP API that takes texts and returns JSON."""
     from ie_cli.commands.inputs import ModelChoice
     from ie_cli.commands.serve import run_serve
     from ie_cli.serving.limits import Limits
@@ -362,27 +372,15 @@ def push(
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
-    input_format: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="Format of the input; detected where not given.", autocompletion=complete_input_format
-        ),
-    ] = None,
-    output_format: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            help="Format of the output; where not given by its name: .conll, .html, else JSON lines.",
-            autocompletion=complete_output_format,
-        ),
-    ] = None,
+    input_format: FromFormat = None,
+    output_format: ToFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
     on_error: OnError = "stop",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write annotated data in another format, and say what it cannot express."""
+    """Convert annotated data to another format, and report what it cannot express."""
     from ie_cli.commands.convert import run_convert
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
@@ -395,5 +393,5 @@ def main() -> None:
     """Run the command line."""
     share_cores()
     name = prepare_completion()
-    with ending():
+    with exiting():
         app(prog_name=name)

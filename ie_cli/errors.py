@@ -1,4 +1,4 @@
-"""The errors of `ie`: each says where, what was got and what to do; the CLI prints them without a traceback, exit code 1."""
+"""Errors of `ie`. Each names the place, the value found and the remedy; the CLI prints it without a traceback, exit code 1."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 OUT_OF_MEMORY = "out of memory"
-"""How the message begins of every error of too little memory."""
+"""The beginning of the message of every out-of-memory error."""
 
 
 class IEError(Exception):
-    """An error of the user's input or surroundings, told in one or two lines.
+    """An error in the user's input or environment, reported in one or two lines.
 
     Args:
-        message: where it is and what was got, e.g. ``data.jsonl:17: entity 'ORG' covers 12-40, but the text has 31``.
-        hint: what to do about it; printed on a line of its own.
+        message: the place and the value found, e.g. ``data.jsonl:17: entity 'ORG' covers 12-40, but the text has 31``.
+        hint: what to do about it; printed on a separate line.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -24,49 +24,58 @@ class IEError(Exception):
 
 
 class RecipeError(IEError):
-    """A recipe that cannot be read or does not fit the schema; the message lists every fault at once."""
+    """A recipe that cannot be read or does not fit the schema; the message lists every problem at once."""
 
 
 class DataError(IEError):
-    """A data file that cannot be read, or a line in it that is wrong."""
+    """A data file that cannot be read, or an invalid line in it."""
 
 
 class ModelError(IEError):
-    """An encoder or a model folder that cannot be loaded, or does not fit."""
+    """An encoder or a model directory that cannot be loaded or is incompatible."""
 
 
 class TrainingError(IEError):
-    """A training run that cannot go on, e.g. a loss that is not finite."""
+    """A training run that cannot continue, e.g. because the loss is not finite."""
 
 
 class StorageError(IEError):
-    """A file that cannot be written: the disk is full, or not ours to write to."""
+    """A file that cannot be written, e.g. because the disk is full or write permission is missing."""
 
 
 class ServiceError(IEError):
-    """A service that cannot start: its address, its token, or a package that is missing."""
+    """A service that cannot start because of its address, its token or a missing package."""
 
 
 class HubError(IEError):
-    """A request that the Hub refuses, or that does not reach it."""
+    """A request that the Hub rejects, or that does not reach it."""
 
 
-def hints(*parts: str | None) -> str | None:
-    """Several hints as one, of which each may be left out."""
-    said = [part.strip() for part in parts if part]
-    if len(said) < 2:
-        return said[0] if said else None
-    return "; ".join(part.removesuffix(".") for part in said) + "."
+def join_hints(*parts: str | None) -> str | None:
+    """Join several hints into one, skipping those that are None or empty."""
+    given = [part.strip() for part in parts if part]
+    if len(given) < 2:
+        return given[0] if given else None
+    return "; ".join(part.removesuffix(".") for part in given) + "."
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun in the singular or plural; the plural is ``noun + "s"`` unless given.
+
+    >>> counted(1, "record"), counted(1200, "record"), counted(0, "entity", "entities")
+    ('1 record', '1,200 records', '0 entities')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or nothing where no candidate is near."""
+    """Return ``; did you mean 'x'?``, or an empty string if no candidate is similar."""
     near = nearest(word, candidates)
     return f"; did you mean '{near}'?" if near else ""
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that looks most like a word, None where none does."""
+    """Return the candidate most similar to a word, or None if none is similar."""
     by_folded = {candidate.casefold(): candidate for candidate in candidates}
     found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None

@@ -1,7 +1,7 @@
-"""Triples by their texts <-> relations between places in the text, complex objects included.
+"""Conversion between triples of texts and relations between spans, complex objects included.
 
 A complex object of DuIE 2 is an ``@value`` with slots such as ``inWork``. It becomes ``(subject, P, @value)`` and, for each
-slot, ``(@value, P.slot, slot value)``; going back, slots are put to every triple of P whose object has their value's text.
+slot, ``(@value, P.slot, slot value)``. The inverse adds a slot to every triple of P whose object has the text of its value.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ Span = tuple[int, int]
 Triple = tuple[str, str, str]
 
 ROLES = ("subject", "object")
-"""The entity rows of a relation model whose data annotate no entities."""
+"""The entity labels of a relation model whose data annotate no entities."""
 ABSENT = "mention not in the text"
-"""Why a triple has no place."""
+"""The reason why a triple cannot be located."""
 NO_TYPE = "entity"
-"""The type of a mention whose data give none."""
+"""The type of a mention if the data give none."""
 
-MOST_PAIRS = 100_000
-"""Pairs of places that `all` puts the triples of one text on: two mentions that come a thousand times each have a million. A
-triple with more pairs than are left of these is put on the nearest one, and counted."""
-MOST_WAYS = 1_000
-"""Triples that the slots of one value give, each filler of one slot with each of the others."""
+MAX_PAIRS = 100_000
+"""Limit on the span pairs that ``all`` creates for the triples of one text: two mentions that occur a thousand times each
+have a million pairs. A triple that exceeds the remaining limit gets the nearest pair only, and is counted."""
+MAX_COMBINATIONS = 1_000
+"""Limit on the triples generated for one value by combining the fillers of its slots."""
 
 _SLOT = re.compile(r"(.+)\.([^\W\d]\w*)", re.S)
 _RUN = re.compile(r"[A-Za-z\u00c0-\u024f]|[0-9]")
 
 
 def slot_of(predicate: str) -> tuple[str, str] | None:
-    """``("上映时间", "inArea")`` of ``上映时间.inArea``, None of a predicate that has not the form of a slot's."""
+    """Split a slot predicate: ``("上映时间", "inArea")`` for ``上映时间.inArea``, or None if it does not have this form."""
     match = _SLOT.fullmatch(predicate)
     return (match[1], match[2]) if match else None
 
 
 def occurrences(text: str, mention: str) -> list[Span]:
-    """All places of a mention, overlapping ones too, none inside a longer run of Latin letters or of digits.
+    """Return all spans of a mention, overlapping ones included, except those inside a longer run of Latin letters or digits.
 
     >>> occurrences("AB2 A 12", "A"), occurrences("11 2011", "11")
     ([(4, 5)], [(0, 2)])
@@ -54,51 +54,56 @@ def occurrences(text: str, mention: str) -> list[Span]:
     at = text.find(mention) if mention else -1
     while at >= 0:
         end = at + len(mention)
-        if not (_one_run(text, at) or _one_run(text, end)):
+        if not (_splits_run(text, at) or _splits_run(text, end)):
             found.append((at, end))
         at = text.find(mention, at + 1)
     return found
 
 
-def _one_run(text: str, border: int) -> bool:
-    """Say whether a border stands between two letters of one Latin word, or two digits of one number."""
-    if not 0 < border < len(text):
+def _splits_run(text: str, boundary: int) -> bool:
+    """Return whether a boundary lies between two letters of one Latin word or two digits of one number."""
+    if not 0 < boundary < len(text):
         return False
-    left, right = text[border - 1], text[border]
+    left, right = text[boundary - 1], text[boundary]
     return bool(_RUN.match(left) and _RUN.match(right)) and left.isdigit() == right.isdigit()
 
 
 @dataclass(slots=True)
-class Located:
-    """Where triples stand: their relations, and how many triples (slots count as one each) have no place or several.
+class LocatedTriples:
+    """The relations located for some triples, with counts.
 
-    `absent` lists the triples that have no place, `ambiguous` counts those with more than one pair to choose from, `crowded`
-    those that have too many pairs to be put on all of them.
+    Attributes:
+        triples: number of triples; each slot of a complex object counts as one.
+        ambiguous: number of triples with more than one span pair to choose from.
+        truncated: number of triples with too many span pairs to use all of them.
+        absent: the triples that cannot be located.
     """
 
     relations: list[Relation] = field(default_factory=list)
     triples: int = 0
     ambiguous: int = 0
-    crowded: int = 0
+    truncated: int = 0
     absent: list[Triple] = field(default_factory=list)
 
 
 def locate(
     text: str, spos: Iterable[Spo], mentions: Mentions, *, reachable: Callable[[Span], bool] = lambda span: True
-) -> Located:
-    """Put triples on the text.
+) -> LocatedTriples:
+    """Locate triples in a text.
 
     Args:
-        mentions: which of the occurrences; ``nearest`` takes the pair with the fewest characters between, ``first`` the first
-            occurrence of each, ``all`` every pair of different places, up to `MOST_PAIRS` in the text.
-        reachable: of an occurrence, whether it may be chosen at all, e.g. because its borders are borders of tokens.
+        text: the text to search.
+        spos: the triples.
+        mentions: which occurrences to use: ``nearest`` takes the pair with the fewest characters in between, ``first`` the
+            first occurrence of each mention, ``all`` every pair of different spans, up to `MAX_PAIRS` per text.
+        reachable: whether an occurrence may be used at all, e.g. because its boundaries are token boundaries.
     """
     places: dict[str, list[Span]] = {}
-    pairs: dict[tuple[str, str], list[tuple[Span, Span]]] = {}  # of a triple that needs no room in `all`
-    room = MOST_PAIRS
-    found = Located()
+    pairs: dict[tuple[str, str], list[tuple[Span, Span]]] = {}  # cache for `nearest` and `first`
+    remaining = MAX_PAIRS
+    found = LocatedTriples()
     chosen: dict[Relation, None] = {}
-    for (subject, predicate, object_), (subject_type, object_type) in parts(spos).items():
+    for (subject, predicate, object_), (subject_type, object_type) in simple_triples(spos).items():
         found.triples += 1
         for mention in (subject, object_):
             if mention not in places:
@@ -111,12 +116,12 @@ def locate(
         kind = mentions
         if mentions == "all":
             needed = _count_pairs(subjects, objects)
-            kind = "all" if needed <= room else "nearest"
-            room -= needed if kind == "all" else 0
-            found.crowded += kind != "all"
+            kind = "all" if needed <= remaining else "nearest"
+            remaining -= needed if kind == "all" else 0
+            found.truncated += kind != "all"
         if kind == "all":
             chosen_pairs = _choose(subjects, objects, kind)
-        else:  # other predicates may join the same mentions, of which there may be many
+        else:  # several predicates may join the same mentions, which may occur many times
             if (subject, object_) not in pairs:
                 pairs[subject, object_] = list(_choose(subjects, objects, kind))
             chosen_pairs = pairs[subject, object_]
@@ -128,7 +133,7 @@ def locate(
 
 
 def find_places(text: str, mention: str) -> list[Span]:
-    """Occurrences; where there is none, those in another case (DuIE's scorer takes case away)."""
+    """Return the occurrences of a mention or, if there are none, those that differ only in case (DuIE's scorer ignores case)."""
     found = occurrences(text, mention)
     if not found and len(_lower(text)) == len(text) and len(mention.lower()) == len(mention):
         found = occurrences(_lower(text), mention.lower())
@@ -137,18 +142,18 @@ def find_places(text: str, mention: str) -> list[Span]:
 
 @lru_cache(maxsize=2)
 def _lower(text: str) -> str:
-    """A text in lower case; it is asked for again with every mention that does not occur as it is."""
+    """Lowercase a text; cached, because every mention without an exact match needs it again."""
     return text.lower()
 
 
 def _count_pairs(subjects: list[Span], objects: list[Span]) -> int:
-    """How many pairs `all` has."""
+    """Count the pairs that ``all`` yields."""
     same = subjects == objects and len(subjects) > 1
     return len(subjects) * (len(objects) - same)
 
 
 def _choose(subjects: list[Span], objects: list[Span], mentions: Mentions) -> Iterable[tuple[Span, Span]]:
-    if subjects == objects and len(subjects) > 1:  # one text: two places, rather than one twice
+    if subjects == objects and len(subjects) > 1:  # the same mention: two different spans rather than one twice
         return _choose_different(subjects, mentions)
     if mentions == "all":
         return product(subjects, objects)
@@ -162,7 +167,7 @@ def _choose_different(spans: list[Span], mentions: Mentions) -> Iterable[tuple[S
 
 
 def _neighbours(subjects: list[Span], objects: list[Span]) -> Iterator[tuple[Span, Span]]:
-    """Each subject with the objects that stand next to it; all spans of one side are of one length, in order."""
+    """Yield each subject with the objects next to it; the spans of each side are sorted and equally long."""
     for subject in subjects:
         at = bisect_left(objects, subject)
         for object_ in objects[max(0, at - 1) : at + 1]:
@@ -170,13 +175,13 @@ def _neighbours(subjects: list[Span], objects: list[Span]) -> Iterator[tuple[Spa
 
 
 def _distance(pair: tuple[Span, Span]) -> int:
-    """Characters between two spans, 0 where they touch or overlap."""
+    """Return the number of characters between two spans, 0 if they touch or overlap."""
     (start, end), (other_start, other_end) = pair
     return max(0, other_start - end, start - other_end)
 
 
-def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
-    """The triples of texts that some complex triples are made of, each with the types of subject and object."""
+def simple_triples(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
+    """Split complex triples into simple triples of texts, each mapped to the types of its subject and object."""
     found: dict[Triple, tuple[str, str]] = {}
     for spo in spos:
         of_slots = dict(spo.slot_types)
@@ -190,44 +195,46 @@ def parts(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
 
 
 def triples_of(document: Document) -> set[Triple]:
-    """The triples of an example by their texts, slots as triples of their own."""
+    """Return the triples of an example by their texts, with slots as separate triples."""
     if document.spos is not None:
-        return set(parts(document.spos))
+        return set(simple_triples(document.spos))
     return text_triples(document.text, document.relations)
 
 
 def entities_of(document: Document) -> set[Entity]:
-    """The entities of an example, the arguments of its relations included, whether listed or not."""
+    """Return the entities of an example, including arguments of relations that are not listed as entities."""
     return {*document.entities, *_arguments(document)}
 
 
 def typed_entities_of(document: Document) -> list[Entity]:
-    """The same in order, without those that only say the role of an argument: its relation has it with its type."""
-    implied = {(role, side.start, side.end) for relation in document.relations for role, side in sides(relation)}
+    """Return the same in order, without entities whose label only repeats the role of a relation's argument."""
+    implied = {
+        (role, side.start, side.end) for relation in document.relations for role, side in role_arguments(relation)
+    }
     own = [entity for entity in document.entities if (entity.label, entity.start, entity.end) not in implied]
     return list(dict.fromkeys([*own, *_arguments(document)]))
 
 
-def sides(relation: Relation) -> tuple[tuple[str, Entity], tuple[str, Entity]]:
-    """The arguments of a relation, each with its role, which is what a role model labels it."""
+def role_arguments(relation: Relation) -> tuple[tuple[str, Entity], tuple[str, Entity]]:
+    """Return the arguments of a relation, each with its role, which is its label in a role model."""
     return (ROLES[0], relation.subject), (ROLES[1], relation.object)
 
 
 def _arguments(document: Document) -> list[Entity]:
-    return [side for relation in document.relations for _, side in sides(relation)]
+    return [side for relation in document.relations for _, side in role_arguments(relation)]
 
 
 def text_triples(text: str, relations: Iterable[Relation]) -> set[Triple]:
-    """The texts of relations, slots as triples of their own."""
+    """Return relations as triples of texts, with slots as separate triples."""
     return {(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in relations}
 
 
 def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
-    """Put complex objects together again, by value; sorted, without duplicates.
+    """Reassemble complex objects by value; the result is sorted and has no duplicates.
 
-    A slot's relation counts as one where a relation of its predicate has its subject's text as object, and where not, as a
-    triple of its own: predicates may hold a dot. A slot with several values gives a triple for each; where several slots have
-    so many that there are more than `MOST_WAYS` to choose one of each, every filler is in some triple, but not with all others.
+    A relation ``P.slot`` becomes a slot only if some relation P has the slot's subject as its object. Otherwise it becomes a
+    separate triple, because predicates may contain a dot. A slot with several values yields one triple per value. If several
+    slots have more than `MAX_COMBINATIONS` combinations of values, every value occurs in some triple, but not with all others.
     """
     relations = list(relations)
     values = {(relation.predicate, _mention(text, relation.object)) for relation in relations}
@@ -261,9 +268,9 @@ def to_spos(text: str, relations: Iterable[Relation]) -> list[Spo]:
 
 
 def _combinations(slots: dict[str, dict[str, str]]) -> Iterator[tuple[tuple[str, str, str], ...]]:
-    """One (slot, text, type) for each slot, in every way, or at least with each filler."""
+    """Yield combinations of one (slot, text, type) per slot: all of them, or enough for each filler to occur."""
     choices = [[(slot, filler, kind) for filler, kind in fillers.items()] for slot, fillers in sorted(slots.items())]
-    if math.prod(map(len, choices)) <= MOST_WAYS:
+    if math.prod(map(len, choices)) <= MAX_COMBINATIONS:
         return product(*choices)
     return (tuple(some[n % len(some)] for some in choices) for n in range(max(map(len, choices))))
 

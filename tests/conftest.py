@@ -35,7 +35,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep encoded windows out of the cache of the user."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("IE_CACHE", str(folder))
+    directory = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("IE_CACHE", str(directory))
     monkeypatch.delenv("IE_MODEL", raising=False)
-    return folder
+    return directory

@@ -1,4 +1,4 @@
-"""The public API of the package: what it exports is there, and torch is not imported for it before it is needed."""
+"""The public API of the package: all exports exist, and torch is imported only on demand."""
 
 from __future__ import annotations
 

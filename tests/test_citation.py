@@ -64,7 +64,7 @@ FORMAT = {
 
 def citation() -> Any:
     document = parse((ROOT / "CITATION.cff").read_text(encoding="utf-8"))  # dates stay texts, as the format wants them
-    assert document.faults == []
+    assert document.problems == []
     return document.data
 
 

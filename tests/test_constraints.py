@@ -15,11 +15,11 @@ tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OLDEST_PYTHON = {"python_version": "3.11", "python_full_version": "3.11.0"}
-"""That constraints-lowest.txt is made for."""
+"""The Python version of constraints-lowest.txt."""
 
 
 def direct() -> list[Requirement]:
-    """What the project asks for, extras included."""
+    """Return the requirements of the project, extras included."""
     extras = PROJECT["optional-dependencies"].values()
     found = map(Requirement, [*PROJECT["dependencies"], *(line for extra in extras for line in extra)])
     return [
@@ -30,7 +30,7 @@ def direct() -> list[Requirement]:
 
 
 def pinned(file: str) -> dict[str, Version]:
-    """The versions of a file of constraints, by their names."""
+    """Return the versions in a file of constraints by package name."""
     lines = [line.partition(";")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
     pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): Version(version) for name, version in pairs}
@@ -56,7 +56,7 @@ def test_what_is_installed_by_default_is_allowed(asked: Requirement) -> None:
         assert versions[name] in asked.specifier
 
 
-def test_the_lowest_constraints_say_how_they_were_made() -> None:
+def test_the_lowest_constraints_record_how_they_were_made() -> None:
     head = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").split("\n\n")[0]
     assert re.search(r"uv pip compile .*--resolution lowest-direct .*--all-extras .*pyproject\.toml", head)
 

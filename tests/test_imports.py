@@ -26,7 +26,7 @@ def room_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Rooms that a file imports from, also inside functions."""
+    """Return the rooms that a file imports from, also inside functions."""
     rooms = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "ie_cli":
@@ -63,7 +63,7 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 
 
 def test_only_the_terminal_is_drawn_on() -> None:
-    """rich is imported where tables are made for a terminal, and where they are shown on it."""
+    """rich is imported only where tables for a terminal are created or displayed."""
     users = {path.relative_to(PACKAGE).as_posix() for path in FILES if "from rich" in path.read_text(encoding="utf-8")}
     assert users == {"reports/terminal.py", "commands/console.py"}
 

@@ -1,4 +1,4 @@
-"""What is read is data: nothing of it runs, nothing leads out of the folders that a command writes to. See SECURITY.md."""
+"""What is read is data: nothing of it runs, nothing leads out of the directories that a command writes to. See SECURITY.md."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(pristine: Path, tmp_path: Path) -> Path:
-    """A model folder without the marks of its files: whoever makes an evil one lets them fit."""
-    folder = Path(shutil.copytree(pristine, tmp_path / "work" / "model"))
-    facts = json.loads((folder / "ie.json").read_text())
+    """A model directory without the marks of its files: whoever makes an evil one lets them fit."""
+    directory = Path(shutil.copytree(pristine, tmp_path / "work" / "model"))
+    facts = json.loads((directory / "ie.json").read_text())
     facts.pop("files", None)
-    (folder / "ie.json").write_text(json.dumps(facts))
-    return folder
+    (directory / "ie.json").write_text(json.dumps(facts))
+    return directory
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def done(*arguments: str) -> None:
     assert run.exit_code == 0, run.output
 
 
-def snapshot(folder: Path) -> dict[str, str]:
-    """Every file below a folder with what it holds; links are not followed."""
+def snapshot(directory: Path) -> dict[str, str]:
+    """Every file below a directory with what it holds; links are not followed."""
     found = {}
-    for root, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
+    for root, directories, files in os.walk(directory):
+        for name in [*directories, *files]:
             path = Path(root) / name
             if path.is_symlink():
-                found[str(path.relative_to(folder))] = f"-> {os.readlink(path)}"
+                found[str(path.relative_to(directory))] = f"-> {os.readlink(path)}"
             elif path.is_file():
-                found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
@@ -132,7 +132,7 @@ def test_yaml_aliases_do_not_explode(tmp_path: Path, form: str) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} {form.format(f'a{n - 1}')}" for n in range(1, 40))]
     (tmp_path / "recipe.yaml").write_text("\n".join(lines))
     began = time.monotonic()
-    with pytest.raises(RecipeError, match="a recipe is short"):
+    with pytest.raises(RecipeError, match="more than 20,000 values"):
         load_recipe(tmp_path / "recipe.yaml")
     assert time.monotonic() - began < 5
 
@@ -179,17 +179,17 @@ def test_a_run_cannot_be_called_what_leads_out_of_runs(tmp_path: Path, name: str
 
 
 def encoder_of(model: Path) -> Path:
-    """The encoder of a model folder in a folder of its own, as `transformers` writes it."""
-    folder = model.parent / "encoder"
+    """The encoder of a model directory in a directory of its own, as `transformers` writes it."""
+    directory = model.parent / "encoder"
     extractor = Extractor.from_pretrained(model, device="cpu", precision="float32")
-    extractor.model.encoder.save_pretrained(folder)  # type: ignore[operator]
-    extractor.tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
-    return folder
+    extractor.model.encoder.save_pretrained(directory)  # type: ignore[operator]
+    extractor.tokenizer.save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    return directory
 
 
-def read_encoder(folder: Path) -> None:
-    load_encoder(EncoderSection(name=str(folder), max_length=32))
+def read_encoder(directory: Path) -> None:
+    load_encoder(EncoderSection(name=str(directory), max_length=32))
 
 
 @pytest.mark.parametrize("content", [pickled, zipped])
@@ -197,18 +197,18 @@ def read_encoder(folder: Path) -> None:
 def test_pickled_weights_of_an_encoder_are_refused(
     model: Path, trap: Path, name: str, content: Callable[[Path], bytes]
 ) -> None:
-    folder = encoder_of(model)
-    read_encoder(folder)
-    (folder / "model.safetensors").unlink()
-    (folder / "training_args.bin").write_bytes(content(trap))
+    directory = encoder_of(model)
+    read_encoder(directory)
+    (directory / "model.safetensors").unlink()
+    (directory / "training_args.bin").write_bytes(content(trap))
     if name == "indexed":
         weights = {"embeddings.word_embeddings.weight": "part-00001.bin"}
         index = {"metadata": {"total_size": 1}, "weight_map": weights}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        (directory / "model.safetensors.index.json").write_text(json.dumps(index))
         name = "part-00001.bin"
-    (folder / name).write_bytes(content(trap))
+    (directory / name).write_bytes(content(trap))
     with pytest.raises(ModelError):
-        read_encoder(folder)
+        read_encoder(directory)
     assert not trap.exists()
 
 
@@ -232,24 +232,24 @@ def test_a_pickle_in_a_model_folder_is_refused(
 AUTO = {"AutoConfig": "evil.EvilConfig", "AutoModel": "evil.EvilModel", "AutoTokenizer": ["evil.EvilTokenizer", None]}
 
 
-def poison(folder: Path, trap: Path, **config: Any) -> None:
+def poison(directory: Path, trap: Path, **config: Any) -> None:
     """Put code beside a model, and name it in its configuration."""
     for name in ("evil.py", "modeling_bert.py", "configuration_bert.py", "__init__.py", "sitecustomize.py"):
-        (folder / name).write_text(CODE.format(victim=str(trap)))
+        (directory / name).write_text(CODE.format(victim=str(trap)))
     for name in ("config.json", "tokenizer_config.json"):
-        fields = json.loads((folder / name).read_text()) if (folder / name).exists() else {}
-        (folder / name).write_text(json.dumps({**fields, "auto_map": AUTO, **config}))
+        fields = json.loads((directory / name).read_text()) if (directory / name).exists() else {}
+        (directory / name).write_text(json.dumps({**fields, "auto_map": AUTO, **config}))
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_code_beside_an_encoder_does_not_run(model: Path, trap: Path, known: bool) -> None:
-    folder = encoder_of(model)
-    poison(folder, trap, **({} if known else {"model_type": "evil", "architectures": ["EvilModel"]}))
+    directory = encoder_of(model)
+    poison(directory, trap, **({} if known else {"model_type": "evil", "architectures": ["EvilModel"]}))
     if known:  # of an architecture of the library's own: that one is built
-        read_encoder(folder)
+        read_encoder(directory)
     else:
         with pytest.raises(ModelError):
-            read_encoder(folder)
+            read_encoder(directory)
     assert not trap.exists()
 
 
@@ -280,7 +280,7 @@ def test_a_config_names_no_code_of_the_hub(model: Path, field: str, name: str) -
 # --- ONNX
 
 
-def write_graph(folder: Path, location: str) -> None:
+def write_graph(directory: Path, location: str) -> None:
     """A graph with an initializer in another file, as an export of a large model has."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -297,11 +297,11 @@ def write_graph(folder: Path, location: str) -> None:
     shapes = [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, 2, 4]) for output in outputs]
     graph = helper.make_graph(nodes, "g", inputs, shapes, initializer=[weights])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    (directory / "model.onnx").write_bytes(made.SerializeToString())
 
 
 @pytest.mark.parametrize(
-    "location", ["../secret", "ABSOLUTE", "./../secret", "link", "folder/secret", "model.onnx.data"]
+    "location", ["../secret", "ABSOLUTE", "./../secret", "link", "directory/secret", "model.onnx.data"]
 )
 def test_a_graph_reads_nothing_outside_its_folder(model: Path, tmp_path: Path, location: str) -> None:
     pytest.importorskip("onnxruntime", minversion="1.24.1", reason="older releases do not check it")
@@ -309,7 +309,7 @@ def test_a_graph_reads_nothing_outside_its_folder(model: Path, tmp_path: Path, l
     secret = model.parent / "secret"
     secret.write_bytes(b"s" * 64)
     (model / "link").symlink_to(secret)
-    (model / "folder").symlink_to(model.parent)
+    (model / "directory").symlink_to(model.parent)
     (model / "model.onnx.data").write_bytes(b"\0" * 64)
     write_graph(model, str(secret) if location == "ABSOLUTE" else location)
     if location == "model.onnx.data":
@@ -324,15 +324,15 @@ def test_a_graph_reads_nothing_outside_its_folder(model: Path, tmp_path: Path, l
 
 @pytest.fixture
 def elsewhere(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that a model's recipe and links lead to; the current folder is beside it."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    write_jsonl(folder / "data.jsonl", documents())
+    """A directory that a model's recipe and links lead to; the current directory is beside it."""
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    write_jsonl(directory / "data.jsonl", documents())
     for name in ("victim.txt", "metrics.json", "log.csv"):
-        (folder / name).write_text("mine")
+        (directory / name).write_text("mine")
     write_jsonl(tmp_path / "work" / "in.jsonl", documents(5))
     monkeypatch.chdir(tmp_path / "work")
-    return folder
+    return directory
 
 
 @pytest.mark.parametrize("path", ["../../elsewhere/data.jsonl", "ABSOLUTE", "link/data.jsonl"])
@@ -355,9 +355,11 @@ def test_paths_in_a_model_lead_no_command_to_write(
     done("eval", "model", "in.jsonl", "--device", "cpu")
     exported: list[Path] = []
 
-    def export(extractor: Extractor, folder: Path, *rest: Any, **options: Any) -> None:
-        exported.append(folder)
-        raise ModelError("writing a graph takes ten seconds; it goes to a folder beside this one, as any model folder")
+    def export(extractor: Extractor, directory: Path, *rest: Any, **options: Any) -> None:
+        exported.append(directory)
+        raise ModelError(
+            "writing a graph takes ten seconds; it goes to a directory beside this one, as any model directory"
+        )
 
     monkeypatch.setattr("ie_cli.export.onnx.export_onnx", export)
     ie("export", "model", "exported", "--onnx", "--data", "in.jsonl")
@@ -371,7 +373,7 @@ def test_paths_in_a_model_lead_no_command_to_write(
 def test_links_in_a_run_are_not_followed(model: Path, elsewhere: Path) -> None:
     run = Path("runs/test")
     run.mkdir(parents=True)
-    shutil.copytree(model, elsewhere / "model")  # a model folder too, which might be taken for the run's own
+    shutil.copytree(model, elsewhere / "model")  # a model directory too, which might be taken for the run's own
     (elsewhere / "checkpoints").mkdir()
     (elsewhere / "checkpoints" / "victim.txt").write_text("mine")
     (elsewhere / "run.json").write_text("{}")
@@ -443,7 +445,7 @@ def dotted(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else "?"
 
 
-def faults(source: str) -> list[str]:
+def problems(source: str) -> list[str]:
     """What must not stand in the source."""
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
@@ -478,7 +480,7 @@ def faults(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_the_source_runs_nothing_that_it_reads(path: Path) -> None:
-    assert faults(path.read_text(encoding="utf-8")) == []
+    assert problems(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -489,7 +491,7 @@ def test_the_source_runs_nothing_that_it_reads(path: Path) -> None:
      "import yaml", "import_module(name)", "os.system('ls')"],
 )  # fmt: skip
 def test_the_check_of_the_source_sees(source: str) -> None:
-    assert faults(source)
+    assert problems(source)
 
 
 @pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md"])

@@ -1,4 +1,4 @@
-"""Triples by their texts: where they stand, and complex objects there and back."""
+"""Triples of texts: locating them, and round trips of complex objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ie_cli.triples import (
     entities_of,
     locate,
     occurrences,
-    parts,
+    simple_triples,
     slot_of,
     text_triples,
     to_spos,
@@ -38,7 +38,7 @@ TEXT = "张三主演《甲》，李四也主演《甲》；张三2018年1月在�
         ("谷歌Google公司", "Google", [(2, 8)]),
     ],
 )
-def test_occurrences_stand_in_no_longer_run(text: str, mention: str, found: list[tuple[int, int]]) -> None:
+def test_occurrences_are_not_part_of_a_longer_run(text: str, mention: str, found: list[tuple[int, int]]) -> None:
     assert occurrences(text, mention) == found
 
 
@@ -49,7 +49,7 @@ def test_occurrences_slice_the_text(text: str, mention: str) -> None:
     assert found == sorted(set(found))
 
 
-def test_slots_are_told_by_their_form() -> None:
+def test_slots_are_recognised_by_their_form() -> None:
     assert slot_of("上映时间.inArea") == ("上映时间", "inArea")
     assert slot_of("a.b.c") == ("a.b", "c")
     for plain in ("作者", "/people/person/place", "a.", ".a", "/a/b./c/d", "v.2"):
@@ -70,27 +70,27 @@ def test_the_nearest_pair_the_first_ones_or_all() -> None:
 def test_all_pairs_are_bounded_and_a_triple_beyond_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     spos = [Spo("甲", "主演", "张三"), Spo("甲", "编剧", "张三"), Spo("李四", "主演", "甲"), Spo("甲", "续", "甲")]
     whole = locate(TEXT, spos, "all")
-    assert (len(whole.relations), whole.crowded) == (4 + 4 + 2 + 2, 0)
-    monkeypatch.setattr(triples, "MOST_PAIRS", 6)
+    assert (len(whole.relations), whole.truncated) == (4 + 4 + 2 + 2, 0)
+    monkeypatch.setattr(triples, "MAX_PAIRS", 6)
     some = locate(TEXT, spos, "all")
     # Four pairs for the first, none left for the second, two for the third, none for the last.
     assert [relation.predicate for relation in some.relations] == ["主演"] * 4 + ["编剧"] + ["主演"] * 2 + ["续"]
-    assert (some.crowded, some.ambiguous, some.triples, some.absent) == (2, 4, 4, [])
+    assert (some.truncated, some.ambiguous, some.triples, some.absent) == (2, 4, 4, [])
     nearest = locate(TEXT, [spos[1]], "nearest").relations
     assert [relation for relation in some.relations if relation.predicate == "编剧"] == nearest
-    assert locate(TEXT, spos, "nearest").crowded == 0
+    assert locate(TEXT, spos, "nearest").truncated == 0
 
 
-def test_a_mention_that_comes_thousands_of_times_is_said_by_the_reader() -> None:
+def test_a_mention_that_occurs_thousands_of_times_is_reported() -> None:
     line = json.dumps({"text": "a b " * 2_000, "spo_list": [{"subject": "a", "predicate": "p", "object": "b"}]})
     told: list[str] = []
     [document] = duie.read([(1, line)], "x.json", Reading(mentions="all", report=told.append))
     assert isinstance(document, Document)
     assert len(document.relations) == 1
-    assert told[1] == (
-        "x.json: 1 of these have more than 100,000 pairs of places, together with others of their text: they are put on the "
-        "nearest pair"
-    )
+    assert told[1].startswith("x.json: ")
+    assert "nearest pair" in told[1]
+    assert "more than 100,000 pairs" in told[1]
+    assert told[1].endswith(": 1")
 
 
 def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,17 +100,17 @@ def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypa
     relations += [Relation(value, f"p.{'abc'[n % 3]}", Entity(n, n + 1, "f")) for n in range(2, 50)]
     found = to_spos(text, relations)
     assert len(found) == 16
-    assert set(parts(found)) == text_triples(text, relations)
-    monkeypatch.setattr(triples, "MOST_WAYS", 16**3)
+    assert set(simple_triples(found)) == text_triples(text, relations)
+    monkeypatch.setattr(triples, "MAX_COMBINATIONS", 16**3)
     assert len(to_spos(text, relations)) == 16**3
 
 
-def test_subject_and_object_of_one_text_take_two_places_where_there_are_two() -> None:
+def test_subject_and_object_of_one_text_take_two_spans_if_there_are_two() -> None:
     assert places("nearest", Spo("张三", "p", "张三")) <= {(0, 17), (17, 0)}
     assert places("nearest", Spo("李四", "p", "李四")) == {(8, 8)}
 
 
-def test_what_has_no_place_is_listed_and_what_has_several_is_counted() -> None:
+def test_unlocated_triples_are_listed_and_ambiguous_ones_counted() -> None:
     spos = [Spo("张三", "获奖", "金奖", (("onDate", "2018年"),)), Spo("张三", "主演", "甲"), Spo("李四", "主演", "甲")]
     located = locate(TEXT, spos, "nearest")
     assert located.triples == 4
@@ -123,7 +123,7 @@ def test_places_out_of_reach_are_not_taken() -> None:
     assert [(r.subject.start, r.object.start) for r in located.relations] == [(17, 5)]
 
 
-def test_another_case_is_found_where_the_own_one_is_not() -> None:
+def test_another_case_is_found_if_the_exact_one_is_not() -> None:
     located = locate("the BBC and abc", [Spo("Bbc", "p", "abc")], "nearest")
     assert [r.subject for r in located.relations] == [Entity(4, 7, "")]
 
@@ -165,7 +165,7 @@ def test_two_fillers_of_a_slot_give_two_triples_two_slots_one() -> None:
     ]
 
 
-def test_a_predicate_with_a_dot_alone_is_no_slot() -> None:
+def test_a_predicate_with_only_a_dot_is_not_a_slot() -> None:
     text = "甲乙"
     assert to_spos(text, [relation(text, "甲", "org.founder", "乙")]) == [Spo("甲", "org.founder", "乙")]
 
@@ -186,7 +186,7 @@ def test_there_and_back_gives_the_same_triples(drawn: list[tuple[str, str, str, 
     located = locate(text, spos, "nearest")
     assert not located.absent
     assert to_spos(text, located.relations) == sorted(spos)
-    assert text_triples(text, located.relations) == set(parts(spos))
+    assert text_triples(text, located.relations) == set(simple_triples(spos))
 
 
 @given(st.text("ab一", max_size=14), st.text("ab一", min_size=1, max_size=2), st.text("ab一", min_size=1, max_size=2))
@@ -205,7 +205,7 @@ def test_the_nearest_pair_is_that_of_the_plain_form(text: str, subject: str, obj
         assert sorted(spans) == sorted(pairs)
 
 
-def test_subjects_and_objects_that_a_role_model_lists_are_no_types() -> None:
+def test_subjects_and_objects_listed_by_a_role_model_are_not_types() -> None:
     role, org, place = Entity(0, 2, "subject"), Entity(0, 2, "Org"), Entity(3, 5, "Loc")
     document = Document("ab cd", [place, role, place], [Relation(org, "in", place)])
     assert entities_of(document) == {role, org, place}

@@ -1,7 +1,8 @@
-"""What a codec is: gold annotation to targets, and what a model puts out back to annotation, in one object of numpy.
+"""The codec protocol: one numpy object that encodes gold annotation to targets and decodes model outputs to annotation.
 
-The way of a batch back: `Decoder.decode` finds candidates in the outputs of some windows; `inference.pipeline` counts their
-tokens from the beginning of the text and collects them; `Decoder.annotate` keeps those that their own window judges.
+A batch is decoded in three steps: `Decoder.decode` finds candidates in the outputs of its windows; `inference.pipeline`
+shifts their tokens to positions in the text and collects them; `Decoder.annotate` keeps the candidates that were found in the
+window that owns them.
 """
 
 from __future__ import annotations
@@ -28,33 +29,33 @@ Columns = Mapping[str, Index]
 
 @dataclass(slots=True)
 class Targets:
-    """The gold of one text as a codec has it, how many gold items there are, and which of them no prediction could return.
+    """The encoded gold of one text, the number of gold items, and those that no prediction can express.
 
     Attributes:
-        columns: int64 ``[rows, width]`` each, as `Codec.columns` names them; tokens of the whole text.
+        columns: int64 ``[items, width]`` each, named as in `Codec.columns`; tokens are counted from the beginning of the text.
         counts: gold items by kind, e.g. ``entities``.
-        lost: by kind, the items out of reach with the reason.
+        unreachable: by kind, the items that no prediction can express, with the reason.
     """
 
     columns: dict[str, Index]
     counts: dict[str, int]
-    lost: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
+    unreachable: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Scored items of some windows: cells int64 ``[items, 1 + columns]``, the sample first; scores s float32 ``[items]``.
+    """Scored items: entries int64 ``[items, 1 + columns]``, the first column being the sample; scores s float32 ``[items]``.
 
-    Once collected for a text, the number of the window is the last column, and the sample is gone.
+    Once they are collected for a text, the sample column is gone and the last column is the number of the window.
     """
 
-    cells: Index
+    entries: Index
     scores: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was found in a batch, by part; `truncated` holds the samples in which more was found than is kept."""
+    """The candidates found in a batch, by part; `truncated` lists the samples that exceeded the candidate limit."""
 
     parts: Mapping[str, Candidates]
     truncated: frozenset[int]
@@ -62,13 +63,13 @@ class Decoded:
 
 @dataclass(slots=True)
 class Annotation:
-    """What is found in a document."""
+    """The predicted annotation of a document."""
 
     entities: list[Entity] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
 
     def add(self, other: Annotation) -> None:
-        """Take what another task found in the same document; of items that both have, the better score counts."""
+        """Add what another task found in the same document; an item found by both keeps its higher score."""
         self.entities = _merged(self.entities, other.entities)
         self.relations = _merged(self.relations, other.relations)
 
@@ -87,23 +88,24 @@ def _merged(some: list[Scored], others: list[Scored]) -> list[Scored]:
 
 
 class Outputs(Protocol):
-    """What a model puts out for a batch, for one head."""
+    """The outputs of one head of a model for a batch."""
 
-    def table(self, name: str) -> Iterable[Mapping[str, npt.NDArray[Any]]]:
-        """A table of the head as blocks of named arrays; large ones come in several, row by row."""
+    def matrix(self, name: str) -> Iterable[Mapping[str, npt.NDArray[Any]]]:
+        """Return a score matrix as blocks of named arrays; a large matrix comes in several blocks of labels."""
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
-        """What the head computes of the hidden states once more, with arguments that decoding has found."""
+        """Run the head a second time over the hidden states, with arguments found in decoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How scores become items.
+    """The options that turn scores into items.
 
     Attributes:
-        threshold: least probability of an item; `thresholds` by label or predicate, where it differs.
+        threshold: minimum probability of an item.
+        thresholds: minimum probability by label or predicate, if it differs from `threshold`.
         temperature: T of the probability σ(s/T).
-        flat: no overlaps.
+        flat: remove overlaps.
     """
 
     threshold: float = 0.5
@@ -111,93 +113,100 @@ class Decoding:
     temperature: float = 1.0
     flat: bool = False
 
-    def least(self, names: Sequence[str]) -> Floats:
-        """The least score s of each name; float32 ``[names]``."""
+    def minimum_scores(self, names: Sequence[str]) -> Floats:
+        """Return the minimum score s of each name; float32 ``[names]``."""
         return score_threshold((self.thresholds.get(name, self.threshold) for name in names), self.temperature)
 
     def probability(self, scores: Floats) -> npt.NDArray[np.float64]:
-        """``σ(s/T)``."""
+        """Return ``σ(s/T)``."""
         return probability(scores, self.temperature)
 
 
 class Decoder(Protocol):
-    """Finds items, by the thresholds that it was made with."""
+    """Finds items in model outputs, with the thresholds that it was built with."""
 
     @property
     def tokens(self) -> Mapping[str, tuple[int, ...]]:
-        """The parts that `decode` gives, and which columns of each (without the sample) are tokens."""
+        """The parts that `decode` returns, and which columns of each (not counting the sample) are tokens."""
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
-        """Find the items of a batch; `mask` ``[batch, L]`` is true on text tokens."""
+        """Find the candidates of a batch; `mask` ``[batch, L]`` is true on text tokens."""
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
-        """The items of a text among the candidates of all its windows; a part of which there are none is missing."""
+        """Select the items of a text from the candidates of all its windows; a part without candidates is missing."""
 
 
 class Codec(Protocol):
-    """Encodes and decodes for the heads that name it in the table of heads."""
+    """Encodes and decodes for the heads that refer to it in the table of heads."""
 
     @property
     def schema(self) -> LabelSchema:
-        """What the model knows."""
+        """The labels and predicates of the model."""
 
     @property
     def identity(self) -> Sequence[Any]:
-        """What the stored rows depend on beside the schema, in what JSON can hold; it changes when `encode` does."""
+        """JSON values that identify the stored form together with the schema; they change whenever `encode` changes."""
 
     @property
     def columns(self) -> Mapping[str, int]:
-        """What is stored of a window beside its tokens: names, and how many integers a row has."""
+        """The names of the columns stored for a window in addition to its tokens, and the number of integers per item."""
 
     @property
-    def tables(self) -> Mapping[str, Sequence[str]]:
-        """The tables that a head puts out, and the names of their rows: labels, predicates."""
+    def matrices(self) -> Mapping[str, Sequence[str]]:
+        """The score matrices that a head outputs, with the names of their labels or predicates."""
 
     def encode(
         self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
     ) -> Targets:
-        """The gold of one document.
+        """Encode the gold of one document.
 
         Args:
-            mentions: where the data have no offsets, which occurrences to take, of those that are at token boundaries.
+            document: the document.
+            tokens: the tokens of its text.
+            plan: the split into windows.
+            mentions: if the data have no offsets, which of the occurrences at token boundaries to use.
         """
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
-        """The rows that lie whole in the window from token `first` on, counted from `shift` tokens before it."""
+        """Return the gold that lies entirely in the window starting at token `first`, counted from `shift` tokens before it."""
 
-    def cells(self, columns: Columns) -> dict[str, Index]:
-        """Of the rows of a batch, the sample before each, what the head's `collate` takes, by table."""
+    def entries(self, columns: Columns) -> dict[str, Index]:
+        """Return the gold entries of a batch by score matrix, for the head's `collate`.
+
+        Args:
+            columns: the stored gold of all samples, each item preceded by the number of its sample.
+        """
 
     def decoder(self, decoding: Decoding) -> Decoder:
-        """What finds items by some thresholds."""
+        """Return a decoder with these options."""
 
-    def scores(self, outputs: Outputs, sample: int, there: Index) -> Iterable[Floats]:
-        """All scores s of a sample on the text tokens `there`, row by row ``[…]``; two models are compared by them."""
+    def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterable[Floats]:
+        """Return all scores s of a sample on these text tokens, label by label ``[…]``; used to compare two models."""
 
 
 def build_codec(section: HeadSection, schema: LabelSchema) -> Codec:
-    """The codec of the head that a recipe names."""
+    """Build the codec of the head that a recipe names."""
     codec: Codec = HEADS[section.name].codec()(schema, section)
     return codec
 
 
 def find_reachable(codec: Codec, document: Document, tokens: Tokens, plan: WindowPlan) -> Targets:
-    """`Codec.encode`, to count what is out of reach: a triple without offsets is not, if any of its places can be had."""
+    """Encode a document to count its unreachable items: a triple without offsets is reachable if any occurrence is."""
     found = codec.encode(document, tokens, plan)
-    if document.spos is not None and found.lost.get("relations"):
+    if document.spos is not None and found.unreachable.get("relations"):
         found = codec.encode(document, tokens, plan, mentions="all")
     return found
 
 
 def probability(scores: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """``σ(s/T)`` in float64, without overflow."""
+    """Return ``σ(s/T)`` in float64, without overflow."""
     scaled = scores.astype(np.float64) / temperature
     return np.exp(-np.logaddexp(0.0, -scaled))
 
 
 def score_threshold(probabilities: Iterable[float], temperature: float) -> Floats:
-    """The scores s that belong to thresholds given as probabilities: ``T·log(p/(1-p))``; 0.5 is exactly 0."""
-    # 0 lets everything through, 1 nothing.
+    """Convert probability thresholds to scores s: ``T·log(p/(1-p))``; 0.5 becomes exactly 0."""
+    # A threshold of 0 accepts everything, 1 nothing.
     p: npt.NDArray[np.float64] = np.array(list(probabilities), dtype=np.float64).clip(1e-12, 1 - 1e-12)
     scores: Floats = (temperature * (np.log(p) - np.log1p(-p))).astype(np.float32)
     return scores

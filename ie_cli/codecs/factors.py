@@ -1,4 +1,4 @@
-"""The factors that the scores of a table are made of; the tensor ``[rows, L, L]`` is never built."""
+"""The factors of a score matrix; the tensor ``[labels, L, L]`` is never built."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ie_cli.codecs.base import Floats, Index
 
 @dataclass(frozen=True, slots=True)
 class SharedFactors:
-    """Of a head with one span scorer and two biases per label: ``s_r(i,j) = pair(i,j) + start_r(i) + end_r(j)``.
+    """Factors of a head with one span scorer and two biases per label: ``s_r(i,j) = pair(i,j) + start_r(i) + end_r(j)``.
 
     *Shapes:* pair ``[batch, L, L]``, start and end ``[batch, labels, L]``; float32.
     """
@@ -26,7 +26,7 @@ class SharedFactors:
 
 @dataclass(frozen=True, slots=True)
 class LabelFactors:
-    """Of a head with one span scorer per label, for some labels from `first` on: ``s_r(i,j) = query_r(i)·key_r(j)``.
+    """Factors of a head with one span scorer per label, for the labels from `first`: ``s_r(i,j) = query_r(i)·key_r(j)``.
 
     *Shapes:* query and key ``[batch, labels, L, head_size]``; float32, rotated and scaled.
     """
@@ -40,7 +40,7 @@ Factors = SharedFactors | LabelFactors
 
 
 def factors_of(blocks: Iterable[Mapping[str, npt.NDArray[Any]]]) -> Iterator[Factors]:
-    """The blocks of a table as factors: ``pair, start, end`` of a shared scorer, ``query, key`` of a scorer per row."""
+    """Yield the blocks of a score matrix as factors: ``pair, start, end`` if shared, ``query, key`` if per label."""
     first = 0
     for block in blocks:
         if "pair" in block:
@@ -51,22 +51,22 @@ def factors_of(blocks: Iterable[Mapping[str, npt.NDArray[Any]]]) -> Iterator[Fac
 
 
 def shared_factors(blocks: Iterable[Mapping[str, npt.NDArray[Any]]]) -> SharedFactors:
-    """The factors of a table that has one scorer for all rows."""
+    """Return the factors of a score matrix that has one scorer for all labels."""
     part = next(factors_of(blocks))
     if not isinstance(part, SharedFactors):
         raise TypeError(f"expected shared factors, got {type(part).__name__}")
     return part
 
 
-def cell_scores(factors: Iterable[Factors], sample: int, there: Index) -> Iterator[Floats]:
-    """The scores s of a sample on the text tokens `there`, row by row; ``[len(there), len(there)]`` each."""
+def entry_scores(factors: Iterable[Factors], sample: int, tokens: Index) -> Iterator[Floats]:
+    """Yield the scores s of a sample on these text tokens, label by label; ``[len(tokens), len(tokens)]`` each."""
     for part in factors:
         if isinstance(part, SharedFactors):
-            pair = part.pair[sample][np.ix_(there, there)]
-            start, end = part.start[sample][:, there], part.end[sample][:, there]
-            for row in range(len(start)):
-                yield pair + start[row, :, None] + end[row, None, :]
+            pair = part.pair[sample][np.ix_(tokens, tokens)]
+            start, end = part.start[sample][:, tokens], part.end[sample][:, tokens]
+            for label in range(len(start)):
+                yield pair + start[label, :, None] + end[label, None, :]
         else:
-            query, key = part.query[sample][:, there], part.key[sample][:, there]
-            for row in range(len(query)):
-                yield query[row] @ key[row].T
+            query, key = part.query[sample][:, tokens], part.key[sample][:, tokens]
+            for label in range(len(query)):
+                yield query[label] @ key[label].T

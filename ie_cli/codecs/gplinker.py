@@ -1,8 +1,8 @@
-"""Relations as links (predicate, subject's and object's first and last token) between entity spans: gold to targets and back.
+"""Encode relations as links (predicate, subject's and object's first and last token) between entity spans, and decode them.
 
-Source: GPLinker, kexue.fm/archives/8888. A link table has a row for each predicate: one table joins the first tokens of
-subject and object, another their last tokens. With typed rows the entities are labelled; a model of roles has two rows,
-subject and object, which are no entities of the data.
+Source: GPLinker, kexue.fm/archives/8888. A link matrix has scores for each predicate: one matrix links the first tokens of
+subject and object, another links their last tokens. With entity types, the spans have the labels of the data; without, there
+are two labels, the roles subject and object, which are not entities of the data.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ie_cli.codecs.base import (
     Outputs,
     Targets,
 )
-from ie_cli.codecs.factors import cell_scores, factors_of, shared_factors
+from ie_cli.codecs.factors import entry_scores, factors_of, shared_factors
 from ie_cli.codecs.links import LinkRules, decode_links
 from ie_cli.codecs.spans import decode_spans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.encoding.alignment import APART, NO_LABEL, Borders, align, to_entities, within, without_overlaps
+from ie_cli.encoding.alignment import APART, NO_LABEL, Boundaries, align, to_entities, within, without_overlaps
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -43,9 +43,9 @@ NO_TYPES = "types that the schema does not allow"
 
 
 class GPLinkerCodec:
-    """Relations, and the entities that they join.
+    """The codec of relations and the entities that they link.
 
-    *Stored:* ``spans`` of (row, first, last token); ``links`` of (predicate, subject's first, last, object's first, last).
+    *Stored:* ``spans`` of (label, first token, last token); ``links`` of (predicate, subject first, last, object first, last).
     """
 
     identity: Sequence[Any] = ("gplinker", 1)
@@ -53,7 +53,7 @@ class GPLinkerCodec:
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema = schema
-        self.tables: Mapping[str, Sequence[str]] = {
+        self.matrices: Mapping[str, Sequence[str]] = {
             "entities": schema.labels,
             "start_links": schema.predicates,
             "end_links": schema.predicates,
@@ -62,46 +62,46 @@ class GPLinkerCodec:
     def encode(
         self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
     ) -> Targets:
-        """The relations as links, and spans of entities; a triple without offsets is one item, however many places it has."""
+        """Encode relations as links, and entities as spans; a triple without offsets is one item with any number of links."""
         schema = self.schema
-        borders = Borders(document.text, tokens)
+        boundaries = Boundaries(document.text, tokens)
         relations: Collection[Relation] = set(document.relations)
         absent: list[tuple[Triple, str]] = []
         count = len(relations)
         if document.spos is not None:
             located = locate(
-                document.text, document.spos, mentions, reachable=lambda span: borders.find(*span) is not None
+                document.text, document.spos, mentions, reachable=lambda span: boundaries.find(*span) is not None
             )
             relations, count = located.relations, located.triples
-            absent = [(triple, _why_absent(document.text, triple, borders)) for triple in located.absent]
-        links, lost = _links(relations, borders, plan, schema)
-        lost_triples = absent + _lost_triples(document, relations, lost)
+            absent = [(triple, _absence_reason(document.text, triple, boundaries)) for triple in located.absent]
+        links, unreachable = _links(relations, boundaries, plan, schema)
+        triples = absent + _unreachable_triples(document, relations, unreachable)
         if schema.roles:
             columns = {"spans": _role_spans(links), "links": links}
-            return Targets(columns, {"entities": 0, "relations": count}, {"entities": [], "relations": lost_triples})
+            return Targets(columns, {"entities": 0, "relations": count}, {"entities": [], "relations": triples})
         entities = sorted(entities_of(replace(document, relations=list(relations))))
         aligned = align(document.text, entities, tokens, plan, schema.ids)
         return Targets(
             {"spans": aligned.spans, "links": links},
             {"entities": len(entities), "relations": count},
-            {"entities": list(aligned.unreachable), "relations": lost_triples},
+            {"entities": list(aligned.unreachable), "relations": triples},
         )
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
-        """The spans and links that lie whole in a window.
+        """Return the spans and links that lie entirely in a window.
 
-        An item is gold in every window that holds it, not only in the one that judges it: elsewhere it would be taught as a
-        negative.
+        An item is gold in every window that contains it, not only in the window that owns it: otherwise it would be a negative
+        example in the other windows.
         """
         links = targets.columns["links"]
-        whole = (links[:, [1, 3]].min(axis=1) >= first) & (links[:, [2, 4]].max(axis=1) < first + capacity)
+        inside = (links[:, [1, 3]].min(axis=1) >= first) & (links[:, [2, 4]].max(axis=1) < first + capacity)
         return {
             "spans": within(targets.columns["spans"], first, capacity) + np.array([0, shift, shift]),
-            "links": links[whole] + (shift - first) * np.array([0, 1, 1, 1, 1]),
+            "links": links[inside] + (shift - first) * np.array([0, 1, 1, 1, 1]),
         }
 
-    def cells(self, columns: Columns) -> dict[str, Index]:
-        """Cells (sample, row, i, j) of the entities, and of the links of starts and of ends."""
+    def entries(self, columns: Columns) -> dict[str, Index]:
+        """Return the entries (sample, label, i, j) of the entities, and of the links between starts and between ends."""
         links = columns["links"]
         return {
             "entities": columns["spans"],
@@ -110,77 +110,83 @@ class GPLinkerCodec:
         }
 
     def decoder(self, decoding: Decoding) -> GPLinkerDecoder:
-        """What finds entities and triples."""
+        """Return a decoder of entities and triples."""
         return GPLinkerDecoder(self.schema, decoding)
 
-    def scores(self, outputs: Outputs, sample: int, there: Index) -> Iterator[Floats]:
-        """The scores of all cells, row by row, table by table."""
-        return chain.from_iterable(cell_scores(factors_of(outputs.table(name)), sample, there) for name in self.tables)
+    def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterator[Floats]:
+        """Return the scores of all entries, label by label and matrix by matrix."""
+        return chain.from_iterable(
+            entry_scores(factors_of(outputs.matrix(name)), sample, tokens) for name in self.matrices
+        )
 
 
 class GPLinkerDecoder:
-    """Finds spans, and of pairs of spans those that both link tables join."""
+    """Finds spans, and the pairs of spans that both link matrices link."""
 
     tokens: Mapping[str, tuple[int, ...]] = {"spans": (1, 2), "links": (2, 3, 5, 6)}
 
     def __init__(self, schema: LabelSchema, decoding: Decoding) -> None:
         self.schema, self.decoding = schema, decoding
-        self.least, self.least_links = decoding.least(schema.labels), decoding.least(schema.predicates)
+        self.thresholds = decoding.minimum_scores(schema.labels)
+        self.link_thresholds = decoding.minimum_scores(schema.predicates)
         self.rules = link_rules(schema)
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
-        """The spans and triples of a batch."""
-        found = decode_spans(factors_of(outputs.table("entities")), mask, self.least)
-        start, end = (shared_factors(outputs.table(name)) for name in ("start_links", "end_links"))
-        links = decode_links(found, start, end, self.rules, self.least_links)
-        parts = {"spans": Candidates(found.cells, found.scores), "links": Candidates(links.cells, links.scores)}
+        """Find the spans and triples of a batch."""
+        found = decode_spans(factors_of(outputs.matrix("entities")), mask, self.thresholds)
+        start, end = (shared_factors(outputs.matrix(name)) for name in ("start_links", "end_links"))
+        links = decode_links(found, start, end, self.rules, self.link_thresholds)
+        parts = {"spans": Candidates(found.entries, found.scores), "links": Candidates(links.entries, links.scores)}
         return Decoded(parts, found.truncated | links.truncated)
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
-        """The spans and triples that the windows which own them found; triples between spans that are among the entities."""
+        """Select the spans and triples found in the window that owns them; triples link only spans that are selected."""
         entities: list[Entity] = []
         if (spans := found.get("spans")) is not None:
-            mine = plan.owners(len(tokens), spans.cells[:, 1], spans.cells[:, 2]) == spans.cells[:, 3]
-            entities = self._entities(tokens, spans.cells[mine, :3], self.decoding.probability(spans.scores[mine]))
+            owned = plan.owners(len(tokens), spans.entries[:, 1], spans.entries[:, 2]) == spans.entries[:, 3]
+            entities = self._entities(tokens, spans.entries[owned, :3], self.decoding.probability(spans.scores[owned]))
         if (links := found.get("links")) is None:
             return Annotation(entities)
-        hull = links.cells[:, [2, 5]].min(axis=1), links.cells[:, [3, 6]].max(axis=1)
-        mine = plan.owners(len(tokens), *hull) == links.cells[:, 7]
-        chances = self.decoding.probability(links.scores[mine])
+        hull = links.entries[:, [2, 5]].min(axis=1), links.entries[:, [3, 6]].max(axis=1)
+        owned = plan.owners(len(tokens), *hull) == links.entries[:, 7]
+        probabilities = self.decoding.probability(links.scores[owned])
         return Annotation(
             entities,
-            to_relations(tokens, links.cells[mine, :7], chances, schema=self.schema, text=text, entities=entities),
+            to_relations(
+                tokens, links.entries[owned, :7], probabilities, schema=self.schema, text=text, entities=entities
+            ),
         )
 
-    def _entities(self, tokens: Tokens, cells: Index, chances: npt.NDArray[np.float64]) -> list[Entity]:
+    def _entities(self, tokens: Tokens, entries: Index, probabilities: npt.NDArray[np.float64]) -> list[Entity]:
         flat, roles = self.decoding.flat, self.schema.roles
-        entities = to_entities(tokens, cells, chances, self.schema.labels, flat=flat and not roles)
+        entities = to_entities(tokens, entries, probabilities, self.schema.labels, flat=flat and not roles)
         return flat_roles(entities) if flat and roles else entities
 
 
 def _links(
-    relations: Collection[Relation], borders: Borders, plan: WindowPlan, schema: LabelSchema
+    relations: Collection[Relation], boundaries: Boundaries, plan: WindowPlan, schema: LabelSchema
 ) -> tuple[Index, dict[Relation, str]]:
-    """Links of the relations, and why there is none of some."""
-    lost: dict[Relation, str] = {}
-    placed: list[Relation] = []
-    rows: list[tuple[int, int, int, int, int]] = []
+    """Return the links of the relations, and the reasons why some relations have none."""
+    unreachable: dict[Relation, str] = {}
+    aligned: list[Relation] = []
+    entries: list[tuple[int, int, int, int, int]] = []
     for relation in relations:
-        reason = _unknown(relation, schema)
-        subject, object_ = (borders.find(side.start, side.end) for side in (relation.subject, relation.object))
+        reason = _schema_reason(relation, schema)
+        subject, object_ = (boundaries.find(side.start, side.end) for side in (relation.subject, relation.object))
         if reason or subject is None or object_ is None:
             side = relation.subject if subject is None else relation.object
-            lost[relation] = reason or borders.reason(side.start, side.end)
+            unreachable[relation] = reason or boundaries.reason(side.start, side.end)
             continue
-        placed.append(relation)
-        rows.append((schema.predicate_ids[relation.predicate], *subject, *object_))
-    links = np.array(rows, dtype=np.int64).reshape(-1, 5)
-    whole = plan.owners(len(borders.tokens), links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)) >= 0
-    lost |= {relation: APART for relation, fits in zip(placed, whole, strict=True) if not fits}
-    return np.unique(links[whole], axis=0), lost
+        aligned.append(relation)
+        entries.append((schema.predicate_ids[relation.predicate], *subject, *object_))
+    links = np.array(entries, dtype=np.int64).reshape(-1, 5)
+    owned = plan.owners(len(boundaries.tokens), links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)) >= 0
+    unreachable |= {relation: APART for relation, fits in zip(aligned, owned, strict=True) if not fits}
+    return np.unique(links[owned], axis=0), unreachable
 
 
-def _unknown(relation: Relation, schema: LabelSchema) -> str:
+def _schema_reason(relation: Relation, schema: LabelSchema) -> str:
+    """Return the reason why the schema cannot express a relation, or an empty string."""
     if relation.predicate not in schema.predicate_ids:
         return NO_PREDICATE
     if schema.roles:
@@ -192,29 +198,32 @@ def _unknown(relation: Relation, schema: LabelSchema) -> str:
 
 
 def _role_spans(links: Index) -> Index:
-    """Subjects as spans of row 0, objects as spans of row 1; int64 ``[spans, 3]``."""
-    sides = [np.insert(links[:, columns], 0, row, axis=1) for row, columns in enumerate(([1, 2], [3, 4]))]
+    """Return subjects as spans of label 0 and objects as spans of label 1; int64 ``[spans, 3]``."""
+    sides = [np.insert(links[:, columns], 0, label, axis=1) for label, columns in enumerate(([1, 2], [3, 4]))]
     return np.unique(np.concatenate(sides), axis=0)
 
 
-def _why_absent(text: str, triple: Triple, borders: Borders) -> str:
-    """Why a triple without offsets has no place on token borders."""
+def _absence_reason(text: str, triple: Triple, boundaries: Boundaries) -> str:
+    """Return the reason why a triple without offsets does not occur at token boundaries."""
     for mention in (triple[0], triple[2]):
         places = find_places(text, mention)
-        if not any(borders.find(*span) for span in places):
-            return borders.reason(*places[0]) if places else ABSENT
+        if not any(boundaries.find(*span) for span in places):
+            return boundaries.reason(*places[0]) if places else ABSENT
     return ABSENT
 
 
-def _lost_triples(
-    document: Document, relations: Collection[Relation], lost: Mapping[Relation, str]
+def _unreachable_triples(
+    document: Document, relations: Collection[Relation], unreachable: Mapping[Relation, str]
 ) -> list[tuple[Triple, str]]:
-    """The lost relations as texts; of a triple without offsets that has several places, only where all are lost."""
+    """Return the unreachable relations as triples of texts.
+
+    A triple without offsets is unreachable only if all its occurrences are.
+    """
     kept: set[Triple] = set()
     if document.spos is not None:
-        kept = text_triples(document.text, (relation for relation in relations if relation not in lost))
+        kept = text_triples(document.text, (relation for relation in relations if relation not in unreachable))
     found: list[tuple[Triple, str]] = []
-    for relation, reason in lost.items():
+    for relation, reason in unreachable.items():
         [triple] = text_triples(document.text, [relation])
         if triple not in kept:
             found.append((triple, reason))
@@ -224,50 +233,53 @@ def _lost_triples(
 
 
 def link_rules(schema: LabelSchema) -> LinkRules:
-    """Which entity rows a schema lets stand at which side of which predicate."""
-    rows = len(schema.labels)
+    """Return which entity labels a schema allows for the subject and the object of each predicate."""
+    count = len(schema.labels)
     if schema.roles:
         return LinkRules(np.array([True, False]), np.array([False, True]))
     if not schema.constrained:
-        return LinkRules(np.ones(rows, dtype=bool), np.ones(rows, dtype=bool))
-    allowed = np.zeros((len(schema.predicates), rows, rows), dtype=bool)
+        return LinkRules(np.ones(count, dtype=bool), np.ones(count, dtype=bool))
+    allowed = np.zeros((len(schema.predicates), count, count), dtype=bool)
     for number, predicate in enumerate(schema.predicates):
         for subject, object_ in schema.types.get(predicate, ()):
             if subject in schema.ids and object_ in schema.ids:
                 allowed[number, schema.ids[subject], schema.ids[object_]] = True
     subjects, objects = np.nonzero(allowed.any(axis=0))
-    return LinkRules(np.isin(np.arange(rows), subjects), np.isin(np.arange(rows), objects), allowed)
+    return LinkRules(np.isin(np.arange(count), subjects), np.isin(np.arange(count), objects), allowed)
 
 
 def to_relations(
     tokens: Tokens,
-    cells: Index,
+    entries: Index,
     scores: npt.NDArray[np.float64],
     *,
     schema: LabelSchema,
     text: str,
     entities: Collection[Entity],
 ) -> list[Relation]:
-    """Turn decoded triples into relations, sorted by place.
+    """Convert decoded triples to relations, sorted by position.
 
     Args:
-        cells: int64 ``[items, 7]`` of (predicate, subject's row, first, last token, object's row, first, last), each judged by
-            its own window.
+        tokens: the tokens of the text.
+        entries: int64 ``[items, 7]`` of (predicate, subject label, first, last token, object label, first, last token), each
+            from the window that owns it.
         scores: probabilities ``[items]``.
-        entities: those of the text; a relation joins two of them.
+        schema: the labels and predicates.
+        text: the text.
+        entities: the entities of the text; a relation links two of them.
 
     Returns:
-        Relations, whose subject and object have the scores of the entities they are. In a role model their labels are the
-        types that the schema gives the predicate.
+        The relations; subject and object have the scores of their entities. If the labels are roles, subject and object get
+        the types that the schema lists for the predicate.
     """
     known = {entity: entity.score for entity in entities}
     labels = schema.labels
-    starts, ends = tokens.starts[cells[:, [2, 5]]].tolist(), tokens.ends[cells[:, [3, 6]]].tolist()
+    starts, ends = tokens.starts[entries[:, [2, 5]]].tolist(), tokens.ends[entries[:, [3, 6]]].tolist()
     best: dict[Relation, Relation] = {}
-    rows = zip(cells[:, [0, 1, 4]].tolist(), starts, ends, scores.tolist(), strict=True)
-    for (predicate, subject_row, object_row), start, end, score in rows:
-        subject = Entity(start[0], end[0], labels[subject_row])
-        object_ = Entity(start[1], end[1], labels[object_row])
+    triples = zip(entries[:, [0, 1, 4]].tolist(), starts, ends, scores.tolist(), strict=True)
+    for (predicate, subject_label, object_label), start, end, score in triples:
+        subject = Entity(start[0], end[0], labels[subject_label])
+        object_ = Entity(start[1], end[1], labels[object_label])
         if subject not in known or object_ not in known:
             continue
         name = schema.predicates[predicate]
@@ -278,14 +290,14 @@ def to_relations(
             Entity(object_.start, object_.end, types[1], known[object_]),
             score,
         )
-        # Tokens that share a character (byte-level BPE) can give one triple twice.
+        # Tokens that share a character (byte-level BPE) can yield the same triple twice.
         if relation not in best or score > (best[relation].score or 0.0):
             best[relation] = relation
     return sorted(_with_objects(list(best.values()), schema, text))
 
 
 def flat_roles(entities: Sequence[Entity]) -> list[Entity]:
-    """Keep the spans that share no character, greedily by score; one span may be subject and object."""
+    """Select spans that share no character, greedily by score; the same span may be both subject and object."""
     best: dict[Entity, Entity] = {}
     for entity in entities:
         span = Entity(entity.start, entity.end, "", entity.score)
@@ -296,7 +308,7 @@ def flat_roles(entities: Sequence[Entity]) -> list[Entity]:
 
 
 def _with_objects(relations: Sequence[Relation], schema: LabelSchema, text: str) -> list[Relation]:
-    """Leave out slots of complex objects that are not there: a triple of the slot's predicate must have the value."""
+    """Remove slots of complex objects that were not found: there must be a triple of the slot's predicate with the value."""
     if not schema.slots:
         return list(relations)
     values = {(relation.predicate, text[relation.object.start : relation.object.end]) for relation in relations}

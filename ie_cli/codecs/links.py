@@ -1,7 +1,7 @@
-"""Found spans and the factors of two link tables -> scored triples, in numpy, shared by every backend.
+"""Decode spans and the factors of two link matrices to scored triples, in numpy, shared by every backend.
 
-Only pairs of found spans are scored: the tensor ``[predicates, L, L]`` is never built, and the cost depends on the number of
-predicates by the few pairs alone.
+Only pairs of decoded spans are scored: the tensor ``[predicates, L, L]`` is never built, so the number of predicates only
+affects the cost of these few pairs.
 """
 
 from __future__ import annotations
@@ -16,69 +16,69 @@ from ie_cli.codecs.factors import SharedFactors
 from ie_cli.codecs.spans import DecodedSpans
 
 MAX_ARGUMENTS = 128
-"""Spans per window and side (one per token, if that is more) that are paired, best score first."""
+"""The maximum number of spans per window and side that are paired (one per token if that is more), best score first."""
 MAX_PAIRS = 4096
-"""Pairs per window whose predicates are looked at, and linked pairs whose types are."""
+"""The maximum number of pairs per window whose predicates are scored, and of linked pairs whose types are checked."""
 MAX_TRIPLES = 512
-"""Triples per window that are returned, best score first."""
+"""The maximum number of triples returned per window, best score first."""
 _LOWEST = np.float32(-1e30)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """What may be joined by what.
+    """The entity labels that a predicate may link.
 
     Attributes:
-        subject_rows, object_rows: entity rows that may be a subject, an object; bool ``[rows]``.
-        allowed: which (predicate, subject row, object row) go together; bool ``[predicates, rows, rows]``, None: all.
+        subject_labels, object_labels: which labels a subject and an object may have; bool ``[labels]``.
+        allowed: which (predicate, subject label, object label) are allowed; bool ``[predicates, labels, labels]``, None: all.
     """
 
-    subject_rows: npt.NDArray[np.bool_]
-    object_rows: npt.NDArray[np.bool_]
+    subject_labels: npt.NDArray[np.bool_]
+    object_labels: npt.NDArray[np.bool_]
     allowed: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedLinks:
-    """Triples above threshold.
+    """Triples above the threshold.
 
-    *Shapes:* cells int64 ``[items, 8]`` of (sample, predicate, subject's row, first, last, object's row, first, last); scores
+    *Shapes:* entries int64 ``[items, 8]`` of (sample, predicate, subject label, first, last, object label, first, last); scores
     ``[items]``: the smallest of the four scores s.
 
-    `truncated` holds the samples in which more was found than is kept.
+    `truncated` lists the samples that exceeded a candidate limit.
     """
 
-    cells: Index
+    entries: Index
     scores: Floats
     truncated: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Spans that may be a subject (or an object): spans int64 ``[n, 2]``, and their scores by row ``[rows, n]``."""
+    """Spans that may be a subject (or an object): spans int64 ``[n, 2]``, and their scores by label ``[labels, n]``."""
 
     spans: Index
     scores: Floats
     capped: bool
 
     @classmethod
-    def of(cls, cells: Index, scores: Floats, rows: npt.NDArray[np.bool_]) -> _Side:
-        mine = rows[cells[:, 0]]
-        cells, scores = cells[mine], scores[mine]
-        spans, which = np.unique(cells[:, 1:], axis=0, return_inverse=True)
-        table = np.full((len(rows), len(spans)), _LOWEST, dtype=np.float32)
-        table[cells[:, 0], which.ravel()] = scores
-        most = max(MAX_ARGUMENTS, int(cells[:, 2].max(initial=0)) + 1)
-        capped = len(spans) > most
+    def of(cls, entries: Index, scores: Floats, allowed: npt.NDArray[np.bool_]) -> _Side:
+        kept = allowed[entries[:, 0]]
+        entries, scores = entries[kept], scores[kept]
+        spans, which = np.unique(entries[:, 1:], axis=0, return_inverse=True)
+        by_label = np.full((len(allowed), len(spans)), _LOWEST, dtype=np.float32)
+        by_label[entries[:, 0], which.ravel()] = scores
+        limit = max(MAX_ARGUMENTS, int(entries[:, 2].max(initial=0)) + 1)
+        capped = len(spans) > limit
         if capped:
-            best = np.sort(np.argsort(-table.max(axis=0), kind="stable")[:most])
-            spans, table = spans[best], table[:, best]
-        return cls(spans, table, capped)
+            best = np.sort(np.argsort(-by_label.max(axis=0), kind="stable")[:limit])
+            spans, by_label = spans[best], by_label[:, best]
+        return cls(spans, by_label, capped)
 
 
 @dataclass(frozen=True, slots=True)
-class _Hits:
-    """Linked pairs of one sample: predicate, number of subject and of object, smaller link score; ``[hits]`` each."""
+class _LinkedPairs:
+    """Linked pairs of one sample: predicate, subject's and object's position in `_Side`, lower link score; ``[pairs]`` each."""
 
     predicate: Index
     subject: Index
@@ -89,41 +89,46 @@ class _Hits:
 def decode_links(
     found: DecodedSpans, start: SharedFactors, end: SharedFactors, rules: LinkRules, thresholds: Floats
 ) -> DecodedLinks:
-    """Find every triple of two found spans that both link tables join above the threshold of its predicate.
+    """Find every triple of two decoded spans whose score in both link matrices exceeds the threshold of its predicate.
 
     Args:
         found: the spans of a batch.
-        start, end: factors of the links of the spans' first and last tokens, row by predicate.
-        thresholds: least score s per predicate ``[predicates]``.
+        start: the factors of the links between the first tokens of the spans, by predicate.
+        end: the factors of the links between their last tokens.
+        rules: the labels that each predicate may link.
+        thresholds: the minimum score s per predicate ``[predicates]``.
     """
     sides: dict[int, tuple[_Side, _Side]] = {}
-    for sample in np.unique(found.cells[:, 0]).tolist():
-        mine = found.cells[:, 0] == sample
-        cells, scores = found.cells[mine, 1:], found.scores[mine]
-        pair = tuple(_Side.of(cells, scores, rows) for rows in (rules.subject_rows, rules.object_rows))
+    for sample in np.unique(found.entries[:, 0]).tolist():
+        selected = found.entries[:, 0] == sample
+        entries, scores = found.entries[selected, 1:], found.scores[selected]
+        pair = tuple(_Side.of(entries, scores, allowed) for allowed in (rules.subject_labels, rules.object_labels))
         if len(pair[0].spans) and len(pair[1].spans):
             sides[sample] = (pair[0], pair[1])
     truncated = {sample for sample, pair in sides.items() if pair[0].capped or pair[1].capped}
-    rows, scores_out = [np.zeros((0, 8), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
+    all_entries, all_scores = [np.zeros((0, 8), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
     for sample, (subjects, objects) in sides.items():
-        hits, pairs_capped = _linked((start, end), sample, (subjects.spans, objects.spans), thresholds)
-        cells, scores, capped = _triples(hits, subjects, objects, rules)
-        rows.append(np.insert(cells, 0, sample, axis=1))
-        scores_out.append(scores)
+        linked, pairs_capped = _link((start, end), sample, (subjects.spans, objects.spans), thresholds)
+        entries, scores, capped = _triples(linked, subjects, objects, rules)
+        all_entries.append(np.insert(entries, 0, sample, axis=1))
+        all_scores.append(scores)
         if capped or pairs_capped:
             truncated.add(sample)
-    return DecodedLinks(np.concatenate(rows), np.concatenate(scores_out), frozenset(truncated))
+    return DecodedLinks(np.concatenate(all_entries), np.concatenate(all_scores), frozenset(truncated))
 
 
-def _linked(
+def _link(
     factors: tuple[SharedFactors, SharedFactors], sample: int, spans: tuple[Index, Index], thresholds: Floats
-) -> tuple[_Hits, bool]:
-    """Prune pairs by the best that any predicate could reach in both tables, then score the predicates of what is left.
+) -> tuple[_LinkedPairs, bool]:
+    """Prune pairs by an upper bound over all predicates in both link matrices, then score the predicates of the rest.
 
     Args:
-        factors: of the starts and of the ends. spans: of the subjects and of the objects.
+        factors: of the links between starts and of the links between ends.
+        sample: the number of the sample in the batch.
+        spans: of the subjects and of the objects.
+        thresholds: the minimum score s per predicate ``[predicates]``.
     """
-    tables = []
+    matrices = []
     subjects, objects = spans
     for token, part in enumerate(factors):
         i, j = subjects[:, token], objects[:, token]
@@ -131,59 +136,62 @@ def _linked(
         right = part.end[sample][:, j]  # [predicates, objects]
         pair = part.pair[sample][np.ix_(i, j)]  # [subjects, objects]
         bound = pair + left.max(axis=0)[:, None] + right.max(axis=0)[None, :]
-        tables.append((left, right, pair, bound))
-    bound = np.minimum(tables[0][3], tables[1][3])
+        matrices.append((left, right, pair, bound))
+    bound = np.minimum(matrices[0][3], matrices[1][3])
     subject, object_ = np.nonzero(bound > 0)
     capped = len(subject) > MAX_PAIRS
     if capped:
         best = np.argsort(-bound[subject, object_], kind="stable")[:MAX_PAIRS]
         subject, object_ = subject[best], object_[best]
     score = np.minimum(
-        *(pair[subject, object_] + left[:, subject] + right[:, object_] for left, right, pair, _ in tables)
-    )  # [predicates, pairs], less the threshold
+        *(pair[subject, object_] + left[:, subject] + right[:, object_] for left, right, pair, _ in matrices)
+    )  # [predicates, pairs], minus the threshold
     predicate, at = np.nonzero(score > 0)
     links = score[predicate, at] + thresholds[predicate]
     if len(links) > MAX_PAIRS:
         capped = True
         best = np.argsort(-links, kind="stable")[:MAX_PAIRS]
         predicate, at, links = predicate[best], at[best], links[best]
-    return _Hits(predicate, subject[at], object_[at], links), capped
+    return _LinkedPairs(predicate, subject[at], object_[at], links), capped
 
 
-def _triples(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Floats, bool]:
-    """Cells ``[items, 7]`` without the sample, their scores, and whether some were left out."""
-    predicate, subject, object_, link = hits.predicate, hits.subject, hits.object, hits.score
-    subject_row, object_row, entity = _typed(hits, subjects, objects, rules)
+def _triples(linked: _LinkedPairs, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Floats, bool]:
+    """Return the entries ``[items, 7]`` without the sample, their scores, and whether the limit was exceeded."""
+    predicate, subject, object_, link = linked.predicate, linked.subject, linked.object, linked.score
+    subject_label, object_label, entity = _choose_labels(linked, subjects, objects, rules)
     score = np.minimum(link, entity).astype(np.float32)
     kept = np.nonzero(entity > _LOWEST)[0]
     capped = len(kept) > MAX_TRIPLES
     if capped:
         kept = kept[np.argsort(-score[kept], kind="stable")[:MAX_TRIPLES]]
-    columns = (predicate, subject_row, *subjects.spans[subject].T, object_row, *objects.spans[object_].T)
+    columns = (predicate, subject_label, *subjects.spans[subject].T, object_label, *objects.spans[object_].T)
     return np.stack(columns, axis=1)[kept], score[kept], capped
 
 
-def _typed(hits: _Hits, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Index, Floats]:
-    """Rows of subject and object and the smaller of their scores, lowest where the predicate allows none; ``[hits]`` each.
+def _choose_labels(
+    linked: _LinkedPairs, subjects: _Side, objects: _Side, rules: LinkRules
+) -> tuple[Index, Index, Floats]:
+    """Return the labels of subject and object and the lower of their scores; ``[pairs]`` each.
 
-    Of the rows that are allowed those with the best smaller score are chosen; where that is the same, the best sum.
+    Of the allowed labels, those with the highest lower score are chosen; ties go to the highest sum. If the predicate allows
+    no labels, the score is the lowest possible.
     """
-    predicate = hits.predicate
-    left, right = subjects.scores[:, hits.subject].T, objects.scores[:, hits.object].T  # [hits, rows]
+    predicate = linked.predicate
+    left, right = subjects.scores[:, linked.subject].T, objects.scores[:, linked.object].T  # [pairs, labels]
     if rules.allowed is None:
-        subject_row, object_row = left.argmax(axis=1), right.argmax(axis=1)
+        subject_label, object_label = left.argmax(axis=1), right.argmax(axis=1)
         every = np.arange(len(left))
-        return subject_row, object_row, np.minimum(left[every, subject_row], right[every, object_row])
-    subject_row, object_row = np.zeros_like(predicate), np.zeros_like(predicate)
+        return subject_label, object_label, np.minimum(left[every, subject_label], right[every, object_label])
+    subject_label, object_label = np.zeros_like(predicate), np.zeros_like(predicate)
     score = np.full(len(predicate), _LOWEST, dtype=np.float32)
     for name in np.unique(predicate).tolist():  # a predicate allows few pairs of types
         a, b = np.nonzero(rules.allowed[name])
         if not len(a):
             continue
-        mine = np.nonzero(predicate == name)[0]
-        smaller = np.minimum(left[np.ix_(mine, a)], right[np.ix_(mine, b)])
-        larger = np.maximum(left[np.ix_(mine, a)], right[np.ix_(mine, b)])
+        at = np.nonzero(predicate == name)[0]
+        smaller = np.minimum(left[np.ix_(at, a)], right[np.ix_(at, b)])
+        larger = np.maximum(left[np.ix_(at, a)], right[np.ix_(at, b)])
         best = (smaller.astype(np.float64) + 1e-6 * larger).argmax(axis=1)
-        subject_row[mine], object_row[mine] = a[best], b[best]
-        score[mine] = smaller[np.arange(len(mine)), best]
-    return subject_row, object_row, score
+        subject_label[at], object_label[at] = a[best], b[best]
+        score[at] = smaller[np.arange(len(at)), best]
+    return subject_label, object_label, score

@@ -1,1 +1,1 @@
-"""What the commands do: read arguments, call the engine, talk."""
+"""The commands: read arguments, call the engine, report the result."""

@@ -1,4 +1,4 @@
-"""Options that several commands have, and those of `ie eval` that say how it scores and what it writes."""
+"""Options shared by several commands, and the options of `ie eval` for scoring and output."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from ie_cli.commands.completion import complete_input_format, complete_recipe
+from ie_cli.commands.completion import complete_input_format, complete_output_format, complete_recipe
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", envvar="IE_DEBUG", is_eager=True)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field: training.epochs=1.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field, e.g. training.epochs=1."),
 ]
 RecipeArgument = Annotated[
     str,
     typer.Argument(
-        metavar="RECIPE", help="A YAML file, or a name that `ie recipes` lists.", autocompletion=complete_recipe
+        metavar="RECIPE", help="A YAML file, or a name listed by `ie recipes`.", autocompletion=complete_recipe
     ),
 ]
 
@@ -41,45 +42,59 @@ PrintSchema = Annotated[
 InputFormat = Annotated[
     str | None,
     typer.Option(
-        "--input-format", help="Format of the input; detected where not given.", autocompletion=complete_input_format
+        "--input-format", help="Format of the input; detected if omitted.", autocompletion=complete_input_format
+    ),
+]
+FromFormat = Annotated[
+    str | None,
+    typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
+]
+ToFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines.",
+        autocompletion=complete_output_format,
     ),
 ]
 TextColumn = Annotated[
     int | None,
-    typer.Option("--text-column", help="Of column data: where the token stands, from 0; negative from the right."),
+    typer.Option("--text-column", help="For column data: column of the token, from 0; negative counts from the right."),
 ]
 LabelColumns = Annotated[
     list[int] | None,
-    typer.Option("--label-column", help="Of column data: where the tag stands; twice for nested entities."),
+    typer.Option("--label-column", help="For column data: column of the tag; repeat it for nested entities."),
 ]
 Precision = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the encoder.")
+    Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Precision of the encoder.")
 ]
-Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="`cpu` leaves a GPU unused.")]
+Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="Device to run on; `cpu` does not use a GPU.")]
 Backend = Annotated[
-    Literal["auto", "torch", "onnx"], typer.Option("--backend", help="What runs the model; what its folder holds.")
+    Literal["auto", "torch", "onnx"],
+    typer.Option("--backend", help="Runtime for the model; auto uses the form in its directory."),
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows in a forward pass.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Windows per forward pass.")]
 FullBatches = Annotated[
     bool,
     typer.Option(
         "--full-batches",
-        help="From a pipe: wait for as much input as from a file, so that the output is the same to the last bit. Else what "
-        "has come is answered after half a second without input, and scores may differ in their last digits.",
+        help="For a pipe: wait for full batches as with a file, so that the output is identical to the last bit. By "
+        "default, `ie` answers after half a second without input, and scores may differ in their last digits.",
     ),
 ]
-OnError = Annotated[
-    Literal["stop", "keep", "skip"],
-    typer.Option("--on-error", help="A bad line: stop; keep it, with an `error` field; or skip it. Both are counted."),
-]
+_ON_ERROR = typer.Option(
+    "--on-error", help="For a bad line: stop, keep it with an `error` field, or skip it; both are counted."
+)
+OnError = Annotated[Literal["stop", "keep", "skip"], _ON_ERROR]
+OnErrorOrDefault = Annotated[Literal["stop", "keep", "skip"] | None, _ON_ERROR]
 Threshold = Annotated[
     float | None,
-    typer.Option("--threshold", min=0.0, max=1.0, help="Least score of an item; the model's own where not given."),
+    typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),
 ]
-Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="No overlapping entities, or all of them.")]
+Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="Drop or keep overlapping entities.")]
 
 
-def _pages_or_json(paths: list[str] | None) -> list[str] | None:
+def _validate_suffixes(paths: list[str] | None) -> list[str] | None:
     for path in paths or ():
         if not path.endswith((".json", ".html")):
             raise typer.BadParameter(f"the name must end in .json or .html, got {path}.")
@@ -88,28 +103,27 @@ def _pages_or_json(paths: list[str] | None) -> list[str] | None:
 
 Match = Annotated[
     Literal["strict", "boundaries", "text"] | None,
-    typer.Option("--match", help="Relations: right by spans and types, by spans, or by their texts."),
+    typer.Option("--match", help="How to match relations: by spans and types, by spans only, or by texts."),
 ]
 Scorer = Annotated[
     Literal["duie", "seqeval"] | None,
-    typer.Option("--scorer", help="Also score relations by DuIE's published rules, or flat entities by seqeval."),
+    typer.Option("--scorer", help="Also score relations by DuIE's published rules, or flat entities with seqeval."),
 ]
 Alias = Annotated[
-    str | None, typer.Option("--alias", help="Of --scorer duie: other names, tabs between, a name a line.")
+    str | None,
+    typer.Option("--alias", help="Alias file for --scorer duie: tab-separated, one entity per line."),
 ]
 Save = Annotated[
     list[str] | None,
     typer.Option(
         "--save",
         metavar="FILE",
-        help="Store the result: as JSON, or as a page if FILE ends in .html.",
-        callback=_pages_or_json,
+        help="Save the result as JSON, or as a web page if FILE ends in .html.",
+        callback=_validate_suffixes,
     ),
 ]
 TaskName = Annotated[
     str | None,
-    typer.Option("--task", help="Of a model with several tasks: the one to score, by its name in the recipe."),
+    typer.Option("--task", help="Task to score if the model has several, by its name in the recipe."),
 ]
-Yes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Read the data that the model's recipe names, wherever they are.")
-]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Read the data named in the model's recipe without asking.")]

@@ -1,4 +1,4 @@
-"""`ie check`: what is wrong with a recipe and its data."""
+"""`ie check`: find problems in a recipe and its data."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.recipe_argument import read_recipe
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 
 
 def run_check(name: str, overrides: Sequence[str]) -> None:
-    """`ie check`: findings on stderr; an error where one of them is."""
+    """Print the findings to stderr.
+
+    Raises:
+        DataError: at least one finding is an error.
+    """
     from ie_cli.doctor.data_checks import check
 
     recipe = read_recipe(name, overrides)
@@ -21,4 +25,4 @@ def run_check(name: str, overrides: Sequence[str]) -> None:
         )
         errors += finding.kind == "error"
     if errors:
-        raise DataError(f"{errors} error{'s' if errors > 1 else ''} in recipe or data", hint="see the lines above.")
+        raise DataError(f"{counted(errors, 'error')} in the recipe or data", hint="see the lines above.")

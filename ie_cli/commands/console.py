@@ -1,4 +1,4 @@
-"""Talk on stderr. stdout belongs to data."""
+"""Print messages to stderr; stdout is reserved for data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ie_cli.errors import IEError
+from ie_cli.errors import IEError, counted
 from ie_cli.reports.cells import number
-from ie_cli.reports.terminal import harmless, print_tables
+from ie_cli.reports.terminal import escape_controls, print_tables
 
 if TYPE_CHECKING:
     from ie_cli.metrics.scores import Scores
@@ -23,55 +23,55 @@ if TYPE_CHECKING:
     from ie_cli.training.setup import TaskSetup
 
 PLAIN_SECONDS = 30.0
-"""Between two lines of progress where there is no terminal."""
+"""Interval between progress lines if stderr is not a terminal."""
 
 
-class _Talk(Console):
-    """The talk of a command, which goes on with its work where nobody listens any more."""
+class _MessageConsole(Console):
+    """A console that becomes quiet when its reader is gone, so that the command can continue."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
 
 
-console = _Talk(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+console = _MessageConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:
     """Print a line."""
-    console.print(harmless(text), markup=False)
+    console.print(escape_controls(text), markup=False)
 
 
 def warn(text: str) -> None:
     """Print a warning."""
-    console.print(harmless(f"warning: {text}"), markup=False, style="yellow")
+    console.print(escape_controls(f"warning: {text}"), markup=False, style="yellow")
 
 
-def complain(error: IEError) -> None:
-    """Print an error and what to do about it."""
-    console.print(harmless(f"error: {error.message}"), markup=False, style="red")
+def print_error(error: IEError) -> None:
+    """Print an error and its hint."""
+    console.print(escape_controls(f"error: {error.message}"), markup=False, style="red")
     if error.hint:
-        console.print(harmless(f"hint: {error.hint}"), markup=False)
+        console.print(escape_controls(f"hint: {error.hint}"), markup=False)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``1:02:03`` or ``2:03``."""
+    """Return seconds formatted as ``1:02:03`` or ``2:03``."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
 def show_scores(scores: Scores, title: str) -> None:
-    """Print scores in tables, and what belongs below each."""
+    """Print scores as tables with their notes."""
     print_tables(console, scores.tables(), title)
 
 
 _LONG = {"f1": "F1"}
 _SHORT = {"precision": "P", "recall": "R", "f1": "F1"}
-"""Names of scores in the table on a terminal, and in lines."""
+"""Names of scores: `_LONG` in the table on a terminal, `_SHORT` in plain lines."""
 
 
 class TrainingView:
-    """Show the events of a training run: a live table on a terminal, plain lines elsewhere, nothing if quiet."""
+    """Show the events of a training run: a live table on a terminal, plain lines otherwise, nothing if quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
@@ -81,20 +81,20 @@ class TrainingView:
         self._status = ""
         self._live: Live | None = None
         self.finished: Finished | None = None
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def follow(self, events: Iterable[Event]) -> None:
         """Consume and show all events."""
         if self.quiet or not console.is_terminal:
             for event in events:
-                self._tell(event)
+                self._report(event)
             return
         with Live(console=console, auto_refresh=False, transient=False) as self._live:
             for event in events:
-                self._tell(event)
+                self._report(event)
                 self._live.update(self._table(), refresh=True)
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         from ie_cli.training import events as progress
 
         if isinstance(event, progress.Started):
@@ -104,24 +104,25 @@ class TrainingView:
                 f"step {event.step}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} sentences/s  "
                 f"{duration(event.seconds_left)} left"
             )
-            if self._live is None and time.monotonic() - self._told > PLAIN_SECONDS:
+            if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
                 self._say(self._status)
-                self._told = time.monotonic()
+                self._last_line = time.monotonic()
         elif isinstance(event, progress.Evaluated):
             self._evaluated(event)
         elif isinstance(event, progress.Halved):
             self._say(
-                f"out of memory at step {event.step}: batches are computed in {event.parts} parts from now on, "
+                f"out of memory at step {event.step}: each batch is now computed in {event.parts} parts, "
                 "with the same gradient"
             )
         elif isinstance(event, progress.FinishedBefore):
-            self._say(f"finished before: nothing to go on with\nmodel: {event.model}")
+            self._say(f"the run is already complete: there is nothing to resume\nmodel: {event.model}")
         elif isinstance(event, progress.Finished):
             self.finished = event
             self._status = ""
-            early = " (stopped early: no better score in time)" if event.stopped_early else ""
+            early = " (stopped early: the score no longer improved)" if event.stopped_early else ""
             self._say(
-                f"trained {event.steps} steps in {duration(event.seconds)}{early}; best at step {event.best_step}"
+                f"trained {counted(event.steps, 'step')} in {duration(event.seconds)}{early}; "
+                f"best at step {event.best_step}"
             )
 
     def _start(self, event: Started) -> None:
@@ -129,51 +130,58 @@ class TrainingView:
 
         if event.dev_is_train:
             self._say(
-                "warning: data.dev is the file of data.train: its scores say how well texts are known by heart; "
-                "data.dev: 0.1 splits texts off train"
+                "warning: data.dev is the same file as data.train: its scores measure memorisation, not "
+                "generalisation; set data.dev: 0.1 to split dev texts off the training data"
             )
         for path in event.damaged:
-            self._say(f"warning: {path} cannot be read; an older checkpoint takes its place")
+            self._say(f"warning: {path} cannot be read; an older checkpoint is used instead")
         if event.earlier_precision is not None:
             self._say(
-                f"warning: the run was begun in {event.earlier_precision} and goes on in {event.precision}, as the recipe says"
+                f"warning: the run was started in {event.earlier_precision} and continues in {event.precision}, as set in "
+                "the recipe"
             )
-        if event.room is not None:
-            needed, free = map(gigabytes, event.room)
+        if event.disk_space is not None:
+            needed, free = map(gigabytes, event.disk_space)
             self._say(
-                f"warning: the run may need {needed} of the disk with all its checkpoints, and {free} are free "
+                f"warning: the run may need {needed} of disk space for all its checkpoints, but only {free} are free "
                 "(training.checkpoints: 1 keeps fewer)"
             )
         if event.trained_before:
-            self._say(f"all {event.resumed_from} steps were done before: only the scores are missing")
+            self._say(f"all {event.resumed_from} steps were already done: only the scores are missing")
         elif event.resumed_from:
-            self._say(f"goes on from the checkpoint of step {event.resumed_from}")
+            self._say(f"resuming from the checkpoint of step {event.resumed_from}")
         elif event.resumed_from is not None:
-            self._say("no checkpoint yet: begins from the start")
+            self._say("there is no checkpoint yet: starting from the beginning")
         self.several = len(event.tasks) > 1
         for name, task in event.tasks.items():
             self._describe(f"{name}: " if len(event.tasks) > 1 else "", task, event)
         if not event.has_dev:
-            self._say("no dev data: nothing is measured, and the last weights are kept (data.dev: 0.1 splits some off)")
+            self._say(
+                "no dev data: nothing is evaluated, and the last weights are kept "
+                "(data.dev: 0.1 splits some off the training data)"
+            )
 
     def _describe(self, name: str, setup: TaskSetup, event: Started) -> None:
-        """What a task trains on, and what of it cannot be learned."""
+        """Print what a task trains on, and which gold items it cannot learn."""
         counts = setup.dataset.counts
         gold = ", ".join(setup.task.describe(counts.items, setup.schema))
         self._say(
-            f"{name}{counts.documents} examples in {counts.windows} windows, {gold}; "
-            f"{event.parameters / 1e6:.1f} M parameters, {event.steps} steps on {event.device} in {event.precision}"
+            f"{name}{counted(counts.documents, 'example')} in {counted(counts.windows, 'window')}, {gold}; "
+            f"{event.parameters / 1e6:.1f} M parameters, {counted(event.steps, 'step')} on {event.device} "
+            f"in {event.precision}"
         )
         for split in setup.unannotated:
-            effect = "; it does not end training early" if split == "dev" else ""
-            self._say(f"warning: {name}data.{split} holds no {setup.task.words.items}: its scores say nothing{effect}")
+            effect = ", and it does not stop training early" if split == "dev" else ""
+            self._say(
+                f"warning: {name}data.{split} contains no {setup.task.words.items}: its scores are meaningless{effect}"
+            )
         if (damaged := setup.dataset.replaced) is not None:
-            self._say(f"warning: {name}the encoded windows in {damaged} were damaged; they were encoded again")
+            self._say(f"warning: {name}the encoded windows in {damaged} were damaged and have been encoded again")
         for kind, reasons in counts.unreachable.items():
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
-            lost = sum(reasons.values())
+            unreachable = sum(reasons.values())
             self._say(
-                f"{name}{lost} of {counts.items[kind]} {kind} cannot be learned: {listed} (`ie check` shows them)"
+                f"{name}{unreachable} of {counts.items[kind]} {kind} cannot be learned: {listed} (`ie check` lists them)"
             )
 
     def _evaluated(self, event: Evaluated) -> None:
@@ -212,7 +220,13 @@ class TrainingView:
 
 @contextmanager
 def counting(what: str, *, quiet: bool, done: int = 0) -> Iterator[Callable[[], None]]:
-    """A counter on a terminal, nothing elsewhere; what comes back is called for every item, `done` are there already."""
+    """Show a counter on a terminal, and yield a function to call for each item.
+
+    Args:
+        what: the activity to show.
+        quiet: show nothing.
+        done: number of items that were processed before.
+    """
     if quiet or not console.is_terminal:
         yield lambda: None
         return

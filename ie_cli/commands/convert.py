@@ -1,4 +1,4 @@
-"""`ie convert`: documents of one format in, the same of another out."""
+"""`ie convert`: convert documents from one format to another."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_left_out, writable, write_all
+from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
 from ie_cli.document import Document
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats import BadLine, Record, jsonl, read_records
 from ie_cli.system.streams import open_output
 
 
 def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
-    """`ie convert`: examples of one format in, the same of another out, as a stream."""
-    target = writable(output_format or _format_by_name(output.path))
-    output.must_be_sensible(target, source.path)
-    source.must_exist()
+    """Read documents in one format and write them in another, as a stream."""
+    target = output_format_of(output_format or _format_by_name(output.path))
+    output.validate_target(target, source.path)
+    source.require_exists()
     tally = Tally()
     detected: list[str] = []
     records = read_records(
@@ -28,17 +28,17 @@ def run_convert(source: Input, output: Output, *, output_format: str | None, qui
         writer = RecordWriter(target, output.on_error, out, None, tally)
         write_all(_with_texts(records), writer, count, live=is_live(source))
     if not quiet:
-        say(f"{tally.written} records, {detected[0] if detected else source.path} to {target.name}")
-    tell_left_out(tally, output)
+        say(f"{counted(tally.written, 'record')}, {detected[0] if detected else source.path} to {target.name}")
+    report_omissions(tally, output)
 
 
 def _with_texts(records: Iterator[Record]) -> Iterator[Record]:
-    """The records, of which those of a submission are bad lines: they have offsets and no text."""
+    """Yield the records; those of a submission, which have offsets but no text, become bad lines."""
     for record in records:
         if isinstance(record, Document) and record.entities and not record.text:
             error = DataError(
-                f"{record.where}: a record of a submission, without the text that its offsets are of",
-                hint="give the texts that it was predicted from, and predict them anew.",
+                f"{record.where}: a record of a submission, without the text that its offsets refer to",
+                hint="run `ie predict` on the original texts and convert its output.",
             )
             yield BadLine(str(record.where), jsonl.dump({"id": record.id}).rstrip(), error)
         else:
@@ -46,6 +46,6 @@ def _with_texts(records: Iterator[Record]) -> Iterator[Record]:
 
 
 def _format_by_name(output: str) -> str:
-    """The format that a file's name tells: columns of `.conll`, a page of `.html`, JSON lines of every other ending."""
+    """Return the format for a file name: columns for `.conll`, a web page for `.html`, otherwise JSON Lines."""
     suffix = Path(output.removesuffix(".gz").removesuffix(".zst")).suffix
     return suffix[1:] if suffix in (".conll", ".html") else "jsonl"

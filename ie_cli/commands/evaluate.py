@@ -1,4 +1,4 @@
-"""`ie eval`: score a model, or a file of predictions."""
+"""`ie eval`: score a model or a file of predictions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ie_cli.commands.console import counting, say, show_scores, warn
-from ie_cli.commands.inputs import Input, ModelChoice, warn_capped
+from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
 from ie_cli.system.places import Identity, identity
-from ie_cli.system.streams import is_replaceable, must_be_writable, open_output
+from ie_cli.system.streams import is_replaceable, open_output, require_writable
 
 if TYPE_CHECKING:
     from ie_cli.evaluation.result import EvaluationResult
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 ScorerName = Literal["duie", "seqeval"]
 SAVED_CASES = 10
-"""Examples of each kind of error in a stored result, where the user names no number."""
+"""Default number of examples per kind of error in a saved result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What is scored, and how it is shown.
+    """What to score, and how to report it.
 
     Attributes:
-        task: name of a task in the model's recipe; a model of one task needs none.
-        errors: examples to print of each kind of error.
-        match: what makes a relation right; None: text where offsets are guessed, else strict.
-        scorer: a scorer besides our own: `duie` with the names of the file `alias`, or `seqeval`.
-        save: files for the result, each JSON or a page by its name.
+        task: name of a task in the model's recipe; not needed if the model has only one.
+        errors: number of examples to print per kind of error.
+        match: what makes a relation correct; None means text if offsets are guessed, else strict.
+        scorer: an additional scorer: `duie` with the aliases in the file `alias`, or `seqeval`.
+        save: files for the result, written as JSON or as a web page by their suffix.
     """
 
     task: str | None = None
@@ -50,11 +50,11 @@ class Report:
 
     @property
     def keep(self) -> int:
-        """Examples to keep of each kind of error."""
+        """Number of examples to keep per kind of error."""
         return self.errors or (SAVED_CASES if self.save else 0)
 
     def options(self) -> ScoringOptions:
-        """How it is scored; what training has seen is not known yet."""
+        """Return the scoring options, without the items seen in training."""
         from ie_cli.metrics.duie import OfficialScorer, read_aliases
         from ie_cli.tasks import ScoringOptions
 
@@ -67,29 +67,29 @@ class Report:
         )
 
     def training_documents(self, data: Input, reading: Reading) -> Iterator[Document] | None:
-        """The training data, where they were given; they are read as the gold data are."""
+        """Read the training data like the gold data; return None if none are given."""
         if self.train_data is None:
             return None
         return replace(data, path=self.train_data).documents(replace(reading, report=lambda text: None))
 
-    def must_be_savable(self, *inputs: str) -> None:
-        """Tell what cannot be stored before minutes are spent.
+    def validate_save_path(self, *inputs: str) -> None:
+        """Check that the result can be saved, before the model runs.
 
         Raises:
-            DataError: a file to write is one that is read, or cannot be written.
+            DataError: a file to save is also an input, or cannot be written.
         """
         files = [path for path in (*inputs, self.train_data, self.alias) if path is not None and os.path.exists(path)]
-        taken: dict[Identity | None, str] = {identity(path, reading=True): "the input" for path in files}
+        taken: dict[Identity | None, str] = {identity(path, reading=True): "an input" for path in files}
         for path in self.save:
             key = identity(path)
             if key is not None and key in taken:
-                raise DataError(f"{path}: is {taken[key]} too", hint="give --save another name.")
+                raise DataError(f"{path}: this file is also {taken[key]}", hint="use another file for --save.")
             taken[key] = "the file of another --save"
             if is_replaceable(path):
-                must_be_writable(path)
+                require_writable(path)
 
     def show(self, result: EvaluationResult) -> None:
-        """Store a result, and print it, a table or one JSON object on stdout, whatever becomes of the other."""
+        """Print a result as tables, or as one JSON object on stdout even if saving fails, and save it."""
         errors = result.errors
         if not self.as_json:
             show_scores(result.scores, result.title)
@@ -109,12 +109,12 @@ class Report:
 
 
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
-    """`ie eval MODEL DATA`."""
+    """Score a model on gold data: `ie eval MODEL DATA`."""
     from ie_cli.evaluation.evaluate import evaluate_engine
     from ie_cli.tasks import TASKS
 
-    data.must_exist()
-    report.must_be_savable(data.path)
+    data.require_exists()
+    report.validate_save_path(data.path)
     engine, extractor = model.engine()
     name, section = extractor.task(report.task)
     task, options = TASKS[section.task], report.options()
@@ -127,29 +127,29 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             data.documents(reading),
             task=task,
             options=options if trained is None else replace(options, seen=task.seen(trained)),
-            model=model.folder(),
+            model=model.directory(),
             data=data.path,
             keep=report.keep,
             each=count,
         )
-    warn_capped(engine)
-    _need_gold(result)
+    warn_truncated(engine)
+    _require_gold(result)
     report.show(result)
 
 
 def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
-    """`ie eval --predictions FILE DATA`."""
+    """Score a file of predictions on gold data: `ie eval --predictions FILE DATA`."""
     from ie_cli.evaluation.prediction_files import accepts, evaluate_predictions, pair_documents
     from ie_cli.tasks import TASKS
 
     if report.task is not None:
-        raise DataError("--task names a task of a model, but --predictions is given", hint="leave one of them out.")
-    report.must_be_savable(predictions, data.path)
+        raise DataError("--task selects a task of a model, but --predictions is given", hint="omit one of them.")
+    report.validate_save_path(predictions, data.path)
     reading = data.reading(quiet=report.quiet)
-    guesses = read_documents(predictions, reading=Reading(report=reading.report))
+    predicted = read_documents(predictions, reading=Reading(report=reading.report))
     options = report.options()
     result = evaluate_predictions(
-        pair_documents(data.documents(reading), guesses),
+        pair_documents(data.documents(reading), predicted),
         options=options,
         model=predictions,
         data=data.path,
@@ -158,13 +158,13 @@ def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
     )
     if report.scorer is not None and not accepts(TASKS[result.task], options):
         what = {"duie": "relations", "seqeval": "entities"}[report.scorer]
-        warn(f"--scorer {report.scorer} is left aside: the gold data hold no {what}")
-    _need_gold(result)
+        warn(f"--scorer {report.scorer} is ignored: the gold data contain no {what}")
+    _require_gold(result)
     report.show(result)
 
 
 def save(result: EvaluationResult, path: str) -> None:
-    """Store a result as JSON, or as a page where the name ends in `.html`."""
+    """Save a result as JSON, or as a web page if the name ends in `.html`."""
     from ie_cli.evaluation.result import write_result
     from ie_cli.reports.html import html_page
 
@@ -175,9 +175,11 @@ def save(result: EvaluationResult, path: str) -> None:
         out.write(html_page(result))
 
 
-def _need_gold(result: EvaluationResult) -> None:
+def _require_gold(result: EvaluationResult) -> None:
     from ie_cli.tasks import TASKS
 
     if not result.scores.support:
         what = TASKS[result.task].words.item
-        raise DataError(f"{result.data}: no {what} in it: nothing to score", hint="give data with gold annotation.")
+        raise DataError(
+            f"{result.data}: contains no {what}: there is nothing to score", hint="use data with gold annotations."
+        )

@@ -1,4 +1,4 @@
-"""How a command ends: errors of ours as messages, each end with its exit code."""
+"""End a command: print errors as messages, and turn each outcome into an exit code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from ie_cli.commands.console import complain, console, say
-from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, hints
+from ie_cli.commands.console import console, print_error, say
+from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, join_hints
 from ie_cli.system.atomic import storage_error
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped, stopping
@@ -22,13 +22,13 @@ from ie_cli.system.standard_streams import fill_standard_streams, tolerate_broke
 
 
 class Commands(TyperGroup):
-    """Turn what may go wrong into exit codes: 0 done, 1 an error of ours, 130 and 143 stopped; usage errors are 2."""
+    """Turn outcomes into exit codes: 0 success, 1 an expected error, 2 a usage error, 130 and 143 stopped by a signal."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             with stopping():
                 return self._invoke(ctx)
-        except KeyboardInterrupt as error:  # once more, while the first was told
+        except KeyboardInterrupt as error:  # a second one, while the first was being reported
             raise typer.Exit(_stopped(error).exit_code) from error
 
     def _invoke(self, ctx: typer.Context) -> Any:
@@ -46,44 +46,44 @@ class Commands(TyperGroup):
             say(stopped.kept or "interrupted")
             raise typer.Exit(stopped.exit_code) from error
         except BrokenPipeError as error:
-            # Nobody reads on (`| head`): that is no error of ours. Python would complain once more on closing stdout.
-            _leave_stdout()
+            # The reader has closed the pipe (`| head`), which is not an error.
+            _discard_stdout()
             raise typer.Exit(0) from error
         except OSError as error:
-            # Of a stream that takes nothing, closing it fails once more.
+            # If a stream cannot be written to, closing it fails again; report the first error.
             earlier = error.__context__
             self._fail(ctx, earlier if isinstance(earlier, StorageError) else storage_error(error), error)
         except (typer.Exit, SystemExit):
             raise
-        except BaseException as error:  # what fails in Rust is no Exception
+        except BaseException as error:  # a panic in Rust code is not an Exception
             if not is_out_of_memory(error):
                 raise
             self._fail(ctx, IEError(str(error)), error)
 
-    def _fail(self, ctx: typer.Context, told: IEError, error: BaseException) -> NoReturn:
-        """Say what went wrong, and end with 1."""
+    def _fail(self, ctx: typer.Context, reported: IEError, error: BaseException) -> NoReturn:
+        """Print the error `reported`, which `error` caused, and exit with code 1."""
         command = self.commands.get(ctx.invoked_subcommand or "")
         options = options_of(command.params if command is not None else ())
-        if is_out_of_memory(error) and not told.message.startswith(OUT_OF_MEMORY):
-            told = _of_memory(told, out_of_memory(options))
+        if is_out_of_memory(error) and not reported.message.startswith(OUT_OF_MEMORY):
+            reported = _as_out_of_memory(reported, out_of_memory(options))
         if _debug():
             if not isinstance(error, IEError):
                 raise error
             console.print_exception()
         try:
-            complain(replace_hint(told, options))
-        except Exception as again:
-            if not is_out_of_memory(again):
+            print_error(replace_hint(reported, options))
+        except Exception as second:
+            if not is_out_of_memory(second):
                 raise
             os.write(2, f"error: {OUT_OF_MEMORY}\n".encode())
         raise typer.Exit(1) from error
 
 
 @contextmanager
-def ending() -> Iterator[None]:
-    """Have the standard streams there, and let the end of a process be that of its command.
+def exiting() -> Iterator[None]:
+    """Ensure that the standard streams exist, and exit the process with the exit code of its command.
 
-    What stdout still holds is written at the end, or its error told.
+    Buffered output is written to stdout at the end; if that fails, the error is reported.
 
     Raises:
         SystemExit: always.
@@ -97,49 +97,51 @@ def ending() -> Iterator[None]:
         code = end.code
     except BaseException as error:
         if is_out_of_memory(error):
-            complain(out_of_memory({}))
+            print_error(out_of_memory({}))
             code = 1
-        elif isinstance(error, OSError):  # outside of any command, as in showing help
-            code = _end_of_stdout(error)
+        elif isinstance(error, OSError):  # outside any command, e.g. while help is printed
+            code = _report_stdout_error(error)
         else:
             raise
     try:
         sys.stdout.flush()
     except OSError as error:
-        code = code or _end_of_stdout(error)
-        _leave_stdout()
+        code = code or _report_stdout_error(error)
+        _discard_stdout()
     raise SystemExit(code)
 
 
-def _end_of_stdout(error: OSError) -> int:
-    """The exit code, after the error was told."""
+def _report_stdout_error(error: OSError) -> int:
+    """Print the error unless it is a closed pipe, and return the exit code."""
     if isinstance(error, BrokenPipeError):
         return 0
-    complain(storage_error(error, "standard output"))
+    print_error(storage_error(error, "standard output"))
     return 1
 
 
-def _leave_stdout() -> None:
-    """Python would complain once more on closing it."""
+def _discard_stdout() -> None:
+    """Redirect stdout to the null device; otherwise Python would report the error again when it closes stdout."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _of_memory(told: IEError, short: IEError) -> IEError:
-    """What was said of a thing, as lack of memory: what could not be read for want of it is not damaged."""
-    where, damaged, _ = told.message.partition(": damaged")
+def _as_out_of_memory(error: IEError, out_of_memory: IEError) -> IEError:
+    """Return an error as one of memory: a file that could not be read for lack of memory is not damaged."""
+    where, damaged, _ = error.message.partition(": damaged")
     if damaged:
-        return IEError(f"{short.message}: {where}", hint=short.hint)
-    return IEError(f"{short.message}: {told.message}", hint=hints(told.hint, short.hint))
+        return IEError(f"{out_of_memory.message}: {where}", hint=out_of_memory.hint)
+    return IEError(f"{out_of_memory.message}: {error.message}", hint=join_hints(error.hint, out_of_memory.hint))
 
 
 def out_of_memory(options: Mapping[str, str]) -> IEError:
-    """What is said where memory does not suffice; of what to do, that which a command has options for."""
+    """Return the error for insufficient memory, with a hint that names only options of the command."""
     smaller = None
     if "recipe" in options:
-        smaller = "set training.batch_size or encoder.max_length lower, or use a smaller encoder"
+        smaller = "lower training.batch_size or encoder.max_length, or use a smaller encoder"
     elif "batch_size" in options:
-        smaller = f"give a smaller {options['batch_size']}, or fewer threads by the variable OMP_NUM_THREADS"
-    return IEError(OUT_OF_MEMORY, hint=hints(smaller, "free some memory, or raise its limit (`ulimit -v`)."))
+        smaller = f"use a smaller {options['batch_size']}, or fewer threads (OMP_NUM_THREADS)"
+    return IEError(
+        OUT_OF_MEMORY, hint=join_hints(smaller, "free some memory, or raise the memory limit (`ulimit -v`).")
+    )
 
 
 def _stopped(error: KeyboardInterrupt) -> Stopped:
@@ -148,13 +150,14 @@ def _stopped(error: KeyboardInterrupt) -> Stopped:
 
 _FIELD = re.compile(r"data\.(format|text_column|label_columns)( in the recipe)?(?=[ ,:;.]|$)")
 _PARAMETERS = {"format": "input_format"}
-"""The parameters of commands that are named otherwise than the fields of a recipe that say the same."""
+"""Recipe fields whose command parameter has a different name."""
 
 
 def replace_hint(error: IEError, options: Mapping[str, str]) -> IEError:
-    """The same error, whose hint names for fields of a recipe the options of a command that takes none.
+    """Replace recipe fields in the hint of an error by options of the command, unless the command takes a recipe.
 
     Args:
+        error: the error.
         options: the option of each parameter.
     """
     if error.hint is None or "recipe" in options:
@@ -167,7 +170,7 @@ def replace_hint(error: IEError, options: Mapping[str, str]) -> IEError:
 
 
 def options_of(parameters: Iterable[Any]) -> dict[str, str]:
-    """The option of each parameter of a command."""
+    """Return the option of each parameter of a command."""
     return {str(parameter.name): parameter.opts[0] for parameter in parameters}
 
 

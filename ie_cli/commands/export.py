@@ -1,4 +1,4 @@
-"""`ie export`: a trained model for machines without torch."""
+"""`ie export`: export a trained model to run without torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data
 from ie_cli.document import Document
-from ie_cli.errors import DataError, ModelError
-from ie_cli.inference.model_directory import choose_form, must_be_exportable_to
+from ie_cli.errors import DataError, ModelError, counted
+from ie_cli.inference.model_directory import choose_form, require_exportable_to
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.urls import is_url, require_allowed
 
@@ -27,17 +27,24 @@ def run_export(
     yes: bool,
     quiet: bool,
 ) -> None:
-    """Export, compare, and say what it costs.
+    """Export a model, compare it with the original, and report the loss in F1.
 
     Args:
-        yes: read what the model's recipe names without asking.
+        model: directory of the trained model.
+        output: directory to write; beside the model if None.
+        data: gold data for the comparison; the recipe's dev data if None.
+        int8: quantize the encoder's matrices.
+        max_loss: largest loss in F1 that is accepted.
+        force: write the model whatever the loss is.
+        yes: read the data named in the model's recipe without asking.
+        quiet: report nothing.
     """
     if data is not None:
-        data.must_exist()
-    folder = output or _beside(model, int8=int8)
+        data.require_exists()
+    directory = output or _beside(model, int8=int8)
     if Path(model).is_dir():
         choose_form(Path(model), "torch")
-    must_be_exportable_to(folder)
+    require_exportable_to(directory)
     extractor = ModelChoice(model, precision="float32", device="cpu").load()
     from ie_cli.export.onnx import export_onnx
     from ie_cli.reports.model_card import model_card
@@ -46,35 +53,36 @@ def run_export(
         extractor.card = model_card(extractor.recipe, {name: task.schema for name, task in extractor.tasks.items()}, {})
 
     gold, source = _gold(extractor.recipe, data, yes=yes, quiet=quiet)
-    parity = export_onnx(extractor, folder, gold, int8=int8, max_loss=max_loss, force=force)
+    parity = export_onnx(extractor, directory, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
-            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on {sum(map(len, gold.values()))} texts of {source}, "
-            "against the model in float32"
+            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on "
+            f"{counted(sum(map(len, gold.values())), 'text')} of {source}, compared with the model in float32"
         )
         say(
-            f"scores before the sigmoid differ by {parity.mean:.4f} on average, {parity.largest:.4f} at most, in "
-            f"{parity.windows} windows"
+            f"scores before the sigmoid differ by {parity.mean:.4f} on average and {parity.largest:.4f} at most in "
+            f"{counted(parity.windows, 'window')}"
         )
-        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        size = sum(file.stat().st_size for file in directory.iterdir()) / 1e6
         say(
-            f"model: {folder} ({'int8' if int8 else 'float32'}, {size:.1f} MB)\nnext:  ie predict FILE --model {folder}"
+            f"model: {directory} ({'int8' if int8 else 'float32'}, {size:.1f} MB)\nnext:  ie predict FILE --model {directory}"
         )
 
 
 def _beside(model: str, *, int8: bool) -> Path:
-    """``NAME-onnx`` or ``NAME-onnx-int8`` beside the folder NAME."""
+    """Return ``NAME-onnx`` or ``NAME-onnx-int8`` beside the directory NAME."""
     path = Path(os.path.expanduser(model))
     if not path.is_dir():
         raise ModelError(
-            f"{model}: no such folder", hint="check the path; of a model of the hub name the FOLDER to write as well."
+            f"{model}: no such directory",
+            hint="check the path; for a model from the hub, also name the DIRECTORY to write.",
         )
     path = path.resolve()
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
 
 
 def _gold(recipe: Recipe, data: Input | None, *, yes: bool, quiet: bool) -> tuple[dict[str, list[Document]], str]:
-    """The data to compare on by task, and their name: those given, else what the model's recipe calls dev."""
+    """Return the gold data for the comparison by task and their name: `data`, or else the recipe's dev data."""
     sections = recipe.instances()
     if data is not None:
         given = list(data.documents(data.reading(quiet=quiet, trained=first_data(recipe))))
@@ -86,7 +94,7 @@ def _gold(recipe: Recipe, data: Input | None, *, yes: bool, quiet: bool) -> tupl
     dev = {name: part for name, section in sections.items() if (part := splits(section.data)[1]) is not None}
     if not dev:
         raise DataError(
-            "the export is compared with the model on real data, but its recipe has no dev data",
+            "the export is compared with the model on gold data, but its recipe has no dev data",
             hint="name annotated data with --data FILE.",
         )
     sources = list(dict.fromkeys(source for part in dev.values() for source in part.sources))
@@ -97,43 +105,43 @@ def _gold(recipe: Recipe, data: Input | None, *, yes: bool, quiet: bool) -> tupl
         return {name: list(part) for name, part in dev.items()}, ", ".join(sources)
     except DataError as error:
         raise DataError(
-            f"the export is compared with the model on the recipe's dev data, but: {error.message}",
-            hint="name annotated data with --data FILE, or run this where the model was trained: "
-            "its paths are seen from there.",
+            f"the recipe's dev data, on which the export is compared with the model, cannot be read: {error.message}",
+            hint="name annotated data with --data FILE, or run this command in the directory where the model was "
+            "trained: the paths in the recipe are relative to it.",
         ) from error
 
 
 def _ask(sources: Sequence[str], *, yes: bool) -> None:
-    """Ask before data are read that a model folder names, which may be a stranger's.
+    """Ask before reading data named in a model directory, which may come from an untrusted source.
 
     Raises:
-        DataError: the user says no, or there is nobody to ask.
+        DataError: the user declines, or the command does not run on a terminal.
     """
     if not sources or yes:
         return
     if not _is_terminal():
         raise DataError(
-            "the model's recipe names dev data outside the current folder, which are not read unasked: "
+            "the model's recipe names dev data outside the current directory, which are not read without confirmation: "
             f"{', '.join(sources)}",
-            hint="--yes reads them; --data FILE compares on data of your own.",
+            hint="confirm with --yes, or compare on your own data with --data FILE.",
         )
     shown = [source.replace("\n", "\\n") for source in sources]
-    say("\n  ".join(["the model's recipe names dev data outside the current folder:", *shown]))
+    say("\n  ".join(["the model's recipe names dev data outside the current directory:", *shown]))
     try:
         answer = console.input("Read them? [y/N] ", markup=False)
     except EOFError:
         answer = ""
     if answer.strip().casefold() not in ("y", "yes"):
-        raise DataError("the recipe's dev data are not read", hint="compare on data of your own: --data FILE.")
+        raise DataError("the recipe's dev data were not read", hint="compare on your own data with --data FILE.")
 
 
 def _is_terminal() -> bool:
-    """Whether somebody can read a question and answer it."""
+    """Return whether the user can read a question and answer it."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _is_elsewhere(source: str) -> bool:
-    """Whether a source is there and is something else than a plain file below the current folder."""
+    """Return whether a source exists and is not a regular file below the current directory."""
     if source == "-" or source.startswith("hub:") or is_url(source):
         return True
     path = Path(source)
@@ -142,7 +150,7 @@ def _is_elsewhere(source: str) -> bool:
 
 
 def _holds(documents: list[Document], task: str) -> bool:
-    """Whether a task has anything in some documents."""
+    """Return whether any of the documents has annotations for a task."""
     from ie_cli.tasks import TASKS
 
     return any(TASKS[task].items(document) for document in documents)

@@ -1,4 +1,4 @@
-"""`ie init`: a recipe that fits some data."""
+"""`ie init`: propose a recipe for some data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from ie_cli.system.streams import open_output
 
 
 def run_init(data: Input, *, encoder: str | None) -> None:
-    """`ie init`: a recipe on stdout."""
-    data.must_exist()
+    """Write a recipe that fits the data to stdout."""
+    data.require_exists()
     from ie_cli.doctor.recipe_proposal import propose_recipe
     from ie_cli.recipe.json_schema import editor_line
 

@@ -1,4 +1,4 @@
-"""What the commands share: the data they read, and the model they run."""
+"""What the commands share: their input data and their model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.commands.console import say, warn
 from ie_cli.document import Document
-from ie_cli.errors import DataError, ModelError
+from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.system.standard_streams import standard_input_is_closed
 from ie_cli.system.streams import open_input
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Data that a command reads; what is not given is detected, or taken from the model's recipe."""
+    """Input data of a command; options that are None are detected or taken from the model's recipe."""
 
     path: str
     _: KW_ONLY
@@ -32,7 +32,7 @@ class Input:
     label_columns: Sequence[int] | None = None
 
     def reading(self, *, quiet: bool = False, trained: DataSection | None = None) -> Reading:
-        """How to read it; columns as in the data that the model was trained on, where nothing else is said."""
+        """Return how to read the data; columns default to those of the data that the model was trained on."""
         from ie_cli.data.dataset import reading_of
 
         reading = reading_of(trained) if trained is not None else Reading()
@@ -42,27 +42,31 @@ class Input:
             reading = replace(reading, label_columns=tuple(self.label_columns))
         return reading if quiet else replace(reading, report=say)
 
-    def must_exist(self) -> None:
-        """Tell a wrong file name before seconds are spent on loading a model."""
+    def require_exists(self) -> None:
+        """Check that the file exists, before a model is loaded.
+
+        Raises:
+            DataError: it does not, or stdin is closed.
+        """
         if self.path == "-" and standard_input_is_closed():
-            raise DataError("stdin: it is closed", hint="name a file, or open it, e.g. `< FILE`.")
+            raise DataError("stdin is closed", hint="name a file, or redirect one to stdin: `< FILE`.")
         if self.path != "-" and ":" not in self.path and not os.path.exists(self.path):
             with open_input(self.path):  # raises, with a suggestion
                 pass
 
     def options(self) -> dict[str, Any]:
-        """How it is read, in what JSON can hold."""
+        """Return the reading options as JSON values."""
         columns = None if self.label_columns is None else list(self.label_columns)
         return {"input-format": self.format, "text-column": self.text_column, "label-column": columns}
 
     def documents(self, reading: Reading) -> Iterator[Document]:
-        """Its examples."""
+        """Read the documents."""
         return read_documents(self.path, format=self.format, reading=reading)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """Which model, and how it is run."""
+    """A model, and the options to run it with."""
 
     path: str | None
     _: KW_ONLY
@@ -74,18 +78,18 @@ class ModelChoice:
     backend: Literal["auto", "torch", "onnx"] = "auto"
     quiet: bool = False
 
-    def folder(self) -> str:
-        """The folder, or the id on the hub."""
+    def directory(self) -> str:
+        """Return the model directory or hub id; by default the newest model under runs/."""
         return self.path if self.path is not None else str(newest_model(Path("runs")))
 
     def options(self) -> dict[str, Any]:
-        """How it is run."""
+        """Return the options as JSON values."""
         fields = ("threshold", "flat", "batch_size", "precision", "device", "backend")
         return {name.replace("_", "-"): getattr(self, name) for name in fields}
 
     def load(self) -> Extractor:
-        """Load it; without a path the newest under runs/, saying which."""
-        path = self.folder()
+        """Load the model; if no path is given, load the newest one under runs/ and print its path."""
+        path = self.directory()
         if self.path is None and not self.quiet:
             say(f"model: {path}")
         from ie_cli.inference.extractor import Extractor
@@ -93,35 +97,35 @@ class ModelChoice:
         return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
     def engine(self) -> tuple[Engine, Extractor]:
-        """What predicts, and the model that it was made of."""
+        """Load the model, and return its engine and the model."""
         extractor = self.load()
         return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
 
 
 def first_data(recipe: Recipe) -> DataSection:
-    """The data of a model's first task: where nothing else is said, other data are read as they were."""
+    """Return the data section of a model's first task, whose reading options are the defaults for other data."""
     return next(iter(recipe.instances().values())).data
 
 
 def newest_model(runs: Path) -> Path:
-    """The model folder under runs/ that was written last.
+    """Return the most recently written model directory under runs/.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no model.
     """
     found = sorted(runs.glob("*/model/ie.json"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ModelError(
-            f"no model under {runs.absolute()}",
-            hint="train one (`ie train quickstart`), or name its folder, here or in the variable IE_MODEL.",
+            f"no model found under {runs.absolute()}",
+            hint="train one (`ie train quickstart`), or name a model directory on the command line or in IE_MODEL.",
         )
     return found[-1].parent
 
 
-def warn_capped(engine: Engine) -> None:
-    """Say in how many windows the best were chosen of more than is kept."""
-    if engine.counts.capped:
+def warn_truncated(engine: Engine) -> None:
+    """Warn if windows exceeded the candidate limit."""
+    if engine.counts.truncated:
         warn(
-            f"in {engine.counts.capped} of {engine.counts.windows} windows more was found than is kept; the best are: "
-            "the model is untrained, or the threshold far too low"
+            f"{engine.counts.truncated} of {counted(engine.counts.windows, 'window')} exceeded the candidate limit and kept "
+            "only the best-scoring candidates: the model is untrained, or the threshold is far too low"
         )

@@ -1,4 +1,4 @@
-"""`ie predict`: documents in, annotated documents out, in order."""
+"""`ie predict`: annotate documents, in order."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
-from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_capped
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, tell_left_out, writable, write_all
+from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_truncated
+from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
 from ie_cli.document import Document
-from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, hints
+from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
-from ie_cli.inference.model_directory import fingerprint, local_folder
+from ie_cli.inference.model_directory import fingerprint, local_directory
 from ie_cli.inference.resumable_output import (
+    ChangedInput,
     Digest,
     Job,
-    OtherInput,
     is_complete,
     open_job,
-    refuse_interrupted,
+    require_no_interrupted_job,
 )
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from ie_cli.recipe.schema import Recipe
 
 IDLE_SECONDS = 0.5
-"""On a pipe: what has been read is answered after so long without input."""
+"""For a pipe: records read so far are annotated after this long without input."""
 
 
 def run_predict(
     choice: ModelChoice, source: Input, output: Output, *, output_format: str, full_batches: bool = False, quiet: bool
 ) -> None:
-    """`ie predict`: examples in, examples out, in order, line by line."""
-    target = writable(output_format)
-    output.must_be_sensible(target, source.path)
-    source.must_exist()
+    """Annotate the input and write the documents in their order, as a resumable job if the outputs are local files."""
+    target = output_format_of(output_format)
+    output.validate_target(target, source.path)
+    source.require_exists()
     targets = output.targets()
     if targets is None:
         if output.resume:
-            raise DataError("--resume needs local files to write to", hint="give one with --output.")
+            raise DataError("--resume requires local output files", hint="name one with --output.")
         idle = IDLE_SECONDS if is_live(source) and not full_batches else None
         _predict_stream(choice, source, output, target, idle=idle, quiet=quiet)
         return
-    refuse_interrupted(targets, resume=output.resume)
+    require_no_interrupted_job(targets, resume=output.resume)
     if output.resume and is_complete(targets):
         say(
-            f"{output.path} is complete, and left as it is; of which input, model and options it is was not checked "
-            "(without --resume it is written anew)"
+            f"{output.path} is already complete and was left unchanged, without checking that input, model and options "
+            "are the same (omit --resume to write it again)"
         )
     else:
         _predict_job(choice, source, targets, output, target, quiet=quiet)
@@ -62,7 +62,7 @@ def run_predict(
 def _predict_stream(
     choice: ModelChoice, source: Input, output: Output, target: Format, *, idle: float | None, quiet: bool
 ) -> None:
-    """Predict to a pipe, a device or a store: what is there is answered at once, and nothing can be gone on with."""
+    """Predict to a pipe, a device or remote storage: answer available input at once; this cannot be resumed."""
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract
 
@@ -74,16 +74,16 @@ def _predict_stream(
         writer = RecordWriter(target, output.on_error, out, rejects, tally)
         count = stack.enter_context(counting("predicting", quiet=quiet))
         write_all(extract(engine, records, idle=idle), writer, count, live=is_live(source))
-    _tell_left_out(tally, output, choice)
-    warn_capped(engine)
+    _report_omissions(tally, output, choice)
+    warn_truncated(engine)
 
 
 def _predict_job(
     choice: ModelChoice, source: Input, targets: dict[str, str], output: Output, target: Format, *, quiet: bool
 ) -> None:
-    """Predict to local files, with a journal between the chunks from which the job can be gone on with."""
-    # Before the model is loaded: should it be replaced meanwhile, the job is not gone on with.
-    model = fingerprint(local_folder(choice.folder()))
+    """Predict to local files, with a journal between chunks from which the job can be resumed."""
+    # Taken before the model is loaded: if the model is replaced in the meantime, the job is not resumed with it.
+    model = fingerprint(local_directory(choice.directory()))
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract_chunks
 
@@ -97,11 +97,11 @@ def _predict_job(
     with ExitStack() as stack:
         job = stack.enter_context(open_job(targets, facts, resume=output.resume))
         if job is None:
-            say(f"{output.path} is complete now: all was done, or another process was quicker")
+            say(f"{output.path} is complete now: all records were done, or another process has finished the job")
             return
-        tally, digest = Tally.of(job.done.get("tally", {})), Digest()
+        tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest()
         if job.records and not quiet:
-            say(f"goes on after {job.records} records")
+            say(f"resuming after {counted(job.records, 'record')}")
         writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
         records = job.skip(_records(source, extractor.recipe, quiet=quiet), digest)
         done = job.records
@@ -109,70 +109,74 @@ def _predict_job(
             writer.begin()
         count = stack.enter_context(counting("predicting", quiet=quiet, done=done))
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
-        with _telling_what_is_done(job):
-            whole = done  # where the last whole chunk ended
+        with _reporting_progress(job):
+            chunk_end = done  # end of the last complete chunk
             try:
                 for chunk in chunks:
-                    if done > job.records and job.due():  # here, as what ends in an error is no whole chunk
+                    if (
+                        done > job.records and job.due()
+                    ):  # only here, because a chunk that ends in an error is not complete
                         job.commit(done, digest, tally.fields())
                     for item in chunk:
                         writer.add(item)
                         digest.add(item)
                         done += 1
                         count()
-                    whole = done
-            except BaseException as error:  # what fails in Rust is no Exception
-                if is_out_of_memory(error) and job.records < done == whole:
+                    chunk_end = done
+            except BaseException as error:  # a panic in Rust code is not an Exception
+                if is_out_of_memory(error) and job.records < done == chunk_end:
                     job.commit(done, digest, tally.fields())
                 raise
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
-        say(f"{tally.written} record{'' if tally.written == 1 else 's'} written to {output.path}")
-    _tell_left_out(tally, output, choice)
-    warn_capped(engine)
+        say(f"{counted(tally.written, 'record')} written to {output.path}")
+    _report_omissions(tally, output, choice)
+    warn_truncated(engine)
 
 
-def _tell_left_out(tally: Tally, output: Output, choice: ModelChoice) -> None:
-    tell_left_out(tally, output)
+def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:
+    report_omissions(tally, output)
     if choice.flat is None and any(count for what, count in tally.lost.items() if what.startswith(OVERLAPS)):
-        say("hint: --flat leaves out of entities that overlap those with the lower scores")
+        say("hint: --flat drops the lower-scoring of overlapping entities")
 
 
 @contextmanager
-def _telling_what_is_done(job: Job) -> Iterator[None]:
-    """Say with an error or a signal what the job keeps."""
+def _reporting_progress(job: Job) -> Iterator[None]:
+    """Add to an error or a signal how many records the job keeps."""
     try:
         yield
     except (DataError, StorageError, KeyboardInterrupt) as error:
-        if isinstance(error, OtherInput):
+        if isinstance(error, ChangedInput):
             raise
         if is_out_of_memory(error):
-            raise _short_of_memory(job) from error
+            raise _out_of_memory(job) from error
         if not job.records:
             if isinstance(error, KeyboardInterrupt):
                 signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
-                raise Stopped(signum, "interrupted; nothing was kept yet") from error
+                raise Stopped(signum, "interrupted; no records were saved yet") from error
             raise
-        kept = f"{job.records} records are done"
+        kept = f"{counted(job.records, 'record')} done"
         if isinstance(error, KeyboardInterrupt):
             signum = error.signum if isinstance(error, Stopped) else signal.SIGINT
-            raise Stopped(signum, f"stopped; {kept}: go on with --resume") from error
-        remedy = "mend the input" if isinstance(error, DataError) else "make room"
-        raise type(error)(error.message, hint=hints(error.hint, kept, f"{remedy} and go on with --resume")) from error
-    except BaseException as error:  # what fails in Rust is no Exception
+            raise Stopped(signum, f"stopped; {kept}: continue with --resume") from error
+        remedy = "fix the input" if isinstance(error, DataError) else "free some disk space"
+        raise type(error)(
+            error.message, hint=join_hints(error.hint, kept, f"{remedy} and continue with --resume")
+        ) from error
+    except BaseException as error:  # a panic in Rust code is not an Exception
         if not is_out_of_memory(error):
             raise
-        raise _short_of_memory(job) from error
+        raise _out_of_memory(job) from error
 
 
-def _short_of_memory(job: Job) -> IEError:
-    kept = f"{job.records} records are done: go on with --resume" if job.records else None
-    smaller = "give a smaller --batch-size, or fewer threads by the variable OMP_NUM_THREADS"
-    return IEError(OUT_OF_MEMORY, hint=hints(smaller, kept))
+def _out_of_memory(job: Job) -> IEError:
+    kept = f"{counted(job.records, 'record')} done: continue with --resume" if job.records else None
+    smaller = "use a smaller --batch-size, or fewer threads (OMP_NUM_THREADS)"
+    return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
 def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:
-    # What tags there are is of no account here, and the columns of the training data need not be there.
+    # Tags in the input are ignored, so the label columns of the training data need not exist.
     reading = replace(source.reading(quiet=quiet, trained=first_data(recipe)), label_columns=None, annotation=False)
     return read_records(source.path, format=source.format, reading=reading)

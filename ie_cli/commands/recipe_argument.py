@@ -1,4 +1,4 @@
-"""The argument RECIPE of several commands."""
+"""The RECIPE argument, which several commands share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def read_recipe(name: str, overrides: Sequence[str]) -> Recipe:
-    """A recipe by its file, or by the name of a shipped one."""
+    """Read a recipe from a file, or a bundled recipe by its name."""
     from ie_cli.recipe.bundled import find_recipe
     from ie_cli.recipe.loader import load_recipe
 
-    shipped = None if os.path.exists(name) else find_recipe(name)
-    return load_recipe(shipped.path if shipped else name, overrides)
+    bundled = None if os.path.exists(name) else find_recipe(name)
+    return load_recipe(bundled.path if bundled else name, overrides)

@@ -1,4 +1,4 @@
-"""`ie recipes`: the recipes that come with `ie`."""
+"""`ie recipes`: list or copy bundled recipes."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ie_cli.commands.completion import complete_recipe
 from ie_cli.commands.console import say
 from ie_cli.system.streams import open_output
 
-recipes_app = typer.Typer(help="List the recipes that come with `ie`, or copy one.", invoke_without_command=True)
+recipes_app = typer.Typer(help="List the bundled recipes, or copy one.", invoke_without_command=True)
 
 
 @recipes_app.callback()
 def recipes(context: typer.Context, debug: Debug = False) -> None:
-    """List the recipes that come with `ie`, or copy one."""
+    """List the bundled recipes, or copy one."""
     if context.invoked_subcommand is None:
         run_recipes()
 
 
 @recipes_app.command("copy")
 def copy(
-    name: Annotated[str, typer.Argument(help="A name that `ie recipes` lists.", autocompletion=complete_recipe)],
+    name: Annotated[str, typer.Argument(help="A name listed by `ie recipes`.", autocompletion=complete_recipe)],
     destination: Annotated[
-        Path | None, typer.Argument(help="File or folder; the current folder where not given.")
+        Path | None, typer.Argument(help="File or directory; the current directory if omitted.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write a recipe to a file of your own."""
+    """Copy a recipe to a file that you can edit."""
     run_copy(name, destination, force=force)
 
 
 def run_recipes() -> None:
-    """`ie recipes`: names and descriptions on stdout."""
+    """Write the names and descriptions of the bundled recipes to stdout."""
     from ie_cli.recipe.bundled import list_recipes
 
     recipes = list_recipes()
@@ -48,8 +48,8 @@ def run_recipes() -> None:
 
 
 def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
-    """`ie recipes copy`."""
+    """Copy a bundled recipe to a file."""
     from ie_cli.recipe.bundled import copy_recipe
 
     path = copy_recipe(name, destination or Path(os.curdir), force=force)
-    say(f"wrote {path}; its data are, or belong, in {path.parent / 'data'}")
+    say(f"wrote {path}; its data directory is {path.parent / 'data'}")

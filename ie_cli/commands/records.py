@@ -1,4 +1,4 @@
-"""Writing records one after another: where to, in which format, and what becomes of a bad line."""
+"""Write records to an output in a format, and handle bad lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from ie_cli.commands.console import warn
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
-from ie_cli.errors import DataError, IEError, hints
+from ie_cli.errors import DataError, IEError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.resumable_output import journal_of, part_of
@@ -23,7 +23,7 @@ OnError = Literal["stop", "keep", "skip"]
 
 
 class Out(Protocol):
-    """What takes text."""
+    """A stream that text is written to."""
 
     def write(self, text: str, /) -> Any: ...
     def flush(self) -> None: ...
@@ -31,11 +31,11 @@ class Out(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command writes, and what it does with a bad line.
+    """Where a command writes, and how it handles bad lines.
 
     Attributes:
-        rejects: a file for the bad lines, each with its place and its error.
-        resume: go on with a job that was interrupted.
+        rejects: a file for bad lines, each with its location and error.
+        resume: resume an interrupted job.
     """
 
     path: str
@@ -44,21 +44,21 @@ class Output:
     rejects: str | None = None
     resume: bool = False
 
-    def must_be_sensible(self, target: Format, source: str) -> None:
-        """Tell what cannot be meant before a model is loaded.
+    def validate_target(self, target: Format, source: str) -> None:
+        """Check that the output options fit together, before a model is loaded.
 
         Raises:
-            DataError: with what to do instead.
+            DataError: the format cannot hold bad lines, or a file has two purposes.
         """
         if self.on_error == "keep" and target.name != "jsonl":
             raise DataError(
-                f"--on-error keep needs jsonl as the output's format, got {target.name}",
-                hint="a bad line has no place in it; use skip.",
+                f"--on-error keep requires the output format jsonl, got {target.name}",
+                hint="use --on-error skip: the format cannot represent bad lines.",
             )
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
         read = identity(source, reading=True) if source == "-" or os.path.isfile(source) else None
         taken: dict[Identity, str] = {}
-        for path, what in zip(paths, ("the output", "the file of the rejects"), strict=False):
+        for path, what in zip(paths, ("the output", "the rejects file"), strict=False):
             replaced = is_replaceable(path)
             journal = journal_of({"": path})
             for name in (path, str(part_of(path)), str(journal), str(lock_of(path))) if replaced else (path,):
@@ -68,40 +68,41 @@ class Output:
                 other = "the input" if key == read else taken.get(key)
                 if other is not None:
                     shown = "standard output" if name == "-" else name
-                    raise DataError(f"{shown}: is {other} too", hint=f"give {what} another name.")
+                    raise DataError(f"{shown}: this file is also {other}", hint=f"use another file for {what}.")
                 taken[key] = what
 
     def targets(self) -> dict[str, str] | None:
-        """The files of a job by what they hold; None where one of them is no local file, and nothing can be gone on with."""
+        """Return the files of a job by purpose; None if one is not a local file, so that the job cannot be resumed."""
         files = {"output": self.path} | ({"rejects": self.rejects} if self.rejects is not None else {})
         return files if all(map(is_replaceable, files.values())) else None
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was written and what was not; a journal keeps it."""
+    """Counts of written, inexpressible and bad records, which the journal of a job stores."""
 
     written: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     bad: int = 0
     first_bad: str = ""
 
-    def note(self, bad: BadLine) -> None:
+    def count_bad(self, bad: BadLine) -> None:
+        """Count a bad line, and remember the error of the first one."""
         self.first_bad = self.first_bad or bad.error.message
         self.bad += 1
 
     def fields(self) -> dict[str, Any]:
-        """For the journal."""
+        """Return the counts as JSON values."""
         return {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
 
     @classmethod
-    def of(cls, fields: dict[str, Any]) -> Tally:
-        """Of a journal; of nothing a new one."""
+    def from_fields(cls, fields: dict[str, Any]) -> Tally:
+        """Restore the counts from a journal; start at zero if there are none."""
         return cls(**fields | {"lost": Counter(fields["lost"])}) if fields else cls()
 
 
 class RecordWriter:
-    """Writes records in the frame of their format, counts what of them it cannot express, and treats bad lines."""
+    """Writes records in a format, counts what the format cannot express, and handles bad lines."""
 
     def __init__(self, target: Format, on_error: OnError, out: Out, rejects: Out | None, tally: Tally) -> None:
         if target.write is None:
@@ -110,18 +111,18 @@ class RecordWriter:
         self.on_error, self.out, self.rejects, self.tally = on_error, out, rejects, tally
 
     def begin(self) -> None:
-        """Write what stands before the first record."""
+        """Write what precedes the first record."""
         self.out.write(self.target.frame[0])
 
     def end(self) -> None:
-        """Write what stands after the last record."""
+        """Write what follows the last record."""
         self.out.write(self.target.frame[2])
 
     def add(self, item: Document | BadLine) -> None:
         """Write a record.
 
         Raises:
-            DataError: it is a bad line, and those are to stop the command.
+            DataError: the record is a bad line, and `on_error` is stop.
         """
         if isinstance(item, BadLine):
             self._reject(item)
@@ -129,7 +130,7 @@ class RecordWriter:
                 return
             text = dump({"error": item.error.message, "line": item.raw})
         else:
-            self.tally.lost.update(self.target.lost(item))
+            self.tally.lost.update(self.target.count_losses(item))
             text = self._write(item)
         self.out.write((self.target.frame[1] if self.tally.written else "") + text)
         self.tally.written += 1
@@ -137,21 +138,27 @@ class RecordWriter:
     def _reject(self, bad: BadLine) -> None:
         if self.on_error == "stop":
             raise DataError(bad.error.message, hint=_on_error_hint(bad.error))
-        self.tally.note(bad)
+        self.tally.count_bad(bad)
         if self.rejects is not None:
             self.rejects.write(dump({"where": bad.where, "error": bad.error.message, "line": bad.raw}))
 
 
 def is_live(source: Input) -> bool:
+    """Return whether the input is a stream, which may still be growing."""
     return source.path == "-" or not Path(source.path).is_file()
 
 
-def writable(name: str) -> Format:
+def output_format_of(name: str) -> Format:
+    """Return the output format of that name.
+
+    Raises:
+        DataError: there is no such format, or it cannot be written.
+    """
     target = find_format(name)
     if target.write is None:
         raise DataError(
             f"format '{name}' cannot be written",
-            hint=f"formats to write: {', '.join(format.name for format in FORMATS.values() if format.write)}.",
+            hint=f"use one of {', '.join(format.name for format in FORMATS.values() if format.write)}.",
         )
     return target
 
@@ -159,7 +166,7 @@ def writable(name: str) -> Format:
 def write_all(
     items: Iterator[Document | BadLine], writer: RecordWriter, count: Callable[[], None], *, live: bool
 ) -> None:
-    """Write all records; `live`: so that a reader has each at once."""
+    """Write all records; if `live`, flush after each one so that a reader gets it at once."""
     writer.begin()
     for item in items:
         writer.add(item)
@@ -170,14 +177,15 @@ def write_all(
 
 
 def _on_error_hint(error: IEError) -> str | None:
-    return hints(error.hint, "`--on-error skip` leaves such lines out, `keep` marks them.")
+    return join_hints(error.hint, "use `--on-error skip` to drop such lines, or `keep` to mark them.")
 
 
-def tell_left_out(tally: Tally, output: Output) -> None:
+def report_omissions(tally: Tally, output: Output) -> None:
+    """Warn about bad lines, and about what the output format could not express."""
     for what, count in tally.lost.items():
         if count:
-            warn(f"{count} {what}")
+            warn(f"{what}: {count:,}")
     if tally.bad:
-        kept = "kept with an `error` field" if output.on_error == "keep" else "left out"
-        place = f", and written to {output.rejects}" if output.rejects is not None else ""
-        warn(f"{tally.bad} bad lines {kept}{place}; the first: {tally.first_bad}")
+        kept = "kept with an `error` field" if output.on_error == "keep" else "skipped"
+        place = f" and written to {output.rejects}" if output.rejects is not None else ""
+        warn(f"{counted(tally.bad, 'bad line')} {kept}{place}; the first: {tally.first_bad}")

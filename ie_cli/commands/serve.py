@@ -1,4 +1,4 @@
-"""`ie serve`: a model behind a web page and an HTTP API."""
+"""`ie serve`: serve a model as a web page and an HTTP API."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import gc
 import traceback
 
 from ie_cli.commands.console import say, warn
-from ie_cli.commands.inputs import ModelChoice, warn_capped
-from ie_cli.errors import ServiceError
-from ie_cli.serving.limits import Limits, must_be_installed
+from ie_cli.commands.inputs import ModelChoice, warn_truncated
+from ie_cli.errors import ServiceError, counted
+from ie_cli.serving.limits import Limits, require_installed
 
-_SHORT = 16
+_SHORT_TOKEN = 16
 
 
 def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limits: Limits, *, quiet: bool) -> None:
-    """Take the address, load the model, serve."""
+    """Bind the address, load the model, and serve it until the process is stopped."""
     if token is not None:
-        _must_be_usable(token)
-    must_be_installed()
+        _validate_token(token)
+    require_installed()
     from ie_cli.serving import server
 
     family, address = server.resolve(host, port)
     loopback = server.is_loopback(address)
     if token is None and not loopback:
         raise ServiceError(
-            f"--host {host}: other machines can reach it, and there is no token",
-            hint="set the variable IE_TOKEN to a secret (openssl rand -hex 32), or listen to --host 127.0.0.1.",
+            f"--host {host}: other machines can reach this address, but no token is set",
+            hint="set the variable IE_TOKEN to a secret (openssl rand -hex 32), or use --host 127.0.0.1.",
         )
     with server.bind(family, address) as bound:
         address = bound.getsockname()
@@ -46,34 +46,34 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
                 )
             )
             worker.calibrate()
-            bound.listen()  # whoever comes before uvicorn does waits a moment
+            bound.listen()  # connections that arrive before uvicorn runs wait in the backlog
             if not quiet:
-                asked = "a token is asked for" if token is not None else "without a token"
-                most = worker.capacity.most_characters
+                access = "token required" if token is not None else "no token required"
+                limit = worker.capacity.max_characters
                 size = (
                     ""
-                    if most is None
-                    else f"; a request may hold about {most:,} characters, a text {limits.max_text:,}"
+                    if limit is None
+                    else f"; at most about {limit:,} characters per request and {limits.max_text:,} per text"
                 )
-                say(f"serving {extractor.recipe.name} at {server.url(address)} ({asked}){size}; Ctrl-C ends it")
+                say(f"serving {extractor.recipe.name} at {server.url(address)} ({access}){size}; Ctrl-C stops it")
             gc.collect()
-            gc.freeze()  # the half a million objects of the libraries; looking through them holds up all requests
+            gc.freeze()  # the libraries hold half a million objects; a garbage collection over them delays all requests
             server.run(app, bound, limits)
         finally:
             worker.close()
-            warn_capped(engine)
+            warn_truncated(engine)
 
 
-def _must_be_usable(token: str) -> None:
+def _validate_token(token: str) -> None:
     if not token.isascii() or not token.isprintable() or " " in token or not token:
         raise ServiceError(
-            "the token is empty, or holds other characters than an HTTP header can",
+            "the token is empty, or contains characters that an HTTP header cannot carry",
             hint="use letters and digits: openssl rand -hex 32",
         )
-    if len(token) < _SHORT:
-        warn(f"a token of {len(token)} characters can be guessed; better: openssl rand -hex 32")
+    if len(token) < _SHORT_TOKEN:
+        warn(f"a token of {counted(len(token), 'character')} can be guessed; create a longer one: openssl rand -hex 32")
 
 
 def _report(number: str, error: Exception) -> None:
-    """Tell of an internal error what the answer to the request does not."""
+    """Print the details of an internal error, which the response does not contain."""
     say(f"internal error {number}:\n{''.join(traceback.format_exception(error)).rstrip()}")

@@ -1,4 +1,4 @@
-"""`ie show`: a recipe in full."""
+"""`ie show`: print a complete recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ie_cli.system.streams import open_output
 
 
 def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
-    """`ie show`: the recipe in full on stdout."""
+    """Write a recipe with all defaults to stdout."""
     from ie_cli.recipe.loader import dump_recipe
 
     recipe = read_recipe(name, overrides)

@@ -1,4 +1,4 @@
-"""`ie train`: a live table, then the scores of the model as it was stored."""
+"""`ie train`: train a model, show the progress, and print the scores of the stored model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ie_cli.commands.console import TrainingView, say, show_scores
 from ie_cli.commands.recipe_argument import read_recipe
-from ie_cli.errors import StorageError, hints
+from ie_cli.errors import StorageError, join_hints
 from ie_cli.system.signals import Stop
 from ie_cli.training.run_directory import CHECKPOINTS
 
@@ -15,20 +15,20 @@ from ie_cli.training.run_directory import CHECKPOINTS
 def run_train(
     name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, resume: bool, quiet: bool
 ) -> None:
-    """`ie train`: a live table, then the scores of the model as it was stored."""
+    """Train a model, show the progress, and print the scores of the stored model."""
     recipe = read_recipe(name, overrides)
-    folder = output or Path("runs") / recipe.name
+    directory = output or Path("runs") / recipe.name
     view = TrainingView(quiet=quiet)
-    with Stop(_tell_stop).listening() as stop:
+    with Stop(_report_stop).listening() as stop:
         from ie_cli.training.run import train
 
         try:
-            view.follow(train(recipe, folder, overwrite=overwrite, resume=resume, stop=stop))
+            view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
-            stored = any((folder / CHECKPOINTS).glob("step-*"))
-            kept = "the last checkpoint and the best model so far are whole: go on with --resume"
+            stored = any((directory / CHECKPOINTS).glob("step-*"))
+            kept = "the last checkpoint and the best model so far are intact: continue with --resume"
             raise StorageError(
-                error.message, hint=hints(error.hint, kept if stored else "no checkpoint was written yet")
+                error.message, hint=join_hints(error.hint, kept if stored else "no checkpoint was written yet")
             ) from error
     if quiet or view.finished is None:
         return
@@ -39,5 +39,5 @@ def run_train(
     say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
 
 
-def _tell_stop(signum: int) -> None:
-    say("stopping after this step, with a checkpoint; once more stops at once, without")
+def _report_stop(signum: int) -> None:
+    say("stopping after this step with a checkpoint; interrupt again to stop at once without one")

@@ -1,1 +1,1 @@
-"""Splits of a recipe, counts over them, and the labels that a model knows."""
+"""The splits of a recipe, statistics over them, and the label schema of a model."""

@@ -1,4 +1,4 @@
-"""The splits of a recipe as streams of examples that can be read again and again."""
+"""The splits of a recipe as streams of examples that can be iterated repeatedly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from ie_cli.recipe.schema import DataSection
 
 @dataclass(frozen=True)
 class Split:
-    """Some sources, read in order; iterating it again reads them again.
+    """Sources that are read in order, again on each iteration.
 
     Attributes:
-        keep: of a text, whether it belongs to this split; None keeps all.
-        part: what `keep` stands for, for the fingerprint.
+        sources: files, ``-``, URLs or ``hub:…``.
+        section: the data section of the recipe.
+        keep: whether a text belongs to this split; None keeps all.
+        part: a description of `keep` for the fingerprint.
     """
 
     sources: tuple[str, ...]
@@ -36,23 +38,28 @@ class Split:
                 if self.keep is None or self.keep(document.text):
                     yield document
 
-    def whole(self) -> Split:
-        """All of its sources, whatever belongs to the split."""
+    def unfiltered(self) -> Split:
+        """Return a split with all documents of its sources."""
         return replace(self, keep=None, part="all")
 
-    def must_be_readable_again(self) -> None:
-        """Raise where a source is a pipe, which gives what it has only once; training reads several times."""
+    def require_rereadable(self) -> None:
+        """Check that no source is a pipe, which can be read only once, whereas training reads several times.
+
+        Raises:
+            DataError: a source is a pipe or a directory.
+        """
         for source in self.sources:
             if os.path.isdir(source):
-                raise DataError(f"{source}: is a folder", hint="name a file in it, or a list of files.")
+                raise DataError(f"{source}: is a directory", hint="name a file in it, or a list of files.")
             if source == "-" or (os.path.exists(source) and not os.path.isfile(source)):
                 raise DataError(
-                    f"{'stdin' if source == '-' else source}: training reads its data several times, a pipe can be read once",
-                    hint="save it to a file first.",
+                    f"{'stdin' if source == '-' else source}: a pipe can be read only once, but training reads its data several "
+                    "times",
+                    hint="save the data to a file first.",
                 )
 
     def stamp(self) -> list[tuple[int, int] | None]:
-        """Size and time of change of each source that is a local file."""
+        """Return size and modification time of each source, None if it is not a local file."""
         found: list[tuple[int, int] | None] = []
         for source in self.sources:
             state = os.stat(source) if os.path.isfile(source) else None
@@ -61,12 +68,12 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str | None:
-        """Hash of what the split holds, file contents included; None where a source is no local file. Computed once."""
+        """Hash of the split, including file contents; None if a source is not a local file. Computed once."""
         return _fingerprints([self])[0]
 
 
 def compute_fingerprints(splits: Sequence[Split]) -> None:
-    """Compute the fingerprints of several splits; files that they share are read once."""
+    """Compute the fingerprints of several splits, reading shared files only once."""
     for sources in dict.fromkeys(split.sources for split in splits):
         same = [split for split in splits if split.sources == sources]
         for split, value in zip(same, _fingerprints(same), strict=True):
@@ -74,7 +81,7 @@ def compute_fingerprints(splits: Sequence[Split]) -> None:
 
 
 def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
-    """The fingerprints of splits of the same sources."""
+    """Compute the fingerprints of splits with the same sources."""
     paths = [Path(source) for source in splits[0].sources]
     if not all(path.is_file() for path in paths):
         return [None] * len(splits)
@@ -93,16 +100,16 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
 
 
 def reading_of(section: DataSection) -> Reading:
-    """The options of reading that a recipe gives."""
+    """Return the reading options of a data section."""
     columns = section.label_columns
     return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner, section.mentions)
 
 
 def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:
-    """The train, dev and test splits of a recipe.
+    """Return the train, dev and test splits of a data section.
 
-    ``dev: 0.1`` takes that share of train by a hash of the text: duplicates stay together, and the same text is on the
-    same side in every run.
+    ``dev: 0.1`` takes this fraction of train by a hash of the text: duplicates stay together, and a text is in the same
+    split in every run.
     """
     train = _sources(section.train)
     test = Split(_sources(section.test), section) if section.test is not None else None
@@ -122,6 +129,6 @@ def _sources(value: str | list[str]) -> tuple[str, ...]:
 
 
 def _place(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
+    """Map a text to a number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -1,4 +1,4 @@
-"""What `ie check` reports."""
+"""The findings that `ie check` reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to know: an `error` stops training or falsifies scores, a `warning` costs quality, a `note` informs."""
+    """A finding: an `error` prevents training or falsifies scores, a `warning` reduces quality, a `note` informs."""
 
     kind: Literal["error", "warning", "note"]
     text: str

@@ -1,4 +1,4 @@
-"""What a model knows: entity labels and predicates, each by its row, and the types that a predicate joins."""
+"""The label schema of a model: entity labels and predicates with their indices, and the types that predicates join."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Types = tuple[str, str]
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """The labels and predicates of a model; an id is the row in its head.
+    """The labels and predicates of a model; an id is the label index in its head.
 
     Attributes:
-        labels: entity labels; `ROLES` where the data annotate relations alone.
-        types: predicate -> its (subject type, object type), the usual one first.
-        constrained: a triple must have one of its predicate's types.
-        declared: predicates ``P.slot`` that are slots of complex objects, not just named so.
+        labels: entity labels; `ROLES` if the data annotate relations only.
+        predicates: the predicates.
+        types: the (subject type, object type) pairs of each predicate, the most frequent first.
+        constrained: whether a triple must have one of the type pairs of its predicate.
+        declared: predicates ``P.slot`` that are slots of complex objects, as opposed to predicates with a dot.
     """
 
     labels: tuple[str, ...]
@@ -34,10 +35,10 @@ class LabelSchema:
 
     @classmethod
     def build(cls, labels: Iterable[str], listed: Sequence[str] | None = None) -> LabelSchema:
-        """Of entities: labels sorted, or as ``listed`` in the recipe.
+        """Build the schema of an entity task; labels are sorted, or in the order ``listed`` in the recipe.
 
         Raises:
-            DataError: the data hold no label at all, or one that the recipe does not list.
+            DataError: the data contain no labels, or one that the recipe does not list.
         """
         return cls(_ordered(labels, listed))
 
@@ -52,20 +53,21 @@ class LabelSchema:
         observed: bool = False,
         slots: Collection[str] = (),
     ) -> LabelSchema:
-        """Of relations: labels as `build` has them, predicates sorted, or as in a schema file.
+        """Build the schema of a relation task; predicates are sorted, or in the order of a schema file.
 
         Args:
-            labels: of the entity rows; None: the rows are `ROLES`.
-            pairs: (subject type, predicate, object type) -> how often the training data hold it.
+            labels: the entity labels; None for `ROLES`.
+            pairs: how often each (subject type, predicate, object type) occurs in the training data.
+            listed: the labels listed in the recipe.
             known: predicates with their types from a schema file.
-            observed: constrain triples to the types of `pairs`.
+            observed: whether to constrain triples to the types of `pairs`.
             slots: predicates that are slots of complex objects in the training data.
 
         Raises:
-            DataError: no relation at all, or a predicate that the schema file does not have.
+            DataError: the data contain no relations, or a predicate that the schema file lacks.
         """
         if not pairs:
-            raise DataError("the training data hold no relation at all", hint="check data.format, or use task: ner.")
+            raise DataError("the training data contain no relations", hint="check data.format, or use task: ner.")
         joined: dict[str, list[Types]] = {}
         for subject, predicate, object_ in sorted(pairs, key=lambda key: (-pairs[key], key)):
             joined.setdefault(predicate, []).append((subject, object_))
@@ -74,10 +76,10 @@ class LabelSchema:
         if known is not None:
             if extra := sorted(set(types) - set(known)):
                 raise DataError(
-                    f"the training data hold predicates that data.schema_file does not: {', '.join(extra[:10])}",
-                    hint="complete the file, or remove data.schema_file to take all predicates of the data.",
+                    f"the training data contain predicates that data.schema_file lacks: {', '.join(extra[:10])}",
+                    hint="complete the file, or remove data.schema_file to use all predicates of the data.",
                 )
-            # Of several types the usual one stands first.
+            # The most frequent of several types comes first.
             allowed_by = {name: frozenset(allowed) for name, allowed in known.items()}
             usual = {name: [pair for pair in types.get(name, ()) if pair in allowed_by[name]] for name in known}
             types = {name: tuple(dict.fromkeys([*usual[name], *allowed])) for name, allowed in known.items()}
@@ -88,8 +90,8 @@ class LabelSchema:
         if labels is None:
             return cls(ROLES, predicates, types, declared=declared)
         named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()
-        rows = _ordered({*labels, *named}, listed)
-        return cls(rows, predicates, types, observed or known is not None, declared)
+        entity_labels = _ordered({*labels, *named}, listed)
+        return cls(entity_labels, predicates, types, observed or known is not None, declared)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,27 +100,27 @@ class LabelSchema:
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """Label -> row."""
-        return {label: row for row, label in enumerate(self.labels)}
+        """The index of each label."""
+        return {label: index for index, label in enumerate(self.labels)}
 
     @cached_property
     def predicate_ids(self) -> dict[str, int]:
-        """Predicate -> row."""
-        return {predicate: row for row, predicate in enumerate(self.predicates)}
+        """The index of each predicate."""
+        return {predicate: index for index, predicate in enumerate(self.predicates)}
 
     @property
     def roles(self) -> bool:
-        """Whether the entity rows are subject and object, not types."""
+        """Whether the entity labels are the roles subject and object, not types."""
         return bool(self.predicates) and self.labels == ROLES
 
     @cached_property
     def slots(self) -> dict[str, str]:
-        """Predicates that are slots of complex objects -> the predicate whose object they belong to."""
+        """Predicates that are slots of complex objects, mapped to the predicate whose object they belong to."""
         found = {name: slot[0] for name in self.predicates if (slot := slot_of(name)) is not None}
         return {name: base for name, base in found.items() if name in self.declared and base in self.predicate_ids}
 
     def usual_types(self, predicate: str) -> Types:
-        """The types that a role model gives to a triple's subject and object."""
+        """Return the types that a role model assigns to subject and object of a triple."""
         types = self.types.get(predicate)
         return types[0] if types else ROLES
 
@@ -128,20 +130,20 @@ def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, 
     if listed is None:
         if not found:
             raise DataError(
-                "the training data hold no entity at all",
-                hint="check data.format, or list the labels as data.labels in the recipe.",
+                "the training data contain no entities",
+                hint="check data.format, or list the labels in data.labels in the recipe.",
             )
         return tuple(sorted(found))
     if extra := sorted(found - set(listed)):
         raise DataError(
-            f"the training data hold labels that data.labels does not list: {', '.join(extra)}",
-            hint="add them to data.labels, or remove data.labels to take all labels of the data.",
+            f"the training data contain labels that data.labels does not list: {', '.join(extra)}",
+            hint="add them to data.labels, or remove data.labels to use all labels of the data.",
         )
     return tuple(listed)
 
 
 def schema_facts(schema: LabelSchema) -> dict[str, Any]:
-    """A schema as JSON values, for the model folder."""
+    """Convert a schema to JSON values for the model directory."""
     facts: dict[str, Any] = {"labels": schema.labels}
     if predicates := {name: schema.types.get(name, ()) for name in schema.predicates}:
         facts |= {"predicates": predicates, "constrained": schema.constrained, "slots": sorted(schema.declared)}
@@ -149,16 +151,16 @@ def schema_facts(schema: LabelSchema) -> dict[str, Any]:
 
 
 def schema_of_facts(facts: Mapping[str, Any]) -> LabelSchema:
-    """The schema of `schema_facts`, read from a file.
+    """Restore a schema from the JSON values of `schema_facts`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the values are not a valid schema.
     """
     labels, predicates, slots = facts.get("labels"), facts.get("predicates", {}), facts.get("slots", [])
     if not _names(labels) or not labels:
         raise ValueError("labels must be a list of names")
     if len(set(labels)) < len(labels):
-        raise ValueError("a label stands there twice")
+        raise ValueError("labels must not contain duplicates")
     if not isinstance(predicates, dict) or not all(map(_pairs, predicates.values())):
         raise ValueError("predicates must map names to pairs of types")
     if not _names(slots):
@@ -178,13 +180,13 @@ def _pairs(value: Any) -> bool:
 
 
 def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
-    """Predicates with their types from a schema file of DuIE or CMeIE, in its order.
+    """Read the predicates and their types from a schema file of DuIE or CMeIE, in its order.
 
-    A line is ``{"predicate", "subject_type", "object_type"}``, the object's type a string or ``{"@value", slot: type}``; lines
-    that begin with no brace are comments.
+    A line is ``{"predicate", "subject_type", "object_type"}``; the object type is a string or ``{"@value", slot: type}``. Lines
+    that do not start with a brace are comments.
 
     Raises:
-        DataError: a line that is none of these, or no line at all.
+        DataError: a line is invalid, or there are no predicates.
     """
     found: dict[str, dict[Types, None]] = {}
     slots: dict[str, dict[Types, None]] = {}
@@ -192,21 +194,24 @@ def read_schema(path: str) -> dict[str, tuple[Types, ...]]:
         if not line.lstrip("\ufeff \t").startswith("{"):
             continue
         try:
-            row = loads(line.lstrip("\ufeff"))
-            predicate, subject, objects = row["predicate"], row["subject_type"], row["object_type"]
+            entry = loads(line.lstrip("\ufeff"))
+            predicate, subject, objects = entry["predicate"], entry["subject_type"], entry["object_type"]
             kinds = {"@value": objects} if isinstance(objects, str) else dict(objects)
             value = kinds.pop("@value")
             if not all(isinstance(name, str) and name for name in (predicate, subject, value, *kinds.values())):
-                raise ValueError("a name is no text")
-            "".join((predicate, subject, value, *kinds, *kinds.values())).encode()  # half a surrogate pair has no UTF-8
+                raise ValueError("a name is not a non-empty string")
+            "".join((predicate, subject, value, *kinds, *kinds.values())).encode()  # fails for lone surrogates
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path}:{number}: no line of a schema: {line[:80]!r}",
-                hint='expected {"subject_type": …, "predicate": …, "object_type": … or {"@value": …}}.',
+                f"{path}:{number}: invalid line of a schema file: {line[:80]!r}",
+                hint='write each line as {"subject_type": …, "predicate": …, "object_type": … or {"@value": …}}.',
             ) from error
         found.setdefault(predicate, {}).setdefault((subject, value))
         for slot, kind in kinds.items():
             slots.setdefault(f"{predicate}.{slot}", {}).setdefault((value, kind))
     if not found:
-        raise DataError(f"{path}: no predicate in it", hint="give the schema file of the data, a JSON object a line.")
+        raise DataError(
+            f"{path}: the file contains no predicates",
+            hint="give the schema file of the data: one JSON object per line.",
+        )
     return {predicate: tuple(types) for predicate, types in (found | slots).items()}

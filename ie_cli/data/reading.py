@@ -1,4 +1,4 @@
-"""The training and development data of a task, read once before the first step."""
+"""The data of a task, read once before the first training step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from ie_cli.recipe.schema import DataSection
 
 @dataclass(frozen=True, slots=True)
 class TaskData:
-    """What was read.
+    """The data of a task.
 
     Attributes:
-        train, dev, test: the splits as sources. documents: of train; dev_documents, test_documents: of these, None without them.
-        statistics: of train.
+        train, dev, test: the splits as sources.
+        documents: the documents of train.
+        dev_documents, test_documents: the documents of dev and test, None if there is no such split.
+        statistics: the statistics of train.
     """
 
     train: Split
@@ -30,18 +32,19 @@ class TaskData:
 
     @property
     def dev_is_train(self) -> bool:
-        """Whether both are the same files."""
+        """Whether dev and train are the same data."""
         dev = self.dev
         return dev is not None and (dev.sources, dev.part) == (self.train.sources, self.train.part)
 
 
 def read_task_data(section: DataSection, *, characters: bool = False) -> TaskData:
-    """Read train, dev and test; where dev is a share of train, both in one pass.
+    """Read train, dev and test; if dev is a fraction of train, read both in one pass.
 
-    Test is scored hours later, but what is wrong with it is told now.
+    Test is scored only after training, but its errors are reported now.
 
     Args:
-        characters: count the characters of train too.
+        section: the data section of the recipe.
+        characters: whether to count the characters of train too.
 
     Raises:
         DataError: a source is missing, damaged, can be read only once, or changes meanwhile; or dev or test is empty.
@@ -49,28 +52,30 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     train, dev, test = splits(section)
     for split in (train, dev, test):
         if split is not None:
-            split.must_be_readable_again()
-    # Looked at before they are hashed and after they are read: the encoded windows are kept under the hash.
+            split.require_rereadable()
+    # Compared before hashing and after reading, because encoded windows are stored under the hash.
     read = [split for split in (train, dev) if split is not None]
     before = [split.stamp() for split in read]
     compute_fingerprints(read)
     documents, statistics = Spool(), DatasetStatistics()
     same = dev is not None and dev.keep is None and dev.sources == train.sources
     dev_documents = documents if same else Spool() if dev is not None else None
-    for document in train.whole():
+    for document in train.unfiltered():
         if train.keep is None or train.keep(document.text):
             statistics.add(document)
             if characters:
                 statistics.characters.update(document.text)
             documents.add(document)
-        elif dev_documents is not None:  # a share of train is what train leaves
+        elif dev_documents is not None:  # dev is the rest of train
             dev_documents.add(document)
     if dev is not None and dev_documents is not None and dev.keep is None and not same:
         for document in dev:
             dev_documents.add(document)
     for split, stamp in zip(read, before, strict=True):
         if split.stamp() != stamp:
-            raise DataError(f"{', '.join(split.sources)}: changed while it was read", hint="begin once more.")
+            raise DataError(
+                f"{', '.join(split.sources)}: the data changed while they were read", hint="run the command again."
+            )
     test_documents = Spool(test) if test is not None else None
     for name, part, split in (("dev", dev_documents, dev), ("test", test_documents, test)):
         if part is not None and split is not None and not len(part):
@@ -81,10 +86,10 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
 def _empty(name: str, split: Split, section: DataSection) -> DataError:
     if split.keep is not None:
         return DataError(
-            f"data.dev: {section.dev} of {', '.join(split.sources)} is not a single example",
-            hint="take a larger share, name a file, or leave data.dev out.",
+            f"data.dev: {section.dev} of {', '.join(split.sources)} contains no examples",
+            hint="use a larger fraction or a file, or omit data.dev.",
         )
     return DataError(
-        f"{', '.join(split.sources)}: no example in it",
-        hint=f"check data.{name} and data.format, or leave data.{name} out.",
+        f"{', '.join(split.sources)}: the data contain no examples",
+        hint=f"check data.{name} and data.format, or omit data.{name}.",
     )

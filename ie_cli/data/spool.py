@@ -1,4 +1,4 @@
-"""Documents that are read once and gone through several times: in memory, and beyond a bound in a temporary file."""
+"""Storage for documents that are read once and iterated several times: in memory, and above a limit in a temporary file."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import IO, Any
 from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
 from ie_cli.system.atomic import storing
 
-MOST_WEIGHT = 2**25
-"""Characters that are kept in memory, an annotation counting as `_ANNOTATION` of them; a few hundred megabytes."""
+MAX_WEIGHT = 2**25
+"""Limit on the characters kept in memory, a few hundred megabytes; an annotation counts as `_ANNOTATION` characters."""
 _ANNOTATION = 64
 
 
 class Spool:
-    """Documents in their order, without the input fields that are not ours. One thread at a time may use it.
+    """A sequence of documents without their user fields (`Document.meta`). Not thread-safe.
 
     Args:
-        most: weight of the documents in memory, as `MOST_WEIGHT` counts it.
+        documents: documents to add.
+        max_weight: limit on the documents in memory, counted as for `MAX_WEIGHT`.
     """
 
-    def __init__(self, documents: Iterable[Document] = (), *, most: int = MOST_WEIGHT) -> None:
-        self._most, self._weight, self._count = most, 0, 0
+    def __init__(self, documents: Iterable[Document] = (), *, max_weight: int = MAX_WEIGHT) -> None:
+        self._max_weight, self._weight, self._count = max_weight, 0, 0
         self._kept: list[Document] = []
         self._file: IO[bytes] | None = None
         for document in documents:
@@ -38,7 +39,7 @@ class Spool:
         yield from self._kept
         place = 0
         while self._file is not None:
-            # Several may read in turn, and documents may be added meanwhile: each goes to its own place.
+            # Other iterators and `add` may move the file position in between, so each iterator seeks to its own.
             self._file.seek(place)
             line = self._file.readline()
             if not line:
@@ -55,7 +56,7 @@ class Spool:
         document = replace(document, meta={})
         self._count += 1
         self._weight += _weight(document)
-        if self._file is None and self._weight <= self._most:
+        if self._file is None and self._weight <= self._max_weight:
             self._kept.append(document)
             return
         with storing(tempfile.gettempdir()):
@@ -74,7 +75,7 @@ def _weight(document: Document) -> int:
 
 
 def _line(document: Document) -> bytes:
-    """A document as one line of JSON, exactly: order, scores and types included."""
+    """Serialise a document as one line of JSON without loss of order, scores or types."""
     fields = [
         document.text,
         [_entity_fields(entity) for entity in document.entities],

@@ -1,4 +1,4 @@
-"""Counts over documents, made in one pass; whoever needs more than labels and triples adds a part that counts it."""
+"""Counts over documents, made in one pass; additional counts are added as parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ie_cli.document import Document
 
 
 class Part(Protocol):
-    """Something else to count in the same pass."""
+    """An additional count made in the same pass."""
 
     def add(self, document: Document) -> None:
         """Count a document."""
@@ -19,15 +19,17 @@ class Part(Protocol):
 
 @dataclass(slots=True)
 class DatasetStatistics:
-    """What one pass over some data finds; its size does not depend on that of the data.
+    """The counts of one pass over some data; their size does not depend on the size of the data.
 
     Attributes:
-        labels: of entities. arguments: of the relations' subjects and objects.
-        pairs: (subject type, predicate, object type).
+        documents: number of documents.
+        labels: labels of entities.
+        arguments: labels of subjects and objects of relations.
+        pairs: (subject type, predicate, object type) triples.
         slots: predicates ``P.slot`` of complex objects.
-        guessed: some of the relations have no offsets of their own.
-        characters: only if `of` is asked for them.
-        parts: what else is counted.
+        guessed: whether offsets of some relations were guessed from texts.
+        characters: the characters, counted only on request.
+        parts: additional counts.
     """
 
     documents: int = 0
@@ -43,7 +45,7 @@ class DatasetStatistics:
     def of(
         cls, documents: Iterable[Document], *, characters: bool = False, parts: Sequence[Part] = ()
     ) -> DatasetStatistics:
-        """Count labels and triples, and if asked, characters and what the parts count."""
+        """Count labels and triples and, on request, characters and additional parts."""
         statistics = cls(parts=parts)
         for document in documents:
             statistics.add(document)
@@ -66,7 +68,7 @@ class DatasetStatistics:
 
     @property
     def predicates(self) -> Counter[str]:
-        """Predicates of the relations, whatever types they join."""
+        """Predicates of the relations, regardless of the types they join."""
         found: Counter[str] = Counter()
         for (_, predicate, _), count in self.pairs.items():
             found[predicate] += count

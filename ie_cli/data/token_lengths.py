@@ -1,4 +1,4 @@
-"""Lengths in tokens of texts and of what is annotated in them."""
+"""Lengths in tokens of texts, entities and relations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ie_cli.document import Document
 
 LONGEST_COUNTED = 4096
-"""Longer ones count as this long, so that the counts stay small."""
+"""Greater lengths are counted as this length, which bounds the number of counters."""
 
 CountTokens = Callable[[str], int]
 
@@ -19,10 +19,10 @@ class TokenLengths:
     """A part of `DatasetStatistics` that counts lengths in tokens.
 
     Attributes:
-        count_tokens: how many tokens a text has.
-        texts: tokens of a text -> how many texts.
-        mentions: tokens of an entity -> how many entities.
-        reaches: tokens from the beginning of a relation's first argument to the end of its last -> how many relations.
+        count_tokens: returns the number of tokens of a text.
+        texts: number of texts by length.
+        mentions: number of entities by length.
+        reaches: number of relations by length, from the start of the first argument to the end of the last.
     """
 
     count_tokens: CountTokens

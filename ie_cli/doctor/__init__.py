@@ -1,1 +1,1 @@
-"""What is wrong with data, and a recipe that fits them."""
+"""Find problems in data, and propose a recipe that fits them."""

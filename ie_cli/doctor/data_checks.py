@@ -1,4 +1,4 @@
-"""The data doctor: what is wrong with a recipe and its data, before an hour is spent."""
+"""Check a recipe and its data for problems before training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ie_cli.tasks import TASKS
 
 
 def check(recipe: Recipe) -> Iterator[Finding]:
-    """Read all splits once and yield what was found, by task and split."""
+    """Read each split once, and yield the findings by task and split."""
     tokenizer = _tokenizer(recipe)
     tasks = recipe.instances()
     for name, section in tasks.items():
@@ -32,7 +32,7 @@ def check(recipe: Recipe) -> Iterator[Finding]:
 def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) -> Iterator[Finding]:
     task = TASKS[section.task]
     train, dev, test = splits(section.data)
-    schema, fault = _schema_of(recipe, section, train) if task.schema_first else (None, None)
+    schema, problem = _schema_of(recipe, section, train) if task.schema_first else (None, None)
     plan = WindowPlan.build(
         max_length=recipe.encoder.max_length,
         stride=recipe.encoder.stride,
@@ -45,34 +45,36 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
             yield from about(name, surveys[name], section, recipe.encoder)
     yield from between(surveys, section)
     if not task.schema_first:
-        _, fault = _preview(recipe, section, surveys["train"].statistics)
-    if fault is not None:
-        yield Finding("error", fault.message)
-        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [fault.hint]))
+        _, problem = _preview(recipe, section, surveys["train"].statistics)
+    if problem is not None:
+        yield Finding("error", problem.message)
+        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [problem.hint]))
     else:
         for name, found in surveys.items():
             yield from task.findings(name, statistics=found.statistics, names=found.names, items=found.reach.items())
     if dev is None:
         yield Finding(
-            "warning", "no dev data: nothing is measured, and the last weights are kept; data.dev: 0.1 splits some off"
+            "warning",
+            "no dev data: nothing is evaluated, and the last weights are kept; data.dev: 0.1 splits some off the training "
+            "data",
         )
 
 
 def _schema_of(recipe: Recipe, section: TaskSection, train: Split) -> tuple[LabelSchema | None, IEError | None]:
-    """What may refuse gold items, or why training would not begin; neither where the data cannot be read as a whole."""
+    """Return the schema that may exclude gold items, or the error that training would raise; neither if data are unreadable."""
     try:
         statistics = DatasetStatistics.of(train)
-    except DataError:  # the pass over the data lists every fault
+    except DataError:  # the pass over the data lists every problem
         return None, None
-    schema, fault = _preview(recipe, section, statistics)
-    # Only types that it does not allow are lost to a schema: what train does not have is told by itself.
-    return (schema if schema is not None and schema.constrained else None), fault
+    schema, problem = _preview(recipe, section, statistics)
+    # A schema without constraints excludes nothing here: labels that are missing from train are reported separately.
+    return (schema if schema is not None and schema.constrained else None), problem
 
 
 def _preview(
     recipe: Recipe, section: TaskSection, statistics: DatasetStatistics
 ) -> tuple[LabelSchema | None, IEError | None]:
-    """The schema that a model would have, None where the data hold nothing to learn, or why training would not begin."""
+    """Return the schema that a model would have, or None if the data contain nothing to learn, or the error of training."""
     from ie_cli.training.setup import validate_names
 
     try:
@@ -86,7 +88,7 @@ def _preview(
 
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer:
-    """The encoder's tokenizer; that of `tiny` needs no vocabulary here, its tokens are characters anyway."""
+    """Return the encoder's tokenizer; `tiny` needs no vocabulary here because its tokens are characters."""
     from ie_cli.modeling.encoder import (
         apply_options,
         encoder_config,

@@ -1,4 +1,4 @@
-"""Entities that share a character."""
+"""Detect entities that share a character."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ie_cli.document import Document, Entity
 
 
 def overlap(entities: Iterable[Entity]) -> bool:
-    """Say whether two entities share a character."""
+    """Return whether two entities share a character."""
     end = 0
     for entity in sorted(set(entities)):
         if entity.start < end:

@@ -1,4 +1,4 @@
-"""Gold items that no prediction could ever return on the tokens and windows of a recipe, with reasons and remedies."""
+"""Find gold items that cannot be predicted with the tokens and windows of a recipe, with reasons and remedies."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ _SHOWN = 3
 
 @dataclass(slots=True)
 class _KindReach:
-    """Of one kind: how many gold items, how many of them are lost by reason, and the first of these."""
+    """Counts of gold items of one kind, of unreachable ones by reason, and examples of the latter."""
 
     total: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
+    unreachable: Counter[str] = field(default_factory=Counter)
     shown: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Reach:
-    """Counts over a split.
+    """Counts of reachable and unreachable gold items in a split.
 
     Attributes:
-        head: whose codec says what it can express.
-        schema: what may refuse gold items; None refuses none.
-        longest: tokens of the longest text. windowed: texts that one window does not hold.
+        head: the head whose codec defines what can be expressed.
+        schema: the schema that may exclude gold items; None excludes none.
+        longest: number of tokens in the longest text.
+        windowed: number of texts that do not fit into one window.
     """
 
     task: Task
@@ -55,12 +56,12 @@ class Reach:
         self.longest = max(self.longest, len(tokens))
         self.windowed += len(tokens) > self.plan.capacity
         schema = self.schema or self.task.schema_of(document)
-        totals, lost = self._find(document, tokens, schema)
+        totals, unreachable = self._find(document, tokens, schema)
         for kind in self.task.kinds:
             found = self._kinds.setdefault(kind.items, _KindReach())
             found.total += totals.get(kind.items, 0)
-            for item, reason in lost.get(kind.items, ()):
-                found.lost[reason] += 1
+            for item, reason in unreachable.get(kind.items, ()):
+                found.unreachable[reason] += 1
                 shown = found.shown.setdefault(reason, [])
                 if len(shown) < _SHOWN:
                     shown.append(f"{document.where}: {kind.show(document.text, item)}")
@@ -68,35 +69,35 @@ class Reach:
     def _find(
         self, document: Document, tokens: Tokens, schema: LabelSchema
     ) -> tuple[Mapping[str, int], Mapping[str, Sequence[tuple[Any, str]]]]:
-        """By kind, how many gold items a document has, and which of them are lost, with the reason."""
+        """Return, by kind, the number of gold items in a document, and the unreachable ones with their reasons."""
         found = find_reachable(build_codec(self.head, schema), document, tokens, self.plan)
-        return found.counts, found.lost
+        return found.counts, found.unreachable
 
     def items(self) -> TrainingItems:
-        """The gold items of what the task extracts."""
+        """Return the counts of gold items that the task extracts."""
         found = self._kinds.get(self.task.words.items, _KindReach())
-        return TrainingItems(found.total, found.lost)
+        return TrainingItems(found.total, found.unreachable)
 
     def findings(self, split: str, encoder: EncoderSection) -> Iterator[Finding]:
-        """What is lost, by kind."""
+        """Yield a finding for each kind with unreachable items."""
         for kind in self.task.kinds:
             found = self._kinds.get(kind.items)
-            if found is not None and found.lost:
-                yield _tell(split, kind, found, encoder)
+            if found is not None and found.unreachable:
+                yield _report(split, kind, found, encoder)
 
 
-def _tell(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) -> Finding:
-    lost = found.lost.total()
-    causes = ", ".join(f"{count} {reason}" for reason, count in found.lost.most_common())
-    share = f" ({lost / found.total:.2%})" if found.total else ""
-    text = f"{split}: {lost} of {found.total} {kind.items}{share} can never be predicted: {causes}"
+def _report(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) -> Finding:
+    unreachable = found.unreachable.total()
+    causes = ", ".join(f"{count} {reason}" for reason, count in found.unreachable.most_common())
+    share = f" ({unreachable / found.total:.2%})" if found.total else ""
+    text = f"{split}: {unreachable} of {found.total} {kind.items}{share} can never be predicted: {causes}"
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
     remedies = {
-        INSIDE_TOKEN: "encoder.tokenization: char makes every border reachable",
+        INSIDE_TOKEN: "encoder.tokenization: char makes every boundary reachable",
         TOO_LONG: windows,
         APART: windows,
     }
     for reason, shown in found.shown.items():
-        text += f"\n  {reason}: {remedies.get(reason, 'mend the annotation')}"
+        text += f"\n  {reason}: {remedies.get(reason, 'fix the annotation')}"
         text += "".join(f"\n    {line}" for line in shown)
     return Finding("warning", text)

@@ -1,4 +1,4 @@
-"""Data in, a recipe that fits them out: one streaming pass, then a proposal in YAML with comments that say why."""
+"""Propose a recipe for some data: one streaming pass, then YAML with comments that explain the choices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, run_name
 from ie_cli.doctor.token_counting import token_counter
 from ie_cli.doctor.windows_proposal import quantile, window
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS, Proposal, Task
@@ -25,10 +25,10 @@ _COMMENT_COLUMN = 38
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the user asks for, and the format that was found.
+    """The user's options, and the detected format.
 
     Attributes:
-        limit: tokens that the encoder takes.
+        limit: maximum number of tokens for the encoder.
     """
 
     data: str
@@ -45,16 +45,16 @@ def propose_recipe(
     encoder: str | None = None,
     reading: Reading | None = None,
 ) -> str:
-    """Look at training data and write a recipe that fits them.
+    """Inspect training data and return a recipe that fits them, as YAML.
 
     Args:
-        data: a file, ``-``, a URL or ``hub:…``; relative to the current directory, as the recipe is taken to be.
-        format: detected where not given.
-        encoder: hub id, folder or ``tiny``; chosen by the script of the text where not given.
-        reading: options of reading, which the recipe then holds.
+        data: a file, ``-``, a URL or ``hub:…``; a relative path assumes that the recipe is in the current directory.
+        format: format of the data; detected if omitted.
+        encoder: hub id, directory or ``tiny``; chosen by the scripts of the texts if omitted.
+        reading: reading options, which are written into the recipe.
 
     Raises:
-        DataError: the data cannot be read, or hold no entity.
+        DataError: the data cannot be read, or contain nothing to train on.
     """
     count_tokens, limit = token_counter(encoder)
     lengths, scripts, overlaps = TokenLengths(count_tokens), Scripts(), Overlaps()
@@ -68,9 +68,9 @@ def propose_recipe(
             break
     else:
         raise DataError(
-            f"{'stdin' if data == '-' else data}: {statistics.documents:,} examples, no entity in them: there is nothing to "
-            "train on",
-            hint="annotate some, or say how to read them: --input-format jsonl | duie | cluener | conll | …",
+            f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
+            "there is nothing to train on",
+            hint="annotate some texts, or set the format of the data: --input-format jsonl | duie | cluener | conll | …",
         )
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
     parts = (
@@ -85,20 +85,20 @@ def propose_recipe(
 
 def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal) -> Iterator[str]:
     counts = {kind.items: proposal.names[kind.items].total() for kind in task.kinds}
-    held = ", ".join(f"{count:,} {items}" for items, count in counts.items() if count)
-    yield f"# {statistics.documents:,} examples, {held}. Next: `ie check` and `ie train` with this file."
+    annotated = ", ".join(f"{count:,} {items}" for items, count in counts.items() if count)
+    yield f"# {counted(statistics.documents, 'example')}, {annotated}. Next: `ie check` and `ie train` with this file."
     for kind in task.kinds:
         yield from _names(kind.name, proposal.names[kind.items])
 
 
 def _names(what: str, labels: Counter[str]) -> Iterator[str]:
-    """The labels or predicates with their counts, as a few lines of comment."""
+    """Yield the labels or predicates with their counts, as a few lines of comment."""
     if not labels:
         return
     shown = [f"{flow(label)} {count:,}" for label, count in labels.most_common(30)]
     if len(labels) > len(shown):
         shown.append(f"and {len(labels) - len(shown):,} more")
-    text = f"{len(labels):,} {what}{'s' if len(labels) > 1 else ''}: {', '.join(shown)}"
+    text = f"{counted(len(labels), what)}: {', '.join(shown)}"
     lines = textwrap.wrap(text, _WIDTH, max_lines=6, placeholder=" …", break_on_hyphens=False)
     yield from (f"# {line}" for line in lines)
 
@@ -114,13 +114,13 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request)
     yield f"task: {task.name}"
     yield "data:"
     if data == "-":
-        yield _commented("  train: train.jsonl", "it came in on stdin: save it, and name the file here")
+        yield _commented("  train: train.jsonl", "the data came from stdin: save them, and name the file here")
     else:
         yield f"  train: {flow(data)}"
     if "dev" in siblings:
         yield f"  dev: {flow(siblings['dev'])}"
     else:
-        yield _commented("  dev: 0.1", "a tenth of train, chosen by a hash of the text; a file of its own is better")
+        yield _commented("  dev: 0.1", "a tenth of train, selected by a hash of the text; a separate file is better")
     if "test" in siblings:
         yield f"  test: {flow(siblings['test'])}"
     if request.format:
@@ -133,24 +133,25 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request)
         yield f"  label_columns: {list(reading.label_columns)}"
     if statistics.guessed:
         yield _commented(
-            f"  mentions: {reading.mentions}", "triples have no offsets: the pair that stands nearest; or first, all"
+            f"  mentions: {reading.mentions}",
+            "triples have no offsets: use the nearest pair of mentions; or first, all",
         )
 
 
 def _encoder(lengths: TokenLengths, scripts: Scripts, task: Task, request: _Request) -> Iterator[str]:
-    spans = lengths.mentions + lengths.reaches  # a relation must lie in one window too
+    spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
     max_length, stride, uncovered = window(lengths.texts, spans, request.limit)
     yield "encoder:"
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
-        yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or folder; `tiny` needs no download")
+        yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
     longest, longest_span = max(lengths.texts), max(spans)
-    of_texts = f"the longest text has {_about(longest)} tokens; longer ones are cut into windows"
+    of_texts = f"the longest text has {_about(longest)} tokens; overlong texts are split into windows"
     yield _commented(f"  max_length: {max_length}", of_texts)
     of_spans = f"the longest {task.words.item} has {_about(longest_span)} tokens"
     if uncovered:
-        of_spans += f"; windows may cut those longer than this: {uncovered:,}"
+        of_spans += f"; {uncovered:,} longer than the stride may be cut by windows"
     yield _commented(f"  stride: {stride}", of_spans)
 
 
@@ -159,7 +160,7 @@ def _about(tokens: int) -> str:
 
 
 def _training(lengths: TokenLengths, request: _Request) -> Iterator[str]:
-    """Steps enough for a small corpus, hours not wasted on a large one."""
+    """Yield the training section, with more epochs for smaller corpora."""
     documents = lengths.texts.total()
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
     epochs = next((epochs for most, epochs in sizes if documents < most), 1)
@@ -168,7 +169,9 @@ def _training(lengths: TokenLengths, request: _Request) -> Iterator[str]:
     yield _commented(f"  epochs: {epochs}", "the best model on dev is kept")
     yield f"  batch_size: {8 if long or documents < 500 else 16}"
     if request.encoder == "tiny":
-        yield _commented("  learning_rate: 1.0e-3", "`tiny` starts from nothing; pretrained encoders want 2.0e-5")
+        yield _commented(
+            "  learning_rate: 1.0e-3", "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
+        )
     else:
-        yield _commented("  learning_rate: 2.0e-5", "for base-size encoders; small ones want up to 1.0e-4")
+        yield _commented("  learning_rate: 2.0e-5", "for base-size encoders; small ones need up to 1.0e-4")
     yield "  head_learning_rate: 1.0e-3"

@@ -1,4 +1,4 @@
-"""Texts and ids that come again; both are kept as 8-byte hashes."""
+"""Find duplicate texts and ids; both are stored as 8-byte hashes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class RepeatedTexts:
 
     Attributes:
         texts: hash of a text -> hash of its first annotation.
-        duplicates: how many texts are repetitions.
-        contradictions: where a text comes again with different annotation.
+        duplicates: number of texts that occurred before.
+        contradictions: locations of texts that occurred before with a different annotation.
     """
 
     texts: dict[int, int] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class RepeatedTexts:
     contradictions: list[str] = field(default_factory=list)
 
     def add(self, document: Document, annotation: Any) -> None:
-        """Take a document with its annotation, of which only the `repr` matters."""
+        """Add a document with its annotation, which is compared by its `repr`."""
         text, found = _hash(document.text), _hash(repr(annotation))
         if text in self.texts:
             self.duplicates += 1
@@ -36,14 +36,14 @@ class RepeatedTexts:
 
 @dataclass(slots=True)
 class RepeatedIds:
-    """The ids of a split: how many are repetitions, and the first of these."""
+    """The ids of a split: the number of duplicates, and the first one."""
 
     repeated: int = 0
     first: str = ""
     ids: set[int] = field(default_factory=set)
 
     def add(self, document: Document) -> None:
-        """Take the id of a document, if it has one."""
+        """Add the id of a document, if it has one."""
         if document.id is None:
             return
         key = _hash(repr(document.id))

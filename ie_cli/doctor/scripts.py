@@ -1,4 +1,4 @@
-"""The scripts that texts are written in, and the encoder that goes with them."""
+"""Count the scripts that texts are written in, and choose an encoder for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ie_cli.document import Document
 
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 KANA_HANGUL = r"\u3040-\u30ff\u31f0-\u31ff\uac00-\ud7af"
-"""Ranges for a set of characters in a pattern."""
+"""Character ranges for use in regular expressions."""
 
 _SAMPLE = 10_000
 _PATTERNS = {
@@ -37,8 +37,8 @@ class Scripts:
 
 
 def choose_encoder(scripts: Counter[str]) -> str:
-    """A well-known encoder for the script of the text."""
+    """Return a well-known encoder for the scripts of a text."""
     if scripts["han"] > 0.5 * scripts["letters"] and scripts["kana_hangul"] < 0.1 * scripts["han"]:
         return "bert-base-chinese"
-    # English hardly has a letter with an accent.
+    # English has hardly any letters with accents.
     return "bert-base-cased" if scripts["ascii"] > 0.995 * scripts["letters"] else "xlm-roberta-base"

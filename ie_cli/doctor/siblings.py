@@ -1,4 +1,4 @@
-"""Files that belong to a file of training data, by their names, and a name for the run."""
+"""Find the files that belong to a training file by their names, and a name for the run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DEV_NAMES = ("dev", "valid", "validation", "val", "eval")
 
 
 def find_siblings(data: str, format: str | None = None, reading: Reading | None = None) -> dict[str, str]:
-    """``dev`` and ``test`` files beside a ``train`` file, by their names: train.jsonl.gz, news_train.txt, …
+    """Find ``dev`` and ``test`` files beside a ``train`` file by their names: train.jsonl.gz, news_train.txt, …
 
-    A test file without annotation, as shared tasks publish them, is no test data.
+    Test files without annotations, as published by shared tasks, are ignored.
     """
     file = Path(data)
     match = re.search(r"(?<![^\W\d_])train(?![^\W\d_])", file.name)
@@ -49,14 +49,14 @@ def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
 
 
 def run_name(data: str) -> str:
-    """A name for the run: of the file, or of its folder where the file is only ``train``."""
+    """Return a name for the run: that of the file, or of its directory if the file is called just ``train``."""
     if data == "-":
         return "ner"
     file = Path(re.sub(r"^(hub|\w+):(//)?", "", data))
     stem = file.name.split(".")[0]
     for candidate in (
         re.sub(r"[_-]*(train|training|dev|test|all)$", "", stem),
-        *(folder.name for folder in list(file.absolute().parents)[:2]),
+        *(directory.name for directory in list(file.absolute().parents)[:2]),
     ):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("._-")
         if name and name != "data":

@@ -1,4 +1,4 @@
-"""What is odd about the places of entities: overlaps, ends inside a word, offsets that count another unit."""
+"""Count suspicious spans of entities: overlaps, ends inside a word, and offsets in other units."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class SpanCounts:
     """Counts over the entities of a split.
 
     Attributes:
-        spans: distinct entities. repeated: how many are annotated once more.
-        cut_words: entities that end inside a word.
-        overlapping: examples in which two entities share a character.
+        spans: number of distinct entities.
+        repeated: number of entities annotated more than once.
+        cut_words: number of entities that end inside a word.
+        overlapping: number of examples in which two entities share a character.
     """
 
     spans: int = 0
@@ -27,7 +28,7 @@ class SpanCounts:
     units: UnitsGuess = field(default_factory=UnitsGuess)
 
     def add(self, document: Document, spans: Sequence[Entity]) -> None:
-        """Count a document and those of its entities that its task sees."""
+        """Add a document with the entities that its task uses."""
         self.spans += len(spans)
         self.repeated += len(document.entities) - len(set(document.entities))
         self.cut_words += sum(within_word(document.text, span.end) for span in spans)

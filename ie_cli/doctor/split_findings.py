@@ -1,4 +1,4 @@
-"""What surveys say of one split, and of several side by side; the same for every task."""
+"""Findings about one split, and about several splits compared; the same for every task."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 
 from ie_cli.data.findings import Finding
 from ie_cli.doctor.survey import Survey
+from ie_cli.errors import counted
 from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
@@ -15,55 +16,60 @@ _RARE = 5
 
 
 def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSection) -> Iterator[Finding]:
-    """The findings of one split."""
+    """Yield the findings about one split."""
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
-    yield _held(split, found)
-    yield from _missing(split, found, section)
+    yield _contents(split, found)
+    yield from _unreadable_or_empty(split, found, section)
     yield from _odd_spans(split, found)
     yield from _repetitions(split, found)
     if found.empty_texts:
-        yield Finding("note", f"{split}: {found.empty_texts} texts are empty")
+        yield Finding("note", f"{split}: {counted(found.empty_texts, 'empty text')}")
     if found.spans.overlapping and section.head.flat:
         yield Finding(
             "warning",
-            f"{split}: entities overlap in {found.spans.overlapping} texts, but head.flat allows none in the output: "
-            "set head.flat: false",
+            f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
+            "entities from the output: set head.flat: false",
         )
     if found.reach.windowed:
         yield Finding(
             "note",
-            f"{split}: {found.reach.windowed} texts are longer than a window ({found.reach.longest} tokens the longest) and "
-            "are cut into several; nothing is lost",
+            f"{split}: {counted(found.reach.windowed, 'text is', 'texts are')} longer than a window (the longest has "
+            f"{found.reach.longest} tokens) and split into several windows; nothing is lost",
         )
     yield from found.reach.findings(split, encoder)
 
 
-def _held(split: str, found: Survey) -> Finding:
+def _contents(split: str, found: Survey) -> Finding:
     words = found.task.words
     counts = {kind.items: found.names[kind.items] for kind in found.task.kinds}
-    held = "; ".join(
+    contents = "; ".join(
         f"{names.total()} {items}: {_listed(names)}" for items, names in counts.items() if names or items == words.items
     )
-    return Finding("note", f"{split}: {found.documents} examples ({found.negatives} without {words.a_item}), {held}")
+    examples = counted(found.documents, "example")
+    return Finding("note", f"{split}: {examples} ({found.negatives} without {words.a_item}), {contents}")
 
 
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "none"
 
 
-def _missing(split: str, found: Survey, section: TaskSection) -> Iterator[Finding]:
-    """Records that cannot be read, and data that hold nothing."""
+def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Iterator[Finding]:
+    """Yield findings about records that cannot be read, and about data without examples or items."""
     bad = found.bad
     if bad.count:
         more = f"\n  … and {bad.count - len(bad.shown)} more" if bad.count > len(bad.shown) else ""
         listed = "".join(f"\n  {message}" for message in bad.shown)
-        yield Finding("error", f"{split}: {bad.count} records cannot be read:{listed}{more}")
+        yield Finding("error", f"{split}: {counted(bad.count, 'record')} cannot be read:{listed}{more}")
         yield from (Finding("note", f"hint: {hint}") for hint in bad.hints)
     elif not found.documents:
-        picked = " (the share data.dev picked none)" if split == "dev" and isinstance(section.data.dev, float) else ""
-        yield Finding("error", f"{split}: no example at all{picked}")
+        picked = (
+            " (data.dev is a share that selected none)"
+            if split == "dev" and isinstance(section.data.dev, float)
+            else ""
+        )
+        yield Finding("error", f"{split}: no examples{picked}")
     elif split != "test" and not found.items:
-        yield Finding("error", f"{split}: no {found.task.words.item} at all; is data.format right?")
+        yield Finding("error", f"{split}: no {found.task.words.items}; check that data.format is right")
 
 
 def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
@@ -71,8 +77,8 @@ def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
     if spans.cut_words > max(2, spans.spans / 2):
         yield Finding(
             "warning",
-            f"{split}: {spans.cut_words} of {spans.spans} entities end inside a word: are the ends inclusive? "
-            "They must be exclusive: text[start:end] is the mention",
+            f"{split}: {spans.cut_words} of {spans.spans} entities end inside a word: check that end offsets are exclusive, "
+            "so that text[start:end] is the mention",
         )
     if (units := spans.units.verdict()) is not None:
         yield Finding("warning", f"{split}: {units}")
@@ -84,24 +90,28 @@ def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
         listed = "".join(f"\n  {where}" for where in texts.contradictions[:_SHOWN])
         yield Finding(
             "warning",
-            f"{split}: {len(texts.contradictions)} texts stand there twice with different annotation:{listed}",
+            f"{split}: {counted(len(texts.contradictions), 'text occurs', 'texts occur')} again with different "
+            f"annotations:{listed}",
         )
     if texts.duplicates:
-        yield Finding("warning", f"{split}: {texts.duplicates} of {found.documents} texts are repetitions")
+        are = "is a duplicate" if texts.duplicates == 1 else "are duplicates"
+        yield Finding("warning", f"{split}: {texts.duplicates} of {found.documents} texts {are}")
     if ids.repeated:
         yield Finding(
             "note",
-            f"{split}: {ids.repeated} ids are given again, the first {ids.first}; predictions are put beside gold data by "
-            "their order",
+            f"{split}: {counted(ids.repeated, 'duplicate id')}, the first at {ids.first}; predictions are therefore matched "
+            "with gold data by order",
         )
     if found.spans.repeated:
         yield Finding(
-            "note", f"{split}: {found.spans.repeated} entities are annotated twice in one text; they count once"
+            "note",
+            f"{split}: {counted(found.spans.repeated, 'duplicate entity', 'duplicate entities')} within a text; each "
+            "entity counts once",
         )
 
 
 def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Finding]:
-    """What train, dev and test share, and what only one of them has."""
+    """Yield findings about what the splits share, and about names that only some of them contain."""
     train = surveys["train"]
     kinds = train.task.kinds
     for split, other in surveys.items():
@@ -112,7 +122,7 @@ def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Fin
             if unknown := sorted(set(other.names[kind.items]) - set(train.names[kind.items])):
                 yield Finding(
                     "warning",
-                    f"{kind.names} of {split} that train does not have, and no model can predict: {', '.join(unknown)}",
+                    f"{kind.names} of {split} that train does not contain and no model can predict: {', '.join(unknown)}",
                 )
     for kind in kinds:
         if rare := sorted(name for name, count in train.names[kind.items].items() if count < _RARE):
@@ -124,11 +134,12 @@ def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Fin
 
 
 def _leakage(split: str, train: Survey, other: Survey) -> Iterator[Finding]:
-    theirs = other.texts.texts
-    if shared := len(train.texts.texts.keys() & theirs.keys()):
-        kind: Literal["error", "warning"] = "error" if shared == len(theirs) else "warning"
-        remedy = "data.dev: 0.1 splits texts off train" if split == "dev" else "leave them out of one"
+    texts = other.texts.texts
+    if shared := len(train.texts.texts.keys() & texts.keys()):
+        kind: Literal["error", "warning"] = "error" if shared == len(texts) else "warning"
+        remedy = "set data.dev: 0.1 to split texts off train" if split == "dev" else "remove them from one of the two"
         yield Finding(
             kind,
-            f"{shared} of {len(theirs)} texts of {split} are in train too: scores on {split} will be too good; {remedy}",
+            f"train contains {shared} of {counted(len(texts), 'text')} of {split}: scores on {split} will be too high; "
+            f"{remedy}",
         )

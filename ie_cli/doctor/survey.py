@@ -1,4 +1,4 @@
-"""One pass over a split for one task: everything that the findings are made of."""
+"""Collect, in one pass over a split for one task, everything that the findings report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN_BAD = 20
 
 @dataclass(slots=True)
 class BadRecords:
-    """Records that cannot be read: how many, the messages of the first ones, and what to do."""
+    """Records that cannot be read: their number, and the messages and hints of the first ones."""
 
     count: int = 0
     shown: list[str] = field(default_factory=list)
@@ -36,11 +36,11 @@ class BadRecords:
 
 @dataclass(slots=True)
 class Survey:
-    """What one pass over a split finds.
+    """The result of one pass over a split.
 
     Attributes:
-        names: by kind of the task, the names that occur and how often.
-        negatives: examples without anything that the task extracts.
+        names: the names that occur and their counts, by kind of item.
+        negatives: number of examples without any item that the task extracts.
         reports: what the readers detected and repaired.
     """
 
@@ -58,10 +58,11 @@ class Survey:
 
     @classmethod
     def of(cls, split: Split, task: Task, reach: Reach) -> Survey:
-        """Read a split once."""
+        """Survey a split by reading it once."""
         survey = cls(task, reach, {kind.items: Counter() for kind in task.kinds})
         reading = replace(reading_of(split.section), report=survey.reports.append)
-        listed_by_train = split.keep is not None and split.part.startswith("dev")  # both are of the same files
+        # If dev is a share of train, both are read from the same files, and train reports the bad records.
+        listed_by_train = split.keep is not None and split.part.startswith("dev")
         for source in split.sources:
             for record in read_records(source, format=split.section.format, reading=reading):
                 if isinstance(record, BadLine):
@@ -73,12 +74,12 @@ class Survey:
 
     @property
     def documents(self) -> int:
-        """How many examples can be read."""
+        """The number of readable examples."""
         return self.statistics.documents
 
     @property
     def items(self) -> int:
-        """How many items there are of what the task extracts."""
+        """The number of items that the task extracts."""
         return self.names[self.task.words.items].total()
 
     def add(self, document: Document) -> None:

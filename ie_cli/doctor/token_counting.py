@@ -1,4 +1,4 @@
-"""How many tokens an encoder makes of a text: by its own tokenizer where it is at hand, else an estimate."""
+"""Count the tokens of a text with the encoder's tokenizer if it is available, or else estimate them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ie_cli.encoding.tokenizer_loading import read_tokenizer
 from ie_cli.errors import ModelError
 from ie_cli.system.json_reading import loads
 
-_MOST_POSITIONS = 512
+_MAX_POSITIONS = 512
 _PIECES = re.compile(rf"[{HAN}{KANA_HANGUL}]|[^\W\d_{HAN}{KANA_HANGUL}]+|\S")
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens that a subword tokenizer may make of a text, rather too many than too few.
+    """Estimate how many tokens a subword tokenizer produces for a text, rather too many than too few.
 
-    One for each Chinese, Japanese or Korean character, digit and sign, one for every four letters of a word.
+    Count one token for each Chinese, Japanese or Korean character, digit and symbol, and one for every four letters of
+    a word.
 
     >>> estimate_tokens("浙商银行 opened in 2004.")
     12
@@ -29,23 +30,29 @@ def estimate_tokens(text: str) -> int:
 
 
 def count_characters(text: str) -> int:
-    """Tokens that a character vocabulary makes of a text."""
+    """Return the number of tokens that a character vocabulary produces for a text."""
     return len(text) - sum(map(str.isspace, text))
 
 
 def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
-    """How to count the tokens of an encoder, and how many it takes: by its own tokenizer where it is a folder here."""
+    """Return a function that counts the encoder's tokens, and its maximum length.
+
+    The encoder's tokenizer is used if the encoder is a local directory; otherwise tokens are estimated.
+
+    Raises:
+        ModelError: the directory does not exist, or its tokenizer is damaged.
+    """
     if encoder == "tiny":
-        return count_characters, _MOST_POSITIONS
-    folder = os.path.expanduser(encoder) if encoder else ""
-    if folder.startswith((".", "~", os.sep)) and not os.path.isdir(folder):
+        return count_characters, _MAX_POSITIONS
+    directory = os.path.expanduser(encoder) if encoder else ""
+    if directory.startswith((".", "~", os.sep)) and not os.path.isdir(directory):
         raise ModelError(
-            f"--encoder {encoder}: no such folder", hint="give a hub id, a folder with a config.json, or `tiny`."
+            f"--encoder {encoder}: no such directory", hint="name a hub id, a directory with a config.json, or `tiny`."
         )
-    file = os.path.join(folder, "tokenizer.json")
-    if not folder or not os.path.isfile(file):
-        return estimate_tokens, _MOST_POSITIONS
-    tokenizer = read_tokenizer(Path(file), "take the encoder's folder from its source again.")
+    file = os.path.join(directory, "tokenizer.json")
+    if not directory or not os.path.isfile(file):
+        return estimate_tokens, _MAX_POSITIONS
+    tokenizer = read_tokenizer(Path(file), "download the encoder's directory again.")
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
@@ -53,12 +60,12 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
         text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    return count, _positions(Path(folder))
+    return count, _positions(Path(directory))
 
 
-def _positions(folder: Path) -> int:
+def _positions(directory: Path) -> int:
     try:
-        positions = count_positions(loads((folder / "config.json").read_text(encoding="utf-8")))
+        positions = count_positions(loads((directory / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return _MOST_POSITIONS  # the loader of models says what is wrong with the folder
-    return int(max(32, min(_MOST_POSITIONS, positions)))
+        return _MAX_POSITIONS  # the model loader reports what is wrong with the directory
+    return int(max(32, min(_MAX_POSITIONS, positions)))

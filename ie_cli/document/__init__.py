@@ -1,6 +1,6 @@
-"""The data model: what every reader yields, every writer takes, and both gold and prediction are made of.
+"""The data model: readers yield it, writers take it, and gold annotations and predictions share it.
 
-Offsets are 0-based code points of the untouched text, end exclusive: ``text[e.start:e.end]`` is the mention.
+Offsets are 0-based code points of the unmodified text, end exclusive: ``text[e.start:e.end]`` is the mention.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Spo:
-    """A triple by its texts alone, as DuIE and CasRel's data have it; equality ignores the types.
+    """A triple given by its texts alone, as in the data of DuIE and CasRel; equality ignores the types.
 
     Attributes:
-        object: the object; of a complex object its ``@value``.
-        slots: further values of a complex object: (slot, text), sorted.
-        subject_type, object_type, slot_types: types of the three, empty where the data give none.
+        object: the object; for a complex object, its ``@value``.
+        slots: further values of a complex object as sorted (slot, text) pairs.
+        subject_type, object_type, slot_types: types of subject, object and slots; empty if the data give none.
     """
 
     subject: str
@@ -57,7 +57,7 @@ class Spo:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Argument:
-    """What plays a role in an event; the entity's score is the confidence in the argument."""
+    """An entity that plays a role in an event; the entity's score is the confidence in the argument."""
 
     role: str
     entity: Entity
@@ -66,14 +66,14 @@ class Argument:
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happens: its type, the words that say so, and who and what takes part; equality ignores the score.
+    """An event: its type, its trigger and its arguments; equality ignores the score.
 
-    The trigger is a span, not an `Entity`, whose label could only repeat the type. Arguments are sorted, and each occurs once,
-    in whatever order they were given. So events are items of sets, and every score of them is a set operation: on the events
-    themselves, on ``(type, trigger)``, on ``(type, role, entity)``.
+    The trigger is a span, not an `Entity`, whose label could only repeat the type. Arguments are sorted and deduplicated,
+    in whatever order they were given. Events can therefore be members of sets, and every score is a set operation: on the
+    events themselves, on ``(type, trigger)`` or on ``(type, role, entity)``.
 
     Attributes:
-        trigger: start and end; None where the data mark none, as those of events of whole documents.
+        trigger: start and end; None if the data mark no trigger, as in document-level event extraction.
     """
 
     type: str
@@ -92,25 +92,25 @@ class Event:
 
     @property
     def entities(self) -> tuple[Entity, ...]:
-        """The trigger, labelled with the type, and the arguments."""
+        """The trigger, labelled with the event type, and the arguments."""
         arguments = tuple(argument.entity for argument in self.arguments)
         return arguments if self.trigger is None else (Entity(*self.trigger, self.type, self.score), *arguments)
 
 
 @dataclass(slots=True)
 class Document:
-    """One document, or a pair of texts, with its annotation, gold or predicted. Offsets are those of `text`.
+    """A document or a pair of texts, with its gold or predicted annotation. Offsets refer to `text`.
 
     Attributes:
-        spos: the triples by their texts, where the data give no offsets: `relations` then holds places guessed from them.
-            None: offsets are the data's own.
-        id: as given in the input, None where it has none.
-        meta: input fields that are not ours, kept so that they come out again.
-        where: ``file:line`` it was read from, for messages; takes no part in equality.
+        spos: the triples by their texts, if the data give no offsets: `relations` then holds positions guessed from them.
+            None if the offsets are part of the data.
+        id: the id given in the input, or None.
+        meta: input fields outside the data model, kept so that they can be written again.
+        where: the ``file:line`` it was read from, for messages; ignored by equality.
         text_pair: the second text of a pair.
         label: the class of a pair.
-        score: the grade of a pair, as the 0 to 5 of STS-B. It is what the data say, or what is predicted of the pair, not the
-            confidence in something else: unlike the scores of entities, relations and events it takes part in equality.
+        score: the grade of a pair, such as 0 to 5 in STS-B. It is a gold value or a prediction, not a confidence: unlike the
+            scores of entities, relations and events, it is part of equality.
     """
 
     text: str

@@ -1,4 +1,7 @@
-"""Gold entities to spans of tokens, and predicted spans back to characters; what cannot be had, with its reason."""
+"""Align gold entities with tokens, and map predicted token spans back to characters.
+
+A gold entity that no prediction can express is reported as unreachable, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from ie_cli.encoding.windows import WindowPlan
 
 Index = npt.NDArray[np.int64]
 
-INSIDE_TOKEN = "border inside a token"
-WHITE_SPACE = "white space or control character at the border"
+INSIDE_TOKEN = "boundary inside a token"
+WHITE_SPACE = "white space or control character at the boundary"
 TOO_LONG = "longer than a window holds"
 APART = "subject and object in no common window"
 NO_LABEL = "label unknown to the model"
 
 
-class Borders:
-    """Where the tokens of a text begin and end."""
+class Boundaries:
+    """The token boundaries of a text."""
 
     def __init__(self, text: str, tokens: Tokens) -> None:
         self.text, self.tokens = text, tokens
@@ -36,23 +39,27 @@ class Borders:
         self._starts, self._ends = np.sort(tokens.starts[filled]), np.sort(tokens.ends[filled])
 
     def find(self, start: int, end: int) -> tuple[int, int] | None:
-        """First and last token of the characters ``start:end``, None where these are no borders of tokens."""
+        """Return the first and last token of the characters ``start:end``, or None if these are not token boundaries."""
         first, last = self._first_at.get(start), self._last_at.get(end)
         return None if first is None or last is None or first > last else (first, last)
 
     def reason(self, start: int, end: int) -> str:
-        """Why there are no such tokens."""
+        """Return the reason why `find` returns None."""
         return INSIDE_TOKEN if self._cuts(start) or self._cuts(end) else WHITE_SPACE
 
-    def _cuts(self, border: int) -> bool:
-        """Say whether some token begins before a border and ends behind it."""
-        # Each token that ends there or before has begun before, too: more have begun than have ended.
-        return bool(np.searchsorted(self._starts, border) > np.searchsorted(self._ends, border, side="right"))
+    def _cuts(self, boundary: int) -> bool:
+        """Return whether any token starts before a boundary and ends after it."""
+        # Every token that ends at or before the boundary also starts before it, so more starts than ends mean a cut token.
+        return bool(np.searchsorted(self._starts, boundary) > np.searchsorted(self._ends, boundary, side="right"))
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Gold entities on tokens: ``spans`` int64 ``[entities, 3]`` of (row, first, last token), and what cannot be had."""
+    """Gold entities as token spans: ``spans`` is int64 ``[entities, 3]`` of (label, first token, last token).
+
+    Attributes:
+        unreachable: the entities that no prediction can express, with the reason.
+    """
 
     spans: Index
     unreachable: list[tuple[Entity, str]]
@@ -61,24 +68,28 @@ class Alignment:
 def align(
     text: str, entities: Iterable[Entity], tokens: Tokens, plan: WindowPlan, ids: dict[str, int] | None = None
 ) -> Alignment:
-    """Put gold entities on tokens; what no prediction could ever return comes back with its reason.
+    """Align gold entities with tokens; entities that no prediction can express are returned with the reason.
 
     Args:
-        ids: label -> row; labels that are missing here are unreachable. None numbers every label 0.
+        text: the text.
+        entities: its gold entities.
+        tokens: its tokens.
+        plan: the split into windows.
+        ids: label -> label index; entities with any other label are unreachable. None gives every label the index 0.
     """
-    borders = Borders(text, tokens)
+    boundaries = Boundaries(text, tokens)
     spans: list[tuple[int, int, int]] = []
     kept: list[Entity] = []
     unreachable: list[tuple[Entity, str]] = []
     for entity in entities:
-        row = 0 if ids is None else ids.get(entity.label)
-        place = borders.find(entity.start, entity.end)
-        if row is None:
+        label = 0 if ids is None else ids.get(entity.label)
+        span = boundaries.find(entity.start, entity.end)
+        if label is None:
             unreachable.append((entity, NO_LABEL))
-        elif place is None:
-            unreachable.append((entity, borders.reason(entity.start, entity.end)))
+        elif span is None:
+            unreachable.append((entity, boundaries.reason(entity.start, entity.end)))
         else:
-            spans.append((row, *place))
+            spans.append((label, *span))
             kept.append(entity)
     array = np.array(spans, dtype=np.int64).reshape(-1, 3)
     owners = plan.owners(len(tokens), array[:, 1], array[:, 2])
@@ -87,41 +98,44 @@ def align(
 
 
 def within(spans: Index, start: int, capacity: int) -> Index:
-    """Keep the gold spans that lie whole in one window, counted from its first token; ``[spans, 3]``.
+    """Return the gold spans that lie entirely in one window, relative to its first token; ``[spans, 3]``.
 
-    A span is gold in every window that holds it, not only in the one that judges it: elsewhere it would be taught
-    as a negative.
+    A span is gold in every window that contains it, not only in the window that owns it: otherwise it would be a negative
+    example in the other windows.
     """
     inside = (spans[:, 1] >= start) & (spans[:, 2] < start + capacity)
-    moved: Index = spans[inside] - np.array([0, start, start])
-    return moved
+    shifted: Index = spans[inside] - np.array([0, start, start])
+    return shifted
 
 
 def to_entities(
-    tokens: Tokens, cells: Index, scores: npt.NDArray[np.float64], labels: Sequence[str], *, flat: bool = False
+    tokens: Tokens, entries: Index, scores: npt.NDArray[np.float64], labels: Sequence[str], *, flat: bool = False
 ) -> list[Entity]:
-    """Turn predicted cells into entities, sorted by place.
+    """Convert predicted entries to entities, sorted by position.
 
     Args:
-        cells: int64 ``[items, 3]`` of (row, first, last token) in the whole text, each judged by its own window.
+        tokens: the tokens of the text.
+        entries: int64 ``[items, 3]`` of (label, first token, last token), counted from the beginning of the text; each comes
+            from the window that owns the span.
         scores: probabilities ``[items]``.
-        flat: keep no overlaps, greedily by score; a higher threshold then never adds an entity.
+        labels: the names of the labels.
+        flat: remove overlaps greedily by score; a higher threshold then never adds an entity.
     """
     best: dict[tuple[int, int, int], float] = {}
-    # A token of white space alone is empty: what begins or ends with it is no entity, as it is never gold.
-    filled = (tokens.starts[cells[:, 1:]] < tokens.ends[cells[:, 1:]]).all(axis=1)
-    cells, scores = cells[filled], scores[filled]
-    starts, ends = tokens.starts[cells[:, 1]].tolist(), tokens.ends[cells[:, 2]].tolist()
-    for row, start, end, score in zip(cells[:, 0].tolist(), starts, ends, scores.tolist(), strict=True):
-        # Tokens that share a character (byte-level BPE) can give one span twice.
-        if score > best.get((start, end, row), -1.0):
-            best[start, end, row] = score
-    entities = [Entity(start, end, labels[row], score) for (start, end, row), score in best.items()]
+    # A token of whitespace alone is empty. A span that starts or ends with one is never gold, so it is not an entity.
+    filled = (tokens.starts[entries[:, 1:]] < tokens.ends[entries[:, 1:]]).all(axis=1)
+    entries, scores = entries[filled], scores[filled]
+    starts, ends = tokens.starts[entries[:, 1]].tolist(), tokens.ends[entries[:, 2]].tolist()
+    for label, start, end, score in zip(entries[:, 0].tolist(), starts, ends, scores.tolist(), strict=True):
+        # Tokens that share a character (byte-level BPE) can yield the same span twice.
+        if score > best.get((start, end, label), -1.0):
+            best[start, end, label] = score
+    entities = [Entity(start, end, labels[label], score) for (start, end, label), score in best.items()]
     return sorted(without_overlaps(entities) if flat else entities)
 
 
 def without_overlaps(entities: Iterable[Entity]) -> list[Entity]:
-    """Choose entities that share no character, greedily by score; ties go to the earlier, then the longer one."""
+    """Select entities that share no character, greedily by score; ties go to the earlier, then to the longer entity."""
     taken: set[int] = set()
     chosen = []
     for entity in sorted(entities, key=lambda e: (-(e.score or 0.0), e.start, -e.end, e.label)):

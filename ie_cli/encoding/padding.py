@@ -1,4 +1,4 @@
-"""Rows of tokens -> padded arrays with masks, in numpy."""
+"""Pad sequences of token ids to arrays with masks, in numpy."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 
-def pad(rows: Sequence[npt.NDArray[Any]], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Pad rows of ids to the longest; ids int64 and mask bool ``[rows, L]``.
+def pad(sequences: Sequence[npt.NDArray[Any]], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Pad sequences of ids to the longest one; return ids int64 and mask bool ``[batch, L]``.
 
     >>> pad([np.array([5, 6]), np.array([7])], 0)[0].tolist()
     [[5, 6], [7, 0]]
     """
-    lengths = np.array([len(row) for row in rows])
+    lengths = np.array([len(sequence) for sequence in sequences])
     mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
-    ids[mask] = np.concatenate(rows)
+    ids[mask] = np.concatenate(sequences)
     return ids, mask
 
 
 def text_mask(mask: npt.NDArray[np.bool_], prefix: int, suffix: int) -> npt.NDArray[np.bool_]:
-    """Switch the special tokens at both ends off; bool ``[rows, L]``."""
+    """Return the mask without the special tokens at both ends; bool ``[batch, L]``."""
     text = mask.copy()
     text[:, :prefix] = False
     columns = np.arange(mask.shape[1])

@@ -1,4 +1,4 @@
-"""How many tokens an encoder can take, by its config."""
+"""The number of positions of an encoder, from its config."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _COUNT_FROM_PADDING = frozenset({"roberta", "roberta-prelayernorm", "xlm-roberta
 
 
 def count_positions(config: Any) -> float:
-    """How many tokens an encoder can take; infinite where it learned no positions.
+    """Return how many tokens an encoder accepts; infinity if it has no learned positions.
 
     Args:
-        config: an object of `transformers`, or the content of a config.json, which nobody has validated.
+        config: a config object of `transformers`, or the unvalidated content of a config.json.
 
     Raises:
-        TypeError: a value of it is no number.
+        TypeError: a value is not a number.
     """
 
     def value(name: str) -> Any:
@@ -25,7 +25,7 @@ def count_positions(config: Any) -> float:
     positions = value("max_position_embeddings")
     if positions is None or not positions > 0:
         return math.inf
-    # RoBERTa and its children start counting positions after the padding id.
+    # RoBERTa and its derivatives count positions from the padding id + 1.
     skipped = value("pad_token_id") + 1 if value("model_type") in _COUNT_FROM_PADDING else 0
-    left: float = positions - skipped
-    return left
+    usable: float = positions - skipped
+    return usable

@@ -1,7 +1,7 @@
-"""Text -> token ids with exact character offsets, by `tokenizers` alone (no torch, no transformers).
+"""Tokenise text with exact character offsets, using `tokenizers` alone (no torch, no transformers).
 
-Every fast tokenizer is brought to one form: offsets slice the untouched text, carry no white space at their ends
-(byte-level BPE and SentencePiece put the leading blank into the token) and never cut a combining mark off its base.
+The offsets of every fast tokenizer are normalised: they refer to the original text, exclude whitespace at both ends
+(byte-level BPE and SentencePiece include the leading space in the token) and never separate a combining mark from its base.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IntArray = npt.NDArray[np.int32]
 
 
 class _Characters(dict[int, int]):
-    """A table for `str.translate` that fills itself: one code point for one, so that offsets stay."""
+    """A table for `str.translate`, filled on demand; it maps one code point to one, so that offsets do not change."""
 
     def __init__(self, *, nfkc: bool) -> None:
         super().__init__()
@@ -58,39 +58,39 @@ class Tokens:
         return len(self.ids)
 
 
-class _Memory:
-    """The tokens of the last texts; several threads may use it."""
+class _TokenCache:
+    """The tokens of the most recent texts; it is thread-safe."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._held = most, 0
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens, self._size = max_tokens, 0
         self._tokens: dict[str, Tokens] = {}
         self._lock = Lock()
 
     def look_up(self, texts: Iterable[str]) -> dict[str, Tokens]:
-        """Those of some texts that are there."""
+        """Return the cached tokens of those texts that are cached."""
         with self._lock:
             return {text: self._tokens[text] for text in texts if text in self._tokens}
 
     def add(self, tokens: Mapping[str, Tokens]) -> None:
-        """Take new ones, and forget the oldest beyond the bound."""
+        """Add texts and their tokens, and remove the oldest texts above the limit."""
         with self._lock:
-            for text, own in tokens.items():
+            for text, added in tokens.items():
                 if text not in self._tokens:
-                    self._tokens[text] = own
-                    self._held += len(own) + 1
-            while self._held > self._most:
+                    self._tokens[text] = added
+                    self._size += len(added) + 1
+            while self._size > self._max_tokens:
                 oldest = next(iter(self._tokens))
-                self._held -= len(self._tokens.pop(oldest)) + 1
+                self._size -= len(self._tokens.pop(oldest)) + 1
 
 
 class TextTokenizer:
-    """Tokenise texts; `prefix` and `suffix` are the special tokens that a window gets around it.
+    """A tokenizer of texts; `prefix` and `suffix` are the special tokens around each window.
 
     Args:
-        tokenizer: any fast tokenizer; its own truncation and padding are switched off, and special tokens spelled out
-            in a text (``[SEP]``) are text.
-        mode: ``char`` makes at least one token of every character, so that every border is reachable.
-        normalization: ``nfkc`` replaces each character by its compatibility form where that is one character.
+        tokenizer: any fast tokenizer; its truncation and padding are switched off, and special tokens spelled out in a text
+            (``[SEP]``) are treated as text.
+        mode: ``char`` makes at least one token of every character, so that every boundary is reachable.
+        normalization: ``nfkc`` replaces each character by its compatibility form if that is a single character.
     """
 
     def __init__(
@@ -109,15 +109,15 @@ class TextTokenizer:
         self._clean = _Characters(nfkc=normalization == "nfkc")
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
         self._characters: dict[str, list[int]] = {}
-        self._memory: _Memory | None = None
+        self._cache: _TokenCache | None = None
 
     @property
     def special_tokens(self) -> int:
-        """Number of special tokens in a window."""
+        """The number of special tokens in a window."""
         return len(self.prefix) + len(self.suffix)
 
     def special_names(self, pad_id: int) -> dict[str, str]:
-        """The special tokens that there are, by the names that `transformers` has for them."""
+        """Return the special tokens of the vocabulary by their names in `transformers`."""
         vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
         names = {"pad_token": pad_id, "unk_token": self._unknown}
         names |= {name: ids[0] for name, ids in (("cls_token", self.prefix), ("sep_token", self.suffix)) if ids}
@@ -126,31 +126,31 @@ class TextTokenizer:
         return {name: token for name, token in {**found, "mask_token": mask}.items() if token is not None}
 
     def surround(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """The ids of a window with the special tokens around them; int32 ``[prefix + ids + suffix]``."""
-        whole: npt.NDArray[np.int32] = np.concatenate([self.prefix, ids, self.suffix]).astype(np.int32)
-        return whole
+        """Return the ids of a window with the special tokens around them; int32 ``[prefix + ids + suffix]``."""
+        surrounded: npt.NDArray[np.int32] = np.concatenate([self.prefix, ids, self.suffix]).astype(np.int32)
+        return surrounded
 
     def identity(self) -> list[str]:
-        """What ids and offsets depend on, for the fingerprint of encoded data."""
+        """Return everything that ids and offsets depend on, for the fingerprint of encoded data."""
         return [self.tokenizer.to_str(), self.mode, self.normalization]
 
-    def remembering(self, most: int = 2**21) -> TextTokenizer:
-        """The same tokenizer, which remembers the last texts, of `most` tokens together.
+    def with_cache(self, max_tokens: int = 2**21) -> TextTokenizer:
+        """Return the same tokenizer with a cache of the most recent texts, up to `max_tokens` tokens in total.
 
-        For whoever needs the tokens of one text twice: evaluation predicts, and counts what is in reach.
+        It avoids tokenising a text twice, e.g. in evaluation, which predicts and also counts the reachable items.
         """
         other = copy(self)
-        other._memory = _Memory(most)
+        other._cache = _TokenCache(max_tokens)
         return other
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise a batch of texts, in order."""
-        if self._memory is None:
+        if self._cache is None:
             return self._encode(texts)
-        found = self._memory.look_up(texts)
+        found = self._cache.look_up(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         new = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
-        self._memory.add(new)
+        self._cache.add(new)
         return [new[text] if text in new else found[text] for text in texts]
 
     def _encode(self, texts: Sequence[str]) -> list[Tokens]:
@@ -174,7 +174,7 @@ class TextTokenizer:
         known = self._characters.get(char)
         if known is None:
             known = self.tokenizer.encode(char, add_special_tokens=False).ids
-            # White space and control characters give no token in most vocabularies; a border needs one.
+            # Whitespace and control characters yield no token in most vocabularies; a boundary needs one.
             known = known or [self._unknown]
             self._characters[char] = known
         return known
@@ -189,12 +189,12 @@ class TextTokenizer:
 
 
 def recipe_tokenizer(tokenizer: Tokenizer, section: EncoderSection) -> TextTokenizer:
-    """A tokenizer with the options of a recipe."""
+    """Return a tokenizer with the options of a recipe."""
     return TextTokenizer(tokenizer, mode=section.tokenization, normalization=section.normalization)
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    # A vocabulary without "a" and without an unknown token makes nothing of it, and nothing stands everywhere.
+    # A vocabulary without "a" and without an unknown token yields no token for it, and an empty list is found anywhere.
     for probe in chain("a", (token for token in tokenizer.get_vocab() if len(token) == 1)):
         bare = tokenizer.encode(probe, add_special_tokens=False).ids
         if bare:
@@ -204,13 +204,14 @@ def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
         if full[first : first + len(bare)] == bare:
             return full[:first], full[first + len(bare) :]
     raise ModelError(
-        f"the tokenizer puts no special tokens around a text: {probe!r} becomes {bare}, with special tokens {full}",
-        hint="use the tokenizer that belongs to the encoder.",
+        f"the tokenizer does not put its special tokens around the text: {probe!r} becomes {bare}, but {full} with special "
+        "tokens",
+        hint="use the tokenizer of the encoder.",
     )
 
 
 def _refine(text: str, ids: IntArray, offsets: IntArray) -> Tokens:
-    """Trim white space off the tokens' offsets and let them include the combining marks that follow."""
+    """Trim whitespace off the token offsets and extend them over the combining marks that follow."""
     starts, ends = offsets[:, 0].copy(), offsets[:, 1].copy()
     if len(ids) == 0:
         return Tokens(ids, starts, ends)
@@ -227,7 +228,7 @@ _MARKS = frozenset({"Mn", "Me"})
 
 
 def _trim(space: npt.NDArray[np.bool_], starts: IntArray, ends: IntArray) -> None:
-    # By a table of the text, not space by space: an unknown token may span a hundred thousand of them.
+    # Use a table over the text instead of stepping through the spaces: an unknown token may span 100,000 of them.
     places = np.arange(len(space) + 1, dtype=np.int32)
     following = np.append(np.where(space, places[-1], places[:-1]), places[-1])
     following = np.minimum.accumulate(following[::-1])[::-1]
@@ -238,9 +239,9 @@ def _trim(space: npt.NDArray[np.bool_], starts: IntArray, ends: IntArray) -> Non
 
 
 def _extend_over_marks(marks: list[int], length: int, starts: IntArray, ends: IntArray) -> None:
-    # A normaliser that strips accents leaves the marks without a token: they belong to the one before.
+    # A normaliser that strips accents leaves the marks without a token: they belong to the preceding token.
     filled = starts < ends
-    opened, closed = (np.bincount(borders[filled], minlength=length + 1) for borders in (starts, ends))
+    opened, closed = (np.bincount(boundaries[filled], minlength=length + 1) for boundaries in (starts, ends))
     free = np.zeros(length + 1, dtype=bool)
     free[marks] = True
     free &= np.cumsum(opened - closed) == 0

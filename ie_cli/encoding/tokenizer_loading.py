@@ -1,4 +1,4 @@
-"""A `tokenizer.json`, read so that every fault of it is an error of ours."""
+"""Read a `tokenizer.json`; every problem with the file is raised as a `ModelError`."""
 
 from __future__ import annotations
 
@@ -12,39 +12,43 @@ from ie_cli.errors import ModelError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_PROBE = "a 中\U0010fffd"  # with a character that no vocabulary has: the unknown token may be missing
+_PROBE = "a 中\U0010fffd"  # the last character is in no vocabulary: the unknown token may be missing
 
 
 def read_tokenizer(file: Path, hint: str) -> Tokenizer:
-    """The tokenizer of a file.
+    """Read a tokenizer from a file.
+
+    Args:
+        file: the file.
+        hint: what the user can do if it is damaged.
 
     Raises:
-        ModelError: it is damaged; `hint` is what to do.
+        ModelError: the file cannot be read or is damaged.
     """
     from tokenizers import Tokenizer
 
-    with working(str(file), hint):
+    with tokenizer_errors(str(file), hint):
         tokenizer: Tokenizer = Tokenizer.from_file(str(file))
         probe(tokenizer)
     return tokenizer
 
 
 def probe(tokenizer: Tokenizer) -> None:
-    """Let a tokenizer show that it works; to be called inside `working`, for a fault may be a panic of its Rust code.
+    """Check that a tokenizer works; call this inside `tokenizer_errors`, as its Rust code may panic.
 
     Raises:
-        ValueError: two tokens have one id.
+        ValueError: two tokens have the same id.
     """
     ids = tokenizer.get_vocab(with_added_tokens=False).values()
-    if len(set(ids)) < len(ids):  # which of the two a text gets would change from run to run
-        raise ValueError("two tokens have one id")
+    if len(set(ids)) < len(ids):  # which of the two tokens is used would change from run to run
+        raise ValueError("two tokens have the same id")
     tokenizer.encode(_PROBE)
     tokenizer.encode(_PROBE, add_special_tokens=False)
 
 
 @contextmanager
-def working(what: str, hint: str) -> Iterator[None]:
-    """Turn whatever the library raises into a `ModelError`; a panic of its Rust code is no `Exception`."""
+def tokenizer_errors(what: str, hint: str) -> Iterator[None]:
+    """Convert anything that the library raises to a `ModelError`; a panic of its Rust code is not an `Exception`."""
     try:
         yield
     except ModelError:

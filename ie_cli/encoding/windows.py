@@ -1,8 +1,8 @@
-"""How texts are cut into windows of tokens. Nothing is truncated; every span has one window that decides.
+"""Split texts into windows of tokens. Nothing is truncated, and every span is owned by one window.
 
-A text of more tokens than a window holds is cut into windows that overlap by `stride` tokens. A span is judged by
-the window that gives it most context on its poorer side; where the text itself begins or ends, nothing is missing.
-Every span of at most `stride` + 1 tokens lies whole in some window.
+A text that has more tokens than a window holds is split into windows that overlap by `stride` tokens. A span is owned by
+the window in which its shorter context, left or right, is longest; at the beginning and the end of the text no context is
+missing. Every span of at most `stride` + 1 tokens lies entirely in at least one window.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """How texts are cut: `capacity` text tokens a window, `stride` of them shared with the next one."""
+    """The split of texts into windows: `capacity` text tokens per window, `stride` of them shared with the next window."""
 
     capacity: int
     stride: int
 
     @classmethod
     def build(cls, *, max_length: int, stride: int, special_tokens: int) -> WindowPlan:
-        """Leave room for the special tokens.
+        """Return the plan that leaves room for the special tokens.
 
         Raises:
-            RecipeError: the windows would not advance.
+            RecipeError: the stride is too large for the windows to advance.
         """
         capacity = max_length - special_tokens
         if capacity - stride < 1:
             raise RecipeError(
-                f"encoder.stride {stride} leaves no room: encoder.max_length {max_length} less {special_tokens} special "
-                f"tokens holds {capacity} tokens of text",
+                f"encoder.stride: {stride} is too large: encoder.max_length {max_length} minus {special_tokens} special tokens "
+                f"leaves {capacity} text tokens per window",
                 hint=f"set encoder.stride to at most {capacity // 2}.",
             )
         return cls(capacity, stride)
 
     def starts(self, tokens: int) -> Index:
-        """First token of each window of a text of so many tokens; int64 ``[windows]``, at least one window."""
+        """Return the first token of each window of a text with `tokens` tokens; int64 ``[windows]``, at least one window."""
         if tokens <= self.capacity:
             return np.zeros(1, dtype=np.int64)
         step = self.capacity - self.stride
@@ -50,14 +50,14 @@ class WindowPlan:
         return starts
 
     def owners(self, tokens: int, first: Index, last: Index) -> Index:
-        """Window that judges each span of tokens ``first..last`` (inclusive); -1 where none holds it whole."""
+        """Return the window that owns each token span ``first..last`` (inclusive); -1 if no window contains the span."""
         starts = self.starts(tokens)
         if len(starts) == 1:
             return np.zeros(len(first), dtype=np.int64)
         ends = starts + self.capacity
         far = tokens + 1
-        # A span can only lie in the windows whose start is at most `first`, and few of these reach `last`: look at
-        # the ones from the first window that reaches `last` on.
+        # A span can only lie in windows that start at or before `first`, and few of these reach `last`: start at the first
+        # window that does.
         low = np.searchsorted(ends, last + 1)
         high = np.searchsorted(starts, first, side="right") - 1
         owners = np.full(len(first), -1, dtype=np.int64)

@@ -1,1 +1,1 @@
-"""Scoring a model, or a file of predictions, on gold data."""
+"""Scoring of a model or a prediction file on gold data."""

@@ -1,4 +1,4 @@
-"""What scores were computed with: versions, machine, device, precision and date."""
+"""The environment that scores were computed in: versions, machine, device, precision and date."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from ie_cli.inference.pipeline import Backend
 
 LOADED_ONLY = ("torch", "onnxruntime")
-"""Libraries whose version says something only where they were used."""
+"""Libraries whose version is only reported if they were used."""
 
 
 def describe_environment(backend: Backend | None = None) -> dict[str, str]:
-    """Names and values, in the order in which they are shown.
+    """Return names and values of the environment, in the order in which they are shown.
 
     Args:
-        backend: what ran the model; None: a file of predictions was scored.
+        backend: the backend that ran the model; None if a prediction file was scored.
     """
     found = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -38,11 +38,11 @@ def describe_environment(backend: Backend | None = None) -> dict[str, str]:
         if (version := getattr(sys.modules.get(name), "__version__", None)) is not None:
             found[name] = str(version)
     found |= {"platform": platform.platform(), "processor": processor()}
-    return found if backend is None else found | dict(_running(backend))
+    return found if backend is None else found | dict(_describe_backend(backend))
 
 
 def processor() -> str:
-    """The name of the processor as the system gives it."""
+    """Return the name of the processor as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
@@ -51,8 +51,8 @@ def processor() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def _running(backend: Backend) -> Iterator[tuple[str, str]]:
-    """How the model is run, as far as the backend knows it."""
+def _describe_backend(backend: Backend) -> Iterator[tuple[str, str]]:
+    """Yield names and values of the backend, as far as they are known."""
     if isinstance(backend, OnnxBackend):
         yield from (("backend", "onnxruntime"), ("device", "cpu"))
         if precision := _exported_precision(backend.file.parent / EXPORT):
@@ -71,7 +71,7 @@ def _running(backend: Backend) -> Iterator[tuple[str, str]]:
 
 
 def _exported_precision(file: Path) -> str | None:
-    """What a graph was written in; None where the file beside it does not say so."""
+    """Return the precision of an exported graph, or None if the file next to it does not record it."""
     try:
         facts = loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Score an engine on gold documents, through the very function that predicts."""
+"""Score an engine on gold documents, using the same function that predicts."""
 
 from __future__ import annotations
 
@@ -32,22 +32,26 @@ def score(
     """Predict and score a stream of gold documents against all their items, reachable or not.
 
     Args:
-        engine: for the task alone.
-        each: called with every pair of gold and predicted document, e.g. to sort the errors.
-        ceilings: of these documents, where they are known; else they are counted.
+        engine: an engine with this task only.
+        gold: the gold documents.
+        task: the task.
+        schema: the labels and predicates of the model.
+        options: the scoring options.
+        each: called with every pair of gold and predicted document, e.g. to classify the errors.
+        ceilings: the recall ceilings of these documents if known; otherwise they are counted.
     """
-    if ceilings is None:  # each text is tokenised once for both
-        engine = replace(engine, tokenizer=engine.tokenizer.remembering())
+    if ceilings is None:  # tokenise each text only once for prediction and ceilings
+        engine = replace(engine, tokenizer=engine.tokenizer.with_cache())
     scorer = task.scorer(schema, options)
     reach = CeilingCounter.of(engine) if ceilings is None else None
     waiting: deque[Document] = deque()
 
-    def remember() -> Iterator[Document]:
+    def queued() -> Iterator[Document]:
         for document in gold:
             waiting.append(document)
             yield document
 
-    for predicted in extract(engine, remember()):
+    for predicted in extract(engine, queued()):
         document = waiting.popleft()
         if reach is not None:
             reach.add(document)
@@ -68,16 +72,20 @@ def evaluate_engine(
     keep: int = 0,
     each: Callable[[], None] | None = None,
 ) -> EvaluationResult:
-    """Predict, score, and sort the errors.
+    """Predict, score and classify the errors.
 
     Args:
-        engine: for the task alone.
-        model, data: their names, for reports.
-        keep: examples of each kind of error.
+        engine: an engine with this task only.
+        gold: the gold documents.
+        task: the task.
+        options: the scoring options.
+        model: the name of the model, for reports.
+        data: the name of the data, for reports.
+        keep: the number of examples of each kind of error.
         each: called after every document.
 
     Raises:
-        DataError: an option has no meaning for the task or these data.
+        DataError: an option does not apply to the task or these data.
     """
     task.validate_options(options)
     [part] = engine.tasks
@@ -110,12 +118,15 @@ def evaluate(
     """Score a model on gold documents, as ``ie eval`` does.
 
     Args:
-        task: name in the model's recipe; a model of one task needs none.
-        errors: examples of each kind of error.
+        extractor: the model.
+        gold: the gold documents.
+        task: the task's name in the model's recipe; may be omitted for a model with one task.
+        options: the scoring options.
+        errors: the number of examples of each kind of error.
 
     Raises:
-        ModelError: the model has no such task, or several and none is named.
-        DataError: an option has no meaning for the task or these data.
+        ModelError: the model has no such task, or it has several and `task` is omitted.
+        DataError: an option does not apply to the task or these data.
     """
     name, section = extractor.task(task)
     return evaluate_engine(

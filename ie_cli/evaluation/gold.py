@@ -1,4 +1,4 @@
-"""Gold documents that one model is scored on again and again: read once, tokenised once, their ceilings counted once."""
+"""Gold documents that one model is scored on repeatedly: read once, tokenised once, with recall ceilings counted once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ie_cli.metrics.scores import Ceiling
 
 
 class CeilingCounter:
-    """Counts the gold items that the tokens, the windows and the schema of a model can express."""
+    """Counts the gold items that a model can express with its tokens, windows and schema."""
 
     def __init__(self, codec: Codec, tokenizer: TextTokenizer, plan: WindowPlan) -> None:
         self._codec, self._tokenizer, self._plan = codec, tokenizer, plan
@@ -24,20 +24,20 @@ class CeilingCounter:
 
     @classmethod
     def of(cls, engine: Engine) -> CeilingCounter:
-        """For the one task of an engine."""
+        """Return a counter for the only task of an engine."""
         [part] = engine.tasks
         return cls(part.codec, engine.tokenizer, engine.plan)
 
     def add(self, document: Document) -> None:
-        """Count one gold document; a triple without offsets is in reach if any of its places is."""
+        """Count one gold document; a triple without offsets is reachable if any of its occurrences is."""
         [tokens] = self._tokenizer.encode([document.text])
         found: Targets = find_reachable(self._codec, document, tokens, self._plan)
         self._totals.update(found.counts)
-        for kind, lost in found.lost.items():
-            self._reasons.setdefault(kind, Counter()).update(reason for _, reason in lost)
+        for kind, items in found.unreachable.items():
+            self._reasons.setdefault(kind, Counter()).update(reason for _, reason in items)
 
     def ceilings(self) -> dict[str, Ceiling]:
-        """Reachable and total by kind, with the reasons of the rest."""
+        """Return the reachable and total counts by kind, with the reasons for unreachable items."""
         ceilings = {}
         for kind, total in self._totals.items():
             reasons = self._reasons.get(kind, Counter[str]())
@@ -46,11 +46,11 @@ class CeilingCounter:
 
 
 class GoldSet:
-    """Gold documents of one task.
+    """The gold documents of one task.
 
     Args:
-        documents: that can be gone through several times.
-        engine: of the task alone; its tokenizer should remember what it has seen.
+        documents: an iterable that can be iterated over several times.
+        engine: an engine with this task only; its tokenizer should have a cache.
     """
 
     def __init__(self, documents: Iterable[Document], engine: Engine) -> None:
@@ -61,7 +61,7 @@ class GoldSet:
 
     @cached_property
     def ceilings(self) -> Mapping[str, Ceiling]:
-        """What the model could return at all; it changes with no step of training."""
+        """The recall ceilings of the model; training does not change them."""
         counter = CeilingCounter.of(self._engine)
         for document in self._documents:
             counter.add(document)

@@ -1,4 +1,4 @@
-"""Put a file of predictions beside its gold data, and score it without a model."""
+"""Compare a prediction file with its gold data, and score it without a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.metrics.scores import ErrorAnalysis, Scorer
@@ -16,19 +16,19 @@ from ie_cli.tasks import TASKS, ScoringOptions, Task
 
 
 def pair_documents(gold: Iterable[Document], predicted: Iterable[Document]) -> Iterator[tuple[Document, Document]]:
-    """Pair by order, checking that the texts (and the ids, where both have one) are the same; in a stream.
+    """Pair documents by order in a stream, and check that their texts (and ids, if both have one) are equal.
 
-    A prediction without a text (CLUENER's submission form) must have the gold example's id.
+    A prediction without a text (CLUENER's submission format) must have the id of the gold example.
 
     Raises:
-        DataError: the two do not belong together, with both places.
+        DataError: the two do not match; the message names both places.
     """
     for number, (truth, guess) in enumerate(zip_longest(gold, predicted), 1):
         if truth is None or guess is None:
             longer, shorter = ("gold data", "predictions") if guess is None else ("predictions", "gold data")
             raise DataError(
-                f"the {shorter} end after {number - 1} examples, the {longer} go on",
-                hint="score the file that was predicted from; `ie predict --on-error skip` leaves lines out.",
+                f"the {shorter} end after {counted(number - 1, 'example')}, but the {longer} continue",
+                hint="score the file that was predicted from; `ie predict --on-error skip` skips lines.",
             )
         _check(truth, guess, number)
         yield truth, guess
@@ -38,20 +38,20 @@ def _check(truth: Document, guess: Document, number: int) -> None:
     where = f"{guess.where or f'prediction {number}'} and {truth.where or f'gold example {number}'}"
     if truth.id is not None and guess.id is not None and truth.id != guess.id:
         raise DataError(
-            f"{where}: id {guess.id!r} stands beside id {truth.id!r}",
-            hint="predictions and gold data must be in one order, without missing lines.",
+            f"{where}: id {guess.id!r} differs from id {truth.id!r}",
+            hint="put predictions and gold data in the same order, without missing lines.",
         )
     if not guess.text and truth.text and guess.id is not None:
         end = max((entity.end for entity in guess.entities), default=0)
         if end > len(truth.text):
             raise DataError(
-                f"{where}: an entity ends at {end}, but the text has {len(truth.text)} characters",
-                hint="are these predictions of the same data, and the ids unique?",
+                f"{where}: an entity ends at {end}, but the text has {counted(len(truth.text), 'character')}",
+                hint="check that these are predictions of the same data, and that the ids are unique.",
             )
     elif guess.text != truth.text:
         raise DataError(
-            f"{where}: the texts differ: {guess.text[:40]!r} beside {truth.text[:40]!r}",
-            hint="predictions and gold data must hold the same texts in one order, without missing lines.",
+            f"{where}: the texts differ: {guess.text[:40]!r} and {truth.text[:40]!r}",
+            hint="predictions and gold data must have the same texts in the same order, without missing lines.",
         )
 
 
@@ -64,17 +64,20 @@ def evaluate_predictions(
     trained: Iterable[Document] | None = None,
     keep: int = 0,
 ) -> EvaluationResult:
-    """Score pairs of gold and predicted documents as what the gold holds: the last task of `TASKS` that has items in it.
+    """Score pairs of gold and predicted documents for the last task of `TASKS` that has items in the gold data.
 
-    An option that means nothing for this task is left aside where it belongs to a task that the gold holds no items of.
+    An option that does not apply to this task is ignored if it applies to a task without items in the gold data.
 
     Args:
-        model, data: the names of the predictions and of the gold data, for reports.
-        trained: the training data, to report the recall on all that is not in them.
-        keep: examples of each kind of error.
+        pairs: the pairs, e.g. from `pair_documents`.
+        options: the scoring options.
+        model: the name of the predictions, for reports.
+        data: the name of the gold data, for reports.
+        trained: the training data, to report the recall on items that they do not contain.
+        keep: the number of examples of each kind of error.
 
     Raises:
-        DataError: an option has no meaning for what the gold data hold.
+        DataError: an option does not apply to the items of the gold data.
     """
     known = None if trained is None else list(trained)
     candidates = [_Candidate.of(task, options, known, keep) for task in reversed(TASKS.values())]
@@ -97,7 +100,7 @@ def evaluate_predictions(
 
 
 def accepts(task: Task, options: ScoringOptions) -> bool:
-    """Whether all of the options mean something for a task."""
+    """Return whether all options apply to a task."""
     try:
         task.validate_options(options)
     except DataError:
@@ -107,10 +110,10 @@ def accepts(task: Task, options: ScoringOptions) -> bool:
 
 @dataclass(slots=True)
 class _Candidate:
-    """A task that the gold data may be of.
+    """A task that the gold data may be annotated for.
 
     Attributes:
-        found: whether gold holds an item of it.
+        found: whether the gold data have an item of it.
     """
 
     task: Task
@@ -120,9 +123,9 @@ class _Candidate:
 
     @classmethod
     def of(cls, task: Task, options: ScoringOptions, trained: Iterable[Document] | None, keep: int) -> _Candidate:
-        own = options if accepts(task, options) else ScoringOptions(documents=options.documents)
-        own = replace(own, seen=None if trained is None else task.seen(trained))
-        return cls(task, task.scorer(LabelSchema(()), own), task.errors(keep, own))
+        options = options if accepts(task, options) else ScoringOptions(documents=options.documents)
+        options = replace(options, seen=None if trained is None else task.seen(trained))
+        return cls(task, task.scorer(LabelSchema(()), options), task.errors(keep, options))
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Score one document."""

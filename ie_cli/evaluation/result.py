@@ -1,4 +1,4 @@
-"""All that an evaluation found, as one object; and the JSON file that it is stored in, from which reports can be made later."""
+"""The result of an evaluation as one object, and the JSON file that stores it, from which reports can be made later."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ RESULT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorSummary:
-    """The errors by kind, and examples.
+    """The error counts by kind, and examples.
 
     Attributes:
-        kinds: with the words for each, in the order in which they are shown.
-        notes: what must be said of the counts.
+        kinds: the kinds and their descriptions, in the order in which they are shown.
+        notes: remarks on the counts.
     """
 
     kinds: Mapping[str, str]
@@ -31,30 +31,30 @@ class ErrorSummary:
 
     @classmethod
     def of(cls, analysis: ErrorAnalysis) -> ErrorSummary:
-        """What an analysis has found."""
+        """Summarise an error analysis."""
         cases = (case.record() for kind in analysis.kinds for case in analysis.samples.get(kind, ()))
         return cls(
             kinds=dict(analysis.kinds),
             counts={kind: analysis.counts[kind] for kind in analysis.kinds},
             cases=tuple(cases),
-            notes=tuple(getattr(analysis, "notes", ())),  # those of other tasks need not have any
+            notes=tuple(getattr(analysis, "notes", ())),  # optional: custom tasks need not define it
         )
 
     def line(self) -> str:
-        """The counts in words."""
+        """Return the counts and notes as one line of text."""
         counts = ", ".join(f"{self.counts[kind]} {words}" for kind, words in self.kinds.items())
         return "; ".join([counts, *self.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationResult:
-    """An evaluation.
+    """The result of an evaluation.
 
     Attributes:
-        task: its name in the table of tasks.
-        model: the model's folder, or the file of predictions.
+        task: the task's name in the table of tasks.
+        model: the model directory, or the prediction file.
         data: the gold data.
-        environment: versions, machine, device, date, by name.
+        environment: versions, machine, device and date, by name.
     """
 
     task: str
@@ -66,21 +66,21 @@ class EvaluationResult:
 
     @property
     def title(self) -> str:
-        """What was scored on what."""
+        """The model and the data, for headings."""
         return f"{self.model} on {self.data}"
 
     @property
     def documents(self) -> DocumentCounts | None:
-        """The counts that the primary score is made of, by document; None where the task has none."""
+        """The counts behind the primary score, by document; None if the task has none."""
         return self.scores.documents
 
     @property
     def ceilings(self) -> Mapping[str, Ceiling]:
-        """The recall ceilings by kind of item, where they were counted."""
+        """The recall ceilings by kind of item, if they were counted."""
         return self.scores.ceilings
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return the complete result as JSON values."""
         return {
             "version": RESULT_VERSION,
             "task": self.task,
@@ -100,10 +100,12 @@ class EvaluationResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredScores:
-    """Scores as a file holds them.
+    """Scores that were read from a file.
 
     Attributes:
-        columns: of the logs. shown: the tables. fields: the layout of `metrics.json`.
+        columns: the columns of the logs.
+        shown: the tables.
+        fields: all scores in the layout of `metrics.json`.
     """
 
     primary: float
@@ -115,20 +117,20 @@ class StoredScores:
     fields: Mapping[str, Any]
 
     def values(self) -> dict[str, float]:
-        """Columns of the logs."""
+        """Return the columns of the logs."""
         return dict(self.columns)
 
     def tables(self) -> list[ScoreTable]:
-        """The scores to be read."""
+        """Return the scores as tables."""
         return list(self.shown)
 
     def to_dict(self) -> dict[str, Any]:
-        """All scores, unrounded."""
+        """Return all scores, unrounded."""
         return dict(self.fields)
 
 
 def write_result(result: EvaluationResult, path: str) -> None:
-    """Write a result as one JSON object, a field on each line.
+    """Write a result as one JSON object, one field per line.
 
     Raises:
         StorageError: the file cannot be written.
@@ -141,13 +143,13 @@ def write_result(result: EvaluationResult, path: str) -> None:
 
 
 def read_result(path: str) -> EvaluationResult:
-    """Read what `write_result` wrote.
+    """Read a result that `write_result` wrote.
 
     Raises:
-        DataError: the file cannot be read, is no result, or was written by a newer version.
+        DataError: the file cannot be read, is not a result, or was written by a newer version.
     """
     text = "\n".join(line for _, line in read_lines(path))
-    hint = "give a file that `ie eval --save FILE.json` wrote."
+    hint = "use a file that `ie eval --save FILE.json` wrote."
     try:
         fields = loads(text)
         version = fields["version"]
@@ -178,7 +180,7 @@ def _result(fields: Mapping[str, Any]) -> EvaluationResult:
             kinds={str(kind): str(words) for kind, words in errors["kinds"].items()},
             counts={kind: int(errors["counts"][kind]) for kind in errors["kinds"]},
             cases=tuple(map(_case, errors["cases"])),
-            notes=tuple(map(str, errors.get("notes", ()))),  # earlier versions have none
+            notes=tuple(map(str, errors.get("notes", ()))),  # earlier versions did not write them
         ),
         environment={str(name): str(value) for name, value in fields["environment"].items()},
     )
@@ -215,5 +217,5 @@ def _table(values: Mapping[str, Any]) -> ScoreTable:
 def _row(values: Any) -> Row:
     name, cells = values
     if not all(cell is None or isinstance(cell, (int, float)) for cell in cells):
-        raise TypeError(f"a row of a table holds numbers alone, got {cells!r}")
+        raise TypeError(f"a table row must hold only numbers, got {cells!r}")
     return str(name), tuple(cells)

@@ -1,1 +1,1 @@
-"""A model as a graph, compared with its origin."""
+"""Export of a model as a graph, and its comparison with the original model."""

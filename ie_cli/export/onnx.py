@@ -1,4 +1,4 @@
-"""Trained model -> ONNX, float32 or int8, checked against the model on real data before it is kept."""
+"""Export a trained model to ONNX, in float32 or int8, and compare it with the model on real data before it is written."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend, output_prefix
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.model_directory import EXPORT, ONNX, must_be_exportable_to, new_folder
-from ie_cli.modeling.encoder import most_tokens
+from ie_cli.inference.model_directory import EXPORT, ONNX, new_directory, require_exportable_to
+from ie_cli.modeling.encoder import max_tokens
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS, ScoringOptions
 
 MAX_LOSS = 0.005
-"""F1 that an export may lose, absolute."""
+"""The maximum loss of F1 in an export, absolute."""
 COMPARED = 256
-"""Windows whose scores are compared cell by cell."""
-_AT_ONCE = 8
+"""The number of windows whose scores are compared entry by entry."""
+_BATCH_SIZE = 8
 _OPSET = 20
 
 
@@ -43,11 +43,14 @@ Gold = Sequence[Document] | Mapping[str, Sequence[Document]]
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What an export costs: F1 of the model in float32 and of its export on the same data, and the distance of scores.
+    """The comparison of an export with its model: F1 of both on the same data, and the differences of their scores.
 
     Attributes:
-        largest, mean: absolute differences of the scores s (before the sigmoid) of all cells on text tokens in the compared
+        f1_before: F1 of the model in float32.
+        f1_after: F1 of the export.
+        largest, mean: absolute differences of the scores s (before the sigmoid) of all entries on text tokens in the compared
             windows.
+        windows: the number of compared windows.
     """
 
     f1_before: float
@@ -70,23 +73,25 @@ def export_onnx(
     max_loss: float = MAX_LOSS,
     force: bool = False,
 ) -> Parity:
-    """Write a folder that ``ie predict`` runs by ONNX Runtime.
+    """Write a model directory that ``ie predict`` runs with ONNX Runtime.
 
     Args:
         extractor: the model, loaded in float32 on the CPU.
-        data: gold documents to compare on; of a model with several tasks by task, and those without any are not compared.
-        int8: quantise the matrices of the encoder, a scale for each column; the head stays float32.
-        max_loss: F1 that may be lost, absolute.
-        force: keep an export that lost more.
+        output: the directory to write.
+        data: gold documents to compare on; for a model with several tasks, documents by task (a task without documents is not
+            compared).
+        int8: quantise the matrices of the encoder, with one scale per column; the head stays float32.
+        max_loss: the maximum loss of F1, absolute.
+        force: write the export even if it loses more.
 
     Raises:
-        ModelError: the export lost more than `max_loss`, or cannot be made; nothing is written.
-        DataError: `data` hold nothing to compare on, or the model finds nothing right in them.
+        ModelError: the export loses more than `max_loss`, or the model cannot be exported; nothing is written.
+        DataError: `data` has no annotation to compare on, or the model predicts nothing correctly in it.
     """
     gold = data if isinstance(data, Mapping) else dict.fromkeys(extractor.tasks, data)
-    _must_be_possible(extractor, output, gold)
-    with scratch("export") as room:
-        graph = room / ONNX
+    _require_exportable(extractor, output, gold)
+    with scratch("export") as directory:
+        graph = directory / ONNX
         _write_graph(extractor.model, graph)
         if int8:
             _quantise(graph)
@@ -94,63 +99,63 @@ def export_onnx(
         exported = replace(extractor, backend=OnnxBackend(graph, extractor.codecs()))
         parity = _compare(extractor, exported, gold)
         if not force:
-            _must_be_good(parity, max_loss)
+            _require_parity(parity, max_loss)
         facts = {"precision": "int8" if int8 else "float32", "opset": _OPSET, "parity": asdict(parity)}
-        write_text(room / EXPORT, json.dumps(facts, indent=2) + "\n")
+        write_text(directory / EXPORT, json.dumps(facts, indent=2) + "\n")
         exported.card = (extractor.card or "") + _note(parity, facts["precision"])
-        with new_folder(output) as folder:
-            exported.write(folder)
+        with new_directory(output) as target:
+            exported.write(target)
     return parity
 
 
-def _must_be_possible(extractor: Extractor, output: Path, gold: Mapping[str, Sequence[Document]]) -> None:
-    """Raise before minutes are spent."""
+def _require_exportable(extractor: Extractor, output: Path, gold: Mapping[str, Sequence[Document]]) -> None:
+    """Check all requirements of an export before the slow steps begin."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ModelError(
-            f"to export, onnx and onnxscript are needed: {error}", hint='pip install "ie-cli[export]".'
+            f"export requires the packages onnx and onnxscript: {error}", hint='pip install "ie-cli[export]".'
         ) from error
-    must_be_exportable_to(output)
+    require_exportable_to(output)
     parameters = list(extractor.model.parameters())
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters):
         raise ModelError(
-            "to export, the model must be in float32 on the CPU",
-            hint='Extractor.from_pretrained(PATH, device="cpu", precision="float32").',
+            "export requires the model in float32 on the CPU",
+            hint='load it with Extractor.from_pretrained(PATH, device="cpu", precision="float32").',
         )
     tasks = extractor.recipe.instances()
     if not any(TASKS[tasks[name].task].items(document) for name, documents in gold.items() for document in documents):
-        raise DataError("the data have no annotation to compare on", hint="name annotated data with --data.")
+        raise DataError("the data have no annotation to compare on", hint="provide annotated data with --data.")
 
 
-def _must_be_good(parity: Parity, max_loss: float) -> None:
-    hint = "nothing was written: leave --int8 out, allow more with --max-loss, or keep it with --force."
+def _require_parity(parity: Parity, max_loss: float) -> None:
+    hint = "nothing was written: omit --int8, raise --max-loss, or write it anyway with --force."
     if not math.isfinite(parity.mean):
-        raise ModelError("the export gives scores that are no numbers", hint=hint)
+        raise ModelError("the scores of the export are not finite", hint=hint)
     if parity.f1_before == 0:
         raise DataError(
-            "the model finds nothing right in the data, so that an export cannot be compared with it",
-            hint="name data of its own kind with --data, or keep it with --force.",
+            "the model predicts nothing correctly in the data, so the export cannot be compared with it",
+            hint="provide data like its training data with --data, or write the export anyway with --force.",
         )
     if parity.loss > max_loss:
         raise ModelError(
-            f"the export lost {parity.loss:.4f} of F1 ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
-            f"{max_loss:g}; largest difference of a score {parity.largest:.3f}",
+            f"the export loses {parity.loss:.4f} of F1 ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
+            f"{max_loss:g}; largest difference of scores {parity.largest:.3f}",
             hint=hint,
         )
 
 
 def _note(parity: Parity, precision: object) -> str:
     return (
-        f"\n## Export\n\nThis folder holds an ONNX graph in {precision} instead of the weights; the scores above are of the "
-        f"model it was made of. On the data it was compared on, the model has F1 {parity.f1_before:.4f}, the export "
-        f"{parity.f1_after:.4f}. It needs neither torch nor transformers: `ie predict FILE --model PATH`.\n"
+        f"\n## Export\n\nThis directory contains an ONNX graph in {precision} instead of the weights; the scores above are those "
+        f"of the original model. On the data used for comparison, the F1 of the model is {parity.f1_before:.4f}, that of the "
+        f"export {parity.f1_after:.4f}. The export requires neither torch nor transformers: `ie predict FILE --model PATH`.\n"
     )
 
 
 class _Outputs(nn.Module):
-    """A model whose outputs are those of all its heads, one after another."""
+    """A model whose outputs are those of all its heads in turn."""
 
     def __init__(self, model: ExtractionModel) -> None:
         super().__init__()
@@ -169,21 +174,21 @@ class _Outputs(nn.Module):
 
 
 def _write_graph(model: ExtractionModel, file: Path) -> None:
-    """The graph in float32, with free batch and length."""
+    """Write the graph in float32, with dynamic batch size and length."""
     module = _Outputs(model)
     config: Any = model.encoder.config
     attention, training = config._attn_implementation, model.training
     ids = torch.ones(2, 16, dtype=torch.int64)
     mask = torch.ones(2, 16, dtype=torch.bool)
     mask[1, 8:] = False
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=most_tokens(config))}
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=max_tokens(config))}
     try:
         module.eval()
-        model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # ONNX Runtime runs its products sooner
+        model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # faster in ONNX Runtime
         with torch.inference_mode():
-            module(ids, mask)  # tells the names
+            module(ids, mask)  # sets the names of the outputs
         with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")  # of the exporter's own parts
+            warnings.simplefilter("ignore")  # warnings inside the exporter
             torch.onnx.export(
                 module,
                 (ids, mask),
@@ -201,7 +206,7 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
-            f"the exporter of torch {torch.__version__} does not export this {config.model_type} model: {first}",
+            f"the exporter of torch {torch.__version__} cannot export this {config.model_type} model: {first}",
             hint="update torch and onnxscript, or predict with torch.",
         ) from error
     finally:
@@ -211,7 +216,7 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's log off the terminal."""
+    """Suppress the exporter's log."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -221,7 +226,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _quantise(file: Path) -> None:
-    """Make the encoder's weight matrices int8, in place; activations are scaled as they come."""
+    """Quantise the encoder's weight matrices to int8, in place; activations are scaled dynamically."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -238,7 +243,7 @@ def _quantise(file: Path) -> None:
 
 
 def _strip(file: Path) -> None:
-    """Take away what the exporter notes of each node: the places of the code, with paths of this machine."""
+    """Remove the exporter's metadata of each node, which contain source locations with paths of this machine."""
     import onnx
 
     model = onnx.load(file, load_external_data=False)
@@ -250,35 +255,35 @@ def _strip(file: Path) -> None:
 
 
 def _of_encoder(node: Any) -> bool:
-    """The exporter notes the modules that a node comes from."""
+    """Return whether a node belongs to the encoder, by the module names that the exporter records."""
     scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
     return any("'model.encoder'" in scope for scope in scopes)
 
 
 def _compare(before: Extractor, after: Extractor, gold: Mapping[str, Sequence[Document]]) -> Parity:
-    """Scores of both on the same data; of several tasks those of the one that lost most."""
+    """Compare both models on the same data; with several tasks, F1 is that of the task that loses most."""
     pairs = [tuple(_primary(model, name, gold[name]) for model in (before, after)) for name in gold if gold[name]]
     first, second = max(pairs, key=lambda pair: pair[0] - pair[1])
-    largest, total, cells, windows = 0.0, 0.0, 0, 0
+    largest, total, count, windows = 0.0, 0.0, 0, 0
     codecs = {part.name: part.codec for part in before.engine().tasks}
     for ids, mask, text in _batches(before, list(chain.from_iterable(gold.values()))):
         old, new = before.backend.run(ids, mask), after.backend.run(ids, mask)
         for task, codec in codecs.items():
             for sample in range(len(ids)):
-                there = text[sample].nonzero()[0]
+                tokens = text[sample].nonzero()[0]
                 for one, other in zip(
-                    codec.scores(old[task], sample, there), codec.scores(new[task], sample, there), strict=True
+                    codec.scores(old[task], sample, tokens), codec.scores(new[task], sample, tokens), strict=True
                 ):
                     gap = np.abs(one - other)
                     largest = float(np.fmax(largest, gap.max(initial=0.0)))
                     total += float(gap.sum())
-                    cells += gap.size
+                    count += gap.size
         windows += len(ids)
-    return Parity(first, second, largest, total / max(1, cells), windows)
+    return Parity(first, second, largest, total / max(1, count), windows)
 
 
 def _primary(model: Extractor, name: str, gold: Sequence[Document]) -> float:
-    """The score that a task's models are chosen by."""
+    """Return the primary score of a task."""
     match = model.recipe.training.match
     task = TASKS[model.recipe.instances()[name].task]
     options = ScoringOptions(match=None if match == "auto" else match)
@@ -286,11 +291,11 @@ def _primary(model: Extractor, name: str, gold: Sequence[Document]) -> float:
 
 
 def _batches(extractor: Extractor, data: Sequence[Document]) -> Iterator[tuple[Any, Any, Any]]:
-    """Ids, mask and text mask of the first windows of the data."""
+    """Yield batches of ids, mask and text mask of the first windows of the data."""
     engine = extractor.engine()
     tokenizer, plan = engine.tokenizer, engine.plan
     texts = [document.text for document in data[:COMPARED]]
-    rows = [tokenizer.surround(tokens.ids[: plan.capacity]) for tokens in tokenizer.encode(texts) if len(tokens)]
-    for at in range(0, len(rows), _AT_ONCE):
-        ids, mask = pad(rows[at : at + _AT_ONCE], engine.pad_id)
+    windows = [tokenizer.surround(tokens.ids[: plan.capacity]) for tokens in tokenizer.encode(texts) if len(tokens)]
+    for at in range(0, len(windows), _BATCH_SIZE):
+        ids, mask = pad(windows[at : at + _BATCH_SIZE], engine.pad_id)
         yield ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))

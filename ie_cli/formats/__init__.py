@@ -1,4 +1,4 @@
-"""The formats that a recipe or a command may name, and reading and writing by them."""
+"""The table of supported formats, and reading by their names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
-from ie_cli.formats.common.detect import detect, look_ahead
+from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.system.streams import read_lines
@@ -19,53 +19,57 @@ __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "
 FORMATS: dict[str, Format] = {
     "jsonl": Format(
         "jsonl",
-        "native JSON lines: text, entities with start, end, label",
+        "native JSON Lines: text, and entities with start, end and label",
         jsonl.read,
         jsonl.write,
-        jsonl.lost,
+        jsonl.count_losses,
         by_line=True,
     ),
     "cluener": Format(
         "cluener",
-        "CLUENER: text, label: {label: {mention: [[start, end]]}}",
+        "CLUENER: text and label: {label: {mention: [[start, end]]}}",
         cluener.read,
         cluener.write,
-        cluener.lost,
+        cluener.count_losses,
         by_line=True,
     ),
     "conll": Format(
-        "conll", "token and tag columns, a blank line between sentences", conll.read, conll.write, conll.lost
+        "conll",
+        "token and tag columns, with an empty line between sentences",
+        conll.read,
+        conll.write,
+        conll.count_losses,
     ),
     "duie": Format(
         "duie",
-        "DuIE, both editions, and CMeIE: text, spo_list; written as in the second edition",
+        "DuIE 1 and 2, and CMeIE: text and spo_list; written in the layout of DuIE 2",
         duie.read,
         duie.write,
-        duie.lost,
+        duie.count_losses,
         by_line=True,
     ),
     "duie1": Format(
         "duie1",
-        "DuIE, written as in the first edition, without slots",
+        "DuIE, written in the layout of DuIE 1, without slots",
         duie.read,
         duie.write_first,
-        duie.lost_first,
+        duie.count_losses_first,
         by_line=True,
     ),
     "triples": Format(
         "triples",
-        "CasRel, PRGC, TPLinker, SPN4RE: text, triple_list or relation_list, objects in an array or one a line",
+        "CasRel, PRGC, TPLinker, SPN4RE: text, triple_list or relation_list; objects in an array or one per line",
         triple_lists.read,
         triple_lists.write,
-        triple_lists.lost,
+        triple_lists.count_losses,
         ARRAY,
     ),
     "conll04": Format(
         "conll04",
-        "CoNLL04 in JSON: tokens, entities or tags, relations by index; written as SpERT has it",
+        "CoNLL04 in JSON: tokens, entities or tags, relations by index; written in the layout of SpERT",
         conll04.read,
         conll04.write,
-        conll04.lost,
+        conll04.count_losses,
         ARRAY,
     ),
     "conll04-table": Format(
@@ -73,31 +77,38 @@ FORMATS: dict[str, Format] = {
         "CoNLL04 in JSON, written with BILOU tags",
         conll04.read,
         conll04.write_table,
-        conll04.lost_table,
+        conll04.count_losses_table,
         ARRAY,
     ),
     "multihead": Format(
         "multihead",
-        "columns of multi-head selection: index, token, BIO tag, predicates, heads",
+        "multi-head selection columns: index, token, BIO tag, predicates, heads",
         multihead.read,
         multihead.write,
-        multihead.lost,
+        multihead.count_losses,
     ),
-    "text": Format("text", "plain text, a document a line", text.read, by_line=True),
+    "text": Format("text", "plain text, one document per line", text.read, by_line=True),
     "html": Format(
-        "html", "a page to read, with the entities marked; only written", html.read, html.write, html.lost, html.FRAME
+        "html",
+        "an HTML page with the entities highlighted; output only",
+        html.read,
+        html.write,
+        html.count_losses,
+        html.FRAME,
     ),
 }
 
 
 def find_format(name: str) -> Format:
-    """The format of a name.
+    """Return the format of a name.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no format of this name.
     """
     if name not in FORMATS:
-        raise DataError(f"no format '{name}'{did_you_mean(name, FORMATS)}", hint=f"formats: {', '.join(FORMATS)}.")
+        raise DataError(
+            f"unknown format '{name}'{did_you_mean(name, FORMATS)}", hint=f"choose one of {', '.join(FORMATS)}."
+        )
     return FORMATS[name]
 
 
@@ -108,15 +119,16 @@ def read_records(
     reading: Reading | None = None,
     detected: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Record]:
-    """Yield examples, and a `BadLine` for each record that cannot be read, in a stream.
+    """Stream the examples of a source, with a `BadLine` for each record that cannot be read.
 
     Args:
-        source: a file, ``-``, a URL, or ``hub:…``.
-        format: detected from the first lines where not given.
+        source: a file, ``-`` for stdin, a URL, or ``hub:…``.
+        format: the name of the format; if omitted, it is detected from the first lines.
+        reading: the options of reading.
         detected: called with the name of the format.
 
     Raises:
-        DataError: the source cannot be opened, or its format not be told.
+        DataError: the source cannot be opened, or its format cannot be detected.
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
@@ -126,56 +138,56 @@ def read_records(
     lines: Lines = read_lines(source, undecoded.add)
     if format is None:
         stream = iter(lines)
-        head = look_ahead(stream)
+        head = peek(stream)
         try:
             format = detect(head, name)
         except DataError:
-            undecoded.require_none()  # what explains it
+            undecoded.require_none()  # a more specific error
             raise
         lines = chain(head, stream)
     detected(format)
     found = find_format(format)
     if not found.by_line:
         undecoded.require_none()
-    return undecoded.between(found.read(lines, name, reading))
+    return undecoded.interleave(found.read(lines, name, reading))
 
 
 class _Undecoded:
-    """Lines that are not UTF-8: bad lines where each line is a record, else the end."""
+    """Collects lines that are not UTF-8: bad lines if each line is a record, otherwise an error."""
 
     def __init__(self, name: str) -> None:
         self._name, self._strict = name, False
         self._lines: list[BadLine] = []
 
     def add(self, number: int, raw: bytes, error: DataError) -> None:
-        """Take a line.
+        """Add a line.
 
         Raises:
-            DataError: it is part of something larger.
+            DataError: the line may be part of a larger record.
         """
         if self._strict:
             raise error
         self._lines.append(BadLine(f"{self._name}:{number}", raw.decode("utf-8", "surrogateescape"), error))
 
     def require_none(self) -> None:
-        """Refuse the lines so far, and those to come.
+        """Reject the lines collected so far and later ones.
 
         Raises:
-            DataError: there was one.
+            DataError: there was such a line.
         """
         self._strict = True
         for line in self._lines:
             raise line.error
 
-    def between(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Records with the lines in their places."""
+    def interleave(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Yield the records with the collected lines at their positions."""
         for record in records:
             if self._lines:
-                yield from self._given_out()
+                yield from self._collected()
             yield record
-        yield from self._given_out()
+        yield from self._collected()
 
-    def _given_out(self) -> Iterator[BadLine]:
+    def _collected(self) -> Iterator[BadLine]:
         lines, self._lines = self._lines, []
         yield from lines
 
@@ -187,10 +199,10 @@ def read_documents(
     reading: Reading | None = None,
     detected: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Document]:
-    """Yield examples.
+    """Stream the examples of a source; the arguments are those of `read_records`.
 
     Raises:
-        DataError: also of the first record that cannot be read.
+        DataError: the source or one of its records cannot be read.
     """
     for record in read_records(source, format=format, reading=reading, detected=detected):
         if isinstance(record, BadLine):

@@ -1,7 +1,7 @@
-"""CLUENER: ``{"text": …, "label": {label: {mention: [[start, end inclusive], …]}}}``, one object a line.
+"""CLUENER: ``{"text": …, "label": {label: {mention: [[start, end inclusive], …]}}}``, one object per line.
 
-Its test data have an ``id`` and no labels, and its submission form is ``{"id": …, "label": …}``: an example with an id
-is written so, one without an id like the training data.
+Its test data have an ``id`` and no labels, and a submission has the form ``{"id": …, "label": …}``. An example with an id is
+written in this form, an example without an id in that of the training data.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ie_cli.formats.common.base import (
     Lines,
     Reading,
     Record,
-    at,
     checked_entity,
-    must_be_storable,
-    native_only,
-    placeless,
+    count_name_clashes,
+    count_native_only,
+    count_unlocated,
+    error_at,
     quoted,
-    taken,
+    require_storable,
 )
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
 
-OURS = frozenset({"id", "text", "label"})
-HINT = 'a line is {"text": "Ann slept", "label": {"name": {"Ann": [[0, 2]]}}}, the end inclusive.'
+FORMAT_FIELDS = frozenset({"id", "text", "label"})
+HINT = 'write each line as {"text": "Ann slept", "label": {"name": {"Ann": [[0, 2]]}}}, the end inclusive.'
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each line; a line of a submission has no text, so its mentions cannot be checked."""
+    """Yield an example for each line; the mentions of a submission cannot be checked, because it has no text."""
     for number, line in lines:
         if not line.strip():
             continue
@@ -44,15 +44,15 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             text = "" if submission else text_of(fields)
             labels = fields.get("label") if reading.annotation else None
             entities = list(_entities(labels or {}, None if submission else text))
-            meta = {key: value for key, value in fields.items() if key not in OURS}
+            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
             yield Document(text, entities, [], id_of(fields), meta, where)
         except DataError as error:
-            yield BadLine(where, line, at(where, error, HINT))
+            yield BadLine(where, line, error_at(where, error, HINT))
 
 
 def _entities(labels: Any, text: str | None) -> Iterator[Entity]:
     if not isinstance(labels, dict) or not all(isinstance(mentions, dict) for mentions in labels.values()):
-        raise DataError("'label' must map labels to mentions to spans")
+        raise DataError("'label' must map labels to objects that map mentions to spans")
     for label, mentions in labels.items():
         for mention, spans in mentions.items():
             if not isinstance(spans, list) or not all(isinstance(s, list) and len(s) == 2 for s in spans):
@@ -63,42 +63,46 @@ def _entities(labels: Any, text: str | None) -> Iterator[Entity]:
 
 def _entity(start: Any, end: Any, label: str, mention: str, text: str | None) -> Entity:
     if isinstance(end, bool) or not isinstance(end, int):
-        raise DataError(
-            f"label {quoted(label)}: the end of {quoted(mention)} must be a whole number, got {quoted(end)}"
-        )
+        raise DataError(f"label {quoted(label)}: the end of {quoted(mention)} must be an integer, got {quoted(end)}")
     if text is None:
         if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start <= end:
-            raise DataError(f"label {quoted(label)}: [{quoted(start)}, {quoted(end)}] of {quoted(mention)} is no span")
+            raise DataError(
+                f"label {quoted(label)}: [{quoted(start)}, {quoted(end)}] of {quoted(mention)} is not a span"
+            )
         if not label:
             raise DataError("an entity's label must be a non-empty string, got ''")
-        must_be_storable(label, "label")
+        require_storable(label, "label")
         return Entity(start, end + 1, label)
     try:
         return checked_entity(start, end + 1, label, text, mention=mention)
     except DataError as error:
-        raise DataError(error.message, hint="in CLUENER the end is inclusive: [0, 1] covers two characters.") from error
+        raise DataError(
+            error.message, hint="use inclusive ends, as in CLUENER: [0, 1] covers two characters."
+        ) from error
 
 
 def write(document: Document) -> str:
-    """One line: a submission where the example has an id, else the form of the training data."""
+    """Return one line: a submission if the example has an id, otherwise the form of the training data."""
     labels: dict[str, dict[str, list[list[int]]]] = {}
     for entity in sorted(document.entities):
         mention = document.text[entity.start : entity.end]
         labels.setdefault(entity.label, {}).setdefault(mention, []).append([entity.start, entity.end - 1])
     first: dict[str, Any] = {"text": document.text} if document.id is None else {"id": document.id}
-    # Data of another format may have had fields of these names.
-    meta = {key: value for key, value in document.meta.items() if key not in OURS} if document.id is None else {}
+    # Data from another format may contain fields with these names.
+    meta = (
+        {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS} if document.id is None else {}
+    )
     return dump(first | {"label": labels} | meta)
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
     submission = {
-        "texts have no place in a submission, which a record with an id becomes": int(bool(document.text)),
+        "texts cannot be stored in a submission, the form of records with an id": int(bool(document.text)),
         FIELDS_LOST: len(document.meta),
     }
     return {
-        RELATIONS_LOST: len(set(document.relations)) + placeless(document),
-        **(taken(document, OURS) if document.id is None else submission),
-        **native_only(document),
+        RELATIONS_LOST: len(set(document.relations)) + count_unlocated(document),
+        **(count_name_clashes(document, FORMAT_FIELDS) if document.id is None else submission),
+        **count_native_only(document),
     }

@@ -1,8 +1,8 @@
-"""CoNLL04's JSON layouts, objects in an array: SpERT's, and the table's.
+"""The JSON layouts of CoNLL04, an array of objects: that of SpERT and that of the table of tags.
 
-SpERT has ``tokens``, ``entities`` (type, start, end in tokens, end exclusive) and ``relations`` (type, head and tail by
-index of the entity). The table has ``tags`` instead of entities, BILOU, and counts the entities as they come in the text.
-The text is put together from the tokens; ``orig_id`` is the example's id.
+SpERT has ``tokens``, ``entities`` (type, start and end in tokens, end exclusive) and ``relations`` (type, head and tail by
+entity index). The table has BILOU ``tags`` instead of entities, and numbers the entities in text order. The text is joined
+from the tokens; ``orig_id`` is the id of the example.
 """
 
 from __future__ import annotations
@@ -11,30 +11,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats import jsonl
-from ie_cli.formats.common.base import Lines, Reading, Record, checked_entity, fields_of, quoted, short, taken
+from ie_cli.formats.common.base import (
+    Lines,
+    Reading,
+    Record,
+    checked_entity,
+    count_name_clashes,
+    format_field_names,
+    quoted,
+    short,
+)
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
-from ie_cli.formats.common.word_tokens import Words, lost_words, split_flat, split_words
-from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_flat, split_words
+from ie_cli.formats.conll import INVALID_TAGS, join_tokens
 
-OURS = jsonl.OURS | {"tokens", "tags", "orig_id"}
+FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"tokens", "tags", "orig_id"}
 HINT = (
-    'a record is {"tokens": ["Ann", "slept"], "entities": [{"type": "name", "start": 0, "end": 1}], "relations": []}, or '
-    'has "tags" instead of entities.'
+    'write each record as {"tokens": ["Ann", "slept"], "entities": [{"type": "name", "start": 0, "end": 1}], '
+    '"relations": []}, or with "tags" instead of entities.'
 )
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each record; its fields tell the layout."""
+    """Yield an example for each record, whose fields determine the layout."""
     repaired = 0
 
     def convert(fields: dict[str, Any], where: str) -> Document:
         nonlocal repaired
         tokens = _tokens(fields)
         text, starts = join_tokens(tokens, reading.joiner)
-        meta = {key: value for key, value in fields.items() if key not in OURS}
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(text, [], [], _id(fields), meta, where)
         if not reading.annotation:
             return document
@@ -51,7 +60,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
     yield from read_records(lines, path, convert, HINT)
     if repaired:
-        reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
+        reading.report(INVALID_TAGS.format(path=path, count=counted(repaired, "tag")))
 
 
 def _id(fields: Mapping[str, Any]) -> str | int | None:
@@ -61,7 +70,7 @@ def _id(fields: Mapping[str, Any]) -> str | int | None:
 
 def _tokens(fields: dict[str, Any]) -> list[str]:
     if "tokens" not in fields:
-        raise DataError(f"no field 'tokens' (found: {fields_of(fields)})")
+        raise DataError(f"no field 'tokens' (found: {format_field_names(fields)})")
     tokens = fields["tokens"]
     if not isinstance(tokens, list):
         raise DataError(f"'tokens' must be a list of strings, got {short(tokens)}")
@@ -72,11 +81,11 @@ def _tokens(fields: dict[str, Any]) -> list[str]:
 
 
 def _tagged(tags: Any, tokens: int) -> tuple[list[tuple[int, int, str]], int]:
-    """The spans of a tag sequence, and how many of its tags continue nothing."""
+    """Return the spans of a tag sequence, and the number of its invalid tags."""
     if not isinstance(tags, list):
         raise DataError(f"'tags' must be a list, got {short(tags)}")
     if len(tags) != tokens:
-        raise DataError(f"{tokens} tokens, but {len(tags)} tags")
+        raise DataError(f"got {counted(tokens, 'token')}, but {counted(len(tags), 'tag')}")
     for tag in tags:
         if not isinstance(tag, str) or split_tag(tag) is None:
             raise DataError(f"expected a tag such as O or B-PER, got {short(tag)}")
@@ -85,10 +94,10 @@ def _tagged(tags: Any, tokens: int) -> tuple[list[tuple[int, int, str]], int]:
 
 def _span(value: dict[str, Any], tokens: int) -> tuple[int, int, str]:
     start, end = value.get("start"), value.get("end")
-    if not (_whole(start) and _whole(end) and 0 <= start < end <= tokens):
+    if not (_is_integer(start) and _is_integer(end) and 0 <= start < end <= tokens):
         raise DataError(
-            f"an entity must cover some of the {tokens} tokens, got {short(value)}",
-            hint="start and end count tokens from 0, end exclusive.",
+            f"an entity must satisfy 0 <= start < end <= {tokens}, the number of tokens, got {short(value)}",
+            hint="count tokens from 0, the end exclusive.",
         )
     return start, end - 1, string_of(value, "type")
 
@@ -98,21 +107,21 @@ def _relation(value: dict[str, Any], entities: Sequence[Entity]) -> Relation:
     arguments = []
     for name in ("head", "tail"):
         index = value.get(name)
-        if not (_whole(index) and 0 <= index < len(entities)):
+        if not (_is_integer(index) and 0 <= index < len(entities)):
             raise DataError(
-                f"relation {quoted(predicate)}: {name} must be one of the {len(entities)} entities, got {short(index)}",
-                hint="entities are counted from 0.",
+                f"relation {quoted(predicate)}: {name} must be an entity index below {len(entities)}, got {short(index)}",
+                hint="count entities from 0.",
             )
         arguments.append(entities[index])
     return Relation(arguments[0], predicate, arguments[1])
 
 
-def _whole(value: Any) -> TypeGuard[int]:
+def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def write(document: Document) -> str:
-    """An object in SpERT's layout, without a line end; arguments of relations are entities too."""
+    """Return an object in SpERT's layout, without a line end; arguments of relations are written as entities too."""
     words = split_words(document)
     index: dict[tuple[int, int, str], int] = {}
     places = {}
@@ -123,7 +132,7 @@ def write(document: Document) -> str:
 
 
 def write_table(document: Document) -> str:
-    """An object in the table's layout, without a line end: of entities that overlap the longer one."""
+    """Return an object in the table layout, without a line end; of overlapping entities, the longer one is written."""
     words = split_flat(document)
     tags = [OUTSIDE] * len(words.tokens)
     for entity, (first, last) in words.spans.items():
@@ -145,15 +154,15 @@ def _record(document: Document, words: Words, annotation: dict[str, Any], places
     fields = {"tokens": words.tokens, **annotation, "relations": relations}
     if document.id is not None:
         fields["orig_id"] = document.id
-    fields |= {key: value for key, value in document.meta.items() if key not in OURS}
+    fields |= {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
     return jsonl.dump(fields).removesuffix("\n")
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
-    return {**lost_words(document, split_words(document)), **taken(document, OURS)}
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
+    return {**count_word_losses(document, split_words(document)), **count_name_clashes(document, FORMAT_FIELDS)}
 
 
-def lost_table(document: Document) -> Mapping[str, int]:
-    """What `write_table` cannot express."""
-    return {**lost_words(document, split_flat(document)), **taken(document, OURS)}
+def count_losses_table(document: Document) -> Mapping[str, int]:
+    """Count what `write_table` cannot store."""
+    return {**count_word_losses(document, split_flat(document)), **count_name_clashes(document, FORMAT_FIELDS)}

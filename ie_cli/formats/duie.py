@@ -1,7 +1,7 @@
-"""DuIE: ``{"text": …, "spo_list": [{"subject", "predicate", "object", "subject_type", "object_type"}]}``, an object a line.
+"""DuIE: ``{"text": …, "spo_list": [{"subject", "predicate", "object", "subject_type", "object_type"}]}``, one per line.
 
-In the first edition an object is a string, in the second ``{"@value": …, "inWork": …}``; both are read, and CMeIE, which has
-the second layout with ``@value`` alone. Mentions have no offsets: the reader puts them on the text (`triples.locate`).
+In DuIE 1 an object is a string, in DuIE 2 it is ``{"@value": …, "inWork": …}``. Both are read, and so is CMeIE, which has the
+second layout with ``@value`` alone. Mentions have no offsets: the reader locates them in the text (`triples.locate`).
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import Any
 
 from ie_cli.document import Document, Spo
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, native_only, taken
+from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, count_name_clashes, count_native_only, error_at
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import MOST_PAIRS, NO_TYPE, Located, locate, sides, to_spos
+from ie_cli.triples import MAX_PAIRS, NO_TYPE, LocatedTriples, locate, role_arguments, to_spos
 
-OURS = frozenset({"id", "text", "spo_list"})
-OTHER_LABEL = "entities have another label than the argument of a relation at their place"
-OTHER_PLACE = "relations have other places or types than a reader of this format finds for their texts"
+FORMAT_FIELDS = frozenset({"id", "text", "spo_list"})
+OTHER_LABEL = "entities lose their label, which differs from that of a relation's argument with the same span"
+OTHER_PLACE = "relations are read back with other spans or types, which are guessed from their texts"
 HINT = (
-    'a line is {"text": "…", "spo_list": [{"subject": "…", "predicate": "…", "object": "…", "subject_type": "…", '
+    'write each line as {"text": "…", "spo_list": [{"subject": "…", "predicate": "…", "object": "…", "subject_type": "…", '
     '"object_type": "…"}]}.'
 )
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each line that is not blank, and report what could not be placed."""
-    tally = PlaceTally(path)
+    """Yield an example for each non-empty line, and report the triples that could not be located."""
+    tally = LocationTally(path)
     for number, line in lines:
         if not line.strip():
             continue
@@ -35,7 +35,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         try:
             fields = parse_object(line)
             text, id_ = text_of(fields), id_of(fields)
-            meta = {key: value for key, value in fields.items() if key not in OURS}
+            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
             document = Document(text, [], [], id_, meta, where)
             if reading.annotation and fields.get("spo_list") is not None:
                 document.spos = spos_of_fields(fields["spo_list"])
@@ -44,48 +44,48 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
                 tally.add(located, where)
             yield document
         except DataError as error:
-            yield BadLine(where, line, at(where, error, HINT))
+            yield BadLine(where, line, error_at(where, error, HINT))
     tally.report(reading)
 
 
-class PlaceTally:
-    """Counts the triples that have no place in their text, or several."""
+class LocationTally:
+    """Counts the triples that cannot be located in their text, or have several possible positions."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._triples = self._ambiguous = self._absent = self._crowded = 0
+        self._triples = self._ambiguous = self._absent = self._truncated = 0
         self._first = ""
 
-    def add(self, located: Located, where: str) -> None:
-        """Count one text."""
+    def add(self, located: LocatedTriples, where: str) -> None:
+        """Add the counts of one text."""
         self._triples += located.triples
         self._ambiguous += located.ambiguous
-        self._crowded += located.crowded
+        self._truncated += located.truncated
         if located.absent and not self._absent:
-            self._first = f"; the first: {where}: {' | '.join(located.absent[0])}"
+            self._first = f", first in {where}: {' | '.join(located.absent[0])}"
         self._absent += len(located.absent)
 
     def report(self, reading: Reading) -> None:
-        """Say the counts."""
+        """Report the counts."""
         if self._absent or self._ambiguous:
             reading.report(
-                f"{self._path}: {self._triples} triples without offsets, put on the text: {self._ambiguous} have several "
-                f"places (mentions: {reading.mentions}), {self._absent} have none{self._first}"
+                f"{self._path}: triples without offsets: {self._triples:,}; with several possible positions: "
+                f"{self._ambiguous:,} (mentions: {reading.mentions}); not found in the text: {self._absent:,}{self._first}"
             )
-        if self._crowded:
+        if self._truncated:
             reading.report(
-                f"{self._path}: {self._crowded} of these have more than {MOST_PAIRS:,} pairs of places, together with others of "
-                "their text: they are put on the nearest pair"
+                f"{self._path}: triples for which only the nearest pair is used, because the triples of their text have more "
+                f"than {MAX_PAIRS:,} pairs of positions: {self._truncated:,}"
             )
 
 
 def write(document: Document) -> str:
-    """One line in the layout of the second edition, which the official scorer takes."""
+    """Return one line in the layout of DuIE 2, which the official scorer reads."""
     return _record(document, [spo_fields(spo) for spo in _triples(document)])
 
 
 def write_first(document: Document) -> str:
-    """One line in the layout of the first edition; it has no slots."""
+    """Return one line in the layout of DuIE 1, which has no slots."""
     simple = [
         {**spo_fields(spo), "object": spo.object, "object_type": spo.object_type or NO_TYPE}
         for spo in dict.fromkeys(_without_slots(spo) for spo in _triples(document))
@@ -103,30 +103,30 @@ def _triples(document: Document) -> list[Spo]:
 
 def _record(document: Document, spo_list: list[dict[str, Any]]) -> str:
     first: dict[str, Any] = {} if document.id is None else {"id": document.id}
-    meta = {key: value for key, value in document.meta.items() if key not in OURS}
+    meta = {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
     return dump(first | {"text": document.text, "spo_list": spo_list} | meta)
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
-    return _lost(document, _triples(document), _triples(document))
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
+    return _count_losses(document, _triples(document), _triples(document))
 
 
-def lost_first(document: Document) -> Mapping[str, int]:
-    """What `write_first` cannot express."""
+def count_losses_first(document: Document) -> Mapping[str, int]:
+    """Count what `write_first` cannot store."""
     triples = _triples(document)
     slots = sum(len(spo.slots) for spo in triples)
     return {
-        **_lost(document, triples, [_without_slots(spo) for spo in triples]),
-        "slots of complex objects have no place in the first edition's layout": slots,
+        **_count_losses(document, triples, [_without_slots(spo) for spo in triples]),
+        "slots of complex objects cannot be stored in the layout of DuIE 1": slots,
     }
 
 
-def _lost(document: Document, triples: list[Spo], written: list[Spo]) -> dict[str, int]:
-    """What is lost besides slots; who reads triples puts them on the text anew."""
+def _count_losses(document: Document, triples: list[Spo], written: list[Spo]) -> dict[str, int]:
+    """Count what is lost apart from slots, given that a reader locates the triples in the text again."""
     found = locate(document.text, written, "nearest").relations
     arguments = {
-        (side.start, side.end, label) for r in found for role, side in sides(r) for label in (role, side.label)
+        (side.start, side.end, label) for r in found for role, side in role_arguments(r) for label in (role, side.label)
     }
     places = {(start, end) for start, end, _ in arguments}
     absent = [e for e in set(document.entities) if (e.start, e.end, e.label) not in arguments]
@@ -136,8 +136,8 @@ def _lost(document: Document, triples: list[Spo], written: list[Spo]) -> dict[st
         every = found if triples == written else locate(document.text, triples, "nearest").relations
         counts[OTHER_PLACE] = len(set(document.relations) - set(every))
     return {
-        "entities stand in no relation and have no place in a list of triples": alone,
+        "entities without a relation cannot be stored in a list of triples": alone,
         **{what: count for what, count in counts.items() if count},
-        **taken(document, OURS),
-        **native_only(document),
+        **count_name_clashes(document, FORMAT_FIELDS),
+        **count_native_only(document),
     }

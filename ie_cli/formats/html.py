@@ -1,6 +1,6 @@
-"""A page to read: one HTML file with nothing beside it, an article a record, its entities marked. It is only written.
+"""Output as a self-contained HTML page: one article per record, with its entities highlighted. It cannot be read back.
 
-What an article holds is in `document.markup`; the style here shows the names of labels.
+The articles are made in `document.markup`; the style sheet here displays the label names.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ STYLE += "".join(f".c{number} {{ background: {colour}; }}\n" for number, colour 
 
 
 def page_head(style: str, title: str) -> str:
-    """All that stands above the body's content: no script may run, nothing be fetched, and no style be used but this one.
+    """Return the head of a page, whose policy forbids scripts, requests and any other style.
 
     Args:
-        title: escaped already.
+        style: the CSS of the page.
+        title: the title, already escaped.
     """
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -49,19 +50,19 @@ FRAME = (page_head(STYLE, "ie"), "", PAGE_END)
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Refuse: a page is for people.
+    """Reject reading this format.
 
     Raises:
         DataError: always.
     """
-    raise DataError(f"{path}: format 'html' is only written", hint="read the data that the page was made of.")
+    raise DataError(f"{path}: format 'html' cannot be read", hint="read the data from which the page was created.")
 
 
 def write(document: Document) -> str:
-    """One article."""
+    """Return one article."""
     return article(document)
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
-    return {"other fields of the records have no place in a page": len(document.meta)}
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
+    return {"other fields of the records cannot be shown on the page": len(document.meta)}

@@ -1,4 +1,4 @@
-"""Native JSON lines: one document per line, in a form that holds all of the data model.
+"""Native JSON Lines: one document per line, in a form that can store the complete data model.
 
 ::
 
@@ -9,22 +9,23 @@
                  "arguments": [{"role": "place", "start": 15, "end": 19, "label": "city", "text": "Rome"}]}]}
     {"text": "Ann slept", "text_pair": "Ann was awake", "label": "contradiction", "score": 0.3}
 
-Only ``text`` must be there. Offsets count characters of the first text, the end exclusive; where the ``text`` of a span is given,
-it must be what they cover. An event may lack a trigger, and an argument a label.
+Only ``text`` is required. Offsets count characters of the first text, the end exclusive; if the ``text`` of a span is given, it
+must match the offsets. An event may lack a trigger, and an argument a label.
 
-``"offsets": "guessed"`` marks relations whose data gave texts alone. Where the relations do not give these triples back, e.g.
-because one has no place in the text, ``triples`` lists them all.
+``"offsets": "guessed"`` marks relations whose data gave texts alone. If the relations do not reproduce these triples, e.g.
+because one cannot be located in the text, ``triples`` lists all of them.
 
-Fields that are not ours are kept in `Document.meta` and come out again, after ours. ``id``, ``text``, ``entities`` and
-``relations`` are always ours. Data of other kinds have fields named like the rest, so that these are ours by their form alone:
+Other fields are user fields: they are kept in `Document.meta` and written again after the native ones. ``id``, ``text``,
+``entities`` and ``relations`` are always native. Other data may use the remaining names, so those are native only by their form:
 
-- ``text_pair`` where it is a string; beside it, ``label`` where it is a non-empty string and ``score`` where it is a finite
-  number. A label without a second text, or one that is a number or a list, is the user's.
-- ``events`` where it is a list and one of its items has the form of an event: a ``type`` that is a string and ``arguments``
-  that are a list of objects with a ``role``. All of it must then be right, or the line is an error. An empty list is the user's.
+- ``text_pair`` if it is a string; next to it, ``label`` if it is a non-empty string and ``score`` if it is a finite number.
+  A label without a second text, or one that is a number or a list, is a user field.
+- ``events`` if it is a list and one of its items has the form of an event: a ``type`` that is a string and ``arguments`` that
+  are a list of objects with a ``role``. The complete list must then be valid, or the line is an error. An empty list is a user
+  field.
 
-Data of another format may bring such fields into `Document.meta`: they are written as they are, and read as ours; events that
-would make the line an error are left out and counted.
+Data from another format may bring such fields into `Document.meta`: they are written unchanged and read as native fields;
+events that would make the line invalid are left out and counted.
 """
 
 from __future__ import annotations
@@ -38,14 +39,23 @@ import orjson
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, at, fields_of, short, taken
+from ie_cli.formats.common.base import (
+    BadLine,
+    Lines,
+    Reading,
+    Record,
+    count_name_clashes,
+    error_at,
+    format_field_names,
+    short,
+)
 from ie_cli.formats.common.native_fields import (
-    claimed,
     entity_fields,
     entity_of,
     event_fields,
     events_of,
     list_of,
+    native_names,
     relation_fields,
     relation_of,
 )
@@ -54,18 +64,18 @@ from ie_cli.system.json_reading import NestedTooDeeply, loads
 from ie_cli.triples import to_spos
 
 _LONG_NUMBER = re.compile(r"\d{19}")
-OURS = frozenset({"id", "text", "entities", "relations"})
+FORMAT_FIELDS = frozenset({"id", "text", "entities", "relations"})
 GUESSED = ("offsets", "guessed")
 TRIPLES = "triples"
 HINT = (
-    'a line is {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}; a relation has subject and '
-    "object, which are such entities, and predicate."
+    'write each line as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}; a relation has a '
+    "predicate, and such entities as subject and object."
 )
-_MARK = "\ufeff"  # a byte-order mark: files that were joined have it inside
+_BYTE_ORDER_MARK = "\ufeff"  # found inside concatenated files
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each line that is not blank."""
+    """Yield an example for each non-empty line."""
     for number, line in lines:
         if not line.strip():
             continue
@@ -76,29 +86,29 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
                 fields = without_annotation(fields)
             document = from_fields(fields)
         except DataError as error:
-            yield BadLine(where, line, at(where, error, HINT))
+            yield BadLine(where, line, error_at(where, error, HINT))
         else:
             document.where = where
             yield document
 
 
 def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as input: its texts, its id and the user's fields."""
-    annotation = {"entities", "relations"} | (claimed(fields) - {"text_pair"})
+    """Return a record without its annotation: its texts, its id and the user fields."""
+    annotation = {"entities", "relations"} | (native_names(fields) - {"text_pair"})
     if GUESSED in fields.items():
         annotation |= {GUESSED[0], TRIPLES}
     return {key: value for key, value in fields.items() if key not in annotation}
 
 
 def parse_object(line: str) -> dict[str, Any]:
-    """A line as a JSON object.
+    """Parse a line as a JSON object.
 
     Raises:
-        DataError: it is no JSON, or JSON but no object.
+        DataError: the line is not valid JSON, or not an object.
     """
-    line = line.removeprefix(_MARK)
+    line = line.removeprefix(_BYTE_ORDER_MARK)
     try:
-        # orjson turns whole numbers of more than 64 bits into floats, and refuses lone surrogates, which JSON can write;
+        # orjson turns integers of more than 64 bits into floats and rejects lone surrogates, which JSON can contain;
         # the standard library reads both.
         value = loads(line, json.loads if _LONG_NUMBER.search(line) else orjson.loads)
     except ValueError:
@@ -110,7 +120,7 @@ def parse_object(line: str) -> dict[str, Any]:
         kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
         raise DataError(
             f"expected a JSON object, got {kind}",
-            hint="each line must be one object; an array becomes lines with: jq -c '.[]' IN > OUT",
+            hint="write one object per line; convert an array to lines with: jq -c '.[]' IN > OUT",
         )
     return value
 
@@ -122,33 +132,35 @@ def _why(error: ValueError) -> str:
             if error.lineno > 1
             else (f"{error.msg} (column {error.colno})")
         )
-    return str(error) if isinstance(error, NestedTooDeeply) else "a number of too many digits"
+    return str(error) if isinstance(error, NestedTooDeeply) else "a number has too many digits"
 
 
 def _json_hint(line: str) -> str:
     if "\0" in line:
-        return "it holds NUL characters: the file was damaged when it was written or copied; take it from its source again."
-    hint = "each line must be one JSON object"
+        return (
+            "get the file from its source again: it contains NUL characters, so it was damaged in writing or copying."
+        )
+    hint = "write one JSON object per line"
     if line.strip() in {"[", "{"} or line.lstrip().startswith("["):
-        hint += "; a JSON array or indented JSON becomes lines with: jq -c '.[]' IN > OUT"
+        hint += "; convert a JSON array or indented JSON to lines with: jq -c '.[]' IN > OUT"
     return hint + "."
 
 
 def text_of(fields: Mapping[str, Any]) -> str:
-    """The text of a record.
+    """Return the text of a record.
 
     Raises:
-        DataError: it is missing or no string.
+        DataError: the text is missing or not a string.
     """
     if "text" not in fields and fields.keys() == {"error", "line"}:
         raise DataError(
-            "a line that `ie predict --on-error keep` could not read and marked",
-            hint="leave such lines out, of gold data too, or mend the input and predict again.",
+            "this line is the error record of an input line that `ie predict --on-error keep` could not read",
+            hint="remove such lines, also from the gold data, or fix the input and predict again.",
         )
     if "text" not in fields:
         raise DataError(
-            f"no field 'text' (found: {fields_of(fields)})",
-            hint='each line needs {"text": "…"}; rename the field with jq: jq -c \'.text = .content\'',
+            f"no field 'text' (found: {format_field_names(fields)})",
+            hint='give each line {"text": "…"}; rename a field with: jq -c \'.text = .content\'',
         )
     if not isinstance(fields["text"], str):
         raise DataError(f"'text' must be a string, got {short(fields['text'])}")
@@ -156,28 +168,28 @@ def text_of(fields: Mapping[str, Any]) -> str:
 
 
 def id_of(fields: Mapping[str, Any]) -> str | int | None:
-    """The id of a record: a string or a whole number.
+    """Return the id of a record: a string, an integer, or None.
 
     Raises:
-        DataError: it is anything else.
+        DataError: the id is anything else.
     """
     value = fields.get("id")
     if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
         return value
-    raise DataError(f"'id' must be a string or a whole number, got {short(value)}")
+    raise DataError(f"'id' must be a string or an integer, got {short(value)}")
 
 
 def from_fields(fields: Mapping[str, Any]) -> Document:
-    """An example from the fields of one native record.
+    """Build an example from the fields of one native record.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     text = text_of(fields)
     entities = [entity_of(value, text) for value in list_of(fields, "entities")]
     relations = [relation_of(value, text) for value in list_of(fields, "relations")]
-    own = {name: fields[name] for name in claimed(fields)}
-    meta = {key: value for key, value in fields.items() if key not in OURS and key not in own}
+    own = {name: fields[name] for name in native_names(fields)}
+    meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS and key not in own}
     own["events"] = events_of(own.get("events", []), text)
     document = Document(text, entities, relations, id_of(fields), meta, **own)
     if GUESSED in meta.items():
@@ -188,12 +200,12 @@ def from_fields(fields: Mapping[str, Any]) -> Document:
 
 
 def write(document: Document) -> str:
-    """One line of JSON."""
+    """Return one line of JSON."""
     return dump(to_fields(document))
 
 
 def to_fields(document: Document) -> dict[str, Any]:
-    """The fields of one native record."""
+    """Return the fields of one native record."""
     fields: dict[str, Any] = {}
     if document.id is not None:
         fields["id"] = document.id
@@ -213,14 +225,14 @@ def to_fields(document: Document) -> dict[str, Any]:
         fields[GUESSED[0]] = GUESSED[1]
         if set(to_spos(document.text, document.relations)) != set(document.spos):
             fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
-    left_out = _taken(document) | ({"events"} if _breaks(document) else set())
+    left_out = _reserved_names(document) | ({"events"} if _has_invalid_events(document) else set())
     return fields | {key: value for key, value in document.meta.items() if key not in left_out}
 
 
-def _taken(document: Document) -> set[str]:
-    """The names that the user's fields cannot have beside ours; data of another format may have had fields so named."""
+def _reserved_names(document: Document) -> set[str]:
+    """Return the names that user fields cannot have, as fields of data in another format may."""
     own = {name: getattr(document, name) for name in ("text_pair", "label", "score")}
-    names = OURS | {name for name, value in own.items() if value is not None}
+    names = FORMAT_FIELDS | {name for name, value in own.items() if value is not None}
     if document.events:
         names |= {"events"}
     if document.spos is not None or GUESSED in document.meta.items():
@@ -228,15 +240,18 @@ def _taken(document: Document) -> set[str]:
     return set(names)
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
-    broken = {"fields 'events' of the input have the form of events, but are broken: left out": 1}
-    return {**(broken if _breaks(document) else {}), **taken(document, _taken(document))}
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
+    broken = {"fields 'events' of the input look like events but are invalid, and are left out": 1}
+    return {
+        **(broken if _has_invalid_events(document) else {}),
+        **count_name_clashes(document, _reserved_names(document)),
+    }
 
 
-def _breaks(document: Document) -> bool:
-    """Say whether the user's events would be read as ours, and refused."""
-    if "events" not in document.meta or "events" not in claimed(document.meta):
+def _has_invalid_events(document: Document) -> bool:
+    """Return whether a user field ``events`` would be read as native and be rejected."""
+    if "events" not in document.meta or "events" not in native_names(document.meta):
         return False
     try:
         events_of(document.meta["events"], document.text)
@@ -246,9 +261,9 @@ def _breaks(document: Document) -> bool:
 
 
 def dump(fields: Mapping[str, Any]) -> str:
-    """A JSON object and a line end."""
+    """Serialise a JSON object with a line end."""
     try:
         return orjson.dumps(fields).decode() + "\n"
-    except (orjson.JSONEncodeError, TypeError):  # a lone surrogate, or a number of more than 64 bits
-        # Of a dataset's columns some hold what JSON has no form for.
+    except (orjson.JSONEncodeError, TypeError):  # a lone surrogate, or an integer of more than 64 bits
+        # Columns of a dataset may contain values that JSON cannot represent.
         return json.dumps(fields, ensure_ascii=True, default=str) + "\n"

@@ -1,6 +1,6 @@
 """The columns of multi-head selection (Bekoulis et al.): index, token, BIO tag, predicates, heads; ``#doc ID`` before each text.
 
-A relation stands in the row of its subject's last token and names the index of its object's last token:
+A relation is in the row of its subject's last token and gives the index of its object's last token:
 ``2  Smith  I-Peop  ['Live_In']  [7]``. A row without relations has ``['N']`` and its own index.
 """
 
@@ -13,32 +13,30 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import (
     BadLine,
     Lines,
     Reading,
     Record,
-    at,
     checked_entity,
-    must_be_storable,
-    no_fields,
+    count_id_and_fields,
+    error_at,
     quoted,
+    require_storable,
     short,
 )
-from ie_cli.formats.common.tag_schemes import bio_tags, broken_labels, spans_of, split_tag
-from ie_cli.formats.common.word_tokens import lost_words, split_flat
-from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels, spans_of, split_tag
+from ie_cli.formats.common.word_tokens import count_word_losses, split_flat
+from ie_cli.formats.conll import INVALID_TAGS, join_tokens
 
-MARK = "#doc"
+DOCUMENT_MARKER = "#doc"
 NONE = "N"
-"""The predicate of a row that has none."""
+"""The predicate of a row without relations."""
 _ODD_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\(?:[^\\'\"abfnrtvxNuU0-7\n]|[4-7][0-7]{2})")
-"""An escape that Python does not know."""
+"""An escape sequence that is invalid in Python."""
 
-_HINT = (
-    "five columns with tabs between: index, token, BIO tag, ['PREDICATE', …], [index of the object's last token, …]."
-)
+_HINT = "write five columns separated by tabs: index, token, BIO tag, ['PREDICATE', …], [index of the object's last token, …]."
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,30}")
 
 Link = tuple[int, str, int, int]  # token, predicate, head, line
@@ -66,18 +64,18 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             document.where = where
             yield document
     if repaired:
-        reading.report(f"{path}: {repaired} tags continue no entity; each begins one, as conlleval and seqeval have it")
+        reading.report(INVALID_TAGS.format(path=path, count=counted(repaired, "tag")))
 
 
 def _blocks(lines: Lines) -> Iterator[_Block]:
     block: _Block | None = None
     for number, line in lines:
-        if line.startswith(MARK):
+        if line.startswith(DOCUMENT_MARKER):
             if block is not None:
                 yield block
             block = _Block(number, _id(line), [line])
         elif line.strip():
-            # Rows before the first mark are one document, which has no id.
+            # Rows before the first marker form a document without an id.
             block = block or _Block(number)
             block.lines.append(line)
             block.rows.append((number, line))
@@ -86,7 +84,7 @@ def _blocks(lines: Lines) -> Iterator[_Block]:
 
 
 def _id(line: str) -> str | int | None:
-    given = line.removeprefix(MARK).strip()
+    given = line.removeprefix(DOCUMENT_MARKER).strip()
     return int(given) if _NUMBER.fullmatch(given) else given or None
 
 
@@ -96,16 +94,16 @@ def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int
     links: list[Link] = []
     for number, line in block.rows:
         row = line.split("\t")
-        fault = _fault(row, len(tokens), reading.annotation)
-        if fault is None and reading.annotation:
+        problem = _problem(row, len(tokens), reading.annotation)
+        if problem is None and reading.annotation:
             found = _links(row[3], row[4], len(tokens), number)
             if isinstance(found, str):
-                fault = found
+                problem = found
             else:
                 links.extend(found)
                 tags.append(row[2])
-        if fault is not None:
-            raise DataError(f"{path}:{number}: {fault}: {quoted(line)}", hint=_HINT)
+        if problem is not None:
+            raise DataError(f"{path}:{number}: {problem}: {quoted(line)}", hint=_HINT)
         tokens.append(row[1])
     text, starts = join_tokens(tokens, reading.joiner)
     spans, broken = spans_of(tags)
@@ -116,7 +114,7 @@ def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int
     return Document(text, list(ending.values()), relations, block.id), broken
 
 
-def _fault(row: list[str], index: int, annotation: bool) -> str | None:
+def _problem(row: list[str], index: int, annotation: bool) -> str | None:
     need = 5 if annotation else 2
     if len(row) < need:
         return f"expected {need} columns, got {len(row)}"
@@ -130,22 +128,22 @@ def _fault(row: list[str], index: int, annotation: bool) -> str | None:
 
 
 def _links(predicates: str, heads: str, token: int, number: int) -> list[Link] | str:
-    """The relations of a row, or what is wrong with its lists."""
+    """Return the relations of a row, or a message if its lists are invalid."""
     names, indices = _literal(predicates), _literal(heads)
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         return f"expected a list of predicates, got {quoted(predicates)}"
     if not isinstance(indices, list) or not all(type(index) is int for index in indices):
         return f"expected a list of indices, got {quoted(heads)}"
     if len(names) != len(indices):
-        return f"{len(names)} predicates, but {len(indices)} heads"
+        return f"got {counted(len(names), 'predicate')}, but {counted(len(indices), 'head')}"
     return [(token, name, head, number) for name, head in zip(names, indices, strict=True) if name != NONE]
 
 
 def _literal(value: str) -> Any:
-    """A literal of Python, None where it is none."""
+    """Parse a Python literal; return None if it is invalid."""
     if value == f"['{NONE}']":
         return [NONE]
-    if _ODD_ESCAPE.search(value):  # Python would warn of it, in whatever thread reads
+    if _ODD_ESCAPE.search(value):  # Python would issue a warning, possibly in another thread
         return None
     try:
         return ast.literal_eval(value.strip())
@@ -156,21 +154,21 @@ def _literal(value: str) -> Any:
 def _relation(link: Link, ending: Mapping[int, Entity], tokens: list[str], path: str) -> Relation:
     token, predicate, head, number = link
     try:
-        must_be_storable(predicate, "predicate")
+        require_storable(predicate, "predicate")
     except DataError as error:
-        raise at(f"{path}:{number}", error) from error
+        raise error_at(f"{path}:{number}", error) from error
     for index, role in ((token, "subject"), (head, "object")):
         if index not in ending:
             shown = f" ({quoted(tokens[index])})" if 0 <= index < len(tokens) else ""
             raise DataError(
                 f"{path}:{number}: relation {quoted(predicate)}: no entity ends at token {short(index)}{shown}",
-                hint=f"a relation names its {role} by the {role}'s last token.",
+                hint=f"identify the {role} of a relation by its last token.",
             )
     return Relation(ending[token], predicate, ending[head])
 
 
 def write(document: Document) -> str:
-    """A document: of entities that overlap the longer one, arguments of relations included."""
+    """Return a document; of overlapping entities, arguments of relations included, the longer one is written."""
     words = split_flat(document)
     links: dict[int, tuple[list[str], list[int]]] = {}
     for relation in words.relations:
@@ -188,17 +186,19 @@ def write(document: Document) -> str:
 
 def _first_line(document: Document) -> str:
     id_ = "" if document.id is None else " ".join(str(document.id).split())
-    return f"{MARK} {id_}".rstrip()
+    return f"{DOCUMENT_MARKER} {id_}".rstrip()
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
     words = split_flat(document)
     changed = _id(_first_line(document)) != document.id
     return {
-        **lost_words(document, words),
-        **broken_labels(entity.label for entity in words.spans),
-        f"relations are named '{NONE}', which means none here": sum(r.predicate == NONE for r in words.relations),
-        **({"ids are read back otherwise: with other blanks, or as numbers": 1} if changed else {}),
-        **no_fields(replace(document, id=None)),
+        **count_word_losses(document, words),
+        **count_broken_labels(entity.label for entity in words.spans),
+        f"relations named '{NONE}' are lost, because that name means no relation in this format": sum(
+            r.predicate == NONE for r in words.relations
+        ),
+        **({"ids are read back differently: with other whitespace, or as numbers": 1} if changed else {}),
+        **count_id_and_fields(replace(document, id=None)),
     }

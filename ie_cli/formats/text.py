@@ -1,4 +1,4 @@
-"""Plain text, a document a line. An empty line is an empty document, so that line n of the output is line n of the input."""
+"""Plain text, one document per line; empty lines count, so that line n of the output belongs to line n of the input."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The releases of CasRel, PRGC, TPLinker and SPN4RE: a text and its triples, one object a line or in an array.
+"""The data releases of CasRel, PRGC, TPLinker and SPN4RE: a text and its triples, one object per line or in an array.
 
 ``triple_list`` (CasRel, PRGC) holds ``[subject, predicate, object]``; ``relationMentions`` (SPN4RE, CopyRE; the text is
-``sentText``) holds ``em1Text``, ``label``, ``em2Text``. They have no offsets: the reader puts them on the text
+``sentText``) holds ``em1Text``, ``label``, ``em2Text``. They have no offsets: the reader locates them in the text
 (`triples.locate`). ``relation_list`` (TPLinker) may have ``subj_char_span`` and ``obj_char_span``, end exclusive, or
 ``…_tok_span``, which count tokens.
 """
@@ -20,33 +20,35 @@ from ie_cli.formats.common.base import (
     Lines,
     Reading,
     Record,
-    at,
     checked_entity,
-    must_be_storable,
-    native_only,
+    count_name_clashes,
+    count_native_only,
+    error_at,
+    require_storable,
     short,
-    taken,
 )
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
-from ie_cli.formats.duie import PlaceTally
-from ie_cli.triples import NO_TYPE, Span, locate, parts
+from ie_cli.formats.duie import LocationTally
+from ie_cli.triples import NO_TYPE, Span, locate, simple_triples
 
-OURS = jsonl.OURS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
+FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
 
 _NO_RELATION = "None"
-"""The label of two mentions of NYT that stand in no relation."""
+"""The label of two mentions without a relation in NYT."""
 
 _ROLES = (("subject", "subj_"), ("object", "obj_"))
-HINT = 'a record is {"text": "…", "triple_list": [["SUBJECT", "PREDICATE", "OBJECT"]]}, or has a relation_list.'
-_TOKENS_HINT = "give char spans (subj_char_span, obj_char_span, char_span), or triple_list, which needs none."
+HINT = (
+    'write each record as {"text": "…", "triple_list": [["SUBJECT", "PREDICATE", "OBJECT"]]}, or with a relation_list.'
+)
+_TOKENS_HINT = "give character spans (subj_char_span, obj_char_span, char_span), or a triple_list, which needs none."
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each record, and report what could not be placed."""
-    tally = PlaceTally(path)
+    """Yield an example for each record, and report the triples that could not be located."""
+    tally = LocationTally(path)
 
     def convert(fields: dict[str, Any], where: str) -> Document:
-        meta = {key: value for key, value in fields.items() if key not in OURS}
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(_text(fields), [], [], jsonl.id_of(fields), meta, where)
         if not reading.annotation:
             return document
@@ -75,14 +77,14 @@ def _text(fields: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Source:
-    """A record and its text; `tokens` is where its tokens stand, filled when a span counts them."""
+    """A record and its text; `tokens` holds the spans of its tokens once a token span needs them."""
 
     fields: dict[str, Any]
     text: str
     tokens: list[Span] | None = None
 
     def place(self, value: dict[str, Any], prefix: str, mention: Any, label: Any) -> Entity | None:
-        """The entity of the spans whose names have a prefix, None where there is none.
+        """Return the entity of the span fields with a prefix, or None if there is none.
 
         Raises:
             DataError: the span does not cover the mention.
@@ -106,21 +108,25 @@ class _Source:
         first, last = span
         if type(first) is int and type(last) is int and 0 <= first < last <= len(self.tokens):
             start, end = self.tokens[first][0], self.tokens[last - 1][1]
-            if isinstance(mention, str) and mention.split() and _no_blanks(mention) == _no_blanks(self.text[start:end]):
+            if (
+                isinstance(mention, str)
+                and mention.split()
+                and _without_whitespace(mention) == _without_whitespace(self.text[start:end])
+            ):
                 return start, end
         raise DataError(
-            f"'{name}' {short(span)} is not where {short(mention)} stands: it counts the tokens of some tokenizer, which "
-            "cannot be placed without it",
+            f"'{name}' {short(span)} does not cover {short(mention)}: it counts tokens of an unknown tokenizer, which "
+            "cannot be mapped to the text",
             hint=_TOKENS_HINT,
         )
 
 
-def _no_blanks(text: str) -> str:
+def _without_whitespace(text: str) -> str:
     return "".join(text.split())
 
 
 def _token_spans(text: str, tokens: Any) -> list[Span]:
-    """Where the given tokens stand, or the words between blanks where none are given."""
+    """Return the spans of the given tokens, or of words separated by whitespace if none are given."""
     if tokens is None:
         return [match.span() for match in re.finditer(r"\S+", text)]
     if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
@@ -131,7 +137,7 @@ def _token_spans(text: str, tokens: Any) -> list[Span]:
         start = end
         while not text.startswith(token, start):
             if start >= len(text) or not text[start].isspace():
-                raise DataError(f"'tokens' are not the text's: token {number} is {short(token)}", hint=_TOKENS_HINT)
+                raise DataError(f"'tokens' do not match the text: token {number} is {short(token)}", hint=_TOKENS_HINT)
             start += 1
         end = start + len(token)
         spans.append((start, end))
@@ -139,7 +145,7 @@ def _token_spans(text: str, tokens: Any) -> list[Span]:
 
 
 def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
-    """The entities that have a place, and the types of all by their texts."""
+    """Return the entities that have spans, and the types of all entities by their texts."""
     entities: dict[Entity, None] = {}
     types: dict[str, str] = {}
     for number, value in enumerate(objects_of(source.fields, "entity_list")):
@@ -148,7 +154,7 @@ def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
             entity = source.place(value, "", mention, label)
             label = name_of({"type": label}, "type", "type")
         except DataError as error:
-            raise at(f"entity_list[{number}]", error) from error
+            raise error_at(f"entity_list[{number}]", error) from error
         if entity is not None:
             entities.setdefault(entity)
             mention = source.text[entity.start : entity.end]
@@ -158,29 +164,29 @@ def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:
 
 
 def _relations(source: _Source, entities: Sequence[Entity]) -> list[Relation] | None:
-    """The relations of a ``relation_list`` whose arguments have places; None where they have none."""
+    """Return the relations of a ``relation_list``, or None if their arguments have no spans."""
     if source.fields.get("relation_list") is None:
         return None
     labels = _labels(entities)
     relations: list[Relation] = []
     without: list[int] = []
-    some = False
+    any_span = False
     for number, value in enumerate(objects_of(source.fields, "relation_list")):
         try:
             predicate = name_of(value, "predicate", "predicate")
             arguments = [_argument(source, value, role, prefix, labels) for role, prefix in _ROLES]
         except DataError as error:
-            raise at(f"relation_list[{number}]", error) from error
-        some |= any(arguments)
+            raise error_at(f"relation_list[{number}]", error) from error
+        any_span |= any(arguments)
         subject, object_ = arguments
         if subject is not None and object_ is not None:
             relations.append(Relation(subject, predicate, object_))
         else:
             without.append(number)
-    if without and some:
+    if without and any_span:
         raise DataError(
-            f"relation_list[{without[0]}] has no span for each of its arguments, but others have",
-            hint="give spans to all or to none.",
+            f"relation_list[{without[0]}] lacks the span of an argument, but other relations have spans",
+            hint="give spans to all relations or to none.",
         )
     return None if without else relations
 
@@ -196,7 +202,7 @@ def _argument(
 
 
 def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
-    """The label of each span, of several the first."""
+    """Return the label of each span, or the first of several."""
     labels: dict[Span, str] = {}
     for entity in entities:
         labels.setdefault((entity.start, entity.end), entity.label)
@@ -204,7 +210,7 @@ def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
 
 
 def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
-    """The triples by their texts, without duplicates; None where the record has no list of them."""
+    """Return the triples by their texts, without duplicates, or None if the record has no list of them."""
     if fields.get("relation_list") is not None:
         names, values = ("subject", "predicate", "object"), objects_of(fields, "relation_list")
     elif fields.get("triple_list") is not None:
@@ -217,7 +223,7 @@ def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
     spos: dict[Spo, None] = {}
     for value in values:
         subject, predicate, object_ = (string_of(value, name) for name in names)
-        must_be_storable(predicate, "predicate")
+        require_storable(predicate, "predicate")
         kinds = types.get(subject, NO_TYPE), types.get(object_, NO_TYPE)
         spos.setdefault(Spo(subject, predicate, object_, (), *kinds))
     return list(spos)
@@ -233,12 +239,12 @@ def _triple_list(triples: Any) -> list[dict[str, Any]]:
 
 
 def write(document: Document) -> str:
-    """An object without a line end: its triples, and where offsets are exact, its relations and entities with spans."""
+    """Return an object without a line end: its triples and, if offsets are exact, relations and entities with spans."""
     text, entities = document.text, list(dict.fromkeys(document.entities))
     fields: dict[str, Any] = {} if document.id is None else {"id": document.id}
     fields["text"] = text
     if document.spos is not None:
-        fields["triple_list"] = [list(triple) for triple in parts(document.spos)]
+        fields["triple_list"] = [list(triple) for triple in simple_triples(document.spos)]
     else:
         triples = [(_mention(text, r.subject), r.predicate, _mention(text, r.object)) for r in document.relations]
         fields["triple_list"] = [list(triple) for triple in dict.fromkeys(triples)]
@@ -248,12 +254,12 @@ def write(document: Document) -> str:
         fields["entity_list"] = [
             {"text": _mention(text, e), "type": e.label, "char_span": [e.start, e.end]} for e in entities
         ]
-    fields |= {key: value for key, value in document.meta.items() if key not in OURS}
+    fields |= {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
     return jsonl.dump(fields).removesuffix("\n")
 
 
 def _relation_fields(text: str, relation: Relation, labels: Mapping[Span, str]) -> dict[str, Any]:
-    """TPLinker's fields, and the type of an argument that ``entity_list`` does not give."""
+    """Return TPLinker's fields, and the types of arguments that ``entity_list`` does not give."""
     fields: dict[str, Any] = {"predicate": relation.predicate}
     for (role, prefix), entity in zip(_ROLES, (relation.subject, relation.object), strict=True):
         fields[role] = _mention(text, entity)
@@ -267,18 +273,18 @@ def _mention(text: str, entity: Entity) -> str:
     return text[entity.start : entity.end]
 
 
-def lost(document: Document) -> Mapping[str, int]:
-    """What `write` cannot express."""
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `write` cannot store."""
     spos = document.spos or []
     types: dict[str, str] = {}
     for entity in document.entities:
         types.setdefault(_mention(document.text, entity), entity.label)
     arguments = [pair for s in spos for pair in ((s.subject, s.subject_type), (s.object, s.object_type))]
     return {
-        "slots of complex objects become triples of their own, PREDICATE.SLOT": sum(len(spo.slots) for spo in spos),
-        "types of subjects and objects have no place in a list of triples": sum(
+        "slots of complex objects become separate triples named PREDICATE.SLOT": sum(len(spo.slots) for spo in spos),
+        "types of subjects and objects cannot be stored in a list of triples": sum(
             bool(kind) and kind != types.get(mention, NO_TYPE) for mention, kind in arguments
         ),
-        **taken(document, OURS),
-        **native_only(document),
+        **count_name_clashes(document, FORMAT_FIELDS),
+        **count_native_only(document),
     }

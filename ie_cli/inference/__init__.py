@@ -1,1 +1,1 @@
-"""A trained model: its directory, what runs it, and the one path from text to annotation."""
+"""Trained models: the model directory, the backends, and the pipeline from text to annotation."""

@@ -1,4 +1,4 @@
-"""The Python API: a trained model with everything that prediction needs, and the folder it is stored in."""
+"""The Python API: a trained model with everything that prediction needs, loaded from and stored in a directory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ from ie_cli.codecs.base import Codec, Decoding, build_codec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
-from ie_cli.encoding.tokenizer_loading import read_tokenizer, working
+from ie_cli.encoding.tokenizer_loading import read_tokenizer, tokenizer_errors
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
-from ie_cli.inference.integrity import BELONG, checking, marks, must_belong, replacing, write_facts
+from ie_cli.inference.integrity import (
+    MIXED_FILES_HINT,
+    fingerprints,
+    replacing,
+    require_consistent,
+    verifying,
+    write_facts,
+)
 from ie_cli.inference.model_directory import (
     CARD,
     FACTS,
@@ -31,8 +38,8 @@ from ie_cli.inference.model_directory import (
     TrainedTask,
     choose_form,
     facts_fields,
-    local_folder,
-    new_folder,
+    local_directory,
+    new_directory,
     read_facts,
     reading,
 )
@@ -50,20 +57,18 @@ from ie_cli.tasks import TASKS
 if TYPE_CHECKING:
     from ie_cli.modeling.model import ExtractionModel
 
-RECIPE_HEAD = (
-    "# What this model was trained by, in full; its paths are as seen from the folder that `ie train` ran in.\n"
-)
+RECIPE_HEAD = "# The complete recipe of this model; paths are relative to the directory in which `ie train` was run.\n"
 
 
 @dataclass
 class Extractor:
-    """A model, what it has learned of its tasks, its tokenizer and the recipe it was trained by.
+    """A trained model with its tasks, its tokenizer and its recipe.
 
     Attributes:
-        backend: runs the model, by torch or by ONNX Runtime.
-        tasks: by their names in the recipe.
-        scores: as measured at the end of training, by split.
-        card: what people read of it: the folder's README.md.
+        backend: runs the model with torch or ONNX Runtime.
+        tasks: the tasks by their names in the recipe.
+        scores: the scores measured at the end of training, by split.
+        card: the model card, stored as README.md.
     """
 
     backend: Backend
@@ -83,39 +88,42 @@ class Extractor:
         precision: Precision | Literal["auto"] = "auto",
         backend: Form | Literal["auto"] = "auto",
     ) -> Extractor:
-        """Load a model folder, or one from the hub by its id; a folder needs no network.
+        """Load a model from a directory or from the hub; a directory needs no network.
 
         Args:
-            device, precision: of torch; an exported model runs on the CPU in the precision it was written in.
-            backend: what runs it; ``auto``: what the folder holds. ONNX Runtime needs neither torch nor transformers.
+            path: the model directory, or a hub id.
+            device: device for torch; an exported model runs on the CPU.
+            precision: precision for torch; an exported model runs in the precision it was exported in.
+            backend: what runs the model; ``auto`` uses the form in the directory. ONNX Runtime needs neither torch nor
+                transformers.
 
         Raises:
-            ModelError: a file is missing or does not fit, or the folder was written by a newer version.
+            ModelError: a file is missing or does not fit, or the directory was written by a newer version.
         """
-        return _load(local_folder(path), device=device, precision=precision, backend=backend)
+        return _load(local_directory(path), device=device, precision=precision, backend=backend)
 
     @property
     def schema(self) -> LabelSchema:
-        """The labels and predicates of a model of one task.
+        """The labels and predicates of a model with one task.
 
         Raises:
-            ModelError: it has several.
+            ModelError: the model has several tasks.
         """
         if len(self.tasks) > 1:
             raise ModelError(f"the model has several tasks: {', '.join(self.tasks)}", hint="use .tasks[NAME].schema.")
         return next(iter(self.tasks.values())).schema
 
     def task(self, name: str | None = None) -> tuple[str, TaskSection]:
-        """A task of the model by its name in the recipe, or its only one: name and section.
+        """Return the name and section of a task, by its name in the recipe; the name may be omitted if there is only one.
 
         Raises:
-            ModelError: there is no such task, or several and none is named.
+            ModelError: there is no such task, or there are several and no name is given.
         """
         sections = self.recipe.instances()
         if name is None and len(sections) == 1:
             return next(iter(sections.items()))
         if name not in sections:
-            got = "none was named" if name is None else f"got {name}"
+            got = "but none was named" if name is None else f"got {name}"
             raise ModelError(f"the model has the tasks {', '.join(sections)}; {got}", hint="name one of them.")
         return name, sections[name]
 
@@ -124,35 +132,37 @@ class Extractor:
         """The torch module.
 
         Raises:
-            ModelError: the model is an exported one.
+            ModelError: the model is an exported model.
         """
         model = getattr(self.backend, "model", None)
         if model is None:
-            raise ModelError("an exported model has no torch module", hint="load the folder it was exported from.")
+            raise ModelError("an exported model has no torch module", hint="load the original model directory.")
         return model  # type: ignore[no-any-return]
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
-        """Write the model folder; an older one in its place is replaced at the end, in one step.
+        """Write the model directory; an existing one is replaced at the end, in one step.
 
         Raises:
-            ModelError: `path` is something else than a model folder or an empty one.
+            ModelError: `path` is neither a model directory nor empty.
         """
-        with new_folder(Path(path)) as folder:
-            self.write(folder)
+        with new_directory(Path(path)) as directory:
+            self.write(directory)
 
-    def write(self, folder: Path) -> None:
-        """Write the files of a model folder into an empty one."""
-        self.backend.write(folder)
-        self.tokenizer.save(str(folder / TOKENIZER))
-        write_text(folder / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n")
-        write_text(folder / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
-        self.write_scores(folder, self.scores)
-        write_facts(folder, facts_fields(self.tasks, self.pad_id, marks(folder, self.recipe)))
+    def write(self, directory: Path) -> None:
+        """Write the files of the model into an empty directory."""
+        self.backend.write(directory)
+        self.tokenizer.save(str(directory / TOKENIZER))
+        write_text(
+            directory / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n"
+        )
+        write_text(directory / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
+        self.write_scores(directory, self.scores)
+        write_facts(directory, facts_fields(self.tasks, self.pad_id, fingerprints(directory, self.recipe)))
         if self.card is not None:
-            self.write_card(folder, self.card)
+            self.write_card(directory, self.card)
 
     def _tokenizer_config(self) -> dict[str, Any]:
-        """What makes `transformers.AutoTokenizer` read `tokenizer.json` as it is; `ie` itself does not need it."""
+        """Return a configuration with which `transformers.AutoTokenizer` reads `tokenizer.json`; `ie` does not need it."""
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": self.recipe.encoder.max_length,
@@ -161,47 +171,48 @@ class Extractor:
         }
 
     def write_scores(self, path: str | os.PathLike[str], scores: dict[str, Any]) -> None:
-        """Store scores in a model folder: `metrics.json`."""
+        """Store scores in a model directory: `metrics.json`."""
         self.scores = scores
         file = Path(path) / METRICS
         with replacing(file):
             replace_text(file, json.dumps(scores, ensure_ascii=False, indent=2) + "\n")
 
     def write_card(self, path: str | os.PathLike[str], card: str) -> None:
-        """Store a model card in a model folder: `README.md`."""
+        """Store a model card in a model directory: `README.md`."""
         self.card = card
         replace_text(Path(path) / CARD, card)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model folder to the hub and return its address.
+        """Upload the model directory to the hub and return its address.
 
         Raises:
             HubError: the hub cannot be reached, or refuses; or `private` is asked for and the repository is a public one.
         """
         with scratch("push") as room:
-            folder = room / "model"
-            self.save_pretrained(folder)
-            return publish(folder, repo_id, model_files(folder), private=private, token=token)
+            directory = room / "model"
+            self.save_pretrained(directory)
+            return publish(directory, repo_id, model_files(directory), private=private, token=token)
 
     def codecs(self) -> dict[str, Codec]:
-        """What decodes each task."""
+        """Return the codec of each task."""
         return {
             name: build_codec(section.head, self.tasks[name].schema)
             for name, section in self.recipe.instances().items()
         }
 
     def text_tokenizer(self) -> TextTokenizer:
-        with working(TOKENIZER, "take the folder from a backup or train again."):
+        with tokenizer_errors(TOKENIZER, "take the directory from a backup or train again."):
             return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(
         self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None
     ) -> Engine:
-        """What `pipeline.extract` runs on; what is not given is as the recipe says.
+        """Return the engine for `pipeline.extract`; options default to the recipe.
 
         Args:
-            threshold: least score of an item, for all labels.
-            flat: no overlaps in the output.
+            batch_size: windows per forward pass.
+            threshold: minimum score of an item, for all labels.
+            flat: remove overlapping entities.
 
         Raises:
             ValueError: a threshold outside [0, 1] or a batch size below 1.
@@ -247,16 +258,22 @@ class Extractor:
         threshold: float | None = None,
         flat: bool | None = None,
     ) -> Iterator[Document]:
-        """Annotate texts (or examples, whose id and meta are kept) in a stream, in order.
+        """Annotate texts, or documents, whose id and meta are kept, as a stream in the given order.
 
-        A thread of its own reads `texts` ahead.
+        A separate thread prefetches `texts`.
+
+        Args:
+            texts: strings or documents.
+            batch_size: windows per forward pass.
+            threshold: minimum score of an item, for all labels.
+            flat: remove overlapping entities.
 
         Raises:
-            TypeError: `texts` is one string, or one of them is neither a string nor an example.
-            ValueError: as `engine`.
+            TypeError: `texts` is a single string, or contains something other than strings and documents.
+            ValueError: see `engine`.
         """
         if isinstance(texts, str):
-            raise TypeError("extract takes many texts: extract([text])")
+            raise TypeError("extract expects an iterable of texts: extract([text])")
         engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat)
         return extract(engine, map(_document, texts))
 
@@ -282,28 +299,28 @@ def _load(
         recipe = load_recipe(path / RECIPE, stored=True)
     except RecipeError as error:
         raise ModelError(
-            error.message, hint="it is the recipe that the model was trained by; take it from a backup."
+            error.message, hint="restore this file from a backup: it is the recipe that the model was trained with."
         ) from error
     tasks = _tasks(path, recipe, facts)
     codecs = {name: build_codec(section.head, tasks[name].schema) for name, section in recipe.instances().items()}
-    with checking(path, form, facts):
-        tokenizer = read_tokenizer(path / TOKENIZER, "take the folder from a backup or train again.")
+    with verifying(path, form, facts):
+        tokenizer = read_tokenizer(path / TOKENIZER, "restore the directory from a backup, or train again.")
         if form == "onnx":
-            runs = _load_onnx(path, codecs, precision)
+            loaded = _load_onnx(path, codecs, precision)
         else:
-            runs = _load_torch(
+            loaded = _load_torch(
                 path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision
             )
-        must_belong(path, recipe, facts.marks, facts.version)
+        require_consistent(path, recipe, facts.fingerprints, facts.version)
         scores, card = _scores(path / METRICS), _card(path / CARD)
-    return Extractor(runs, tasks, tokenizer, recipe, facts.pad_id, scores, card)
+    return Extractor(loaded, tasks, tokenizer, recipe, facts.pad_id, scores, card)
 
 
 def _load_onnx(path: Path, codecs: Mapping[str, Codec], precision: Precision | Literal["auto"]) -> Backend:
     if precision != "auto":
         raise ModelError(
-            f"{path}: an exported model has the precision it was written in, got {precision}",
-            hint="leave --precision out.",
+            f"{path}: an exported model always runs in the precision it was exported in, got {precision}",
+            hint="omit --precision.",
         )
     from ie_cli.inference.backends.onnx import load_onnx
 
@@ -315,35 +332,35 @@ def _load_torch(path: Path, recipe: Recipe, codecs: Mapping[str, Codec], **optio
         from ie_cli.inference.backends.torch import load_torch
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"{path}: to run it, {error.name} is needed, which is not installed",
-            hint="pip install ie-cli; or export the model where torch is: `ie export MODEL FOLDER --onnx`.",
+            f"{path}: running this model requires {error.name}, which is not installed",
+            hint="pip install ie-cli, or export the model on a machine with torch: `ie export MODEL DIRECTORY --onnx`.",
         ) from error
     return load_torch(path, recipe, codecs, **options)
 
 
 def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTask]:
-    """What is known of each task of the recipe.
+    """Return the trained tasks of the recipe.
 
     Raises:
-        ModelError: recipe and facts are of two models.
+        ModelError: recipe and facts belong to different models.
     """
     sections = recipe.instances()
     known = {name or next(iter(sections)): task for name, task in facts.tasks.items()}
     if known.keys() != sections.keys():
         raise ModelError(
-            f"{path}: {RECIPE} has the tasks {', '.join(sections)}, but {FACTS} beside it {', '.join(known)}",
-            hint=BELONG,
+            f"{path}: {RECIPE} has the tasks {', '.join(sections)}, but {FACTS} has {', '.join(known)}",
+            hint=MIXED_FILES_HINT,
         )
     for name, section in sections.items():
         if (misfit := TASKS[section.task].misfit(known[name].schema)) is not None:
             raise ModelError(
-                f"{path}: {RECIPE} has task: {section.task}, but {FACTS} beside it has {misfit}", hint=BELONG
+                f"{path}: {RECIPE} has task: {section.task}, but {FACTS} has {misfit}", hint=MIXED_FILES_HINT
             )
     return known
 
 
 def _card(file: Path) -> str | None:
-    """The text of a model card; a model runs without it too."""
+    """Return the text of a model card, or None if it is missing or unreadable; models run without it."""
     try:
         return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
     except OSError:
@@ -356,5 +373,5 @@ def _scores(file: Path) -> dict[str, Any]:
     with reading(file):
         scores = loads(file.read_text(encoding="utf-8"))
         if not isinstance(scores, dict):
-            raise ValueError("it must be an object: the scores of each split")
+            raise ValueError("it must be an object with the scores of each split")
         return scores

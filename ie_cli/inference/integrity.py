@@ -1,8 +1,8 @@
-"""Which files of a model folder were written together, and whether they are still what was written: `ie.json` says so.
+"""Check that the files of a model directory belong together and are undamaged, as recorded in `ie.json`.
 
-Shapes tell most mixtures of two models apart, but not two tokenizers of one size, or the labels of two data sets: a mark of
-each file does. Marks allow for line ends and for what a user may change, and look at the ends of the weights alone;
-checksums are of all that is in the weights and in the files that nobody edits.
+Shapes reveal most mixtures of two models, but not two tokenizers of the same size or the labels of two data sets; a
+fingerprint of each file does. Fingerprints ignore line endings and settings that a user may change, and cover only the
+start and end of the weights. Checksums cover all of the weights and the files that nobody edits.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ie_cli.inference.model_directory import (
     CONFIG,
     EXPORT,
     FACTS,
+    FINGERPRINTS,
     FORMAT_VERSION,
-    MARKS,
     METRICS,
     ONNX,
     RECIPE,
@@ -39,7 +39,7 @@ from ie_cli.system.checksums import file_checksum, record_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.text import write_text
 
-BELONG = "the files of a model folder belong together; copy the whole folder."
+MIXED_FILES_HINT = "copy the complete model directory: its files belong together."
 _TEXTS = (CONFIG, TOKENIZER)
 _WEIGHTS = (WEIGHTS, ONNX, f"{ONNX}.data")
 _ENDS = 2**20
@@ -48,51 +48,53 @@ _READ: dict[Form, tuple[str, ...]] = {
     "torch": (WEIGHTS, METRICS),
     "onnx": (ONNX, f"{ONNX}.data", EXPORT, METRICS),
 }
-"""What a model of a form is loaded from, beside the texts that have marks."""
+"""The files that a model of each form is loaded from, in addition to the texts with fingerprints."""
 
 
-def marks(folder: Path, recipe: Recipe, version: int = FORMAT_VERSION) -> dict[str, str]:
-    """The marks of the files that are there, as a version of the format has them."""
-    found = {name: _mark_text(folder / name) for name in _TEXTS if (folder / name).is_file()}
-    found |= {name: _mark_weights(folder / name) for name in _WEIGHTS if (folder / name).is_file()}
-    return found | {RECIPE: _mark_recipe(recipe, version)}
+def fingerprints(directory: Path, recipe: Recipe, version: int = FORMAT_VERSION) -> dict[str, str]:
+    """Return the fingerprints of the existing files, as defined by a version of the format."""
+    found = {name: _text_fingerprint(directory / name) for name in _TEXTS if (directory / name).is_file()}
+    found |= {name: _weights_fingerprint(directory / name) for name in _WEIGHTS if (directory / name).is_file()}
+    return found | {RECIPE: _recipe_fingerprint(recipe, version)}
 
 
-def must_belong(folder: Path, recipe: Recipe, stored: Any, version: int = FORMAT_VERSION) -> None:
-    """Compare the files of a folder with the marks in its `ie.json`; older folders have none.
+def require_consistent(directory: Path, recipe: Recipe, stored: Any, version: int = FORMAT_VERSION) -> None:
+    """Compare the files of a directory with the fingerprints in its `ie.json`; older directories have none.
 
     Raises:
-        ModelError: one is not what was written there.
+        ModelError: a file is not the one that was written there.
     """
     if stored is None:
         return
     if not isinstance(stored, Mapping):
-        raise ModelError(f"{folder / FACTS}: damaged: '{MARKS}' must map names of files to their marks", hint=BELONG)
-    for name, mark in marks(folder, recipe, version).items():
-        if name in stored and stored[name] != mark:
+        raise ModelError(
+            f"{directory / FACTS}: damaged: '{FINGERPRINTS}' must map file names to fingerprints", hint=MIXED_FILES_HINT
+        )
+    for name, fingerprint in fingerprints(directory, recipe, version).items():
+        if name in stored and stored[name] != fingerprint:
             raise ModelError(
-                f"{folder / name}: not the file that was stored with {FACTS} and the others: it is of another model, or was "
-                "changed",
-                hint=f"{BELONG} If you changed it yourself, remove its line from '{MARKS}' in {FACTS}.",
+                f"{directory / name}: this is not the file that was stored with {FACTS}: it belongs to another model, or has "
+                "been changed",
+                hint=f"{MIXED_FILES_HINT} If you changed it yourself, remove its line from '{FINGERPRINTS}' in {FACTS}.",
             )
 
 
-def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `ie.json`, with the checksums of itself and of the files beside it."""
-    found = {name: _checksum(folder / name) for name in (*_WEIGHTS, *_RECORDS) if (folder / name).is_file()}
-    write_text(folder / FACTS, _json({**facts, CHECKSUMS: found | {FACTS: _checksum_of_facts(facts)}}))
+def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Write `ie.json` with checksums of its own fields and of the other files."""
+    found = {name: _checksum(directory / name) for name in (*_WEIGHTS, *_RECORDS) if (directory / name).is_file()}
+    write_text(directory / FACTS, _json({**facts, CHECKSUMS: found | {FACTS: _checksum_of_facts(facts)}}))
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[None]:
-    """Replace a file of a folder that was written before; a process that ends meanwhile leaves a folder that loads."""
+    """Replace a file of an existing model directory, which stays loadable even if the process ends in between."""
     facts = file.parent / FACTS
     stored: Any = {}
     if facts.is_file():
         with reading(facts):
             stored = loads(facts.read_text(encoding="utf-8"))
     known = stored.get(CHECKSUMS)
-    if not isinstance(known, dict):  # of an earlier version, or not complete yet
+    if not isinstance(known, dict):  # an earlier version, or not complete yet
         yield
         return
     known.pop(file.name, None)
@@ -103,60 +105,64 @@ def replacing(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def checking(folder: Path, form: Form, facts: ModelFacts) -> Iterator[None]:
-    """Compare files with their checksums while they are loaded, which takes longer; folders of earlier versions have none.
+def verifying(directory: Path, form: Form, facts: ModelFacts) -> Iterator[None]:
+    """Compare files with their checksums in a second thread while the block loads them.
+
+    Directories of earlier versions have no checksums.
 
     Raises:
-        ModelError: one is not what was written there.
+        ModelError: a file is not what was written.
     """
     with ThreadPoolExecutor(1) as pool:
-        checked = pool.submit(_require_intact, folder, form, facts)
+        checked = pool.submit(_require_intact, directory, form, facts)
         yield
         checked.result()
 
 
-def require_undamaged(folder: Path, form: Form) -> None:
-    """Compare the files of a folder with their checksums, without loading it.
+def require_undamaged(directory: Path, form: Form) -> None:
+    """Compare the files of a directory with their checksums, without loading the model.
 
     Raises:
-        ModelError: one is not what was written there, or is missing.
+        ModelError: a file is missing or not what was written.
     """
-    _require_intact(folder, form, read_facts(folder, form))
+    _require_intact(directory, form, read_facts(directory, form))
 
 
-def _require_intact(folder: Path, form: Form, facts: ModelFacts) -> None:
+def _require_intact(directory: Path, form: Form, facts: ModelFacts) -> None:
     known = facts.stored.get(CHECKSUMS, {})
     if not isinstance(known, Mapping):
-        raise ModelError(f"{folder / FACTS}: damaged: '{CHECKSUMS}' must map names of files to checksums", hint=BELONG)
+        raise ModelError(
+            f"{directory / FACTS}: damaged: '{CHECKSUMS}' must map file names to checksums", hint=MIXED_FILES_HINT
+        )
     for name in (FACTS, *_READ[form]):
-        if name not in known or not (folder / name).is_file():
+        if name not in known or not (directory / name).is_file():
             continue
-        with reading(folder / name):
-            found = _checksum_of_facts(facts.stored) if name == FACTS else _checksum(folder / name)
+        with reading(directory / name):
+            found = _checksum_of_facts(facts.stored) if name == FACTS else _checksum(directory / name)
         if found != known[name]:
             raise ModelError(
-                f"{folder / name}: damaged: its content is not what was written (checksum {found}, {FACTS} has {known[name]})",
-                hint="copy it again, take it from a backup or train again. If you changed it yourself, remove its line from "
-                f"'{CHECKSUMS}' in {FACTS}.",
+                f"{directory / name}: damaged: its checksum is {found}, but {FACTS} has {known[name]}",
+                hint="copy it again, restore it from a backup, or train again. If you changed it yourself, remove its line "
+                f"from '{CHECKSUMS}' in {FACTS}.",
             )
 
 
 def _checksum(file: Path) -> str:
-    """Of all bytes; of a record, whose line ends may change on the way, of what it says."""
+    """Return the checksum of a file's bytes, or of the JSON value of a record, whose line endings may change."""
     return record_checksum(loads(file.read_text(encoding="utf-8"))) if file.name in _RECORDS else file_checksum(file)
 
 
 def _checksum_of_facts(facts: Mapping[str, Any]) -> str:
-    """Of all but the lines that a user may remove."""
-    return record_checksum(facts, (MARKS, CHECKSUMS))
+    """Return the checksum of `ie.json` without the parts that a user may edit."""
+    return record_checksum(facts, (FINGERPRINTS, CHECKSUMS))
 
 
 def _json(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
 
 
-def _mark_text(file: Path) -> str:
-    """Of what a file says; line ends and white space around it may change on the way."""
+def _text_fingerprint(file: Path) -> str:
+    """Return the fingerprint of a text file, ignoring line endings and surrounding whitespace."""
     raw = file.read_bytes()
     if file.name == CONFIG:
         return _digest(
@@ -165,28 +171,31 @@ def _mark_text(file: Path) -> str:
     return _digest(raw.replace(b"\r\n", b"\n").strip())
 
 
-def _mark_weights(file: Path) -> str:
-    """Of the size, the beginning and the end, where the head stands."""
+def _weights_fingerprint(file: Path) -> str:
+    """Return the fingerprint of a file's size, its start, and its end, which contains the head."""
     size = file.stat().st_size
     with file.open("rb") as stream:
-        begin = stream.read(_ENDS)
+        start = stream.read(_ENDS)
         stream.seek(max(0, size - _ENDS))
-        return _digest(str(size).encode() + begin + stream.read())
+        return _digest(str(size).encode() + start + stream.read())
 
 
-_OF_ENCODER = ("tokenization", "normalization")
-"""What ids depend on, by name: a field that comes later must not change the mark of a directory that has none."""
-_OF_EARLIER_HEAD = ("name", "head_size", "rope", "entity_rows", "entity_scorer", "type_pairs")
+_ENCODER_FIELDS = ("tokenization", "normalization")
+"""The fields that token ids depend on, listed so that a new field does not change the fingerprint of old directories."""
+_EARLIER_HEAD_FIELDS = ("name", "head_size", "rope", "entity_rows", "entity_scorer", "type_pairs")
 
 
-def _mark_recipe(recipe: Recipe, version: int) -> str:
-    """Of the run's name and what the weights depend on; lengths, thresholds and batch sizes may be changed."""
-    encoder = [getattr(recipe.encoder, name) for name in _OF_ENCODER]
+def _recipe_fingerprint(recipe: Recipe, version: int) -> str:
+    """Return the fingerprint of the run's name and of the settings that the weights depend on.
+
+    Lengths, thresholds and batch sizes may be changed.
+    """
+    encoder = [getattr(recipe.encoder, name) for name in _ENCODER_FIELDS]
     if version < 3:
         [section] = recipe.instances().values()
-        head = [getattr(section.head, name, None) for name in _OF_EARLIER_HEAD]
+        head = [getattr(section.head, name, None) for name in _EARLIER_HEAD_FIELDS]
         return _digest(json.dumps([recipe.name, section.task, encoder, head]).encode())
-    # Defaults are left out: a field that a later version adds must not change the mark.
+    # Defaults are excluded, so that a field added by a later version does not change the fingerprint.
     heads = {
         name: [part.task, part.head.name, part.head.model_dump(exclude=set(part.head.decoding), exclude_defaults=True)]
         for name, part in recipe.instances().items()

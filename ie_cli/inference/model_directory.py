@@ -1,4 +1,4 @@
-"""The folder a model is stored in: names, facts, and how it is replaced in one step. No torch here."""
+"""The model directory: its files, its metadata, and how it is replaced in one step. No torch here."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
-from ie_cli.system.atomic import put_in_place, storing
+from ie_cli.system.atomic import replace_directory, storing
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
-from ie_cli.system.text import writable
+from ie_cli.system.text import escape_surrogates
 
-FORMAT_VERSION = 3  # 2: relations; 3: tasks by name, the tensors of the encoder named as `transformers` has them
+FORMAT_VERSION = 3  # 2: relations; 3: tasks by name, and the encoder's tensors named as in `transformers`
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "model.safetensors",
     "model.onnx",
@@ -29,8 +29,8 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
 )
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-MARKS, CHECKSUMS = "files", "checksums"
-"""The fields of `ie.json` that say which files were written together, and what was in them."""
+FINGERPRINTS, CHECKSUMS = "files", "checksums"
+"""The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
 NEEDED: dict[Form, tuple[str, ...]] = {
     "torch": (FACTS, RECIPE, CONFIG, TOKENIZER, WEIGHTS),
@@ -39,74 +39,80 @@ NEEDED: dict[Form, tuple[str, ...]] = {
 
 
 def choose_form(path: Path, wanted: Form | Literal["auto"]) -> Form:
-    """What a folder is run by: torch where it holds its weights, ONNX Runtime where it is an exported one.
+    """Return what runs a directory: torch if it contains its weights, ONNX Runtime if it is an exported model.
 
     Raises:
-        ModelError: it is not of the form that is asked for.
+        ModelError: the directory does not have the requested form.
     """
     weights, onnx = (path / WEIGHTS).is_file(), (path / ONNX).is_file()
     if wanted == "onnx" and not onnx and weights:
-        raise ModelError(f"{path}: holds no {ONNX}", hint=f"write it with `ie export {path} FOLDER --onnx`.")
+        raise ModelError(f"{path}: contains no {ONNX}", hint=f"export the model: `ie export {path} DIRECTORY --onnx`.")
     if wanted == "torch" and not weights and onnx:
         raise ModelError(
-            f"{path}: an exported model, without weights for torch", hint="leave --backend out, or name its origin."
+            f"{path}: this is an exported model without weights for torch",
+            hint="omit --backend, or use the original model.",
         )
     if wanted != "auto":
         return wanted
     return "onnx" if onnx and not weights else "torch"
 
 
-def must_be_named_in_utf8(path: Path) -> None:
-    """Tell early, before hours of training, that a folder can hold no model.
+def require_utf8_name(path: Path) -> None:
+    """Check that a model can be stored under a path, before training.
 
     Raises:
-        ModelError: its name is no UTF-8.
+        ModelError: the path is not valid UTF-8.
     """
     full = str(path.absolute())
-    if writable(full) != full:
+    if escape_surrogates(full) != full:
         raise ModelError(
-            f"{path}: the name of the folder is no UTF-8, and the libraries that store and load models take no such name",
-            hint="rename it, or choose another folder.",
+            f"{path}: the path is not valid UTF-8, which the libraries that store and load models require",
+            hint="rename the directory, or choose another one.",
         )
 
 
-def must_be_replaceable(path: Path) -> Path:
-    """The full path of a folder that a model may be written to.
+def require_replaceable(path: Path) -> Path:
+    """Return the full path of a directory that a model may be written to.
 
     Raises:
-        ModelError: it is something else than a model folder or an empty one, or its name is no UTF-8.
+        ModelError: it is neither a model directory nor empty, or its path is not valid UTF-8.
     """
     path = Path(os.path.expanduser(path)).resolve()
-    must_be_named_in_utf8(path)
+    require_utf8_name(path)
     if path.exists() and not (path / FACTS).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path}: exists, and is no model folder", hint="choose a new folder; nothing was replaced.")
+        raise ModelError(
+            f"{path}: already exists and is not a model directory", hint="choose a new directory; nothing was replaced."
+        )
     return path
 
 
-def must_be_exportable_to(path: Path) -> None:
-    """Let an export replace an earlier one, and no more.
+def require_exportable_to(path: Path) -> None:
+    """Check that an export would replace at most an earlier export.
 
     Raises:
-        ModelError: as `must_be_replaceable`; or a trained model is or would be around it.
+        ModelError: see `require_replaceable`; or the directory is a trained model or inside a model directory.
     """
-    target = must_be_replaceable(path)
+    target = require_replaceable(path)
     if (target / WEIGHTS).exists():
         raise ModelError(
-            f"{target}: holds a trained model, which an export does not replace", hint="name another folder."
+            f"{target}: contains a trained model, which an export does not replace", hint="choose another directory."
         )
     if any((parent / FACTS).is_file() for parent in target.parents):
-        raise ModelError(f"{target}: lies in a model folder, which is replaced as a whole", hint="name another folder.")
+        raise ModelError(
+            f"{target}: is inside a model directory, which would be replaced as a unit",
+            hint="choose another directory.",
+        )
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, put in its place when all has been written; an older model folder goes.
+def new_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary directory that replaces `path`, and an older model there, when everything has been written.
 
     Raises:
-        ModelError: as `must_be_replaceable`.
-        StorageError: it cannot be written; an older folder is still there.
+        ModelError: see `require_replaceable`.
+        StorageError: the directory cannot be written; an older one is kept.
     """
-    path = must_be_replaceable(path)
+    path = require_replaceable(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
@@ -114,12 +120,12 @@ def new_folder(path: Path) -> Iterator[Path]:
             temporary = room / "new"
             temporary.mkdir()
             yield temporary
-            put_in_place(temporary, path)
+            replace_directory(temporary, path)
 
 
 @contextmanager
-def reading(file: Path, hint: str = "take the folder from a backup or train again.") -> Iterator[None]:
-    """Turn whatever a library raises over a damaged file into an error that names it."""
+def reading(file: Path, hint: str = "restore the directory from a backup, or train again.") -> Iterator[None]:
+    """Turn any error that a library raises for a damaged file into a ModelError that names the file."""
     try:
         yield
     except ModelError:
@@ -131,10 +137,10 @@ def reading(file: Path, hint: str = "take the folder from a backup or train agai
 
 @dataclass(frozen=True, slots=True)
 class TrainedTask:
-    """What a model has learned of one task.
+    """What a model has learned for one task.
 
     Attributes:
-        temperature: T of the probability σ(s/T).
+        temperature: T in the probability σ(s/T).
     """
 
     schema: LabelSchema
@@ -146,8 +152,8 @@ class ModelFacts:
     """The contents of `ie.json`.
 
     Attributes:
-        tasks: by their names in the recipe; before version 3 there was one, without a name.
-        stored: all that the file holds.
+        tasks: the tasks by their names in the recipe; before version 3, one task without a name.
+        stored: all fields of the file.
     """
 
     version: int
@@ -156,35 +162,35 @@ class ModelFacts:
     stored: Mapping[str, Any]
 
     @property
-    def marks(self) -> Any:
-        """Of the files that were written together; None in directories of the first versions."""
-        return self.stored.get(MARKS)
+    def fingerprints(self) -> Any:
+        """Fingerprints of the files that belong together; None in directories of the first versions."""
+        return self.stored.get(FINGERPRINTS)
 
     @property
     def earlier_names(self) -> bool:
-        """Whether the tensors have the names of version 0.1."""
+        """Whether the tensors are named as in version 0.1."""
         return self.version < 3
 
 
-def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, marks: Mapping[str, str]) -> dict[str, Any]:
-    """What `ie.json` holds, as JSON values."""
+def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of `ie.json` as JSON values."""
     return {
         "format_version": FORMAT_VERSION,
         "pad_id": pad_id,
         "tasks": {name: {**schema_facts(task.schema), "temperature": task.temperature} for name, task in tasks.items()},
-        MARKS: dict(marks),
+        FINGERPRINTS: dict(fingerprints),
     }
 
 
 def read_facts(path: Path, form: Form) -> ModelFacts:
-    """Check that a model directory is complete and of a version that can be read, and return its `ie.json`."""
-    hint = "give the folder `model` that `ie train` wrote, e.g. runs/NAME/model."
+    """Check that a model directory is complete and has a supported version, and return its `ie.json`."""
+    hint = "name the directory `model` that `ie train` has written, e.g. runs/NAME/model."
     if not path.is_dir():
-        raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such folder'}", hint=hint)
+        raise ModelError(f"{path}: {'is a file' if path.exists() else 'no such directory'}", hint=hint)
     missing = [name for name in NEEDED[form] if not (path / name).is_file()]
     if missing:
         found = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
-        raise ModelError(f"{path}: not a model folder: {', '.join(missing)} missing (found: {found})", hint=hint)
+        raise ModelError(f"{path}: not a model directory: {', '.join(missing)} missing (found: {found})", hint=hint)
     with reading(path / FACTS):
         stored = loads((path / FACTS).read_text(encoding="utf-8"))
         if not isinstance(stored, dict):
@@ -193,14 +199,14 @@ def read_facts(path: Path, form: Form) -> ModelFacts:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         version, pad_id = stored["format_version"], stored["pad_id"]
         if type(version) is not int or version < 1 or type(pad_id) is not int:
-            raise ValueError("format_version and pad_id must be whole numbers, the former at least 1")
+            raise ValueError("format_version and pad_id must be integers, and format_version at least 1")
         if version > FORMAT_VERSION:
             raise _newer(path, version)
         if not 0 <= pad_id < 2**31:
             raise ValueError(f"pad_id is {pad_id}")
         parts = {None: stored} if version < 3 else stored.get("tasks")
         if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
-            raise ValueError("tasks must map names to what is known of each task")
+            raise ValueError("tasks must map names to objects")
         tasks = {name: _trained_task(part) for name, part in parts.items()}
         return ModelFacts(version, pad_id, tasks, stored)
 
@@ -213,7 +219,10 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of all that predictions depend on in a model folder: scores, and with them their checksum, may come later."""
+    """Return a hash of everything in a model directory that predictions depend on.
+
+    Scores and checksums are excluded, because scores may be stored later.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
         if not file.is_file() or file.name.startswith(".") or file.name in (CARD, METRICS):
@@ -230,7 +239,7 @@ def fingerprint(path: Path) -> str:
 
 
 def _without_checksums(file: Path) -> bytes | None:
-    """What `ie.json` says besides checksums; None where it has none, or is damaged, which is told when it is loaded."""
+    """Return `ie.json` without its checksums; None if it has none, or is damaged, which is reported when it is loaded."""
     try:
         facts = loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -243,19 +252,24 @@ def _without_checksums(file: Path) -> bytes | None:
 
 def _newer(path: Path, version: int) -> ModelError:
     return ModelError(
-        f"{path}: format version {version}, but this `ie` reads up to {FORMAT_VERSION}",
-        hint="update: pip install -U ie-cli",
+        f"{path}: has format version {version}, but this version of `ie` supports versions up to {FORMAT_VERSION}",
+        hint="upgrade it: pip install -U ie-cli",
     )
 
 
 _PATTERNS = ["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
 
 
-def local_folder(path: str | os.PathLike[str]) -> Path:
-    must_be_named_in_utf8(Path(path))
-    folder = Path(os.path.expanduser(path))  # unlike Path.expanduser it takes an unknown user for a name
-    if folder.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
-        return folder
+def local_directory(path: str | os.PathLike[str]) -> Path:
+    """Return a model directory, downloading it if the path is a hub id.
+
+    Raises:
+        ModelError: there is no such directory, and the hub has no such model or cannot be reached.
+    """
+    require_utf8_name(Path(path))
+    directory = Path(os.path.expanduser(path))  # unlike Path.expanduser, it treats `~` of an unknown user as a name
+    if directory.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
+        return directory
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -267,5 +281,6 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(
-            f"{path}: no such folder, and not on the hub within reach", hint="check the path, or the network."
+            f"{path}: no such directory, and it cannot be downloaded from the hub",
+            hint="check the path and the network connection.",
         ) from error

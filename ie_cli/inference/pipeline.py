@@ -1,4 +1,4 @@
-"""The one path from text to annotation: `ie predict`, `ie eval`, training and the Python API all call `extract`."""
+"""The pipeline from text to annotation: `ie predict`, `ie eval`, training and the Python API all call `extract`."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ Other = TypeVar("Other")
 
 
 class Backend(Protocol):
-    """What runs the model."""
+    """A runtime for the model."""
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Mapping[str, Outputs]:
-        """The outputs of each task's head for one batch; ids int64 and mask bool ``[batch, L]``."""
+        """Return the outputs of each task's head for one batch; ids int64 and mask bool ``[batch, L]``."""
 
-    def write(self, folder: Path) -> None:
-        """Write the model's own files into a model directory."""
+    def write(self, directory: Path) -> None:
+        """Write the files of the model into a model directory."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What an extraction met."""
+    """Counts over an extraction."""
 
     texts: int = 0
     windows: int = 0
-    capped: int = 0
-    """Windows in which more was found than is kept: the model is untrained or the threshold far too low."""
+    truncated: int = 0
+    """Windows that exceeded the candidate limit: the model is untrained, or the threshold is far too low."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """One task of an engine, by its name in the recipe: how its head's outputs become annotation."""
+    """One task of an engine: its name in the recipe, and how its head's outputs are decoded."""
 
     name: str
     codec: Codec
@@ -52,17 +52,18 @@ class Extraction:
 
     @classmethod
     def build(cls, name: str, codec: Codec, decoding: Decoding) -> Extraction:
+        """Build the decoder of a task."""
         return cls(name, codec, codec.decoder(decoding))
 
 
 @dataclass(frozen=True)
 class Engine:
-    """All that extraction needs besides the texts.
+    """Everything that extraction needs besides the texts.
 
     Attributes:
-        tasks: what is extracted, in one pass over the encoder.
-        batch_size: windows in a forward pass.
-        lookahead: texts that are sorted by length together.
+        tasks: the tasks to extract in one pass of the encoder.
+        batch_size: windows per forward pass.
+        lookahead: number of texts that are sorted by length together.
     """
 
     backend: Backend
@@ -75,27 +76,28 @@ class Engine:
     counts: Counts = field(default_factory=Counts)
 
     def only(self, name: str) -> Engine:
-        """The same engine for one of its tasks."""
+        """Return the engine restricted to one of its tasks."""
         return replace(self, tasks=tuple(part for part in self.tasks if part.name == name))
 
 
 _LOOKAHEAD_CHARACTERS = 2**16
-_USUAL_WINDOW = 512
-_WAITING = 64  # items read while others are predicted; few, as each may be a document of megabytes
+_TYPICAL_WINDOW = 512
+_WAITING = 64  # items to prefetch during prediction; few, because each may be a document of several megabytes
 
 
 def extract(
     engine: Engine, items: Iterable[Document | Other], *, idle: float | None = None
 ) -> Iterator[Document | Other]:
-    """Annotate examples in a stream, in order; memory does not grow with the stream.
+    """Annotate documents as a stream, in order; memory does not grow with the stream.
 
     Args:
-        items: examples, whose own entities and relations are not looked at; anything else passes through in its place.
-        idle: on a pipe, go on with what there is after so many seconds without input. Which windows are computed together
-            then depends on time, and with it the last digits of scores, unless `batch_size` is 1.
+        engine: what predicts.
+        items: documents, whose own annotations are ignored; other items are passed through in their places.
+        idle: for a pipe, seconds without input after which the items read so far are annotated. The batches, and with
+            them the last digits of scores, then depend on time, unless `batch_size` is 1.
 
     Yields:
-        New examples with the predicted entities and relations, and the id, meta and place of the old ones.
+        New documents with the predicted annotations, and the id, meta and location of the given ones.
     """
     with closing(extract_chunks(engine, items, idle=idle)) as chunks:
         for chunk in chunks:
@@ -105,9 +107,10 @@ def extract(
 def extract_chunks(
     engine: Engine, items: Iterable[Document | Other], *, idle: float | None = None
 ) -> Generator[Iterator[Document | Other], None, None]:
-    """`extract`, in chunks that depend on nothing but the items, unless `idle` is given.
+    """Annotate documents like `extract`, in chunks that depend only on the items, unless `idle` is given.
 
-    What is found in a chunk is the same whatever was read before it, to the last bit: a job can go on between two.
+    The result of a chunk is identical to the last bit whatever was read before it, so that a job can be resumed between
+    two chunks.
     """
     reader = Prefetcher(items, waiting=min(engine.lookahead, _WAITING))
     chunks = grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
@@ -122,7 +125,7 @@ def extract_chunks(
 
 
 def _filled(chunk: Iterable[Document | Other], annotated: Iterator[Document]) -> Iterator[Document | Other]:
-    """A chunk with the annotated examples in the places of its own."""
+    """Yield the items of a chunk, with documents replaced by annotated ones."""
     for item in chunk:
         yield next(annotated) if isinstance(item, Document) else item
 
@@ -130,25 +133,27 @@ def _filled(chunk: Iterable[Document | Other], annotated: Iterator[Document]) ->
 def _tokenised(
     tokenizer: TextTokenizer, chunks: Iterable[list[Document | Other]]
 ) -> Iterator[tuple[list[Document | Other], list[Tokens]]]:
-    """Each chunk with the tokens of its examples."""
+    """Yield each chunk with the tokens of its documents."""
     for chunk in chunks:
         yield chunk, tokenizer.encode([item.text for item in chunk if isinstance(item, Document)])
 
 
 def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[Tokens]) -> Iterator[Document]:
-    """Annotated documents: all windows, sorted by length, batched, decoded."""
+    """Annotate documents: sort all their windows by length, run them in batches, and decode the outputs."""
     waiting = deque(Pending(document, own) for document, own in zip(documents, tokens, strict=True))
-    windows = [window for pending in waiting for window in cut(engine, pending)]
-    windows.sort(key=lambda window: -len(window.ids))  # longest first: memory is met at once; the sort is stable
+    windows = [window for pending in waiting for window in split_windows(engine, pending)]
+    windows.sort(
+        key=lambda window: -len(window.ids)
+    )  # longest first, so that a lack of memory shows at once; the sort is stable
     start = 0
     while start < len(windows):
-        batch = windows[start : start + most_windows(engine, len(windows[start].ids))]
+        batch = windows[start : start + max_windows(engine, len(windows[start].ids))]
         run_windows(engine, batch)
         start += len(batch)
     windows.clear()
     engine.counts.texts += len(waiting)
     while waiting:
-        yield annotated(engine, waiting.popleft())
+        yield merge_windows(engine, waiting.popleft())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +161,7 @@ class Pending:
     """A tokenised document whose windows are being run.
 
     Attributes:
-        found: task -> part -> candidates of each window, whose tokens count from the beginning of the text.
+        found: task -> part -> candidates of each window, with token positions counted from the start of the text.
     """
 
     document: Document
@@ -166,7 +171,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A part of a document that the model sees at once: its number, its first token, the ids without special tokens."""
+    """A window of a document: its number, its first token, and its ids without special tokens."""
 
     owner: Pending
     number: int
@@ -174,8 +179,8 @@ class Window:
     ids: npt.NDArray[np.int32]
 
 
-def cut(engine: Engine, pending: Pending) -> list[Window]:
-    """The windows of a document; a text without tokens has none."""
+def split_windows(engine: Engine, pending: Pending) -> list[Window]:
+    """Return the windows of a document; a text without tokens has none."""
     tokens = pending.tokens
     starts = engine.plan.starts(len(tokens)).tolist() if len(tokens) else []
     return [
@@ -184,16 +189,16 @@ def cut(engine: Engine, pending: Pending) -> list[Window]:
     ]
 
 
-def most_windows(engine: Engine, length: int) -> int:
-    """How many windows of at most `length` tokens make a batch.
+def max_windows(engine: Engine, length: int) -> int:
+    """Return the maximum number of windows of up to `length` tokens in a batch.
 
-    As many tokens as a batch of usual windows has, at most: memory grows with the square of a longer one.
+    A batch has at most as many tokens as one of typical windows, because memory grows with the square of the length.
     """
-    return min(engine.batch_size, max(1, engine.batch_size * _USUAL_WINDOW // max(1, length)))
+    return min(engine.batch_size, max(1, engine.batch_size * _TYPICAL_WINDOW // max(1, length)))
 
 
 def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
-    """Run one batch of windows, and hand what is found to their documents."""
+    """Run one batch of windows, and add the candidates to their documents."""
     tokenizer = engine.tokenizer
     ids, mask = pad([tokenizer.surround(window.ids) for window in batch], engine.pad_id)
     text = text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
@@ -202,21 +207,21 @@ def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
     for part in engine.tasks:
         for name, candidates in decoded[part.name].parts.items():
             columns = part.decoder.tokens[name]
-            for window, cells, scores in _by_window(batch, candidates):
-                cells[:, columns] += window.first - len(tokenizer.prefix)
-                cells = np.insert(cells, cells.shape[1], window.number, axis=1)
-                window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(cells, scores))
+            for window, entries, scores in _by_window(batch, candidates):
+                entries[:, columns] += window.first - len(tokenizer.prefix)
+                entries = np.insert(entries, entries.shape[1], window.number, axis=1)
+                window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(entries, scores))
     engine.counts.windows += len(batch)
-    engine.counts.capped += len(set[int]().union(*(found.truncated for found in decoded.values())))
+    engine.counts.truncated += len(set[int]().union(*(found.truncated for found in decoded.values())))
 
 
-def annotated(engine: Engine, pending: Pending) -> Document:
-    """A document with what was found in all its windows."""
+def merge_windows(engine: Engine, pending: Pending) -> Document:
+    """Return a document annotated from the candidates of all its windows."""
     document, annotation = pending.document, Annotation()
     for part in engine.tasks:
         if part.name in pending.found:
-            pieces = {name: _joined(pieces) for name, pieces in pending.found[part.name].items()}
-            annotation.add(part.decoder.annotate(pieces, pending.tokens, engine.plan, document.text))
+            merged = {name: _concatenate(pieces) for name, pieces in pending.found[part.name].items()}
+            annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, document.text))
     return Document(
         document.text,
         annotation.entities,
@@ -228,26 +233,29 @@ def annotated(engine: Engine, pending: Pending) -> Document:
     )
 
 
-def _joined(pieces: Sequence[Candidates]) -> Candidates:
+def _concatenate(pieces: Sequence[Candidates]) -> Candidates:
     return Candidates(
-        np.concatenate([piece.cells for piece in pieces]), np.concatenate([piece.scores for piece in pieces])
+        np.concatenate([piece.entries for piece in pieces]), np.concatenate([piece.scores for piece in pieces])
     )
 
 
 def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Window, Index, Floats]]:
     """The items of each window, without the number of the sample."""
-    for sample in np.unique(found.cells[:, 0]).tolist():
-        mine = found.cells[:, 0] == sample
-        yield batch[sample], found.cells[mine, 1:], found.scores[mine]
+    for sample in np.unique(found.entries[:, 0]).tolist():
+        mine = found.entries[:, 0] == sample
+        yield batch[sample], found.entries[mine, 1:], found.scores[mine]
 
 
 def grouped(
     reader: Prefetcher[Other], *, size: int, characters: int, idle: float | None = None
 ) -> Iterator[list[Other]]:
-    """Group what is read into chunks of at most `size` items, about `characters` of text.
+    """Group items into chunks of at most `size` items and about `characters` characters of text.
 
     Args:
-        idle: seconds after which a chunk that has something is given out although more may come.
+        reader: the items.
+        size: maximum number of items.
+        characters: number of characters after which a chunk ends.
+        idle: seconds without input after which an unfinished chunk is yielded.
     """
     chunk: list[Other] = []
     length = 0
@@ -258,7 +266,7 @@ def grouped(
             yield chunk
             chunk, length = [], 0
             continue
-        except Exception as end:  # what was read before an error is not lost
+        except Exception as end:  # items read before an error are still yielded
             if chunk:
                 yield chunk
             if isinstance(end, StopIteration):

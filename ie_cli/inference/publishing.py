@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ie_cli.errors import HubError, IEError, ModelError, RecipeError
-from ie_cli.inference.integrity import must_belong, require_undamaged
+from ie_cli.inference.integrity import require_consistent, require_undamaged
 from ie_cli.inference.model_directory import (
     CARD,
     EXPORT,
@@ -43,7 +43,7 @@ def model_files(folder: Path) -> dict[str, int]:
     except RecipeError as error:
         raise ModelError(error.message, hint="take the recipe of the model from a backup.") from error
     require_undamaged(folder, form)
-    must_belong(folder, recipe, facts.marks, facts.version)
+    require_consistent(folder, recipe, facts.fingerprints, facts.version)
     names = [name for name in (*NEEDED[form], *_MORE[form]) if (folder / name).is_file()]
     inside = folder.resolve()
     for name in names:

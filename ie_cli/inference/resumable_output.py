@@ -1,4 +1,4 @@
-"""Output of a long job: under the name `X.part` until it is complete, with a journal from which it can be gone on with."""
+"""Output of a long job: named `X.part` until it is complete, with a journal from which the job can be resumed."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from ie_cli.document import Document
-from ie_cli.errors import DataError, StorageError
+from ie_cli.errors import DataError, StorageError, counted
 from ie_cli.formats import BadLine
-from ie_cli.system.atomic import file_mode, mode_of, replace_text, storing, succeed, sync
-from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, sealed
+from ie_cli.system.atomic import copy_mode_and_owner, file_mode, mode_of, replace_text, storing, sync
+from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
-from ie_cli.system.places import claimed, refuse_claimed
-from ie_cli.system.streams import must_be_writable, packed
+from ie_cli.system.places import claimed, require_unclaimed
+from ie_cli.system.streams import compressed, require_writable
 from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
-"""Between two entries of the journal, at least; it is written between two chunks of records."""
+"""Minimum interval between journal entries; the journal is written between chunks of records."""
 Facts = dict[str, Any]
 Item = TypeVar("Item", bound=Document | BadLine)
 
 
-class OtherInput(DataError):
-    """The input of a job is not the one that it was begun with."""
+class ChangedInput(DataError):
+    """The input has changed since the job was started."""
 
 
 class Digest:
-    """A hash of the records so far: whether an input begins as it did."""
+    """A hash of the records read so far, to check that an input starts with the same records."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, record: Document | BadLine) -> None:
-        """Take the next record."""
+        """Add the next record."""
         text = (record.raw if isinstance(record, BadLine) else record.text).encode("utf-8", "surrogatepass")
         self._hash.update(len(text).to_bytes(8, "little"))
         self._hash.update(text)
@@ -48,20 +48,20 @@ class Digest:
 
 
 class Part:
-    """A file under its temporary name.
+    """An output file under its temporary name.
 
     Args:
-        target: its name when it is complete; packed by its suffix.
-        size: bytes to go on from; what stands behind them is cut off.
+        target: the final name; its suffix selects the compression.
+        size: number of bytes to keep and continue after; the rest is cut off.
     """
 
     def __init__(self, target: str, size: int) -> None:
         self.path = part_of(target)
         self._name = target
-        if self.path.is_symlink():  # ours never are: what it leads to would be overwritten
-            raise StorageError(f"{self.path}: is a link", hint="see where it comes from, and remove it.")
+        if self.path.is_symlink():  # `ie` never creates links here, and would overwrite the target of this one
+            raise StorageError(f"{self.path}: is a symbolic link", hint="find out where it comes from, and remove it.")
         with storing(self.path):
-            # Nobody may read now what only some may read then.
+            # The temporary file must not be readable for more users than the final one.
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self._raw = os.fdopen(os.open(self.path, flags, mode_of(Path(os.path.realpath(target))) | 0o600), "r+b")
             self._raw.truncate(size)
@@ -70,23 +70,23 @@ class Part:
         self._text: IO[str] | None = None
         self.checksum = FileChecksum(self.path)
         try:
-            sync(self.path.parent)  # the name is there before a journal counts on it
+            sync(self.path.parent)  # the name must be on the disk before a journal refers to it
             if not size:
-                self._open()  # an empty file is a valid one of its kind, too
+                self._open()  # so that empty output is a valid compressed file, too
         except BaseException:
             self.close()
             raise
 
     def write(self, text: str) -> None:
-        """Write text behind what there is."""
+        """Append text."""
         with storing(self.path):
             (self._text or self._open()).write(text)
 
     def flush(self) -> None:
-        """Nothing to do: nobody reads the file before it is complete."""
+        """Do nothing: the file is not read before it is complete."""
 
     def commit(self) -> int:
-        """Have all that was written on the disk; its size there. A packed file gets a frame of its own for what follows."""
+        """Write everything to the disk, and return the size; in a compressed file, further text starts a new frame."""
         with storing(self.path):
             self._stack.close()
             self._text = None
@@ -95,28 +95,28 @@ class Part:
             return self._raw.tell()
 
     def close(self) -> None:
-        """Close the file, whatever there is on the disk."""
-        with suppress(OSError):  # the disk is full: what was committed is there
+        """Close the file, ignoring errors."""
+        with suppress(OSError):  # e.g. the disk is full; what was committed is safe
             self._stack.close()
         with suppress(OSError):
             self._raw.close()
 
     def _open(self) -> IO[str]:
-        self._text = self._stack.enter_context(packed(self._raw, self._name))
+        self._text = self._stack.enter_context(compressed(self._raw, self._name))
         return self._text
 
 
 def part_of(target: str) -> Path:
-    """The temporary name of a file."""
-    real = Path(os.path.realpath(target))  # a link stays a link
+    """Return the temporary name of a file."""
+    real = Path(os.path.realpath(target))  # a link remains a link
     return real.with_name(real.name + ".part")
 
 
 class Job:
-    """Output files of one job, and how far it is.
+    """The output files of one job, and its progress.
 
     Attributes:
-        done: what the journal said when the job was opened; empty for a new one.
+        done: the latest journal entry; empty for a new job.
     """
 
     def __init__(self, targets: Mapping[str, str], facts: Facts, done: Facts) -> None:
@@ -125,23 +125,23 @@ class Job:
         self._journal = journal_of(targets)
         self._committed = time.monotonic()
         self.parts: dict[str, Part] = {}
-        if not done:  # before there is a part: what one without a journal is, nobody knows
+        if not done:  # before any part exists, because a part without a journal cannot be identified
             self._enter({"records": 0, "digest": str(Digest()), "tally": {}, "sizes": dict.fromkeys(targets, 0)})
-            with storing(self._journal):  # it quotes bad lines
+            with storing(self._journal):  # it quotes bad lines, so it must not be more readable than the output
                 os.chmod(self._journal, mode_of(Path(os.path.realpath(next(iter(targets.values()))))) | 0o600)
         for name, target in targets.items():
             self.parts[name] = Part(target, done.get("sizes", {}).get(name, 0))
 
     @property
     def records(self) -> int:
-        """Records of the input that were done with when the job was opened."""
+        """Number of input records that have been processed."""
         return int(self.done.get("records", 0))
 
     def skip(self, records: Iterable[Item], digest: Digest) -> Iterator[Item]:
-        """The records that are still to come.
+        """Yield the records that have not been processed yet.
 
         Raises:
-            DataError: the input does not begin with those that are done.
+            DataError: the input does not start with the processed records.
         """
         stream = iter(records)
         for _ in range(self.records):
@@ -150,28 +150,29 @@ class Job:
                 break
             digest.add(record)
         if str(digest) != self.done.get("digest", str(digest)):
-            raise OtherInput(
-                f"{self._journal}: the input is another one: its first {self.records} records are not those that are done",
-                hint=f"give the input of then; or remove {self._journal} and the part to begin anew.",
+            raise ChangedInput(
+                f"{self._journal}: the input has changed: its first {counted(self.records, 'record')} "
+                f"differ{'s' if self.records == 1 else ''} from those already processed",
+                hint=f"use the original input, or remove {self._journal} and the part to start again.",
             )
         yield from stream
 
     def due(self) -> bool:
-        """Whether the journal is old."""
+        """Return whether it is time to write the journal."""
         return time.monotonic() - self._committed >= COMMIT_SECONDS
 
     def commit(self, records: int, digest: Digest, tally: Mapping[str, Any], *, complete: bool = False) -> None:
-        """Enter into the journal that so many records are done with, after their output is on the disk."""
+        """Write the output to the disk, then record in the journal how many records are done."""
         sizes = {name: part.commit() for name, part in self.parts.items()}
         with storing(self._journal):
-            checksums = {name: part.checksum.upto(sizes[name]) for name, part in self.parts.items()}
+            checksums = {name: part.checksum.up_to(sizes[name]) for name, part in self.parts.items()}
         entry = {"records": records, "digest": str(digest), "tally": dict(tally), "sizes": sizes}
         self._enter(entry | {"checksums": checksums}, complete=complete)
 
     def _enter(self, entry: Facts, *, complete: bool = False) -> None:
         files = {name: os.path.realpath(target) for name, target in self._targets.items()}
         entry = {"format_version": 1, "complete": complete, "job": self._facts, "files": files} | entry
-        replace_text(self._journal, json.dumps(sealed(entry), ensure_ascii=False) + "\n")
+        replace_text(self._journal, json.dumps(with_checksum(entry), ensure_ascii=False) + "\n")
         self.done = entry
         self._committed = time.monotonic()
 
@@ -181,47 +182,48 @@ class Job:
             part.close()
 
     def drop(self) -> None:
-        """Remove what nobody can go on with."""
+        """Remove the files of a job that cannot be resumed."""
         for part in self.parts.values():
             part.path.unlink(missing_ok=True)
         self._journal.unlink(missing_ok=True)
 
 
 def journal_of(targets: Mapping[str, str]) -> Path:
-    """The journal beside the first of the files."""
+    """Return the path of the journal, beside the first file."""
     part = part_of(next(iter(targets.values())))
     return part.with_name(part.name + ".json")
 
 
 @contextmanager
 def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Iterator[Job | None]:
-    """Open the files of a job, the main one first; at the end of the block they get their names.
+    """Open the files of a job; at the end of the block they get their final names.
 
-    Where the block fails, what the journal knows of is kept; without a record nothing is.
+    If the block fails, the output that the journal covers is kept; if it covers no record, nothing is kept.
 
     Args:
-        facts: what must be the same to go on.
-        resume: go on where the journal says; where there is none, begin.
+        targets: the files by purpose, the main one first.
+        facts: what must not change if the job is resumed.
+        resume: continue from the journal; if there is none, start a new job.
 
     Yields:
-        None: all was done but the files had not got their names, or another process was quicker; now they are complete.
+        The job; None if it is complete, because only the renaming was missing or another process has finished it.
 
     Raises:
-        DataError: a part of an interrupted job is there and `resume` is not set, or it is of another job; or another
-            process is at work on it.
+        DataError: there is an interrupted job and `resume` is not set, or it is a different job, or another process is
+            working on it.
         StorageError: a file cannot be written.
     """
     journal = journal_of(targets)
-    refuse_interrupted(targets, resume=resume)
-    for folder in {part_of(target).parent for target in targets.values()}:
-        sweep(folder)
+    require_no_interrupted_job(targets, resume=resume)
+    for directory in {part_of(target).parent for target in targets.values()}:
+        sweep(directory)
     with claimed(*targets.values()):
         done = _earlier(journal, targets, facts, resume=resume)
         if done.get("complete"):
-            _put_in_place(targets, journal)
+            _rename_parts(targets, journal)
             yield None
             return
-        if resume and is_complete(targets):  # another process was quicker
+        if resume and is_complete(targets):  # another process has finished it
             yield None
             return
         job = None
@@ -238,125 +240,134 @@ def open_job(targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Itera
                 for path in (*map(part_of, targets.values()), journal):
                     path.unlink(missing_ok=True)
             raise
-        _put_in_place(targets, journal)
+        _rename_parts(targets, journal)
 
 
-def refuse_interrupted(targets: Mapping[str, str], *, resume: bool) -> None:
-    """Tell before a model is loaded that the files of a job cannot be written.
+def require_no_interrupted_job(targets: Mapping[str, str], *, resume: bool) -> None:
+    """Check that the files of a job can be written, before a model is loaded.
 
     Raises:
-        DataError: one is a folder, or there is none for it; or there is a part of a job that nobody asked to go on with,
-            or one that no journal tells of.
+        DataError: a file is a directory or its directory does not exist; or there is an interrupted job and `resume` is
+            not set; or there is a part that the journal does not know.
     """
     for target in targets.values():
-        must_be_writable(target)
-        refuse_claimed(target)
+        require_writable(target)
+        require_unclaimed(target)
     journal = journal_of(targets)
     entry = _read(journal)
     known = set(entry.get("files", {}).values())
     for target in targets.values():
         part = part_of(target)
         if part.exists() and os.path.realpath(target) not in known:
-            raise DataError(f"{part}: is there, and no {journal.name} tells what it is", hint="remove it.")
+            raise DataError(
+                f"{part}: this file exists, but there is no journal {journal.name} that describes it",
+                hint="remove it if it is not needed.",
+            )
     if entry.get("records") and not resume:
         raise DataError(
-            f"{journal}: {entry['records']} records of an interrupted job are done",
-            hint="go on with --resume; or remove this file and the part to begin anew.",
+            f"{journal}: there is an interrupted job with {counted(entry['records'], 'record')} done",
+            hint="continue with --resume, or remove this file and the part to start again.",
         )
 
 
 def is_complete(targets: Mapping[str, str]) -> bool:
-    """Whether all files have their names, and nothing is there to go on with."""
-    whole = all(os.path.isfile(target) and not part_of(target).exists() for target in targets.values())
-    return whole and not journal_of(targets).exists()
+    """Return whether all files have their final names, and nothing is left to resume."""
+    complete = all(os.path.isfile(target) and not part_of(target).exists() for target in targets.values())
+    return complete and not journal_of(targets).exists()
 
 
 def _read(journal: Path) -> Facts:
-    """A journal; empty where there is none.
+    """Read a journal; return an empty entry if there is none.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the journal is damaged.
     """
     if not journal.exists():
         return {}
     try:
         entry: Facts = loads(journal.read_text(encoding="utf-8"))
         if entry["format_version"] != 1 or type(entry["records"]) is not int or type(entry["complete"]) is not bool:
-            raise ValueError("not of this version")
+            raise ValueError("unknown version or fields of the wrong type")
         kinds = {"digest": str, "tally": dict, "sizes": dict, "job": dict, "files": dict}
         for name, kind in kinds.items():
             if not isinstance(entry[name], kind):
-                raise ValueError(f"'{name}' is of another kind")
+                raise ValueError(f"'{name}' has the wrong type")
         if not all(type(entry["sizes"][name]) is int for name in entry["files"]):
-            raise ValueError("'sizes' are no numbers")
+            raise ValueError("'sizes' must be integers")
         if not isinstance(entry.get("checksums", {}), dict):
-            raise ValueError("'checksums' is of another kind")
+            raise ValueError("'checksums' has the wrong type")
         require_intact(entry)
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        raise DataError(f"{journal}: damaged: {error}", hint="remove it and the part to begin anew.") from error
+        raise DataError(f"{journal}: damaged: {error}", hint="remove it and the part to start again.") from error
     return entry
 
 
 def _require_intact(name: str, target: str, entry: Facts, journal: Path) -> None:
-    """Compare what is in a file of a job with what the journal says of it; one of an earlier version has no checksums.
+    """Compare a file of a job with its size and checksum in the journal; journals of earlier versions have no checksums.
 
     Raises:
-        DataError: it is not what was written.
+        DataError: the file is not what was written.
     """
     file, size, known = part_of(target), entry["sizes"][name], entry.get("checksums", {}).get(name)
     if entry["complete"] and not file.exists():
-        file = Path(os.path.realpath(target))  # it has its name already
-    there = file.stat().st_size if file.is_file() else -1
-    if there < size:
-        raise DataError(f"{file}: missing, or shorter than {journal} says", hint=f"remove {journal} to begin anew.")
-    if (entry["complete"] and there > size) or (known is not None and file_checksum(file, size) != known):
+        file = Path(os.path.realpath(target))  # it has its final name already
+    found = file.stat().st_size if file.is_file() else -1
+    if found < size:
         raise DataError(
-            f"{file}: damaged: it is not what was written, as {journal} knows it",
-            hint=f"remove it and {journal} to begin anew.",
+            f"{file}: missing, or shorter than recorded in {journal}", hint=f"remove {journal} to start again."
+        )
+    if (entry["complete"] and found > size) or (known is not None and file_checksum(file, size) != known):
+        raise DataError(
+            f"{file}: damaged: it differs from the size and checksum in {journal}",
+            hint=f"remove it and {journal} to start again.",
         )
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 
-def _put_in_place(targets: Mapping[str, str], journal: Path) -> None:
-    """Give the files their names, the main one last; a process that ended here may have done some."""
+def _rename_parts(targets: Mapping[str, str], journal: Path) -> None:
+    """Give the files their final names, the main one last; an earlier process may have renamed some already."""
     for target in reversed(list(targets.values())):
         part, path = part_of(target), Path(os.path.realpath(target))
         with storing(path):
             if part.exists():
-                succeed(part, path, mode=file_mode())
+                copy_mode_and_owner(part, path, mode=file_mode())
                 os.replace(part, path)
                 sync(path.parent)
     journal.unlink(missing_ok=True)
 
 
 def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume: bool) -> Facts:
-    """What to go on from; empty where nothing is done yet."""
+    """Return the journal entry to resume from; empty if nothing is done yet.
+
+    Raises:
+        DataError: the entry belongs to a different job, or a file is damaged.
+    """
     entry = _read(journal)
     if not entry.get("records") and not entry.get("complete"):
-        for target in entry.get("files", {}).values():  # nothing is in them that counts
+        for target in entry.get("files", {}).values():  # they contain no completed records
             part_of(target).unlink(missing_ok=True)
         return {}
-    if not resume:  # it came while the model was loaded
-        refuse_interrupted(targets, resume=resume)
+    if not resume:  # it appeared while the model was being loaded
+        require_no_interrupted_job(targets, resume=resume)
     before, files = entry["job"], entry["files"]
-    changed = [f"--{name} was given and is not" for name in sorted(files.keys() - targets.keys())]
-    changed += [f"--{name} was not given and is" for name in sorted(targets.keys() - files.keys())]
+    changed = [f"--{name} was given before, but not now" for name in sorted(files.keys() - targets.keys())]
+    changed += [f"--{name} is given now, but was not before" for name in sorted(targets.keys() - files.keys())]
     if not entry["complete"]:
         now = json.loads(json.dumps(facts))
         for name in sorted(before.keys() | now.keys()):
             if name == "model" and before.get(name) != now.get(name):
-                changed.append("the model is another one")
+                changed.append("the model has changed")
             elif before.get(name) != now.get(name):
-                changed.append(f"--{name} was {_said(before.get(name))} and is {_said(now.get(name))}")
+                changed.append(f"--{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}")
     for name, target in targets.items():
         if name in files:
             _require_intact(name, target, entry, journal)
     if changed:
         raise DataError(
-            f"{journal}: begun as another job: {'; '.join(changed)}",
-            hint=f"do as then; or remove {journal} and the part to begin anew.",
+            f"{journal}: this job was started differently: {'; '.join(changed)}",
+            hint=f"use the original model and options, or remove {journal} and the part to start again.",
         )
     return entry

@@ -1,1 +1,1 @@
-"""Scores, and errors sorted by kind."""
+"""Scores and error analyses."""

@@ -1,17 +1,17 @@
-"""The published evaluation of DuIE 2.0, whose rules fit the data of 1.0 too.
+"""The published evaluation of DuIE 2.0, whose rules also apply to the data of 1.0.
 
-Texts are compared in lower case and without book-title marks around them, and up to a dictionary of aliases: with
-``A(x) = aliases(x) ∪ {x}``, a triple t is in a list if the list holds t itself or some m with
+Texts are compared in lower case, without enclosing book-title marks, and modulo a dictionary of aliases: with
+``A(x) = aliases(x) ∪ {x}``, a triple t is in a list if the list contains t itself or some m with
 
     m.p = t.p,  m.s ∈ A(t.s),  and m.o, t.o have the same keys k with t.o[k] ∈ A(m.o[k]) and m.o[k] ∈ A(t.o[k])
 
-An object is ``@value`` and its slots. Of a sentence's triples, those that are in the list of the ones before are left out.
+An object consists of ``@value`` and its slots. A triple of a sentence is dropped if it is in the list of the preceding ones.
 
     precision = correct / predicted     correct: predictions that are in the gold list of their sentence
     recall    = recalled / gold         recalled: gold triples that are in the list of the predictions
 
-Source: the rules of the evaluation that is published with DuIE 2.0 (Li et al. 2019, "DuIE: A Large-Scale Chinese Dataset
-for Information Extraction").
+Source: the evaluation rules published with DuIE 2.0 (Li et al. 2019, "DuIE: A Large-Scale Chinese Dataset for Information
+Extraction").
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ie_cli.system.streams import read_lines
 from ie_cli.triples import to_spos
 
 Aliases = Mapping[str, set[str]]
-Plain = tuple[str, str, tuple[tuple[str, str], ...]]
-"""Subject, predicate, and the object's keys with their values, sorted; texts as they are compared."""
+NormalisedTriple = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Subject, predicate, and the object's sorted keys and values; texts are normalised for comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialCounts:
-    """Triples in gold and in prediction, and of each those that the other side has: aliases can make these two differ."""
+    """The numbers of gold and predicted triples, and of matches from either side, which may differ because of aliases."""
 
     gold: int = 0
     predicted: int = 0
@@ -55,13 +55,13 @@ class OfficialCounts:
         return 2 * self.precision * self.recall / total if total else 0.0
 
     def row(self, name: str) -> Row:
-        """Its row of a table of scores."""
+        """Return the counts as a row of a score table."""
         scored = self.gold or self.predicted
         scores = (self.precision, self.recall, self.f1) if scored else (None, None, None)
         return name, (*scores, self.gold, self.predicted, self.correct)
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores and counts, unrounded."""
+        """Return scores and counts, unrounded."""
         return {
             "precision": self.precision,
             "recall": self.recall,
@@ -74,12 +74,12 @@ class OfficialCounts:
 
 
 class OfficialScorer:
-    """Count sentences by the published rules; of a text that comes again only the last one counts.
+    """Counts sentences by the published rules; if a text occurs more than once, only its last occurrence counts.
 
-    Memory grows with the texts, by their hashes and four numbers each.
+    For each text, a hash and four numbers are kept in memory.
 
     Args:
-        alias: other names of a name, as `read_aliases` gives them.
+        alias: the aliases of each name, from `read_aliases`.
     """
 
     def __init__(self, alias: Aliases | None = None) -> None:
@@ -88,41 +88,43 @@ class OfficialScorer:
 
     def add(self, text: str, gold: Iterable[Spo], predicted: Iterable[Spo]) -> None:
         """Count one sentence."""
-        truth, guess = [_plain(spo) for spo in gold], [_plain(spo) for spo in predicted]
+        truth, guess = [_normalise(spo) for spo in gold], [_normalise(spo) for spo in predicted]
         key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         self._counts[key] = self._by_alias(truth, guess) if self._alias else _by_identity(truth, guess)
 
     def counts(self) -> OfficialCounts:
-        """The sum over the sentences that were added so far."""
+        """Return the sum over the sentences added so far."""
         gold, predicted, correct, recalled = (sum(row[i] for row in self._counts.values()) for i in range(4))
         return OfficialCounts(gold, predicted, correct, recalled)
 
-    def _by_alias(self, gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
+    def _by_alias(
+        self, gold: Iterable[NormalisedTriple], predicted: Iterable[NormalisedTriple]
+    ) -> tuple[int, int, int, int]:
         truth, guess = _Triples(self._alias, gold), _Triples(self._alias, predicted)
         correct = sum(spo in truth for spo in guess.kept)
         return len(truth.kept), len(guess.kept), correct, sum(spo in guess for spo in truth.kept)
 
 
 class _Triples:
-    """Triples up to aliases, each once.
+    """A list of triples, distinct modulo aliases.
 
-    They are looked up by predicate, subject and the first value of the object: a sentence with thousands of triples would be
-    compared with itself for minutes.
+    Triples are indexed by predicate, subject and the first value of the object: comparing thousands of triples of one sentence
+    pairwise would take minutes.
 
     Attributes:
-        kept: those that the ones before do not have.
+        kept: the triples that are not in the list of the preceding ones.
     """
 
-    def __init__(self, alias: Aliases, spos: Iterable[Plain]) -> None:
+    def __init__(self, alias: Aliases, spos: Iterable[NormalisedTriple]) -> None:
         self._alias = alias
-        self.kept: list[Plain] = []
-        self._by_names: dict[tuple[str, str, tuple[str, str]], list[Plain]] = {}
+        self.kept: list[NormalisedTriple] = []
+        self._by_names: dict[tuple[str, str, tuple[str, str]], list[NormalisedTriple]] = {}
         for spo in spos:
             if spo not in self:
                 self.kept.append(spo)
                 self._by_names.setdefault((spo[1], spo[0], spo[2][0]), []).append(spo)
 
-    def __contains__(self, target: Plain) -> bool:
+    def __contains__(self, target: NormalisedTriple) -> bool:
         subject, predicate, object_ = target
         key, value = object_[0]
         subjects, values = self._names(subject), self._names(value)
@@ -136,10 +138,10 @@ class _Triples:
         )
 
     def _names(self, text: str) -> set[str]:
-        """``A(text)``."""
+        """Return ``A(text)``."""
         return {text, *self._alias.get(text, ())}
 
-    def _matches(self, target: Plain, member: Plain) -> bool:
+    def _matches(self, target: NormalisedTriple, member: NormalisedTriple) -> bool:
         (subject, predicate, object_), (other, other_predicate, other_object) = target, member
         return (
             predicate == other_predicate
@@ -152,38 +154,39 @@ class _Triples:
         )
 
     def _is_name(self, name: str, of: str) -> bool:
-        """``name ∈ A(of)``."""
+        """Return whether ``name ∈ A(of)``."""
         return name == of or name in self._alias.get(of, ())
 
 
-def _by_identity(gold: Iterable[Plain], predicted: Iterable[Plain]) -> tuple[int, int, int, int]:
-    """Without aliases, to be in a list is to be equal to a member."""
+def _by_identity(gold: Iterable[NormalisedTriple], predicted: Iterable[NormalisedTriple]) -> tuple[int, int, int, int]:
+    """Count without aliases, when a triple is in a list only if it is equal to a member."""
     truth, guess = set(gold), set(predicted)
     both = len(truth & guess)
     return len(truth), len(guess), both, both
 
 
-def _plain(spo: Spo) -> Plain:
+def _normalise(spo: Spo) -> NormalisedTriple:
     object_ = {"@value": spo.object, **dict(spo.slots)}
-    return _name(spo.subject), spo.predicate, tuple(sorted((key, _name(value)) for key, value in object_.items()))
+    values = tuple(sorted((key, _normalise_text(value)) for key, value in object_.items()))
+    return _normalise_text(spo.subject), spo.predicate, values
 
 
-def _name(text: str) -> str:
-    """A text as it is compared: lower case, without the marks of a book's title."""
+def _normalise_text(text: str) -> str:
+    """Return a text in lower case, without enclosing book-title marks."""
     text = text.lower()
     return text[1:-1] if text.startswith("《") and text.endswith("》") else text
 
 
 def spos_of(document: Document) -> list[Spo]:
-    """The triples by their texts: those of the data, or else put together from the relations."""
+    """Return the triples of texts: those of the data, or triples built from the relations if there are none."""
     return to_spos(document.text, document.relations) if document.spos is None else document.spos
 
 
 def read_aliases(path: str) -> dict[str, set[str]]:
-    """Read lines of ``name<TAB>alias<TAB>alias…``, all lower-cased; the last line of a name counts.
+    """Read lines of ``name<TAB>alias<TAB>alias…`` in lower case; if a name has several lines, the last one counts.
 
     Raises:
-        DataError: a line without a name or without a tab, or a file that cannot be read.
+        DataError: a line has no name or no tab, or the file cannot be read.
     """
     aliases: dict[str, set[str]] = {}
     for number, line in read_lines(path):
@@ -191,9 +194,9 @@ def read_aliases(path: str) -> dict[str, set[str]]:
             continue
         name, *others = (part.strip() for part in line.lower().split("\t"))
         if not name or not others:
-            fault = "no name before the first tab" if others else "no tab"
+            problem = "no name before the first tab" if others else "no tab"
             raise DataError(
-                f"{path}:{number}: {fault}: {line[:40]!r}", hint="write a name and its aliases, with tabs between."
+                f"{path}:{number}: {problem}: {line[:40]!r}", hint="write a name and its aliases, separated by tabs."
             )
         aliases[name] = {name, *filter(None, others)}
     return aliases

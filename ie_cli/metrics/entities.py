@@ -1,7 +1,7 @@
-"""Precision, recall and F1 of entities: sets of (start, end, label), micro over the corpus, against all gold.
+"""Precision, recall and F1 of entities as sets of (start, end, label), micro-averaged over the corpus, against all gold.
 
-A ratio without a denominator is 0, as seqeval has it with ``zero_division=0``; a label that is neither in gold nor in
-prediction has no scores at all. Macro F1 is the mean over the labels that have some.
+A ratio whose denominator is 0 is 0, as in seqeval with ``zero_division=0``; a label that is neither in gold nor in prediction
+has no scores. Macro F1 is the mean over the labels that have scores.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ie_cli.metrics.scores import Ceiling, DocumentCounts, Row, ScoreTable, reac
 from ie_cli.metrics.seqeval import SeqevalReport, SeqevalScorer
 
 COLUMNS = ("precision", "recall", "F1", "gold", "predicted", "correct")
-"""Of a table whose rows are counts."""
+"""The columns of a table of scores and counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Items in gold, in prediction, in both."""
+    """The numbers of gold, predicted and correct items."""
 
     gold: int = 0
     predicted: int = 0
@@ -41,7 +41,7 @@ class Counts:
         return 2 * self.correct / total if total else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores and counts, unrounded."""
+        """Return scores and counts, unrounded."""
         return {
             "precision": self.precision,
             "recall": self.recall,
@@ -52,44 +52,45 @@ class Counts:
         }
 
     def row(self, name: str) -> Row:
-        """Its row of a table with `COLUMNS`; what is neither in gold nor in prediction has no scores."""
+        """Return the counts as a row of a table with `COLUMNS`; without gold and predicted items there are no scores."""
         scored = self.gold or self.predicted
         scores = (self.precision, self.recall, self.f1) if scored else (None, None, None)
         return name, (*scores, self.gold, self.predicted, self.correct)
 
     def recall_dict(self) -> dict[str, Any]:
-        """Recall and its counts: what can be said of a part of the gold."""
+        """Return recall and its counts, the only scores that a subset of the gold has."""
         return {"recall": self.recall, "gold": self.gold, "correct": self.correct}
 
 
 def macro_row(value: float) -> Row:
-    """The macro F1 as a row of a table with `COLUMNS`."""
+    """Return the macro F1 as a row of a table with `COLUMNS`."""
     return "macro", (None, None, value, None, None, None)
 
 
 def unseen_notes(unseen: Counts | None, items: str) -> list[str]:
-    """What is said below a table of the gold that training never had; `items` names it."""
+    """Return the note below a table on the recall of gold unseen in training; `items` names the gold."""
     if unseen is None or not unseen.gold:
         return []
     return [f"recall on {items} never seen in training {unseen.recall:.4f} ({unseen.correct} of {unseen.gold})"]
 
 
 def macro_f1(labels: Iterable[Counts]) -> float:
-    """The mean F1 of the labels that gold or prediction has."""
+    """Return the mean F1 of the labels that occur in gold or prediction."""
     scored = [counts.f1 for counts in labels if counts.gold or counts.predicted]
     return sum(scored) / len(scored) if scored else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class EntityScores:
-    """Scores of a corpus.
+    """The entity scores of a corpus.
 
     Attributes:
-        micro: over all entities.
-        boundaries: the labels left aside.
-        labels: by label, in the model's order.
-        unseen: of mentions that the training data do not hold under their label; only its recall means something.
-        documents, seqeval: where asked for.
+        micro: counts of all entities.
+        boundaries: counts ignoring labels.
+        labels: counts by label, in the model's order.
+        unseen: counts of mentions that do not occur in the training data with the same label; only the recall is meaningful.
+        documents: counts by document, if requested.
+        seqeval: the reports of seqeval, if requested.
     """
 
     micro: Counts
@@ -107,11 +108,11 @@ class EntityScores:
 
     @property
     def support(self) -> int:
-        """Gold items."""
+        """The number of gold items."""
         return self.micro.gold
 
     def values(self) -> dict[str, float]:
-        """Columns of the logs."""
+        """Return the columns of the logs."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
     @property
@@ -132,22 +133,22 @@ class EntityScores:
 
     @property
     def ceilings(self) -> dict[str, Ceiling]:
-        """The ceiling of entities, where it was counted."""
+        """The recall ceiling of entities, if it was counted."""
         return {} if self.ceiling is None else {"entities": self.ceiling}
 
     def tables(self) -> list[ScoreTable]:
-        """A row for each label; micro, boundaries alone and macro below. What seqeval says has tables of its own."""
+        """Return a table with a row per label and micro, boundary and macro scores below; then the tables of seqeval."""
         table = ScoreTable(
             "",
             ("label", *COLUMNS),
             tuple(counts.row(label) for label, counts in self.labels.items()),
-            (self.micro.row("all (micro)"), self.boundaries.row("borders only"), macro_row(self.macro_f1)),
+            (self.micro.row("all (micro)"), self.boundaries.row("boundaries only"), macro_row(self.macro_f1)),
             (*reach_notes(self.ceiling, "entities"), *unseen_notes(self.unseen, "names")),
         )
         return [table, *(self.seqeval.tables() if self.seqeval is not None else [])]
 
     def to_dict(self) -> dict[str, Any]:
-        """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`."""
+        """Return all scores, unrounded, in the layout of ``ie eval --json`` and `metrics.json`."""
         fields = self.micro.to_dict()
         fields["macro_f1"] = self.macro_f1
         fields["boundaries"] = self.boundaries.to_dict()
@@ -162,13 +163,13 @@ class EntityScores:
 
 
 class EntityScorer:
-    """Count pairs of gold and predicted examples; memory grows with the labels alone, but for what is asked for besides.
+    """Counts pairs of gold and predicted documents; memory only grows with the labels, unless an option needs more.
 
     Args:
-        labels: the model's, for their order; others are added behind them as they appear.
-        seen: (label, mention) of the training data, to score the others by themselves.
+        labels: the labels of the model, in order; other labels follow as they occur.
+        seen: (label, mention) pairs of the training data, to score all other mentions separately.
         documents: keep the counts of each document.
-        seqeval: score by seqeval too; entities may not overlap then.
+        seqeval: also score with seqeval; entities must not overlap.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class EntityScorer:
         """Count one document; duplicates on either side count once.
 
         Raises:
-            DataError: seqeval is asked for, and entities overlap.
+            DataError: seqeval is requested, and entities overlap.
         """
         truth, guess = set(gold.entities), set(predicted.entities)
         both = truth & guess
@@ -213,7 +214,7 @@ class EntityScorer:
             self._unseen[1] += len(unseen & both)
 
     def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> EntityScores:
-        """The scores of what was added so far."""
+        """Return the scores of the documents added so far."""
         ceiling = (ceilings or {}).get("entities")
         others = sorted((self._gold.keys() | self._predicted.keys()) - set(self._labels))
         labels = {

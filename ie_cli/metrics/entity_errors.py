@@ -1,12 +1,12 @@
-"""Errors sorted by kind, with examples.
+"""Errors of entities by kind, with examples.
 
-Every gold entity and every prediction belongs to exactly one place:
+Every gold entity and every prediction is counted exactly once:
 
     gold      = correct + label + boundary + both + missed
     predicted = correct + label + boundary + both + invented
 
 `label`: same span, other label. `boundary`: overlapping span, same label. `both`: overlapping span, other label. A gold
-entity and a prediction are paired at most once, best overlap first, so that one slip counts as one error.
+entity and a prediction are paired at most once, best overlap first, so that one error is not counted twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,25 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from ie_cli.document import Document, Entity
-from ie_cli.metrics.pairing import MOST_PAIRS, count_overlapping, crowded_notes, groups_of_both, one_to_one, overlapping
+from ie_cli.metrics.pairing import (
+    MAX_PAIRS,
+    count_overlapping,
+    groups_of_both,
+    one_to_one,
+    overlapping,
+    truncated_notes,
+)
 from ie_cli.metrics.scores import ErrorRecord
 
 KINDS = {
     "label": "wrong label",
-    "boundary": "wrong border",
-    "both": "wrong border and label",
+    "boundary": "wrong boundary",
+    "both": "wrong boundary and label",
     "missed": "missed",
     "invented": "invented",
 }
-"""The kinds with their words, in the order in which they are shown."""
-_AROUND = 60  # characters on each side of what an excerpt shows
+"""The kinds and their descriptions, in the order in which they are shown."""
+_CONTEXT = 60  # characters on each side of a span in an excerpt
 
 
 class _Kind(Protocol):
@@ -47,10 +54,14 @@ def describe(
     context: int,
     widest: int | None = None,
 ) -> str:
-    """The place, the text around a span of it, and what gold and prediction have there.
+    """Return one line with the place, the text around a span, and what gold and prediction have there.
 
     Args:
-        widest: characters of text to show at most; the middle is left out.
+        document: the document.
+        around: start and end of the span.
+        sides: what gold and prediction have.
+        context: the number of characters on each side of the span.
+        widest: the maximum number of characters of text; the middle of a longer text is omitted.
     """
     text, (start, end) = document.text, around
     left = "…" if start > context else ""
@@ -63,14 +74,14 @@ def describe(
 
 
 def excerpt(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
-    """The text around some spans, and where they are in it; of text that lies far from all of them nothing is shown.
+    """Return the text around some spans, without the text far from all of them, and the spans' positions in it.
 
     >>> excerpt("x" * 100 + "Anna" + "x" * 400 + "Bob", [(100, 104), (504, 507)])[1]
     [(61, 65), (188, 191)]
     """
     windows: list[tuple[int, int]] = []
     for start, end in sorted(spans) or [(0, 0)]:
-        left, right = max(0, start - _AROUND), min(len(text), end + _AROUND)
+        left, right = max(0, start - _CONTEXT), min(len(text), end + _CONTEXT)
         if windows and left <= windows[-1][1]:
             before = windows.pop()
             left, right = before[0], max(before[1], right)
@@ -92,10 +103,14 @@ def record(
     sides: tuple[str | None, str | None],
     spans: tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]],
 ) -> ErrorRecord:
-    """An error in plain values.
+    """Return an error as plain values.
 
     Args:
-        sides: what gold and prediction have. spans: where that is in the text, of each of the two.
+        kind: the kind of error.
+        document: the document.
+        line: the error as one line of text.
+        sides: what gold and prediction have.
+        spans: where this is in the text, for gold and for prediction.
     """
     text, places = excerpt(document.text, [*spans[0], *spans[1]])
     where = document.id if document.where is None else document.where
@@ -113,7 +128,7 @@ def record(
 
 @dataclass(frozen=True, slots=True)
 class ErrorCase:
-    """One error: what gold has, what was predicted (None where there is nothing), and where."""
+    """One error: the gold entity, the predicted entity (None if there is none), and the document."""
 
     kind: str
     document: Document
@@ -121,13 +136,13 @@ class ErrorCase:
     predicted: Entity | None
 
     def describe(self, context: int = 12) -> str:
-        """``data.jsonl:7: …Anna met Bob…; gold 'Anna' name; predicted nothing``."""
+        """Describe the error: ``data.jsonl:7: …Anna met Bob…; gold 'Anna' name; predicted nothing``."""
         spans = [entity for entity in (self.gold, self.predicted) if entity is not None]
         around = min(e.start for e in spans), max(e.end for e in spans)
         return describe(self.document, around, (self._side(self.gold), self._side(self.predicted)), context)
 
     def record(self) -> ErrorRecord:
-        """The error in plain values."""
+        """Return the error as plain values."""
         spans = [[(side.start, side.end)] if side is not None else [] for side in (self.gold, self.predicted)]
         sides = self._side(self.gold), self._side(self.predicted)
         return record(self.kind, self.document, self.describe(), sides, (spans[0], spans[1]))
@@ -140,27 +155,27 @@ class ErrorCase:
 
 @dataclass(slots=True)
 class Sampled(Generic[_Case]):
-    """Counts of all errors and a fair sample of each kind.
+    """The counts of all errors and a uniform sample of each kind.
 
     Attributes:
-        keep: examples per kind; every error of a kind has the same chance to be among them.
-        crowded: documents in which more errors overlap than are compared.
+        keep: the number of examples per kind; every error of a kind has the same probability of being one of them.
+        truncated: the number of documents whose overlapping errors exceeded the limit.
     """
 
-    alike: ClassVar[str]
-    """What is paired in such a document."""
+    paired_items: ClassVar[str]
+    """What is still paired in such a document."""
 
     keep: int = 3
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[_Case]] = field(default_factory=dict)
     confusions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    crowded: int = 0
+    truncated: int = 0
     _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be said of the counts."""
-        return crowded_notes(self.crowded, self.alike)
+        """Remarks on the counts."""
+        return truncated_notes(self.truncated, self.paired_items)
 
     def _note(self, case: _Case) -> None:
         self.counts[case.kind] += 1
@@ -176,15 +191,15 @@ class EntityErrors(Sampled[ErrorCase]):
     """The errors of entities."""
 
     kinds: ClassVar[Mapping[str, str]] = KINDS
-    alike: ClassVar[str] = "entities of one span"
+    paired_items: ClassVar[str] = "entities with the same span"
 
     def add(self, gold: Document, predicted: Document) -> None:
-        """Sort the errors of one document."""
+        """Count the errors of one document by kind."""
         truth, guess = set(gold.entities), set(predicted.entities)
         self.counts["correct"] += len(truth & guess)
         missed, invented = truth - guess, guess - truth
-        pairs, crowded = _pairs(missed, invented)
-        self.crowded += crowded
+        pairs, truncated = _pairs(missed, invented)
+        self.truncated += truncated
         for a, b in pairs:
             missed.remove(a)
             invented.remove(b)
@@ -199,14 +214,14 @@ class EntityErrors(Sampled[ErrorCase]):
 
 
 def _pairs(missed: set[Entity], invented: set[Entity]) -> tuple[list[tuple[Entity, Entity]], bool]:
-    """One-to-one pairs that overlap: the largest share of the union first, the same label before another.
+    """Return one-to-one pairs that overlap: the largest intersection over union first, then the same label.
 
-    The second value says that too many overlap to be compared: then only those of one span are paired, in their order.
+    The second value is true if too many pairs overlap: then only entities of the same span are paired, in order.
     """
     sides = [
         [(entity.start, entity.end) for entity in side if entity.start < entity.end] for side in (missed, invented)
     ]
-    if count_overlapping(*sides) > MOST_PAIRS:
+    if count_overlapping(*sides) > MAX_PAIRS:
         groups = groups_of_both(sorted(missed), sorted(invented), lambda entity: (entity.start, entity.end))
         return [pair for some, others in groups for pair in zip(some, others, strict=False)], True
     candidates = []

@@ -1,16 +1,16 @@
-"""Errors of relations sorted by kind, with examples.
+"""Errors of relations by kind, with examples.
 
-Every gold triple and every prediction belongs to exactly one place:
+Every gold triple and every prediction is counted exactly once:
 
     gold      = correct + predicate + type + boundary + missed
     predicted = correct + predicate + type + boundary + invented
 
-`predicate`: same two arguments, other predicate. `type`: same arguments and predicate, other labels (where these count).
-`boundary`: same predicate, both arguments overlap, not all borders right. A gold triple and a prediction are paired at most
-once, best overlap first.
+`predicate`: same two arguments, other predicate. `type`: same arguments and predicate, other labels (if these are compared).
+`boundary`: same predicate, both arguments overlap, not all boundaries are right. A gold triple and a prediction are paired at
+most once, best overlap first.
 
-Arguments are spans, whose overlap is shared / union of their characters; or texts, where there are no offsets, whose shared
-characters are those of their longest common substring, if it is at least half of the shorter text.
+Arguments are spans or, without offsets, texts. The overlap of spans is the intersection over union of their characters; that
+of texts uses their longest common substring as intersection, if it is at least half as long as the shorter text.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import ClassVar, cast
 from ie_cli.document import Document, Spo
 from ie_cli.metrics.entity_errors import Sampled, describe, record
 from ie_cli.metrics.pairing import (
-    MOST_CHARACTERS,
-    MOST_PAIRS,
+    MAX_CHARACTERS,
+    MAX_PAIRS,
     count_overlapping,
     groups_of_both,
     one_to_one,
@@ -37,17 +37,17 @@ from ie_cli.triples import Span, locate
 RELATION_KINDS = {
     "predicate": "wrong predicate",
     "type": "wrong type",
-    "boundary": "wrong border",
+    "boundary": "wrong boundary",
     "missed": "missed",
     "invented": "invented",
 }
-"""The kinds with their words, in the order in which they are shown."""
-_WIDEST = 120  # characters of text in a description: arguments may stand pages apart
+"""The kinds and their descriptions, in the order in which they are shown."""
+_WIDEST = 120  # characters of text in a description: arguments may be pages apart
 
 
 @dataclass(frozen=True, slots=True)
 class RelationErrorCase:
-    """One error: what gold has, what was predicted (None where there is nothing), and where."""
+    """One error: the gold triple, the predicted triple (None if there is none), and the document."""
 
     kind: str
     document: Document
@@ -55,14 +55,14 @@ class RelationErrorCase:
     predicted: Item | None
 
     def describe(self, context: int = 12) -> str:
-        """``data.jsonl:7: …Ann left Acme…; gold (Ann, works_for, Acme); predicted (Ann, lives_in, Acme)``."""
+        """Describe the error: ``d:7: …Ann left Acme…; gold (Ann, works_for, Acme); predicted (Ann, lives_in, Acme)``."""
         spans = [span for item in (self.gold, self.predicted) if item is not None for span in self._spans(item)]
         spans = spans or [(0, len(self.document.text))]  # texts that do not occur
         around = min(start for start, _ in spans), max(end for _, end in spans)
         return describe(self.document, around, (self._side(self.gold), self._side(self.predicted)), context, _WIDEST)
 
     def record(self) -> ErrorRecord:
-        """The error in plain values; texts that do not occur have no marks."""
+        """Return the error as plain values; arguments that do not occur in the text have no marks."""
         spans = [self._spans(item) if item is not None else [] for item in (self.gold, self.predicted)]
         sides = self._side(self.gold), self._side(self.predicted)
         return record(self.kind, self.document, self.describe(), sides, (spans[0], spans[1]))
@@ -88,24 +88,24 @@ class RelationErrors(Sampled[RelationErrorCase]):
     """The errors of relations.
 
     Attributes:
-        match: what makes a triple correct; texts also where offsets are guessed. None is strict.
+        match: how triples are compared; always by text if offsets are guessed. None is strict.
         confusions: (gold, predicted) predicates of the same two arguments.
     """
 
     kinds: ClassVar[Mapping[str, str]] = RELATION_KINDS
-    alike: ClassVar[str] = "triples of the same two arguments"
+    paired_items: ClassVar[str] = "triples with the same two arguments"
     match: Match | None = None
 
     def add(self, gold: Document, predicted: Document) -> None:
-        """Sort the errors of one document."""
+        """Count the errors of one document by kind."""
         predicted = with_text(predicted, gold.text)
         guessed = gold.spos is not None or predicted.spos is not None
         match: Match = "text" if guessed else self.match or "strict"
         truth, guess = items(gold, match), items(predicted, match)
         self.counts["correct"] += len(truth & guess)
         missed, invented = truth - guess, guess - truth
-        pairs, crowded = _pairs(missed, invented)
-        self.crowded += crowded
+        pairs, truncated = _pairs(missed, invented)
+        self.truncated += truncated
         for a, b in pairs:
             missed.remove(a)
             invented.remove(b)
@@ -126,30 +126,32 @@ def _kind(gold: Item, predicted: Item) -> str:
 
 
 def _pairs(missed: set[Item], invented: set[Item]) -> tuple[list[tuple[Item, Item]], bool]:
-    """One-to-one pairs that are one error: the largest overlap first, the same predicate and labels before others.
+    """Return one-to-one pairs that form one error: the largest overlap first, then the same predicate and labels.
 
-    The second value says that too many overlap to be compared: then only those of the same arguments are paired.
+    The second value is true if too many pairs overlap: then only triples of the same arguments are paired.
     """
-    same = groups_of_both(missed, invented, _arguments)
-    alike = groups_of_both(missed, invented, lambda item: item.predicate)
-    crowded = _excess(alike) or sum(len(some) * len(others) for some, others in same) > MOST_PAIRS
+    same_arguments = groups_of_both(missed, invented, _arguments)
+    same_predicate = groups_of_both(missed, invented, lambda item: item.predicate)
+    truncated = (
+        _exceeds_limit(same_predicate) or sum(len(some) * len(others) for some, others in same_arguments) > MAX_PAIRS
+    )
     candidates = []
-    if crowded:  # of the items of one pair of arguments as many as there are on both sides, in their order
+    if truncated:  # for each pair of arguments, pair the items of both sides in order
         found: Iterable[tuple[Item, Item]] = chain.from_iterable(
-            zip(sorted(some), sorted(others), strict=False) for some, others in same
+            zip(sorted(some), sorted(others), strict=False) for some, others in same_arguments
         )
     else:
         found = dict.fromkeys(
             chain(
-                (pair for some, others in same for pair in product(some, others)),
-                (pair for some, others in alike for pair in _meeting(some, others)),
+                (pair for some, others in same_arguments for pair in product(some, others)),
+                (pair for some, others in same_predicate for pair in _may_overlap(some, others)),
             )
         )
     for a, b in found:
         share = _share(a.subject, b.subject) * _share(a.object, b.object)
         if share > 0:
             candidates.append(((-share, a.predicate != b.predicate, a.labels != b.labels), a, b))
-    return one_to_one(candidates), crowded
+    return one_to_one(candidates), truncated
 
 
 def _arguments(item: Item) -> tuple[Argument, Argument]:
@@ -159,8 +161,8 @@ def _arguments(item: Item) -> tuple[Argument, Argument]:
 _SIDES: tuple[Callable[[Item], Argument], ...] = (lambda item: item.subject, lambda item: item.object)
 
 
-def _excess(groups: Iterable[tuple[Sequence[Item], Sequence[Item]]]) -> bool:
-    """Whether the triples of each predicate have more pairs that may overlap than are compared in a document."""
+def _exceeds_limit(groups: Iterable[tuple[Sequence[Item], Sequence[Item]]]) -> bool:
+    """Return whether the pairs that may overlap, over all predicates, exceed the limit for one document."""
     pairs = characters = 0
     for some, others in groups:
         if any(isinstance(argument, str) for argument in _arguments(some[0])):
@@ -170,11 +172,11 @@ def _excess(groups: Iterable[tuple[Sequence[Item], Sequence[Item]]]) -> bool:
             characters += len(others) * lengths[0] + len(some) * lengths[1]
         else:
             pairs += min(count for count, _ in _counts(some, others))
-    return pairs > MOST_PAIRS or characters > MOST_CHARACTERS
+    return pairs > MAX_PAIRS or characters > MAX_CHARACTERS
 
 
 def _counts(some: Sequence[Item], others: Sequence[Item]) -> list[tuple[int, Callable[[Item], Span]]]:
-    """How many pairs overlap in their subjects, and in their objects."""
+    """Return how many pairs overlap in their subjects, and how many in their objects."""
     spans: list[Callable[[Item], Span]] = [cast("Callable[[Item], Span]", side) for side in _SIDES]
     return [
         (
@@ -187,8 +189,8 @@ def _counts(some: Sequence[Item], others: Sequence[Item]) -> list[tuple[int, Cal
     ]
 
 
-def _meeting(some: Sequence[Item], others: Sequence[Item]) -> Iterable[tuple[Item, Item]]:
-    """The pairs of one predicate that may overlap: of spans those that do on the side on which fewer do."""
+def _may_overlap(some: Sequence[Item], others: Sequence[Item]) -> Iterable[tuple[Item, Item]]:
+    """Return the pairs of one predicate that may overlap; for spans, those that overlap in the side with fewer overlaps."""
     if any(isinstance(argument, str) for argument in _arguments(some[0])):
         return product(some, others)
     _, span = min(_counts(some, others), key=lambda counted: counted[0])
@@ -200,7 +202,7 @@ def _same_arguments(a: Item, b: Item) -> bool:
 
 
 def _share(a: Argument, b: Argument) -> float:
-    """How much two arguments overlap: 0 for not at all, 1 for the same."""
+    """Return how much two arguments overlap, from 0 (not at all) to 1 (equal)."""
     if a == b:
         return 1.0
     if isinstance(a, str) and isinstance(b, str):
@@ -213,14 +215,14 @@ def _share(a: Argument, b: Argument) -> float:
 
 
 def _common(a: str, b: str) -> int:
-    """Length of the longest common substring; 0 where it is less than half of the shorter text."""
+    """Return the length of the longest common substring, or 0 if it is less than half of the shorter text."""
     short, long = sorted((a, b), key=len)
     if short in long:
         return len(short)
     least, most = (len(short) + 1) // 2, len(short) - 1
     if not any(short[start : start + least] in long for start in range(len(short) - least + 1)):
         return 0
-    while least < most:  # where there is one of some length, there are shorter ones
+    while least < most:  # bisection: a common substring contains shorter ones
         middle = (least + most + 1) // 2
         pieces = {short[start : start + middle] for start in range(len(short) - middle + 1)}
         if any(long[start : start + middle] in pieces for start in range(len(long) - middle + 1)):

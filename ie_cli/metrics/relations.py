@@ -1,14 +1,14 @@
-"""Precision, recall and F1 of relations: sets of triples, micro over the corpus, against all gold.
+"""Precision, recall and F1 of relations as sets of triples, micro-averaged over the corpus, against all gold.
 
-Three ways to say what makes a triple the same (Taillé et al. 2020, "Let's Stop Incorrect Comparisons in End-to-end Relation
-Extraction!", for the first two):
+There are three criteria for matching triples (the first two from Taillé et al. 2020, "Let's Stop Incorrect Comparisons in
+End-to-end Relation Extraction!"):
 
     strict       predicate, both spans, both labels
     boundaries   predicate, both spans
-    text         predicate, both texts; each slot of a complex object is a triple of its own
+    text         predicate, both texts; each slot of a complex object is a separate triple
 
-Where the data give texts alone, spans are guesses of the reader, so only the third way says anything. Ratios without a
-denominator, and the macro mean, are those of `metrics`.
+If the data have texts only, the spans are guessed by the reader, and only the third criterion is meaningful. Ratios whose
+denominator is 0 and the macro mean are defined as in `entities`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Argument = Span | str
 
 @dataclass(frozen=True, slots=True, order=True)
 class Item:
-    """A triple as it is compared: its arguments are spans, or texts; labels are empty where they do not count."""
+    """A triple in the form in which it is compared: arguments are spans or texts; labels are empty if they are ignored."""
 
     subject: Argument
     predicate: str
@@ -39,17 +39,17 @@ class Item:
     labels: tuple[str, str] = ("", "")
 
     def triple(self, text: str) -> Triple:
-        """The triple of texts."""
+        """Return the triple of texts."""
         return mention(text, self.subject), self.predicate, mention(text, self.object)
 
 
 def mention(text: str, argument: Argument) -> str:
-    """The text of an argument."""
+    """Return the text of an argument."""
     return argument if isinstance(argument, str) else text[slice(*argument)]
 
 
 def items(document: Document, match: Match) -> set[Item]:
-    """The distinct triples of an example under a way to match."""
+    """Return the distinct triples of a document by a matching criterion."""
     if match == "text":
         return {Item(*triple) for triple in triples_of(document)}
     return {
@@ -64,22 +64,23 @@ def items(document: Document, match: Match) -> set[Item]:
 
 
 def with_text(predicted: Document, text: str) -> Document:
-    """A prediction on its gold example's text: files of predictions may leave the text out."""
+    """Return a prediction with the text of its gold document, because prediction files may omit the text."""
     return predicted if predicted.text == text else replace(predicted, text=text)
 
 
 @dataclass(frozen=True, slots=True)
 class RelationScores:
-    """Scores of a corpus.
+    """The relation scores of a corpus.
 
     Attributes:
-        match: the way to match that `micro`, `predicates` and `unseen` are by.
-        strict, boundaries: None where offsets are guessed.
-        predicates: by predicate, in the model's order.
-        official: by the published rules of DuIE, where asked for.
-        entities: None where the model has no entity types of its own.
-        unseen: of triples that the training data do not hold; only its recall means something.
-        documents: by the chosen way to match, where asked for.
+        match: the matching criterion of `micro`, `predicates` and `unseen`.
+        strict, boundaries: counts by these criteria; None if offsets are guessed.
+        text: counts by text.
+        predicates: counts by predicate, in the model's order.
+        official: counts by the published rules of DuIE, if requested.
+        entities: scores of the entities; None if the model has no entity types.
+        unseen: counts of triples that do not occur in the training data; only the recall is meaningful.
+        documents: counts by document, if requested.
     """
 
     match: Match
@@ -95,22 +96,22 @@ class RelationScores:
 
     @property
     def micro(self) -> Counts:
-        """The counts of the chosen way to match."""
-        ways = {"strict": self.strict, "boundaries": self.boundaries, "text": self.text}
-        return ways[self.match] or self.text
+        """The counts by the chosen matching criterion."""
+        counts = {"strict": self.strict, "boundaries": self.boundaries, "text": self.text}
+        return counts[self.match] or self.text
 
     @property
     def primary(self) -> float:
-        """The micro F1 by the chosen way to match."""
+        """The micro F1 by the chosen matching criterion."""
         return self.micro.f1
 
     @property
     def support(self) -> int:
-        """Gold items."""
+        """The number of gold items."""
         return self.micro.gold
 
     def values(self) -> dict[str, float]:
-        """Columns of the logs."""
+        """Return the columns of the logs."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
     @property
@@ -131,37 +132,41 @@ class RelationScores:
 
     @property
     def ceilings(self) -> dict[str, Ceiling]:
-        """Those of relations and of entities, where they were counted."""
+        """The recall ceilings of relations and entities, if they were counted."""
         entities = {} if self.entities is None else self.entities.ceilings
         return entities if self.ceiling is None else {"relations": self.ceiling, **entities}
 
     def tables(self) -> list[ScoreTable]:
-        """A row for each predicate; micro, other ways to match and macro below; then the entities', where there are some."""
-        ways = {"spans and types": self.strict, "spans": self.boundaries, "text": self.text}
-        others = [(f"by {name}", counts) for name, counts in ways.items() if counts is not self.micro]
+        """Return a table with a row per predicate and micro, other criteria and macro below; then the entity tables, if any."""
+        criteria = {"spans and types": self.strict, "spans": self.boundaries, "text": self.text}
+        others = [(f"by {name}", counts) for name, counts in criteria.items() if counts is not self.micro]
         summary = [self.micro.row("all (micro)")]
         summary += [counts.row(name) for name, counts in others if counts is not None]
         if self.official is not None:
             summary.append(self.official.row("DuIE's rules"))
-        how = {"text": "relations by their texts", "strict": "relations by spans and types"}.get(self.match, "by spans")
+        criterion = {"text": "by text", "strict": "by spans and types"}.get(self.match, "by spans")
         table = ScoreTable(
             "relations",
             ("predicate", *COLUMNS),
             tuple(counts.row(predicate) for predicate, counts in self.predicates.items()),
             (*summary, macro_row(self.macro_f1)),
-            (how, *reach_notes(self.ceiling, "relations"), *unseen_notes(self.unseen, "triples")),
+            (
+                f"relations {criterion}",
+                *reach_notes(self.ceiling, "relations"),
+                *unseen_notes(self.unseen, "triples"),
+            ),
         )
         entities = self.entities.tables() if self.entities is not None else []
         return [table, *(replace(table, title="entities") for table in entities)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`; what is None is left out."""
+        """Return all scores but those that are None, unrounded, in the layout of ``ie eval --json`` and `metrics.json`."""
         fields: dict[str, Any] = self.micro.to_dict()
         fields["macro_f1"] = self.macro_f1
         fields["match"] = self.match
-        for way, counts in (("strict", self.strict), ("boundaries", self.boundaries), ("text", self.text)):
+        for match, counts in (("strict", self.strict), ("boundaries", self.boundaries), ("text", self.text)):
             if counts is not None:
-                fields[way] = counts.to_dict()
+                fields[match] = counts.to_dict()
         fields["predicates"] = {predicate: counts.to_dict() for predicate, counts in self.predicates.items()}
         for name, part in (("official", self.official), ("entities", self.entities), ("ceiling", self.ceiling)):
             if part is not None:
@@ -172,13 +177,13 @@ class RelationScores:
 
 
 class RelationScorer:
-    """Count pairs of gold and predicted examples; memory grows with the labels alone, but for what is asked for besides.
+    """Counts pairs of gold and predicted documents; memory only grows with the labels, unless an option needs more.
 
     Args:
-        predicates, labels: the model's, for their order; others are added behind them as they appear.
-        match: None takes `text` if any offsets are guessed, else `strict`.
-        entities: score the entities too; None: where gold lists some, and the predictions are of more than `ROLES`.
-        seen: (subject, predicate, object) of the training data by their texts, to score the others by themselves.
+        predicates, labels: those of the model, in order; others follow as they occur.
+        match: the matching criterion; None is `text` if any offsets are guessed, else `strict`.
+        entities: also score the entities; None: only if gold has entities, and the predicted labels are not just `ROLES`.
+        seen: (subject, predicate, object) texts of the training data, to score all other triples separately.
         official: the scorer of DuIE's rules, for data that are scored by them.
         documents: keep the counts of each document.
     """
@@ -197,44 +202,44 @@ class RelationScorer:
         self._predicates = list(predicates)
         self._match = match
         self._entities = None if entities is False else EntityScorer(labels)
-        self._wanted = entities
-        self._named, self._types = False, set[str]()
+        self._score_entities = entities
+        self._gold_has_entities, self._types = False, set[str]()
         self._seen = seen
         self._official = official
         self._guessed = False
-        self._ways: dict[Match, _Way] = {
-            "strict": _Way(documents=documents),
-            "boundaries": _Way(documents=documents),
-            "text": _Way(documents=documents),
+        self._counters: dict[Match, _MatchCounter] = {
+            "strict": _MatchCounter(documents=documents),
+            "boundaries": _MatchCounter(documents=documents),
+            "text": _MatchCounter(documents=documents),
         }
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count one document; duplicates on either side count once.
 
         Raises:
-            DataError: spans are to be compared, but those of one side are guessed.
+            DataError: spans are compared, but those of one side are guessed.
         """
         predicted = with_text(predicted, gold.text)
-        self._refuse_luck(gold, predicted)
-        for match, way in self._ways.items():
+        self._require_offsets(gold, predicted)
+        for match, counter in self._counters.items():
             if match == "text" or not self._guessed:
-                way.add(items(gold, match), items(predicted, match), gold.text, self._seen)
+                counter.add(items(gold, match), items(predicted, match), gold.text, self._seen)
         if self._official is not None:
             self._official.add(gold.text, spos_of(gold), spos_of(predicted))
         if self._entities is not None:
             self._entities.add(*(replace(side, entities=list(entities_of(side))) for side in (gold, predicted)))
-            self._named |= bool(gold.entities)
+            self._gold_has_entities |= bool(gold.entities)
             self._types.update(entity.label for entity in predicted.entities)
 
     def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> RelationScores:
-        """The scores of what was added so far."""
+        """Return the scores of the documents added so far."""
         match = self._match or ("text" if self._guessed else "strict")
-        chosen = self._ways[match]
+        chosen = self._counters[match]
         return RelationScores(
             match,
-            None if self._guessed else self._ways["strict"].counts(),
-            None if self._guessed else self._ways["boundaries"].counts(),
-            self._ways["text"].counts(),
+            None if self._guessed else self._counters["strict"].counts(),
+            None if self._guessed else self._counters["boundaries"].counts(),
+            self._counters["text"].counts(),
             chosen.by_predicate(self._predicates),
             None if self._official is None else self._official.counts(),
             self._entity_scores(ceilings),
@@ -247,11 +252,11 @@ class RelationScorer:
         if self._entities is None or self._guessed:
             return None
         roles = bool(self._types) and self._types <= set(ROLES)
-        wanted = self._named and not roles if self._wanted is None else self._wanted
-        return self._entities.scores(ceilings) if wanted else None
+        scored = self._gold_has_entities and not roles if self._score_entities is None else self._score_entities
+        return self._entities.scores(ceilings) if scored else None
 
-    def _refuse_luck(self, gold: Document, predicted: Document) -> None:
-        """Note where offsets are guessed; a guess on either side can only meet the other one by luck."""
+    def _require_offsets(self, gold: Document, predicted: Document) -> None:
+        """Record whether offsets are guessed; guessed offsets match those of the other side only by chance."""
         for side, document in (("gold", gold), ("predicted", predicted)):
             if document.spos is None:
                 continue
@@ -259,14 +264,14 @@ class RelationScorer:
             if self._match in ("strict", "boundaries"):
                 where = document.where or gold.where
                 raise DataError(
-                    f"{where + ': ' if where else ''}the {side} triples give no offsets: {self._match} scores on guessed "
-                    "offsets would be luck",
+                    f"{where + ': ' if where else ''}the {side} triples have no offsets: {self._match} scores on guessed "
+                    "offsets would be arbitrary",
                     hint="use match text.",
                 )
 
 
-class _Way:
-    """Counts of one way to match."""
+class _MatchCounter:
+    """Counts triples by one matching criterion."""
 
     def __init__(self, *, documents: bool) -> None:
         self._gold: Counter[str] = Counter()
@@ -291,7 +296,7 @@ class _Way:
         return Counts(self._gold.total(), self._predicted.total(), self._correct.total())
 
     def by_predicate(self, order: Iterable[str]) -> dict[str, Counts]:
-        """The order given, all others sorted behind."""
+        """Return the counts by predicate: those of `order` first, then all others sorted."""
         first = dict.fromkeys(order)
         others = sorted((self._gold.keys() | self._predicted.keys()) - first.keys())
         return {p: Counts(self._gold[p], self._predicted[p], self._correct[p]) for p in [*first, *others]}

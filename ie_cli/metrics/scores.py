@@ -1,4 +1,4 @@
-"""What all scores of a corpus have in common, whatever the task: one number to choose models by, columns for the logs, tables."""
+"""The interface of all scores, whatever the task: one number to select models by, columns for the logs, and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ie_cli.document import Document
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """How much of the gold a model could return at all, and why not the rest."""
+    """The recall ceiling: how many gold items a model can express, and the reasons for the others."""
 
     reachable: int
     total: int
@@ -23,7 +23,7 @@ class Ceiling:
         return self.reachable / self.total if self.total else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Recall, unrounded, and counts."""
+        """Return the unrounded recall, and the counts."""
         return {"recall": self.recall, "reachable": self.reachable, "total": self.total, "reasons": self.reasons}
 
 
@@ -35,11 +35,11 @@ class ScoreTable:
     """A table of scores as the terminal, the model card and HTML pages render it.
 
     Attributes:
-        title: what it is of, e.g. ``entities``; empty where there is one table only.
-        columns: what stands above the values; the first is of the rows' names.
-        rows: a name and its values each: whole numbers are counts, fractions are scores, None where there is no score.
-        summary: rows over all, shown apart from the others.
-        notes: sentences that belong below it.
+        title: the title, e.g. ``entities``; empty if there is only one table.
+        columns: the column headings; the first is that of the rows' names.
+        rows: a name and its values each: integers are counts, floats are scores, None if there is no score.
+        summary: summary rows, shown separately.
+        notes: sentences shown below the table.
     """
 
     title: str
@@ -51,7 +51,7 @@ class ScoreTable:
 
 @dataclass(frozen=True, slots=True)
 class DocumentCounts:
-    """Items in gold, in prediction and in both, document by document in the order of the data."""
+    """The numbers of gold, predicted and correct items by document, in the order of the data."""
 
     gold: list[int] = field(default_factory=list)
     predicted: list[int] = field(default_factory=list)
@@ -64,11 +64,11 @@ class DocumentCounts:
         self.correct.append(correct)
 
     def copy(self) -> DocumentCounts:
-        """The counts so far."""
+        """Return a copy of the counts so far."""
         return DocumentCounts(list(self.gold), list(self.predicted), list(self.correct))
 
     def to_dict(self) -> dict[str, list[int]]:
-        """The three lists by their names."""
+        """Return the three lists by name."""
         return asdict(self)
 
 
@@ -77,28 +77,28 @@ class Scores(Protocol):
 
     @property
     def primary(self) -> float:
-        """What the best model is chosen by; higher is better."""
+        """The score that the best model is selected by; higher is better."""
 
     @property
     def support(self) -> int:
-        """How many gold items the primary score is of."""
+        """The number of gold items behind the primary score."""
 
     def values(self) -> dict[str, float]:
-        """Columns of the logs of a training run."""
+        """Return the columns of the logs of a training run."""
 
     @property
     def ceilings(self) -> Mapping[str, Ceiling]:
-        """The recall ceilings by kind of item, where they were counted."""
+        """The recall ceilings by kind of item, if they were counted."""
 
     @property
     def documents(self) -> DocumentCounts | None:
-        """The counts that the primary score is made of, by document; None where nobody asked for them."""
+        """The counts behind the primary score, by document; None unless requested."""
 
     def tables(self) -> list[ScoreTable]:
-        """The scores to be read."""
+        """Return the scores as tables."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All scores, unrounded: the layout of ``ie eval --json`` and of `metrics.json`."""
+        """Return all scores, unrounded, in the layout of ``ie eval --json`` and `metrics.json`."""
 
 
 class Scorer(Protocol):
@@ -108,24 +108,24 @@ class Scorer(Protocol):
         """Count one document."""
 
     def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> Scores:
-        """The scores of what was added so far.
+        """Return the scores of the documents added so far.
 
         Args:
-            ceilings: by kind of item (``entities``, ``relations``), where they were counted.
+            ceilings: the recall ceilings by kind of item (``entities``, ``relations``), if they were counted.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRecord:
-    """An error in plain values, to be stored and shown.
+    """An error as plain values, for files and reports.
 
     Attributes:
-        kind: as `ErrorAnalysis.kinds` names it.
+        kind: a key of `ErrorAnalysis.kinds`.
         where: ``file:line``, or the id of the document.
-        line: the error in one line of text.
+        line: the error as one line of text.
         text: an excerpt of the document.
-        gold, predicted: what each side has there; None where it has nothing.
-        marks: (start, end, side) of what is meant in `text`; the side is ``gold`` or ``predicted``.
+        gold, predicted: what each side has there; None if it has nothing.
+        marks: (start, end, side) of the spans in `text`; the side is ``gold`` or ``predicted``.
     """
 
     kind: str
@@ -141,37 +141,37 @@ class SampledCase(Protocol):
     """An error that an analysis keeps as an example."""
 
     def record(self) -> ErrorRecord:
-        """The error in plain values."""
+        """Return the error as plain values."""
 
 
 class ErrorAnalysis(Protocol):
-    """Sorts the errors of pairs of gold and predicted documents by kind, and keeps examples.
+    """Counts the errors of pairs of gold and predicted documents by kind, and keeps examples.
 
-    One that has `notes` too has sentences that must be said of the counts, e.g. that a bound was met.
+    An analysis may also have an attribute `notes`: remarks on the counts, e.g. that a limit was exceeded.
     """
 
     @property
     def kinds(self) -> Mapping[str, str]:
-        """The kinds in the order in which they are shown, with the words for each."""
+        """The kinds and their descriptions, in the order in which they are shown."""
 
     @property
     def counts(self) -> Counter[str]:
-        """How many errors there are of each kind."""
+        """The number of errors of each kind."""
 
     @property
     def samples(self) -> Mapping[str, Sequence[SampledCase]]:
         """Examples by kind."""
 
     def add(self, gold: Document, predicted: Document) -> None:
-        """Sort the errors of one document."""
+        """Count the errors of one document by kind."""
 
 
 def reach_notes(ceiling: Ceiling | None, items: str) -> list[str]:
-    """What is said of a recall ceiling below a table; `items` names what is extracted."""
+    """Return the note on a recall ceiling below a table; `items` names the extracted items."""
     if ceiling is None or not ceiling.total:
         return []
     line = f"recall ceiling {ceiling.recall:.4f}"
-    if lost := ceiling.total - ceiling.reachable:
+    if unreachable := ceiling.total - ceiling.reachable:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(ceiling.reasons.items()))
-        line += f": {lost} of {ceiling.total} {items} cannot be predicted ({reasons})"
+        line += f": {unreachable} of {ceiling.total} {items} cannot be predicted ({reasons})"
     return [line]

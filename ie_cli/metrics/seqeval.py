@@ -1,7 +1,7 @@
-"""What seqeval says of flat entities, by its default mode and by its strict mode of the scheme IOB2.
+"""The scores of seqeval for flat entities, in its default mode and in its strict mode with the scheme IOB2.
 
-seqeval scores tag sequences. The borders of all entities of a document, gold and predicted, cut its text into pieces; both
-sides are then written as tags of these pieces, in which every span is kept. Entities that overlap have no such tags.
+seqeval scores tag sequences. The boundaries of all gold and predicted entities split a text into pieces, and both sides are
+converted to tags of these pieces, which preserves every span. Overlapping entities cannot be expressed as tags.
 
 Source: Nakayama 2018, "seqeval: A Python framework for sequence labeling evaluation".
 """
@@ -24,18 +24,18 @@ _Values = tuple[float, float, float, int]
 
 @dataclass(frozen=True, slots=True)
 class SeqevalMode:
-    """The report of a mode: precision, recall, F1 and support by label and by average."""
+    """The report of one mode: precision, recall, F1 and support by label and by average."""
 
     labels: dict[str, _Values]
     averages: dict[str, _Values]
 
     def table(self, title: str) -> ScoreTable:
-        """A row for each label, the averages below."""
+        """Return a table with a row per label, and the averages below."""
         sides: list[tuple[Row, ...]] = [tuple(part.items()) for part in (self.labels, self.averages)]
         return ScoreTable(title, ("label", "precision", "recall", "F1", "support"), sides[0], sides[1])
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores and support by seqeval's own names, the labels apart from the averages."""
+        """Return scores and support by seqeval's names, with the labels separate from the averages."""
         labels = {label: dict(zip(_KEYS, values, strict=True)) for label, values in self.labels.items()}
         averages = {name: dict(zip(_KEYS, values, strict=True)) for name, values in self.averages.items()}
         return {"labels": labels, **averages}
@@ -49,16 +49,16 @@ class SeqevalReport:
     strict: SeqevalMode
 
     def tables(self) -> list[ScoreTable]:
-        """A table for each mode."""
+        """Return a table for each mode."""
         return [self.default.table("seqeval, default mode"), self.strict.table("seqeval, strict mode (IOB2)")]
 
     def to_dict(self) -> dict[str, Any]:
-        """Both reports, unrounded."""
+        """Return both reports, unrounded."""
         return {"default": self.default.to_dict(), "strict": self.strict.to_dict()}
 
 
 class SeqevalScorer:
-    """Collect documents as tags; memory grows with their entities."""
+    """Collects documents as tags; memory grows with their entities."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -66,31 +66,33 @@ class SeqevalScorer:
         self._predicted: list[list[str]] = []
 
     def add(self, gold: Document, predicted: Document) -> None:
-        """Take one document.
+        """Add one document.
 
         Raises:
             DataError: entities of one side overlap.
         """
         truth, guess = sorted(set(gold.entities)), sorted(set(predicted.entities))
-        _refuse_overlaps(truth, "gold", gold.where, "leave --scorer out: our own scores count entities that overlap.")
-        _refuse_overlaps(
+        _require_no_overlaps(
+            truth, "gold", gold.where, "omit --scorer: the default scores support overlapping entities."
+        )
+        _require_no_overlaps(
             guess,
             "predicted",
             predicted.where or gold.where,
-            "predict without overlaps (--flat), or leave --scorer out.",
+            "predict without overlaps (--flat), or omit --scorer.",
         )
-        cuts = sorted({border for entity in (*truth, *guess) for border in (entity.start, entity.end)})
+        cuts = sorted({boundary for entity in (*truth, *guess) for boundary in (entity.start, entity.end)})
         if cuts:
-            places = {border: place for place, border in enumerate(cuts)}
+            places = {boundary: place for place, boundary in enumerate(cuts)}
             self._gold.append(self._tags(truth, places))
             self._predicted.append(self._tags(guess, places))
 
     def report(self, labels: Iterable[str]) -> SeqevalReport:
-        """What seqeval says of the documents so far, for those of the labels that occur."""
+        """Return seqeval's report on the documents added so far, for the given labels that occur."""
         from seqeval.metrics import classification_report
         from seqeval.scheme import IOB2
 
-        if not self._names:  # seqeval has no averages of nothing
+        if not self._names:  # seqeval cannot average over no labels
             nothing = SeqevalMode({}, dict.fromkeys(AVERAGES, (0.0, 0.0, 0.0, 0)))
             return SeqevalReport(nothing, nothing)
         options = {"output_dict": True, "zero_division": 0}
@@ -106,7 +108,7 @@ class SeqevalScorer:
         )
 
     def _tags(self, entities: Collection[Entity], places: dict[int, int]) -> list[str]:
-        """The tags of the pieces between two borders; labels under other names, as seqeval takes some signs from their ends."""
+        """Return the tags of the pieces between boundaries; labels are renamed, because seqeval strips some characters."""
         tags = ["O"] * (len(places) - 1)
         for entity in entities:
             name = self._names.setdefault(entity.label, f"L{len(self._names)}")
@@ -120,11 +122,11 @@ def _values(row: dict[str, Any]) -> _Values:
     return float(precision), float(recall), float(f1), int(support)
 
 
-def _refuse_overlaps(entities: Sequence[Entity], side: str, where: str | None, hint: str) -> None:
+def _require_no_overlaps(entities: Sequence[Entity], side: str, where: str | None, hint: str) -> None:
     for a, b in pairwise(entities):
         if b.start < a.end:
             raise DataError(
                 f"{where + ': ' if where else ''}{side} entities overlap: {a.label!r} {a.start}-{a.end} and {b.label!r} "
-                f"{b.start}-{b.end}; seqeval scores tag sequences, which cannot express that",
+                f"{b.start}-{b.end}; seqeval scores tag sequences, which cannot express overlaps",
                 hint=hint,
             )

@@ -1,1 +1,1 @@
-"""Encoders, heads and losses; torch."""
+"""Encoders, heads and losses, in torch."""

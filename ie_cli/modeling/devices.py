@@ -1,4 +1,4 @@
-"""Which device and which precision a run gets."""
+"""The choice of device and precision."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ie_cli.recipe.base import Precision
 
 @cache
 def cpu_has_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16 in hardware (AVX512-BF16, AMX, or Arm's BF16).
+    """Return whether the processor multiplies bfloat16 in hardware (AVX512-BF16, AMX, or Arm's BF16).
 
-    `transformers` and `accelerate` say yes on every CPU, where emulated bfloat16 is many times slower than float32.
+    `transformers` and `accelerate` report bfloat16 support on every CPU, but emulated bfloat16 is many times slower than
+    float32.
     """
     if platform.system() == "Linux":
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
@@ -26,7 +27,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def choose_device(wanted: Literal["auto", "cpu"] = "auto") -> torch.device:
-    """The first accelerator, else the CPU."""
+    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``."""
     if wanted == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -35,7 +36,7 @@ def choose_device(wanted: Literal["auto", "cpu"] = "auto") -> torch.device:
 
 
 def choose_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """Resolve ``auto``: bfloat16 where the hardware has it, else float32."""
+    """Resolve ``auto``: bfloat16 if the hardware supports it, else float32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -46,5 +47,5 @@ def choose_precision(wanted: Precision | Literal["auto"], device: torch.device) 
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
-    """The torch type of a precision's name."""
+    """Return the torch dtype of a precision."""
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]

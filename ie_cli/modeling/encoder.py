@@ -1,4 +1,4 @@
-"""Encoders: a hub id or a folder, read by `transformers`, or `tiny`, built from scratch with a character vocabulary."""
+"""Encoders: a hub id or a directory, loaded by `transformers`, or `tiny`, built from scratch with a character vocabulary."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
 from ie_cli.encoding.positions import count_positions
-from ie_cli.encoding.tokenizer_loading import probe, working
-from ie_cli.errors import ModelError
+from ie_cli.encoding.tokenizer_loading import probe, tokenizer_errors
+from ie_cli.errors import ModelError, counted
 from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import EncoderSection
 
@@ -26,7 +26,8 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
     """Load a pretrained encoder in float32 and its tokenizer, with the recipe's options.
 
     Raises:
-        ModelError: it is missing, is no encoder, has no fast tokenizer or no safetensors, or they do not fit.
+        ModelError: the encoder is missing, is not an encoder, or has no fast tokenizer or no safetensors weights; or
+            tokenizer and weights do not match.
     """
     quiet_transformers()
     from transformers import AutoModel
@@ -45,26 +46,27 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
             output_loading_info=True,
             **kwargs,
         )
-    except Exception as error:  # the libraries raise errors of many kinds over a damaged file
+    except Exception as error:  # the libraries raise many kinds of errors for a damaged file
         if "safetensors" in str(error) and isinstance(error, (OSError, ValueError, RuntimeError)):
             raise ModelError(
-                f"encoder.name: {section.name} holds no weights in safetensors form",
-                hint="pickled weights (.bin) are never loaded: save the model once with save_pretrained().",
+                f"encoder.name: {section.name} has no weights in safetensors format",
+                hint="pickled weights (.bin) are never loaded: convert the model once with save_pretrained().",
             ) from error
         raise ModelError(
             f"encoder.name: {section.name} cannot be loaded: {_first_line(error)}",
-            hint="a file of it is damaged or missing, or they belong to two models; take the folder from its source again.",
+            hint="a file is damaged or missing, or the files are from different models; get the directory from its source "
+            "again.",
         ) from error
     missing = [key for key in report["missing_keys"] if not any(part in key for part in MAY_BE_MISSING)]
     if missing:
         raise ModelError(
-            f"encoder.name: the weights of {section.name} lack {len(missing)} tensors, first {sorted(missing)[0]}",
-            hint="the file is incomplete, belongs to another architecture, or encoder.layers asks for more than it has.",
+            f"encoder.name: the weights of {section.name} lack {counted(len(missing), 'tensor')}, first {sorted(missing)[0]}",
+            hint="use a complete weights file of this architecture, and do not set encoder.layers to more layers than it has.",
         )
     if (name := first_not_finite(encoder)) is not None:
         raise ModelError(
-            f"encoder.name: damaged weights of {section.name}: {name} holds numbers that are not finite",
-            hint="take the folder from its source again.",
+            f"encoder.name: damaged weights of {section.name}: {name} contains non-finite numbers",
+            hint="get the directory from its source again.",
         )
     check_vocabulary(tokenizer, encoder, f"encoder.name: the tokenizer of {section.name}")
     if section.gradient_checkpointing:
@@ -73,7 +75,7 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
 
 
 def quiet_transformers() -> None:
-    """Keep the library's progress bars and advice off the terminal; errors still raise."""
+    """Suppress the progress bars and warnings of `transformers`; errors are still raised."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -81,45 +83,48 @@ def quiet_transformers() -> None:
 
 
 def encoder_config(name: str) -> Any:
-    """Read a config and refuse what is no encoder of the BERT family."""
+    """Read a config, and raise an error unless it is of an encoder of the BERT family."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     if _looks_like_path(name) and not os.path.isdir(name):
         raise ModelError(
-            f"encoder.name: no folder {name}", hint="give a hub id, a folder with a config.json, or `tiny`."
+            f"encoder.name: directory {name} not found",
+            hint="use a hub id, a directory with a config.json, or `tiny`.",
         )
     if os.path.isfile(os.path.join(name, "ie.json")):
         raise ModelError(
-            f"encoder.name: {name} is a model that `ie train` wrote, no encoder",
-            hint="name the encoder that it was trained from: encoder.name in its recipe.yaml.",
+            f"encoder.name: {name} is a model trained by `ie train`, not an encoder",
+            hint="use the encoder that it was trained from: encoder.name in its recipe.yaml.",
         )
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except Exception as error:  # of damaged files, whatever the libraries raise
+    except Exception as error:  # whatever the libraries raise for damaged files
         raise ModelError(
-            f"encoder.name: no config of {name} can be read: {_first_line(error)}",
-            hint="give a hub id, a folder with a config.json, or `tiny`; without a network only folders and models "
-            "already downloaded can be used.",
+            f"encoder.name: the config of {name} cannot be read: {_first_line(error)}",
+            hint="use a hub id, a directory with a config.json, or `tiny`; without a network, only directories and models "
+            "that are already downloaded can be used.",
         ) from error
-    refuse_kernels(config, name, f"encoder.name: {name}")
+    require_builtin_kernels(config, name, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
         raise ModelError(
-            f"encoder.name: {name} is a {config.model_type} model, which is no bidirectional encoder",
+            f"encoder.name: {name} is a {config.model_type} model, which is not a bidirectional encoder",
             hint="use an encoder of the BERT family: bert, roberta, electra, deberta, xlm-roberta, modernbert, …",
         )
     return config
 
 
-def refuse_kernels(config: Any, name: str, where: str) -> None:
-    """Refuse a config that names an implementation of its own: the library would fetch its code from the hub.
+def require_builtin_kernels(config: Any, name: str, where: str) -> None:
+    """Check that a config does not name a custom implementation, whose code the library would download from the hub.
 
     Args:
-        name: the folder or hub id that it was read from. Which fields count differs between releases of the library:
-            those that one leaves out are refused too, as another one would use them.
+        config: the config.
+        name: the directory or hub id that the config was read from. Releases of the library differ in which fields they use;
+            fields that only other releases use are checked too.
+        where: the place for the message.
 
     Raises:
-        ModelError: it does.
+        ModelError: the config names a custom implementation.
     """
     stored, _ = type(config).get_config_dict(name)
     for part in ("attn", "experts"):
@@ -127,18 +132,18 @@ def refuse_kernels(config: Any, name: str, where: str) -> None:
         named = getattr(config, f"_{part}_implementation_internal", None) or fields[0] or fields[1]
         if named not in (None, "eager", "sdpa"):
             raise ModelError(
-                f"{where}: asks for {part}_implementation {named!r}, whose code would come from elsewhere",
+                f"{where}: requires {part}_implementation {named!r}, whose code would be downloaded",
                 hint=f"remove {part}_implementation from config.json.",
             )
 
 
 def apply_options(config: Any, section: EncoderSection) -> None:
-    """Set layers and dropout on a config, and check that a window fits its positions."""
+    """Set layers and dropout in a config, and check that a window fits its positions."""
     if section.layers is not None:
         if section.layers > config.num_hidden_layers:
             raise ModelError(
-                f"encoder.layers: {section.layers} asked for, but {section.name} has {config.num_hidden_layers}",
-                hint="set fewer, or remove encoder.layers to keep all.",
+                f"encoder.layers: got {section.layers}, but {section.name} has {config.num_hidden_layers}",
+                hint="set fewer, or remove encoder.layers to keep all layers.",
             )
         config.num_hidden_layers = section.layers
         if getattr(config, "layer_types", None):
@@ -149,17 +154,17 @@ def apply_options(config: Any, section: EncoderSection) -> None:
     if section.max_length > positions:
         raise ModelError(
             f"encoder.max_length: {section.max_length} is more than the {positions} positions of {section.name}",
-            hint=f"set encoder.max_length to at most {positions}; longer texts are cut into windows, not lost.",
+            hint=f"set encoder.max_length to at most {positions}; longer texts are split into windows, not truncated.",
         )
 
 
 def positions_of(config: Any) -> float:
-    """How many tokens an encoder can take; without end where it learned no positions."""
+    """Return how many tokens an encoder accepts; infinity if it has no learned positions."""
     return count_positions(config)
 
 
-def most_tokens(config: Any) -> int:
-    """`positions_of` as a bound for shapes: large where the encoder learned no positions."""
+def max_tokens(config: Any) -> int:
+    """Return `positions_of` as an integer bound for shapes; a large number if the encoder has no learned positions."""
     positions = positions_of(config)
     return 2**20 if math.isinf(positions) else int(positions)
 
@@ -171,49 +176,51 @@ def _set_dropout(config: Any, value: float | None, names: tuple[str, ...]) -> No
     if not known:
         raise ModelError(
             f"encoder.dropout: a {config.model_type} model has none of the settings {', '.join(names)}",
-            hint="remove encoder.dropout and encoder.attention_dropout: the encoder keeps its own.",
+            hint="remove encoder.dropout and encoder.attention_dropout to keep the encoder's own settings.",
         )
     for name in known:
         setattr(config, name, value)
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """The fast tokenizer of a hub id or folder."""
+    """Load the fast tokenizer of a hub id or directory."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare exceptions
         raise ModelError(
-            f"encoder.name: no tokenizer of {name} can be read: {_first_line(error)}",
-            hint="its tokenizer.json is damaged or missing; take the folder from its source again.",
+            f"encoder.name: the tokenizer of {name} cannot be read: {_first_line(error)}",
+            hint="its tokenizer.json is damaged or missing; get the directory from its source again.",
         ) from error
     backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(
-            f"encoder.name: {name} has no fast tokenizer, whose offsets are needed",
-            hint="save it once as tokenizer.json (AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained).",
+            f"encoder.name: {name} has no fast tokenizer, which is needed for offsets",
+            hint="convert it once to tokenizer.json (AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained).",
         )
-    with working(f"encoder.name: the tokenizer of {name}", "take the encoder's folder from its source again."):
+    with tokenizer_errors(
+        f"encoder.name: the tokenizer of {name}", "get the encoder's directory from its source again."
+    ):
         probe(backend)
     return backend
 
 
 def check_vocabulary(tokenizer: Tokenizer, encoder: nn.Module, what: str) -> None:
-    """Refuse a tokenizer whose ids have no embedding; `what` is its place and name for the message."""
-    rows = encoder.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    # The special tokens that are put around a text have ids of their own in the file.
+    """Check that every id of a tokenizer has an embedding; `what` is the tokenizer's place and name for the message."""
+    size = encoder.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    # The file lists the ids of the special tokens around a text separately.
     ids = [*tokenizer.get_vocab(with_added_tokens=True).values(), *tokenizer.encode("").ids]
     largest = max(ids, default=-1)
-    if largest >= rows:
+    if largest >= size:
         raise ModelError(
-            f"{what} has ids up to {largest}, but the embedding only {rows} rows",
-            hint="tokenizer and weights belong to two models; take both from one.",
+            f"{what} has ids up to {largest}, but the embedding has only {size} rows",
+            hint="tokenizer and weights are from different models; use those of the same model.",
         )
 
 
 def without_pooler(config: Any) -> dict[str, Any]:
-    """Keyword arguments that build the encoder without the pooler, whose weights no head uses."""
+    """Return keyword arguments that build the encoder without the pooler, which no head uses."""
     from transformers import AutoModel
 
     accepts = inspect.signature(AutoModel._model_mapping[type(config)].__init__).parameters
@@ -221,7 +228,7 @@ def without_pooler(config: Any) -> dict[str, Any]:
 
 
 def build_encoder(config: Any) -> nn.Module:
-    """An encoder with fresh weights."""
+    """Build an encoder with fresh weights."""
     from transformers import AutoModel
 
     encoder: nn.Module = AutoModel._model_mapping[type(config)](config, **without_pooler(config))
@@ -229,7 +236,7 @@ def build_encoder(config: Any) -> nn.Module:
 
 
 def tiny_tokenizer(characters: Counter[str]) -> Tokenizer:
-    """A token for every character; those that the training text holds only once are unknown, so that [UNK] is trained."""
+    """Build a tokenizer with a token per character; characters that occur only once are unknown, so that [UNK] is trained."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     known = sorted(char for char, count in characters.items() if count > 1 and not "\ud800" <= char <= "\udfff")
     vocabulary = {token: i for i, token in enumerate([*specials, *known])}
@@ -242,7 +249,7 @@ def tiny_tokenizer(characters: Counter[str]) -> Tokenizer:
 
 
 def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.Module, Tokenizer]:
-    """A small BERT from scratch and its `tiny_tokenizer`."""
+    """Build a small BERT from scratch and its `tiny_tokenizer`."""
     from transformers import BertConfig
 
     tokenizer = tiny_tokenizer(characters)
@@ -258,9 +265,9 @@ def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.
         encoder = build_encoder(config)
     except (RuntimeError, TypeError, MemoryError) as error:
         raise ModelError(
-            f"encoder: a `tiny` of max_length {section.max_length} and {config.num_hidden_layers} layers does not fit into "
-            f"memory: {_first_line(error)[:120]}",
-            hint="set encoder.max_length to 512 or less; longer texts are cut into windows, not lost.",
+            f"encoder: a `tiny` encoder with max_length {section.max_length} and "
+            f"{counted(config.num_hidden_layers, 'layer')} does not fit in memory: {_first_line(error)[:120]}",
+            hint="set encoder.max_length to 512 or less; longer texts are split into windows, not truncated.",
         ) from error
     if section.gradient_checkpointing:
         _checkpoint_layers(encoder)
@@ -269,7 +276,7 @@ def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.
 
 def _checkpoint_layers(encoder: nn.Module) -> None:
     options = {"use_reentrant": False}
-    if hasattr(encoder, "activation_checkpointing_enable"):  # the older name goes away in transformers 6
+    if hasattr(encoder, "activation_checkpointing_enable"):  # transformers 6 removes the older name
         encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=options)  # type: ignore[operator]
     else:
         encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""An encoder with the heads of one or several tasks, as one trainable module."""
+"""An encoder with the heads of one or more tasks, as one trainable module."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ def _key(task: str) -> str:
 
 
 class ExtractionModel(nn.Module):
-    """Calling it with a batch gives the losses of the batch's task.
+    """The model; calling it with a batch returns the losses of the batch's task.
 
     Args:
-        heads: by the names of the tasks in the recipe.
+        heads: the heads by the names of the tasks in the recipe.
     """
 
     def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.encoder = encoder
-        # Not the bare names: a module may have no child that is called like one of its own attributes.
+        # Not the bare task names: the name of a child module must not be the name of an attribute of the module.
         self.heads = nn.ModuleDict({_key(task): head for task, head in heads.items()})
         self.tasks = tuple(heads)
 
     def head(self, task: str) -> Head:
-        """The head of a task."""
+        """Return the head of a task."""
         return cast(Head, self.heads[_key(task)])
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encoder output ``[batch, L, hidden]`` of ids and mask ``[batch, L]``."""
+        """Return the encoder output ``[batch, L, hidden]`` for ids and mask ``[batch, L]``."""
         output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
     def forward(self, batch: Batch, weights: Mapping[str, Tensors] | None = None) -> dict[str, Tensor]:
-        """Losses of a batch, named ``TASK.LOSS``.
+        """Return the losses of a batch, named ``TASK.LOSS``.
 
         Args:
-            weights: of the rows' losses ``[rows]``, by task and table.
+            batch: the batch.
+            weights: the weight of each label's loss ``[labels]``, by task and score matrix.
         """
         hidden = self.hidden(batch.input_ids, batch.attention_mask)
         losses = self.head(batch.task).losses(
@@ -53,7 +54,7 @@ class ExtractionModel(nn.Module):
 
 
 def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Weights and buffers with their names, tied ones once: they are loaded by one of their names, and tied again."""
+    """Yield weights and buffers with their names, tied ones once: loading one of the names restores all of them."""
     seen: set[int] = set()
     for name, tensor in module.state_dict().items():
         if tensor.data_ptr() not in seen or not tensor.numel():
@@ -62,7 +63,7 @@ def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def first_not_finite(module: nn.Module) -> str | None:
-    """The name of the first weight that is infinite or no number, None where all are finite."""
+    """Return the name of the first weight that holds a non-finite number, or None if all are finite."""
     for name, parameter in module.named_parameters():
         if not _is_finite(parameter.detach()):
             return name
@@ -70,17 +71,20 @@ def first_not_finite(module: nn.Module) -> str | None:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """A sum is not finite where a number in it is not; where it alone is too large, each is looked at, which takes longer."""
+    """Return whether all numbers are finite.
+
+    If the sum is finite, so is every number. If only the sum overflows, every number is checked, which takes longer.
+    """
     total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
     return bool(total.isfinite()) or bool(tensor.isfinite().all())
 
 
-_EARLIER_TABLES = {"head.entity.": "entities", "head.start_link.": "start_links", "head.end_link.": "end_links"}
+_MATRICES_OF_0_1 = {"head.entity.": "entities", "head.start_link.": "start_links", "head.end_link.": "end_links"}
 
 
-def name_of_earlier(name: str, task: str) -> str:
-    """The name that a tensor has now which version 0.1 called `name`; its models had one task."""
-    for prefix, table in {**_EARLIER_TABLES, "head.": "entities"}.items():
+def rename_tensor_of_0_1(name: str, task: str) -> str:
+    """Return the current name of a tensor that version 0.1 called `name`; its models had one task."""
+    for prefix, matrix in {**_MATRICES_OF_0_1, "head.": "entities"}.items():
         if name.startswith(prefix):
-            return f"heads.{_key(task)}.tables.{table}.{name.removeprefix(prefix)}"
+            return f"heads.{_key(task)}.tables.{matrix}.{name.removeprefix(prefix)}"
     return name

@@ -1,4 +1,4 @@
-"""Rotary positions and the projections that heads are made of."""
+"""Rotary position embeddings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def rotary_angles(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of ``position · 10000^(-2i/size)``; float32 ``[length, size / 2]`` each.
+    """Return cosines and sines of ``position · 10000^(-2i/size)``; float32 ``[length, size / 2]`` each.
 
     Source: Su et al., RoFormer, arXiv 2104.09864; kexue.fm/archives/8265.
     """
@@ -23,7 +23,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     Args:
         x: ``[…, length, size]``.
-        cos, sin: ``[length, size / 2]`` from `rotary_angles`.
+        cos: ``[length, size / 2]`` from `rotary_angles`.
+        sin: ``[length, size / 2]`` from `rotary_angles`.
     """
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

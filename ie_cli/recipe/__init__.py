@@ -1,1 +1,1 @@
-"""What a user writes: the schema of a recipe, reading it from YAML, and messages about it."""
+"""Recipes: their schema, reading them from YAML, and error messages about them."""

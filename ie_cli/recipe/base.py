@@ -1,4 +1,4 @@
-"""What all sections of a recipe share."""
+"""The base class of all sections of a recipe, and types of their fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class Section(BaseModel):
-    """What all sections share: unknown keys are errors, docstrings below fields are their help."""
+    """Base class of all sections: unknown keys are errors, and docstrings below fields are their help."""
 
     model_config = ConfigDict(
         extra="forbid", use_attribute_docstrings=True, frozen=True, strict=True, allow_inf_nan=False

@@ -1,4 +1,4 @@
-"""The recipes and the data that come with `ie`: in the wheel under `ie_cli/_shipped`, in a checkout beside the package."""
+"""The recipes and data bundled with `ie`: in the wheel under `ie_cli/_shipped`, in a checkout next to the package."""
 
 from __future__ import annotations
 
@@ -15,70 +15,73 @@ _FOR_EDITORS = re.compile(r"#\s*yaml-language-server\s*:")
 
 
 @dataclass(frozen=True, slots=True)
-class ShippedRecipe:
-    """A recipe with the sentence that its first line says of it, or its second below a line for editors."""
+class BundledRecipe:
+    """A bundled recipe, with the description from its first line that is not for editors alone."""
 
     name: str
     description: str
     path: Path
 
 
-def shipped_folder() -> Path:
-    """Where `recipes/` and `data/` are."""
+def bundled_directory() -> Path:
+    """Return the directory that contains `recipes/` and `data/`."""
     package = Path(__file__).parent.parent
     inside = package / "_shipped"
     return inside if inside.is_dir() else package.parent
 
 
-def list_recipes() -> list[ShippedRecipe]:
-    """All recipes that come with `ie`, by name: the path below `recipes/` without its ending."""
-    folder = shipped_folder() / "recipes"
+def list_recipes() -> list[BundledRecipe]:
+    """List all bundled recipes; a name is the path below `recipes/` without the suffix."""
+    directory = bundled_directory() / "recipes"
     recipes = []
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in sorted(directory.rglob("*.yaml")):
         lines = path.read_text(encoding="utf-8").split("\n")
         first = next(line for line in (*lines, "") if not _FOR_EDITORS.match(line))
         description = first[1:].strip() if first.startswith("#") else ""
-        recipes.append(ShippedRecipe(path.relative_to(folder).with_suffix("").as_posix(), description, path))
+        recipes.append(BundledRecipe(path.relative_to(directory).with_suffix("").as_posix(), description, path))
     return recipes
 
 
-def find_recipe(name: str) -> ShippedRecipe | None:
-    """The recipe of a name, None where there is none (the name is then a file's).
+def find_recipe(name: str) -> BundledRecipe | None:
+    """Return the bundled recipe of a name, or None if there is none and the name is that of a file.
 
     Raises:
-        RecipeError: there is none, and the name is no file's either but a slip of the pen.
+        RecipeError: neither exists, and the name is similar to that of a bundled recipe.
     """
     recipes = {recipe.name: recipe for recipe in list_recipes()}
     if name not in recipes and not Path(name).suffix and not os.path.exists(name) and nearest(name, recipes):
-        raise RecipeError(f"{name}: no such recipe{did_you_mean(name, recipes)}", hint="`ie recipes` lists them.")
+        raise RecipeError(
+            f"{name}: no such recipe{did_you_mean(name, recipes)}", hint="list the recipes with `ie recipes`."
+        )
     return recipes.get(name)
 
 
 def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
-    """Copy a recipe, and the shipped data that it names, so that it runs from where it stands.
+    """Copy a bundled recipe and the bundled data that it names, so that it runs from its new location.
 
     Args:
-        destination: a folder, or the file to write. Data go into `data/` beside it; a recipe for data that do not come
-            with `ie` looks for them there.
-        force: replace existing files.
+        name: the name of the recipe.
+        destination: a directory, or the file to write. Data are copied to `data/` next to it; a recipe for data that are not
+            bundled looks for them there.
+        force: whether to replace existing files.
 
     Raises:
-        RecipeError: no such recipe, or a file exists.
-        StorageError: one cannot be written; those before it are whole.
+        RecipeError: there is no such recipe, or a file exists already.
+        StorageError: a file cannot be written; those before it are complete.
     """
     recipe = next((recipe for recipe in list_recipes() if recipe.name == name), None)
     if recipe is None:
         names = [known.name for known in list_recipes()]
-        raise RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint=f"there are: {', '.join(names)}.")
+        raise RecipeError(f"no recipe '{name}'{did_you_mean(name, names)}", hint=f"choose one of {', '.join(names)}.")
     target = destination / recipe.path.name if destination.is_dir() else destination
     if not target.parent.is_dir():
-        raise RecipeError(f"{target}: no folder {target.parent}", hint="make it first.")
+        raise RecipeError(f"{target}: there is no directory {target.parent}", hint="create it first.")
     text = re.sub(r"(\.\./)+data/", "data/", recipe.path.read_text(encoding="utf-8"))
-    copies = _data_of(text, target.parent)
+    copies = _missing_data(text, target.parent)
     for path in [target, *copies]:
         if path.exists() and not force:
-            other = "another name" if path == target else "another folder: the recipe's data go into data/ beside it"
-            raise RecipeError(f"{path} exists already", hint=f"give {other}; --force replaces it.")
+            other = "name" if path == target else "directory: the recipe's data are copied to data/ next to it"
+            raise RecipeError(f"{path} exists already", hint=f"replace it with --force, or choose another {other}.")
     for path, source in copies.items():
         with storing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,12 +95,12 @@ def _write(path: Path, content: bytes) -> None:
         out.write(content.decode("utf-8"))
 
 
-def _data_of(text: str, folder: Path) -> dict[Path, Path]:
-    """The shipped data that a recipe names and that are not in a folder yet: new file -> shipped file."""
-    shipped = shipped_folder() / "data"
+def _missing_data(text: str, directory: Path) -> dict[Path, Path]:
+    """Map new files to bundled files, for the bundled data that a recipe names and a directory lacks."""
+    shipped = bundled_directory() / "data"
     copies: dict[Path, Path] = {}
     for inside in re.findall(r"\bdata/([^\s'\",\]}]+)", text):
-        source, path = shipped / inside, folder / "data" / inside
+        source, path = shipped / inside, directory / "data" / inside
         if source.is_file() and not (path.is_file() and path.read_bytes() == source.read_bytes()):
             copies[path] = source
     return copies

@@ -1,4 +1,4 @@
-"""Recipes as files: YAML in, every fault at once with its line; a `Recipe` out, and back to YAML."""
+"""Loading recipes from YAML, reporting all problems at once with their lines, and dumping them back to YAML."""
 
 from __future__ import annotations
 
@@ -14,80 +14,87 @@ from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
-from ie_cli.recipe.messages import describe, dotted, schema_faults, schemas_at
+from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
-from ie_cli.system.urls import ALLOWED_HINT, is_url, refusal
+from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
 
 Place = int | str
-"""Where a value comes from: a line of the file, or an override."""
+"""The origin of a value: a line of the file, or an override."""
 
 SPECIAL_TOKENS = 2
-"""That every BERT puts around a window; the tokenizer itself is asked when training starts."""
+"""Number of special tokens that BERT adds to a window; the tokenizer itself is checked when training starts."""
 PATHS = ("train", "dev", "test", "schema_file")
 COLUMN_OPTIONS = {
     "text_column": ("conll",),
     "label_columns": ("conll",),
     "joiner": ("conll", "conll04", "conll04-table", "multihead"),
 }
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
-    """Read a recipe; its paths come out relative to the current directory, to which those of overrides already are.
+    """Read a recipe, and make its paths relative to the current directory, as those of overrides already are.
 
     Args:
-        overrides: ``section.key=value``, values as in YAML; null takes a field back to its default.
-        stored: it is the recipe of a model folder, whose paths are those of the training run.
+        path: the YAML file.
+        overrides: ``section.key=value``, with values as in YAML; null restores the default of a field.
+        stored: whether it is the recipe of a model directory, whose paths are those of the training run.
 
     Raises:
-        RecipeError: every fault of the file and the overrides, each with its line.
+        RecipeError: it lists every problem of the file and the overrides, each with its line.
     """
     file = Path(path)
     document = parse(_read(file))
-    faults: list[tuple[Place, str]] = list(document.faults)
+    problems: list[tuple[Place, str]] = list(document.problems)
     recipe, places = None, dict[Loc, Place](document.lines)
     if not isinstance(document.data, dict):
-        if not faults:
-            got = "nothing" if document.data is None else "a list" if isinstance(document.data, list) else "one value"
-            faults.append((1, f"a recipe is a mapping with name, data and encoder, got {got}"))
+        if not problems:
+            got = (
+                "nothing"
+                if document.data is None
+                else "a list"
+                if isinstance(document.data, list)
+                else "a single value"
+            )
+            problems.append((1, f"expected a mapping with name, data and encoder, got {got}"))
     else:
-        _spell_out(document.data)
-        faults.extend(_override(document, places, overrides))
-        _fill_in(document.data)
+        _expand_short_forms(document.data)
+        problems.extend(_apply_overrides(document, places, overrides))
+        _infer_tasks_and_heads(document.data)
         recipe, found = _validate(document)
-        if recipe is not None and not stored:  # a model predicts whatever its training read
-            found.extend(_refused_urls(recipe))
-        faults.extend((_place(loc, places), message) for loc, message in found)
-    if faults or recipe is None:
-        raise _recipe_error(file, faults)
+        if recipe is not None and not stored:  # prediction does not read the training data
+            found.extend(_rejected_urls(recipe))
+        problems.extend((_place(loc, places), message) for loc, message in found)
+    if problems or recipe is None:
+        raise _recipe_error(file, problems)
     return recipe if stored else _resolve_paths(recipe, file.parent, places)
 
 
-def _recipe_error(file: Path, faults: Sequence[tuple[Place, str]]) -> RecipeError:
-    of_file = sorted((place, message) for place, message in faults if isinstance(place, int))
+def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeError:
+    of_file = sorted((place, message) for place, message in problems if isinstance(place, int))
     lines = [f"{file}:{line}: {message}" for line, message in of_file]
-    lines += [f"{place}: {message}" for place, message in faults if isinstance(place, str)]
-    hint = "`ie show RECIPE --help-fields` explains every field."
+    lines += [f"{place}: {message}" for place, message in problems if isinstance(place, str)]
+    hint = "see `ie show RECIPE --help-fields` for the help of every field."
     if file.suffix.lower() not in (".yaml", ".yml"):
-        hint = "a recipe is a YAML file; `ie init DATA > recipe.yaml` writes one that fits your data."
+        hint = "name a YAML file; create a recipe for your data with `ie init DATA > recipe.yaml`."
     return RecipeError("\n".join(dict.fromkeys(lines)), hint=hint)
 
 
 def _read(file: Path) -> str:
     try:
         with file.open("rb") as stream:
-            raw = stream.read(_MOST_BYTES + 1)
+            raw = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
         names = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise RecipeError(
             f"{file}: no such recipe{did_you_mean(file.name, names)}",
-            hint="`ie recipes` lists those that come with `ie`; `ie init DATA > recipe.yaml` writes one.",
+            hint="list the bundled recipes with `ie recipes`, or create one with `ie init DATA > recipe.yaml`.",
         ) from error
-    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
+    except (OSError, ValueError) as error:  # a NUL in the name raises ValueError
         raise RecipeError(f"{file}: {getattr(error, 'strerror', None) or error}", hint="name a YAML file.") from error
-    if len(raw) > _MOST_BYTES:
-        raise _recipe_error(file, [(1, f"more than {_MOST_BYTES:,} bytes: too long for a recipe")])
+    if len(raw) > _MAX_BYTES:
+        raise _recipe_error(file, [(1, f"the file is too large for a recipe: more than {_MAX_BYTES:,} bytes")])
     # PowerShell's `>` writes UTF-16, which YAML allows.
     utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -98,8 +105,8 @@ def _read(file: Path) -> str:
         raise RecipeError(f"{file}:{line}: not UTF-8", hint=hint) from error
 
 
-def _spell_out(data: dict[str, Any]) -> None:
-    """Write short forms out: a section without content, a head by its name alone."""
+def _expand_short_forms(data: dict[str, Any]) -> None:
+    """Expand short forms: an empty section, and a head given by its name alone."""
     for name, field in Recipe.model_fields.items():
         if name in data and data[name] is None and (name == "head" or _is_section(field.annotation)):
             data[name] = {}
@@ -107,20 +114,20 @@ def _spell_out(data: dict[str, Any]) -> None:
         data["head"] = {"name": data["head"]}
 
 
-def _fill_in(data: dict[str, Any]) -> None:
-    """Let the task tell the head where none is named, and the head the task."""
-    _spell_out(data)
+def _infer_tasks_and_heads(data: dict[str, Any]) -> None:
+    """Derive a missing head from the task, and a missing task from the head."""
+    _expand_short_forms(data)
     if isinstance(data.get("tasks"), dict) and data["tasks"]:
         for name, section in data["tasks"].items():
             if isinstance(section, dict):
                 if name in task_names():
                     section.setdefault("task", name)
-                _fill_in_task(section)
+                _infer_task_and_head(section)
         return
-    _fill_in_task(data)
+    _infer_task_and_head(data)
 
 
-def _fill_in_task(data: dict[str, Any]) -> None:
+def _infer_task_and_head(data: dict[str, Any]) -> None:
     if "head" in data and data["head"] is None:
         data["head"] = {}
     if isinstance(data.get("head"), str):
@@ -139,19 +146,21 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequence[str]) -> Iterator[tuple[Place, str]]:
-    """Put overrides into a document; yield what is wrong with them."""
+def _apply_overrides(
+    document: ParsedYaml, places: dict[Loc, Place], overrides: Sequence[str]
+) -> Iterator[tuple[Place, str]]:
+    """Apply overrides to a document, and yield their problems."""
     for override in overrides:
         key, equals, value = override.partition("=")
         place = f"--set {override}"
-        # The last part is a label, in which anything may be.
+        # The last part may be a label, which may contain any character.
         loc = tuple(part.strip() for part in key.split(".", 4 if key.startswith("tasks.") else 2))
         if not equals or not all(loc):
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue
-        parsed = parse(flow(value) if value == "-" else value)  # stdin, not the beginning of a list
-        if parsed.faults:
-            yield from ((place, message) for _, message in parsed.faults)
+        parsed = parse(flow(value) if value == "-" else value)  # stdin, not the start of a list
+        if parsed.problems:
+            yield from ((place, message) for _, message in parsed.problems)
             continue
         target = document.data
         for part in loc[:-1]:
@@ -169,30 +178,30 @@ def _override(document: ParsedYaml, places: dict[Loc, Place], overrides: Sequenc
             places.setdefault(loc[:depth], place)
         places[loc] = place
         document.spelled.update({loc + inner: text for inner, text in parsed.spelled.items()})
-        _spell_out(document.data)
+        _expand_short_forms(document.data)
 
 
 def _validate(document: ParsedYaml) -> tuple[Recipe | None, list[tuple[Loc, str]]]:
-    """The recipe, None where its schema is not met, and all faults."""
+    """Return the recipe, or None if it violates the schema, and all problems."""
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:
-        faults = list(schema_faults(error, document.data, document.spelled))
-        # What is right may still not fit together: look at it without the faults.
+        problems = list(schema_problems(error, document.data, document.spelled))
+        # The valid fields may still be inconsistent: check them without the invalid ones.
         rest = copy.deepcopy(document.data)
-        for loc, _ in faults:
+        for loc, _ in problems:
             _drop(rest, loc)
-        _fill_in(rest)
+        _infer_tasks_and_heads(rest)
         try:
             recipe = Recipe.model_validate(rest)
         except ValidationError:
-            return None, faults
-        return None, [*faults, *_cross_checks(recipe)]
+            return None, problems
+        return None, [*problems, *_cross_checks(recipe)]
     return recipe, list(_cross_checks(recipe))
 
 
 def _drop(data: Any, loc: Loc) -> None:
-    field = loc[:2]  # an item less would number the others anew
+    field = loc[:2]  # removing a single item would renumber the others
     for part in field[:-1]:
         data = data.get(part) if isinstance(data, dict) else None
     if isinstance(data, dict) and field:
@@ -206,57 +215,57 @@ def _place(loc: Loc, places: Mapping[Loc, Place]) -> Place:
 
 
 def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
-    """What no single field can tell."""
-    return ((loc, f"{dotted(loc)}: {message}") for loc, message in _misfits(recipe))
+    """Yield the problems that involve several fields."""
+    return ((loc, f"{dotted(loc)}: {message}") for loc, message in _inconsistencies(recipe))
 
 
-def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     encoder = recipe.encoder
     most = encoder.max_length - SPECIAL_TOKENS - 1
     if encoder.stride > most:
         yield (
             ("encoder", "stride"),
-            f"got {encoder.stride}, but windows of encoder.max_length {encoder.max_length}, {SPECIAL_TOKENS} special "
-            f"tokens included, must advance; expected at most {most}, better {encoder.max_length // 4}",
+            f"got {encoder.stride}, expected at most {most} (recommended: {encoder.max_length // 4}), because windows of "
+            f"encoder.max_length {encoder.max_length}, including {SPECIAL_TOKENS} special tokens, must advance",
         )
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
-        yield from ((prefix + loc, message) for loc, message in _task_misfits(section))
+        yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))
         if section.data.labels is not None:
-            yield from _label_misfits(section.data.labels, section, prefix, recipe.training.label_weights)
+            yield from _label_inconsistencies(section.data.labels, section, prefix, recipe.training.label_weights)
 
 
-def _refused_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
-    """The data whose URLs would not be opened."""
+def _rejected_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+    """Yield the data paths whose URLs are not allowed."""
     for name, section in recipe.instances().items():
         for field in PATHS:
             value = getattr(section.data, field)
             listed = isinstance(value, list)
             for number, path in enumerate(value if listed else [value]):
-                if isinstance(path, str) and (message := refusal(path)) is not None:
+                if isinstance(path, str) and (message := rejection_reason(path)) is not None:
                     task: Loc = ("tasks", name) if recipe.tasks else ()
                     loc: Loc = (*task, "data", field, number) if listed else (*task, "data", field)
                     yield loc, f"{dotted(loc)}: {message}; {ALLOWED_HINT.removesuffix('.')}"
 
 
-def _task_misfits(section: TaskSection) -> Iterator[tuple[Loc, str]]:
+def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:
     data, head = section.data, section.head
     if head.name not in (heads := heads_of(section.task)):
-        yield ("head", "name"), f"task {section.task} has the heads {', '.join(heads)}, got {head.name}"
+        yield ("head", "name"), f"got {head.name}, but task {section.task} supports {', '.join(heads)}"
     if data.schema_file is not None and not head.has_predicates:
         tasks = dict.fromkeys(task for spec in HEADS.values() if spec.section.has_predicates for task in spec.tasks)
-        yield ("data", "schema_file"), f"is for task: {', '.join(tasks)}"
+        yield ("data", "schema_file"), f"applies only to task: {', '.join(tasks)}"
     for name, formats in COLUMN_OPTIONS.items():
         if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
-            yield ("data", name), f"is for format {', '.join(formats)}, but data.format is {data.format}"
+            yield ("data", name), f"applies only to format {', '.join(formats)}, but data.format is {data.format}"
 
 
-def _label_misfits(
+def _label_inconsistencies(
     labels: Sequence[str], section: TaskSection, prefix: Loc, weights: Mapping[str, float]
 ) -> Iterator[tuple[Loc, str]]:
     for number, label in enumerate(labels):
         if label in labels[:number]:
-            yield (*prefix, "data", "labels", number), f"the label '{label}' is given a second time"
+            yield (*prefix, "data", "labels", number), f"the label '{label}' is listed twice"
     if section.head.has_predicates:  # the names may be those of predicates
         return
     for loc, named in (
@@ -268,9 +277,9 @@ def _label_misfits(
                 yield (*loc, label), f"data.labels has no label '{label}'{did_you_mean(label, labels)}"
 
 
-def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) -> Recipe:
+def _resolve_paths(recipe: Recipe, directory: Path, places: Mapping[Loc, Place]) -> Recipe:
     def base(loc: Loc) -> Path:
-        return Path() if isinstance(places.get(loc), str) else folder
+        return Path() if isinstance(places.get(loc), str) else directory
 
     def resolve(value: Any, loc: Loc) -> Any:
         if isinstance(value, list):
@@ -299,15 +308,16 @@ def _resolve_paths(recipe: Recipe, folder: Path, places: Mapping[Loc, Place]) ->
 
 
 def _local(path: str) -> str:
-    """A path that cannot be taken for a hub id."""
+    """Return a path in a form that cannot be mistaken for a hub id."""
     return path if os.path.isabs(path) or path.startswith("..") else os.path.join(".", path)
 
 
 def dump_recipe(recipe: Recipe, *, explain: bool = False) -> str:
-    """The recipe as YAML with every default filled in; `load_recipe` reads the same recipe back.
+    """Return the recipe as YAML with all defaults filled in; `load_recipe` reads it back unchanged.
 
     Args:
-        explain: put the help of each field, and what it takes, above it as a comment.
+        recipe: the recipe.
+        explain: whether to precede each field with a comment that contains its help and allowed values.
     """
     return "".join(_dump(recipe, (), explain))
 

@@ -1,6 +1,6 @@
-"""What does not fit the schema of a recipe, in the user's words: which field, what was got, what was expected.
+"""Messages about violations of the recipe schema: the field, the value found and the value expected.
 
-The expectations are read off the schema itself, so that a new field needs no words here.
+The expected values are derived from the schema itself, so that a new field needs no changes here.
 """
 
 from __future__ import annotations
@@ -20,46 +20,47 @@ from ie_cli.recipe.yaml import Loc
 Schema = Mapping[str, Any]
 
 
-def schema_faults(error: ValidationError, data: Any, spelled: Mapping[Loc, str]) -> Iterator[tuple[Loc, str]]:
-    """Yield where each fault is (the place that is nearest to it in the data) and a message.
+def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str]) -> Iterator[tuple[Loc, str]]:
+    """Yield the location of each problem, or the nearest one that exists in the data, and a message.
 
     Args:
-        data: what was validated.
+        error: the error of the validation.
+        data: the validated data.
         spelled: unquoted scalars as the user wrote them.
     """
     wrong: dict[Loc, None] = {}
     if not data.get("tasks") and data.get("data") is None:
         yield (), "data is missing"
-    for fault in error.errors(include_url=False, include_input=False):
-        loc = real_loc(fault["loc"], data)
-        if fault["type"] == "missing":
-            section = real_loc(fault["loc"][:-1], data)
-            yield section, f"{dotted((*section, fault['loc'][-1]))} is missing"
-        elif fault["type"] == "extra_forbidden":
+    for problem in error.errors(include_url=False, include_input=False):
+        loc = real_loc(problem["loc"], data)
+        if problem["type"] == "missing":
+            section = real_loc(problem["loc"][:-1], data)
+            yield section, f"{dotted((*section, problem['loc'][-1]))} is missing"
+        elif problem["type"] == "extra_forbidden":
             yield loc, _unknown_key(loc)
-        elif fault["type"] == "two_forms":
-            yield loc, fault["msg"]
-        elif fault["type"] == "unknown_head" and "name" not in _at(data, loc):
-            yield loc, TWO_FORMS  # only beside tasks is no name filled in
-        elif fault["type"] == "no_data":
-            continue  # reported above, also where other faults hide it
-        elif fault["type"] == "unknown_head":
-            name = _at(data, loc)["name"]
+        elif problem["type"] == "two_forms":
+            yield loc, problem["msg"]
+        elif problem["type"] == "unknown_head" and "name" not in _value_at(data, loc):
+            yield loc, TWO_FORMS  # the name is filled in unless there are several tasks
+        elif problem["type"] == "no_data":
+            continue  # reported above, even if other problems hide it
+        elif problem["type"] == "unknown_head":
+            name = _value_at(data, loc)["name"]
             heads = ", ".join(HEADS)
             yield (
                 (*loc, "name"),
-                f"{dotted(loc)}.name: no head {shown(name)}{did_you_mean(str(name), HEADS)} (heads: {heads})",
+                f"{dotted(loc)}.name: unknown head {shown(name)}{did_you_mean(str(name), HEADS)} (heads: {heads})",
             )
         else:
             wrong[loc] = None
     for loc in wrong:
-        # A list that is wrong is also no text: what is said of its items is the better message.
+        # A union also rejects an invalid list as text: the message about its items is better.
         if not any(other[: len(loc)] == loc for other in wrong if len(other) > len(loc)):
-            yield loc, _wrong_value(loc, _at(data, loc), spelled.get(loc))
+            yield loc, _wrong_value(loc, _value_at(data, loc), spelled.get(loc))
 
 
 def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
-    """A location of pydantic as one of the data: without the names of union members."""
+    """Convert a location of pydantic to one in the data by dropping the names of union members."""
     parts: list[str | int] = []
     for part in loc:
         inside = isinstance(data, dict) and part in data
@@ -70,7 +71,7 @@ def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
 
 
 def dotted(loc: Loc) -> str:
-    """A location as users write it.
+    """Format a location as users write it.
 
     >>> dotted(("data", "train", 0))
     'data.train[0]'
@@ -80,18 +81,18 @@ def dotted(loc: Loc) -> str:
 
 
 def shown(value: Any, spelled: str | None = None) -> str:
-    """A value in a message."""
+    """Format a value for a message."""
     if value is None:
         return spelled or "nothing"
     if isinstance(value, dict):
         return "a mapping"
     if value == "":
-        return "empty text"
+        return "an empty string"
     text = f"'{value}'" if isinstance(value, str) else spelled or json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _at(data: Any, loc: Loc) -> Any:
+def _value_at(data: Any, loc: Loc) -> Any:
     for part in loc:
         data = data[part]
     return data
@@ -127,7 +128,7 @@ def _unknown_key(loc: Loc) -> str:
 
 
 def _fields(section: Sequence[str | int]) -> list[str]:
-    """The fields of a section, of the recipe itself for (), none for what is no section."""
+    """List the fields of a section, or of the recipe itself for (); empty if it is not a section."""
     if not section:
         return list(Recipe.model_fields)
     if section == ["head"]:
@@ -146,12 +147,12 @@ def _recipe_schema() -> Schema:
 
 @lru_cache(maxsize=4)
 def _schema_with(heads: tuple[str, ...]) -> Schema:
-    """The schema of a recipe; what it says of tasks and heads is read off the table of heads."""
+    """Return the JSON schema of a recipe; cached per set of heads, because tasks and heads come from the table."""
     return Recipe.model_json_schema()
 
 
 def schemas_at(loc: Loc) -> list[Schema]:
-    """The schemas, one for each member of a union, that a value at a location may follow; none where it is unknown."""
+    """Return the schemas that apply to a location, one per member of a union; empty if it is unknown."""
     schemas = _members(_recipe_schema())
     for part in loc:
         inner: list[Schema] = []
@@ -176,7 +177,7 @@ def _members(schema: Schema) -> list[Schema]:
 
 
 def describe(schemas: Sequence[Schema]) -> str:
-    """What the members of a union expect; that null is allowed goes without saying."""
+    """Describe the values that a union of schemas expects, except null."""
     kinds = dict.fromkeys(_describe(schema) for schema in schemas if schema.get("type") != "null")
     return " or ".join(kinds)
 
@@ -190,23 +191,23 @@ def _describe(schema: Schema) -> str:
         return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
     kind = schema.get("type")
     if kind in ("integer", "number"):
-        return _describe_number(schema, "a whole number" if kind == "integer" else "a number")
+        return _describe_number(schema, "an integer" if kind == "integer" else "a number")
     if kind == "array":
         items = " or ".join(dict.fromkeys(_describe(member) for member in _members(schema["items"])))
         return f"a list of {_PLURALS.get(items, items)}"
     if "pattern" in schema:
-        return "letters, digits, '.', '_' and '-' that begin with a letter or digit"
+        return "letters, digits, '.', '_' and '-', starting with a letter or digit"
     return {"string": "text", "boolean": "true or false"}.get(str(kind), "a mapping")
 
 
-_PLURALS = {"text": "texts", "a whole number": "whole numbers"}
+_PLURALS = {"text": "texts", "an integer": "integers"}
 
 
 def _describe_number(schema: Schema, kind: str) -> str:
     low, above = _number(schema.get("minimum")), _number(schema.get("exclusiveMinimum"))
     high, below = _number(schema.get("maximum")), _number(schema.get("exclusiveMaximum"))
     if schema.get("multipleOf") == 2:
-        kind = kind.replace("a whole", "an even whole")
+        kind = kind.replace("an integer", "an even integer")
     if low and (high or below):
         return f"{kind} from {low} to {high or f'below {below}'}"
     bounds = [f"of at least {low}"] if low else [f"above {above}"] if above else []

@@ -1,4 +1,4 @@
-"""The recipe: one closed schema that describes a run. Reading it from YAML is `recipe.loader`'s work."""
+"""The recipe: one closed schema that describes a run. `recipe.loader` reads it from YAML."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSectio
 
 class DataSection(Section):
     train: Text | Annotated[list[Text], Field(min_length=1)]
-    """Training data: a file, a list of files, `hub:org/dataset`, relative to the recipe."""
+    """Training data: a file or a list of files, relative to the recipe, or `hub:org/dataset`."""
     dev: Text | Annotated[list[Text], Field(min_length=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Development data: a file, or a share of train (0.1) chosen by a hash of the text. Without it the last weights are kept."""
+    """Development data: files, or a fraction of train (0.1) chosen by a text hash. If omitted, the last weights are kept."""
     test: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     """Test data, read at the start and scored once at the end of training."""
     format: Text | None = None
-    """Input format; detected from the file where not given."""
+    """Input format; detected from the file if omitted."""
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Labels in the order the model stores; sorted labels of the data where not given."""
+    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
     text_column: int = 0
-    """conll: column of the token, from 0; negative counts from the right."""
+    """conll: column of the token, counted from 0; negative numbers count from the right."""
     label_columns: list[int] | None = None
-    """conll: columns of the tags; the last one (or the last two, where both hold tags) where not given."""
+    """conll: columns of the tags; if omitted, the last column, or the last two if both contain tags."""
     schema_file: Text | None = None
-    """Relations: predicates with the types they join, in the layout of DuIE's schema file; those of the data where not given."""
+    """Relations: file of predicates and the types they join, in DuIE's layout; if omitted, those of the data are used."""
     mentions: Literal["nearest", "first", "all"] = "nearest"
-    """Triples without offsets: on which of several places they are put; the pair with least between, the first ones, all."""
+    """Triples without offsets: which of several occurrences to use: the closest pair, the first ones, or all pairs."""
     joiner: str | None = None
-    """conll, conll04, multihead: what stands between tokens; a blank, or nothing between Chinese characters, where not given."""
+    """conll, conll04, multihead: text between tokens; if omitted, a space, or nothing next to Chinese characters."""
 
 
 class EncoderSection(Section):
     name: Text
-    """Hub id, a folder with config.json, tokenizer.json and *.safetensors, or `tiny`: a small BERT built from scratch."""
+    """Hub id; directory with config.json, tokenizer.json and *.safetensors; or `tiny`, a small BERT built from scratch."""
     max_length: Annotated[int, Field(ge=8)] = 256
-    """Tokens in a window, special tokens included."""
+    """Number of tokens in a window, including special tokens."""
     stride: Annotated[int, Field(ge=0)] = 64
-    """Tokens by which two windows of one long text overlap."""
+    """Number of tokens by which consecutive windows of a long text overlap."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     tokenization: Literal["subword", "char"] = "subword"
-    """`char` makes a token of every character, so that every entity border is reachable."""
+    """`char` makes every character a token, so that every entity boundary can be predicted."""
     normalization: Literal["none", "nfkc"] = "none"
-    """`nfkc` shows the tokenizer `，` as `,` and `Ａ` as `A`, one character for one; text and offsets stay as they are."""
+    """`nfkc` maps `，` to `,` and `Ａ` to `A` for the tokenizer, character by character; text and offsets do not change."""
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third slower."""
+    """Recompute activations in the backward pass: uses less memory, but is about a third slower."""
     dropout: Probability | None = None
-    """Hidden dropout of the encoder; its own where not given."""
+    """Hidden dropout of the encoder; if omitted, the value of its configuration."""
     attention_dropout: Probability | None = None
-    """Attention dropout of the encoder; its own where not given."""
+    """Attention dropout of the encoder; if omitted, the value of its configuration."""
 
 
 def _validate_head(value: Any) -> HeadSection:
-    """The section of the head that a mapping names; faults inside it keep their places."""
+    """Validate a mapping as the section of the head that it names; errors inside it keep their locations."""
     if isinstance(value, HeadSection):
         return value
     if not isinstance(value, dict):
@@ -76,7 +76,7 @@ def _validate_head(value: Any) -> HeadSection:
 
 
 class _AnyHead:
-    """The JSON schema of a head: one of those in the table, as it stands when it is asked for."""
+    """JSON schema of a head: any of those in the table at the time of the call."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
@@ -101,11 +101,11 @@ TaskName = Annotated[str, AfterValidator(_validate_task), Field(json_schema_extr
 
 class TrainingSection(Section):
     epochs: PositiveInt = 10
-    """Passes over the training data."""
+    """Number of passes over the training data."""
     batch_size: PositiveInt = 16
     """Windows per step and device."""
     batch_tokens: PositiveInt | None = None
-    """At most so many tokens per step (padding included) instead of batch_size windows."""
+    """Maximum number of tokens per step, padding included, instead of batch_size windows."""
     eval_batch_size: PositiveInt = 32
     """Windows per forward pass in evaluation and prediction."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
@@ -113,39 +113,39 @@ class TrainingSection(Section):
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Peak learning rate of the head."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Learning rate of an encoder layer as a multiple of the one above it."""
+    """Factor between the learning rate of an encoder layer and that of the layer above."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW weight decay; biases and normalisations have none."""
+    """AdamW weight decay; not applied to biases and normalisation weights."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Learning rate after the warm-up."""
+    """Learning rate schedule after the warm-up."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of all steps over which the learning rate rises."""
+    """Fraction of all steps during which the learning rate rises."""
     clip: Annotated[float, Field(gt=0)] | None = 1.0
-    """Largest norm of the gradient; null switches clipping off."""
+    """Maximum gradient norm; null disables clipping."""
     accumulation: PositiveInt = 1
-    """Batches whose gradients are summed into one step."""
+    """Number of batches whose gradients are accumulated into one step."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    """Seed of initialisation, shuffling and dropout."""
+    """Random seed of initialisation, shuffling and dropout."""
     precision: Precision | Literal["auto"] = "auto"
-    """Of the encoder; `auto` is bfloat16 where the hardware has it, CPUs with AVX512-BF16 or AMX included."""
+    """Precision of the encoder; `auto` is bfloat16 if the hardware supports it, including CPUs with AVX512-BF16 or AMX."""
     device: Literal["auto", "cpu"] = "auto"
-    """`cpu` leaves a GPU unused."""
+    """Device for training; `auto` uses a GPU if there is one, `cpu` ignores it."""
     eval_every: PositiveInt | None = None
-    """Steps between two evaluations on dev; once an epoch where not given."""
+    """Steps between two evaluations on dev; once per epoch if omitted."""
     checkpoint_every: PositiveInt | None = None
-    """Steps between two checkpoints, from which `ie train --resume` goes on; every ten minutes where not given."""
+    """Steps between two checkpoints, from which `ie train --resume` continues; every ten minutes if omitted."""
     checkpoints: PositiveInt = 2
-    """How many of the last checkpoints are kept until the run is finished."""
+    """Number of most recent checkpoints to keep until the run is finished."""
     patience: PositiveInt | None = None
-    """Stop after so many evaluations without a better score on dev."""
+    """Stop after this number of evaluations without a better score on dev."""
     negatives: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the windows without an entity that an epoch draws."""
+    """Fraction of the windows without entities that each epoch samples."""
     label_weights: dict[str, Annotated[float, Field(gt=0)]] = {}
-    """Weight of the loss of a label or predicate, 1 where not given."""
+    """Loss weights of labels or predicates; 1 if omitted."""
     match: Literal["auto", "strict", "boundaries", "text"] = "auto"
-    """Relations: what counts as right when the best model is chosen; `auto`: text where data have no offsets, else strict."""
+    """Relations: criterion for a correct relation in model selection; `auto`: text if the data have no offsets, else strict."""
     trackers: list[Literal["csv", "tensorboard", "wandb", "mlflow"]] = ["csv"]
-    """Logs: `log.csv` and TensorBoard events beside the model; runs of Weights & Biases and MLflow, where their variables say."""
+    """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
 
 
 class CardSection(Section):
@@ -156,39 +156,39 @@ class CardSection(Section):
 
 
 class TaskSection(Section):
-    """One task of a model: what is extracted, from which data, by which head."""
+    """One task of a model: what is extracted, the data and the head."""
 
     task: TaskName = "ner"
-    """What is extracted: entities, or relations between them (head gplinker)."""
+    """What to extract: entities, or relations between them (head gplinker)."""
     data: DataSection
-    """Where the examples are."""
+    """The training, development and test data."""
     head: Head = EfficientGlobalPointerSection()
-    """What stands on the encoder."""
+    """The head on top of the encoder."""
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
-TWO_FORMS = "tasks: stands for task, data and head, which go into each of them"
+TWO_FORMS = "tasks: replaces task, data and head; move these into each task"
 
 
 class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    """Name of the run; its folder under runs/."""
+    """Name of the run and of its directory under runs/."""
     task: TaskName = "ner"
-    """What is extracted: entities, or relations between them (head gplinker)."""
+    """What to extract: entities, or relations between them (head gplinker)."""
     data: DataSection | None = None
-    """Where the examples are."""
+    """The training, development and test data."""
     encoder: EncoderSection
-    """The pretrained encoder and how text becomes its input."""
+    """The pretrained encoder and the preparation of its input."""
     head: Head = EfficientGlobalPointerSection()
-    """What stands on the encoder."""
+    """The head on top of the encoder."""
     tasks: dict[Name, TaskSection] = {}
-    """Several tasks on one encoder by names of their own, each with task, data and head; instead of these three."""
+    """Several named tasks on one encoder, each with task, data and head, which replace these three keys."""
     training: TrainingSection = TrainingSection()
-    """How it is trained."""
+    """Options of training."""
     card: CardSection = CardSection()
-    """What the model card says of the model beyond what `ie` knows."""
+    """Facts for the model card that `ie` cannot know."""
 
     @model_validator(mode="after")
     def _has_data(self) -> Recipe:
@@ -200,13 +200,13 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _one_form(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields of the form that it has: of one task, or of several."""
+        """Return the fields of the form in use: that of a single task or that of several tasks."""
         fields: dict[str, Any] = handler(self)
         left_out = ("task", "data", "head") if self.tasks else ("tasks",)
         return {name: value for name, value in fields.items() if name not in left_out}
 
     def instances(self) -> dict[str, TaskSection]:
-        """The tasks of the model by their names; one that is given in the short form is called what it is."""
+        """Return the tasks of the model by name; a task in the short form is named after its kind."""
         if self.data is None:
             return self.tasks
         return {self.task: TaskSection(task=self.task, data=self.data, head=self.head)}

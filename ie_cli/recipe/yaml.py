@@ -1,7 +1,7 @@
-"""YAML 1.2 as plain data with line numbers: no tags, no objects, no duplicate keys; and plain data as YAML.
+"""Reading YAML 1.2 as plain data with line numbers, without tags, objects or duplicate keys; and writing plain data as YAML.
 
-ruamel composes the nodes; what is built of them is nothing but dict, list, text, numbers, true, false and null: the
-scalars of the core schema of YAML 1.2, in which `2e-5` is a number and `NO` and `on` are text.
+ruamel composes the nodes, which are converted to dict, list, text, numbers, true, false and null only: the scalars of the
+core schema of YAML 1.2, in which `2e-5` is a number and `NO` and `on` are text.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 Loc = tuple[str | int, ...]
 
-_MOST_VALUES = 20_000
-_MOST_DEPTH = 20
+_MAX_VALUES = 20_000
+_MAX_DEPTH = 20
 _INT = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None}
@@ -37,8 +37,8 @@ _WORDS |= {form: True for form in ("true", "True", "TRUE")}
 _WORDS |= {form: False for form in ("false", "False", "FALSE")}
 _WORDS |= {f"{sign}.{form}": float(f"{sign}inf") for sign in ("", "+", "-") for form in ("inf", "Inf", "INF")}
 _WORDS |= {f".{form}": float("nan") for form in ("nan", "NaN", "NAN")}
-# Words that YAML 1.1, which most other programs still read, takes for true and false.
-_OLD_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
+# Words that YAML 1.1, which many programs still use, reads as true or false.
+_YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 _PLAIN = re.compile(r"[./]*[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
 
 
@@ -47,83 +47,83 @@ class ParsedYaml:
     """A parsed document.
 
     Attributes:
-        lines: the line of every value, from 1.
-        spelled: unquoted scalars as they stand in the file.
-        faults: what is wrong: line and message.
+        lines: the line of every value, counted from 1.
+        spelled: unquoted scalars as they appear in the file.
+        problems: the line and the message of each problem.
     """
 
     data: Any = None
     lines: dict[Loc, int] = field(default_factory=dict)
     spelled: dict[Loc, str] = field(default_factory=dict)
-    faults: list[tuple[int, str]] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
 
 
-class _Refused(Exception):
-    """The document is not one that a recipe can be: line and message."""
+class _Rejected(Exception):
+    """The document cannot be a recipe; the arguments are a line and a message."""
 
 
 def parse(text: str) -> ParsedYaml:
-    """Read one YAML document; what is wrong with it is in `faults`."""
+    """Read one YAML document; its errors are in `problems`."""
     document = ParsedYaml()
     try:
-        _look_through(document, _reader().parse(text))
+        _check_events(document, _reader().parse(text))
         root = _reader().compose(text)
         if root is not None:
             document.data = _Builder(document).value(root, (), 0)
-    except _Refused as error:
-        document.faults.append(error.args)
+    except _Rejected as error:
+        document.problems.append(error.args)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(dict.fromkeys(part for part in (error.problem, error.context) if part))
-        document.faults.append(((mark.line + 1) if mark else 1, f"not valid YAML: {what}"))
-    except YAMLError as error:  # a character that no YAML may hold; its position is a number of characters
+        document.problems.append(((mark.line + 1) if mark else 1, f"not valid YAML: {what}"))
+    except YAMLError as error:  # a character that YAML forbids; the position counts characters
         position = getattr(error, "position", 0)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
-        document.faults.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
+        document.problems.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
     except (ValueError, OverflowError, AssertionError) as error:  # the parser itself fails, e.g. on "\\U00110000"
-        document.faults.append((1, f"not valid YAML: {error}"))
+        document.problems.append((1, f"not valid YAML: {error}"))
     else:
-        document.faults = list(dict.fromkeys(document.faults))  # an alias repeats those of its anchor
+        document.problems = list(dict.fromkeys(document.problems))  # an alias repeats the problems of its anchor
         return document
-    document.data = None  # what was read before it says little
+    document.data = None  # partial data would cause misleading problems
     return document
 
 
 def _reader() -> YAML:
     reader = YAML(typ="safe", pure=True)
-    reader.composer.warn_double_anchors = False  # the last one counts, as YAML has it
+    reader.composer.warn_double_anchors = False  # the last one counts, as YAML specifies
     return reader
 
 
-def _look_through(document: ParsedYaml, events: Iterator[Event]) -> None:
-    """Find what no node shows any more, and refuse what would take long to compose."""
+def _check_events(document: ParsedYaml, events: Iterator[Event]) -> None:
+    """Check for problems that nodes no longer show, and reject documents that would take long to compose."""
     anchors: set[str] = set()
     documents = nodes = depth = 0
     for event in events:
         documents += isinstance(event, DocumentStartEvent)
         if documents > 1:
-            raise _Refused(_line(event), "a second document begins here; a recipe is one")
+            raise _Rejected(_line(event), "expected a single document, but a second one begins here")
         depth -= isinstance(event, CollectionEndEvent)
         if not isinstance(event, NodeEvent):
             continue
         nodes += 1
-        _refuse_excess(_line(event), nodes // 2, depth)  # a node that is not a value is the key of one
+        _require_within_limits(_line(event), nodes // 2, depth)  # every mapping value has a key node
         depth += isinstance(event, CollectionStartEvent)
         if isinstance(event, AliasEvent):
             if event.anchor not in anchors:
-                raise _Refused(_line(event), f"*{event.anchor[:200]}: no such anchor before this line")
+                raise _Rejected(_line(event), f"*{event.anchor[:200]}: no such anchor before this line")
         elif isinstance(event, (ScalarEvent, CollectionStartEvent)):
             anchors.add(event.anchor)
             if event.tag is not None:
                 tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:200]
-                document.faults.append((_line(event), f"the tag {tag} is not allowed: a recipe is plain data"))
+                document.problems.append((_line(event), f"the tag {tag} is not allowed: a recipe is plain data"))
 
 
-def _refuse_excess(line: int, values: int, depth: int) -> None:
-    if values > _MOST_VALUES:
-        raise _Refused(line, f"more than {_MOST_VALUES:,} values; a recipe is short")
-    if depth > _MOST_DEPTH:
-        raise _Refused(line, f"nested more than {_MOST_DEPTH} levels deep; a recipe has three")
+def _require_within_limits(line: int, values: int, depth: int) -> None:
+    if values > _MAX_VALUES:
+        raise _Rejected(line, f"too large for a recipe: more than {_MAX_VALUES:,} values")
+    if depth > _MAX_DEPTH:
+        raise _Rejected(line, f"nested too deeply for a recipe: more than {_MAX_DEPTH} levels")
 
 
 def _line(part: Event | Node) -> int:
@@ -131,7 +131,7 @@ def _line(part: Event | Node) -> int:
 
 
 class _Builder:
-    """Make data of nodes; a node with aliases is met once for each of them, and may hold itself."""
+    """Converts nodes to data; a node with aliases is visited once per alias, and may contain itself."""
 
     def __init__(self, document: ParsedYaml) -> None:
         self.document = document
@@ -140,7 +140,7 @@ class _Builder:
     def value(self, node: Node, loc: Loc, depth: int) -> Any:
         self.values += 1
         self.document.lines[loc] = _line(node)
-        _refuse_excess(_line(node), self.values, depth)
+        _require_within_limits(_line(node), self.values, depth)
         if isinstance(node, ScalarNode):
             if node.style is not None:  # quoted or block: always text
                 return node.value
@@ -158,12 +158,12 @@ class _Builder:
             if name is None:
                 message = "a key must be plain text"
             elif name in result:
-                message = f"{_dotted(inner)}: given a second time, first in line {self.document.lines[inner]}"
+                message = f"{_dotted(inner)}: duplicate key, first given in line {self.document.lines[inner]}"
             else:
                 result[name] = self.value(item, inner, depth + 1)
                 self.document.lines[inner] = _line(key)
                 continue
-            self.document.faults.append((_line(key), message))
+            self.document.problems.append((_line(key), message))
             self.value(item, (*loc, "?"), depth + 1)
         return result
 
@@ -173,7 +173,7 @@ def _dotted(loc: Loc) -> str:
 
 
 def resolve_plain(text: str) -> Any:
-    """The value of an unquoted scalar.
+    """Return the value of an unquoted scalar.
 
     >>> [resolve_plain(x) for x in ("2e-5", "NO", "12", "null", "true")]
     [2e-05, 'NO', 12, None, True]
@@ -186,9 +186,13 @@ def resolve_plain(text: str) -> Any:
 
 
 def flow(value: Any) -> str:
-    """A value as YAML on one line, that YAML 1.1 programs read alike."""
+    """Format a value as YAML on one line that YAML 1.1 programs read in the same way."""
     if isinstance(value, str):
-        plain = _PLAIN.fullmatch(value) and isinstance(resolve_plain(value), str) and value.lower() not in _OLD_WORDS
+        plain = (
+            _PLAIN.fullmatch(value)
+            and isinstance(resolve_plain(value), str)
+            and value.lower() not in _YAML_1_1_BOOLEANS
+        )
         return value if plain else _quoted(value)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(flow, value))}]"
@@ -198,7 +202,7 @@ def flow(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    # `1e-05` would be text for YAML 1.1, which wants a point.
+    # YAML 1.1 requires a decimal point: `1e-05` would be text.
     return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
 
 
@@ -209,5 +213,5 @@ def _quoted(text: str) -> str:
 def _escaped(char: str) -> str:
     if char in '"\\':
         return "\\" + char
-    # Unassigned and surrogate code points, line separators and the byte-order mark are not printable either.
+    # Not printable are also unassigned and surrogate code points, line separators and the byte-order mark.
     return char if char.isprintable() else f"\\U{ord(char):08x}"

@@ -1,1 +1,1 @@
-"""Scores and models as text to read."""
+"""Present scores and models as tables, model cards and web pages."""

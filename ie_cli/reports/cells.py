@@ -1,4 +1,4 @@
-"""Numbers as all reports show them."""
+"""Format numbers in the same way for all reports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ie_cli.metrics.scores import Row, ScoreTable
 
 
 def number(value: float | None) -> str:
-    """A score with four digits, a dash where there is none."""
+    """Return a score with four digits, or a dash if there is none."""
     return "–" if value is None else f"{value:.4f}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """The values of a row; where a row has no counts at all, what it lacks is left empty."""
+    """Return the values of a row as text; missing values are dashes, or empty if the row has no counts."""
     _, values = row
     counted = any(isinstance(value, int) for value in values)
     return tuple(
@@ -23,12 +23,12 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def all_rows(table: ScoreTable) -> Iterator[tuple[bool, str, tuple[str, ...]]]:
-    """Whether a row belongs to the summary, its name, and its cells; from the top to the bottom of a table."""
+    """Yield, for each row of a table from top to bottom, whether it belongs to the summary, its name, and its cells."""
     for rows, summary in ((table.rows, False), (table.summary, True)):
         for row in rows:
             yield summary, row[0], cells(row)
 
 
 def heading(title: str, table: ScoreTable) -> str:
-    """What stands above one of several tables of `title`."""
+    """Return the heading of a table among those with a common title."""
     return f"{title}: {table.title}" if table.title else title

@@ -1,6 +1,6 @@
-"""The result of an evaluation as one page with nothing beside it: tables of scores, examples of errors, the environment.
+"""The result of an evaluation as a self-contained web page: score tables, examples of errors, and the environment.
 
-It holds no script, and its policy lets none run; whatever comes from data is escaped.
+The page contains no scripts, and its policy forbids them; all data are escaped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ mark.gold { background: #3cb44b40; } mark.predicted { background: #e6194b40; } m
 
 
 def html_page(result: EvaluationResult) -> str:
-    """The page of a result."""
+    """Return the web page for a result."""
     return "".join(_parts(result))
 
 
@@ -75,11 +75,11 @@ def _case(words: str, case: ErrorRecord) -> str:
 
 
 def _marked(text: str, marks: Iterable[tuple[int, int, str]]) -> str:
-    """A text cut at the borders of its marks, each piece marked by the sides that it belongs to."""
+    """Split a text at the boundaries of its marks, and mark each piece by the sides that it belongs to."""
     marks = list(marks)
-    borders = sorted({0, len(text), *(border for start, end, _ in marks for border in (start, end))})
+    boundaries = sorted({0, len(text), *(boundary for start, end, _ in marks for boundary in (start, end))})
     pieces = []
-    for start, end in pairwise(borders):
+    for start, end in pairwise(boundaries):
         sides = {side for first, last, side in marks if first <= start and end <= last}
         piece = escape(text[start:end])
         kind = "both" if len(sides) > 1 else next(iter(sides), None)

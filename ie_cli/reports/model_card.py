@@ -1,4 +1,4 @@
-"""The README of a model folder."""
+"""The model card, which is the README of a model directory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ie_cli.tasks import TASKS
 
 
 def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mapping[str, Mapping[str, Scores]]) -> str:
-    """Markdown with scores, labels and usage, below the metadata for the Hub.
+    """Return a model card in Markdown: metadata for the Hub, scores, labels and usage.
 
     Args:
-        schemas: by task.
-        scores: by split (``dev``, ``test``) and task.
+        recipe: the recipe of the model.
+        schemas: schemas by task.
+        scores: scores by split (``dev``, ``test``) and task.
     """
     sections = recipe.instances().values()
     words = [TASKS[section.task].words for section in sections]
@@ -31,14 +32,14 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         for kind, field in (("Labels", "labels"), ("Predicates", "predicates"))
     ]
     tables = [
-        (f"Scores on {split}" if len(schemas) == 1 else f"Scores of {task} on {split}", found.tables())
+        (f"Scores on {split}" if len(schemas) == 1 else f"Scores for {task} on {split}", found.tables())
         for split, tasks in scores.items()
         for task, found in tasks.items()
     ]
     lines = [
         f"# {recipe.name}",
         "",
-        f"{'; '.join(titles)}, trained by [`ie`](https://pypi.org/project/ie-cli/).",
+        f"{'; '.join(titles)}, trained with [`ie`](https://pypi.org/project/ie-cli/).",
         "",
         *(f"{kind}: {_listed(listed)}." for kind, listed in names if listed),
         "",
@@ -57,14 +58,14 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         f"    print({', '.join(f'example.{word.attribute}' for word in words)})",
         "```",
         "",
-        "`recipe.yaml` holds the recipe with every default filled in; `metrics.json` the scores unrounded.",
+        "`recipe.yaml` contains the recipe with all defaults filled in; `metrics.json` contains the unrounded scores.",
         "",
     ]
     return front_matter(recipe, scores) + "\n".join(lines)
 
 
 def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:
-    """Tables of scores in Markdown, each with its heading above and its notes below."""
+    """Return score tables in Markdown, each with its heading and notes."""
     lines = []
     for table in tables:
         first, *others = table.columns
@@ -89,11 +90,11 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _code(name: str) -> str:
-    """A name as it is, which ends neither its own quotes nor a cell of a table."""
+    """Return a name as inline code that cannot end its own quotes or a cell of a table."""
     plain = "".join(char if char.isprintable() else " " for char in name).replace("`", "'")
     return f"`{plain}`".replace("|", r"\|")
 
 
 def _encoder(name: str) -> str:
-    """A hub id whole, of a folder the name alone: the rest says nothing to others."""
+    """Return a hub id, or the name of a directory without its path, which means nothing to other users."""
     return Path(name).name if name.startswith(("/", ".", "~")) else name

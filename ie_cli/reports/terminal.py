@@ -1,4 +1,4 @@
-"""Scores as tables on a terminal."""
+"""Print score tables on a terminal."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from rich.text import Text
 from ie_cli.metrics.scores import ScoreTable
 from ie_cli.reports.cells import all_rows, heading
 
-# Texts and labels are shown, and belong to whoever wrote the data: none of their characters may drive the terminal.
-_HARMLESS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
+# Texts and labels come from untrusted data, so none of their characters may control the terminal.
+_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
 
 
-def harmless(text: str) -> str:
-    """Control characters written out, e.g. ``\\x1b``; lines and tabs stay."""
-    return text.translate(_HARMLESS)
+def escape_controls(text: str) -> str:
+    """Return a text with control characters escaped, e.g. ``\\x1b``, except for newlines and tabs."""
+    return text.translate(_CONTROL_CHARACTERS)
 
 
 def print_tables(console: Console, tables: Iterable[ScoreTable], title: str) -> None:
-    """Print tables of scores, each with its notes below."""
+    """Print score tables, each with its notes below."""
     for table in tables:
         console.print(rich_table(table, title))
         for note in table.notes:
-            console.print(harmless(note), markup=False)
+            console.print(escape_controls(note), markup=False)
 
 
 def rich_table(table: ScoreTable, title: str) -> Table:
-    """A table of scores; a narrow screen breaks names, and no numbers."""
-    made = Table(title=Text(harmless(heading(title, table))), title_justify="left")
-    for place, column in enumerate(table.columns):
-        if place:
-            made.add_column(Text(harmless(column)), justify="right", no_wrap=True)
+    """Build a score table; on a narrow screen, names are wrapped, but numbers are not."""
+    result = Table(title=Text(escape_controls(heading(title, table))), title_justify="left")
+    for index, column in enumerate(table.columns):
+        if index:
+            result.add_column(Text(escape_controls(column)), justify="right", no_wrap=True)
         else:
-            made.add_column(Text(harmless(column)), overflow="fold")
-    below = False
+            result.add_column(Text(escape_controls(column)), overflow="fold")
+    in_summary = False
     for summary, name, values in all_rows(table):
-        if summary and not below:
-            made.add_section()
-        below = summary
-        made.add_row(Text(harmless(name)), *values)
-    return made
+        if summary and not in_summary:
+            result.add_section()
+        in_summary = summary
+        result.add_row(Text(escape_controls(name)), *values)
+    return result

@@ -1,1 +1,1 @@
-"""A web page and an HTTP API around prediction."""
+"""Serve predictions through a web page and an HTTP API."""

@@ -1,4 +1,4 @@
-"""The web application: a page, and an API of three addresses."""
+"""The web application: a page, and an API with three endpoints."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ie_cli.errors import counted
 from ie_cli.formats.html import STYLE
 from ie_cli.formats.jsonl import dump
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.schema import Recipe
 from ie_cli.serving.capacity import TooMuch
 from ie_cli.serving.limits import Limits
-from ie_cli.serving.middleware import Answers, BearerToken, OwnHosts, refused, unauthenticated
+from ie_cli.serving.middleware import AllowedHosts, BearerToken, ResponseMiddleware, refused, unauthenticated
 from ie_cli.serving.schemas import Refused, read_texts
-from ie_cli.serving.worker import Busy, Job, Worker
+from ie_cli.serving.worker import Busy, Job, Worker, at_capacity
 
-_ADDRESSES = "this service has /, /predict, /model and /health."
-_HUNG_UP = 499  # nobody reads it
+_ENDPOINTS = "use one of /, /predict, /model and /health."
+_CLIENT_CLOSED_REQUEST = 499  # nobody reads it
 
 
-class _Receiving:
-    """How many requests are being received: bodies that come slowly must not take all connections."""
+class _ReceivingLimit:
+    """A limit on the number of requests being received, so that slow bodies cannot occupy all connections."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -43,7 +44,9 @@ class _Receiving:
     @contextmanager
     def __call__(self, limits: Limits) -> Iterator[None]:
         if self._number >= limits.concurrency:
-            raise _unavailable(f"{limits.concurrency} requests are being received, which is all that may")
+            raise _unavailable(
+                f"{counted(limits.concurrency, 'request is', 'requests are')} being received, which is the limit"
+            )
         self._number += 1
         try:
             yield
@@ -53,11 +56,11 @@ class _Receiving:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the application needs.
+    """The dependencies of the application.
 
     Attributes:
-        facts: what ``GET /model`` tells.
-        hosts: names that the header Host may have; None: any.
+        facts: the response of ``GET /model``.
+        hosts: allowed names in the header Host; None allows any.
         report: called with the id and the exception of an internal error.
     """
 
@@ -67,11 +70,11 @@ class Service:
     token: str | None
     hosts: frozenset[str] | None
     report: Callable[[str, Exception], None]
-    receiving: _Receiving = field(default_factory=_Receiving)
+    receiving: _ReceivingLimit = field(default_factory=_ReceivingLimit)
 
 
 def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """What may be known of a model: no paths."""
+    """Return the public facts about a model, which contain no paths."""
     facts = [
         {
             "task": section.task,
@@ -97,14 +100,14 @@ def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, A
 
 
 def build_app(service: Service) -> ASGIApp:
-    """The application, guarded."""
+    """Build the application with its middleware."""
 
     async def predict(request: Request) -> Response:
         try:
             return await _predict(service, request)
         except ClientDisconnect:
-            return Response(status_code=_HUNG_UP)
-        except asyncio.CancelledError:  # only uvicorn cancels, when it has waited long enough at its end
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except asyncio.CancelledError:  # only uvicorn cancels, after its grace period for shutting down
             raise _unavailable("the service is stopping") from None
 
     async def model(request: Request) -> Response:
@@ -117,7 +120,7 @@ def build_app(service: Service) -> ASGIApp:
 
     middleware = []
     if service.hosts is not None:
-        middleware.append(Middleware(OwnHosts, hosts=service.hosts))
+        middleware.append(Middleware(AllowedHosts, hosts=service.hosts))
     if service.token is not None:
         backend = BearerToken(service.token)
         middleware.append(Middleware(AuthenticationMiddleware, backend=backend, on_error=unauthenticated))
@@ -139,12 +142,12 @@ def build_app(service: Service) -> ASGIApp:
         exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: internal_error},
     )
     app.router.redirect_slashes = False
-    return Answers(app, drain=4 * service.limits.max_body)
+    return ResponseMiddleware(app, drain=4 * service.limits.max_body)
 
 
 async def _predict(service: Service, request: Request) -> Response:
-    if service.worker.busy:  # said again below: before the body is read it costs nothing
-        raise _unavailable(f"{service.limits.concurrency} requests are in work or waiting, which is all that may")
+    if service.worker.busy:  # checked again below; a refusal before the body is read costs nothing
+        raise _unavailable(at_capacity(service.limits.concurrency))
     with service.receiving(service.limits):
         texts, many = await read_texts(request, service.limits)
     try:
@@ -154,33 +157,34 @@ async def _predict(service: Service, request: Request) -> Response:
     except TooMuch as error:
         raise Refused(
             413,
-            f"the texts have {sum(map(len, texts)):,} characters; this service answers about {error.characters:,} in time",
-            "send several requests, or run `ie predict`, which takes texts of any length.",
+            f"the texts have {sum(map(len, texts)):,} characters, but this service can answer only about "
+            f"{error.characters:,} in time",
+            "send several requests, or run `ie predict`, which accepts texts of any length.",
         ) from None
     records = await _answer(service.worker, job, request, service.limits.timeout)
     return _json({"results": records} if many else records[0])
 
 
 async def _answer(worker: Worker, job: Job, request: Request, timeout: float) -> list[dict[str, Any]]:
-    """Wait for a job; give it up where it takes too long, or where nobody waits for the answer."""
+    """Wait for a job; cancel it if it takes too long or the client disconnects."""
     answer = asyncio.wrap_future(job.future)
-    hung_up = asyncio.ensure_future(_hung_up(request))
-    waiting: set[asyncio.Future[Any]] = {answer, hung_up}
+    disconnected = asyncio.ensure_future(_wait_for_disconnect(request))
+    waiting: set[asyncio.Future[Any]] = {answer, disconnected}
     try:
         done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if answer in done:
             return answer.result()
-        if hung_up in done:
+        if disconnected in done:
             raise ClientDisconnect
         raise Refused(504, f"no answer within {timeout:g} seconds", "send fewer or shorter texts, or try again later.")
     finally:
-        hung_up.cancel()
+        disconnected.cancel()
         if not answer.done():
             worker.cancel(job)
             answer.cancel()
 
 
-async def _hung_up(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         continue
 
@@ -206,13 +210,13 @@ async def _refused(request: Request, refusal: Exception) -> Response:
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
-    """No such address, or not by this method."""
+    """Answer a request for an unknown endpoint, or with a method that it does not support."""
     if not isinstance(error, HTTPException):
         raise error
     path = request.scope["path"]
-    what = {404: f"no address {path}", 405: f"{path} does not take {request.method}"}
-    said = what.get(error.status_code, str(error.detail))
-    return refused(Refused(error.status_code, said, _ADDRESSES, error.headers))
+    messages = {404: f"unknown endpoint {path}", 405: f"{path} does not support {request.method}"}
+    message = messages.get(error.status_code, str(error.detail))
+    return refused(Refused(error.status_code, message, _ENDPOINTS, error.headers))
 
 
 def _static(path: str, name: str, kind: str, before: str) -> Route:

@@ -1,4 +1,4 @@
-"""`ie serve`: a web page and an HTTP API around `pipeline.extract`, on Starlette and uvicorn."""
+"""Limits of the service, and a check for its optional packages."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from ie_cli.errors import ServiceError
 
-__all__ = ["Limits", "must_be_installed"]
+__all__ = ["Limits", "require_installed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a request may ask for.
+    """Limits on requests.
 
     Attributes:
-        max_body: bytes of a request.
-        max_texts: texts of a request.
-        max_text: characters of a text.
-        concurrency: requests in work or waiting. How many the model can answer in time is measured, and decides, too.
-        timeout: seconds for the body to arrive, and again for the answer.
+        max_body: maximum bytes in a request.
+        max_texts: maximum texts in a request.
+        max_text: maximum characters in a text.
+        concurrency: maximum requests running or queued. The measured speed of the model may limit them further.
+        timeout: seconds to wait for the body, and again for the answer.
     """
 
     max_body: int = 2**20
@@ -28,14 +28,16 @@ class Limits:
     timeout: float = 30.0
 
 
-def must_be_installed() -> None:
-    """Ask for the optional packages.
+def require_installed() -> None:
+    """Check that the optional packages are installed.
 
     Raises:
-        ServiceError: one is not installed.
+        ServiceError: a package is missing.
     """
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise ServiceError(f"`ie serve` needs the package {error.name}", hint="pip install 'ie-cli[serve]'") from error
+        raise ServiceError(
+            f"`ie serve` requires the package {error.name}, which is not installed", hint="pip install 'ie-cli[serve]'"
+        ) from error

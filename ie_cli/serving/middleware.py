@@ -1,4 +1,4 @@
-"""Around every request: whom it is for, whether it may, and headers that keep browsers from doing more than the page needs."""
+"""Middleware for every request: allowed hosts, authentication, security headers, and unread bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ie_cli.formats.jsonl import dump
 from ie_cli.serving.schemas import Refused
 
 OPEN = frozenset({"/", "/page.js", "/style.css", "/health"})
-"""What needs no token: it tells nothing of model or texts."""
+"""Paths that need no token because they reveal nothing about model or texts."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -30,11 +30,11 @@ HEADERS = {
 DRAIN_SECONDS = 1.0
 
 
-class OwnHosts:
-    """Middleware that serves only requests whose header Host names this machine: DNS rebinding comes by another name.
+class AllowedHosts:
+    """Middleware that serves only requests whose header Host names this machine, as a defence against DNS rebinding.
 
-    Starlette's `TrustedHostMiddleware` takes the first of several such headers, in older releases no IPv6 address, and
-    answers without a hint.
+    Starlette's `TrustedHostMiddleware` uses the first of several such headers, does not support IPv6 addresses in older
+    releases, and answers without a hint.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
@@ -42,49 +42,49 @@ class OwnHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse one request."""
-        if scope["type"] != "http" or self._mine(Headers(scope=scope).getlist("host")):
+        if scope["type"] != "http" or self._is_allowed(Headers(scope=scope).getlist("host")):
             await self.app(scope, receive, send)
             return
         refusal = Refused(
             400,
             "the header Host does not name this machine's own address",
-            f"this service listens to its own machine: use one of {', '.join(sorted(self.hosts))}.",
+            f"use one of {', '.join(sorted(self.hosts))}: this service only accepts requests from its own machine.",
         )
         await refused(refusal)(scope, receive, send)
 
-    def _mine(self, given: list[str]) -> bool:
+    def _is_allowed(self, given: list[str]) -> bool:
         return len(given) == 1 and _name(given[0]) in self.hosts
 
 
 def _name(host: str) -> str:
-    """A Host header without its port."""
+    """Return a Host header without its port."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()
 
 
 class BearerToken(AuthenticationBackend):
-    """The token of a request, for Starlette's `AuthenticationMiddleware`."""
+    """Checks the bearer token of requests, for Starlette's `AuthenticationMiddleware`."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        """Compare it, in a time that tells nothing of how much of it is right.
+        """Compare the token in constant time.
 
         Raises:
-            AuthenticationError: it is missing or another one.
+            AuthenticationError: the token is missing or wrong.
         """
         if conn.scope["path"] in OPEN:
             return None
         given = conn.headers.getlist("authorization")
         scheme, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if not hmac.compare_digest(secret.encode("latin-1").strip(), self._token) or scheme.lower() != "bearer":
-            raise AuthenticationError("the token is wrong" if given else "a token is needed")
+            raise AuthenticationError("the token is wrong" if given else "a token is required")
         return AuthCredentials(["authenticated"]), SimpleUser("bearer")
 
 
 def unauthenticated(conn: HTTPConnection, error: AuthenticationError) -> Response:
-    """The answer to a request without the token."""
+    """Return the response to a request without the right token."""
     return refused(
         Refused(
             401,
@@ -96,17 +96,20 @@ def unauthenticated(conn: HTTPConnection, error: AuthenticationError) -> Respons
 
 
 def refused(refusal: Refused) -> Response:
-    """The answer to a request that is not served."""
+    """Return the response to a request that is refused."""
     body = dump({"error": refusal.error, "hint": refusal.hint})
     return Response(body, refusal.status, refusal.headers, media_type="application/json")
 
 
-class Answers:
-    """Middleware around the whole application, its internal errors included: what every answer needs.
+class ResponseMiddleware:
+    """Middleware around the application that completes every response, including those to internal errors.
+
+    It adds security headers, and reads the rest of the body first, because a client that is still sending would not see
+    the response.
 
     Args:
-        drain: bytes of a body which nobody wants that are read before the answer: a client that is still writing would
-            not see it. Where more comes the connection is closed.
+        app: the application.
+        drain: maximum bytes of an unwanted body to read; if there are more, the connection is closed.
     """
 
     def __init__(self, app: ASGIApp, drain: int) -> None:
@@ -121,22 +124,22 @@ class Answers:
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except Exception:
-            if not exchange.started:  # else it has been reported, and answered with 500
+            if not exchange.started:  # otherwise it has been reported and answered with status 500
                 raise
 
 
 class _Exchange:
-    """A request and its answer, watched: whether the body has been read to its end, whether the answer has begun."""
+    """A request and its response: tracks whether the body has been read to its end, and whether the response has started."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, drain: int) -> None:
         headers = Headers(scope=scope)
         self._receive, self._send, self._left = receive, send, drain
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-        self._waiting = "expect" in headers  # it sends the body only when it is asked for
+        self._waiting = "expect" in headers  # the client sends the body only after it is requested
         self.started = False
 
     async def receive(self) -> Message:
-        """What comes next."""
+        """Receive the next message."""
         self._waiting = False
         message = await self._receive()
         if not message.get("more_body", False):
@@ -144,7 +147,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send, and first what every answer needs."""
+        """Send a message; before the response starts, add the headers and drain the body."""
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)

@@ -1,4 +1,4 @@
-"""Which windows of the waiting requests make the next batch: those of short requests first, none forever last."""
+"""Choose the windows of the next batch: short requests first, without starving long ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 OLDEST_EVERY = 3
-"""Each third batch belongs to the request that has waited longest: many short ones cannot hold up a long one."""
-_SHORT = 32  # tokens: windows up to this length are never kept apart
-_ALIKE = 512  # tokens: requests with less left are of one size, above it those within a factor of two
-_SPREAD = 2  # in one batch the longest window is at most so many times as long as the shortest
+"""Every third batch belongs to the request that has waited longest, so that short requests cannot block a long one."""
+_SHORT = 32  # tokens; windows up to this length may always share a batch
+_SMALLEST_CLASS = 512  # tokens; requests with fewer remaining are in one size class, larger classes double in size
+_SPREAD = 2  # maximum ratio of the longest to the shortest window in a batch
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +23,7 @@ class Flow(Generic[Item]):
     """The windows of one request that have not been run, longest first.
 
     Attributes:
-        remaining: tokens that have not been run, those of texts not yet cut into windows included (estimated).
+        remaining: number of tokens not run yet, including an estimate for texts not yet split into windows.
     """
 
     remaining: float
@@ -31,33 +31,33 @@ class Flow(Generic[Item]):
     _numbers: Iterator[int] = field(default_factory=count)
 
     def add(self, length: int, item: Item) -> None:
-        """Add a window of so many tokens."""
+        """Add a window with its length in tokens."""
         heapq.heappush(self._heap, (-length, next(self._numbers), item))
 
     @property
     def ready(self) -> bool:
-        """Whether a window waits."""
+        """Whether a window is waiting."""
         return bool(self._heap)
 
     @property
     def longest(self) -> int:
-        """Tokens of the window that is next."""
+        """Length of the next window in tokens."""
         return -self._heap[0][0]
 
     def take(self) -> Item:
-        """The next window, which leaves the flow."""
+        """Remove and return the next window."""
         length, _, item = heapq.heappop(self._heap)
         self.remaining = max(0.0, self.remaining + length)
         return item
 
 
 class Schedule(Generic[Item]):
-    """Flows in their order of arrival, and batches of their windows.
+    """Flows in order of arrival, and batches of their windows.
 
-    The request with the least left goes first (shortest remaining processing time, which has the least mean waiting
-    time), those of about one size in the order they came; each `OLDEST_EVERY`-th batch is led by the one that came
-    first of all, so that all end. A batch is filled from all requests with windows of about the same length: padding
-    is computed, too.
+    The request with the fewest remaining tokens goes first (shortest remaining processing time minimises the mean
+    waiting time); requests of the same size class go in order of arrival. Every `OLDEST_EVERY`-th batch starts with the
+    oldest request, so that each one finishes. A batch is filled with windows of similar length from all requests,
+    because padding costs time.
     """
 
     def __init__(self) -> None:
@@ -65,23 +65,23 @@ class Schedule(Generic[Item]):
         self._batches = 0
 
     def add(self, flow: Flow[Item]) -> None:
-        """Let a flow take part; its windows may come later."""
+        """Add a flow, whose windows may come later."""
         self._flows[id(flow)] = flow
 
     def remove(self, flow: Flow[Item]) -> None:
-        """Forget a flow and its windows."""
+        """Remove a flow and its windows."""
         self._flows.pop(id(flow), None)
 
     @property
     def ready(self) -> bool:
-        """Whether any window waits."""
+        """Whether any window is waiting."""
         return any(flow.ready for flow in self._flows.values())
 
-    def next_batch(self, most: Callable[[int], int]) -> list[Item]:
-        """Windows to run together, at least one where any waits.
+    def next_batch(self, limit: Callable[[int], int]) -> list[Item]:
+        """Return windows to run together, at least one if any is waiting.
 
         Args:
-            most: the number of windows of at most so many tokens that a batch may have.
+            limit: the maximum number of windows in a batch, as a function of the longest window's length.
         """
         order = self._order()
         if not order:
@@ -93,7 +93,7 @@ class Schedule(Generic[Item]):
                 high, low = max(longest, flow.longest), min(shortest, flow.longest)
                 if high > max(_SHORT, _SPREAD * low):
                     break
-                if len(batch) >= max(1, most(high)):
+                if len(batch) >= max(1, limit(high)):
                     if high == longest:
                         return batch
                     break
@@ -102,12 +102,12 @@ class Schedule(Generic[Item]):
         return batch
 
     def _order(self) -> list[Flow[Item]]:
-        """The flows that have windows, the one that leads the batch first."""
+        """Return the flows that have windows, starting with the one that leads the batch."""
         flows = [flow for flow in self._flows.values() if flow.ready]
         if len(flows) > 1:
             self._batches += 1
             oldest = flows[0]
-            flows.sort(key=lambda flow: size_class(flow.remaining))  # stable: alike ones as they came
+            flows.sort(key=lambda flow: size_class(flow.remaining))  # stable: equal ones stay in order of arrival
             if self._batches % OLDEST_EVERY == 0:
                 flows.remove(oldest)
                 flows.insert(0, oldest)
@@ -115,5 +115,5 @@ class Schedule(Generic[Item]):
 
 
 def size_class(tokens: float) -> int:
-    """Requests of one class are served as they came, those of a lower one first."""
-    return max(0, math.ceil(math.log2(max(tokens, 1) / _ALIKE)))
+    """Return the size class of a request: lower classes go first, requests of the same class in order of arrival."""
+    return max(0, math.ceil(math.log2(max(tokens, 1) / _SMALLEST_CLASS)))

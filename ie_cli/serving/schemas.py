@@ -1,4 +1,4 @@
-"""What comes in: the body of a request within its limits, its texts, and what is answered where they are refused."""
+"""Read and validate the bodies of requests, and define the errors for those that are refused."""
 
 from __future__ import annotations
 
@@ -26,48 +26,48 @@ from ie_cli.serving.limits import Limits
 from ie_cli.system.json_reading import loads
 
 _FORM = 'send {"text": "…"}, or {"texts": ["…", "…"]}.'
-_FAULTS = {
+_PROBLEMS = {
     "model_type": (400, "expected a JSON object, got {got}", _FORM),
     "one_field": (400, "expected one of the fields text and texts, got {count}", _FORM),
     "list_type": (400, "'{name}' must be a list of strings, got {got}", _FORM),
     "is_instance_of": (400, "'{name}' must be a string, got {got}", _FORM),
-    "too_many": (413, "'{name}' holds {count:,}, at most {most:,} are taken", "send several requests."),
+    "too_many": (413, "'{name}' has {count:,} texts, but the limit is {limit:,}", "send several requests."),
     "too_long": (
         413,
-        "'{name}' has {count:,} characters, at most {most:,} are taken",
-        "cut it, or run `ie predict`, which takes texts of any length.",
+        "'{name}' has {count:,} characters, but the limit is {limit:,}",
+        "split it, or run `ie predict`, which accepts texts of any length.",
     ),
 }
-"""What may be wrong with a body, by the type of pydantic's error: status, message and hint."""
+"""Status, message and hint for each of pydantic's error types."""
 
 
 class Refused(Exception):
-    """A request that is not served: status, what is wrong, and what to do about it."""
+    """A request that is refused: status, error and hint."""
 
     def __init__(self, status: int, error: str, hint: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(error)
         self.status, self.error, self.hint, self.headers = status, error, hint, headers
 
 
-def _not_too_many(texts: Any, info: ValidationInfo[Limits]) -> Any:
-    if isinstance(texts, list) and len(texts) > (most := info.context.max_texts):
-        raise PydanticCustomError("too_many", "too many texts", {"count": len(texts), "most": most})
+def _limit_count(texts: Any, info: ValidationInfo[Limits]) -> Any:
+    if isinstance(texts, list) and len(texts) > (limit := info.context.max_texts):
+        raise PydanticCustomError("too_many", "too many texts", {"count": len(texts), "limit": limit})
     return texts
 
 
-def _not_too_long(text: str, info: ValidationInfo[Limits]) -> str:
-    if len(text) > (most := info.context.max_text):
-        raise PydanticCustomError("too_long", "too long a text", {"count": len(text), "most": most})
+def _limit_length(text: str, info: ValidationInfo[Limits]) -> str:
+    if len(text) > (limit := info.context.max_text):
+        raise PydanticCustomError("too_long", "the text is too long", {"count": len(text), "limit": limit})
     return text
 
 
-# Not plain `str`, of which pydantic demands whole surrogate pairs.
-_Text = Annotated[InstanceOf[str], AfterValidator(_not_too_long)]
-_Texts = Annotated[list[_Text], FailFast(), BeforeValidator(_not_too_many)]
+# Not plain `str`, because pydantic rejects lone surrogates in it.
+_Text = Annotated[InstanceOf[str], AfterValidator(_limit_length)]
+_Texts = Annotated[list[_Text], FailFast(), BeforeValidator(_limit_count)]
 
 
 class Body(BaseModel):
-    """What a request holds: one of these fields. It is validated with `Limits` as its context."""
+    """The body of a request, with exactly one of these fields; it is validated with `Limits` as the context."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -83,11 +83,11 @@ class Body(BaseModel):
 
 
 async def read_texts(request: Request, limits: Limits) -> tuple[list[str], bool]:
-    """The texts of a request, and whether they came in a list.
+    """Return the texts of a request, and whether they came in a list.
 
     Raises:
-        Refused: with the first thing that is wrong.
-        ClientDisconnect: it hung up.
+        Refused: the request is invalid; the first error is reported.
+        ClientDisconnect: the client has disconnected.
     """
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     if kind.strip().lower() != "application/json" or _charset(parameters) not in ("", "utf-8", "utf8"):
@@ -113,7 +113,9 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
         return await asyncio.wait_for(_collect(request, limits), limits.timeout)
     except asyncio.TimeoutError as error:
         raise Refused(
-            408, f"the body did not arrive within {limits.timeout:g} seconds", "send it faster, or in parts."
+            408,
+            f"the body did not arrive within {limits.timeout:g} seconds",
+            "send it faster, or split it into several requests.",
         ) from error
 
 
@@ -131,18 +133,18 @@ def _too_large(limits: Limits) -> Refused:
 
 
 def parse_body(body: bytes, limits: Limits) -> Body:
-    """Read JSON into a body.
+    """Parse and validate the JSON of a body.
 
     Raises:
-        Refused: with the first thing that is wrong.
+        Refused: the body is invalid; the first error is reported.
     """
     if not body:
         raise Refused(400, "the body is empty", _FORM)
     try:
-        # The standard library takes half surrogate pairs, which JSON can write.
+        # The standard library accepts lone surrogates, which JSON can express.
         fields = loads(body.decode("utf-8"))
     except ValueError as error:
-        raise Refused(400, f"the body is no JSON in UTF-8: {error}", _FORM) from error
+        raise Refused(400, f"the body is not valid JSON in UTF-8: {error}", _FORM) from error
     try:
         return Body.model_validate(fields, context=limits)
     except ValidationError as error:
@@ -150,11 +152,11 @@ def parse_body(body: bytes, limits: Limits) -> Body:
 
 
 def _refusal(fields: Any, error: ValidationError) -> Refused:
-    """The first thing that is wrong."""
+    """Return the response for the first error."""
     for name in fields if isinstance(fields, dict) else ():
         if name not in Body.model_fields:
             return Refused(400, f"unknown field {short(name)}{did_you_mean(name, Body.model_fields)}", _FORM)
-    fault = error.errors(include_url=False)[0]
-    status, words, hint = _FAULTS[fault["type"]]
-    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
-    return Refused(status, words.format(name=name, got=short(fault["input"]), **fault.get("ctx", {})), hint)
+    problem = error.errors(include_url=False)[0]
+    status, template, hint = _PROBLEMS[problem["type"]]
+    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in problem["loc"])
+    return Refused(status, template.format(name=name, got=short(problem["input"]), **problem.get("ctx", {})), hint)

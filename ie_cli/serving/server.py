@@ -1,4 +1,4 @@
-"""The socket, and uvicorn on it."""
+"""Bind the socket, and run uvicorn on it."""
 
 from __future__ import annotations
 
@@ -19,48 +19,46 @@ from ie_cli.serving.limits import Limits
 
 try:
     import resource
-except ImportError:  # Windows, where sockets are no files
+except ImportError:  # Windows, where sockets are not files
     resource = None  # type: ignore[assignment]
 
 KEEP_ALIVE_SECONDS = 5
 GRACE_SECONDS = 8
-"""For requests in work to be answered, once the service is told to stop; containers are killed after ten."""
+"""Time limit for active requests when the service stops; containers are killed after ten seconds."""
 _HEAD_BYTES = 2**14
-_CONNECTIONS = 512  # besides those with a request that is being received, in work or waiting
+_CONNECTIONS = 512  # in addition to those with a request that is being received, running or queued
 _OTHER_FILES = 64
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """Where to listen: family and address; IPv4 where a name has both.
+    """Return the family and address to listen on; IPv4 if a name has both.
 
     Raises:
-        ServiceError: the name has no address.
+        ServiceError: the name cannot be resolved.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ServiceError(
-            f"--host {host}: {error}", hint="name an address of this machine, e.g. 127.0.0.1."
-        ) from error
+        raise ServiceError(f"--host {host}: {error}", hint="use an address of this machine, e.g. 127.0.0.1.") from error
     family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     return family, address
 
 
 def is_loopback(address: Any) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether an address can be reached only from this machine."""
     return ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
 
 
 def bind(family: socket.AddressFamily, address: Any) -> socket.socket:
-    """Take an address; nobody can connect before `run`.
+    """Bind a socket to an address, without listening yet.
 
     Raises:
-        ServiceError: it is taken, not of this machine, or not ours to take.
+        ServiceError: the address is in use, not one of this machine, or needs more permissions.
     """
-    # The protocol in words: asyncio switches Nagle's delay off only where it sees it, and answers would wait 40 ms.
+    # With an explicit protocol: asyncio disables Nagle's algorithm only then, and responses would be delayed by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":  # elsewhere it would share the port with another program
+        if os.name == "posix":  # elsewhere this option lets two programs share the port
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -68,27 +66,27 @@ def bind(family: socket.AddressFamily, address: Any) -> socket.socket:
     except OSError as error:
         bound.close()
         raise ServiceError(
-            f"{url(address)}: cannot listen there: {error.strerror or error}",
-            hint="choose another port with --port, or --port 0 for a free one; below 1024 they are not everybody's.",
+            f"{url(address)}: cannot listen on this address: {error.strerror or error}",
+            hint="choose another port with --port, or --port 0 for a free one; ports below 1024 need special permissions.",
         ) from error
     return bound
 
 
 def url(address: Any) -> str:
-    """The address for a browser."""
+    """Return the URL of an address."""
     return f"http://{host_name(address)}:{address[1]}"
 
 
 def host_name(address: Any) -> str:
-    """The host of an address as it stands in a URL."""
+    """Return the host of an address as written in a URL."""
     return f"[{address[0]}]" if ":" in address[0] else str(address[0])
 
 
 def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
-    """The settings of uvicorn."""
+    """Return the settings of uvicorn."""
     return uvicorn.Config(
         watched(app),
-        http=partial(Connection, most=_most_connections(limits)),  # type: ignore[arg-type]
+        http=partial(Connection, limit=_max_connections(limits)),  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -104,29 +102,29 @@ def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     )
 
 
-def _most_connections(limits: Limits) -> int:
-    """How many connections there may be, as far as the system lets a process have so many open files."""
-    most = 2 * limits.concurrency + _CONNECTIONS
+def _max_connections(limits: Limits) -> int:
+    """Return the maximum number of connections, within the system's limit on open files."""
+    limit = 2 * limits.concurrency + _CONNECTIONS
     if resource is None:
-        return most
+        return limit
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if resource.RLIM_INFINITY != soft < most + _OTHER_FILES:
-        enough = most + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, most + _OTHER_FILES)
-        with suppress(ValueError, OSError):  # the system may give less than the hard limit says
+    if resource.RLIM_INFINITY != soft < limit + _OTHER_FILES:
+        enough = limit + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, limit + _OTHER_FILES)
+        with suppress(ValueError, OSError):  # the system may allow less than the hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
             soft = enough
-        most = soft - _OTHER_FILES
-    return max(1, most)
+        limit = soft - _OTHER_FILES
+    return max(1, limit)
 
 
 def run(app: ASGIApp, bound: socket.socket, limits: Limits) -> None:
-    """Serve until SIGINT, which is a KeyboardInterrupt at the end, or SIGTERM; both let requests in work end first."""
+    """Serve until SIGTERM or SIGINT, which raises KeyboardInterrupt at the end; active requests are finished first."""
     server = uvicorn.Server(configure(app, limits))
 
     def stop(number: int, frame: object) -> None:
         server.should_exit = True
 
-    # uvicorn raises again what it has caught: a service that stops when it is told to has done its work.
+    # uvicorn raises caught signals again at the end, but a service stopped by SIGTERM should exit with success.
     before = signal.signal(signal.SIGTERM, stop)
     try:
         server.run(sockets=[bound])

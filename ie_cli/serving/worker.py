@@ -1,8 +1,8 @@
-"""The thread that runs the model: the windows of all requests in work share its batches.
+"""The thread that runs the model: windows of all active requests share its batches.
 
-The texts of a request are tokenised and cut into windows; `schedule` chooses which windows make a batch; a text whose
-windows have all been run is annotated; after its last text the request has its answer. A second thread tokenises and
-annotates what is long, so that the model does not wait for it.
+The texts of a request are tokenised and split into windows; `schedule` chooses the windows of each batch; a text is
+annotated when all its windows have been run; a request is answered after its last text. A second thread tokenises and
+annotates long texts, so that the model does not wait for them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,31 @@ from threading import Thread
 from typing import Any
 
 from ie_cli.document import Document
+from ie_cli.errors import counted
 from ie_cli.formats.jsonl import to_fields
-from ie_cli.inference.pipeline import Counts, Engine, Pending, Window, annotated, cut, most_windows, run_windows
+from ie_cli.inference.pipeline import (
+    Counts,
+    Engine,
+    Pending,
+    Window,
+    max_windows,
+    merge_windows,
+    run_windows,
+    split_windows,
+)
 from ie_cli.serving.capacity import BATCH_SECONDS, Capacity
 from ie_cli.serving.schedule import Flow, Schedule
 
-_SLICE = 2**12  # characters that are tokenised at once; a request with no more needs no second thread
-_SAMPLE = 2**11  # characters of a larger request by which its tokens are estimated
-_LONG = 2**12  # tokens of a text that the second thread annotates
+_SLICE = 2**12  # characters tokenised at once; smaller requests do not use the second thread
+_SAMPLE = 2**11  # characters of a larger request from which its tokens are estimated
+_LONG = 2**12  # tokens from which a text is annotated in the second thread
 
 
 class Busy(Exception):
-    """No slot is free, or what is in work leaves no time for another request.
+    """All slots are taken, or the active requests leave no time for another one.
 
     Attributes:
-        seconds: after which to try again.
+        seconds: time after which to retry.
     """
 
     def __init__(self, error: str, seconds: float = 1.0) -> None:
@@ -40,12 +50,17 @@ class Busy(Exception):
 
 
 class Abandoned(Exception):
-    """Nobody waits for the answer any more."""
+    """The client no longer waits for the answer."""
+
+
+def at_capacity(slots: int) -> str:
+    """Return the error for a request that exceeds the number of slots."""
+    return f"{counted(slots, 'request is', 'requests are')} running or queued, which is the limit"
 
 
 @dataclass(slots=True, eq=False)
 class _Text:
-    """A text whose windows are being run: how many have not been."""
+    """A text whose windows are being run, and the number of those still waiting."""
 
     number: int
     pending: Pending
@@ -53,27 +68,28 @@ class _Text:
 
 
 class Job:
-    """The texts of one request, and the native records that come of them.
+    """The texts of one request, and their records in the native format.
 
     Args:
-        tokens: estimated.
+        texts: the texts.
+        tokens: estimated number of tokens.
     """
 
     def __init__(self, texts: Sequence[str], tokens: float) -> None:
         self.future: Future[list[dict[str, Any]]] = Future()
         self.characters = sum(map(len, texts))
-        self.flow: Flow[_Piece] = Flow(tokens)
+        self.flow: Flow[_ScheduledWindow] = Flow(tokens)
         self._density = tokens / max(1, self.characters)
         self._texts = iter(enumerate(texts))
         self._records: list[dict[str, Any]] = [{}] * len(texts)
         self._left = len(texts)
 
     def begin(self) -> bool:
-        """Say that work begins; whether anybody waits for it."""
+        """Mark the job as running; return whether the client still waits for it."""
         return self.future.running() or (not self.future.done() and self.future.set_running_or_notify_cancel())
 
     def next_texts(self) -> list[tuple[int, str]]:
-        """Some of the texts that have not been tokenised, with their numbers; nothing at the end."""
+        """Return some texts that have not been tokenised, with their numbers; an empty list at the end."""
         texts: list[tuple[int, str]] = []
         size = 0
         for number, text in self._texts:
@@ -84,16 +100,16 @@ class Job:
         return texts
 
     def correct(self, characters: int, tokens: int) -> None:
-        """Take how many tokens some of its text has become, in place of what was estimated for it."""
+        """Replace the estimate for some of the text by its number of tokens."""
         self.flow.remaining += tokens - characters * self._density
 
     def add(self, number: int, record: dict[str, Any]) -> None:
-        """Take the record of a text."""
+        """Store the record of a text."""
         self._records[number] = record
         self._left -= 1
 
     def end(self, error: BaseException | None = None) -> bool:
-        """Give out the error, or the records if all are there; whether the job has ended."""
+        """End the job with the error, or with the records if it is complete; return whether it has ended."""
         if error is None and self._left:
             return False
         if self.begin():
@@ -105,8 +121,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
-    """A window in the schedule."""
+class _ScheduledWindow:
+    """A window in the schedule, with its job and text."""
 
     job: Job
     text: _Text
@@ -114,18 +130,19 @@ class _Piece:
 
 
 class Worker:
-    """The threads, and a slot for each request that may be in work or waiting.
+    """The threads, and slots for running and queued requests.
 
     Args:
-        slots: one is taken until the work has ended, also where nobody waits for it any more.
-        seconds: within which an answer must come.
+        engine: what predicts.
+        slots: number of slots; each is taken until the work has ended, even if the client no longer waits.
+        seconds: time limit for an answer.
     """
 
     def __init__(self, engine: Engine, *, slots: int, seconds: float) -> None:
         self._engine, self._slots = engine, slots
         self.capacity = Capacity(seconds)
         self._calls: SimpleQueue[tuple[Job, Callable[[], object]] | None] = SimpleQueue()
-        self._schedule: Schedule[_Piece] = Schedule()
+        self._schedule: Schedule[_ScheduledWindow] = Schedule()
         self._jobs: set[Job] = set()
         self._second = ThreadPoolExecutor(max_workers=1, thread_name_prefix="texts")
         self._thread = Thread(target=self._work, name="model", daemon=True)
@@ -137,26 +154,26 @@ class Worker:
         return len(self._jobs) >= self._slots
 
     def submit(self, texts: Sequence[str]) -> Job:
-        """Take the texts of a request; to be called from one thread only.
+        """Queue the texts of a request; call this from one thread only.
 
         Raises:
-            Busy: all slots are taken, or what is in work leaves no time for as much text.
-            TooMuch: even alone it would not be answered in time.
+            Busy: all slots are taken, or the active requests leave no time for so much text.
+            TooMuch: the request could not be answered in time even if it were the only one.
         """
         if self.busy:
-            raise Busy(f"{self._slots} requests are in work or waiting, which is all that may")
+            raise Busy(at_capacity(self._slots))
         job = Job(texts, self._estimate(texts))
         self.capacity.require_time(job.flow.remaining, job.characters)
         wait = self.capacity.wait(job.flow.remaining, [other.flow.remaining for other in list(self._jobs)])
         if wait is not None:
-            raise Busy("the requests in work take so long that this one would not be answered in time", wait)
+            raise Busy("the active requests leave no time to answer this one within the time limit", wait)
         self._jobs.add(job)
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
         self._calls.put((job, lambda: self._enter(job)))
         return job
 
     def _estimate(self, texts: Sequence[str]) -> float:
-        """The tokens of some texts; of many by a sample of them, as languages differ."""
+        """Estimate the number of tokens in some texts; if they are long, from a sample, because languages differ."""
         characters = sum(map(len, texts))
         if characters <= _SLICE:
             return self.capacity.tokens(characters)
@@ -168,41 +185,41 @@ class Worker:
             sample.append((len(sample), text[:left]))
             left -= len(text)
         try:
-            size, made = self._tokenised(sample)
+            size, prepared = self._tokenise(sample)
         except BaseException as error:
             raise _as_exception(error) from error
-        return characters * _tokens(made) / size
+        return characters * _count_tokens(prepared) / size
 
     def cancel(self, job: Job) -> None:
-        """Never begin a job; or, if it has begun, end it after the batch that is running."""
+        """Cancel a job; if it is running, it ends after the current batch."""
         job.future.cancel()
         self._calls.put((job, lambda: self._end(job, Abandoned())))
 
     def calibrate(self) -> None:
-        """Measure the speed of the model, before there are requests; the first batch of a process is slow."""
+        """Measure the speed of the model before the first request, after one batch to warm up."""
         engine = replace(self._engine, counts=Counts())
         [tokens] = engine.tokenizer.encode(["王伟 lives in Paris. " * engine.plan.capacity])
-        windows = cut(engine, Pending(Document(""), tokens))[:1]
+        windows = split_windows(engine, Pending(Document(""), tokens))[:1]
         if not windows:
             return
         length = len(windows[0].ids)
         run_windows(engine, windows)
-        while (seconds := _timed(engine, windows)) < BATCH_SECONDS / 2 and 2 * len(windows) <= most_windows(
+        while (seconds := _time_batch(engine, windows)) < BATCH_SECONDS / 2 and 2 * len(windows) <= max_windows(
             engine, length
         ):
             windows *= 2
-        for took in (seconds, _timed(engine, windows), _timed(engine, windows)):
-            self.capacity.measure(len(windows) * length, took)
+        for duration in (seconds, _time_batch(engine, windows), _time_batch(engine, windows)):
+            self.capacity.measure(len(windows) * length, duration)
 
     def close(self) -> None:
-        """Cancel everything and wait for the threads: for one batch at most."""
+        """Cancel all jobs and wait for the threads, for one batch at most."""
         for job in list(self._jobs):
             self.cancel(job)
         self._calls.put(None)
         self._thread.join()
         self._second.shutdown(cancel_futures=True)
 
-    # What follows runs in the thread of the model, which alone changes jobs and schedule; `_aside` is for the other one.
+    # The methods below run in the model thread, which alone changes jobs and the schedule, unless they say otherwise.
 
     def _work(self) -> None:
         while True:
@@ -211,11 +228,11 @@ class Worker:
                 if call is None:
                     return
                 job, work = call
-                with self._failing(job):
+                with self._ending_on_error(job):
                     work()
             try:
                 self._run_batch()
-            except BaseException as error:  # of no request in particular; without this thread none is ever answered
+            except BaseException as error:  # not due to one request; the thread must survive to answer later ones
                 for job in list(self._jobs):
                     self._end(job, _as_exception(error))
 
@@ -225,93 +242,93 @@ class Worker:
         self._schedule.add(job.flow)
         if job.characters <= _SLICE:
             while texts := job.next_texts():
-                self._take(job, *self._tokenised(texts))
+                self._schedule_texts(job, *self._tokenise(texts))
             self._end(job)  # a request may have no texts
         else:
-            self._second.submit(self._aside, job, lambda: self._prepare(job))
+            self._second.submit(self._in_second_thread, job, lambda: self._prepare(job))
 
-    def _aside(self, job: Job, work: Callable[[], None]) -> None:
-        """Work for a job in the second thread, whose faults are the job's."""
+    def _in_second_thread(self, job: Job, work: Callable[[], None]) -> None:
+        """Do some work for a job in the second thread; an error ends the job."""
         try:
             if not job.future.done():
                 work()
-        except BaseException as error:  # a panic of a library in Rust is no Exception
-            fault = _as_exception(error)
-            self._calls.put((job, lambda: self._end(job, fault)))
+        except BaseException as error:  # a panic in Rust code is not an Exception
+            problem = _as_exception(error)
+            self._calls.put((job, lambda: self._end(job, problem)))
 
     def _prepare(self, job: Job) -> None:
-        """Tokenise some texts of a job; the rest takes its turn behind other jobs. In the second thread."""
+        """Tokenise some texts of a job in the second thread; the rest is queued behind other jobs."""
         if texts := job.next_texts():
-            found = self._tokenised(texts)
-            self._calls.put((job, lambda: self._take(job, *found)))
-            self._second.submit(self._aside, job, lambda: self._prepare(job))
+            found = self._tokenise(texts)
+            self._calls.put((job, lambda: self._schedule_texts(job, *found)))
+            self._second.submit(self._in_second_thread, job, lambda: self._prepare(job))
 
-    def _tokenised(self, texts: Sequence[tuple[int, str]]) -> tuple[int, list[tuple[_Text, list[Window]]]]:
-        """Texts with their windows, and how many characters they have."""
-        tokens = self._engine.tokenizer.encode([text for _, text in texts])
-        made = []
-        for (number, text), own in zip(texts, tokens, strict=True):
-            pending = Pending(Document(text), own)
-            windows = cut(self._engine, pending)
-            made.append((_Text(number, pending, len(windows)), windows))
-        return sum(len(text) for _, text in texts), made
+    def _tokenise(self, texts: Sequence[tuple[int, str]]) -> tuple[int, list[tuple[_Text, list[Window]]]]:
+        """Return the number of characters in some texts, and the texts with their windows."""
+        prepared = []
+        all_tokens = self._engine.tokenizer.encode([text for _, text in texts])
+        for (number, text), tokens in zip(texts, all_tokens, strict=True):
+            pending = Pending(Document(text), tokens)
+            windows = split_windows(self._engine, pending)
+            prepared.append((_Text(number, pending, len(windows)), windows))
+        return sum(len(text) for _, text in texts), prepared
 
-    def _take(self, job: Job, characters: int, made: Sequence[tuple[_Text, list[Window]]]) -> None:
-        """Put the windows of a job's texts into the schedule."""
+    def _schedule_texts(self, job: Job, characters: int, prepared: Sequence[tuple[_Text, list[Window]]]) -> None:
+        """Add the windows of some texts of a job to the schedule."""
         if job.future.done():
             return
-        size = _tokens(made)
-        job.correct(characters, size)
-        self.capacity.observe(characters, size)
-        for text, windows in made:
+        tokens = _count_tokens(prepared)
+        job.correct(characters, tokens)
+        self.capacity.observe(characters, tokens)
+        for text, windows in prepared:
             for window in windows:
-                job.flow.add(len(window.ids), _Piece(job, text, window))
+                job.flow.add(len(window.ids), _ScheduledWindow(job, text, window))
             if not windows:
                 self._finish(job, text)
 
     def _run_batch(self) -> None:
-        batch = [piece for piece in self._schedule.next_batch(self._most) if piece.job.begin()]
+        batch = [piece for piece in self._schedule.next_batch(self._max_windows) if piece.job.begin()]
         if not batch:
             return
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             run_windows(self._engine, [piece.window for piece in batch])
         except BaseException as error:
-            self._run_apart(batch, error)
+            self._run_separately(batch, error)
         else:
             longest = max(len(piece.window.ids) for piece in batch)
-            self.capacity.learn(len(batch) * longest, time.perf_counter() - began)
+            self.capacity.learn(len(batch) * longest, time.perf_counter() - start)
         for piece in batch:
             piece.text.waiting -= 1
             if not piece.text.waiting and not piece.job.future.done():
                 self._finish(piece.job, piece.text)
 
-    def _run_apart(self, batch: Sequence[_Piece], error: BaseException) -> None:
-        """Run the windows of each job by themselves: one of them made the batch fail, and the others are not to blame."""
+    def _run_separately(self, batch: Sequence[_ScheduledWindow], error: BaseException) -> None:
+        """Run the windows of each job separately after a batch failed, so that only the job that causes the error fails."""
         jobs = dict.fromkeys(piece.job for piece in batch)
         for job in jobs:
-            with self._failing(job):
+            with self._ending_on_error(job):
                 if len(jobs) == 1:
                     raise error
                 run_windows(self._engine, [piece.window for piece in batch if piece.job is job])
 
-    def _most(self, length: int) -> int:
-        """How many windows of some length make a batch."""
-        most, tokens = most_windows(self._engine, length), self.capacity.batch_tokens
-        return most if tokens is None else min(most, max(1, int(tokens // length)))
+    def _max_windows(self, length: int) -> int:
+        """Return the maximum number of windows of a length in a batch."""
+        limit, tokens = max_windows(self._engine, length), self.capacity.batch_tokens
+        return limit if tokens is None else min(limit, max(1, int(tokens // length)))
 
     def _finish(self, job: Job, text: _Text) -> None:
-        """Annotate a text whose windows have been run."""
-        with self._failing(job):
+        """Annotate a text after its last window has been run."""
+        with self._ending_on_error(job):
             if len(text.pending.tokens) > _LONG:
-                self._second.submit(self._aside, job, lambda: self._annotate(job, text))
+                self._second.submit(self._in_second_thread, job, lambda: self._annotate(job, text))
                 return
-            job.add(text.number, to_fields(annotated(self._engine, text.pending)))
+            job.add(text.number, to_fields(merge_windows(self._engine, text.pending)))
             self._end(job)
 
     def _annotate(self, job: Job, text: _Text) -> None:
-        """Annotate a long text, in the second thread."""
-        record = to_fields(annotated(self._engine, text.pending))
+        """Annotate a long text in the second thread."""
+        record = to_fields(merge_windows(self._engine, text.pending))
 
         def added() -> None:
             job.add(text.number, record)
@@ -320,27 +337,27 @@ class Worker:
         self._calls.put((job, added))
 
     def _end(self, job: Job, error: BaseException | None = None) -> None:
-        """End a job with an error, or if it is complete."""
+        """End a job if there is an error or the job is complete."""
         if job.future.done() or job.end(error):
             self._schedule.remove(job.flow)
 
     @contextmanager
-    def _failing(self, job: Job) -> Iterator[None]:
-        """End a job with whatever is raised."""
+    def _ending_on_error(self, job: Job) -> Iterator[None]:
+        """End a job with any error that is raised."""
         try:
             yield
-        except BaseException as error:  # a panic of a library in Rust is no Exception
+        except BaseException as error:  # a panic in Rust code is not an Exception
             self._end(job, _as_exception(error))
 
 
-def _tokens(made: Sequence[tuple[_Text, list[Window]]]) -> int:
-    return sum(len(window.ids) for _, windows in made for window in windows)
+def _count_tokens(prepared: Sequence[tuple[_Text, list[Window]]]) -> int:
+    return sum(len(window.ids) for _, windows in prepared for window in windows)
 
 
-def _timed(engine: Engine, windows: Sequence[Window]) -> float:
-    began = time.perf_counter()
+def _time_batch(engine: Engine, windows: Sequence[Window]) -> float:
+    start = time.perf_counter()
     run_windows(engine, windows)
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def _as_exception(error: BaseException) -> Exception:

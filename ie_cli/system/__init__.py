@@ -1,1 +1,1 @@
-"""What touches the operating system: files that are whole or not there, streams of lines, signals, threads."""
+"""Interfaces to the operating system: atomic file replacement, line streams, signals, threads."""

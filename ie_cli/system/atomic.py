@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: synced before they get their names; the disk's errors in plain words."""
+"""Atomic replacement of files and directories, synced before they get their final names; readable storage errors."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from ie_cli.system.text import open_text
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _NOT_SYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What a file system says, of a network for example, that syncs no folders."""
+"""Errors of file systems, e.g. network file systems, that cannot sync directories."""
 _SOFT_LOCK = re.compile(rb"\d+\n[^\n]+\n(?:\w+\n)?")
-"""What filelock writes where a file system has no locks: a process, its host, and a number."""
+"""What filelock writes on a file system without locks: a process id, its host and a number."""
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def storage_error(error: OSError, what: str | os.PathLike[str] | None = None) -> StorageError:
-    """What the system says of a file or folder, with what to do about it."""
+    """Convert an error of the system into a `StorageError` with a hint."""
     where = os.fspath(what) if what is not None else error.filename or "a file"
     if isinstance(where, bytes):
         where = os.fsdecode(where)
-    said = os.strerror(error.errno) if error.errno else str(error)
+    reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in _FULL:
-        return StorageError(f"{where}: {said}", hint="free some space, or write to another disk.")
+        return StorageError(f"{where}: {reason}", hint="free some space or write to another disk.")
     hints = {
-        errno.EFBIG: "the file system, or `ulimit -f`, allows no file as large.",
-        errno.EACCES: "check who may write there, or choose another place.",
-        errno.EPERM: "check who may write there, or choose another place.",
-        errno.EROFS: "choose a place that can be written to.",
+        errno.EFBIG: "the file exceeds the limit of the file system or of `ulimit -f`; choose another place or raise the limit.",
+        errno.EACCES: "check the write permissions or choose another place.",
+        errno.EPERM: "check the write permissions or choose another place.",
+        errno.EROFS: "choose a writable place.",
         errno.EMFILE: "raise `ulimit -n`.",
-        errno.EBADF: "it is closed: open it, e.g. `> FILE`, or write to a file.",
+        errno.EBADF: "the stream is closed: open it, e.g. with `> FILE`, or write to a file.",
     }
-    return StorageError(f"{where}: {said}", hint=hints.get(error.errno or 0, "choose another place."))
+    return StorageError(f"{where}: {reason}", hint=hints.get(error.errno or 0, "choose another place."))
 
 
 @contextmanager
 def storing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what fails in writing `path` into an error that names it.
+    """Convert errors in writing `path` into a `StorageError` that names it.
 
     Raises:
-        StorageError: the disk is full, may not be written to, is gone, …
+        StorageError: the disk is full, not writable, missing, …
     """
     try:
         yield
@@ -57,19 +57,19 @@ def storing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         raise storage_error(error, path) from error
-    except Exception as error:  # safetensors and tokenizers raise types of their own
+    except Exception as error:  # safetensors and tokenizers raise their own types
         if (found := _RUST_ERROR.search(str(error))) is None:
             raise
         raise storage_error(OSError(int(found[1]), str(error)), path) from error
 
 
 def file_mode() -> int:
-    """The mode that the system gives a new file."""
+    """Return the mode that the system gives to a new file."""
     return 0o666 & ~_umask()
 
 
 def mode_of(path: Path) -> int:
-    """The mode of a file; where there is none, or a link, that of a new one."""
+    """Return the mode of a file, or that of a new file if there is none or the path is a link."""
     with suppress(OSError):
         before = path.lstat()
         if stat.S_ISREG(before.st_mode):
@@ -77,26 +77,28 @@ def mode_of(path: Path) -> int:
     return file_mode()
 
 
-def succeed(new: Path, old: Path, *, mode: int) -> None:
-    """Give what will take the place of a file or folder its mode and, where possible, its owner and group.
+def copy_mode_and_owner(new: Path, old: Path, *, mode: int) -> None:
+    """Give a replacement the mode and, if possible, the owner and group of the file or directory that it replaces.
 
     Args:
-        mode: where there is no older one, or a link.
+        new: the replacement.
+        old: the path that it will replace.
+        mode: the mode to use if there is nothing to replace, or only a link.
     """
     try:
         before = old.lstat()
     except OSError:
         before = None
-    there = new.lstat()
-    if before is None or stat.S_IFMT(before.st_mode) != stat.S_IFMT(there.st_mode):
-        os.chmod(new, mode | (there.st_mode & stat.S_ISGID if stat.S_ISDIR(there.st_mode) else 0))
+    state = new.lstat()
+    if before is None or stat.S_IFMT(before.st_mode) != stat.S_IFMT(state.st_mode):
+        os.chmod(new, mode | (state.st_mode & stat.S_ISGID if stat.S_ISDIR(state.st_mode) else 0))
         return
     if hasattr(os, "chown"):
-        for owner in (before.st_uid, -1):  # who may not give a file away may still give it a group of their own
+        for owner in (before.st_uid, -1):  # without permission to change the owner, try the group alone
             with suppress(OSError):
                 os.chown(new, owner, before.st_gid)
                 break
-    # Of a folder also that its files belong to its group, as the system hands it down; of a file nothing that runs as others.
+    # A directory keeps its setgid and sticky bits; a file loses setuid, setgid and sticky.
     os.chmod(new, stat.S_IMODE(before.st_mode) & (0o3777 if stat.S_ISDIR(before.st_mode) else 0o777))
 
 
@@ -107,62 +109,62 @@ def _umask() -> int:
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk; of a folder only where that can be asked for."""
-    folder = path.is_dir()
-    if os.name == "nt" and folder:
-        return  # Windows opens no folder, and keeps its names itself
+    """Flush a file, or the entries of a directory, to disk; a directory is skipped if the system cannot sync it."""
+    directory = path.is_dir()
+    if os.name == "nt" and directory:
+        return  # Windows cannot open directories and persists their entries itself
     try:
         handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     except PermissionError:
-        if folder:  # it may be written to and not be read
+        if directory:  # it may be writable without being readable
             return
         raise
     try:
         os.fsync(handle)
     except OSError as error:
-        if not folder or error.errno not in _NOT_SYNCED:
+        if not directory or error.errno not in _NOT_SYNCED:
             raise
     finally:
         os.close(handle)
 
 
-def sync_tree(folder: Path) -> None:
-    """`sync` every file in a folder, and the folder."""
-    for path in folder.iterdir():
+def sync_tree(directory: Path) -> None:
+    """Call `sync` on every file in a directory and on the directory."""
+    for path in directory.iterdir():
         if path.is_dir():
             sync_tree(path)
         else:
             sync(path)
-    sync(folder)
+    sync(directory)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write text in place of a file, which at no moment is half written.
+    """Replace the content of a file atomically.
 
     Raises:
-        StorageError: as `storing`.
+        StorageError: see `storing`.
     """
-    with storing(path), workspace(path.parent, path.name) as room:
-        new = room / "new"
+    with storing(path), workspace(path.parent, path.name) as workdir:
+        new = workdir / "new"
         with open_text(new) as file:
             file.write(text)
-        put_file_in_place(new, path)
+        replace_file(new, path)
 
 
-def put_file_in_place(new: Path, path: Path) -> None:
-    """Sync a file and give it the name `path`, with the mode and owner of the file that it replaces."""
+def replace_file(new: Path, path: Path) -> None:
+    """Sync a file and move it to `path`, with the mode and owner of the file that it replaces."""
     sync(new)
-    succeed(new, path, mode=file_mode())
+    copy_mode_and_owner(new, path, mode=file_mode())
     os.replace(new, path)
     sync(path.parent)
 
 
-def refuse_locked(file: Path, busy: str) -> None:
-    """Tell early that another process holds a lock, and leave none behind.
+def require_unlocked(file: Path, busy: str) -> None:
+    """Check early that no other process holds a lock, without leaving a lock file behind.
 
     Raises:
-        DataError: it does.
-        StorageError: as `locked`.
+        DataError: another process holds the lock.
+        StorageError: see `locked`.
     """
     if os.path.lexists(file):
         with locked(file, busy):
@@ -171,22 +173,25 @@ def refuse_locked(file: Path, busy: str) -> None:
 
 @contextmanager
 def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
-    """Hold a lock, which goes with the process, however that ends.
+    """Hold a lock that ends with the process, even if the process is killed.
 
     Args:
-        busy: what to say where another process holds it.
-        remove: the file of the lock at the end.
+        file: the lock file.
+        busy: the error message if another process holds the lock.
+        remove: whether to remove the lock file at the end.
 
     Raises:
-        DataError: another process holds it.
-        StorageError: the file cannot be made, or is no lock.
+        DataError: another process holds the lock.
+        StorageError: the file cannot be created or is not a lock.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(file, timeout=0)
     with storing(file):
-        if _require_lock(file):
-            raise DataError(busy, hint=f"wait for it, or write to another place; if no process is, remove {file}.")
+        if _check_lock_file(file):
+            raise DataError(
+                busy, hint=f"wait for it, or write to another place; if there is no such process, remove {file}."
+            )
         try:
             lock.acquire()
         except Timeout as error:
@@ -195,19 +200,19 @@ def locked(file: Path, busy: str, *, remove: bool = False) -> Iterator[None]:
         yield
     finally:
         if remove:
-            with suppress(OSError):  # Windows removes no file that is open
+            with suppress(OSError):  # Windows cannot remove open files
                 file.unlink()
         lock.release()
 
 
-def _require_lock(file: Path) -> bool:
-    """Refuse what would be emptied or made elsewhere when it is opened as a lock: links, hard ones included, and other files.
+def _check_lock_file(file: Path) -> bool:
+    """Check that a path can be opened as a lock: opening a link, a hard link or a file with contents could damage it.
 
     Returns:
-        Whether it is what stands for a lock where the file system has none, which is not to be opened as one either.
+        Whether it is a soft lock, the substitute on file systems without locks, which must not be opened either.
 
     Raises:
-        StorageError: it is neither that, nor absent, nor an empty file.
+        StorageError: it exists and is neither a soft lock nor an empty file.
     """
     try:
         state = file.lstat()
@@ -217,38 +222,40 @@ def _require_lock(file: Path) -> bool:
     if regular and 0 < state.st_size < 1000 and _SOFT_LOCK.fullmatch(file.read_bytes()):
         return True
     if not regular or state.st_size:
-        what = "a file with contents" if regular else "a link" if stat.S_ISLNK(state.st_mode) else "no file"
-        raise StorageError(f"{file}: is {what}, not a lock", hint="see where it comes from, and remove it.")
+        what = "a file with contents" if regular else "a link" if stat.S_ISLNK(state.st_mode) else "not a file"
+        raise StorageError(
+            f"{file}: expected a lock file, but it is {what}", hint="check where it comes from, then remove it."
+        )
     return False
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Sync a folder and give it the name `path`; an older folder of that name goes.
+def replace_directory(temporary: Path, path: Path) -> None:
+    """Sync a directory and move it to `path`, replacing an existing directory.
 
-    Its mode and owner, and those of files of the same names, are the older one's. On Linux and on file systems that can,
-    the two change names in one step. Elsewhere the older one is in a workspace for a moment: `sweep` puts it back, should
-    the process end there.
+    The new directory and its files take over the modes and owners of the old ones. On Linux, if the file system supports it,
+    the two directories are exchanged in one step. Otherwise the old one is moved to a workspace for a moment; `sweep` restores
+    it if the process ends in between.
     """
     sync_tree(temporary)
     for file in temporary.iterdir():
         if file.is_file() and not file.is_symlink():
-            succeed(file, path / file.name, mode=stat.S_IMODE(file.stat().st_mode))
-    succeed(temporary, path, mode=0o777 & ~_umask())
+            copy_mode_and_owner(file, path / file.name, mode=stat.S_IMODE(file.stat().st_mode))
+    copy_mode_and_owner(temporary, path, mode=0o777 & ~_umask())
     if not path.exists():
         os.replace(temporary, path)
     elif _exchange(temporary, path):
         sync(path.parent)
         shutil.rmtree(temporary, ignore_errors=True)
     else:
-        with workspace(path.parent, path.name) as room:
-            (room / OLD).mkdir()
-            os.replace(path, room / OLD / path.name)
+        with workspace(path.parent, path.name) as workdir:
+            (workdir / OLD).mkdir()
+            os.replace(path, workdir / OLD / path.name)
             os.replace(temporary, path)
     sync(path.parent)
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two names in one step; False where the system or the file system cannot."""
+    """Exchange two names in one step; return False if the system or the file system does not support it."""
     if sys.platform != "linux":
         return False
     try:

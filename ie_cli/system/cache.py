@@ -16,7 +16,7 @@ VARIABLE = "IE_CACHE"
 """The environment variable that names the cache directory."""
 
 
-def cache_folder() -> Path:
+def cache_directory() -> Path:
     """The cache directory: ``$IE_CACHE``, else ``$XDG_CACHE_HOME/ie``, else ``~/.cache/ie``.
 
     If one of the last two cannot be written, a directory that is removed with the process takes its place.
@@ -25,15 +25,15 @@ def cache_folder() -> Path:
         StorageError: ``$IE_CACHE`` cannot be written.
     """
     if given := os.environ.get(VARIABLE):
-        folder = Path(given)
-        with storing(folder):
-            _require_writable(folder)
-        return folder
+        directory = Path(given)
+        with storing(directory):
+            _require_writable(directory)
+        return directory
     with suppress(OSError, RuntimeError):  # RuntimeError: the system knows no home of this user
-        folder = _user_cache() / "ie"
-        _require_writable(folder)
-        return folder
-    return _temporary_folder()
+        directory = _user_cache() / "ie"
+        _require_writable(directory)
+        return directory
+    return _temporary_directory()
 
 
 def _user_cache() -> Path:
@@ -42,14 +42,14 @@ def _user_cache() -> Path:
     return given if given.is_absolute() else Path.home() / ".cache"
 
 
-def _require_writable(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+def _require_writable(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()
 
 
 @cache
-def _temporary_folder() -> Path:
+def _temporary_directory() -> Path:
     """A directory that is removed with the process."""
-    folder = tempfile.mkdtemp(prefix="ie-cache-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    directory = tempfile.mkdtemp(prefix="ie-cache-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)

@@ -1,7 +1,7 @@
-"""JSON that is read, of whatever origin: nested as deep as every writer can follow, and no deeper.
+"""Reading JSON of any origin with a bound on its nesting depth, so that every writer can write it again.
 
-The libraries read about a thousand levels, or more than they write, and end where the stack of the process does. So one bound is
-checked where JSON comes in; it is an error like any other that JSON may have.
+The libraries read about a thousand levels or more, some read more than they write, and very deep nesting exhausts the stack.
+One bound is therefore checked wherever JSON is read; exceeding it is an ordinary error in the data.
 """
 
 from __future__ import annotations
@@ -10,45 +10,46 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MOST_LEVELS = 100
-"""Arrays and objects inside one another; no data of the formats here needs ten."""
+MAX_LEVELS = 100
+"""Limit on nested arrays and objects; none of the supported formats needs ten levels."""
 
 
 class NestedTooDeeply(ValueError):
-    """JSON with more than `MOST_LEVELS` levels."""
+    """JSON with more than `MAX_LEVELS` levels."""
 
     def __init__(self) -> None:
-        super().__init__(f"its brackets are nested too deeply: more than {MOST_LEVELS} levels")
+        super().__init__(f"its brackets are nested too deeply: more than {MAX_LEVELS} levels")
 
 
 def loads(text: str, parse: Callable[[str], Any] = json.loads) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Args:
-        parse: what reads it; the standard library takes halves of surrogate pairs, and whole numbers of any size.
+        text: the text.
+        parse: the parser; that of the standard library accepts lone surrogates and integers of any size.
 
     Raises:
-        NestedTooDeeply: also where the parser gives up before the bound is checked.
-        ValueError: it is no JSON.
+        NestedTooDeeply: the nesting exceeds the bound or the limit of the parser.
+        ValueError: the text is not valid JSON.
     """
     try:
         value = parse(text)
     except RecursionError as error:
         raise NestedTooDeeply from error
-    # Few records have so many brackets, and those that have are looked at once more.
-    if text.count("[") + text.count("{") > MOST_LEVELS:
+    # Few records have this many brackets; only those are checked level by level.
+    if text.count("[") + text.count("{") > MAX_LEVELS:
         require_shallow(value)
     return value
 
 
 def require_shallow(value: Any) -> None:
-    """Check the levels of a value that JSON could hold.
+    """Check the nesting depth of a JSON-like value.
 
     Raises:
-        NestedTooDeeply: it has too many.
+        NestedTooDeeply: it has more than `MAX_LEVELS` levels.
     """
     level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         if not level:
             return
         level = [

@@ -1,4 +1,4 @@
-"""Memory: how the C library deals with what is freed, and by what errors it shows that there is too little."""
+"""Memory: settings of the C library's allocator, and recognition of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # M_… of malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed for what comes next, instead of asking the system for zeroed pages again.
+    """Let the C library reuse freed memory instead of requesting zeroed pages from the system again.
 
-    A training step of the sizes of sentences becomes some 8 % faster on a CPU. It holds for the whole process, so it is for
-    commands alone. Only glibc has these settings.
+    This makes a training step on sentences about 8 % faster on a CPU. It affects the entire process, so only commands should
+    call it. Only glibc has these settings.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -26,7 +26,7 @@ def keep_freed_memory() -> None:
     mallopt(_TOP_PAD, 2**26)
 
 
-_SAID = re.compile(
+_MESSAGES = re.compile(
     "DefaultCPUAllocator|MPS backend out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|"  # torch
     "could not create a (?:primitive|memory)|"  # oneDNN
     "bad_alloc|bad allocation|bad_array_new_length|"  # C++
@@ -37,24 +37,24 @@ _SAID = re.compile(
     "failed to map segment from shared object|cannot allocate memory|Cannot allocate memory|not enough memory"
 )
 _QUOTING = (IEError, ValueError, LookupError)
-"""Errors that quote data, which may say anything; what they were raised from is looked at."""
-_NAMES = frozenset({"OutOfMemoryError", "ArrowMemoryError", "_ArrayMemoryError"})
+"""Errors that may quote arbitrary data: their own text is ignored, only their causes are examined."""
+_ERROR_NAMES = frozenset({"OutOfMemoryError", "ArrowMemoryError", "_ArrayMemoryError"})
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory did not suffice: of what an error is, or of what it was raised from.
+    """Return whether an error, or one that caused it, reports a lack of memory.
 
-    Every library has errors of its own for it, and several say it by a plain RuntimeError or ImportError.
+    Every library has its own errors for this, and several raise a plain RuntimeError or ImportError.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, MemoryError) or type(error).__name__ in _NAMES:
+        if isinstance(error, MemoryError) or type(error).__name__ in _ERROR_NAMES:
             return True
         if isinstance(error, OSError) and error.errno is not None:
             if error.errno == errno.ENOMEM:
                 return True
-        elif not isinstance(error, _QUOTING) and _SAID.search(str(error)):
+        elif not isinstance(error, _QUOTING) and _MESSAGES.search(str(error)):
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

@@ -1,4 +1,4 @@
-"""What the path of an output leads to: a file that can be replaced, a stream; and whether two of them are one."""
+"""Output paths: whether one leads to a replaceable file or a stream, and whether two lead to the same one."""
 
 from __future__ import annotations
 
@@ -11,105 +11,110 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ie_cli.errors import StorageError
-from ie_cli.system.atomic import locked, refuse_locked, storage_error, storing
-from ie_cli.system.temporary import LOCKLESS, short
+from ie_cli.system.atomic import locked, require_unlocked, storage_error, storing
+from ie_cli.system.temporary import LOCKLESS, short_name
 
 _OPEN_FILES = re.compile(r"/dev/fd|/proc/(?P<process>\d+)(?:/task/\d+)?/fd")
 Identity = tuple[int, int] | str
 
 
 def descriptor_of(path: str) -> int | None:
-    """The open file of this process that a path leads to, such as ``/dev/stdout``, ``/dev/fd/5`` or a link to one."""
-    for _ in range(40):  # as many links as Linux follows
-        folder, name = os.path.split(os.path.abspath(path))
-        folder = os.path.realpath(folder)
-        match = _OPEN_FILES.fullmatch(folder)
+    """Return the file descriptor that a path such as ``/dev/stdout``, ``/dev/fd/5`` or a link to one leads to, or None."""
+    for _ in range(40):  # the number of links that Linux follows
+        directory, name = os.path.split(os.path.abspath(path))
+        directory = os.path.realpath(directory)
+        match = _OPEN_FILES.fullmatch(directory)
         if match and name.isdecimal() and match["process"] in (None, str(os.getpid())):
             return int(name)
         try:
-            path = os.path.join(folder, os.readlink(os.path.join(folder, name)))
-        except (OSError, ValueError):  # no link, or not ours to look at
+            path = os.path.join(directory, os.readlink(os.path.join(directory, name)))
+        except (OSError, ValueError):  # not a link, or not readable
             return None
     return None
 
 
 def is_file(path: str) -> bool:
-    """Whether a path leads to a file or a folder, or to nothing yet: not to a device, a pipe, a socket, or an open file.
+    """Return whether a path leads to a file, a directory or nothing yet, not to a device, pipe, socket or open descriptor.
 
-    What is open already is written to where it stands: who opened it may have written to it, and may go on to.
+    An open descriptor must be written to at its current position: whoever opened it may write to it before and afterwards.
     """
     if descriptor_of(path) is not None:
         return False
     try:
-        there = os.stat(path)
+        state = os.stat(path)
     except (OSError, ValueError):
         return True
-    if not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
         return False
-    try:  # an open file of another process may have no name any more
-        return os.path.samestat(there, os.stat(os.path.realpath(path)))
+    try:  # an open file of another process may no longer have a name
+        return os.path.samestat(state, os.stat(os.path.realpath(path)))
     except OSError:
         return False
 
 
 def identity(path: str, *, reading: bool = False) -> Identity | None:
-    """What two paths share that lead to one file or pipe; None of a terminal and of devices, which many may write to.
+    """Return a value that is equal for two paths if they lead to the same file or pipe.
 
     Args:
-        reading: ``-`` is stdin, and pipes do not count.
+        path: the path; ``-`` is stdout, or stdin when reading.
+        reading: whether the path is an input, for which pipes are not compared.
+
+    Returns:
+        The identity, or None for terminals and devices, which several programs may use at once.
     """
-    nothing = "-" if path == "-" and not reading else None
+    default = "-" if path == "-" and not reading else None
     try:
         if path == "-":
             stream = sys.stdin if reading else sys.stdout
-            there = os.fstat(stream.fileno())
+            state = os.fstat(stream.fileno())
         else:
-            there = os.stat(path)
-    except (OSError, ValueError, AttributeError):  # not there yet; or a stream that is no file
-        return os.path.realpath(path) if path != "-" else nothing
-    if stat.S_ISREG(there.st_mode) or (not reading and (stat.S_ISFIFO(there.st_mode) or stat.S_ISSOCK(there.st_mode))):
-        return there.st_dev, there.st_ino
-    return nothing
+            state = os.stat(path)
+    except (OSError, ValueError, AttributeError):  # it does not exist yet, or the stream is not a file
+        return os.path.realpath(path) if path != "-" else default
+    if stat.S_ISREG(state.st_mode) or (not reading and (stat.S_ISFIFO(state.st_mode) or stat.S_ISSOCK(state.st_mode))):
+        return state.st_dev, state.st_ino
+    return default
 
 
 def lock_of(path: str) -> Path:
-    """The file of the lock that whoever writes a file holds."""
+    """Return the lock file that protects writing a file."""
     target = Path(os.path.realpath(path))
-    return target.with_name(f".{short(target.name)}.ie-lock")
+    return target.with_name(f".{short_name(target.name)}.ie-lock")
 
 
 @contextmanager
 def claimed(*paths: str) -> Iterator[None]:
-    """Keep other processes from writing the same files; no lock stays behind.
+    """Prevent other processes from writing the same files; the lock files are removed at the end.
 
     Raises:
-        DataError: another process writes one of them.
-        StorageError: there can be no such file.
+        DataError: another process is writing one of them.
+        StorageError: a file of this name cannot be created.
     """
     with ExitStack() as stack:
         for path in paths:
             with storing(path), suppress(FileNotFoundError):
-                os.lstat(os.path.realpath(path))  # a name that is too long must not come up when everything is written
+                os.lstat(os.path.realpath(path))  # report a name that is too long before the work, not after it
             try:
-                stack.enter_context(locked(lock_of(path), busy(path), remove=True))
+                stack.enter_context(locked(lock_of(path), busy_message(path), remove=True))
             except StorageError as error:
-                if not isinstance(why := error.__cause__, OSError):
+                if not isinstance(cause := error.__cause__, OSError):
                     raise
-                if why.errno not in LOCKLESS:
-                    raise storage_error(why, path) from why  # nobody knows of the lock
+                if cause.errno not in LOCKLESS:
+                    raise storage_error(cause, path) from cause  # name the output, not its lock file
                 with suppress(OSError):
-                    lock_of(path).unlink()  # which nobody can hold
+                    lock_of(path).unlink()  # without locks, no process can hold it
         yield
 
 
-def refuse_claimed(path: str) -> None:
-    """Tell early that another process writes a file.
+def require_unclaimed(path: str) -> None:
+    """Check early that no other process is writing a file.
 
     Raises:
-        DataError: it does.
+        DataError: another process is writing it.
     """
-    refuse_locked(lock_of(path), busy(path))
+    require_unlocked(lock_of(path), busy_message(path))
 
 
-def busy(path: str) -> str:
-    return f"{path}: another process is at work on it"
+def busy_message(path: str) -> str:
+    """Return the message for a file that another process is writing."""
+    return f"{path}: another process is writing it"

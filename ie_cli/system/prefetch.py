@@ -1,4 +1,4 @@
-"""Iterate in a thread of its own, a few items ahead of whoever uses them."""
+"""Iterate in a background thread, a few items ahead of the consumer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class _End:
 
 
 class Idle(Exception):
-    """No item came within the time that was given."""
+    """No item arrived within the timeout."""
 
 
 class Prefetcher(Generic[Item]):
-    """The items of an iterable, which a thread takes; what it raises is raised where the items are used.
+    """An iterator over items that a background thread fetches; exceptions are raised in the consumer.
 
     Args:
-        waiting: items that are held at most.
+        items: the items.
+        waiting: the maximum number of prefetched items.
     """
 
     def __init__(self, items: Iterable[Item], *, waiting: int) -> None:
@@ -34,11 +35,11 @@ class Prefetcher(Generic[Item]):
         threading.Thread(target=self._fill, args=(iter(items),), daemon=True).start()
 
     def get(self, timeout: float | None = None) -> Item:
-        """The next item.
+        """Return the next item.
 
         Raises:
-            Idle: there was none for `timeout` seconds.
-            StopIteration: there are no more.
+            Idle: no item arrived within `timeout` seconds.
+            StopIteration: there are no more items.
         """
         if self._stop.is_set():
             raise StopIteration
@@ -49,7 +50,7 @@ class Prefetcher(Generic[Item]):
         if not isinstance(item, _End):
             return item
         with suppress(queue.Full):
-            self._waiting.put_nowait(item)  # whoever asks again is told again
+            self._waiting.put_nowait(item)  # a second call gets the same answer
         raise item.error or StopIteration
 
     def __iter__(self) -> Iterator[Item]:
@@ -59,7 +60,7 @@ class Prefetcher(Generic[Item]):
         return self.get()
 
     def close(self) -> None:
-        """Let the thread end, and whoever waits for an item; a generator that the thread runs is closed."""
+        """Stop the thread and any waiting consumer; close the iterable if it is a generator."""
         self._stop.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(_End(None))
@@ -70,7 +71,7 @@ class Prefetcher(Generic[Item]):
             for item in items:
                 if not self._put(item):
                     break
-        except BaseException as caught:  # it is raised again where the items are used
+        except BaseException as caught:  # raised again in the consumer
             error = caught
         if isinstance(items, Generator):
             items.close()

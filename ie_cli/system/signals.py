@@ -1,4 +1,4 @@
-"""Signals that end a command: SIGINT (Ctrl-C) and SIGTERM, with the exit codes that shells give them, 130 and 143."""
+"""Signals that end a command: SIGINT (Ctrl-C) and SIGTERM, with their conventional exit codes, 130 and 143."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """A command was asked to end.
+    """A signal asked the command to end.
 
     Args:
-        signum: the signal.
-        kept: what of its work is kept, and how to go on.
+        signum: the signal number.
+        kept: a message about the work that is kept and how to continue.
     """
 
     def __init__(self, signum: int, kept: str | None = None) -> None:
@@ -25,15 +25,15 @@ class Stopped(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """128 and the signal's number."""
+        """128 plus the signal number."""
         return 128 + self.signum
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """While a command runs, let SIGINT and SIGTERM raise `Stopped`, so that what is half written is tidied up.
+    """Let SIGINT and SIGTERM raise `Stopped` while a command runs, so that incomplete output is cleaned up.
 
-    Before and after there is nothing to tidy: the system then ends the process, with the same exit codes.
+    Before and after, there is nothing to clean up: the system ends the process, with the same exit codes.
     """
 
     def handle(signum: int, frame: FrameType | None) -> None:
@@ -42,8 +42,8 @@ def stopping() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in taken}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
     finally:
@@ -52,28 +52,28 @@ def stopping() -> Iterator[None]:
 
 
 class Stop:
-    """Whether a signal came; work that must not be cut in the middle looks at it between its steps.
+    """A record of received signals; work that must not be interrupted checks it between its steps.
 
     Args:
-        told: called with the first signal; a second one ends the process' work where it stands.
+        on_signal: called with the first signal; a second signal interrupts the work immediately.
     """
 
-    def __init__(self, told: Callable[[int], None] = lambda signum: None) -> None:
+    def __init__(self, on_signal: Callable[[int], None] = lambda signum: None) -> None:
         self.signum: int | None = None
-        self.again = False
-        """A second one came, wherever the work stood."""
-        self._told = told
-        self._at_once = False
+        self.repeated = False
+        """Whether a second signal arrived."""
+        self._on_signal = on_signal
+        self._interruptible = False
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
-        """Take the signals over for a while; outside the main thread, where Python allows none, nothing is changed."""
+        """Handle the signals inside the context; outside the main thread, where Python forbids handlers, do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        # A shell that starts a command in the background has it ignore Ctrl-C.
-        taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in taken}
+        # A shell that starts a command in the background makes it ignore Ctrl-C.
+        handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in handled}
         try:
             yield self
         finally:
@@ -81,21 +81,21 @@ class Stop:
                 signal.signal(number, handler)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Where work may be cut at any place, a signal raises.
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal raise immediately inside the context, for work that may be interrupted anywhere.
 
         Raises:
-            Stopped: also where one came before.
+            Stopped: a signal arrived inside the context or before it.
         """
-        self._at_once = True
+        self._interruptible = True
         try:
             self.check()
             yield
         finally:
-            self._at_once = False
+            self._interruptible = False
 
     def check(self) -> None:
-        """Raise where a signal came.
+        """Raise if a signal has arrived.
 
         Raises:
             Stopped: it names the signal.
@@ -104,8 +104,8 @@ class Stop:
             raise Stopped(self.signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.again, self.signum = self.signum is not None, signum
-        if self.again or self._at_once:
+        self.repeated, self.signum = self.signum is not None, signum
+        if self.repeated or self._interruptible:
             raise Stopped(signum)
-        with suppress(Exception, SystemExit):  # nobody listens any more, or a line is just being written
-            self._told(signum)
+        with suppress(Exception, SystemExit):  # stderr may be closed, or in the middle of a write
+            self._on_signal(signum)

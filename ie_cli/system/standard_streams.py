@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or that take nothing: what is said is not worth what is computed."""
+"""Closed or broken standard streams: a lost message must not cost a computed result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, cast
 
 
 def fill_standard_streams() -> None:
-    """Put something in the place of standard streams that are closed (`<&-`, `>&-`, `2>&-`).
+    """Fill in standard streams that are closed (`<&-`, `>&-`, `2>&-`).
 
-    A file that is opened later must not get the number of one of them, or a library would write its talk into it. What is put
-    there can only be used the wrong way round, so that whoever reads or writes data gets an error, `Bad file descriptor`.
-    Nobody hears what is said to a closed stderr.
+    Otherwise a file that is opened later could get the descriptor of a standard stream, and libraries would write messages
+    into it. The replacements are opened in the wrong direction, so that reading or writing data fails with `Bad file
+    descriptor`. Messages to a closed stderr are discarded.
     """
     if sys.stdin is None and _is_free(0):
         _open(0, os.O_WRONLY)
@@ -24,23 +24,23 @@ def fill_standard_streams() -> None:
         _open(1, os.O_RDONLY)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if _is_free(2):
-        _open(2, os.O_WRONLY)  # `tolerate_broken_stderr` makes the stream
+        _open(2, os.O_WRONLY)  # `tolerate_broken_stderr` creates the stream
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # help is no data: it ends in no locale in a traceback
+        sys.stdout.reconfigure(errors="backslashreplace")  # help must not end in a traceback in any locale
 
 
 def tolerate_broken_stderr() -> None:
-    """Let no command, and none of its libraries, end because standard error cannot be written to."""
+    """Keep commands and their libraries running when standard error cannot be written to."""
     encoding = getattr(sys.stderr, "encoding", "utf-8")
     binary = getattr(sys.stderr, "buffer", None) or io.FileIO(2, "w", closefd=False)
     with suppress(OSError):
         binary.flush()
-    talk = io.BufferedWriter(cast(Any, _Talk(getattr(binary, "raw", binary))))
-    sys.stderr = io.TextIOWrapper(talk, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    tolerant = io.BufferedWriter(cast(Any, _TolerantStderr(getattr(binary, "raw", binary))))
+    sys.stderr = io.TextIOWrapper(tolerant, encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 
 def standard_input_is_closed() -> bool:
-    """Whether stdin cannot be read; where it is no file, as in a notebook, nobody knows."""
+    """Return whether stdin is known to be closed; if it is not a file, as in a notebook, return False."""
     try:
         os.read(sys.stdin.fileno(), 0)
     except (ValueError, AttributeError):
@@ -65,8 +65,8 @@ def _open(number: int, flags: int) -> None:
         os.close(handle)
 
 
-class _Talk(io.RawIOBase):
-    """Standard error, where all is well that cannot be written: the disk of a log is full, nobody reads, it is closed."""
+class _TolerantStderr(io.RawIOBase):
+    """Standard error that ignores failed writes: the disk of a log is full, the reader is gone, or it is closed."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
@@ -81,10 +81,10 @@ class _Talk(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write what can be written, and take the rest for written."""
+        """Write as much as possible and report everything as written."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         with suppress(OSError):
             while rest:
-                rest = rest[self._raw.write(rest) or size :]  # nothing: it would have to be waited for
+                rest = rest[self._raw.write(rest) or size :]  # None: a write would block
         return size

@@ -1,4 +1,4 @@
-"""Lines of text from files, pipes, compressed files and remote stores; always UTF-8, always a stream."""
+"""Streams of UTF-8 lines from and to files, pipes, compressed files and remote stores."""
 
 from __future__ import annotations
 
@@ -14,47 +14,51 @@ from types import ModuleType
 from typing import IO, Any, BinaryIO, cast
 
 from ie_cli.errors import DataError, StorageError, did_you_mean
-from ie_cli.system.atomic import put_file_in_place, storing
+from ie_cli.system.atomic import replace_file, storing
 from ie_cli.system.places import claimed, descriptor_of, is_file
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import as_text
 from ie_cli.system.urls import is_url, open_url, writing_url
 
 
-def read_lines(path: str, refuse: Callable[[int, bytes, DataError], None] | None = None) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line without its end).
+def read_lines(
+    path: str, on_undecodable: Callable[[int, bytes, DataError], None] | None = None
+) -> Iterator[tuple[int, str]]:
+    r"""Yield pairs of a line number, starting at 1, and the line without its terminator.
 
-    Only ``\\n`` and ``\\r\\n`` end a line: characters such as U+2028 are text. A byte-order mark is dropped.
+    Only ``\n`` and ``\r\n`` end a line: characters such as U+2028 are text. A byte-order mark is removed.
 
     Args:
-        refuse: called with a line that is not UTF-8, its number and what is wrong with it; if it returns, the line is
-            left out.
+        path: a file, ``-`` for stdin, or a URL.
+        on_undecodable: called with the number of a line that is not UTF-8, its bytes and the error; if it returns, the line is
+            skipped. If omitted, the error is raised.
 
     Raises:
-        DataError: no such file, or bytes that are no UTF-8.
+        DataError: there is no such file, it is damaged, or a line is not UTF-8.
     """
     name = "stdin" if path == "-" else path
     with open_input(path) as file:
         number = 0
         try:
             for number, raw in enumerate(file, 1):
-                while number == 1 and raw.startswith(b"\xef\xbb\xbf"):  # two of them, where tools added one each
+                while number == 1 and raw.startswith(b"\xef\xbb\xbf"):  # two tools may each have added one
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 raw = raw.removesuffix(b"\n").removesuffix(b"\r")
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    fault = _not_utf8(name, number, raw, error)
-                    if refuse is None:
-                        raise fault from error
-                    refuse(number, raw, fault)
+                    problem = _not_utf8(name, number, raw, error)
+                    if on_undecodable is None:
+                        raise problem from error
+                    on_undecodable(number, raw, problem)
                     continue
                 yield number, line
         except (DataError, BrokenPipeError):
             raise
-        except Exception as error:  # packed files and remote stores have errors of many kinds
+        except Exception as error:  # compressed files and remote stores raise many types of errors
             raise DataError(
-                f"{name}: cannot be read after line {number}: {error}", hint="the file is damaged or cut off."
+                f"{name}: cannot be read after line {number}: {error}",
+                hint="check whether the file is damaged or truncated.",
             ) from error
 
 
@@ -62,11 +66,11 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
     where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
     if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
-    packed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
-    if packed is not None:
-        return DataError(where, hint=f"it looks like {packed}.")
+    compressed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
+    if compressed is not None:
+        return DataError(where, hint=f"it looks like {compressed}.")
     if b"\0" in raw:
-        return DataError(where, hint="it looks like a binary file, not like text.")
+        return DataError(where, hint="it looks like a binary file: give a text file.")
     try:
         raw.decode("gb18030")
     except UnicodeDecodeError:
@@ -75,24 +79,24 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
 
 
 _MAGIC = {
-    b"\x1f\x8b": "a gzip file: let its name end in .gz",
-    b"\x28\xb5\x2f\xfd": "a zstd file: let its name end in .zst",
-    b"PK\x03\x04": "a zip file (as .xlsx and .docx are): unpack it, or save the table as text",
-    b"%PDF": "a PDF: take the text out of it first",
-    b"PAR1": "a Parquet file: read it through its folder, hub:FOLDER",
+    b"\x1f\x8b": "a gzip file: rename it to end in .gz",
+    b"\x28\xb5\x2f\xfd": "a zstd file: rename it to end in .zst",
+    b"PK\x03\x04": "a zip file (.xlsx and .docx are too): extract it, or save the table as text",
+    b"%PDF": "a PDF: extract its text first",
+    b"PAR1": "a Parquet file: read it through its directory, hub:DIRECTORY",
 }
 
 
 @contextmanager
 def open_input(path: str) -> Iterator[BinaryIO]:
-    """Open ``-`` (stdin), a file or a URL for bytes; ``.gz`` and ``.zst`` are unpacked on the way."""
+    """Open ``-`` (stdin), a file or a URL for reading bytes; ``.gz`` and ``.zst`` are decompressed."""
     if path == "-":
         try:
-            # Not sys.stdin.buffer: a thread that waits there holds a lock that Python wants when it ends.
+            # Not sys.stdin.buffer: a thread that waits there holds a lock that Python needs at exit.
             stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
         except AttributeError:
-            raise DataError("stdin is closed", hint="give a file, or something to read: `< FILE`.") from None
-        except (OSError, ValueError):  # stdin is no file, e.g. in a notebook
+            raise DataError("stdin is closed", hint="give a file, or redirect one: `< FILE`.") from None
+        except (OSError, ValueError):  # stdin is not a file, e.g. in a notebook
             yield sys.stdin.buffer
             return
         with stdin:
@@ -103,7 +107,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
             with gzip.open(raw, "rb") as file:
                 yield cast(BinaryIO, file)
         elif path.endswith(".zst"):
-            with io.BufferedReader(_Unpacked(raw), 2**17) as file:
+            with io.BufferedReader(_Decompressed(raw), 2**17) as file:
                 yield cast(BinaryIO, file)
         else:
             yield raw
@@ -117,77 +121,81 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
         return
     file = Path(path)
     if os.path.isdir(path):
-        raise DataError(f"{path}: is a folder", hint="name a file in it.")
-    if not os.path.exists(path):  # unlike Path.exists it takes a name that is too long for one that is not there
+        raise DataError(f"{path}: is a directory", hint="name a file in it.")
+    if not os.path.exists(path):  # unlike Path.exists, it returns False for a name that is too long
         raise DataError(f"{path}: no such file{did_you_mean(file.name, _names_in(file.parent))}", hint=_MISSING_HINT)
     try:
         opened = file.open("rb")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}", hint="look at the permissions of the file.") from error
+        raise DataError(f"{path}: {error.strerror or error}", hint="check the permissions of the file.") from error
     with opened:
         yield opened
 
 
-_MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current folder."
+_MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current directory."
 
 
-def _names_in(folder: Path) -> list[str]:
+def _names_in(directory: Path) -> list[str]:
     try:
-        return os.listdir(folder)
-    except OSError:  # not there, or not ours to look into
+        return os.listdir(directory)
+    except OSError:  # missing or not readable
         return []
 
 
-class _Unpacked(io.RawIOBase):
-    """The bytes of zstd frames; unlike the library's reader it tells where the last frame is cut off."""
+class _Decompressed(io.RawIOBase):
+    """The decompressed bytes of zstd frames; unlike the library's reader, it detects a truncated last frame."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw, self._package = raw, zstandard()
         self._frame: Any = None
-        self._ready, self._packed = memoryview(b""), b""
+        self._ready, self._compressed = memoryview(b""), b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer as far as one read of the file goes; 0 at its end."""
+        """Fill the buffer with the data of at most one read; return 0 at the end of the file."""
         while not self._ready:
-            packed = self._packed or self._raw.read(2**13)  # little: it may unpack to 30,000 times as much
-            self._packed = b""
-            if not packed:
+            compressed = self._compressed or self._raw.read(
+                2**13
+            )  # small, because it may decompress to 30,000 times the size
+            self._compressed = b""
+            if not compressed:
                 if self._frame is not None:
-                    raise EOFError("it ends in the middle of a frame")
+                    raise EOFError("it ends in the middle of a zstd frame")
                 return 0
             self._frame = self._frame or self._package.ZstdDecompressor().decompressobj()
             try:
-                self._ready = memoryview(self._frame.decompress(packed))
+                self._ready = memoryview(self._frame.decompress(compressed))
             except self._package.ZstdError as error:
                 raise OSError(str(error)) from error
             if self._frame.eof:
-                self._packed, self._frame = self._frame.unused_data, None
+                self._compressed, self._frame = self._frame.unused_data, None
         size = min(len(buffer), len(self._ready))
         buffer[:size], self._ready = self._ready[:size], self._ready[size:]
         return size
 
 
 def zstandard() -> ModuleType:
-    """The optional zstandard package.
+    """Import the optional zstandard package.
 
     Raises:
-        DataError: it is not installed.
+        DataError: the package is not installed.
     """
     try:
         return import_module("zstandard")
     except ImportError as error:
-        raise DataError("reading and writing .zst needs a package", hint="pip install 'ie-cli[zstd]'") from error
+        raise DataError(
+            "reading and writing .zst requires the zstandard package", hint="pip install 'ie-cli[zstd]'"
+        ) from error
 
 
 @contextmanager
 def open_output(path: str) -> Iterator[IO[str]]:
-    """Open ``-`` (stdout), a file or a URL for text; packed by its suffix.
+    """Open ``-`` (stdout), a file or a URL for writing text, compressed according to its suffix.
 
-    A local file gets its name only when it is complete: until then it is a temporary file beside it, which goes
-    away when something fails. Its mode and owner are those of the file that it replaces. No other process writes it.
+    A local file gets its name only when it is complete: until then it is a temporary file in the same directory, which is
+    removed on errors. It keeps the mode and owner of the file that it replaces. A lock keeps other processes from writing it.
     """
     if path == "-":
         if sys.stdout is None:
@@ -202,30 +210,30 @@ def open_output(path: str) -> Iterator[IO[str]]:
             out.detach()
         return
     if is_url(path):
-        with writing_url(path) as raw, packed(raw, path) as file:
+        with writing_url(path) as raw, compressed(raw, path) as file:
             yield file
         return
     if not is_replaceable(path):  # a device, a named pipe, an open file
-        with storing(path), _open_stream(path) as raw, packed(raw, path) as file:
+        with storing(path), _open_stream(path) as raw, compressed(raw, path) as file:
             yield file
         return
-    must_be_writable(path)
+    require_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     sweep(target.parent)
-    with claimed(path), storing(path), workspace(target.parent, target.name) as room:
-        new = room / "new"
-        with new.open("wb") as raw, packed(raw, path) as file:
+    with claimed(path), storing(path), workspace(target.parent, target.name) as directory:
+        new = directory / "new"
+        with new.open("wb") as raw, compressed(raw, path) as file:
             yield file
-        put_file_in_place(new, target)
+        replace_file(new, target)
 
 
 def _open_stream(path: str) -> BinaryIO:
-    """What cannot be replaced, open for writing; an open file goes on where it stands."""
+    """Open a path that cannot be replaced for writing; an open descriptor continues at its current position."""
     number = descriptor_of(path)
     if number is None:
         handle = os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
     else:
-        for stream in (sys.stdout, sys.stderr):  # what was said before stands before it
+        for stream in (sys.stdout, sys.stderr):  # earlier output comes first
             if stream is not None:
                 stream.flush()
         handle = os.dup(number)
@@ -233,26 +241,26 @@ def _open_stream(path: str) -> BinaryIO:
 
 
 def is_replaceable(path: str) -> bool:
-    """Whether a path names a local file that can be put in the place of another: no stream, store, device or pipe."""
+    """Return whether a path names a local file that can be replaced, not a stream, remote store, device or pipe."""
     return path != "-" and not is_url(path) and is_file(path)
 
 
-def must_be_writable(path: str) -> None:
-    """Tell early that a local file cannot be put at a path.
+def require_writable(path: str) -> None:
+    """Check early that a local file can be created at a path.
 
     Raises:
-        DataError: it is a folder, or there is no folder for it.
+        DataError: the path is a directory, or its parent directory does not exist.
     """
     target = Path(os.path.realpath(path))
     if os.path.isdir(target):
-        raise DataError(f"{path}: is a folder", hint="name a file in it.")
+        raise DataError(f"{path}: is a directory", hint="name a file in it.")
     if not os.path.isdir(target.parent):
-        raise DataError(f"{path}: no folder {target.parent}", hint=f"mkdir -p {target.parent}")
+        raise DataError(f"{path}: there is no directory {target.parent}", hint=f"create it: mkdir -p {target.parent}")
 
 
 @contextmanager
-def packed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
-    """Text that is written to an open file, packed by its suffix; at the end the packed stream is complete."""
+def compressed(raw: BinaryIO, path: str) -> Iterator[IO[str]]:
+    """Write text to an open file, compressed according to its suffix; the compressed stream is completed at the end."""
     with ExitStack() as stack:
         binary: BinaryIO = raw
         if path.endswith(".gz"):

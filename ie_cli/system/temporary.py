@@ -1,8 +1,8 @@
-"""Temporary folders beside what they will replace: a lock inside ends with the process, so that leftovers are known.
+"""Temporary directories next to what they will replace; a lock inside that ends with the process identifies leftovers.
 
-The name of such a folder, ``.NAME.ie-`` and 32 digits, is its mark: random digits, the running kernel, the host, and a checksum
-of all that. What a killed process left is removed by the next one that writes there: where the mark is right, the user and the
-kernel or the host are ours, and nobody holds the lock. Nothing else is ever touched.
+The name of such a directory is ``.NAME.ie-`` and 32 hexadecimal digits: a random number, the kernel, the host, and a checksum
+of all these. The next process that writes there removes what a killed process left behind, provided that the checksum matches,
+the user and the kernel or host are the same, and no process holds the lock. Nothing else is ever touched.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCKLESS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""What a file system says that has no locks."""
+"""Errors of file systems without locks."""
 OLD = "old"
-"""In a workspace: what is put back beside it where a process ended before there was anything new of that name."""
+"""Subdirectory of a workspace; its content is restored next to the workspace if the process ended before replacing it."""
 _LOCK = "lock"
-# Windows takes 0o700 for a list of who has access, which files that are moved out of the folder would keep.
+# On Windows 0o700 sets an access list, which files moved out of the directory would keep.
 _PRIVATE = 0o777 if os.name == "nt" else 0o700
 _NAME = re.compile(r"\.(.+)\.ie-([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})", re.DOTALL)
 
 
 @contextmanager
 def workspace(parent: Path, name: str) -> Iterator[Path]:
-    """A folder of our own for the making of `name` in `parent`; at the end it is gone, with all that is still in it.
+    """Create a private directory in which `name` in `parent` is prepared; it is removed at the end with its contents.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the directory cannot be created.
     """
-    room, lock = _take(parent, short(name))
+    directory, lock = _create(parent, short_name(name))
     try:
-        yield room
+        yield directory
     finally:
-        _dissolve(room, lock)
+        _remove(directory, lock)
 
 
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
-    """A workspace where the system has temporary files."""
+    """Create a workspace in the system's directory for temporary files."""
     parent = Path(tempfile.gettempdir())
     sweep(parent)
-    with workspace(parent, name) as room:
-        yield room
+    with workspace(parent, name) as directory:
+        yield directory
 
 
-def sweep(folder: Path) -> None:
-    """Remove the workspaces of processes that ended too early, and put back what they were about to replace."""
-    with suppress(OSError):  # no such folder, or not ours to look into
-        with os.scandir(folder) as entries:
+def sweep(directory: Path) -> None:
+    """Remove the workspaces of processes that were killed, and restore what they were about to replace."""
+    with suppress(OSError):  # the directory is missing or not readable
+        with os.scandir(directory) as entries:
             found = [entry for entry in entries if is_workspace(entry.name) and entry.is_dir(follow_symlinks=False)]
         for entry in found:
             with suppress(OSError):
@@ -69,98 +69,98 @@ def sweep(folder: Path) -> None:
 
 
 def is_workspace(name: str) -> bool:
-    """Whether a name is one that `workspace` gives."""
+    """Return whether `workspace` created a directory of this name."""
     match = _NAME.fullmatch(name)
     return match is not None and match[5] == _digits(*match.groups()[:4])
 
 
-def short(name: str) -> str:
-    """A name, or its hash where little could be added to it."""
+def short_name(name: str) -> str:
+    """Return a name, or its hash if the name is so long that little could be added to it."""
     return name if len(os.fsencode(name)) <= 200 else hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
 
 
-def _take(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
-    """A new folder and its lock; None where the file system has no locks: what is left there stays."""
+def _create(parent: Path, name: str) -> tuple[Path, BaseFileLock | None]:
+    """Create a directory and its lock, or None as the lock on a file system without locks, where leftovers stay."""
     from filelock import Timeout
 
     for _ in range(100):
-        marks = (name, secrets.token_hex(4), *_machine())
-        room = parent / f".{name}.ie-{''.join(marks[1:])}{_digits(*marks)}"
+        parts = (name, secrets.token_hex(4), *_machine())
+        directory = parent / f".{name}.ie-{''.join(parts[1:])}{_digits(*parts)}"
         try:
-            room.mkdir(mode=_PRIVATE)
+            directory.mkdir(mode=_PRIVATE)
         except FileExistsError:
             continue
-        lock = _lock_in(room)
+        lock = _lock_in(directory)
         try:
             lock.acquire()
-        except (Timeout, FileNotFoundError):  # another process took it for a leftover, as it had no lock yet
+        except (Timeout, FileNotFoundError):  # without its lock, another process treated it as a leftover
             continue
         except (OSError, NotImplementedError) as error:
             if isinstance(error, NotImplementedError) or error.errno in LOCKLESS:
-                return room, None
-            shutil.rmtree(room, ignore_errors=True)
+                return directory, None
+            shutil.rmtree(directory, ignore_errors=True)
             raise
-        return room, lock
+        return directory, lock
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(parent))
 
 
-def _sweep(room: Path) -> None:
-    """Remove a workspace, if its process is gone for certain."""
+def _sweep(directory: Path) -> None:
+    """Remove a workspace if its process has certainly ended."""
     from filelock import Timeout
 
-    match = _NAME.fullmatch(room.name)
+    match = _NAME.fullmatch(directory.name)
     kernel, host = _machine()
-    if match is None or (match[3] != kernel and match[4] != host):  # locks of other hosts may not reach this one
+    if match is None or (match[3] != kernel and match[4] != host):  # locks of other hosts may not be visible here
         return
-    if hasattr(os, "getuid") and room.lstat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and directory.lstat().st_uid != os.getuid():
         return
-    with suppress(OSError):  # there is something in it
-        room.rmdir()
+    with suppress(OSError):  # fails if it is not empty
+        directory.rmdir()
         return
-    there = (room / _LOCK).lstat()
-    # A file with contents stands for a lock where the file system has none; to ask for it may already break it.
-    if not stat.S_ISREG(there.st_mode) or there.st_size:
+    state = (directory / _LOCK).lstat()
+    # A file with contents is a soft lock on a file system without locks; acquiring it could already break it.
+    if not stat.S_ISREG(state.st_mode) or state.st_size:
         return
-    lock = _lock_in(room)
+    lock = _lock_in(directory)
     try:
         lock.acquire()
     except (Timeout, NotImplementedError):
         return
-    _dissolve(room, lock)
+    _remove(directory, lock)
 
 
-def _dissolve(room: Path, lock: BaseFileLock | None) -> None:
-    """Put back what was to be replaced and was not, and remove the rest; where it cannot be put back, it stays."""
+def _remove(directory: Path, lock: BaseFileLock | None) -> None:
+    """Restore what was about to be replaced and remove the rest; what cannot be restored stays in the workspace."""
     kept = False
-    if (room / OLD).is_dir():
-        for path in (room / OLD).iterdir():
-            if not os.path.lexists(room.parent / path.name):
+    if (directory / OLD).is_dir():
+        for path in (directory / OLD).iterdir():
+            if not os.path.lexists(directory.parent / path.name):
                 try:
-                    os.replace(path, room.parent / path.name)
+                    os.replace(path, directory.parent / path.name)
                 except OSError:
                     kept = True
     if not kept:
-        _clear(room)  # the lock is the last to go, or nobody would know what is left where a process ends here
+        _clear(directory)  # the lock goes last, so that a leftover is recognised if the process ends here
     if lock is not None:
-        lock.release()  # Windows removes no file that is open
+        lock.release()  # Windows cannot remove open files
     if not kept:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _clear(room: Path) -> None:
-    """Remove what is in a workspace but for its lock."""
+def _clear(directory: Path) -> None:
+    """Remove the contents of a workspace except its lock."""
     with suppress(OSError):
-        for path in room.iterdir():
+        for path in directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != _LOCK:
                 path.unlink()
 
 
-def _lock_in(room: Path) -> BaseFileLock:
+def _lock_in(directory: Path) -> BaseFileLock:
     from filelock import FileLock
 
-    return FileLock(room / _LOCK, timeout=0, thread_local=False)
+    return FileLock(directory / _LOCK, timeout=0, thread_local=False)
 
 
 def _digits(*parts: str) -> str:
@@ -169,7 +169,7 @@ def _digits(*parts: str) -> str:
 
 @lru_cache(maxsize=1)
 def _machine() -> tuple[str, str]:
-    """The running kernel, whose locks are exact, and the host, of which an earlier kernel's processes are gone."""
+    """Identify the running kernel, whose locks are reliable, and the host, on which processes of earlier boots are gone."""
     host = _digits("host", platform.node(), _read("/etc/machine-id"))
     started = _read("/proc/sys/kernel/random/boot_id")
     return (_digits("kernel", started) if started else host), host

@@ -1,8 +1,8 @@
-"""How text becomes bytes: UTF-8 with plain line ends on every system, whatever the text holds.
+r"""Encoding of text as UTF-8 with ``\n`` line ends on every system, whatever characters it contains.
 
-Half a surrogate pair has no form in UTF-8. It comes out of JSON (``"\\ud800"``), and stands for each byte of a file name that
-is no UTF-8. It is written out as its escape, ``\\ud800``: in a string of JSON or YAML this is the character itself, elsewhere
-it is there to be seen. Whatever writes text writes it through this module; a test looks for what does not.
+A lone surrogate has no encoding in UTF-8. It comes from JSON (``"\ud800"``) or represents a byte of a file name that is not
+UTF-8. It is written as its escape, ``\ud800``: in a JSON or YAML string this is the character itself, elsewhere it remains
+visible. All code that writes text uses this module; a test enforces it.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ _ERRORS = "backslashreplace"
 
 
 def encode(text: str) -> bytes:
-    """The bytes of a text.
+    r"""Encode a text.
 
-    >>> encode("Zoë \\udcff")
-    b'Zo\\xc3\\xab \\\\udcff'
+    >>> encode("Zoë \udcff")
+    b'Zo\xc3\xab \\udcff'
     """
     return text.encode("utf-8", _ERRORS)
 
 
-def writable(text: str) -> str:
-    """A text as it can be read back after it was written: for libraries that write by themselves."""
+def escape_surrogates(text: str) -> str:
+    """Escape lone surrogates in a text, for libraries that do their own writing."""
     return encode(text).decode("utf-8")
 
 
 def as_text(binary: BinaryIO) -> io.TextIOWrapper:
-    """Write text to what takes bytes."""
+    """Wrap a binary stream for writing text."""
     return io.TextIOWrapper(binary, encoding="utf-8", errors=_ERRORS, newline="\n")
 
 
 def open_text(file: Path | int, mode: Literal["w", "a"] = "w") -> io.TextIOWrapper:
-    """Open a file, by its path or its handle, to write text."""
+    """Open a file, given by its path or descriptor, for writing text."""
     return open(file, mode, encoding="utf-8", errors=_ERRORS, newline="\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file."""
+    """Write a text file."""
     with open_text(path) as file:
         file.write(text)

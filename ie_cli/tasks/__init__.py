@@ -14,4 +14,4 @@ TASKS: dict[str, Task] = {
     "ner": NerTask(),
     "relation": RelationTask(),
 }
-"""A task stands after those on whose annotation it builds: data that hold both are for the later one."""
+"""A task comes after those whose annotation it builds on: data annotated for several tasks are for the last of them."""

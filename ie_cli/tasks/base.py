@@ -1,4 +1,7 @@
-"""A task says what is extracted, from what data, how it is scored and spoken of. How it is done is a head's business."""
+"""The protocol of tasks: what is extracted, from which data, how it is scored and how messages refer to it.
+
+How it is extracted is up to the head.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ from ie_cli.tasks.proposal import Proposal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """How a task is spoken of in messages, model cards and hints.
+    """The words for a task in messages, model cards and hints.
 
     Attributes:
-        title: the task, e.g. ``Named-entity recognition``.
-        tags: of a model card.
-        item, items: what is extracted; `items` is also the kind under which gold items are counted.
-        name, names: what an item is called by: a label, a predicate.
-        a_item: the item with its article.
-        annotated: the items of the training data.
-        attribute: of a `Document`, the one that holds the items.
-        jq: the filter that gives the items of native JSON lines.
+        title: the title of the task, e.g. ``Named-entity recognition``.
+        tags: the tags in a model card.
+        item, items: the word for an extracted item; `items` is also the kind under which gold items are counted.
+        name, names: the word for the name of an item: a label, a predicate.
+        a_item: the word for an item with its article.
+        annotated: the word for the items of the training data.
+        attribute: the attribute of `Document` that holds the items.
+        jq: the jq filter that selects the items in native JSON lines.
     """
 
     title: str
@@ -48,13 +51,13 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringOptions:
-    """What a user may say of scoring.
+    """The scoring options of a user.
 
     Attributes:
-        match: what makes a relation right; None: text where offsets are guessed, else strict.
-        seen: items of the training data as `Task.seen` gives them; recall on all others is then reported by itself.
+        match: the matching criterion of relations; None: text if offsets are guessed, else strict.
+        seen: the items of the training data from `Task.seen`; the recall on all other items is then reported separately.
         official: the scorer of DuIE's rules, for relations.
-        seqeval: score by seqeval too, for entities that do not overlap.
+        seqeval: also score with seqeval, for entities that do not overlap.
         documents: keep the counts of each document.
     """
 
@@ -67,96 +70,97 @@ class ScoringOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingItems:
-    """The gold items of the training data, or of another split, and by reason how many of them no model could learn."""
+    """The gold items of the training data or another split, and how many of them cannot be learned, by reason."""
 
     total: int
-    lost: Mapping[str, int]
+    unreachable: Mapping[str, int]
 
 
 class Task(Protocol):
-    """What is extracted."""
+    """The definition of what is extracted."""
 
     @property
     def name(self) -> str:
-        """As a recipe names it."""
+        """The name of the task in a recipe."""
 
     @property
     def metric(self) -> str:
-        """The score that the best model is chosen by, as logs and messages name it."""
+        """The name, in logs and messages, of the score that the best model is selected by."""
 
     @property
     def words(self) -> Words:
-        """How it is spoken of."""
+        """The words for the task in messages."""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """What `ie check` and `ie init` count of its annotation; the kind `words.items` is what it extracts."""
+        """The kinds of annotation that `ie check` and `ie init` count; the task extracts the kind `words.items`."""
 
     @property
     def schema_first(self) -> bool:
-        """Whether the schema may refuse gold items: `ie check` then reads train once before it looks at any of them."""
+        """Whether the schema may exclude gold items: `ie check` then reads train once before it checks any of them."""
 
     def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
-        """The labels that a model learns, from the recipe and the counts of the training data.
+        """Build the schema that a model learns from the recipe and the counts of the training data.
 
         Raises:
-            DataError: the data hold nothing to learn, or something that the recipe does not list.
+            DataError: the data contain nothing to learn, or something that the recipe does not list.
         """
 
     def validate(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> None:
-        """Refuse what the recipe asks of these data and cannot have.
+        """Check that these data support the settings of the recipe.
 
         Raises:
-            RecipeError: with what to write instead.
+            RecipeError: they do not; the hint says what to write instead.
         """
 
     def validate_options(self, options: ScoringOptions) -> None:
-        """Refuse options of scoring that mean nothing for this task.
+        """Check that all scoring options apply to this task.
 
         Raises:
-            DataError: naming the option.
+            DataError: an option does not apply; the message names it.
         """
 
     def misfit(self, schema: LabelSchema) -> str | None:
-        """What a schema has that a model of this task has not, or lacks; None where it fits."""
+        """Return what a schema lacks or must not have for this task, or None if it fits."""
 
     def items(self, document: Document) -> set[Hashable]:
-        """What is extracted of a document, gold or predicted, as it is compared."""
+        """Return the extracted items of a gold or predicted document, in the form in which they are compared."""
 
     def seen(self, documents: Iterable[Document]) -> Collection[Any]:
-        """What a scorer takes as seen in training."""
+        """Return the items that a scorer regards as seen in training."""
 
     def scorer(self, schema: LabelSchema, options: ScoringOptions) -> Scorer:
-        """What counts the pairs of gold and predicted documents of a model with this schema.
+        """Return a scorer of gold and predicted documents for a model with this schema.
 
         Args:
-            schema: without a label where there is no model; the order and the kinds of items are then those of the data.
+            schema: the schema of the model; without labels if there is no model, and the labels are then those of the data.
+            options: the scoring options.
         """
 
     def errors(self, keep: int, options: ScoringOptions) -> ErrorAnalysis:
-        """What sorts the errors by kind, and keeps so many examples of each."""
+        """Return an error analysis that keeps `keep` examples of each kind."""
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
-        """The gold items of the training data in words, e.g. ``2097 entities of 6 labels``."""
+        """Describe the gold items of the training data, e.g. ``2,097 entities with 6 labels``."""
 
     def diagnose(self, scores: Scores, items: TrainingItems, schema: LabelSchema) -> str:
-        """Why a model that has seen many items still finds nothing right, and what to do."""
+        """Explain why a model trained on many items still predicts nothing correctly, and what to do."""
 
-    # What `ie check` and `ie init` ask
+    # Used by `ie check` and `ie init`
 
     def annotation(self, document: Document) -> Mapping[str, Sequence[Any]]:
-        """Of each kind the distinct items of a document, sorted."""
+        """Return the distinct items of a document by kind, sorted."""
 
     def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
-        """The schema that a model of these data would have; None where they hold nothing to learn.
+        """Return the schema that a model of these data would have, or None if they contain nothing to learn.
 
         Raises:
-            DataError, RecipeError: what training would refuse, unless `ie check` reports it for any task: labels that the
-                recipe does not list.
+            DataError, RecipeError: training would fail; labels that the recipe does not list are not an error here, because
+                `ie check` reports them for every task.
         """
 
     def schema_of(self, document: Document) -> LabelSchema:
-        """A schema that knows all that one document holds."""
+        """Return a schema with everything that one document contains."""
 
     def findings(
         self,
@@ -166,17 +170,19 @@ class Task(Protocol):
         names: Mapping[str, Counter[str]],
         items: TrainingItems,
     ) -> Iterator[Finding]:
-        """What is wrong with the annotation of a split, beyond what is counted for any task.
+        """Yield problems with the annotation of a split that only this task can find.
 
         Args:
             split: ``train``, ``dev`` or ``test``.
-            names: by kind, the names that occur and how often.
-            items: of the kind that the task extracts.
+            statistics: the counts of the split.
+            names: the names that occur and their counts, by kind.
+            items: the items of the kind that the task extracts.
         """
 
     def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
-        """Its part of a recipe for these data, None where they are not for it.
+        """Return the task's part of a recipe for these data, or None if they are not annotated for it.
 
         Args:
-            overlapping: examples in which two entities share a character.
+            statistics: the counts of the data.
+            overlapping: the number of documents in which two entities share a character.
         """

@@ -1,4 +1,4 @@
-"""Plain words for a model that finds nothing right: what is known of the counts, from the surest cause to a guess."""
+"""Diagnose a model that predicts nothing correctly, from its counts, starting with the most certain cause."""
 
 from __future__ import annotations
 
@@ -17,32 +17,35 @@ def diagnose(
     parts: Mapping[str, Counts],
     known: Collection[str],
 ) -> str:
-    """The likeliest cause of an F1 of 0, and what to do.
+    """Return the most likely cause of an F1 of 0, and what to do.
 
     Args:
-        items: of the training data.
-        micro: counts on dev. boundaries: with labels left aside. parts: by label or predicate.
-        known: labels or predicates of the model.
+        words: the words for the task.
+        items: the items of the training data.
+        micro: counts on dev.
+        boundaries: counts on dev, ignoring labels.
+        parts: counts on dev by label or predicate.
+        known: the labels or predicates of the model.
     """
-    lost = sum(items.lost.values())
+    unreachable = sum(items.unreachable.values())
     if micro.gold == 0:
-        return f"The dev data hold no {words.item}: check data.dev."
+        return f"The dev data contain no {words.items}: check data.dev."
     if not any(part.gold for name, part in parts.items() if name in known):
         return f"Dev and train have no {words.name} in common: check data.dev."
-    if lost > items.total / 2:
-        reason = max(items.lost, key=lambda key: items.lost[key])
+    if unreachable > items.total / 2:
+        reason = max(items.unreachable, key=lambda key: items.unreachable[key])
         return (
-            f"{lost} of {items.total} training {words.items} cannot be learned ({reason}): "
-            "see `ie check`; try encoder.tokenization: char."
+            f"{unreachable} of {items.total} training {words.items} cannot be learned ({reason}): "
+            "run `ie check`, and try encoder.tokenization: char."
         )
     if boundaries is not None and boundaries.correct:
-        return "Spans are found but every label is wrong: are the labels of train and dev used alike?"
+        return "Spans are correct, but every label is wrong: check that train and dev use the labels in the same way."
     if micro.predicted == 0:
         return (
             "The model predicts nothing: raise training.head_learning_rate (1e-3) or training.learning_rate (2e-5 for "
             "a pretrained encoder, 5e-4 for tiny), or train longer."
         )
     return (
-        f"The model predicts, but no {words.item} is right: the learning rate may be too high, or the offsets of train and "
-        "dev may be shifted (`ie check`)."
+        f"The model predicts {words.items}, but none is correct: the learning rate may be too high, or the offsets of train "
+        "and dev may be shifted (run `ie check`)."
     )

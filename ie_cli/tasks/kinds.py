@@ -1,10 +1,13 @@
-"""The kinds of annotation that tasks count, and how they are spoken of."""
+"""The kinds of annotation that tasks count, and the words for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.errors import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,11 +15,11 @@ class Kind:
     """A kind of annotation.
 
     Attributes:
-        items: what several of them are called; also the key under which they are counted.
-        name, names: what says which one an item is: a label, a predicate.
-        spans: the items are entities: spans of the text.
-        name_of: the name of an item.
-        show: an item in a message, given its text.
+        items: the word for several items; also the key under which they are counted.
+        name, names: the word for the name of an item: a label, a predicate.
+        spans: whether the items are entities, i.e. spans of the text.
+        name_of: returns the name of an item.
+        show: formats an item for a message, given its text.
     """
 
     items: str
@@ -25,6 +28,11 @@ class Kind:
     spans: bool = False
     name_of: Callable[[Any], str]
     show: Callable[[str, Any], str]
+
+
+def describe_entities(counts: Mapping[str, int], schema: LabelSchema) -> str:
+    """Return the number of entities and labels, e.g. ``2,097 entities with 6 labels``."""
+    return f"{counted(counts['entities'], 'entity', 'entities')} with {counted(len(schema.labels), 'label')}"
 
 
 def _show_entity(text: str, entity: Any) -> str:

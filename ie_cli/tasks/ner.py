@@ -17,12 +17,12 @@ from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.diagnosis import diagnose
-from ie_cli.tasks.kinds import ENTITIES
+from ie_cli.tasks.kinds import ENTITIES, describe_entities
 from ie_cli.tasks.proposal import Proposal, flat_line
 
 
 class NerTask:
-    """Entities."""
+    """The extraction of entities."""
 
     name = "ner"
     metric = "f1"
@@ -42,28 +42,28 @@ class NerTask:
     schema_first = False
 
     def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
-        """The labels of the training data, or as the recipe lists them."""
+        """Build the schema from the labels of the training data, or from those that the recipe lists."""
         return LabelSchema.build(statistics.labels, section.data.labels)
 
     def validate(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> None:
-        """Entities have offsets in every format: nothing that a recipe may ask of them is refused."""
+        """Accept everything: entities have offsets in every format, so these data support all settings of a recipe."""
 
     def validate_options(self, options: ScoringOptions) -> None:
-        """Refuse what is for relations."""
+        """Check that no option for relations is set."""
         if options.official is not None or options.match is not None:
             option = "--scorer duie" if options.official is not None else "--match"
-            raise DataError(f"{option} is for relations, and the model extracts entities", hint="leave it out.")
+            raise DataError(f"{option} applies to relations, but the model extracts entities", hint=f"omit {option}.")
 
     def misfit(self, schema: LabelSchema) -> str | None:
-        """A model of entities has no predicates."""
+        """Return ``predicates`` if the schema has any: a model of entities has none."""
         return "predicates" if schema.predicates else None
 
     def items(self, document: Document) -> set[Hashable]:
-        """The distinct entities."""
+        """Return the distinct entities."""
         return set(document.entities)
 
     def seen(self, documents: Iterable[Document]) -> Collection[Any]:
-        """The (label, mention) pairs that occur."""
+        """Return the (label, mention) pairs that occur."""
         return {
             (entity.label, document.text[entity.start : entity.end])
             for document in documents
@@ -71,19 +71,19 @@ class NerTask:
         }
 
     def scorer(self, schema: LabelSchema, options: ScoringOptions) -> EntityScorer:
-        """Entities by span and label."""
+        """Return a scorer of entities by span and label."""
         return EntityScorer(schema.labels, seen=options.seen, documents=options.documents, seqeval=options.seqeval)
 
     def errors(self, keep: int, options: ScoringOptions) -> EntityErrors:
-        """Errors of spans and labels."""
+        """Return an analysis of errors in spans and labels."""
         return EntityErrors(keep=keep)
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
-        """Entities and their labels."""
-        return [f"{counts['entities']} entities of {len(schema.labels)} labels"]
+        """Return the number of entities and labels."""
+        return [describe_entities(counts, schema)]
 
     def diagnose(self, scores: Scores, items: TrainingItems, schema: LabelSchema) -> str:
-        """The likeliest cause."""
+        """Return the most likely cause of an F1 of 0."""
         if not isinstance(scores, EntityScores):
             raise TypeError(f"expected the scores of entities, got {type(scores).__name__}")
         return diagnose(
@@ -96,16 +96,16 @@ class NerTask:
         )
 
     def annotation(self, document: Document) -> dict[str, list[Entity]]:
-        """The distinct entities."""
+        """Return the distinct entities."""
         return {"entities": sorted(set(document.entities))}
 
     def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
-        """The labels of the recipe, or those of the data."""
+        """Return a schema with the labels of the recipe, or with those of the data."""
         labels = section.data.labels or sorted(statistics.labels)
         return LabelSchema(tuple(labels)) if labels else None
 
     def schema_of(self, document: Document) -> LabelSchema:
-        """The labels of the entities."""
+        """Return a schema with the labels of the entities."""
         return LabelSchema(tuple(sorted({entity.label for entity in document.entities})))
 
     def findings(
@@ -116,11 +116,11 @@ class NerTask:
         names: Mapping[str, Counter[str]],
         items: TrainingItems,
     ) -> Iterator[Finding]:
-        """Nothing beyond what is counted for any task."""
+        """Yield nothing: there are no checks specific to this task."""
         return iter(())
 
     def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
-        """The default head, flat or nested."""
+        """Propose the default head, flat or nested."""
         if not statistics.labels:
             return None
         return Proposal(names={"entities": statistics.labels}, head=(flat_line(statistics, overlapping),))

@@ -1,4 +1,4 @@
-"""A task's part of the recipe that `ie init` proposes."""
+"""The part of a task in the recipe that `ie init` proposes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.errors import counted
 from ie_cli.recipe.yaml import flow
 
 Line = tuple[str, str]
-"""A line of YAML and its comment."""
+"""A line of YAML, and its comment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a task says of data that are for it.
+    """The proposal of a task for data that are annotated for it.
 
     Attributes:
-        names: by kind of the task, the names that occur and how often.
+        names: the names that occur and their counts, by the kinds of the task.
         head: the lines of the section `head`.
     """
 
@@ -27,9 +28,9 @@ class Proposal:
 
 
 def flat_line(statistics: DatasetStatistics, overlapping: int) -> Line:
-    """Whether the output may nest; an error in a thousand examples is no reason to allow overlaps everywhere."""
+    """Return the line on overlaps in the output; overlaps in at most 0.1 % of the documents are taken for errors."""
     flat = overlapping * 1000 <= statistics.documents
-    why = "no two entities overlap in these data; false allows nesting"
+    comment = "no two entities overlap in these data; false allows nesting"
     if overlapping:
-        why = f"entities overlap in {overlapping:,} of the {statistics.documents:,} examples"
-    return f"flat: {flow(flat)}", why
+        comment = f"entities overlap in {overlapping:,} of {counted(statistics.documents, 'example')}"
+    return f"flat: {flow(flat)}", comment

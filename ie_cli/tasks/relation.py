@@ -1,4 +1,4 @@
-"""Relations: triples of a subject, a predicate and an object, and where the data annotate them, the entities too."""
+"""Relations: triples of a subject, a predicate and an object; also their entities, if the data annotate entities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema, read_schema
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
-from ie_cli.errors import DataError, RecipeError
+from ie_cli.errors import DataError, RecipeError, counted
 from ie_cli.metrics.relation_errors import RelationErrors
 from ie_cli.metrics.relations import RelationScorer, RelationScores, items
 from ie_cli.metrics.scores import Scores
@@ -19,13 +19,13 @@ from ie_cli.recipe.heads import RelationSection, heads_of
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.diagnosis import diagnose
-from ie_cli.tasks.kinds import ENTITIES, RELATIONS
+from ie_cli.tasks.kinds import ENTITIES, RELATIONS, describe_entities
 from ie_cli.tasks.proposal import Line, Proposal, flat_line
 from ie_cli.triples import ABSENT, ROLES, entities_of, triples_of
 
 
 class RelationTask:
-    """Relations."""
+    """The extraction of relations."""
 
     name = "relation"
     metric = "f1"
@@ -45,7 +45,7 @@ class RelationTask:
     schema_first = True
 
     def build_schema(self, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema:
-        """Predicates of the data or of a schema file; entity labels where the data annotate entities, else roles."""
+        """Build a schema with the predicates of the data or a schema file, and with entity types or roles as labels."""
         head, data = section.head, section.data
         if not isinstance(head, RelationSection):
             raise TypeError(f"expected the section of a head for relations, got {type(head).__name__}")
@@ -62,33 +62,36 @@ class RelationTask:
         return replace(schema, constrained=schema.constrained and head.type_pairs != "any")
 
     def validate(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> None:
-        """Refuse scores on guessed offsets."""
+        """Check that scores do not depend on guessed offsets."""
         match = recipe.training.match
         if statistics.guessed and match in ("strict", "boundaries"):
             raise RecipeError(
-                f"training.match: {match}, but the data give no offsets: such scores on guessed offsets would be luck",
+                f"training.match: got {match}, but the data have no offsets: scores on guessed offsets would be arbitrary",
                 hint="use training.match: text.",
             )
 
     def validate_options(self, options: ScoringOptions) -> None:
-        """Refuse what is for entities."""
+        """Check that no option for entities is set."""
         if options.seqeval:
-            raise DataError("--scorer seqeval is for entities, and these are relations", hint="leave it out.")
+            raise DataError(
+                "--scorer seqeval applies to entities, but these are relations",
+                hint="omit --scorer seqeval.",
+            )
 
     def misfit(self, schema: LabelSchema) -> str | None:
-        """A model of relations has predicates."""
+        """Return ``no predicates`` if the schema has none: a model of relations needs them."""
         return None if schema.predicates else "no predicates"
 
     def items(self, document: Document) -> set[Hashable]:
-        """The distinct triples: by spans and labels, or by their texts where the data give no offsets."""
+        """Return the distinct triples: of spans and labels, or of texts if the data have no offsets."""
         return set(items(document, "strict" if document.spos is None else "text"))
 
     def seen(self, documents: Iterable[Document]) -> Collection[Any]:
-        """The triples of texts that occur."""
+        """Return the triples of texts that occur."""
         return {triple for document in documents for triple in triples_of(document)}
 
     def scorer(self, schema: LabelSchema, options: ScoringOptions) -> RelationScorer:
-        """Relations in three ways to match, and the entities of a model that has types of its own."""
+        """Return a scorer of relations by three criteria, and of the entities if the model has entity types."""
         return RelationScorer(
             schema.predicates,
             schema.labels,
@@ -100,16 +103,17 @@ class RelationTask:
         )
 
     def errors(self, keep: int, options: ScoringOptions) -> RelationErrors:
-        """Errors of predicates, types and borders."""
+        """Return an analysis of errors in predicates, types and boundaries."""
         return RelationErrors(keep=keep, match=options.match)
 
     def describe(self, counts: Mapping[str, int], schema: LabelSchema) -> list[str]:
-        """Entities where there are types of them, and relations."""
-        entities = [] if schema.roles else [f"{counts['entities']} entities of {len(schema.labels)} labels"]
-        return [*entities, f"{counts['relations']} relations of {len(schema.predicates)} predicates"]
+        """Return the number of entities and labels, if there are entity types, and of relations and predicates."""
+        entities = [] if schema.roles else [describe_entities(counts, schema)]
+        relations = counted(counts["relations"], "relation")
+        return [*entities, f"{relations} with {counted(len(schema.predicates), 'predicate')}"]
 
     def diagnose(self, scores: Scores, items: TrainingItems, schema: LabelSchema) -> str:
-        """The likeliest cause."""
+        """Return the most likely cause of an F1 of 0."""
         if not isinstance(scores, RelationScores):
             raise TypeError(f"expected the scores of relations, got {type(scores).__name__}")
         return diagnose(
@@ -122,19 +126,19 @@ class RelationTask:
         )
 
     def annotation(self, document: Document) -> dict[str, list[Any]]:
-        """The triples by their texts, and where entities are annotated, these and the arguments."""
+        """Return the triples of texts and, if entities are annotated, the entities including the arguments."""
         entities = sorted(entities_of(document)) if document.entities else []
         return {"entities": entities, "relations": sorted(triples_of(document))}
 
     def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
-        """The schema that training builds."""
+        """Return the schema that training would build."""
         if not statistics.pairs:
             return None
         self.validate(recipe, section, statistics)
         return self.build_schema(section, statistics)
 
     def schema_of(self, document: Document) -> LabelSchema:
-        """The predicates, and the types where entities are annotated."""
+        """Return a schema with the predicates and, if entities are annotated, their types."""
         predicates = tuple(sorted({predicate for _, predicate, _ in triples_of(document)}))
         if document.entities or not predicates:
             return LabelSchema(tuple(sorted({entity.label for entity in entities_of(document)})), predicates)
@@ -148,24 +152,24 @@ class RelationTask:
         names: Mapping[str, Counter[str]],
         items: TrainingItems,
     ) -> Iterator[Finding]:
-        """Triples of which none occurs in its text; of some that do not, `ie check` tells as of all that is lost."""
-        if split == "train" and items.total and items.lost.get(ABSENT, 0) >= items.total:
+        """Yield an error if no triple occurs in its text; `ie check` reports single triples with all unreachable items."""
+        if split == "train" and items.total and items.unreachable.get(ABSENT, 0) >= items.total:
             yield Finding(
                 "error",
-                f"train: none of its {items.total} relations stands in its text: there is nothing to train on",
+                f"train: none of the {items.total:,} relations occurs in its text: there is nothing to train on",
             )
-            yield Finding("note", "hint: do the texts and the triples belong together?")
+            yield Finding("note", "hint: check that the texts and the triples belong together.")
 
     def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
-        """The default head, and where entities are annotated, whether they may nest."""
+        """Propose the default head and, if entities are annotated, whether they may nest."""
         if not statistics.pairs:
             return None
-        rows = "no entities annotated: a row for subjects, one for objects"
+        comment = "no entities annotated: the spans are labelled as subject or object"
         nesting: tuple[Line, ...] = ()
         if statistics.labels:
-            rows = "a row for each entity type"
+            comment = "the spans are labelled with entity types"
             nesting = (flat_line(statistics, overlapping),)
         return Proposal(
             names={"entities": statistics.labels, "relations": statistics.predicates},
-            head=((f"name: {heads_of(self.name)[0]}", rows), *nesting),
+            head=((f"name: {heads_of(self.name)[0]}", comment), *nesting),
         )

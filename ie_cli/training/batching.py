@@ -1,4 +1,4 @@
-"""Rows of encoded datasets to batches: tensors with their targets, and the order in which they come."""
+"""Turn rows of encoded datasets into batches: tensors with their targets, in a shuffled order."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from ie_cli.recipe.schema import TrainingSection
 from ie_cli.training.encoded_dataset import EncodedDataset
 from ie_cli.training.setup import TrainingSetup
 
-_POOL = 50  # batches whose windows are sorted by length together: little padding, still shuffled
+_POOL = 50  # number of batches whose windows are sorted by length together: little padding, but still shuffled
 
 
 class TaskWindows:
     """The encoded windows of one task, as batches.
 
     Args:
-        collate: of the task's head.
+        task: name of the task.
+        dataset: its encoded windows.
+        codec: its codec.
+        collate: makes the targets for the task's head.
     """
 
     def __init__(self, task: str, dataset: EncodedDataset, codec: Codec, collate: Collate) -> None:
@@ -33,31 +36,31 @@ class TaskWindows:
         return len(self.dataset)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The batch of some rows: windows padded, gold cells numbered by sample."""
+        """The batch of some rows: windows padded, gold entries numbered by sample."""
         part = self.dataset.rows(rows)
         input_ids, mask = pad(part.input_ids, self.dataset.pad_id)
         text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix))
-        cells = self.codec.cells({name: _numbered(values) for name, values in part.columns.items()})
+        entries = self.codec.entries({name: _numbered(values) for name, values in part.columns.items()})
         return Batch.build(
             self.task,
             torch.from_numpy(input_ids),
             torch.from_numpy(mask),
             text,
-            {name: torch.from_numpy(table) for name, table in cells.items()},
+            {name: torch.from_numpy(table) for name, table in entries.items()},
             collate=self.collate,
             documents=part.documents,
         )
 
 
-def _numbered(cells: Sequence[npt.NDArray[Any]]) -> Index:
-    """The cells of all samples, each with the number of its sample before it."""
-    sample = np.repeat(np.arange(len(cells)), [len(part) for part in cells])
-    numbered: Index = np.concatenate([sample[:, None], np.concatenate(cells)], axis=1).astype(np.int64)
+def _numbered(entries: Sequence[npt.NDArray[Any]]) -> Index:
+    """The entries of all samples, each with the number of its sample before it."""
+    sample = np.repeat(np.arange(len(entries)), [len(part) for part in entries])
+    numbered: Index = np.concatenate([sample[:, None], np.concatenate(entries)], axis=1).astype(np.int64)
     return numbered
 
 
 class TaskMixture:
-    """The windows of one or several tasks behind one another, as a `DataLoader` with a batch sampler reads them."""
+    """The concatenated windows of all tasks, as read by a `DataLoader` with a batch sampler."""
 
     def __init__(self, tasks: Mapping[str, TaskWindows]) -> None:
         self.tasks = list(tasks.values())
@@ -67,7 +70,7 @@ class TaskMixture:
         return int(self.first[-1])
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        """The batch of some rows, all of them of one task."""
+        """Return the batch of some rows, which all belong to one task."""
         number = int(np.searchsorted(self.first, rows[0], side="right")) - 1
         first = self.first[number]
         return self.tasks[number].batch([row - first for row in rows])
@@ -77,13 +80,15 @@ class TaskMixture:
 
 
 class TasksInTurn:
-    """A batch sampler over a `TaskMixture`: every epoch all batches of all tasks, in an order drawn anew.
+    """A batch sampler over a `TaskMixture`: in each epoch, all batches of all tasks in a new random order.
 
     Args:
-        samplers: of each task. first: row of the mixture at which each task begins.
+        samplers: the sampler of each task.
+        first: the first row of each task in the mixture.
+        seed: random seed for the order.
 
     Attributes:
-        skip: batches at the start of an epoch that were drawn before; its length counts them.
+        skip: number of batches to skip at the start of an epoch because they were used before; the length includes them.
     """
 
     def __init__(self, samplers: Sequence[LengthBuckets], first: Sequence[int], *, seed: int) -> None:
@@ -92,7 +97,7 @@ class TasksInTurn:
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws; the same seed and epoch give the same batches."""
+        """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
         for sampler in self._samplers:
             sampler.set_epoch(epoch)
         self._order = [number for number, sampler in enumerate(self._samplers) for _ in range(len(sampler))]
@@ -111,13 +116,15 @@ class TasksInTurn:
 
 
 class LengthBuckets:
-    """A batch sampler: every epoch a new shuffle, batches of similar length.
+    """A batch sampler that shuffles in each epoch, and groups windows of similar length.
 
     Args:
-        lengths: tokens of each window. negative: windows without any gold.
-        batch_size: windows in a batch. batch_tokens: instead, padded tokens of a batch at most.
-        negatives: share of the negative windows that each epoch draws.
-
+        lengths: number of tokens in each window.
+        negative: whether each window has no gold items.
+        batch_size: number of windows in a batch.
+        batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
+        negatives: share of the negative windows to draw in each epoch.
+        seed: random seed.
     """
 
     def __init__(
@@ -136,7 +143,7 @@ class LengthBuckets:
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws; the same seed and epoch give the same batches."""
+        """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
         random = np.random.default_rng([self.seed, epoch])
         without = np.nonzero(self.negative)[0]
         drawn = random.permutation(without)[: round(self.negatives * len(without))]
@@ -146,7 +153,7 @@ class LengthBuckets:
         step = _POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())
         for start in range(0, len(rows), step):
             pool = rows[start : start + step]
-            batches.extend(self._cut(pool[np.argsort(self.lengths[pool], kind="stable")]))
+            batches.extend(self._split(pool[np.argsort(self.lengths[pool], kind="stable")]))
         order = random.permutation(len(batches))
         self.batches = [batches[i] for i in order]
 
@@ -160,7 +167,7 @@ class LengthBuckets:
     def _mean_size(self) -> int:
         return max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))
 
-    def _cut(self, pool: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    def _split(self, pool: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
         if self.batch_tokens is None:
             for start in range(0, len(pool), self.batch_size):
                 yield pool[start : start + self.batch_size]
@@ -173,7 +180,7 @@ class LengthBuckets:
 
 
 def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskMixture, TasksInTurn]:
-    """The windows of all tasks, and the order in which they come."""
+    """Build the windows of all tasks, and the sampler for their order."""
     windows = {
         name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate)
         for name, task in setup.tasks.items()

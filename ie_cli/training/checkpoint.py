@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: tensors in safetensors, numbers in JSON, nothing pickled; whole or not there."""
+"""Checkpoints of a training run: tensors in safetensors and numbers in JSON, without pickle, written atomically."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, name_of_earlier
-from ie_cli.system.atomic import put_in_place, storing
-from ie_cli.system.checksums import file_checksum, require_intact, sealed
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, rename_tensor_of_0_1
+from ie_cli.system.atomic import replace_directory, storing
+from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import workspace
 from ie_cli.system.text import write_text
 from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
-_OF_TENSORS = "tensors"
-"""The number that is the checksum of the file of the tensors; version 0.2 wrote none."""
+_TENSORS_CHECKSUM = "tensors"
+"""The field for the checksum of the tensor file; version 0.2 did not write it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run goes on from.
+    """The state from which a run is resumed.
 
     Attributes:
-        tensors: by name, as `model_tensors`, `optimizer_tensors` and `random_state` give them.
-        numbers: what JSON can hold.
-        damaged: newer ones that could not be read.
+        tensors: tensors by name, as returned by `model_tensors`, `optimizer_tensors` and `RandomState.tensors`.
+        numbers: JSON values by name.
+        damaged: newer checkpoints that could not be read.
     """
 
     tensors: Mapping[str, Tensor]
@@ -42,52 +42,53 @@ class Checkpoint:
     damaged: tuple[Path, ...] = ()
 
 
-def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Store a checkpoint in a folder of them, and remove older ones than the last `keep`.
+def write_checkpoint(directory: Path, step: int, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Store a checkpoint, and remove all but the last `keep` checkpoints of the directory.
 
-    It is synced to the disk before it gets its name, so that one is never there in part.
+    The checkpoint is synced to the disk before it gets its name, so that it never appears in part.
 
     Raises:
-        StorageError: it cannot be written; the older ones are still there.
+        StorageError: the checkpoint cannot be written; the older ones are kept.
     """
     from safetensors.torch import save_file
 
-    path = folder / f"step-{step:09d}"
+    path = directory / f"step-{step:09d}"
     with storing(path):
-        folder.mkdir(exist_ok=True)
-        with workspace(folder, path.name) as room:
+        directory.mkdir(exist_ok=True)
+        with workspace(directory, path.name) as room:
             temporary = room / "new"
             temporary.mkdir()
             save_file(dict(checkpoint.tensors), temporary / TENSORS)
-            numbers = sealed({**checkpoint.numbers, _OF_TENSORS: file_checksum(temporary / TENSORS)})
+            numbers = with_checksum({**checkpoint.numbers, _TENSORS_CHECKSUM: file_checksum(temporary / TENSORS)})
             write_text(temporary / NUMBERS, json.dumps(numbers) + "\n")
-            put_in_place(temporary, path)
-    for _, old in sorted(_found(folder))[:-keep]:
+            replace_directory(temporary, path)
+    for _, old in sorted(_list_checkpoints(directory))[:-keep]:
         discard(old)
     return path
 
 
-def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | None:
-    """The newest checkpoint that can be read; None where there is none.
+def read_checkpoint(directory: Path, needed: Collection[str] = ()) -> Checkpoint | None:
+    """Read the newest intact checkpoint; return None if there are no checkpoints.
 
     Args:
-        needed: numbers without which it counts as damaged.
+        directory: the directory of the checkpoints.
+        needed: names of numbers that a checkpoint must contain.
 
     Raises:
-        ModelError: there are some, and all are damaged.
+        ModelError: all checkpoints are damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not folder.is_dir():
+    if not directory.is_dir():
         return None
     failed: dict[Path, str] = {}
-    for _, path in sorted(_found(folder), reverse=True):
+    for _, path in sorted(_list_checkpoints(directory), reverse=True):
         try:
             numbers = loads((path / NUMBERS).read_text(encoding="utf-8"))
             require_intact(numbers)
-            if _OF_TENSORS in numbers and numbers[_OF_TENSORS] != file_checksum(path / TENSORS):
-                raise ValueError(f"{TENSORS} is not what was written")
+            if _TENSORS_CHECKSUM in numbers and numbers[_TENSORS_CHECKSUM] != file_checksum(path / TENSORS):
+                raise ValueError(f"{TENSORS} does not match its checksum")
             if "best_f1" in numbers:  # version 0.1
                 numbers["best_score"] = numbers.pop("best_f1")
             if missing := sorted(set(needed) - set(numbers)):
@@ -96,22 +97,22 @@ def read_checkpoint(folder: Path, needed: Collection[str] = ()) -> Checkpoint | 
         except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
             failed[path] = str(error)
     if failed:
-        told = "; ".join(f"{path}: {said}" for path, said in failed.items())
-        raise ModelError(f"no checkpoint can be read: {told}", hint="begin anew with --overwrite.")
+        errors = "; ".join(f"{path}: {error}" for path, error in failed.items())
+        raise ModelError(f"no checkpoint can be read: {errors}", hint="start again with --overwrite.")
     return None
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
-    return [(int(match[1]), path) for path in folder.iterdir() if (match := CHECKPOINT_NAME.fullmatch(path.name))]
+def _list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
+    return [(int(match[1]), path) for path in directory.iterdir() if (match := CHECKPOINT_NAME.fullmatch(path.name))]
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Weights and buffers of a model, each once."""
+    """Return the weights and buffers of a model, each once."""
     return {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in distinct_tensors(model)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The tensors that an optimizer keeps for each parameter, by the parameter's number."""
+    """Return the tensors that an optimizer stores for each parameter, by the parameter's number."""
     return {
         f"optimizer.{number}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
         for number, values in optimizer.state_dict()["state"].items()
@@ -120,31 +121,31 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_model(model: ExtractionModel, checkpoint: Checkpoint) -> None:
-    """Copy the weights of a checkpoint into a model.
+    """Load the weights of a checkpoint into a model.
 
     Raises:
-        ModelError: they do not fit.
+        ModelError: the weights do not fit the model.
     """
     stored = part_of(checkpoint, "model.")
     tasks = model.tasks
-    weights = {name_of_earlier(name, tasks[0]) if len(tasks) == 1 else name: x for name, x in stored.items()}
+    weights = {rename_tensor_of_0_1(name, tasks[0]) if len(tasks) == 1 else name: x for name, x in stored.items()}
     try:
-        left = model.load_state_dict(weights, strict=False)
+        result = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise ModelError(
-            f"the checkpoint does not fit the model: {error}", hint="begin anew with --overwrite."
+            f"the checkpoint does not fit the model: {error}", hint="start again with --overwrite."
         ) from error
     tied = model_tensors(model)
-    lacking = [name for name in left.missing_keys if f"model.{name}" in tied]
-    if lacking or left.unexpected_keys:
+    lacking = [name for name in result.missing_keys if f"model.{name}" in tied]
+    if lacking or result.unexpected_keys:
         raise ModelError(
-            f"the checkpoint does not fit the model: {(lacking or left.unexpected_keys)[0]}",
-            hint="begin anew with --overwrite.",
+            f"the checkpoint does not fit the model: {(lacking or result.unexpected_keys)[0]}",
+            hint="start again with --overwrite.",
         )
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Give an optimizer, as freshly built, the state of a checkpoint."""
+    """Load the state of a checkpoint into a newly built optimizer."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in part_of(checkpoint, "optimizer.").items():
         number, name = key.split(".", 1)
@@ -155,13 +156,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
 
 
 def part_of(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names start with a prefix, by their names without it."""
     return {name.removeprefix(prefix): x for name, x in checkpoint.tensors.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True)
 class RandomState:
-    """Where the random generators of this process stand: torch's of the CPU and of each GPU, numpy's, Python's."""
+    """The state of the random generators of this process: torch (CPU and each GPU), numpy and Python."""
 
     torch: tuple[Tensor, ...]
     numpy: tuple[str, list[int], int, int, float]
@@ -169,7 +170,7 @@ class RandomState:
 
     @classmethod
     def now(cls) -> RandomState:
-        """As they stand."""
+        """Return the current state."""
         gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
         return cls(
@@ -179,7 +180,7 @@ class RandomState:
         )
 
     def restore(self) -> None:
-        """Put them back; a GPU that was not there then keeps its own."""
+        """Restore the state; a GPU that did not exist before keeps its own."""
         torch.set_rng_state(self.torch[0])
         for number, state in enumerate(self.torch[1:]):
             if number < torch.cuda.device_count():
@@ -190,14 +191,16 @@ class RandomState:
         random.setstate((version, tuple(inner), gauss))
 
     def tensors(self) -> dict[str, Tensor]:
+        """Return the state of torch's generators for a checkpoint."""
         return {f"random.{number}": state for number, state in enumerate(self.torch)}
 
     def numbers(self) -> dict[str, Any]:
+        """Return the state of the other generators for a checkpoint."""
         return {"numpy": self.numpy, "python": self.python}
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> RandomState:
-        """Those of a checkpoint."""
+        """Return the state stored in a checkpoint."""
         tensors = part_of(checkpoint, "random.")
         numbers = checkpoint.numbers["random"]
         return cls(

@@ -1,4 +1,4 @@
-"""Plain words for a training run that looks hopeless."""
+"""Diagnose training runs that do not learn."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from ie_cli.tasks import TrainingItems
 from ie_cli.training.setup import TaskSetup
 
 SEEN_ENOUGH = 1000
-"""Gold items after which a working run has found something on dev."""
+"""Number of gold items after which a working run has found something on dev."""
 
 
-def hopeless(scores: Scores, setup: TaskSetup, epochs: float) -> str | None:
-    """Say why the score is still 0 although the labels were seen often enough, or None while there is hope."""
+def diagnose_no_learning(scores: Scores, setup: TaskSetup, epochs: float) -> str | None:
+    """Return why the score is still 0 after many gold items, or None if it is not 0 or it is too early to tell."""
     words, counts = setup.task.words, setup.dataset.counts
     items = TrainingItems(counts.items.get(words.items, 0), counts.unreachable.get(words.items, {}))
     seen = items.total * epochs

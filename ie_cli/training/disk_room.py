@@ -1,4 +1,4 @@
-"""Whether the disk has room for what a run will write."""
+"""Check that the disk has enough space for a run."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from ie_cli.errors import StorageError
 from ie_cli.system.atomic import storing
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 
-_BYTES = 4  # of a number in float32, in which all is stored
-_PARTS = 3  # of a checkpoint: the weights and the two moments of AdamW
+_BYTES = 4  # per number; everything is stored in float32
+_PARTS = 3  # parts of a checkpoint: the weights and the two moments of AdamW
 
 
-def room_lacking(output: Path, model: nn.Module, *, checkpoints: int) -> tuple[int, int] | None:
-    """Bytes that a run may need and bytes that there are, None where these suffice.
+def missing_space(output: Path, model: nn.Module, *, checkpoints: int) -> tuple[int, int] | None:
+    """Return the bytes that a run may need and the bytes that are free, or None if these suffice.
 
     Args:
-        checkpoints: how many are kept. One more is there while it is written, as of the model.
+        output: directory of the run.
+        model: the model.
+        checkpoints: number of checkpoints to keep; while one is being written, there is one more, as with the model.
 
     Raises:
-        StorageError: not even the model has room.
+        StorageError: there is not even enough space for the model.
     """
     size = _BYTES * sum(parameter.numel() for parameter in model.parameters())
     with storing(output):
-        kept = sum(_size(output / name) for name in (MODEL, CHECKPOINTS))  # it goes, or is part of what is needed
+        kept = sum(
+            _size(output / name) for name in (MODEL, CHECKPOINTS)
+        )  # these are replaced, or are part of what is needed
         free = shutil.disk_usage(output).free + kept
     if free < size:
         raise StorageError(
-            f"{output}: the model takes {gigabytes(size)}, and {gigabytes(free)} are free",
+            f"{output}: the model needs {gigabytes(size)} of disk space, but only {gigabytes(free)} are free",
             hint="free some space, or write to another disk.",
         )
     needed = 2 * size + (checkpoints + 1) * _PARTS * size
@@ -38,9 +42,9 @@ def room_lacking(output: Path, model: nn.Module, *, checkpoints: int) -> tuple[i
 
 
 def gigabytes(size: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes in gigabytes."""
     return f"{size / 1e9:.2f} GB"
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""Windows in an Arrow file: encoded once, memory-mapped, kept for the next run."""
+"""Encoded windows in a memory-mapped Arrow file, which is kept for later runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ie_cli.data.label_schema import schema_facts
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.system.atomic import put_file_in_place, replace_text, storing
-from ie_cli.system.cache import cache_folder
-from ie_cli.system.checksums import file_checksum, require_intact, sealed
+from ie_cli.system.atomic import replace_file, replace_text, storing
+from ie_cli.system.cache import cache_directory
+from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
@@ -33,11 +33,11 @@ _CHUNK = 1000
 
 @dataclass(slots=True)
 class DatasetCounts:
-    """What went into a dataset.
+    """Counts of a dataset.
 
     Attributes:
-        items: gold items by kind, e.g. ``entities``.
-        unreachable: by kind and reason, how many of them no model could learn.
+        items: number of gold items by kind, e.g. ``entities``.
+        unreachable: number of gold items that no model could learn, by kind and reason.
     """
 
     documents: int = 0
@@ -48,7 +48,7 @@ class DatasetCounts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some windows: ids with special tokens, gold rows by the codec's columns, and the numbers of their documents."""
+    """Some windows: ids with special tokens, gold values by the codec's columns, and the numbers of their documents."""
 
     input_ids: Sequence[npt.NDArray[Any]]
     columns: dict[str, list[npt.NDArray[Any]]]
@@ -56,14 +56,19 @@ class Rows:
 
 
 class EncodedDataset:
-    """Encoded windows, memory-mapped: rows of ids (special tokens included) and gold.
+    """Encoded windows, memory-mapped: rows of ids (including special tokens) and gold values.
 
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
-            0), and those of the codec (list of int32: the rows behind one another; positions in input_ids).
+            0), and those of the codec (list of int32: flattened arrays of positions in input_ids).
+        counts: the counts of the dataset.
+        codec: the codec that encoded the gold values.
+        prefix: number of special tokens at the start of each window.
+        suffix: number of special tokens at the end of each window.
+        pad_id: id of the padding token.
 
     Attributes:
-        replaced: the file of an earlier run that was damaged, in whose place it was encoded again.
+        replaced: the damaged file of an earlier run that was replaced by this one.
     """
 
     def __init__(
@@ -82,7 +87,7 @@ class EncodedDataset:
         return len(self._table)
 
     def rows(self, rows: Sequence[int]) -> Rows:
-        """Some windows."""
+        """Return the windows of some rows."""
         part = self._table[list(rows)]
         columns = {
             name: [np.asarray(values).reshape(-1, width) for values in part[name]]
@@ -91,7 +96,7 @@ class EncodedDataset:
         return Rows(part["input_ids"], columns, part["document"].tolist())
 
     def _measure(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-        """Of each window its length and whether it has no gold; of each document the number of its windows."""
+        """Return each window's length, whether it has no gold items, and each document's number of windows."""
         lengths, empty = [np.zeros(0, np.int32)], [np.zeros(0, bool)]
         windows_of = np.zeros(self.counts.documents, np.int64)
         for batch in self._table.data.table.to_batches(max_chunksize=100_000):
@@ -104,7 +109,7 @@ class EncodedDataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How documents become windows."""
+    """The settings that turn documents into windows."""
 
     tokenizer: TextTokenizer
     plan: WindowPlan
@@ -113,7 +118,7 @@ class Encoding:
     mentions: Mentions = "nearest"
 
     def identity(self) -> list[Any]:
-        """What the encoded windows depend on, beside the documents."""
+        """Return everything that the encoded windows depend on besides the documents."""
         codec = self.codec
         return [
             STORE_VERSION,
@@ -124,7 +129,7 @@ class Encoding:
         ]
 
     def open(self, path: Path, counts: DatasetCounts) -> EncodedDataset:
-        """The dataset of a file that was written by these means."""
+        """Open a file that was written with these settings."""
         prefix, suffix = len(self.tokenizer.prefix), len(self.tokenizer.suffix)
         return EncodedDataset(path, counts, self.codec, prefix=prefix, suffix=suffix, pad_id=self.pad_id)
 
@@ -133,40 +138,42 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
     """Encode documents, or reuse the file of an earlier run.
 
     Args:
-        key: fingerprint of the data; with the encoding it names the cached file. None: the data have no fingerprint (a
-            stream, a hub); the file goes with the process.
+        documents: the documents.
+        encoding: the settings.
+        key: fingerprint of the data, which together with the encoding names the cached file; None if the data have no
+            fingerprint (a stream or a hub), so that the file is removed with the process.
     """
-    folder = cache_folder()
-    sweep(folder)
+    directory = cache_directory()
+    sweep(directory)
     if key is None:
-        with workspace(folder, "windows") as room:
-            # The mapping outlives the name; Windows keeps the file until the process ends.
+        with workspace(directory, "windows") as room:
+            # The memory mapping outlives the file name; Windows keeps the file until the process ends.
             path = room / "windows.arrow"
             return encoding.open(path, _write_windows(path, documents, encoding))
     name = hashlib.blake2b(json.dumps([key, *encoding.identity()]).encode(), digest_size=16).hexdigest()
-    path, facts = folder / f"{name}.arrow", folder / f"{name}.json"
-    there = os.path.lexists(facts)
-    if there and (stored := _reusable(path, facts, encoding)) is not None:
+    path, facts = directory / f"{name}.arrow", directory / f"{name}.json"
+    exists = os.path.lexists(facts)
+    if exists and (stored := _reusable(path, facts, encoding)) is not None:
         return stored
-    with workspace(folder, "windows") as room:
+    with workspace(directory, "windows") as room:
         new = room / path.name
         counts = _write_windows(new, documents, encoding)
         with storing(path):
-            written = sealed({"name": name, "arrow": file_checksum(new), "counts": asdict(counts)})
-            put_file_in_place(new, path)
+            written = with_checksum({"name": name, "arrow": file_checksum(new), "counts": asdict(counts)})
+            replace_file(new, path)
             replace_text(facts, json.dumps(written))
     dataset = encoding.open(path, counts)
-    dataset.replaced = path if there else None
+    dataset.replaced = path if exists else None
     return dataset
 
 
 def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | None:
-    """The dataset that an earlier run left, None where it is not what was written: it is encoded again then."""
+    """Return the dataset of an earlier run, or None if it is damaged and must be encoded again."""
     try:
         written = loads(facts.read_text(encoding="utf-8"))
         require_intact(written)
         if (written["name"], written["arrow"]) != (path.stem, file_checksum(path)):
-            raise ValueError("of other data, or damaged")
+            raise ValueError("belongs to other data, or is damaged")
         return encoding.open(path, DatasetCounts(**written["counts"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -189,13 +196,13 @@ def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding
                 gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
                 for first in plan.starts(len(tokens)).tolist():
                     rows["input_ids"].append(tokenizer.surround(tokens.ids[first : first + plan.capacity]))
-                    for name, cells in codec.window(gold, first, plan.capacity, len(tokenizer.prefix)).items():
-                        rows[name].append(cells.astype(np.int32).ravel())
+                    for name, entries in codec.window(gold, first, plan.capacity, len(tokenizer.prefix)).items():
+                        rows[name].append(entries.astype(np.int32).ravel())
                     rows["document"].append(counts.documents)
                 counts.documents += 1
                 items.update(gold.counts)
-                for kind, lost in gold.lost.items():
-                    unreachable.setdefault(kind, Counter()).update(reason for _, reason in lost)
+                for kind, found in gold.unreachable.items():
+                    unreachable.setdefault(kind, Counter()).update(reason for _, reason in found)
             counts.windows += len(rows["document"])
             writer.write_batch(pa.record_batch(rows, schema=schema))
     counts.items = dict(items)

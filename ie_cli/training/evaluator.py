@@ -1,4 +1,4 @@
-"""Scores of a run: on the development data while it goes on, and of the model as it was stored at the end."""
+"""Score the model of a run on the development data during training, and the stored model at the end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ie_cli.training.setup import TrainingSetup
 
 
 class Evaluator:
-    """Scores the model of a run by the functions that predict."""
+    """Scores the model of a run with the same functions that predict."""
 
     def __init__(self, recipe: Recipe, setup: TrainingSetup) -> None:
         self._recipe, self._setup = recipe, setup
 
     def extractor(self) -> Extractor:
-        """The model with the weights that it has."""
+        """Return the model with its current weights."""
         setup = self._setup
         return Extractor(
             TorchBackend(setup.model, setup.precision),
@@ -38,29 +38,29 @@ class Evaluator:
             setup.pad_id,
         )
 
-    def save_model(self, folder: Path) -> None:
-        """Write the model as it is; its card has no scores yet."""
+    def save_model(self, directory: Path) -> None:
+        """Write the model with its current weights; its card has no scores yet."""
         extractor = self.extractor()
         extractor.card = self._card({})
-        extractor.save_pretrained(folder)
+        extractor.save_pretrained(directory)
 
     def _card(self, scores: Mapping[str, Mapping[str, Scores]]) -> str:
         return model_card(self._recipe, {name: task.schema for name, task in self._setup.tasks.items()}, scores)
 
     @cached_property
     def _engine(self) -> Engine:
-        """What predicts; it remembers the tokens of the development data."""
+        """The engine for prediction, which caches the tokens of the development data."""
         engine = self.extractor().engine()
-        return replace(engine, tokenizer=engine.tokenizer.remembering())
+        return replace(engine, tokenizer=engine.tokenizer.with_cache())
 
     @cached_property
     def _gold(self) -> dict[str, GoldSet]:
-        """The development data of each task that has some."""
+        """The development data of each task that has any."""
         documents = {name: task.data.dev_documents for name, task in self._setup.tasks.items()}
         return {name: GoldSet(part, self._engine.only(name)) for name, part in documents.items() if part is not None}
 
     def columns(self) -> list[str]:
-        """The columns that evaluations have in the logs."""
+        """Return the columns of the logs for evaluations."""
         return list(
             score_values(
                 {
@@ -73,7 +73,7 @@ class Evaluator:
         )
 
     def dev_scores(self) -> dict[str, Scores]:
-        """The scores of each task on its development data."""
+        """Return the scores of each task on its development data."""
         return {
             name: score(
                 self._engine.only(name),
@@ -86,12 +86,12 @@ class Evaluator:
             for name, gold in self._gold.items()
         }
 
-    def final_scores(self, folder: Path) -> dict[str, dict[str, Scores]]:
-        """Load a model directory as a user would, score it by split and task, and store the scores in it."""
+    def final_scores(self, directory: Path) -> dict[str, dict[str, Scores]]:
+        """Load a model directory as users would, score it by split and task, and store the scores in it."""
         extractor = Extractor.from_pretrained(
-            folder, device=self._recipe.training.device, precision=self._setup.precision
+            directory, device=self._recipe.training.device, precision=self._setup.precision
         )
-        whole = extractor.engine()
+        engine = extractor.engine()
         scores: dict[str, dict[str, Scores]] = {}
         for name, task in self._setup.tasks.items():
             gold = {"dev": task.data.dev_documents, "test": task.data.test_documents}
@@ -100,7 +100,7 @@ class Evaluator:
             for split, documents in gold.items():
                 if documents is not None:
                     scores.setdefault(split, {})[name] = score(
-                        whole.only(name),
+                        engine.only(name),
                         documents,
                         task=task.task,
                         schema=task.schema,
@@ -108,9 +108,9 @@ class Evaluator:
                         ceilings=known.get(split),
                     )
         extractor.write_scores(
-            folder, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
+            directory, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
         )
-        extractor.write_card(folder, self._card(scores))
+        extractor.write_card(directory, self._card(scores))
         return scores
 
     def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:
@@ -119,6 +119,6 @@ class Evaluator:
 
 
 def _fields(scores: Mapping[str, Scores], *, named: bool) -> dict[str, Any]:
-    """The scores of each task as JSON values; of a run with one task without its name."""
+    """Return the scores by task as JSON values; if the run has only one task, without its name."""
     fields = {name: part.to_dict() for name, part in scores.items()}
     return fields if named else next(iter(fields.values()))

@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on; who runs it decides what is shown."""
+"""Events of a training run; the caller decides what to show."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ie_cli.training.setup import TaskSetup
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What is about to be trained.
+    """The run is about to start.
 
     Attributes:
-        resumed_from: the step of the checkpoint that it goes on from; 0 where there was none; None where nobody asked.
+        resumed_from: step of the checkpoint to resume from; 0 if there was none; None if `resume` was not requested.
         damaged: newer checkpoints that could not be read.
-        dev_is_train: both are the same files, of some task.
+        dev_is_train: dev and train are the same files for some task.
         trained_before: all steps were done by an earlier process; only the scores of the result are missing.
-        earlier_precision: what the run was begun in, where the recipe demands another one now.
-        room: bytes that the run may need on the disk and bytes that there are, where these are fewer.
+        earlier_precision: the precision that the run was started in, if the recipe sets a different one now.
+        disk_space: bytes that the run may need and bytes that are free, if these do not suffice.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -35,12 +35,12 @@ class Started:
     dev_is_train: bool = False
     trained_before: bool = False
     earlier_precision: Precision | None = None
-    room: tuple[int, int] | None = None
+    disk_space: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the run is: `loss` is the mean since the last report, `rate` in sentences a second."""
+    """The progress of the run: `loss` is the mean since the last report, `rate` is in sentences per second."""
 
     step: int
     epoch: float
@@ -50,7 +50,7 @@ class Progress:
     seconds_left: float
 
     def values(self) -> dict[str, float]:
-        """What the logs record."""
+        """Return the values for the logs."""
         return {
             "epoch": self.epoch,
             "loss": self.loss,
@@ -60,10 +60,11 @@ class Progress:
 
 
 def score_values(scores: Mapping[str, Scores], *, named: bool) -> dict[str, float]:
-    """The columns of the logs.
+    """Return the scores as columns of the logs.
 
     Args:
-        named: the run has several tasks: each column has the task's name before it.
+        scores: the scores by task.
+        named: prefix each column with the name of its task; set if the run has several tasks.
     """
     if not named and scores:
         return next(iter(scores.values())).values()
@@ -72,7 +73,14 @@ def score_values(scores: Mapping[str, Scores], *, named: bool) -> dict[str, floa
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Scores on dev by task (`named`: of several), and the one that models are chosen by; `advice` where it looks hopeless."""
+    """The model was evaluated on dev.
+
+    Attributes:
+        scores: the scores by task.
+        named: whether the run has several tasks.
+        primary: the score that selects models.
+        advice: a diagnosis if the model does not learn.
+    """
 
     step: int
     epoch: float
@@ -88,7 +96,7 @@ class Evaluated:
     advice: str | None
 
     def values(self) -> dict[str, float]:
-        """What the logs record."""
+        """Return the values for the logs."""
         return {
             "epoch": self.epoch,
             "loss": self.loss,
@@ -100,7 +108,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Halved:
-    """Memory did not suffice: the batches are computed in so many parts from now on, with the same gradient."""
+    """Memory was insufficient: each batch is computed in `parts` parts from now on, with the same gradient."""
 
     step: int
     parts: int
@@ -108,15 +116,15 @@ class Halved:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint that `resume` can go on from."""
+    """A checkpoint was written, from which the run can be resumed."""
 
     step: int
-    folder: Path
+    directory: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """All steps are done; what is left is to score the model as a user loads it."""
+    """All steps are done; the model still has to be scored."""
 
     best_step: int
     steps: int
@@ -125,7 +133,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The model as a user loads it, with its scores by split (dev and test, where there are any) and task."""
+    """The run is finished: the model and its scores by split (dev and test, if given) and task."""
 
     model: Path
     scores: Mapping[str, Mapping[str, Scores]]
@@ -137,7 +145,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class FinishedBefore:
-    """There was nothing to go on with: the run in the folder had come to its end."""
+    """The run in the directory was already finished, so there is nothing to resume."""
 
     model: Path
 

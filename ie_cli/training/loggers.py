@@ -1,4 +1,4 @@
-"""Logs of a run: `log.csv` beside its model, and the trackers of accelerate for TensorBoard, Weights & Biases and MLflow."""
+"""Logs of a run: `log.csv` beside the model, and accelerate's trackers for TensorBoard, Weights & Biases and MLflow."""
 
 from __future__ import annotations
 
@@ -20,44 +20,46 @@ from transformers.utils import flatten_dict
 from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import replace_text, storing
-from ie_cli.system.text import open_text, writable
+from ie_cli.system.text import escape_surrogates, open_text
 from ie_cli.training.run_directory import LOG, TENSORBOARD
 
 Values = dict[str, float]
 Log = Callable[[int, Values], None]
 
 PROJECT = "ie"
-"""The name under which services keep all runs of `ie`."""
+"""The project name for all runs of `ie` in tracking services."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """What the loggers of a run need to know of it."""
+class _LogContext:
+    """What loggers need to know about a run."""
 
     recipe: Recipe
-    folder: Path
+    directory: Path
     columns: tuple[str, ...]
     after: int
 
 
 @contextmanager
 def open_loggers(
-    names: Sequence[str], folder: Path, *, recipe: Recipe, columns: Sequence[str], after: int = 0
+    names: Sequence[str], directory: Path, *, recipe: Recipe, columns: Sequence[str], after: int = 0
 ) -> Iterator[Log]:
-    """Open logs by their names; the function that comes back writes one point to all of them.
+    """Open logs by their names, and yield a function that writes a point to all of them.
 
     Args:
-        recipe: what services are told of the run.
-        columns: the names of all values that will be logged, in the order of `log.csv`; a point may lack some of them.
-        after: the step that the run goes on from: later points of an earlier process are dropped.
+        names: names of the logs.
+        directory: directory of the run.
+        recipe: the recipe, which is sent to tracking services.
+        columns: the names of all values to be logged, in the order of `log.csv`; a point may lack some of them.
+        after: the step from which the run is resumed; later points of an earlier process are removed.
 
     Raises:
         StorageError: a log cannot be written.
-        TrainingError: a service does not take what is sent to it.
+        TrainingError: a tracking service reports an error.
     """
-    place = _Place(recipe, folder, ("step", *columns), after)
+    context = _LogContext(recipe, directory, ("step", *columns), after)
     with ExitStack() as stack:
-        logs = [stack.enter_context(TRACKERS[name](place)) for name in dict.fromkeys(names)]
+        logs = [stack.enter_context(TRACKERS[name](context)) for name in dict.fromkeys(names)]
 
         def log(step: int, values: Values) -> None:
             for write in logs:
@@ -66,13 +68,13 @@ def open_loggers(
         yield log
 
 
-def must_be_there(names: Sequence[str]) -> None:
-    """Tell early what a log needs and is not installed.
+def require_loggers(names: Sequence[str]) -> None:
+    """Check that the packages for some logs are installed.
 
     Raises:
-        RecipeError: naming all such packages.
+        RecipeError: packages are missing.
     """
-    missing = [name for name, is_there in PACKAGES.items() if name in names and not is_there()]
+    missing = [name for name, is_installed in PACKAGES.items() if name in names and not is_installed()]
     if missing:
         raise RecipeError(
             f"training.trackers: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
@@ -81,11 +83,11 @@ def must_be_there(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _csv(place: _Place) -> Iterator[Log]:
-    path = place.folder / LOG
-    kept = [row for row in _rows(path) if int(row["step"]) <= place.after] if place.after else []
-    # An older version may have had other columns: its own stay, behind ours.
-    columns = list(dict.fromkeys([*place.columns, *(name for row in kept for name in row)]))
+def _csv(context: _LogContext) -> Iterator[Log]:
+    path = context.directory / LOG
+    kept = [row for row in _rows(path) if int(row["step"]) <= context.after] if context.after else []
+    # An older version may have written other columns; they are kept after the current ones.
+    columns = list(dict.fromkeys([*context.columns, *(name for row in kept for name in row)]))
     start = io.StringIO()
     writer = csv.DictWriter(start, columns)
     writer.writeheader()
@@ -102,78 +104,78 @@ def _csv(place: _Place) -> Iterator[Log]:
     try:
         yield log
     finally:
-        with suppress(OSError):  # all rows are written, or their error was told
+        with suppress(OSError):  # all rows are written, or their error has been reported
             file.close()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of an earlier process, the last of which may be cut off."""
+    """Return the rows of an earlier process, without a last row that is truncated."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if (row.get("step") or "").isdecimal() and None not in row.values()]
 
 
-def _tensorboard(place: _Place) -> AbstractContextManager[Log]:
-    purged = place.after + 1 if place.after else None
-    tracker = TensorBoardTracker(TENSORBOARD, place.folder, purge_step=purged)
-    return _tracking(tracker, partial(storing, place.folder / TENSORBOARD))
+def _tensorboard(context: _LogContext) -> AbstractContextManager[Log]:
+    purged = context.after + 1 if context.after else None
+    tracker = TensorBoardTracker(TENSORBOARD, context.directory, purge_step=purged)
+    return _tracking(tracker, partial(storing, context.directory / TENSORBOARD))
 
 
-def _wandb(place: _Place) -> AbstractContextManager[Log]:
-    # What is given to wandb.init counts more than these variables; accelerate asks those of MLflow itself.
+def _wandb(context: _LogContext) -> AbstractContextManager[Log]:
+    # Arguments of wandb.init override these variables, so they are read here; accelerate reads those of MLflow itself.
     project = os.environ.get("WANDB_PROJECT", PROJECT)
-    tracker = WandBTracker(project, name=writable(os.environ.get("WANDB_NAME", place.recipe.name)))
-    return _tracking(tracker, partial(_serving, "wandb"), place.recipe.model_dump(mode="json"))
+    tracker = WandBTracker(project, name=escape_surrogates(os.environ.get("WANDB_NAME", context.recipe.name)))
+    return _tracking(tracker, partial(_service_errors, "wandb"), context.recipe.model_dump(mode="json"))
 
 
-def _mlflow(place: _Place) -> AbstractContextManager[Log]:
-    tracker = MLflowTracker(PROJECT, run_name=writable(place.recipe.name))
-    return _tracking(tracker, partial(_serving, "mlflow"), place.recipe.model_dump(mode="json"))
+def _mlflow(context: _LogContext) -> AbstractContextManager[Log]:
+    tracker = MLflowTracker(PROJECT, run_name=escape_surrogates(context.recipe.name))
+    return _tracking(tracker, partial(_service_errors, "mlflow"), context.recipe.model_dump(mode="json"))
 
 
 @contextmanager
 def _tracking(
-    tracker: Any, telling: Callable[[], AbstractContextManager[None]], config: Mapping[str, Any] | None = None
+    tracker: Any, reporting: Callable[[], AbstractContextManager[None]], config: Mapping[str, Any] | None = None
 ) -> Iterator[Log]:
-    """Log to a tracker of accelerate, whose errors `telling` puts into words."""
-    PartialState()  # trackers need it; where there is an Accelerator, it is there already
-    with telling():
+    """Log to a tracker of accelerate; `reporting` turns its errors into messages."""
+    PartialState()  # trackers need it; an Accelerator would have created it already
+    with reporting():
         tracker.start()
         if config is not None:
             tracker.store_init_configuration(_writable(flatten_dict(config)))
 
     def log(step: int, values: Values) -> None:
-        with telling():
+        with reporting():
             tracker.log(values, step=step)
 
     try:
         yield log
     except BaseException:
-        with suppress(Exception):  # the first error is the one to tell
+        with suppress(Exception):  # report only the first error
             tracker.finish()
         raise
-    with telling():
+    with reporting():
         tracker.finish()
 
 
 def _writable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as services can take them: a file may have a name that is no UTF-8."""
-    return {name: writable(value) if isinstance(value, str) else value for name, value in config.items()}
+    """Return values that services accept: the name of a file may not be valid UTF-8."""
+    return {name: escape_surrogates(value) if isinstance(value, str) else value for name, value in config.items()}
 
 
 @contextmanager
-def _serving(name: str) -> Iterator[None]:
+def _service_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # the libraries raise errors of many kinds: of keys, connections, names
+    except Exception as error:  # the libraries raise many types of errors: for keys, connections, names
         raise TrainingError(
             f"training.trackers: {name}: {error}",
-            hint="`--resume --set training.trackers=[csv]` goes on without it.",
+            hint="continue without it: `--resume --set training.trackers=[csv]`.",
         ) from error
 
 
-TRACKERS: dict[str, Callable[[_Place], AbstractContextManager[Log]]] = {
+TRACKERS: dict[str, Callable[[_LogContext], AbstractContextManager[Log]]] = {
     "csv": _csv,
     "tensorboard": _tensorboard,
     "wandb": _wandb,

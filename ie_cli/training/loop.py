@@ -1,4 +1,4 @@
-"""The loop of a training run."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ie_cli.training.checkpoint import (
     RandomState,
     write_checkpoint,
 )
-from ie_cli.training.diagnostics import hopeless
+from ie_cli.training.diagnostics import diagnose_no_learning
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm
@@ -42,15 +42,17 @@ from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
 
 CHECKPOINT_SECONDS = 600.0
-"""Between two checkpoints, where the recipe gives no number of steps."""
+"""Interval between checkpoints if the recipe sets no number of steps."""
 
 
 class Run:
     """The state of one run: model, optimizer, schedule, sampler, best score.
 
     Attributes:
-        step: steps that are done. epoch, batch: where the next batch stands; batches are counted in this process.
-        random: where the random generators stood after the last step.
+        step: number of completed steps.
+        epoch: epoch of the next batch.
+        batch: position of the next batch in the epoch; batches are counted in this process.
+        random: state of the random generators after the last step.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Run:
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
         self.techniques, self.balancer = Techniques(techniques), BALANCERS["sum"]()
         mixture, self.sampler = build_batches(setup, section)
-        loader: Any = DataLoader(cast(Any, mixture), batch_sampler=self.sampler, collate_fn=_same)
+        loader: Any = DataLoader(cast(Any, mixture), batch_sampler=self.sampler, collate_fn=_identity)
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
@@ -79,30 +81,32 @@ class Run:
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        self.micro_batching = MicroBatching(self._backward, self._forget)
+        self.micro_batching = MicroBatching(self._backward, self._reset_gradients)
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()
         self.resumed_at = 0
         self.damaged: tuple[Path, ...] = ()
         self.stopped_early = self.trained = False
-        self.began = self.saved = time.monotonic()
+        self.started_at = self.last_checkpoint = time.monotonic()
 
     @classmethod
     def start(
         cls, recipe: Recipe, setup: TrainingSetup, output: Path, *, stop: Stop, techniques: Sequence[Technique] = ()
     ) -> Run:
-        AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
+        """Create a run with an accelerator for its device and precision."""
+        AcceleratorState._reset_state()  # an earlier run in this process may have used another precision
         accelerator = Accelerator(
             cpu=setup.device.type == "cpu",
             mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[setup.precision],
             gradient_accumulation_steps=recipe.training.accumulation,
-            # A batch is of one task: the heads of the others get no gradient.
+            # A batch belongs to one task, so the heads of the others get no gradients.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=len(setup.tasks) > 1)],
         )
         return cls(recipe, setup, output, accelerator=accelerator, stop=stop, techniques=techniques)
 
     def started(self, resumed_from: int | None) -> Started:
+        """Return the event for the start of the run."""
         p = self.setup
         return Started(
             tasks=p.tasks,
@@ -118,41 +122,42 @@ class Run:
         )
 
     def stoppable(self) -> Iterator[Event]:
-        """Run all epochs, or until patience is out, and score the result; where a signal came, a checkpoint is written.
+        """Run the training loop and score the result; if a signal arrives, write a checkpoint and stop.
 
         Raises:
-            Stopped: it says what is kept.
+            Stopped: a signal arrived; the message says what is kept.
+            TrainingError: memory is insufficient outside training batches.
         """
         try:
             if not self.trained:
                 yield from self.events()
                 self.trained = True
                 yield Trained(self.best_step, self.step, self.stopped_early)
-            with self.stop.at_once():
+            with self.stop.interruptible():
                 finished = self.finish()
             yield finished
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"out of memory after step {self.step}, outside of the batches of training",
-                hint="set training.eval_batch_size lower, and go on with --resume from the last checkpoint.",
+                f"out of memory after step {self.step}, outside the training batches",
+                hint="lower training.eval_batch_size, and continue from the last checkpoint with --resume.",
             ) from error
         except Stopped as stopped:
-            if self.stop.again:  # anywhere, even within a step
+            if self.stop.repeated:  # anywhere, even within a step
                 raise
             if self.trained:
-                raise Stopped(stopped.signum, "the model is trained; go on with --resume to score it") from stopped
+                raise Stopped(stopped.signum, "the model is trained; continue with --resume to score it") from stopped
             if self.step > self.resumed_at or not (self.output / CHECKPOINTS).is_dir():
                 yield self._checkpoint()
             raise Stopped(
-                stopped.signum, f"stopped at step {self.step} of {self.steps}; go on with --resume"
+                stopped.signum, f"stopped at step {self.step} of {self.steps}; continue with --resume"
             ) from stopped
 
     def events(self) -> Iterator[Event]:
-        """Run all epochs, or until patience is out."""
-        self.model.train()  # a pretrained encoder comes ready for prediction, without dropout
-        if self._evaluation_due():  # stopped between a step and its evaluation
+        """Train for all epochs, or until the score has not improved for `patience` evaluations."""
+        self.model.train()  # pretrained encoders are loaded in evaluation mode, without dropout
+        if self._evaluation_due():  # the run was stopped between a step and its evaluation
             yield from self._evaluate()
         while self.epoch < self.recipe.training.epochs and not self._out_of_patience():
             for batch in self._batches():
@@ -165,7 +170,7 @@ class Run:
                 self.seen += 1
                 if not self.accelerator.sync_gradients:
                     continue
-                self._mark()
+                self._finish_step()
                 if self._evaluation_due():
                     yield from self._evaluate()
                     if self._out_of_patience():
@@ -176,22 +181,22 @@ class Run:
                 if self._checkpoint_due():
                     yield self._checkpoint()
             self.epoch, self.batch = self.epoch + 1, 0
-        # With batch_tokens an epoch may have a batch more or less than the first, which `steps` is reckoned from.
+        # With batch_tokens, the number of batches may vary by epoch, and `steps` is computed from the first one.
         if not self.setup.has_dev:
             self.best_step = self.step
-            self.tracker.read()  # a model of a loss that is not finite is not kept
+            self.tracker.read()  # do not keep a model if its loss is not finite
             with self.techniques.evaluation_weights():
                 self._save()
         elif self.evaluated != self.step:
             yield from self._evaluate()
 
     def _batches(self) -> Iterator[Batch]:
-        """The batches of this epoch that are still to come."""
+        """Yield the remaining batches of this epoch."""
         self.seen = self.batch
         self.sampler.set_epoch(self.epoch)
-        self.loader.iteration = self.epoch  # accelerate sets the sampler's epoch by it
+        self.loader.iteration = self.epoch  # accelerate sets the sampler's epoch from it
         self.sampler.skip = self.batch * self.accelerator.num_processes
-        # To begin an epoch draws a number; in an epoch that is gone on with, it was drawn before.
+        # Starting an epoch draws a random number; in a resumed epoch it was drawn before.
         if not self.batch:
             self.random.restore()
         for number, batch in enumerate(self.loader):
@@ -199,12 +204,12 @@ class Run:
                 self.random.restore()
             yield batch
 
-    def _mark(self) -> None:
-        """A step is done: from here the run can be gone on with."""
+    def _finish_step(self) -> None:
+        """Record a completed step, from which the run can be resumed."""
         self.step, self.batch, self.random = self.step + 1, self.seen, RandomState.now()
 
     def _sentences(self, batch: Batch) -> float:
-        """How many texts a batch is worth: of one that is cut into n windows, each is an nth."""
+        """Return the number of texts in a batch; a window of a text with n windows counts as 1/n."""
         windows_of = self.setup.tasks[batch.task].dataset.windows_of
         return float((1 / windows_of[batch.documents]).sum())
 
@@ -224,20 +229,20 @@ class Run:
         return loss
 
     def _backward(self, part: Batch, share: float) -> Tensor:
-        """Add the gradients of a part of a batch, by all that the techniques do; where memory ends, all of it is done again."""
+        """Add the gradients of a part of a batch with all techniques; if memory is insufficient, the step is repeated."""
         return self.techniques.compute_gradients(part, partial(self._plain_backward, share=share))
 
     def _plain_backward(self, part: Batch, *, share: float) -> Tensor:
         losses: dict[str, Tensor] = self.model(part, self.weights)
         return self.balancer.backward(losses, share=share, backward=self.accelerator.backward)
 
-    def _forget(self) -> None:
-        if self.accelerator.num_processes > 1:  # the others would wait for what this one does not send
+    def _reset_gradients(self) -> None:
+        if self.accelerator.num_processes > 1:  # the other processes would wait forever for this one
             raise TrainingError("out of memory", hint="lower training.batch_size and raise training.accumulation.")
         self.setup.model.zero_grad()
 
     def _clip(self) -> Tensor:
-        """Clip the gradient; its norm before."""
+        """Clip the gradient, and return its norm before clipping."""
         clip = self.recipe.training.clip
         if clip is None:
             return gradient_norm(self.setup.model)
@@ -255,10 +260,10 @@ class Run:
 
     def _seconds_left(self) -> float:
         done = self.step - self.resumed_at
-        return (time.monotonic() - self.began) / max(1, done) * max(0, self.steps - self.step)
+        return (time.monotonic() - self.started_at) / max(1, done) * max(0, self.steps - self.step)
 
     def logged(self) -> int:
-        """The last step that stays in the log when the run goes on: one that is still to be evaluated is told then."""
+        """Return the last step to keep in the log of a resumed run; a step not evaluated yet will be logged again."""
         return self.step - self._evaluation_due()
 
     def _evaluation_due(self) -> bool:
@@ -268,16 +273,18 @@ class Run:
     def _evaluate(self) -> Iterator[Evaluated]:
         if not self.setup.has_dev:
             return
-        self.tracker.check()  # a model of a loss that is not finite is not kept
+        self.tracker.check()  # do not keep a model if its loss is not finite
         rate = self.tracker.rate()
-        began = time.monotonic()
-        # What counts changes only after all is done: a run that is stopped in here evaluates again.
-        with self.stop.at_once(), self.techniques.evaluation_weights():
+        start = time.monotonic()
+        # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
+        with self.stop.interruptible(), self.techniques.evaluation_weights():
             scores = self.evaluator.dev_scores()
             primary = sum(part.primary for part in scores.values()) / len(scores)
             rank = -math.inf if math.isnan(primary) else primary
             better = not self.best_step or rank > self.best_score
-            best = better or primary == 0 == self.best_score  # of models that find nothing, the one trained longest
+            best = (
+                better or primary == 0 == self.best_score
+            )  # among models that find nothing, prefer the one trained longest
             if best:
                 self._save()
         self.model.train()
@@ -286,8 +293,8 @@ class Run:
         self.waited = 0 if better else self.waited + 1
         if best:
             self.best_score, self.best_step = rank, self.step
-        advice = [hopeless(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
-        seconds = time.monotonic() - began
+        advice = [diagnose_no_learning(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
+        seconds = time.monotonic() - start
         self.tracker.restart()
         yield Evaluated(
             step=self.step,
@@ -308,20 +315,20 @@ class Run:
         patience = self.recipe.training.patience
         return patience is not None and self.waited >= patience and self.setup.can_score
 
-    def _must_be_finite(self) -> None:
-        """Weights can leave the numbers in the very step whose loss and gradient were in them.
+    def _require_finite(self) -> None:
+        """Check the weights, which can become non-finite in a step whose loss and gradient were still finite.
 
         Raises:
-            TrainingError: they did.
+            TrainingError: a weight is not finite.
         """
         if (name := first_not_finite(self.setup.model)) is not None:
             raise TrainingError(
-                f"step {self.step}: the weights {name} are not finite any more",
+                f"step {self.step}: the weights {name} are no longer finite",
                 hint="lower training.learning_rate and training.head_learning_rate.",
             )
 
     def _save(self) -> None:
-        self._must_be_finite()
+        self._require_finite()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.evaluator.save_model(self.output / MODEL)
@@ -331,44 +338,45 @@ class Run:
         every = self.recipe.training.checkpoint_every
         if every is not None:
             return self.step % every == 0
-        return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+        return time.monotonic() - self.last_checkpoint >= CHECKPOINT_SECONDS
 
     def _checkpoint(self) -> Saved:
-        """Store what the run goes on from, as it stood after the last step.
+        """Store the state of the run after the last step.
 
         Raises:
             TrainingError: a loss, a gradient or a weight is not finite; such weights are not kept.
-            StorageError: it cannot be written; the one before is still there.
+            StorageError: the checkpoint cannot be written; the previous one is kept.
         """
         losses = self.tracker.sums(self.tracker.check(), self.step)
-        self._must_be_finite()
-        folder = self.output / CHECKPOINTS
+        self._require_finite()
+        directory = self.output / CHECKPOINTS
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             keep = self.recipe.training.checkpoints
-            folder = write_checkpoint(folder, self.step, pack(self, losses), keep=keep)
+            directory = write_checkpoint(directory, self.step, pack(self, losses), keep=keep)
         self.accelerator.wait_for_everyone()
-        self.saved = time.monotonic()
-        return Saved(self.step, folder)
+        self.last_checkpoint = time.monotonic()
+        return Saved(self.step, directory)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Go on where a checkpoint was written.
+        """Resume from a checkpoint.
 
         Raises:
-            ModelError: it does not fit, or the best model of then is gone or damaged.
+            ModelError: the checkpoint does not fit, or the best model of the run is missing or damaged.
         """
         if checkpoint.numbers["best_step"]:
             if not (self.output / MODEL / FACTS).is_file():
                 raise ModelError(
-                    f"{self.output / MODEL}: missing; it was the best of the run, of step {checkpoint.numbers['best_step']}",
-                    hint="put it back; or begin anew with --overwrite.",
+                    f"{self.output / MODEL}: missing; it was the best model of the run, from step "
+                    f"{checkpoint.numbers['best_step']}",
+                    hint="restore it, or start again with --overwrite.",
                 )
             require_undamaged(self.output / MODEL, "torch")
         unpack(self, checkpoint)
         self.resumed_at, self.damaged = self.step, checkpoint.damaged
         if self.accelerator.is_main_process:
             self.random = RandomState.of(checkpoint)
-        else:  # only the first process' generators are stored; the others draw something new, not the same again
+        else:  # only the generators of the first process are stored; the others get new seeds, so as not to repeat draws
             set_seed(self.recipe.training.seed + self.step, device_specific=True)
             self.random = RandomState.now()
         self.sampler.set_epoch(self.epoch)
@@ -376,18 +384,18 @@ class Run:
             self.epoch, self.batch = self.epoch + 1, 0
 
     def skip_training(self, trained: Trained) -> None:
-        """Go on where all epochs were done, and scoring the result was not."""
+        """Resume a run whose steps are all done, but whose result has not been scored."""
         self.trained, self.stopped_early = True, trained.stopped_early
         self.best_step, self.step = trained.best_step, trained.steps
         self.resumed_at = self.evaluated = self.step
 
     def finish(self) -> Finished:
-        """Load the model as a user would, score it, and store the scores with it."""
-        folder = self.output / MODEL
-        scores = self.evaluator.final_scores(folder)
-        seconds = time.monotonic() - self.began
-        return Finished(folder, scores, self.best_step, self.step, self.stopped_early, seconds)
+        """Load the model as users would, score it, and store the scores with it."""
+        directory = self.output / MODEL
+        scores = self.evaluator.final_scores(directory)
+        seconds = time.monotonic() - self.started_at
+        return Finished(directory, scores, self.best_step, self.step, self.stopped_early, seconds)
 
 
-def _same(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch

@@ -1,4 +1,4 @@
-"""Losses and gradient norms of the last steps: their mean and pace, and whether all are finite."""
+"""Track losses and gradient norms of recent steps: their mean, the speed, and whether all are finite."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ REPORT_SECONDS = 1.0
 
 
 class LossTracker:
-    """Mean loss and sentences a second since the last reading; what is measured stays on the device until it is read.
+    """Mean loss and sentences per second since the last reading; values stay on the device until they are read.
 
     Args:
-        train: the training data, to say where the examples of a batch stand.
+        train: the training data by task, to report the locations of examples in a batch.
 
     Attributes:
-        total, count: of the losses since the last evaluation, as far as they were read: a mean that no clock has a part in.
+        total: sum of the losses that were read since the last evaluation; unlike the readings, it does not depend on time.
+        count: number of these losses.
     """
 
     def __init__(self, train: Mapping[str, Iterable[Document]]) -> None:
@@ -32,7 +33,7 @@ class LossTracker:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was measured."""
+        """Reset the measurements."""
         self._losses: list[Tensor] = []
         self._steps: list[tuple[int, str, Sequence[int]]] = []
         self._norms: list[Tensor] = []
@@ -40,25 +41,25 @@ class LossTracker:
         self._sentences, self._since = 0.0, time.monotonic()
 
     def add(self, loss: Tensor, step: int, batch: Batch, *, sentences: float) -> None:
-        """Take the loss of a batch of a step; a window of a document of n windows is 1/n of a sentence."""
+        """Add the loss of a batch; a window of a document with n windows counts as 1/n sentences."""
         self._losses.append(loss)
         self._steps.append((step, batch.task, batch.documents))
         self._sentences += sentences
 
     def add_norm(self, norm: Tensor, step: int) -> None:
-        """Take the norm of a step's gradient."""
+        """Add the norm of a step's gradient."""
         self._norms.append(norm.detach())
         self._norm_of.append(step)
 
     def due(self) -> bool:
-        """Whether the last reading is long enough ago."""
+        """Return whether it is time for the next reading."""
         return time.monotonic() - self._since >= REPORT_SECONDS
 
     def check(self) -> list[float]:
-        """Look at the losses since the last reading.
+        """Check the losses and norms since the last reading, and return the losses.
 
         Raises:
-            TrainingError: a loss or a gradient is not finite; it names the first such step and its examples.
+            TrainingError: a loss or a gradient is not finite; the first such step and its examples are reported.
         """
         losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
         norms = torch.stack(self._norms).tolist() if self._norms else []
@@ -75,25 +76,25 @@ class LossTracker:
         if bad:
             step, what = min(bad, key=lambda item: item[0])
             raise TrainingError(
-                f"step {step}: {what}; its batch holds {self._places(step)}",
+                f"step {step}: {what}; its batch contains {self._locations(step)}",
                 hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
-                "training.precision: float32; if it comes again at any rate, look at these examples.",
+                "training.precision: float32; if the error persists, check these examples.",
             )
         return losses
 
-    def _places(self, step: int) -> str:
-        """Where the documents of a step's batches were read."""
+    def _locations(self, step: int) -> str:
+        """Return the locations of the documents in a step's batches."""
         documents: dict[str, set[int]] = {}
         for at, task, numbers in self._steps:
             if at == step:
                 documents.setdefault(task, set()).update(numbers)
-        return ", ".join(_places(numbers, self._train[task]) for task, numbers in documents.items())
+        return ", ".join(_locations(numbers, self._train[task]) for task, numbers in documents.items())
 
     def read(self) -> tuple[float, float]:
-        """Mean loss and sentences a second; begins anew.
+        """Return the mean loss and sentences per second since the last reading, and reset them.
 
         Raises:
-            TrainingError: as `check`.
+            TrainingError: see `check`.
         """
         losses = self.check()
         rate = self.rate()
@@ -102,10 +103,11 @@ class LossTracker:
         return (sum(losses) / len(losses) if losses else math.nan), rate
 
     def sums(self, losses: list[float], step: int | None = None) -> tuple[float, int]:
-        """`total` and `count` with what `check` gave; one by one, so that the sum does not depend on when they are read.
+        """Return `total` and `count` including some losses, added one by one so that the sum does not depend on time.
 
         Args:
-            step: without the batches of later steps.
+            losses: the losses that `check` returned.
+            step: ignore batches of later steps.
         """
         total, count = self.total, self.count
         for loss, (at, *_) in zip(losses, self._steps, strict=True):
@@ -114,14 +116,14 @@ class LossTracker:
         return total, count
 
     def rate(self) -> float:
-        """Sentences a second since the last reading."""
+        """Return the sentences per second since the last reading."""
         return self._sentences / max(1e-9, time.monotonic() - self._since)
 
     def mean(self) -> float:
-        """Mean loss since the last evaluation, which this one is.
+        """Return the mean loss since the last evaluation, and reset it.
 
         Raises:
-            TrainingError: as `check`.
+            TrainingError: see `check`.
         """
         self.read()
         loss = self.total / self.count if self.count else math.nan
@@ -130,19 +132,19 @@ class LossTracker:
 
 
 def gradient_norm(model: nn.Module) -> Tensor:
-    """The norm of all gradients."""
+    """Return the norm of all gradients."""
     norms = [torch.linalg.vector_norm(p.grad) for p in model.parameters() if p.grad is not None]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm
 
 
-def _places(documents: set[int], train: Iterable[Document], most: int = 20) -> str:
-    """The documents of some numbers, by where they were read."""
+def _locations(documents: set[int], train: Iterable[Document], most: int = 20) -> str:
+    """Return the locations of documents given by their numbers."""
     wanted = sorted(documents)[:most]
-    places: list[str] = []
+    locations: list[str] = []
     for number, document in enumerate(train):
-        if number == wanted[len(places)]:
-            places.append(document.where or f"example {number + 1}")
-            if len(places) == len(wanted):
+        if number == wanted[len(locations)]:
+            locations.append(document.where or f"example {number + 1}")
+            if len(locations) == len(wanted):
                 break
-    return ", ".join(places) + (f" and {len(documents) - most} more" if len(documents) > most else "")
+    return ", ".join(locations) + (f" and {len(documents) - most} more" if len(documents) > most else "")

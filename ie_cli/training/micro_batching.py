@@ -1,4 +1,4 @@
-"""Batches that memory does not suffice for, computed in parts with the same gradient."""
+"""Compute batches that do not fit into memory in parts, with the same gradient."""
 
 from __future__ import annotations
 
@@ -13,40 +13,44 @@ from ie_cli.system.memory import is_out_of_memory
 
 
 class MicroBatching:
-    """Computes the gradients of batches, in twice as many parts whenever memory does not suffice.
+    """Computes the gradients of batches, and doubles the number of parts whenever memory is insufficient.
 
-    The loss of a batch is the mean over its windows: that of a part weighs as its share of them, so that the sum of the
-    parts' gradients is the batch's, but for rounding and for what dropout draws.
+    The loss of a batch is the mean over its windows. The loss of a part is weighted by its share of the windows, so that
+    the sum of the parts' gradients equals the gradient of the batch, except for rounding and dropout.
 
     Args:
-        backward: computes loss and gradient of a part, the loss times a weight; returns the loss without it.
-        forget: sets all gradients to none.
-        parts: to begin with.
+        backward: computes loss and gradient of a part, with the loss times a weight; returns the loss without it.
+        reset: sets all gradients to None.
+        parts: initial number of parts.
     """
 
-    def __init__(self, backward: Callable[[Batch, float], Tensor], forget: Callable[[], None], parts: int = 1) -> None:
-        self._backward, self._forget = backward, forget
+    def __init__(self, backward: Callable[[Batch, float], Tensor], reset: Callable[[], None], parts: int = 1) -> None:
+        self._backward, self._reset = backward, reset
         self.parts = parts
         self._group: list[Batch] = []
 
     def add(self, batch: Batch, *, last: bool) -> Tensor:
-        """Add the gradient of a batch to those of its step; `last`: the step has no more. Returns its mean loss.
+        """Add the gradient of a batch to those of its step, and return the mean loss.
+
+        Args:
+            batch: the batch.
+            last: whether it is the last batch of the step.
 
         Raises:
-            TrainingError: memory does not suffice for a window.
+            TrainingError: memory is insufficient for a single window.
         """
         self._group.append(batch)
         loss = self._in_parts(batch)
         while loss is None:
-            self._halve()
-            self._forget()  # what was cut off left a part of its gradient
-            loss = self._all()
+            self._double_parts()
+            self._reset()  # the failed computation has left partial gradients
+            loss = self._repeat()
         if last:
             self._group.clear()
         return loss
 
-    def _all(self) -> Tensor | None:
-        """The batches of this step so far once more; the loss of the last."""
+    def _repeat(self) -> Tensor | None:
+        """Compute all batches of this step again, and return the loss of the last one, or None if memory is insufficient."""
         loss: Tensor | None = None
         for batch in self._group:
             loss = self._in_parts(batch)
@@ -55,7 +59,7 @@ class MicroBatching:
         return loss
 
     def _in_parts(self, batch: Batch) -> Tensor | None:
-        """None where memory did not suffice; what it took is free again when this returns."""
+        """Return the loss of a batch, or None if memory is insufficient; allocated memory is free again on return."""
         total: Tensor | None = None
         try:
             for part in split(batch, self.parts):
@@ -68,12 +72,12 @@ class MicroBatching:
             return None
         return total
 
-    def _halve(self) -> None:
+    def _double_parts(self) -> None:
         largest = max(len(batch.input_ids) for batch in self._group)
         if self.parts >= largest:
             raise TrainingError(
                 f"out of memory, even with one window at a time ({max(b.input_ids.shape[1] for b in self._group)} tokens)",
-                hint="set encoder.max_length lower or encoder.gradient_checkpointing: true, or use a smaller encoder.",
+                hint="lower encoder.max_length, set encoder.gradient_checkpointing: true, or use a smaller encoder.",
             )
         self.parts *= 2
         if torch.cuda.is_available():
@@ -81,7 +85,7 @@ class MicroBatching:
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
-    """Cut a batch into so many parts of about one size, none of them empty."""
+    """Split a batch into up to `parts` parts of similar size, none of them empty."""
     count = len(batch.input_ids)
     parts = min(parts, count)
     for part in range(parts):

@@ -11,13 +11,13 @@ from torch import nn
 
 from ie_cli.recipe.schema import TrainingSection
 
-# Wherever a technique has put the model.
-_OF_ENCODER, _OF_HEADS = re.compile(r"(?:^|\.)encoder\."), re.compile(r"(?:^|\.)heads\.")
+# A technique may have wrapped the model in other modules.
+_ENCODER, _HEADS = re.compile(r"(?:^|\.)encoder\."), re.compile(r"(?:^|\.)heads\.")
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
 def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[str, object]]:
-    """AdamW groups: encoder and head rates, layer-wise decay, no weight decay for vectors (biases, normalisations).
+    """Return AdamW groups: encoder and head rates, layer-wise decay, no weight decay for vectors (biases, normalisations).
 
     With ``layer_decay`` γ and N layers, layer n learns at ``learning_rate · γ^(N-1-n)`` and the embeddings at γ^N.
     """
@@ -28,7 +28,7 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
         if not parameter.requires_grad:
             continue
         rate = section.head_learning_rate
-        if _OF_ENCODER.search(name) and not _OF_HEADS.search(name):
+        if _ENCODER.search(name) and not _HEADS.search(name):
             rate = section.learning_rate * section.layer_decay ** _below_top(name, depth)
         decay = section.weight_decay if parameter.ndim > 1 and not name.endswith(".bias") else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
@@ -42,7 +42,7 @@ def _below_top(name: str, depth: int) -> int:
 
 
 def build_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`, fused where the device can."""
+    """Build AdamW for `parameter_groups`, fused if the device supports it."""
     fused = all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in model.parameters())
     return torch.optim.AdamW(parameter_groups(model, section), fused=fused)
 
@@ -50,7 +50,7 @@ def build_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.A
 def build_schedule(
     optimizer: torch.optim.Optimizer, section: TrainingSection, *, steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Warm-up over ``warmup · steps``, then the shape that the recipe names, down to 0 at the last step."""
+    """Build a schedule: warm-up over ``warmup · steps``, then the shape set in the recipe, down to 0 at the last step."""
     warmup = round(section.warmup * steps)
     shape = SCHEDULES[section.schedule]
 
@@ -67,4 +67,4 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))),
     "constant": lambda done: 1.0,
 }
-"""Learning rate, as a share of the peak, by the share of the steps after the warm-up that are done."""
+"""The learning rate as a share of the peak, as a function of the completed share of the steps after the warm-up."""

@@ -1,4 +1,4 @@
-"""Of how many processes a run consists, and which one this is: as accelerate will see it, before it is asked."""
+"""Determine whether this is the first process of a run from the environment, as accelerate will do later."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ie_cli.errors import TrainingError
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 _LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What `torchrun` and `accelerate launch` set."""
+"""Variables set by `torchrun` and `accelerate launch`."""
 
 
 def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process writes: the only one of a run, or the first of several.
+    """Return whether this process writes: it is the only one of a run, or the first of several.
 
-    A `RANK` alone makes no run of several processes, and nor does a `WORLD_SIZE` of 1.
+    Neither `RANK` alone nor a `WORLD_SIZE` of 1 means a run with several processes.
 
     Raises:
-        TrainingError: the variables of a launcher are there in part, or contradict each other.
+        TrainingError: the variables of a launcher are incomplete or contradict each other.
     """
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank() == 0
@@ -37,29 +37,29 @@ def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
         raise TrainingError(f"the environment has {given}, but no {' and no '.join(missing)}", hint=_HINT)
     rank = _number(environment, _RANKS, 0)
     if not 0 <= rank < max(size, 1):
-        raise TrainingError(f"the environment says process {rank} of {size}, counted from 0", hint=_HINT)
+        raise TrainingError(f"the environment sets process {rank} of {size}, counted from 0", hint=_HINT)
     return rank == 0
 
 
 def require_agreement(accelerator: Accelerator, *, first: bool) -> None:
-    """Refuse what `is_first_process` saw otherwise.
+    """Check that accelerate agrees with `is_first_process`.
 
     Raises:
-        TrainingError: accelerate takes this process for another one.
+        TrainingError: it does not.
     """
     if accelerator.is_main_process != first:
         seen = f"process {accelerator.process_index} of {accelerator.num_processes}, counted from 0"
-        raise TrainingError(f"accelerate takes this for {seen}, against the environment", hint=_HINT)
+        raise TrainingError(f"accelerate sees this as {seen}, which contradicts the environment", hint=_HINT)
 
 
 def _number(environment: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
-    """The first of the variables that is set."""
+    """Return the value of the first variable that is set."""
     for name in names:
         if value := environment.get(name):
             try:
                 return int(value)
             except ValueError:
-                raise TrainingError(f"the environment has {name}={value}, which is no number", hint=_HINT) from None
+                raise TrainingError(f"the environment has {name}={value}, which is not a number", hint=_HINT) from None
     return default
 
 

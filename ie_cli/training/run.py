@@ -1,4 +1,4 @@
-"""Training as a generator of progress: it neither prints nor decides what is shown."""
+"""Training as a generator of events, which does not print anything itself."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
-from ie_cli.training.disk_room import room_lacking
+from ie_cli.training.disk_room import missing_space
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
-from ie_cli.training.loggers import Log, must_be_there, open_loggers
+from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.processes import is_first_process, require_agreement
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
     Facts,
+    clean_up,
     clear,
     discard,
-    finish_folder,
-    own_folder,
+    finish_directory,
+    locked_directory,
     read_run,
-    refuse_busy,
-    refuse_changed,
-    refuse_existing,
-    refuse_other_precision,
+    require_idle,
+    require_new_output,
+    require_same_precision,
+    require_unchanged,
     run_facts,
     state_of,
-    tidy,
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
@@ -42,7 +42,7 @@ from ie_cli.training.setup import TrainingSetup, prepare
 from ie_cli.training.techniques.base import Technique
 
 COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
-"""Of the logs, before those of the scores."""
+"""Columns of the logs before those of the scores."""
 
 
 def train(
@@ -54,63 +54,66 @@ def train(
     stop: Stop | None = None,
     techniques: Sequence[Technique] = (),
 ) -> Iterator[Event]:
-    """Train a model as the recipe says and write it to ``output/model``; each iteration goes on to the next event.
+    """Train a model from a recipe and write it to ``output/model``; each iteration continues to the next event.
 
     Args:
-        resume: go on from the newest checkpoint in `output`; from the start where there is none.
-        techniques: what is done differently from plain gradient descent, built for this run.
-        stop: looked at between two steps; where it says so, a checkpoint is written.
+        recipe: the recipe.
+        output: directory for the run.
+        overwrite: replace an earlier run in `output`.
+        resume: resume from the newest checkpoint in `output`, or start from the beginning if there is none.
+        stop: checked between steps; if it is set, a checkpoint is written and the run stops.
+        techniques: deviations from plain gradient descent, created for this run.
 
     Raises:
-        DataError, ModelError, RecipeError: of the input; also when `output` exists and neither `overwrite` nor `resume`
-            is set, or what `resume` finds was begun with something else.
-        StorageError: the disk is full, …; the last checkpoint and the best model so far are whole.
-        TrainingError: a loss or gradient is not finite, or memory does not suffice for a single window.
-        Stopped: by `stop`.
+        DataError, ModelError, RecipeError: the input is invalid; or `output` exists and neither `overwrite` nor `resume`
+            is set; or the run to resume was started with different settings.
+        StorageError: a file cannot be written; the last checkpoint and the best model so far are intact.
+        TrainingError: a loss or gradient is not finite, or memory is insufficient for a single window.
+        Stopped: the run was stopped by `stop`.
     """
     stop = stop or Stop()
     writes = is_first_process()
     if writes:
-        refuse_busy(output)
-        refuse_existing(output, overwrite=overwrite, resume=resume)
+        require_idle(output)
+        require_new_output(output, overwrite=overwrite, resume=resume)
     if resume and state_of(output) == "finished":
         if writes:
-            finish_folder(output)
+            finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
-    with stop.at_once():
+    with stop.interruptible():
         setup = _prepare(recipe)
     facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:
         if writes:
-            stack.enter_context(own_folder(output))
-            refuse_existing(output, overwrite=overwrite, resume=resume)  # another run may have ended meanwhile
+            stack.enter_context(locked_directory(output))
+            require_new_output(output, overwrite=overwrite, resume=resume)  # another run may have ended in the meantime
             if resume and state_of(output) == "finished":
                 yield FinishedBefore(output / MODEL)
                 return
-        earlier = _earlier(output, facts, tidies=writes) if resume else None
+        earlier = _find_earlier_run(output, facts, clean=writes) if resume else None
         run = Run.start(recipe, setup, output, stop=stop, techniques=techniques)
         require_agreement(run.accelerator, first=writes)
-        yield _begin(run, facts, earlier, writes=writes)
+        yield _start_or_resume(run, facts, earlier, writes=writes)
         for path in run.damaged if writes else ():
             discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
         for event in _logged(run, log):
-            if isinstance(event, Trained) and writes:  # from here only scores are missing
+            if isinstance(event, Trained) and writes:  # from now on, only the scores are missing
                 write_run(output, facts | {"trained": asdict(event)})
             yield event
         if writes:
             write_run(output, facts | {"finished": True})
-            finish_folder(output)
+            finish_directory(output)
 
 
 @dataclass(frozen=True, slots=True)
-class _Earlier:
-    """What an earlier process left of a run.
+class _EarlierRun:
+    """The state of a run that an earlier process has left.
 
     Attributes:
-        trained: where all its steps are done.
-        precision: what it was begun in, where it goes on in another one.
+        trained: set if all steps are done.
+        precision: the original precision, if the run continues in a different one.
     """
 
     checkpoint: Checkpoint | None
@@ -118,50 +121,50 @@ class _Earlier:
     precision: Precision | None
 
 
-def _earlier(output: Path, facts: Facts, *, tidies: bool) -> _Earlier | None:
-    """What there is to go on from; None where there is no run at all."""
+def _find_earlier_run(output: Path, facts: Facts, *, clean: bool) -> _EarlierRun | None:
+    """Return the run to resume, or None if there is none."""
     before = read_run(output)
     if before is None:
         return None
-    refuse_changed(output, before, facts)
-    precision = refuse_other_precision(output, before, facts)
-    if tidies:
-        tidy(output)
+    require_unchanged(output, before, facts)
+    precision = require_same_precision(output, before, facts)
+    if clean:
+        clean_up(output)
     if (trained := before.get("trained")) is not None:
-        return _Earlier(None, Trained(**trained), precision)
-    return _Earlier(read_checkpoint(output / CHECKPOINTS, NEEDED), None, precision)
+        return _EarlierRun(None, Trained(**trained), precision)
+    return _EarlierRun(read_checkpoint(output / CHECKPOINTS, NEEDED), None, precision)
 
 
-def _begin(run: Run, facts: Facts, earlier: _Earlier | None, *, writes: bool) -> Started:
-    """Put a run where it goes on, or at its start, where the folder is emptied for it."""
-    room = None
+def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, writes: bool) -> Started:
+    """Restore the state of a run to resume, or clear the directory for a new run."""
+    disk_space = None
     if earlier is not None and earlier.trained is not None:
         run.skip_training(earlier.trained)
     else:
         if writes:
             keep = run.recipe.training.checkpoints
-            room = room_lacking(run.output, run.setup.model, checkpoints=keep)
+            disk_space = missing_space(run.output, run.setup.model, checkpoints=keep)
         if earlier is not None and earlier.checkpoint is not None:
             run.load(earlier.checkpoint)
         elif writes:
-            # Only now: an error in the input costs nobody the model of an earlier run.
+            # Only now, so that an error in the input does not destroy the model of an earlier run.
             clear(run.output)
             write_run(run.output, facts)
     return replace(
         run.started(None if earlier is None else run.step),
         earlier_precision=None if earlier is None else earlier.precision,
-        room=room,
+        disk_space=disk_space,
     )
 
 
 def _prepare(recipe: Recipe) -> TrainingSetup:
-    must_be_there(recipe.training.trackers)
+    require_loggers(recipe.training.trackers)
     set_seed(recipe.training.seed)
     return prepare(recipe)
 
 
 def _logged(run: Run, log: Log) -> Iterator[Event]:
-    """The events of a run, with what the logs record of them."""
+    """Yield the events of a run, and write their values to the logs."""
     for event in run.stoppable():
         if isinstance(event, (Progress, Evaluated)):
             log(event.step, event.values())
@@ -169,7 +172,7 @@ def _logged(run: Run, log: Log) -> Iterator[Event]:
 
 
 def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]) -> Facts:
-    """What must be the same when the run goes on."""
+    """Return the settings that must not change if the run is resumed."""
     data = {name: task.data for name, task in setup.tasks.items()}
     schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
     names = [technique.name for technique in techniques]
@@ -177,6 +180,6 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
 
 
 def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:
-    """The logs of a run, with the columns that its scores have."""
+    """Open the logs of a run, with the columns of its scores."""
     columns = (*COLUMNS, *run.evaluator.columns())
     return open_loggers(names, run.output, recipe=run.recipe, columns=columns, after=run.logged())

@@ -1,4 +1,4 @@
-"""The state of a run as a checkpoint: what of it is stored, and putting it back."""
+"""Convert the state of a run to a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 _COUNTS = ("step", "epoch", "batch", "best_step", "best_score", "waited", "evaluated", "stopped_early")
 NEEDED = frozenset(_COUNTS) | {"losses", "parts", "rates", "schedule", "scaler", "random"}
-"""The numbers of a checkpoint."""
+"""The names of the numbers in a checkpoint."""
 
 
 def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
-    """What a run goes on from, as it stood after its last step.
+    """Return the state of a run after its last step as a checkpoint.
 
     Args:
-        losses: sum and number of those since the last evaluation.
+        run: the run.
+        losses: sum and number of the losses since the last evaluation.
     """
     optimizer, scaler = run.optimizer.optimizer, run.accelerator.scaler
     tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | run.random.tensors()
@@ -46,10 +47,10 @@ def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
 
 
 def unpack(run: Run, checkpoint: Checkpoint) -> None:
-    """Put the state of a checkpoint back, but for the random generators.
+    """Restore the state of a run from a checkpoint, except for the random generators.
 
     Raises:
-        ModelError: it does not fit.
+        ModelError: the checkpoint does not fit.
     """
     load_model(run.setup.model, checkpoint)
     load_optimizer(run.optimizer.optimizer, checkpoint)

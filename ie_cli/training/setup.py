@@ -1,4 +1,4 @@
-"""Recipe -> everything that the training loop needs: model, tokenizer, and for each task schema, codec and encoded windows."""
+"""Prepare everything that the training loop needs: model, tokenizer, and each task's schema, codec and encoded windows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class TaskSetup:
     """One task of a run.
 
     Attributes:
-        name: in the recipe.
-        weights: of the rows' losses, by table; None where all are 1.
+        name: name of the task in the recipe.
+        weights: loss weights of the labels by score matrix; None if all are 1.
     """
 
     name: str
@@ -52,12 +52,12 @@ class TaskSetup:
 
     @property
     def schema(self) -> LabelSchema:
-        """The labels that it learns."""
+        """The labels that the task learns."""
         return self.codec.schema
 
     @cached_property
     def unannotated(self) -> tuple[str, ...]:
-        """Which of ``dev`` and ``test`` hold nothing of what the task extracts, so that no model can score on them."""
+        """Those of ``dev`` and ``test`` that contain no items of the task, so that scores on them are meaningless."""
         parts = {"dev": self.data.dev_documents, "test": self.data.test_documents}
         return tuple(
             name
@@ -68,7 +68,7 @@ class TaskSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """A model with fresh heads, and the data it will see."""
+    """A model with new heads, and its training data."""
 
     model: ExtractionModel
     tokenizer: Tokenizer
@@ -79,7 +79,7 @@ class TrainingSetup:
     precision: Precision
 
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
-        """Weights of the rows' losses by task and table, on a device; None where all are 1."""
+        """Return the loss weights by task and score matrix on a device, or None if all are 1."""
         found: dict[str, Weights] = {
             name: {table: part.to(device) for table, part in task.weights.items()}
             for name, task in self.tasks.items()
@@ -88,7 +88,7 @@ class TrainingSetup:
         return found or None
 
     def trained_tasks(self) -> dict[str, TrainedTask]:
-        """What a model directory says of the tasks."""
+        """Return the tasks for the model directory."""
         return {name: TrainedTask(task.schema) for name, task in self.tasks.items()}
 
     @property
@@ -98,21 +98,23 @@ class TrainingSetup:
 
     @property
     def can_score(self) -> bool:
-        """Whether the development data of any task hold something to find: without, no score says when to stop."""
+        """Whether the development data of any task contain items; otherwise scores cannot decide when to stop."""
         return any(task.data.dev is not None and "dev" not in task.unannotated for task in self.tasks.values())
 
     def encoder_facts(self) -> str:
-        """Configuration of the encoder and its tokenizer, whole; without what says where they came from."""
+        """Return the configuration and the tokenizer of the encoder as text, without their origin."""
         config = self.model.encoder.config.to_dict()  # type: ignore[operator,union-attr]
-        own = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
-        return json.dumps(own, sort_keys=True, default=str) + self.tokenizer.to_str()
+        fields = {
+            name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")
+        }
+        return json.dumps(fields, sort_keys=True, default=str) + self.tokenizer.to_str()
 
 
 def prepare(recipe: Recipe) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
 
     Raises:
-        DataError, ModelError, RecipeError: of the data, the encoder, or what the recipe says of them.
+        DataError, ModelError, RecipeError: the data or the encoder cannot be used, or do not fit the recipe.
     """
     sections = recipe.instances()
     tiny = recipe.encoder.name == "tiny"
@@ -162,7 +164,7 @@ def prepare(recipe: Recipe) -> TrainingSetup:
 
 
 def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:
-    """The encoder that the recipe names; `tiny` has the characters of the training data of all tasks."""
+    """Load the encoder that the recipe names; the vocabulary of `tiny` is the characters of all tasks' training data."""
     if recipe.encoder.name != "tiny":
         return load_encoder(recipe.encoder)
     characters = sum((part.statistics.characters for part in data.values()), start=Counter[str]())
@@ -170,9 +172,11 @@ def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, T
 
 
 def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:
-    """The codec of a task, with the schema that its training data give."""
+    """Build the codec of a task with the schema of its training data."""
     if not data.statistics.documents:
-        raise DataError(f"{', '.join(data.train.sources)}: no example in it", hint="check data.train and data.format.")
+        raise DataError(
+            f"{', '.join(data.train.sources)}: contains no examples", hint="check data.train and data.format."
+        )
     task = TASKS[section.task]
     task.validate(recipe, section, data.statistics)
     return build_codec(section.head, task.build_schema(section, data.statistics))
@@ -182,30 +186,31 @@ def _encode(data: TaskData, encoding: Encoding) -> EncodedDataset:
     dataset = encode_dataset(data.documents, encoding, key=data.train.fingerprint)
     if not len(dataset):
         raise DataError(
-            f"{', '.join(data.train.sources)}: every text is empty", hint="check data.train and data.format."
+            f"{', '.join(data.train.sources)}: all texts are empty", hint="check data.train and data.format."
         )
     return dataset
 
 
 def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weights | None]:
-    """Weights of the rows' losses by task and table, None where all are 1."""
+    """Return the loss weights of the labels by task and score matrix; None if all are 1."""
     weights = recipe.training.label_weights
     if not weights:
         return dict.fromkeys(codecs)
     return {
-        task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.tables.items()}
+        task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.matrices.items()}
         for task, codec in codecs.items()
     }
 
 
 def validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
-    """Refuse thresholds and weights of labels or predicates that the data do not have.
+    """Check that thresholds and weights refer to labels or predicates of the data.
 
     Args:
-        schemas: by task; weights are looked at only where all tasks are there, as they may be any task's.
+        recipe: the recipe.
+        schemas: schemas by task; weights are checked only if all tasks are given, because they may belong to any task.
 
     Raises:
-        RecipeError: naming the first.
+        RecipeError: a name is unknown; the first one is reported.
     """
     sections = recipe.instances()
     named = [
@@ -229,6 +234,6 @@ def validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
 def _unknown(field: str, name: str, names: Sequence[str], *, predicates: bool) -> RecipeError:
     what = "label or predicate" if predicates else "label"
     return RecipeError(
-        f"{field}: the data have no {what} '{name}'{did_you_mean(name, names)}",
-        hint=f"they have: {', '.join(names[:20])}",
+        f"{field}: the data contain no {what} '{name}'{did_you_mean(name, names)}",
+        hint=f"use one of: {', '.join(names[:20])}",
     )

@@ -1,4 +1,4 @@
-"""What several tasks find in one document becomes one annotation."""
+"""The annotations of several tasks for one document are merged into one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def summed(*parts: Annotation) -> Annotation:
 
 
 def best(parts: tuple[Annotation, ...], kind: str) -> dict[object, float]:
-    """Each item with the best of its scores; no score is the worst."""
+    """Return each item with its highest score; no score is the lowest."""
     found: dict[object, float] = {}
     for part in parts:
         for item in getattr(part, kind):

@@ -1,4 +1,4 @@
-"""Gold relations to cells: what is taught, what is out of reach and why; and ideal scores back to the gold."""
+"""Encoding of gold relations: the targets, the unreachable items with their reasons, and decoding of ideal scores."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_model_of_entities_looks_at_no_relation() -> None:
     assert found.counts == {"entities": 1}
 
 
-def test_what_is_out_of_reach_is_told_with_its_cause() -> None:
+def test_unreachable_items_are_reported_with_the_reason() -> None:
     constrained = LabelSchema(("P", "Q"), ("p", "q"), {"p": (("P", "Q"),)}, constrained=True)
     document = Document(
         "abcdefghij" * 4,
@@ -68,14 +68,14 @@ def test_what_is_out_of_reach_is_told_with_its_cause() -> None:
         ],
     )
     found = gold(document, constrained)
-    assert {reason for _, reason in found.lost["relations"]} == {NO_PREDICATE, NO_LABEL, NO_TYPES, APART}
+    assert {reason for _, reason in found.unreachable["relations"]} == {NO_PREDICATE, NO_LABEL, NO_TYPES, APART}
     assert (found.counts["relations"], len(found.columns["links"])) == (5, 1)
 
 
-def test_borders_inside_tokens_are_told() -> None:
+def test_boundaries_inside_tokens_are_reported() -> None:
     tokenizer = TextTokenizer(wordpiece())
     document = Document("Anna Müller", [], [triple((0, 4, "P"), "p", (6, 8, "Q"))])
-    [(lost, reason)] = gold(document, ROLE, tokenizer=tokenizer).lost["relations"]
+    [(lost, reason)] = gold(document, ROLE, tokenizer=tokenizer).unreachable["relations"]
     assert (lost, reason) == (("Anna", "p", "ül"), INSIDE_TOKEN)
 
 
@@ -87,7 +87,7 @@ def test_triples_without_offsets_take_a_place_that_the_tokens_can_reach() -> Non
     found = gold(document, ROLE, tokenizer=tokenizer)
     assert len(found.columns["links"]) == 1
     assert found.counts["relations"] == 3
-    assert {lost[0]: reason for lost, reason in found.lost["relations"]} == {"own": ABSENT, "cat": ABSENT}
+    assert {lost[0]: reason for lost, reason in found.unreachable["relations"]} == {"own": ABSENT, "cat": ABSENT}
 
 
 def test_a_triple_with_several_places_is_one_item() -> None:
@@ -96,11 +96,11 @@ def test_a_triple_with_several_places_is_one_item() -> None:
     [tokens] = CHARACTERS.encode([text])
     document = Document(text, [], locate(text, spos, "all").relations, spos=spos)
     found = codec_of(ROLE).encode(document, tokens, WindowPlan(20, 8), mentions="all")
-    assert (found.counts["relations"], len(found.columns["links"]), found.lost["relations"]) == (1, 2, [])
+    assert (found.counts["relations"], len(found.columns["links"]), found.unreachable["relations"]) == (1, 2, [])
 
 
 @given(st.data())
-def test_every_window_is_taught_what_it_holds(data: st.DataObject) -> None:
+def test_every_window_has_the_gold_that_it_contains(data: st.DataObject) -> None:
     length = data.draw(st.integers(1, 30))
     plan = WindowPlan(data.draw(st.integers(4, 12)), 2)
     span = st.tuples(st.integers(0, length - 1), st.integers(1, 4)).map(lambda s: (s[0], min(length, s[0] + s[1])))
@@ -129,6 +129,6 @@ def test_every_window_is_taught_what_it_holds(data: st.DataObject) -> None:
         )
     }
     assert len(found.columns["links"]) == len(held)
-    assert len(found.lost["relations"]) == len(set(relations) - held)
-    assert {reason for _, reason in found.lost["relations"]} <= {APART}
+    assert len(found.unreachable["relations"]) == len(set(relations) - held)
+    assert {reason for _, reason in found.unreachable["relations"]} <= {APART}
     assert taught >= len(found.columns["links"])

@@ -1,4 +1,4 @@
-"""Found spans and link factors to triples, against the plain form that scores every pair under every predicate."""
+"""Decoding of links, compared with a reference that scores every pair for every predicate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ie_cli.codecs.factors import SharedFactors
 from ie_cli.codecs.links import DecodedLinks, LinkRules, decode_links
 from ie_cli.codecs.spans import DecodedSpans
 
-ROWS, PREDICATES, LENGTH = 3, 4, 6
+LABELS, PREDICATES, LENGTH = 3, 4, 6
 
 
 def links(random: np.random.Generator, batch: int) -> SharedFactors:
@@ -27,27 +27,29 @@ def spans(random: np.random.Generator, batch: int, count: int) -> DecodedSpans:
     rows: dict[tuple[int, ...], None] = {}
     for _ in range(count):
         first, last = sorted(random.integers(LENGTH, size=2).tolist())
-        rows.setdefault((int(random.integers(batch)), int(random.integers(ROWS)), first, last))
-    cells = np.array(list(rows), dtype=np.int64).reshape(-1, 4)
-    return DecodedSpans(cells, random.random(len(cells), dtype=np.float32) * 3, frozenset())
+        rows.setdefault((int(random.integers(batch)), int(random.integers(LABELS)), first, last))
+    entries = np.array(list(rows), dtype=np.int64).reshape(-1, 4)
+    return DecodedSpans(entries, random.random(len(entries), dtype=np.float32) * 3, frozenset())
 
 
 def reference(
     found: DecodedSpans, start: SharedFactors, end: SharedFactors, rules: LinkRules, thresholds: np.ndarray
 ) -> dict[tuple[int, ...], float]:
-    """(sample, predicate, first, last, first, last) -> best score over the types, by nothing but loops."""
+    """Map (sample, predicate, first, last, first, last) to the best score over the types, using plain loops."""
     best: dict[tuple[int, ...], float] = {}
-    items = list(zip(found.cells.tolist(), found.scores.tolist(), strict=True))
-    for (a, subject_row, *subject), subject_score in items:
-        for (b, object_row, *object_), object_score in items:
-            if a != b or not rules.subject_rows[subject_row] or not rules.object_rows[object_row]:
+    items = list(zip(found.entries.tolist(), found.scores.tolist(), strict=True))
+    for (a, subject_label, *subject), subject_score in items:
+        for (b, object_label, *object_), object_score in items:
+            if a != b or not rules.subject_labels[subject_label] or not rules.object_labels[object_label]:
                 continue
             for p in range(PREDICATES):
-                if rules.allowed is not None and not rules.allowed[p, subject_row, object_row]:
+                if rules.allowed is not None and not rules.allowed[p, subject_label, object_label]:
                     continue
                 scores = [
-                    table.pair[a, subject[n], object_[n]] + table.start[a, p, subject[n]] + table.end[a, p, object_[n]]
-                    for n, table in enumerate((start, end))
+                    factors.pair[a, subject[n], object_[n]]
+                    + factors.start[a, p, subject[n]]
+                    + factors.end[a, p, object_[n]]
+                    for n, factors in enumerate((start, end))
                 ]
                 if min(scores) > thresholds[p]:
                     key = (a, p, *subject, *object_)
@@ -56,18 +58,18 @@ def reference(
 
 
 def as_dict(found: DecodedLinks) -> dict[tuple[int, ...], float]:
-    keys = [(a, p, *subject, *object_) for a, p, _, *subject, _, b, c in found.cells.tolist() for object_ in [(b, c)]]
+    keys = [(a, p, *subject, *object_) for a, p, _, *subject, _, b, c in found.entries.tolist() for object_ in [(b, c)]]
     assert len(set(keys)) == len(keys)
     return dict(zip(keys, found.scores.tolist(), strict=True))
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["roles", "any", "allowed"]), st.integers(0, 12))
-def test_pairs_are_those_of_the_plain_form(seed: int, kind: str, count: int) -> None:
+def test_pairs_are_those_of_the_reference(seed: int, kind: str, count: int) -> None:
     random = np.random.default_rng(seed)
     found, start, end = spans(random, 2, count), links(random, 2), links(random, 2)
     thresholds = random.normal(size=PREDICATES).astype(np.float32)
-    every = np.ones(ROWS, dtype=bool)
-    allowed = random.random((PREDICATES, ROWS, ROWS)) < 0.4
+    every = np.ones(LABELS, dtype=bool)
+    allowed = random.random((PREDICATES, LABELS, LABELS)) < 0.4
     rules = {
         "roles": LinkRules(np.array([True, False, False]), np.array([False, True, False])),
         "any": LinkRules(every, every),
@@ -78,8 +80,8 @@ def test_pairs_are_those_of_the_plain_form(seed: int, kind: str, count: int) -> 
     assert as_dict(got).keys() == expected.keys()
     assert as_dict(got) == pytest.approx(expected, abs=1e-5)
     assert not got.truncated
-    known = {tuple(cell) for cell in found.cells.tolist()}
-    for sample, predicate, *rest in got.cells.tolist():
+    known = {tuple(entry) for entry in found.entries.tolist()}
+    for sample, predicate, *rest in got.entries.tolist():
         assert {(sample, *rest[:3]), (sample, *rest[3:])} <= known
         assert rules.allowed is None or rules.allowed[predicate, rest[0], rest[3]]
 
@@ -96,16 +98,16 @@ def everywhere(value: float) -> SharedFactors:
 def test_a_model_that_links_everything_is_capped_by_score(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, name, 10)
     ends = [(i, j) for i in range(10) for j in range(i, 10)] if name == "MAX_ARGUMENTS" else [(i, i) for i in range(40)]
-    cells = np.array([[0, 0, i, j] for i, j in ends], dtype=np.int64)
-    scores = np.linspace(1, 2, len(cells), dtype=np.float32)
+    entries = np.array([[0, 0, i, j] for i, j in ends], dtype=np.int64)
+    scores = np.linspace(1, 2, len(entries), dtype=np.float32)
     every = np.ones(1, dtype=bool)
     thresholds = np.zeros(PREDICATES, dtype=np.float32)
     found = decode_links(
-        DecodedSpans(cells, scores, frozenset()), everywhere(5), everywhere(5), LinkRules(every, every), thresholds
+        DecodedSpans(entries, scores, frozenset()), everywhere(5), everywhere(5), LinkRules(every, every), thresholds
     )
     assert found.truncated == {0}
-    assert len(found.cells) == {"MAX_ARGUMENTS": 10 * 10 * PREDICATES, "MAX_PAIRS": 10, "MAX_TRIPLES": 10}[name]
+    assert len(found.entries) == {"MAX_ARGUMENTS": 10 * 10 * PREDICATES, "MAX_PAIRS": 10, "MAX_TRIPLES": 10}[name]
     if name == "MAX_TRIPLES":
         assert found.scores.min() > 1.8
     if name == "MAX_ARGUMENTS":
-        assert {tuple(span) for span in found.cells[:, 3:5].tolist()} == set(ends[-10:])  # the best ten
+        assert {tuple(span) for span in found.entries[:, 3:5].tolist()} == set(ends[-10:])  # the best ten

@@ -1,4 +1,4 @@
-"""From ideal scores to relations: the gold comes back, whatever overlaps, through windows, types and complex objects."""
+"""Decoding of ideal scores returns the gold relations, with overlaps, windows, types and complex objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ie_cli.inference.pipeline import extract
 from ie_cli.metrics.relations import RelationScores
 from ie_cli.triples import ROLES
 
-TEXT = SENTENCES[1].replace(" ", "")  # at a blank no token ends
+TEXT = SENTENCES[1].replace(" ", "")  # no token ends at a space
 TYPES = ("X", "Y")
 
 
@@ -71,7 +71,7 @@ SPAN = st.tuples(st.integers(0, len(TEXT) - 1), st.integers(1, 5)).map(lambda s:
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(SPAN, st.sampled_from("pq"), SPAN), max_size=6), st.booleans(), st.sampled_from([10, 20, 64]))
-def test_what_some_window_holds_is_found(
+def test_items_contained_in_any_window_are_found(
     drawn: list[tuple[tuple[int, int], str, tuple[int, int]]], typed: bool, max_length: int
 ) -> None:
     relations = [triple((*a, "X"), p, (*b, "Y")) for a, p, b in drawn]

@@ -12,11 +12,11 @@ from ie_cli.codecs.spans import decode_spans
 
 
 def dense(scores: np.ndarray, mask: np.ndarray, thresholds: np.ndarray) -> set[tuple[int, ...]]:
-    batch, rows, length, _ = scores.shape
+    batch, labels, length, _ = scores.shape
     return {
         (b, r, i, j)
         for b in range(batch)
-        for r in range(rows)
+        for r in range(labels)
         for i in range(length)
         for j in range(i, length)
         if mask[b, i] and mask[b, j] and scores[b, r, i, j] > thresholds[r]
@@ -25,38 +25,38 @@ def dense(scores: np.ndarray, mask: np.ndarray, thresholds: np.ndarray) -> set[t
 
 @given(
     seed=st.integers(0, 10**6),
-    rows=st.integers(1, 5),
+    labels=st.integers(1, 5),
     length=st.integers(1, 8),
     threshold=st.sampled_from([0.0, -1.0, 2.0]),
 )
-def test_pruning_finds_what_the_dense_form_finds(seed: int, rows: int, length: int, threshold: float) -> None:
+def test_pruning_finds_what_the_dense_form_finds(seed: int, labels: int, length: int, threshold: float) -> None:
     random = np.random.default_rng(seed)
     pair = random.normal(size=(2, length, length)).astype(np.float32)
-    start, end = random.normal(size=(2, 2, rows, length)).astype(np.float32)
+    start, end = random.normal(size=(2, 2, labels, length)).astype(np.float32)
     mask = random.random((2, length)) < 0.8
-    thresholds = np.full(rows, threshold, dtype=np.float32)
+    thresholds = np.full(labels, threshold, dtype=np.float32)
     thresholds[0] = 0.5
     found = decode_spans([SharedFactors(pair, start, end)], mask, thresholds)
     scores = pair[:, None] + start[..., None] + end[:, :, None]
-    assert {tuple(cell) for cell in found.cells.tolist()} == dense(scores, mask, thresholds)
-    for (b, r, i, j), score in zip(found.cells.tolist(), found.scores.tolist(), strict=True):
+    assert {tuple(entry) for entry in found.entries.tolist()} == dense(scores, mask, thresholds)
+    for (b, r, i, j), score in zip(found.entries.tolist(), found.scores.tolist(), strict=True):
         assert score == pytest.approx(float(scores[b, r, i, j]), abs=1e-5)
 
 
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 5), length=st.integers(1, 8), split=st.integers(0, 5))
-def test_labels_in_blocks_are_found_like_all_at_once(seed: int, rows: int, length: int, split: int) -> None:
+@given(seed=st.integers(0, 10**6), labels=st.integers(1, 5), length=st.integers(1, 8), split=st.integers(0, 5))
+def test_labels_in_blocks_are_found_like_all_at_once(seed: int, labels: int, length: int, split: int) -> None:
     random = np.random.default_rng(seed)
-    query, key = random.normal(size=(2, 2, rows, length, 4)).astype(np.float32)
+    query, key = random.normal(size=(2, 2, labels, length, 4)).astype(np.float32)
     mask = random.random((2, length)) < 0.8
-    thresholds = np.zeros(rows, dtype=np.float32)
-    split = min(split, rows)
+    thresholds = np.zeros(labels, dtype=np.float32)
+    split = min(split, labels)
     parts = [
         LabelFactors(first, query[:, first:last], key[:, first:last])
-        for first, last in ((0, split), (split, rows))
+        for first, last in ((0, split), (split, labels))
         if first < last
     ]
     found = decode_spans(parts, mask, thresholds)
-    assert {tuple(cell) for cell in found.cells.tolist()} == dense(query @ key.swapaxes(2, 3), mask, thresholds)
+    assert {tuple(entry) for entry in found.entries.tolist()} == dense(query @ key.swapaxes(2, 3), mask, thresholds)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -75,7 +75,7 @@ def test_a_model_that_fires_everywhere_is_capped_by_score(shared: bool, monkeypa
     quiet = np.zeros((1, 12), dtype=bool)
     quiet[0, :2] = True
     found = decode_spans([part], np.ones((1, 12), dtype=bool), np.zeros(3, dtype=np.float32))
-    assert len(found.cells) == 12  # one a token, as that is more than MAX_SPANS here
+    assert len(found.entries) == 12  # one a token, as that is more than MAX_SPANS here
     assert found.truncated == {0}
     if not shared:
         best = np.sort(np.triu(vectors[0, 0] @ vectors[1, 0].swapaxes(1, 2)).ravel())[-12:]
@@ -87,7 +87,7 @@ def test_a_long_window_may_hold_a_span_for_every_token() -> None:
     pair[0, range(700), range(700)] = 9
     zero = np.zeros((1, 1, 700), np.float32)
     found = decode_spans([SharedFactors(pair, zero, zero)], np.ones((1, 700), dtype=bool), np.zeros(1, np.float32))
-    assert (len(found.cells), found.truncated) == (700, frozenset())
+    assert (len(found.entries), found.truncated) == (700, frozenset())
 
 
 def test_the_best_are_those_furthest_above_their_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_the_best_are_those_furthest_above_their_threshold(monkeypatch: pytest.M
     start = np.array([[[3.0], [2.0]]], np.float32)  # [batch, labels, L]; label 0 scores more, label 1 is surer
     part = SharedFactors(np.zeros((1, 1, 1), np.float32), start, np.zeros_like(start))
     found = decode_spans([part], np.ones((1, 1), dtype=bool), np.array([2.5, 0], np.float32))
-    assert found.cells.tolist() == [[0, 1, 0, 0]]
+    assert found.entries.tolist() == [[0, 1, 0, 0]]
 
 
 def test_thresholds_of_zero_and_one_are_finite() -> None:
@@ -107,7 +107,7 @@ def test_nothing_to_decode() -> None:
         np.zeros((1, 3, 3), np.float32), np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 3), np.float32)
     )
     found = decode_spans([part], np.zeros((1, 3), dtype=bool), np.zeros(1, dtype=np.float32))
-    assert found.cells.shape == (0, 4)
+    assert found.entries.shape == (0, 4)
     assert not found.truncated
 
 

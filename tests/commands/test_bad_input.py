@@ -1,4 +1,4 @@
-"""Bad data and odd data: every command says where, what was got and what to do, or does the right thing."""
+"""Bad and unusual data: every command reports where, what was got and what to do, or does the right thing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder of its own, with the model in `model`."""
+    """A separate current directory with the model in `model`."""
     (tmp_path / "model").symlink_to(model)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -74,12 +74,12 @@ def entity(start: str, end: str, label: str = '"person"') -> str:
     return GOOD + f'{{"text": "王伟在", "entities": [{{"start": {start}, "end": {end}, "label": {label}}}]}}\n'
 
 
-OFFSETS = "hint: offsets are 0-based characters, end exclusive"
+OFFSETS = "hint: count characters from 0, the end exclusive"
 
 
 @dataclass(frozen=True)
 class Bad:
-    """A file that cannot be read: its content, the words that tell place and fault, and those that tell the remedy."""
+    """A file that cannot be read: its content, the words for location and problem, and those for the remedy."""
 
     content: str | bytes
     words: str
@@ -90,27 +90,27 @@ class Bad:
 
 
 BAD = {
-    "truncated": Bad(GOOD * 2 + GOOD[:40], "data.jsonl:3: not valid JSON: ", "each line must be one JSON object"),
+    "truncated": Bad(GOOD * 2 + GOOD[:40], "data.jsonl:3: not valid JSON: ", "one JSON object per line"),
     "truncated-string": Bad(GOOD + '{"text": "王', "data.jsonl:2: not valid JSON: Unterminated string", "one JSON object"),
     "no-json": Bad(GOOD + "nonsense\n", "data.jsonl:2: not valid JSON: Expecting value (column 1)", "one JSON object"),
-    "nul": Bad(GOOD + "\0\0\0\n", "data.jsonl:2: not valid JSON: ", "it holds NUL characters: the file was damaged"),
-    "empty": Bad("", "data.jsonl: the file is empty", "each line must be one record"),
-    "blank": Bad("\n \n\r\n", "data.jsonl: the file is empty", "each line must be one record"),
+    "nul": Bad(GOOD + "\0\0\0\n", "data.jsonl:2: not valid JSON: ", "NUL characters"),
+    "empty": Bad("", "data.jsonl: the file is empty", "at least one record"),
+    "blank": Bad("\n \n\r\n", "data.jsonl: the file is empty", "at least one record"),
     "binary": Bad(bytes(range(256)), "data.jsonl:2: byte 118 of the line (0x80) is not UTF-8", "iconv"),
     "utf-16": Bad(GOOD.encode("utf-16"), "data.jsonl:1: byte 1 of the line (0xff)", "iconv -f UTF-16 -t UTF-8 IN > OUT"),
-    "gzip": Bad(gzip.compress(GOOD.encode()), "data.jsonl:1: ", "a gzip file: let its name end in .gz"),
-    "zip": Bad(b"PK\x03\x04\xff\0", "data.jsonl:1: ", "a zip file (as .xlsx and .docx are)"),
+    "gzip": Bad(gzip.compress(GOOD.encode()), "data.jsonl:1: ", "a gzip file"),
+    "zip": Bad(b"PK\x03\x04\xff\0", "data.jsonl:1: ", "a zip file"),
     "no-utf-8": Bad(b"\0\x80" + GOOD.encode(), "data.jsonl:1: byte 2 ", "it looks like a binary file"),
     "deep": Bad(
         GOOD + '{"text": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}\n",
         "data.jsonl:2: not valid JSON: its brackets are nested too deeply",
-        "each line must be one JSON object",
+        "one JSON object per line",
     ),
-    "digits": Bad(entity("0", "9" * 5000), "data.jsonl:2: not valid JSON: a number of too many digits", "JSON object"),
+    "digits": Bad(entity("0", "9" * 5000), "data.jsonl:2: not valid JSON: a number has too many digits", "JSON object"),
     "array": Bad("[1, 2]\n", "data.jsonl:1: expected a JSON object, got an array", "jq -c '.[]' IN > OUT"),
-    "text-number": Bad('{"text": 3}\n', "data.jsonl:1: 'text' must be a string, got 3", 'a line is {"text": '),
-    "no-text": Bad('{"txt": "a"}\n', "data.jsonl:1: no field 'text' (found: txt)", "rename the field with jq"),
-    "id": Bad('{"text": "a", "id": [1]}\n', "data.jsonl:1: 'id' must be a string or a whole number", 'a line is {"text": '),
+    "text-number": Bad('{"text": 3}\n', "data.jsonl:1: 'text' must be a string, got 3", 'write each line as {"text": '),
+    "no-text": Bad('{"txt": "a"}\n', "data.jsonl:1: no field 'text' (found: txt)", "jq -c '.text = .content'"),
+    "id": Bad('{"text": "a", "id": [1]}\n', "data.jsonl:1: 'id' must be a string or an integer", 'write each line as {"text": '),
     "huge": Bad(
         entity("0", "1" + "0" * 40),
         "data.jsonl:2: entity 'person' covers characters 0-a number of 133 bits", OFFSETS, GOLD,
@@ -119,67 +119,67 @@ BAD = {
     "negative": Bad(entity("-1", "2"), "data.jsonl:2: entity 'person' covers characters -1-2", OFFSETS, GOLD),
     "turned": Bad(entity("2", "1"), "data.jsonl:2: entity 'person' covers characters 2-1: it ends before", OFFSETS, GOLD),
     "nothing": Bad(entity("1", "1"), "data.jsonl:2: entity 'person' covers characters 1-1: it is empty", OFFSETS, GOLD),
-    "nan": Bad(entity("NaN", "2"), "data.jsonl:2: entity 'person': start must be a whole number, got nan", OFFSETS, GOLD),
-    "infinite": Bad(entity("0", "1e999"), "data.jsonl:2: entity 'person': end must be a whole number, got inf", OFFSETS, GOLD),
-    "float": Bad(entity("0", "2.0"), "data.jsonl:2: entity 'person': end must be a whole number, got 2.0", OFFSETS, GOLD),
+    "nan": Bad(entity("NaN", "2"), "data.jsonl:2: entity 'person': start must be an integer, got nan", OFFSETS, GOLD),
+    "infinite": Bad(entity("0", "1e999"), "data.jsonl:2: entity 'person': end must be an integer, got inf", OFFSETS, GOLD),
+    "float": Bad(entity("0", "2.0"), "data.jsonl:2: entity 'person': end must be an integer, got 2.0", OFFSETS, GOLD),
     "null-offset": Bad(
         entity("null", "2"),
-        "data.jsonl:2: entity 'person': start must be a whole number, got None", OFFSETS, GOLD,
+        "data.jsonl:2: entity 'person': start must be an integer, got None", OFFSETS, GOLD,
     ),
     "label": Bad(
         entity("0", "2", "7"),
-        "data.jsonl:2: an entity's label must be a non-empty string, got 7", 'a line is {"text"', GOLD,
+        "data.jsonl:2: an entity's label must be a non-empty string, got 7", 'write each line as {"text"', GOLD,
     ),
     "half-a-label": Bad(
         entity("0", "2", r'"p\ud83d"'),
-        "data.jsonl:2: the label 'p\\ud83d' holds half a surrogate pair", "one of them is missing", GOLD,
+        "data.jsonl:2: the label 'p\\ud83d' contains a lone surrogate", "one of them is missing", GOLD,
     ),
     "score": Bad(
         '{"text": "ab", "entities": [{"start": 0, "end": 1, "label": "x", "score": ' + "9" * 400 + "}]}\n",
-        "data.jsonl:1: a score must be a finite number, got 999", 'a line is {"text"', GOLD,
+        "data.jsonl:1: a score must be a finite number, got 999", 'write each line as {"text"', GOLD,
     ),
-    "entities": Bad('{"text": "ab", "entities": "x"}\n', "data.jsonl:1: 'entities' must be a list", 'a line is {"text"', GOLD),
-    "folder": Bad("", "data: is a folder", "name a file in it", name="data"),
+    "entities": Bad('{"text": "ab", "entities": "x"}\n', "data.jsonl:1: 'entities' must be a list", 'line as {"text"', GOLD),
+    "directory": Bad("", "data: is a directory", "name a file in it", name="data"),
     "missing": Bad("", "data.jsnl: no such file; did you mean 'data.jsonl'?", "check the path", name="data.jsnl"),
     "cluener": Bad(
         '{"text": "王伟", "label": {"x": {"王伟": [[0, 2]]}}}',
-        "data.json:1: entity 'x' covers characters 0-3", "the end is inclusive", GOLD, "data.json",
+        "data.json:1: entity 'x' covers characters 0-3", "inclusive", GOLD, "data.json",
     ),
     "cluener-shape": Bad(
         '{"text": "王伟", "label": {"x": 3}}',
-        "data.json:1: 'label' must map labels to mentions to spans", 'a line is {"text"', GOLD, "data.json",
+        "data.json:1: 'label' must map labels to objects", 'write each line as {"text"', GOLD, "data.json",
     ),
     "conll": Bad(
         "王\tB-x\n伟\tI-x\n\n在\tO\n青\n\n",
-        "data.conll:5: expected at least 2 columns, got 1: '青'", "see data.text_column", EVERY[:-1], "data.conll", "conll",
+        "data.conll:5: expected at least 2 columns, got 1: '青'", "data.text_column", EVERY[:-1], "data.conll", "conll",
     ),
     "conll-tag": Bad(
         "王\tB-x\n" * 79 + "伟\tQ-x\n",
-        "data.conll:80: expected a tag such as O or B-PER, got 'Q-x'", "see data.text_column", GOLD, "data.conll",
+        "data.conll:80: expected a tag such as O or B-PER, got 'Q-x'", "data.text_column", GOLD, "data.conll",
     ),
     "multihead": Bad(
         "#doc 1\n0\t王伟\tB-x\t['p']\t[7]\n",
-        "data.txt:2: relation 'p': no entity ends at token 7", "names its object by the object's last token", GOLD, "data.txt",
+        "data.txt:2: relation 'p': no entity ends at token 7", "by its last token", GOLD, "data.txt",
     ),
     "duie": Bad(
         '{"text": "王伟", "spo_list": [{"subject": "王伟"}]}',
-        "data.json:1: a triple lacks predicate, object", 'a line is {"text": "…", "spo_list"', GOLD, "data.json", "duie",
+        "data.json:1: a triple lacks predicate, object", 'write each line as {"text": "…", "spo_list"', GOLD, "data.json", "duie",
     ),
     "duie-predicate": Bad(
         r'{"text": "王伟", "spo_list": [{"subject": "王", "predicate": "\ud83d", "object": "伟"}]}',
-        r"data.json:1: the predicate '\ud83d' holds half a surrogate pair", "one of them is missing", GOLD, "data.json", "duie",
+        r"data.json:1: the predicate '\ud83d' contains a lone surrogate", "one of them is missing", GOLD, "data.json", "duie",
     ),
     "duie-type": Bad(
         r'{"text": "王伟", "spo_list": [{"subject": "王", "predicate": "p", "object": "伟", "object_type": "\ud83d"}]}',
-        r"data.json:1: the type '\ud83d' holds half a surrogate pair", "one of them is missing", GOLD, "data.json", "duie",
+        r"data.json:1: the type '\ud83d' contains a lone surrogate", "one of them is missing", GOLD, "data.json", "duie",
     ),
     "triples": Bad(
         '[{"text": "王伟",\n "triple_list": [["王", "p"]]}]',
-        "data.json:1: a triple must be [subject, predicate, object], got ", "a record is", GOLD, "data.json", "triples",
+        "data.json:1: a triple must be [subject, predicate, object], got ", "write each record as", GOLD, "data.json", "triples",
     ),
     "conll04": Bad(
         '{"tokens": ["王"], "entities": [{"type": "x", "start": 0, "end": 2}]}',
-        "data.json:1: an entity must cover some of the 1 tokens", "start and end count tokens", GOLD, "data.json",
+        "data.json:1: an entity must satisfy 0 <= start < end <= 1,", "count tokens from 0", GOLD, "data.json",
     ),
 }  # fmt: skip
 
@@ -187,7 +187,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_are_told_by_every_command(here: Path, name: str) -> None:
     bad = BAD[name]
-    if name == "folder":
+    if name == "directory":
         (here / "data").mkdir()
     else:
         content = bad.content.encode() if isinstance(bad.content, str) else bad.content
@@ -265,7 +265,7 @@ def test_a_text_of_ten_megabytes_is_read(here: Path) -> None:
     assert len(result.stderr) < 1000
 
 
-def test_blanks_of_other_kinds_are_tokens(here: Path) -> None:
+def test_other_kinds_of_whitespace_are_tokens(here: Path) -> None:
     (here / "data.conll").write_text("王 B-x\n\u3000 O\n\xa0 O\n伟 B-x\n", encoding="utf-8")
     [out] = objects(ie("convert", "data.conll", "-").stdout)
     assert out["text"] == "王\u3000\xa0伟"
@@ -294,7 +294,7 @@ def test_data_that_vanish_once_they_are_read_are_not_missed(here: Path, monkeypa
     assert (here / "out" / "model").exists()
 
 
-def test_data_that_change_while_they_are_read_are_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_change_while_they_are_read_are_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_jsonl(here / "data.jsonl", documents())
     write_recipe("data.jsonl")
     add = DatasetStatistics.add
@@ -307,7 +307,7 @@ def test_data_that_change_while_they_are_read_are_told(here: Path, monkeypatch: 
     monkeypatch.setattr(DatasetStatistics, "add", then_longer)
     result = ie("train", "recipe.yaml", "--output", "out")
     assert result.exit_code == 1
-    assert "data.jsonl: changed while it was read hint: begin once more." in said(result)
+    assert "data.jsonl: the data changed while they were read" in said(result)
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read everything")
@@ -316,7 +316,7 @@ def test_a_file_that_may_not_be_read(here: Path) -> None:
     for command in EVERY:
         result = run(command, "data.jsonl")
         assert result.exit_code == 1
-        assert "data.jsonl: Permission denied hint: look at the permissions" in said(result)
+        assert "data.jsonl: Permission denied hint: check the permissions" in said(result)
 
 
 def findings(*, task: str = "ner", more: str = "", training: str = "") -> tuple[int, str]:
@@ -330,7 +330,7 @@ def test_labels_that_only_dev_and_test_have(here: Path) -> None:
     (here / "dev.jsonl").write_text(native("李娜在云州", (0, 2), label="never/seen"), encoding="utf-8")
     code, text = findings(more=", test: dev.jsonl")
     assert code == 0
-    assert "warning: labels of test that train does not have, and no model can predict: never/seen" in text
+    assert "warning: labels of test that train does not contain and no model can predict: never/seen" in text
     evaluated = said(ie("eval", "model", "dev.jsonl"))
     assert "recall ceiling 0.0000: 1 of 1 entities cannot be predicted (1 label unknown to the model)" in evaluated
 
@@ -356,9 +356,9 @@ def test_ids_that_are_given_twice(here: Path) -> None:
     (here / "train.jsonl").write_text(native("王伟", (0, 2), id=7) + native("李娜", (0, 2), id=7) * 2, encoding="utf-8")
     code, text = findings()
     assert code == 0
-    assert "train: 2 ids are given again, the first train.jsonl:2: 7; " in text
+    assert "train: 2 duplicate ids, the first at train.jsonl:2: 7; " in text
     write_jsonl(here / "train.jsonl", documents())
-    assert "ids are given" not in findings()[1]
+    assert "duplicate id" not in findings()[1]
 
 
 def spo(text: str, subject: str, object_: str) -> str:
@@ -369,13 +369,13 @@ def spo(text: str, subject: str, object_: str) -> str:
 def test_predicates_that_the_schema_file_does_not_have(here: Path) -> None:
     (here / "train.jsonl").write_text(spo("王伟住在青川", "王伟", "青川"), encoding="utf-8")
     line = '{"predicate": "生地", "subject_type": "人", "object_type": "地"}\n'
-    words = "the training data hold predicates that data.schema_file does not: 住地"
+    words = "the training data contain predicates that data.schema_file lacks: 住地"
     for content, part in [
         (line, words),
-        ("", "schema.json: no predicate in it"),
-        (line + line[:-9], "schema.json:2: no line of a schema: "),
-        (line.replace("生地", r"\ud83d"), "schema.json:1: no line of a schema: "),
-        ("{" + "[" * 100_000, "schema.json:1: no line of a schema: "),
+        ("", "schema.json: the file contains no predicates"),
+        (line + line[:-9], "schema.json:2: invalid line of a schema file: "),
+        (line.replace("生地", r"\ud83d"), "schema.json:1: invalid line of a schema file: "),
+        ("{" + "[" * 100_000, "schema.json:1: invalid line of a schema file: "),
     ]:
         (here / "schema.json").write_text(content, encoding="utf-8")
         code, text = findings(task="relation", more=", schema_file: schema.json")
@@ -387,11 +387,11 @@ def test_predicates_that_the_schema_file_does_not_have(here: Path) -> None:
         assert part in said(trained)
 
 
-def test_triples_that_stand_in_no_text(here: Path) -> None:
+def test_triples_that_occur_in_no_text(here: Path) -> None:
     (here / "train.jsonl").write_text(spo("王伟住在青川", "李娜", "云州") * 3, encoding="utf-8")
     code, text = findings(task="relation")
     assert code == 1
-    assert "error: train: none of its 3 relations stands in its text: there is nothing to train on" in text
+    assert "error: train: none of the 3 relations occurs in its text: there is nothing to train on" in text
     (here / "train.jsonl").write_text(
         spo("王伟住在青川", "李娜", "云州") + spo("王伟住在青川", "王伟", "青川"), encoding="utf-8"
     )

@@ -19,17 +19,17 @@ SAMPLES = Path(__file__).parent.parent.parent / "data" / "samples"
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.json in DuIE's layout, its recipe, and a model in runs/test/model."""
-    folder = tmp_path_factory.mktemp("work")
-    made = relation_recipe(write_duie(folder / "train.json"), training={"epochs": 60})
-    list(train(made, folder / "runs" / "test"))
-    (folder / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
-    return folder
+    """A directory with train.json in DuIE's layout, its recipe, and a model in runs/test/model."""
+    directory = tmp_path_factory.mktemp("work")
+    made = relation_recipe(write_duie(directory / "train.json"), training={"epochs": 60})
+    list(train(made, directory / "runs" / "test"))
+    (directory / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
+    return directory
 
 
 @pytest.fixture
 def here(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the current folder."""
+    """A copy of it as the current directory."""
     shutil.copytree(work, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -100,7 +100,7 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
     for part in (
         "predicate",
         "DuIE's rules",
-        "relations by their texts",
+        "relations by text",
         "recall ceiling",
         "triples never seen",
         "missed: gold.json:1",
@@ -111,17 +111,17 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "would be luck"),
+        (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "strict scores on guessed offsets"),
         (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias belongs to --scorer duie"),
         (("eval", "runs/test/model", "train.json", "--scorer", "duie", "--alias", "no.tsv"), 1, "no.tsv"),
-        (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval is for entities"),
+        (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval applies to entities"),
         (("eval", "--predictions", "train.json", "train.json", "--scorer", "seqeval"), 1, "these are relations"),
         (
             ("eval", "runs/test/model", "train.json", "--scorer", "seqeval", "--alias", "a"),
             2,
-            "belongs to --scorer duie",
+            "requires --scorer duie",
         ),
-        (("convert", "train.json", "train.json"), 1, "is the input too"),
+        (("convert", "train.json", "train.json"), 1, "is also the input"),
         (("convert", "train.json", "out", "--to", "text"), 1, "cannot be written"),
         (("convert", "train.json", "out", "--to", "dui"), 1, "did you mean 'duie'?"),
         (("convert", "no.json", "out"), 1, "no.json"),
@@ -170,7 +170,7 @@ def test_convert_says_what_the_target_cannot_express(here: Path) -> None:
     assert "jsonl to conll" in result.stderr
     assert "relations" in result.stderr
     slots = ie("convert", "train.json", "out.json", "--to", "duie1")
-    assert "slots of complex objects have no place" in slots.stderr
+    assert "slots of complex objects cannot be stored" in slots.stderr
 
 
 def test_a_bad_line_stops_a_conversion_or_is_skipped(here: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_bad_line_stops_a_conversion_or_is_skipped(here: Path) -> None:
     assert "train.json:21: a triple lacks predicate, object" in stopped.stderr
     skipped = ie("convert", "train.json", "out.jsonl", "--on-error", "skip")
     assert skipped.exit_code == 0
-    assert "1 bad lines left out" in skipped.stderr
+    assert "1 bad line skipped" in skipped.stderr
     assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == 20
 
 
@@ -194,4 +194,4 @@ def test_init_and_check_fit_relations(here: Path) -> None:
     assert "51 relations: " in checked.stderr
     quick = ie("train", "mine.yaml", "--set", "training.epochs=1", "--set", "training.device=cpu", "--output", "mine")
     assert quick.exit_code == 0, quick.stderr
-    assert "relations of 3 predicates" in quick.stderr
+    assert "relations with 3 predicates" in quick.stderr

@@ -9,7 +9,7 @@ from rich.console import Console
 from support.corpora import documents, recipe, write_jsonl
 
 from ie_cli.commands import console
-from ie_cli.commands.console import TrainingView, complain, duration, say, show_scores, warn
+from ie_cli.commands.console import TrainingView, duration, print_error, say, show_scores, warn
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialScorer
@@ -62,12 +62,12 @@ def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:
 def test_the_table_of_scores(screen: Console) -> None:
     scorer = EntityScorer(["X", "never"], seen=set())
     scorer.add(Document("ab", [Entity(0, 1, "X"), Entity(1, 2, "X")]), Document("ab", [Entity(0, 1, "X")]))
-    show_scores(scorer.scores({"entities": Ceiling(1, 2, {"border inside a token": 1})}), "dev")
+    show_scores(scorer.scores({"entities": Ceiling(1, 2, {"boundary inside a token": 1})}), "dev")
     text = shown(screen)
     rows = {row.split("│")[1].strip(): row.split("│")[2:-1] for row in text.splitlines() if row.startswith("│")}
     assert [cell.strip() for cell in rows["X"]] == ["1.0000", "0.5000", "0.6667", "2", "1", "1"]
     assert [cell.strip() for cell in rows["never"]] == ["–", "–", "–", "0", "0", "0"]
-    assert "recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 border inside a token)" in text
+    assert "recall ceiling 0.5000: 1 of 2 entities cannot be predicted (1 boundary inside a token)" in text
     assert "recall on names never seen in training 0.5000 (1 of 2)" in text
 
 
@@ -108,7 +108,7 @@ def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen:
     hostile = "a\x1b]0;owned\x07\x9b2J\r[red]b[/red]"
     say(hostile)
     warn(hostile)
-    complain(DataError(hostile, hint=hostile))
+    print_error(DataError(hostile, hint=hostile))
     scorer = EntityScorer([hostile])
     scorer.add(Document("ab", [Entity(0, 1, hostile)]), Document("ab", []))
     show_scores(scorer.scores(), f"runs/[bold]x[/bold] {hostile}")

@@ -1,4 +1,4 @@
-"""How commands end where memory does not suffice, at any signal, and without the streams or the home they count on."""
+"""How commands end if memory is insufficient, on any signal, and without standard streams or a home directory."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_lack_of_memory_is_told_with_what_the_command_can_do(
     assert (result.exit_code, "Traceback" in result.output) == (1, False)
     said = " ".join(result.stderr.split())
     assert "error: out of memory" in said
-    assert "raise its limit" in said
+    assert "raise the memory limit" in said
     assert ("--batch-size" in said) == (command in ("eval", "predict"))
     assert ("training.batch_size" in said) == (command == "train")
 
 
 def test_an_error_of_ours_that_comes_of_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
-        raise DataError("config.json: damaged: MemoryError", hint="take it from a backup.") from MemoryError()
+        raise DataError("config.json: damaged: MemoryError", hint="restore this file from a backup") from MemoryError()
 
     monkeypatch.setattr(COMMANDS["predict"][0], fail)
     said = CliRunner().invoke(get_command(app), ["predict", "a"]).stderr
@@ -92,7 +92,7 @@ def test_what_training_says_of_it_stays(monkeypatch: pytest.MonkeyPatch) -> None
     assert "hint: set x lower." in said
 
 
-def test_other_errors_are_ours_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("a bug")
 

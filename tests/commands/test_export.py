@@ -16,7 +16,7 @@ from ie_cli.commands import export
 from ie_cli.errors import ModelError
 from ie_cli.recipe.loader import dump_recipe
 
-OUTSIDE = ["../secret.jsonl", "ABSOLUTE", "link.jsonl", "hub:folder", "memory://stranger/x.jsonl", "-", "pipe"]
+OUTSIDE = ["../secret.jsonl", "ABSOLUTE", "link.jsonl", "hub:directory", "memory://stranger/x.jsonl", "-", "pipe"]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, beside a file that is nobody's business."""
+    """The current directory, beside a private file."""
     work = tmp_path / "work"
-    (work / "folder").mkdir(parents=True)
+    (work / "directory").mkdir(parents=True)
     write_jsonl(tmp_path / "secret.jsonl", documents(5))
     write_jsonl(work / "dev.jsonl", documents(5))
-    write_jsonl(work / "folder" / "train.jsonl", documents(5))
+    write_jsonl(work / "directory" / "train.jsonl", documents(5))
     (work / "link.jsonl").symlink_to(tmp_path / "secret.jsonl")
     os.mkfifo(work / "pipe")
     monkeypatch.chdir(work)
@@ -57,11 +57,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def strange(pristine: Path, here: Path, dev: str) -> str:
     """A model whose recipe names some dev data."""
-    folder = here.parent / "model"
-    shutil.copytree(pristine, folder, dirs_exist_ok=True)
+    directory = here.parent / "model"
+    shutil.copytree(pristine, directory, dirs_exist_ok=True)
     made = recipe(Path("train.jsonl"), data={"dev": dev})
-    (folder / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
-    return str(folder)
+    (directory / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
+    return str(directory)
 
 
 @pytest.mark.parametrize("dev", OUTSIDE)
@@ -71,13 +71,13 @@ def test_what_lies_elsewhere_is_not_read_unasked(pristine: Path, here: Path, rea
     run = ie("export", model, "out")
     assert run.exit_code == 1
     assert reads == []
-    assert f"not read unasked: {dev}" in said(run)
-    assert "--yes reads them; --data FILE" in said(run)
+    assert f"not read without confirmation: {dev}" in said(run)
+    assert "--yes" in said(run)
     assert "would be written now" in said(ie("export", model, "out", "--yes"))
     assert reads == [dev]
 
 
-def test_plain_files_below_the_current_folder_are_read(pristine: Path, here: Path, reads: list[str]) -> None:
+def test_plain_files_below_the_current_directory_are_read(pristine: Path, here: Path, reads: list[str]) -> None:
     assert "would be written now" in said(ie("export", strange(pristine, here, "dev.jsonl"), "out"))
     assert reads == ["dev.jsonl"]
 
@@ -90,7 +90,7 @@ def test_data_of_the_user_are_read_instead(pristine: Path, here: Path, reads: li
 
 def test_no_answer_opens_other_protocols(pristine: Path, here: Path, reads: list[str]) -> None:
     run = ie("export", strange(pristine, here, "reference://x::memory://y"), "out", "--yes")
-    assert "reference://x::memory://y: a chain of protocols (::) is not opened" in said(run)
+    assert "reference://x::memory://y: chained protocols (::)" in said(run)
     assert reads == []
 
 
@@ -101,7 +101,9 @@ def test_on_a_terminal_it_asks_and_shows_what_it_would_read(
     monkeypatch.setattr(export, "_is_terminal", lambda: True)
     run = ie("export", strange(pristine, here, "../secret.jsonl"), "out", stdin=f"{answer}\n")
     assert run.exit_code == 1
-    assert "the model's recipe names dev data outside the current folder: ../secret.jsonl Read them? [y/N]" in said(run)
+    assert "the model's recipe names dev data outside the current directory: ../secret.jsonl Read them? [y/N]" in said(
+        run
+    )
     assert reads == read
     assert ("are not read" in said(run)) == (not read)
     assert run.stdout == ""

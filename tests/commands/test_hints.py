@@ -1,4 +1,4 @@
-"""Messages name only options that the command has which can say them."""
+"""Messages name only options of the commands that can print them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typer.main import get_command
 import ie_cli
 from ie_cli.cli import app
 from ie_cli.commands.exit_codes import options_of, replace_hint
-from ie_cli.errors import DataError, hints
+from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
@@ -46,7 +46,7 @@ SPEAKERS = {
     "tasks": ("eval",),
     "training": ("train",),
 }
-"""Which commands can say what stands in a module; one that names an option and is not here has no business to."""
+"""The commands that can print the messages of a module; a module that is not listed must not name options."""
 OWNERS = ("cli.py", "arguments.py", "completion.py", "exit_codes.py")
 """The modules that define options, or look for them on the command line."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
@@ -82,7 +82,7 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 
 def unknown_options(name: str, source: str) -> Iterator[str]:
-    """The options that a module names and that a command which can say so lacks."""
+    """The options that a module names and that a command which can print its messages lacks."""
     speakers = next((SPEAKERS[place] for place in SPEAKERS if name == place or name.startswith(f"{place}/")), None)
     for line, text in strings(source):
         for said in _SAID_OF.finditer(text):
@@ -97,9 +97,9 @@ def test_messages_name_options_that_their_command_has() -> None:
     modules = [path for path in ROOT.rglob("*.py") if path.name not in OWNERS]
     assert len(modules) > 100
     found = [
-        fault
+        problem
         for path in modules
-        for fault in unknown_options(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+        for problem in unknown_options(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
     ]
     assert found == []
 
@@ -111,9 +111,18 @@ def test_a_message_that_names_a_foreign_option_is_found() -> None:
     assert list(unknown_options("codecs/x.py", 'hint = "--quiet"'))
 
 
+def test_every_option_has_a_help_text() -> None:
+    bare = [(name, option.name) for name, command in COMMANDS.items() for option in command.params if not _help(option)]
+    assert bare == []
+
+
+def _help(parameter: Any) -> Any:
+    return getattr(parameter, "help", None)
+
+
 @pytest.mark.parametrize("field", ["format", "text_column", "label_columns"])
 @pytest.mark.parametrize("command", [*READERS, "show"])
-def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: str, field: str) -> None:
+def test_fields_of_a_recipe_are_options_if_a_command_has_no_recipe(command: str, field: str) -> None:
     error = DataError("x", hint=f"see data.{field} in the recipe.")
     hint = replace_hint(error, options_of(COMMANDS[command].params)).hint
     assert hint is not None
@@ -125,13 +134,13 @@ def test_fields_of_a_recipe_are_options_where_a_command_has_no_recipe(command: s
         assert hint == f"see {option}."
 
 
-def test_a_hint_that_goes_on_names_no_recipe_either() -> None:
-    error = DataError("x", hint=hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
+def test_a_hint_with_several_parts_names_no_recipe() -> None:
+    error = DataError("x", hint=join_hints("see data.text_column and data.label_columns in the recipe.", "or skip it."))
     hint = replace_hint(error, options_of(COMMANDS["convert"].params)).hint
     assert hint == "see --text-column and --label-column; or skip it."
 
 
-def test_predictions_are_not_told_of_columns_of_tags() -> None:
+def test_hints_for_predictions_do_not_mention_label_columns() -> None:
     from ie_cli.formats import FORMATS, BadLine, Reading
 
     rows = ["1\ta\tQ", "2\tb\tQ", "3"]

@@ -38,13 +38,13 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have n
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
-    folder = str(write_model(tmp_path_factory.mktemp("model") / "model"))
-    return folder, ModelChoice(folder, device="cpu", quiet=True).engine()
+    directory = str(write_model(tmp_path_factory.mktemp("model") / "model"))
+    return directory, ModelChoice(directory, device="cpu", quiet=True).engine()
 
 
 @pytest.fixture
 def here(loaded: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The model, which is loaded once; the tests run in a folder of their own."""
+    """The model, which is loaded once; the tests run in a separate directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ModelChoice, "engine", lambda self: loaded[1])
     return loaded[0]
@@ -147,7 +147,7 @@ def test_names_of_files_that_are_no_utf_8(here: str) -> None:
 
 
 @LINUX
-def test_a_job_is_gone_on_with_under_such_a_name(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_resumed_under_such_a_name(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("in\udcff.jsonl").write_text('{"text": "王伟"}\n{"text": 1}\n', encoding="utf-8")
     monkeypatch.setattr("ie_cli.inference.resumable_output.Job.due", lambda self: True)
     command = ("predict", "in\udcff.jsonl", "--model", here, "--output", "out\udcff", "--batch-size", "1")
@@ -158,7 +158,7 @@ def test_a_job_is_gone_on_with_under_such_a_name(here: str, monkeypatch: pytest.
 
 
 @LINUX
-def test_a_folder_that_no_model_can_be_stored_in_is_told_before_the_training(here: str) -> None:
+def test_a_directory_that_no_model_can_be_stored_in_is_reported_before_training(here: str) -> None:
     Path("train.jsonl").write_text(
         '{"text": "王伟", "entities": [{"start": 0, "end": 2, "label": "p"}]}\n', encoding="utf-8"
     )
@@ -169,8 +169,8 @@ def test_a_folder_that_no_model_can_be_stored_in_is_told_before_the_training(her
     for command in (("train", "recipe.yaml", "--output", "runs\udcff"), ("export", here, "out\udcff")):
         result = ie(*command)
         assert result.exit_code == 1
-        assert "the name of the folder is no UTF-8" in said(result)
-        assert "rename it, or choose another folder." in said(result)
+        assert "the path is not valid UTF-8" in said(result)
+        assert "rename the directory" in said(result)
     os.rename("train.jsonl", "model\udcff")
     with pytest.raises(ModelError, match="is no UTF-8"):
         Extractor.from_pretrained("model\udcff")

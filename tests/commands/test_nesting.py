@@ -15,7 +15,7 @@ from ie_cli.document import Document
 from ie_cli.formats import BadLine, read_records
 from ie_cli.serving.limits import Limits
 from ie_cli.serving.schemas import Refused, parse_body
-from ie_cli.system.json_reading import MOST_LEVELS
+from ie_cli.system.json_reading import MAX_LEVELS
 
 FATAL = [980, 1000, 1023]  # read by one library, and written by none
 WORDS = "its brackets are nested too deeply: more than 100 levels"
@@ -34,15 +34,15 @@ def record(format: str, levels: int) -> str:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
-    folder = str(write_model(tmp_path_factory.mktemp("model") / "model"))
-    return folder, ModelChoice(folder, device="cpu", quiet=True).engine()
+    directory = str(write_model(tmp_path_factory.mktemp("model") / "model"))
+    return directory, ModelChoice(directory, device="cpu", quiet=True).engine()
 
 
 @pytest.mark.parametrize("format", RECORDS)
-@pytest.mark.parametrize("levels", [MOST_LEVELS + 1, 254, *FATAL, 1024, 100_000])
+@pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 254, *FATAL, 1024, 100_000])
 def test_a_reader_yields_a_bad_line_with_its_place(format: str, levels: int, tmp_path: Path) -> None:
     file = tmp_path / "data"
-    lines = [record(format, 3), record(format, levels), record(format, MOST_LEVELS)]
+    lines = [record(format, 3), record(format, levels), record(format, MAX_LEVELS)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     first, bad, last = read_records(str(file), format=format)
     assert isinstance(first, Document)
@@ -60,7 +60,7 @@ class Rows(list[dict[str, Any]]):
 
 def test_a_row_of_a_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
     deep: list[Any] = []
-    for _ in range(MOST_LEVELS - 1):
+    for _ in range(MAX_LEVELS - 1):
         deep = [deep]
     rows = Rows([{"text": "Ann", "x": deep[0]}, {"text": "Ann", "x": deep}])
     monkeypatch.setattr("ie_cli.formats.hub.load_rows", lambda source, report: rows)
@@ -113,9 +113,9 @@ def test_a_body_of_the_service(levels: int) -> None:
 @pytest.mark.parametrize("levels", [*FATAL, 100_000])
 @pytest.mark.parametrize("name", ["ie.json", "metrics.json"])
 def test_a_file_of_a_model(name: str, levels: int, loaded: tuple[str, Any], tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model")
-    (folder / name).write_text('{"x": ' + "[" * levels + "]" * levels + "}", encoding="utf-8")
-    result = ie("predict", "-", "--model", str(folder), stdin="{}")
+    directory = write_model(tmp_path / "model")
+    (directory / name).write_text('{"x": ' + "[" * levels + "]" * levels + "}", encoding="utf-8")
+    result = ie("predict", "-", "--model", str(directory), stdin="{}")
     assert result.exit_code == 1
     assert f"{name}: damaged: {WORDS}" in said(result)
 

@@ -1,4 +1,4 @@
-"""What a command writes costs nobody a file: neither its input nor what another command, or a shell, writes there."""
+"""Output never destroys a file: neither the input nor what another command or a shell is writing there."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, devices 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    list(train(recipe(write_jsonl(folder / "train.jsonl", documents()), training={"epochs": 1}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("model")
+    list(train(recipe(write_jsonl(directory / "train.jsonl", documents()), training={"epochs": 1}), directory / "run"))
+    return directory / "run" / "model"
 
 
 @pytest.fixture(params=["plain", "/dev/shm"])
 def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with `in.jsonl`, on a disk and in memory."""
-    folder = tmp_path
+    """A directory with `in.jsonl`, on a disk and in memory."""
+    directory = tmp_path
     if request.param != "plain":
         if not os.access(request.param, os.W_OK):
             pytest.skip(f"no {request.param}")
-        folder = Path(tempfile.mkdtemp(dir=request.param))
-    monkeypatch.chdir(folder)
+        directory = Path(tempfile.mkdtemp(dir=request.param))
+    monkeypatch.chdir(directory)
     write_jsonl(Path("in.jsonl"), documents())
-    yield folder
-    if folder != tmp_path:
-        shutil.rmtree(folder)
+    yield directory
+    if directory != tmp_path:
+        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("how", ["name", "link", "hard link", "descriptor"])
@@ -66,7 +66,7 @@ def test_the_input_is_not_the_output(how: str, here: Path, model: Path) -> None:
         ):
             result = ie(*command)
             assert result.exit_code == 1, command
-            assert f"{command[-1]}: is the input too" in said(result)
+            assert f"{command[-1]}: this file is also the input" in said(result)
     assert Path("in.jsonl").read_bytes() == before
     assert not Path("out.jsonl").exists()
 
@@ -75,10 +75,10 @@ def test_the_input_on_stdin_is_not_the_output(here: Path) -> None:
     before = Path("in.jsonl").read_bytes()
     done = shell("$IE convert - in.jsonl --to conll < in.jsonl")
     assert done.returncode == 1
-    assert "in.jsonl: is the input too" in done.stderr
+    assert "in.jsonl: this file is also the input" in done.stderr
     done = shell("$IE convert in.jsonl - >> in.jsonl")
     assert done.returncode == 1
-    assert "standard output: is the input too" in done.stderr
+    assert "standard output: this file is also the input" in done.stderr
     assert Path("in.jsonl").read_bytes() == before
 
 
@@ -91,7 +91,7 @@ def test_two_outputs_are_not_one(here: Path, model: Path) -> None:
         result = ie("predict", "in.jsonl", "-m", str(model), "-o", one, "--rejects", other)
         assert result.exit_code == 1
         shown = "standard output" if other == "-" else other
-        assert f"{shown}: is the output too" in said(result)
+        assert f"{shown}: this file is also the output" in said(result)
     Path("soft.json").symlink_to("there.json")
     twice = ie("eval", "--predictions", "in.jsonl", "in.jsonl", "--save", "there.json", "--save", "soft.json")
     assert twice.exit_code == 1
@@ -117,14 +117,14 @@ def test_one_file_of_two_jobs_has_one_writer(here: Path, model: Path) -> None:
         with claimed("shared"):
             result = ie("predict", "in.jsonl", "-m", str(model), *arguments)
         assert result.exit_code == 1
-        assert "shared: another process is at work on it" in said(result)
+        assert "shared: another process is writing it" in said(result)
         assert [path.name for path in here.iterdir()] == ["in.jsonl"]
     for command in (
         ("convert", "in.jsonl", "shared.json"),
         ("eval", "--predictions", "in.jsonl", "in.jsonl", "--save", "shared.json"),
     ):
         with claimed("shared.json"):
-            assert "another process is at work on it" in said(ie(*command))
+            assert "another process is writing it" in said(ie(*command))
     assert [path.name for path in here.iterdir()] == ["in.jsonl"]
 
 
@@ -169,7 +169,7 @@ def test_what_a_shell_writes_before_and_after_stays(tmp_path: Path, monkeypatch:
         time.sleep(0.05)
     appended = shell("cp $IN grows; $IE convert grows - >> grows")
     assert appended.returncode == 1
-    assert "standard output: is the input too" in appended.stderr
+    assert "standard output: this file is also the input" in appended.stderr
     assert Path("grows").read_bytes() == (SAMPLES / "ner.jsonl").read_bytes()
 
 
@@ -182,7 +182,7 @@ def test_data_that_standard_output_does_not_take_are_an_error(command: str) -> N
     assert done.stderr.count("error") == 1
 
 
-def test_closed_streams_are_told_and_lend_their_numbers_to_no_file(
+def test_closed_streams_are_reported_and_their_numbers_are_not_reused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -24,16 +24,16 @@ FAR = "雨" * 80  # more than a window holds
 class Run:
     """A model trained by the command, its dev data, and what the command printed."""
 
-    folder: Path
+    directory: Path
     gold: list[Document]
     printed: str
 
     def evaluate(self, *options: str) -> str:
-        return ie("eval", str(self.folder / "run" / "model"), str(self.folder / "dev.jsonl"), *options)[1]
+        return ie("eval", str(self.directory / "run" / "model"), str(self.directory / "dev.jsonl"), *options)[1]
 
     def predicted(self) -> list[Document]:
-        model, out = self.folder / "run" / "model", self.folder / "predicted.jsonl"
-        ie("predict", str(self.folder / "dev.jsonl"), "-m", str(model), "-o", str(out))
+        model, out = self.directory / "run" / "model", self.directory / "predicted.jsonl"
+        ie("predict", str(self.directory / "dev.jsonl"), "-m", str(model), "-o", str(out))
         return list(read_documents(str(out)))
 
 
@@ -43,7 +43,7 @@ def ie(*arguments: str) -> tuple[str, str]:
     return result.stdout, result.stderr
 
 
-def run(folder: Path, kind: str) -> Run:
+def run(directory: Path, kind: str) -> Run:
     options = {"epochs": 15, "eval_every": 100, "learning_rate": 3e-3}
     if kind == "entities":
         data = documents()
@@ -51,7 +51,9 @@ def run(folder: Path, kind: str) -> Run:
             f"李娜 在{FAR}东湖",
             [Entity(0, 2, "person"), Entity(0, 3, "person"), Entity(4, 86, "place"), Entity(84, 86, "river")],
         )
-        made = recipe(write_jsonl(folder / "t.jsonl", data), data={"dev": str(folder / "dev.jsonl")}, training=options)
+        made = recipe(
+            write_jsonl(directory / "t.jsonl", data), data={"dev": str(directory / "dev.jsonl")}, training=options
+        )
     else:
         data = relation_documents(annotated=True)
         a, b, c = Entity(0, 2, "person"), Entity(3, 5, "person"), Entity(85, 87, "person")
@@ -59,31 +61,31 @@ def run(folder: Path, kind: str) -> Run:
             f"李娜和王伟{FAR}陈晨", [a, b, c], [Relation(a, "老师", b), Relation(a, "老师", c), Relation(b, "同学", a)]
         )
         made = relation_recipe(
-            write_jsonl(folder / "t.jsonl", data), data={"dev": str(folder / "dev.jsonl")}, training=options
+            write_jsonl(directory / "t.jsonl", data), data={"dev": str(directory / "dev.jsonl")}, training=options
         )
-    write_jsonl(folder / "dev.jsonl", [*data, odd])
-    (folder / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
-    _, printed = ie("train", str(folder / "recipe.yaml"), "--output", str(folder / "run"))
-    return Run(folder, [*data, odd], printed)
+    write_jsonl(directory / "dev.jsonl", [*data, odd])
+    (directory / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
+    _, printed = ie("train", str(directory / "recipe.yaml"), "--output", str(directory / "run"))
+    return Run(directory, [*data, odd], printed)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")
-def ner(folder: Path) -> Run:
-    (folder / "ner").mkdir()
-    return run(folder / "ner", "entities")
+def ner(directory: Path) -> Run:
+    (directory / "ner").mkdir()
+    return run(directory / "ner", "entities")
 
 
 @pytest.fixture(scope="module")
-def relations(folder: Path) -> Run:
-    (folder / "relations").mkdir()
-    return run(folder / "relations", "relations")
+def relations(directory: Path) -> Run:
+    (directory / "relations").mkdir()
+    return run(directory / "relations", "relations")
 
 
 def tables(printed: str) -> list[dict[str, list[str]]]:
@@ -99,7 +101,7 @@ def tables(printed: str) -> list[dict[str, list[str]]]:
 
 
 def cells(gold: Sequence[Item], predicted: Sequence[Item]) -> list[str]:
-    """What a row must say; a dash where there is nothing to score."""
+    """The expected values of a row, with a dash if there is nothing to score."""
     counts = pair_counts(gold, predicted, lambda a, b: a == b)
     values = [f"{value:.4f}" for value in ratios(*counts)] if gold or predicted else ["–"] * 3
     return [*values, *map(str, counts)]
@@ -120,8 +122,8 @@ def test_entity_scores_have_their_support(ner: Run) -> None:
         [table] = tables(printed)
         assert table.pop("") == HEAD
         assert table["all (micro)"] == cells(gold, predicted)
-        assert table["borders only"][:3] == cells([g[:3] for g in gold], [p[:3] for p in predicted])[:3]
-        assert table.keys() - labels == {"all (micro)", "borders only", "macro"}
+        assert table["boundaries only"][:3] == cells([g[:3] for g in gold], [p[:3] for p in predicted])[:3]
+        assert table.keys() - labels == {"all (micro)", "boundaries only", "macro"}
         for label in labels:
             assert table[label] == cells(*([item for item in side if item[3] == label] for side in (gold, predicted)))
         f1 = [float(table[label][2]) for label in labels]
@@ -129,11 +131,11 @@ def test_entity_scores_have_their_support(ner: Run) -> None:
 
 
 def test_the_ceiling_of_entities_names_what_is_out_of_reach(ner: Run) -> None:
-    # A blank at the border, more than a window holds, a label that training does not have; 54 others and one beside them.
+    # Whitespace at the boundary, longer than a window, a label that training does not have; 54 others and one more.
     assert sum(len(document.entities) for document in ner.gold) == 58
     said = (
         "recall ceiling 0.9483: 3 of 58 entities cannot be predicted (1 label unknown to the model, "
-        "1 longer than a window holds, 1 white space or control character at the border)"
+        "1 longer than a window holds, 1 white space or control character at the boundary)"
     )
     for printed in (ner.printed, ner.evaluate()):
         assert said in printed.splitlines()

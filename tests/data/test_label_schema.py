@@ -1,4 +1,4 @@
-"""What a model knows: labels and predicates of the data, of a recipe, of a schema file; as facts; weights of rows."""
+"""The label schema: labels and predicates from data, recipe and schema file; serialisation; loss weights of labels."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_a_label_that_is_not_listed_is_an_error() -> None:
 
 
 def test_no_label_at_all_is_an_error() -> None:
-    with pytest.raises(DataError, match="the training data hold no entity at all"):
+    with pytest.raises(DataError, match="the training data contain no entities"):
         LabelSchema.build([])
 
 
-def test_no_label_in_the_data_is_none_where_labels_are_listed() -> None:
+def test_data_without_labels_are_allowed_if_labels_are_listed() -> None:
     assert LabelSchema.build([], ["a"]).labels == ("a",)
 
 
@@ -69,7 +69,7 @@ def test_predicates_are_sorted() -> None:
     assert (schema.labels, schema.constrained) == (ROLES, False)
 
 
-def test_the_usual_types_stand_first() -> None:
+def test_the_most_frequent_types_come_first() -> None:
     schema = LabelSchema.of_relations(None, PAIRS)
     assert schema.types["获奖"] == (("影视作品", "奖项"), ("人物", "奖项"))
     assert schema.usual_types("获奖") == ("影视作品", "奖项")
@@ -87,7 +87,7 @@ def test_predicates_of_a_file_keep_its_order_and_its_types() -> None:
     assert schema.types["作者"] == (("图书作品", "人物"),)
 
 
-def test_of_a_files_types_those_of_the_data_stand_first() -> None:
+def test_types_of_the_data_precede_other_types_of_a_file() -> None:
     schema = LabelSchema.of_relations(None, PAIRS, known=KNOWN)
     assert schema.types["获奖"] == (("影视作品", "奖项"), ("人物", "奖项"), ("企业", "奖项"))
 
@@ -99,13 +99,13 @@ def test_types_that_the_file_does_not_have_are_not_taken_from_the_data() -> None
 
 def test_predicates_that_the_file_does_not_have_are_an_error() -> None:
     pairs = PAIRS | {("a", "主演", "b"): 1, ("a", "z", "b"): 1}
-    with pytest.raises(DataError, match=r"predicates that data\.schema_file does not: z, 主演$"):
+    with pytest.raises(DataError, match=r"predicates that data\.schema_file lacks: z, 主演$"):
         LabelSchema.of_relations(None, pairs, known=KNOWN)
 
 
 @pytest.mark.parametrize("known", [None, KNOWN])
 def test_no_relation_at_all_is_an_error(known: dict[str, tuple[Types, ...]] | None) -> None:
-    with pytest.raises(DataError, match="the training data hold no relation at all") as raised:
+    with pytest.raises(DataError, match="the training data contain no relations") as raised:
         LabelSchema.of_relations(["a"], {}, known=known)
     assert "task: ner" in str(raised.value.hint)
 
@@ -213,7 +213,7 @@ def test_other_facts_are_left_alone() -> None:
         ({}, "labels must be a list of names"),
         ({"labels": "ab"}, "labels must be a list of names"),
         ({"labels": ["a", 1]}, "labels must be a list of names"),
-        ({"labels": ["a", "b", "a"]}, "a label stands there twice"),
+        ({"labels": ["a", "b", "a"]}, "labels must not contain duplicates"),
         ({"labels": ["a"], "predicates": ["p"]}, "predicates must map names to pairs of types"),
         ({"labels": ["a"], "predicates": None}, "predicates must map names to pairs of types"),
         ({"labels": ["a"], "predicates": {"p": [["a"]]}}, "pairs of types"),
@@ -224,7 +224,7 @@ def test_other_facts_are_left_alone() -> None:
         ({"labels": ["a"], "predicates": {"p": [["a", "b", "c"]]}}, "pairs of types"),
     ],
 )
-def test_damaged_facts_are_told(facts: dict[str, Any], message: str) -> None:
+def test_damaged_facts_are_an_error(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         schema_of_facts(facts)
 
@@ -242,9 +242,9 @@ DUIE2 = [
 ]
 
 
-def read(folder: Path, *lines: str, end: str = "\n") -> dict[str, tuple[Types, ...]]:
-    (folder / "schema.json").write_bytes("".join(line + end for line in lines).encode())
-    return read_schema(str(folder / "schema.json"))
+def read(directory: Path, *lines: str, end: str = "\n") -> dict[str, tuple[Types, ...]]:
+    (directory / "schema.json").write_bytes("".join(line + end for line in lines).encode())
+    return read_schema(str(directory / "schema.json"))
 
 
 def test_the_first_editions_file(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_the_second_editions_file_has_slots_behind_all_predicates(tmp_path: Path
     assert found["获奖.onDate"] == (("奖项", "Date"),)
 
 
-def test_a_predicate_may_stand_there_with_several_types(tmp_path: Path) -> None:
+def test_a_predicate_may_have_several_types(tmp_path: Path) -> None:
     line = DUIE1[0]
     found = read(tmp_path, line.replace("人物", "机构"), *DUIE1, line)
     assert list(found) == ["祖籍", "父亲"]
@@ -271,7 +271,7 @@ def test_a_slot_may_have_several_types(tmp_path: Path) -> None:
     assert found["饰演.inWork"] == (("人物", "影视作品"), ("人物", "小说"))
 
 
-def test_lines_that_begin_with_no_brace_are_comments(tmp_path: Path) -> None:
+def test_lines_without_a_leading_brace_are_comments(tmp_path: Path) -> None:
     assert list(read(tmp_path, "# 疾病", "", "疾病 (2)", *DUIE1, "  ", "// end")) == ["祖籍", "父亲"]
 
 
@@ -303,16 +303,16 @@ def test_byte_order_marks_and_windows_line_ends(tmp_path: Path, indent: str) -> 
         '{"a": ' * 100_000,
     ],
 )  # fmt: skip
-def test_a_bad_line_is_told_with_its_place(tmp_path: Path, line: str) -> None:
+def test_a_bad_line_is_reported_with_its_place(tmp_path: Path, line: str) -> None:
     with pytest.raises(DataError) as raised:
         read(tmp_path, DUIE1[0], "# a comment", line, DUIE1[1])
-    assert raised.value.message == f"{tmp_path / 'schema.json'}:3: no line of a schema: {line[:80]!r}"
+    assert raised.value.message == f"{tmp_path / 'schema.json'}:3: invalid line of a schema file: {line[:80]!r}"
     assert "subject_type" in str(raised.value.hint)
 
 
 @pytest.mark.parametrize("lines", [[], [""], ["# only", "comments"], [f"[{DUIE1[0]}]"]])
 def test_a_file_without_a_predicate_is_an_error(tmp_path: Path, lines: list[str]) -> None:
-    with pytest.raises(DataError, match=r"schema\.json: no predicate in it"):
+    with pytest.raises(DataError, match=r"schema\.json: the file contains no predicates"):
         read(tmp_path, *lines)
 
 
@@ -322,9 +322,9 @@ def test_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_quickstart_schema_names_all_that_its_data_hold() -> None:
-    folder = Path(__file__).parent.parent.parent / "data" / "relations"
-    found = read_schema(str(folder / "schema.json"))
-    records = [json.loads(line) for line in (folder / "train.json").read_text("utf-8").splitlines()]
+    directory = Path(__file__).parent.parent.parent / "data" / "relations"
+    found = read_schema(str(directory / "schema.json"))
+    records = [json.loads(line) for line in (directory / "train.json").read_text("utf-8").splitlines()]
     triples = [spo for record in records for spo in record["spo_list"]]
     names = {spo["predicate"] for spo in triples}
     slots = {f"{spo['predicate']}.{slot}" for spo in triples for slot in spo["object"] if slot != "@value"}
@@ -350,7 +350,7 @@ def linker(data: dict[str, Any] | None = None, training: dict[str, Any] | None =
 
 
 def statistics(*, entities: bool) -> DatasetStatistics:
-    """What training data hold whose triples join two types, and that may annotate entities, a third type among them."""
+    """Training data whose triples join two types, and that may annotate entities of a third type."""
     labels = Counter({"人物": 3, "地点": 1, "影视作品": 2}) if entities else Counter[str]()
     return DatasetStatistics(3, labels, Counter({"人物": 2, "影视作品": 2}), Counter({("影视作品", "导演", "人物"): 2}))
 
@@ -399,7 +399,7 @@ def test_entity_rows(rows: str, entities: bool, labels: tuple[str, ...]) -> None
     assert schema.predicates == ("导演",)
 
 
-def test_arguments_that_are_no_annotated_entities_have_rows_too() -> None:
+def test_arguments_that_are_not_annotated_entities_have_labels_too() -> None:
     found = DatasetStatistics(1, Counter({"地点": 1}), Counter({"人物": 2}), Counter({("人物", "父亲", "人物"): 1}))
     assert build_schema(linker(), found).labels == ("人物", "地点")
 
@@ -453,12 +453,12 @@ def test_observed_types_leave_the_predicates_of_the_file(rows: str, schema_file:
 def test_predicates_beyond_the_file_are_an_error(pairs: str, schema_file: str) -> None:
     found = statistics(entities=False)
     found.pairs["人物", "父亲", "人物"] += 1
-    with pytest.raises(DataError, match=r"data\.schema_file does not: 父亲$"):
+    with pytest.raises(DataError, match=r"data\.schema_file lacks: 父亲$"):
         build_schema(linker({"schema_file": schema_file}, type_pairs=pairs), found)
 
 
 def test_data_without_relations_are_an_error() -> None:
-    with pytest.raises(DataError, match="no relation at all"):
+    with pytest.raises(DataError, match="no relations"):
         build_schema(linker(), DatasetStatistics(1, Counter({"a": 1})))
 
 
@@ -509,17 +509,17 @@ def test_subjects_and_objects_have_weights_too() -> None:
         (
             recipe(training={"label_weights": {"persn": 2.0}}),
             LabelSchema(("person", "place")),
-            "training.label_weights: the data have no label 'persn'; did you mean 'person'?",
+            "training.label_weights: the data contain no label 'persn'; did you mean 'person'?",
         ),
         (
             linker(training={"label_weights": {"founded": 2.0}}),
             LabelSchema(("x",), ("founder", "z")),
-            "training.label_weights: the data have no label or predicate 'founded'; did you mean 'founder'?",
+            "training.label_weights: the data contain no label or predicate 'founded'; did you mean 'founder'?",
         ),
         (
             linker(thresholds={"q9": 0.5}),
             LabelSchema(("x",), ("founder",)),
-            "head.thresholds: the data have no label or predicate 'q9'",
+            "head.thresholds: the data contain no label or predicate 'q9'",
         ),
     ],
 )
@@ -527,8 +527,8 @@ def test_a_name_that_the_data_do_not_have_is_an_error(made: Recipe, schema: Labe
     with pytest.raises(RecipeError) as raised:
         weights_of(made, schema)
     assert raised.value.message == message
-    assert raised.value.hint == f"they have: {', '.join([*schema.labels, *schema.predicates])}"
+    assert raised.value.hint == f"use one of: {', '.join([*schema.labels, *schema.predicates])}"
 
 
-def test_thresholds_of_known_names_are_no_weights() -> None:
+def test_thresholds_of_known_names_are_not_weights() -> None:
     assert weights_of(linker(thresholds={"a": 0.3, "q": 0.6}), RELATIONS) is None

@@ -1,4 +1,4 @@
-"""The corpus of the quickstart is what its generator writes, and is no easy one."""
+"""The quickstart corpus is what its generator writes, and is not trivial."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_sizes_and_labels(corpus: dict[str, list[Document]]) -> None:
         assert any(not document.entities for document in documents)
 
 
-def test_no_sentence_stands_there_twice(corpus: dict[str, list[Document]]) -> None:
+def test_no_sentence_is_duplicated(corpus: dict[str, list[Document]]) -> None:
     texts = [document.text for documents in corpus.values() for document in documents]
     assert len(set(texts)) == len(texts)
 
@@ -60,14 +60,14 @@ def test_names_and_templates_are_new(corpus: dict[str, list[Document]], split: s
 
 
 def frame(document: Document) -> str:
-    """The sentence with labels in place of its names."""
+    """Replace the names of a sentence by their labels."""
     text = document.text
     for entity in sorted(document.entities, reverse=True):
         text = f"{text[: entity.start]}<{entity.label}>{text[entity.end :]}"
     return text
 
 
-def test_a_name_is_annotated_wherever_it_stands(corpus: dict[str, list[Document]]) -> None:
+def test_a_name_is_annotated_wherever_it_occurs(corpus: dict[str, list[Document]]) -> None:
     for documents in corpus.values():
         for document in documents:
             for entity in document.entities:

@@ -1,4 +1,4 @@
-"""The data of a task are read once, whatever is made of them."""
+"""The data of a task are read once, however they are used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ sys.addaudithook(_note)  # for good, as Python has it; outside of `opened` it do
 
 @pytest.fixture
 def opened() -> Iterator[Counter[str]]:
-    """How often each file is opened, by its name."""
+    """Count how often each file is opened, by its name."""
     counter = Counter[str]()
     _WATCHES.append(counter)
     yield counter
@@ -40,19 +40,19 @@ def opened() -> Iterator[Counter[str]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     write_jsonl(tmp_path / "train.jsonl", documents(60))
     write_jsonl(tmp_path / "more.jsonl", [Document("王伟", id="m")])
     write_jsonl(tmp_path / "dev.jsonl", documents(7))
     return tmp_path
 
 
-def section(folder: Path, **fields: Any) -> DataSection:
-    return DataSection.model_validate({"train": str(folder / "train.jsonl"), **fields})
+def section(directory: Path, **fields: Any) -> DataSection:
+    return DataSection.model_validate({"train": str(directory / "train.jsonl"), **fields})
 
 
 def assert_as_the_splits(data: TaskData, fields: DataSection) -> None:
-    """The documents are those that the splits give one by one, with their places."""
+    """Check that the documents are those of the splits, with their places."""
     train, dev, _ = splits(fields)
     for found, split in ((data.documents, train), (data.dev_documents, dev)):
         assert (found is None) == (split is None)
@@ -64,8 +64,8 @@ def assert_as_the_splits(data: TaskData, fields: DataSection) -> None:
 
 
 @pytest.mark.parametrize("dev", [None, 0.3, "dev.jsonl", "train.jsonl"])
-def test_what_is_read_is_what_the_splits_hold(dev: float | str | None, folder: Path) -> None:
-    fields = section(folder, dev=str(folder / dev) if isinstance(dev, str) else dev)
+def test_what_is_read_is_what_the_splits_hold(dev: float | str | None, directory: Path) -> None:
+    fields = section(directory, dev=str(directory / dev) if isinstance(dev, str) else dev)
     data = read_task_data(fields)
     assert_as_the_splits(data, fields)
     assert data.dev_is_train == (dev == "train.jsonl")
@@ -73,9 +73,9 @@ def test_what_is_read_is_what_the_splits_hold(dev: float | str | None, folder: P
     assert read_task_data(fields, characters=True).statistics == DatasetStatistics.of(data.documents, characters=True)
 
 
-def test_a_share_of_train_is_read_with_it_in_one_pass(folder: Path, opened: Counter[str]) -> None:
-    names = [str(folder / name) for name in ("train.jsonl", "more.jsonl")]
-    fields = section(folder, train=names, dev=0.3)
+def test_a_share_of_train_is_read_with_it_in_one_pass(directory: Path, opened: Counter[str]) -> None:
+    names = [str(directory / name) for name in ("train.jsonl", "more.jsonl")]
+    fields = section(directory, train=names, dev=0.3)
     data = read_task_data(fields)
     assert data.dev_documents is not None
     for _ in range(3):  # and from here on it is not read again
@@ -85,8 +85,8 @@ def test_a_share_of_train_is_read_with_it_in_one_pass(folder: Path, opened: Coun
     assert sorted(map(str, ids[0] + ids[1])) == sorted(map(str, [*range(60), "m"]))
 
 
-def test_files_are_opened_once_each(folder: Path, opened: Counter[str]) -> None:
-    data = read_task_data(section(folder, dev=str(folder / "dev.jsonl"), test=str(folder / "more.jsonl")))
+def test_files_are_opened_once_each(directory: Path, opened: Counter[str]) -> None:
+    data = read_task_data(section(directory, dev=str(directory / "dev.jsonl"), test=str(directory / "more.jsonl")))
     assert data.dev_documents is not None
     assert (len(data.documents), len(data.dev_documents)) == (60, 7)
     assert data.test_documents is not None
@@ -99,59 +99,57 @@ def test_files_are_opened_once_each(folder: Path, opened: Counter[str]) -> None:
     }  # what has windows kept under its hash is hashed
 
 
-def test_train_as_dev_is_read_once_for_both(folder: Path, opened: Counter[str]) -> None:
-    data = read_task_data(section(folder, dev=str(folder / "train.jsonl")))
+def test_train_as_dev_is_read_once_for_both(directory: Path, opened: Counter[str]) -> None:
+    data = read_task_data(section(directory, dev=str(directory / "train.jsonl")))
     assert data.dev_documents is not None
     assert list(data.documents) == list(data.dev_documents)
     assert opened == {"train.jsonl": 2}
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
-def test_what_can_be_read_only_once_is_refused_before_anything_is_read(
-    split: str, folder: Path, opened: Counter[str]
-) -> None:
-    os.mkfifo(folder / "pipe")
-    with pytest.raises(DataError, match="a pipe can be read once"):
-        read_task_data(section(folder, **{split: str(folder / "pipe")}))
+def test_pipes_are_rejected_before_anything_is_read(split: str, directory: Path, opened: Counter[str]) -> None:
+    os.mkfifo(directory / "pipe")
+    with pytest.raises(DataError, match="a pipe can be read only once"):
+        read_task_data(section(directory, **{split: str(directory / "pipe")}))
     assert not opened
 
 
-def test_a_fingerprint_is_computed_once(folder: Path, opened: Counter[str]) -> None:
-    split = Split((str(folder / "train.jsonl"), str(folder / "more.jsonl")), section(folder))
+def test_a_fingerprint_is_computed_once(directory: Path, opened: Counter[str]) -> None:
+    split = Split((str(directory / "train.jsonl"), str(directory / "more.jsonl")), section(directory))
     first = split.fingerprint
     assert first is not None
-    write_jsonl(folder / "more.jsonl", [Document("李娜")])
+    write_jsonl(directory / "more.jsonl", [Document("李娜")])
     assert [split.fingerprint for _ in range(3)] == [first] * 3
     opened.subtract({"more.jsonl": 1})  # that it was written
     assert opened == {"train.jsonl": 1, "more.jsonl": 1}
     assert Split(split.sources, split.section).fingerprint != first
 
 
-def test_shares_and_the_whole_have_fingerprints_of_their_own(folder: Path) -> None:
-    train, dev, _ = splits(section(folder, dev=0.3))
+def test_fractions_and_the_complete_data_have_different_fingerprints(directory: Path) -> None:
+    train, dev, _ = splits(section(directory, dev=0.3))
     assert dev is not None
-    assert len({train.fingerprint, dev.fingerprint, train.whole().fingerprint}) == 3
-    assert Split(("hub:org/data",), section(folder)).fingerprint is None
+    assert len({train.fingerprint, dev.fingerprint, train.unfiltered().fingerprint}) == 3
+    assert Split(("hub:org/data",), section(directory)).fingerprint is None
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_a_split_that_is_empty_is_refused(split: str, folder: Path) -> None:
-    (folder / "empty.jsonl").write_text("\n\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"empty\.jsonl: no example in it") as error:
-        read_task_data(section(folder, format="jsonl", **{split: str(folder / "empty.jsonl")}))
+def test_an_empty_split_is_an_error(split: str, directory: Path) -> None:
+    (directory / "empty.jsonl").write_text("\n\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"empty\.jsonl: contains no examples") as error:
+        read_task_data(section(directory, format="jsonl", **{split: str(directory / "empty.jsonl")}))
     assert f"data.{split}" in str(error.value.hint)
 
 
-def test_a_share_that_takes_nothing_is_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl is not a single example") as error:
-        read_task_data(section(folder, dev=1e-9))
-    assert "take a larger share" in str(error.value.hint)
+def test_an_empty_fraction_is_an_error(directory: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl contains no examples") as error:
+        read_task_data(section(directory, dev=1e-9))
+    assert "data.dev" in str(error.value.hint)
 
 
-def test_a_test_file_that_is_missing_or_damaged_is_told_with_the_others(folder: Path) -> None:
+def test_a_missing_or_damaged_test_file_is_reported_at_the_start(directory: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
-        read_task_data(section(folder, test=str(folder / "nowhere.jsonl")))
-    with (folder / "more.jsonl").open("a", encoding="utf-8") as file:
+        read_task_data(section(directory, test=str(directory / "nowhere.jsonl")))
+    with (directory / "more.jsonl").open("a", encoding="utf-8") as file:
         file.write("{")
     with pytest.raises(DataError, match=r"more\.jsonl:2: "):
-        read_task_data(section(folder, test=str(folder / "more.jsonl")))
+        read_task_data(section(directory, test=str(directory / "more.jsonl")))

@@ -1,4 +1,4 @@
-"""The relation corpus is what its generator writes, keeps to its schema, and is no easy one."""
+"""The relation corpus is what its generator writes, follows its schema, and is not trivial."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def test_sizes(corpus: Corpus) -> None:
         assert 0.07 < sum(not document["spo_list"] for document in documents) / len(documents) < 0.13
 
 
-def test_no_sentence_stands_there_twice(corpus: Corpus) -> None:
+def test_no_sentence_is_duplicated(corpus: Corpus) -> None:
     texts = [document["text"] for documents in corpus.values() for document in documents]
     assert len(set(texts)) == len(texts)
 
 
-def test_every_value_stands_in_its_text(corpus: Corpus) -> None:
+def test_every_value_occurs_in_its_text(corpus: Corpus) -> None:
     for documents in corpus.values():
         for document in documents:
             for spo in document["spo_list"]:
                 assert all(value and value in document["text"] for value in (spo["subject"], *spo["object"].values()))
 
 
-def test_no_triple_stands_there_twice(corpus: Corpus) -> None:
+def test_no_triple_is_duplicated(corpus: Corpus) -> None:
     for documents in corpus.values():
         for document in documents:
             triples = [json.dumps(spo, sort_keys=True) for spo in document["spo_list"]]
@@ -105,7 +105,7 @@ def test_triples_share_names(corpus: Corpus, split: str) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_an_object_may_stand_inside_a_longer_name(corpus: Corpus, split: str) -> None:
+def test_an_object_may_be_part_of_a_longer_name(corpus: Corpus, split: str) -> None:
     names = [
         {value for spo in document["spo_list"] for value in (spo["subject"], *spo["object"].values())}
         for document in corpus[split]
@@ -146,7 +146,7 @@ def test_templates_are_new(corpus: Corpus) -> None:
 
 
 def template_patterns() -> dict[str, list[re.Pattern[str]]]:
-    """The templates by split as regular expressions, whatever the names, and what stands in place of a ~."""
+    """Return the templates by split as regular expressions that match any names and any replacement of ~."""
     patterns: dict[str, list[re.Pattern[str]]] = {}
     for line in (DATA / "relations_templates.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("["):

@@ -1,4 +1,4 @@
-"""Documents that are gone through several times: the same from memory and from the file, for every reader."""
+"""Documents that are iterated several times: the same from memory and from the file, for every reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ie_cli.triples import locate
 
 
 def triple(subject: str, predicate: str, object_: str, slotted: bool, kind: str) -> Spo:
-    """As readers give them: with types, which take no part in equality."""
+    """Generate triples as readers return them, with types, which equality ignores."""
     slots, kinds = ((("slot", "b"),), (("slot", "Z"),)) if slotted else ((), ())
     return Spo(subject, predicate, object_, slots, kind, "Y", kinds)
 
@@ -41,14 +41,14 @@ TRIPLES = st.lists(
 
 @st.composite
 def guessed_documents(draw: st.DrawFn) -> Document:
-    """Of data without offsets."""
+    """Generate documents of data without offsets."""
     text, spos = draw(st.text("ab ", max_size=8)), draw(TRIPLES)
     return Document(text, [], list(locate(text, spos, "nearest").relations), draw(st.none() | st.integers()), spos=spos)
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
-    """Any document, where it was read, and in an order of its annotation that is no order."""
+    """Generate any document, with its place and with annotations in arbitrary order."""
     document = draw(native_documents() | guessed_documents())
     return replace(
         document,
@@ -59,13 +59,13 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 def content(document: Document) -> str:
-    """All that is kept of a document: order, and where it was read, scores and types, which take no part in equality."""
+    """Return all stored values of a document: the order, and also place, scores and types, which equality ignores."""
     return repr(document)
 
 
-@given(given_documents=st.lists(documents(), max_size=6), most=st.integers(0, 400))
-def test_what_goes_into_a_file_comes_back_as_what_stays_in_memory(given_documents: list[Document], most: int) -> None:
-    kept, spooled = Spool(given_documents), Spool(given_documents, most=most)
+@given(given_documents=st.lists(documents(), max_size=6), max_weight=st.integers(0, 400))
+def test_documents_from_a_file_equal_those_in_memory(given_documents: list[Document], max_weight: int) -> None:
+    kept, spooled = Spool(given_documents), Spool(given_documents, max_weight=max_weight)
     assert len(kept) == len(spooled) == len(given_documents)
     expected = [content(replace(document, meta={})) for document in given_documents]
     assert [content(document) for document in kept] == expected
@@ -78,9 +78,9 @@ def numbered(count: int) -> list[Document]:
     return [Document("北京" * n + "\n", [Entity(0, 1, "x")] * (n > 0), id=n, where=f"{n}") for n in range(count)]
 
 
-@given(turns=st.lists(st.integers(0, 3), max_size=60), most=st.sampled_from([0, 200, 10**6]))
-def test_several_readers_go_on_in_turn_each_at_its_place(turns: list[int], most: int) -> None:
-    spool = Spool(numbered(8), most=most)
+@given(turns=st.lists(st.integers(0, 3), max_size=60), max_weight=st.sampled_from([0, 200, 10**6]))
+def test_several_readers_go_on_in_turn_each_at_its_place(turns: list[int], max_weight: int) -> None:
+    spool = Spool(numbered(8), max_weight=max_weight)
     readers = [iter(spool) for _ in range(4)]
     seen: list[list[object]] = [[] for _ in readers]
     for number in turns:
@@ -90,9 +90,9 @@ def test_several_readers_go_on_in_turn_each_at_its_place(turns: list[int], most:
     assert seen == [list(range(8))] * 4
 
 
-@pytest.mark.parametrize("most", [0, 200, 10**6])
-def test_documents_may_be_added_while_others_are_read(most: int) -> None:
-    spool = Spool(numbered(3), most=most)
+@pytest.mark.parametrize("max_weight", [0, 200, 10**6])
+def test_documents_may_be_added_while_others_are_read(max_weight: int) -> None:
+    spool = Spool(numbered(3), max_weight=max_weight)
     reader = iter(spool)
     first = next(reader)
     for document in numbered(6)[3:]:
@@ -104,15 +104,15 @@ def file_of(spool: Spool) -> Any:
     return spool._file
 
 
-def test_memory_is_left_where_texts_or_annotations_weigh_too_much() -> None:
-    assert file_of(Spool([Document("x" * 900)] * 3, most=10_000)) is None
-    assert file_of(Spool([Document("x" * 900)] * 12, most=10_000)) is not None
+def test_large_texts_and_annotations_go_to_a_file() -> None:
+    assert file_of(Spool([Document("x" * 900)] * 3, max_weight=10_000)) is None
+    assert file_of(Spool([Document("x" * 900)] * 12, max_weight=10_000)) is not None
     some = Entity(0, 1, "x")
     heavy = Document("x", [some] * 40, [Relation(some, "p", some)] * 40)
-    assert file_of(Spool([heavy] * 3, most=10_000)) is not None
-    assert file_of(Spool([Document("x", text_pair="y" * 900)] * 12, most=10_000)) is not None
+    assert file_of(Spool([heavy] * 3, max_weight=10_000)) is not None
+    assert file_of(Spool([Document("x", text_pair="y" * 900)] * 12, max_weight=10_000)) is not None
     arguments = tuple(Argument(str(n), some) for n in range(200))
-    assert file_of(Spool([Document("x", events=[Event("e", (0, 1), arguments)])], most=10_000)) is not None
+    assert file_of(Spool([Document("x", events=[Event("e", (0, 1), arguments)])], max_weight=10_000)) is not None
 
 
 @pytest.mark.parametrize("name", ["entities", "relations", "events", "spos"])
@@ -120,22 +120,22 @@ def test_every_annotation_weighs(name: str) -> None:
     some = Entity(0, 1, "x")
     one = {"entities": some, "relations": Relation(some, "p", some), "events": Event("x"), "spos": Spo("x", "p", "y")}
     document = Document("x", **{name: [one[name]] * 500})
-    assert file_of(Spool([document], most=10_000)) is not None
+    assert file_of(Spool([document], max_weight=10_000)) is not None
 
 
 def test_a_file_is_gone_with_its_spool(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    spool = Spool(numbered(5), most=0)
+    spool = Spool(numbered(5), max_weight=0)
     assert [document.id for document in spool] == list(range(5))
     del spool
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, text: object) -> int:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda *args, **named: Full())
     with pytest.raises(StorageError, match="No space left on device"):
-        Spool(numbered(2), most=0)
+        Spool(numbered(2), max_weight=0)

@@ -73,70 +73,75 @@ def test_overlap_duplicates_contradictions_and_labels(write: Callable[[str, list
     told = found(recipe(Path(train), data={"dev": dev}))
     text = "\n".join(f"{kind}: {text}" for kind, text in told)
     assert "note: train: 6 examples (2 without an entity), 4 entities: person 3, place 1" in text
-    assert "warning: train: 1 texts stand there twice with different annotation:\n" in text
+    assert "warning: train: 1 text occurs again with different annotations:\n" in text
     assert f"{train}:4: '李娜在'" in text
-    assert "warning: train: 2 of 6 texts are repetitions" in text
-    assert "note: train: 1 entities are annotated twice in one text; they count once" in text
-    assert "note: train: 1 texts are empty" in text
-    assert "warning: 1 of 2 texts of dev are in train too: scores on dev will be too good" in text
-    assert "warning: labels of dev that train does not have, and no model can predict: river" in text
+    assert "warning: train: 2 of 6 texts are duplicates" in text
+    assert "note: train: 1 duplicate entity within a text" in text
+    assert "note: train: 1 empty text" in text
+    assert "warning: train contains 1 of 2 texts of dev" in text
+    assert "warning: labels of dev that train does not contain and no model can predict: river" in text
     assert "warning: labels with fewer than 5 examples in train: person, place" in text
 
 
 def test_dev_that_is_train_is_an_error(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
-    text = "1 of 1 texts of dev are in train too: scores on dev will be too good; data.dev: 0.1 splits texts off train"
+    text = (
+        "train contains 1 of 1 text of dev: scores on dev will be too high; set data.dev: 0.1 to split texts off train"
+    )
     assert ("error", text) in found(recipe(train))
 
 
 def test_flat_output_of_nested_data_and_unlisted_labels(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", documents()))
     told = found(recipe(train, data={"dev": None, "labels": ["person", "place"]}, head={"flat": True}))
-    assert any("entities overlap in 18 texts, but head.flat allows none in the output" in text for _, text in told)
+    assert any("entities overlap in 18 texts, but head.flat" in text for _, text in told)
     assert ("error", "labels of train that data.labels does not list: school") in told
-    assert told[-1][1].startswith("no dev data: nothing is measured")
+    assert told[-1][1].startswith("no dev data: nothing is evaluated")
 
 
 def test_inclusive_ends_are_suspected(write: Callable[[str, list[Document]], str]) -> None:
     data = [person(f"Anna met Bob {n}", 0, 3) for n in range(5)] + [person("Anna came", 0, 4)]
     told = found(recipe(Path(write("train.jsonl", data)), data={"dev": None}))
-    assert any(text.startswith("train: 5 of 6 entities end inside a word: are the ends inclusive?") for _, text in told)
+    assert any(
+        text.startswith("train: 5 of 6 entities end inside a word: check that end offsets are exclusive")
+        for _, text in told
+    )
     chinese = [person(f"王伟来了{n}", 0, 1) for n in range(5)]
     told = found(recipe(Path(write("zh.jsonl", chinese)), data={"dev": None}))
-    assert not any("inclusive" in text for _, text in told)
+    assert not any("inside a word" in text for _, text in told)
 
 
-def test_a_share_that_picks_nothing_is_told(write: Callable[[str, list[Document]], str]) -> None:
+def test_a_share_that_selects_nothing_is_reported(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
     told = found(recipe(train, data={"dev": 0.001}))
-    assert ("error", "dev: no example at all (the share data.dev picked none)") in told
+    assert ("error", "dev: no examples (data.dev is a share that selected none)") in told
 
 
 def test_no_entity_at_all_is_an_error(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", [Document("王伟")]))
-    assert ("error", "train: no entity at all; is data.format right?") in found(recipe(train, data={"dev": None}))
+    assert ("error", "train: no entities; check that data.format is right") in found(recipe(train, data={"dev": None}))
 
 
 def test_what_cannot_be_reached_is_shown_with_the_remedy(
     write: Callable[[str, list[Document]], str], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "encoder"
+    directory = tmp_path / "encoder"
     config = BertConfig(
         vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
-    BertModel(config).save_pretrained(folder)
-    wordpiece().save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    BertModel(config).save_pretrained(directory)
+    wordpiece().save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     # 'The' is one token of this vocabulary; the long entity fits no window of six tokens that share two.
     data = [Document("The quick", [Entity(1, 3, "part")]), person("The quick brown fox jumps over the lazy dog", 0, 43)]
     train = Path(write("train.jsonl", data))
-    encoder = {"name": str(folder), "max_length": 8, "stride": 2}
+    encoder = {"name": str(directory), "max_length": 8, "stride": 2}
     told = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
     assert "train: 2 of 2 entities (100.00%) can never be predicted: " in told
-    assert "border inside a token: encoder.tokenization: char makes every border reachable" in told
+    assert "boundary inside a token: encoder.tokenization: char makes every boundary reachable" in told
     assert f"{train}:1: part 'he' in 'The quic'" in told
     assert "longer than a window holds: raise encoder.stride (now 2) or encoder.max_length (now 8)" in told
-    assert "texts are longer than a window" in told
+    assert "longer than a window (the longest has" in told
     encoder["tokenization"] = "char"
     encoder["max_length"] = 64
     told = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))

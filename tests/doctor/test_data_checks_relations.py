@@ -31,7 +31,7 @@ def relation(text: str, triple: Triple, types: tuple[str, str] = ("person", "pla
 
 
 def placed(text: str, *triples: Triple, entities: bool = False) -> Document:
-    """An example with offsets of its own."""
+    """An example with separate offsets."""
     relations = [relation(text, triple) for triple in triples]
     arguments = {side for r in relations for side in (r.subject, r.object)}
     return Document(text, sorted(arguments) if entities else [], relations)
@@ -103,7 +103,7 @@ def test_slots_are_counted_as_triples_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_told_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
+def test_findings_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年", "inWork": "云州"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟1999年凭云州获松湖奖", [award]) for n in range(5)))
     made = tmp_path / "r.yaml"
@@ -135,7 +135,8 @@ def test_several_places_are_a_note(tmp_path: Path) -> None:
     assert told(recipe(train, data={"mentions": "first"})) == [
         (
             "note",
-            f"{train}: 5 triples without offsets, put on the text: 5 have several places (mentions: first), 0 have none",
+            f"{train}: triples without offsets: 5; with several possible positions: 5 (mentions: first); "
+            "not found in the text: 0",
         ),
         ("note", "train: 5 examples (0 without a relation), 5 relations: 住地 5"),
     ]
@@ -146,7 +147,7 @@ def test_what_is_not_in_the_text_is_a_warning_with_its_places(tmp_path: Path) ->
     train = duie(tmp_path / "t.json", *lines)
     assert of("warning", told(recipe(train))) == [
         "train: 4 of 8 relations (50.00%) can never be predicted: 4 mention not in the text\n"
-        "  mention not in the text: mend the annotation\n"
+        "  mention not in the text: fix the annotation\n"
         f"    {train}:2: 王伟 | 住地 | 南岭\n"
         f"    {train}:4: 王伟 | 住地 | 南岭\n"
         f"    {train}:5: 王伟 | 住地 | 南岭"
@@ -186,7 +187,7 @@ def test_triples_without_offsets_are_in_no_common_window_either(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])
-def test_a_triple_is_lost_only_where_all_its_places_are(mentions: str, tmp_path: Path) -> None:
+def test_a_triple_is_lost_only_if_all_its_places_are(mentions: str, tmp_path: Path) -> None:
     train = duie(tmp_path / "t.json", *((f"{FAR}{n}，王伟", [("王伟", "住地", "青川")]) for n in range(5)))
     assert of("warning", told(recipe(train, encoder=SHORT, data={"mentions": mentions}))) == []
 
@@ -199,38 +200,38 @@ def test_a_window_that_is_long_enough_holds_it(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An encoder whose tokens are words and their pieces."""
-    folder = tmp_path_factory.mktemp("encoder")
+    directory = tmp_path_factory.mktemp("encoder")
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=400, **sizes)).save_pretrained(folder)
-    wordpiece().save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
-    return str(folder)
+    BertModel(BertConfig(vocab_size=400, **sizes)).save_pretrained(directory)
+    wordpiece().save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    return str(directory)
 
 
-INSIDE = "  border inside a token: encoder.tokenization: char makes every border reachable\n"
+INSIDE = "  boundary inside a token: encoder.tokenization: char makes every boundary reachable\n"
 
 
-def test_borders_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path, words: str) -> None:
+def test_boundaries_inside_a_token_are_a_warning_with_the_remedy(tmp_path: Path, words: str) -> None:
     data = [placed(f"The quick fox {n}", ("The", "p", "fox")) for n in range(5)]
     train = native(tmp_path / "t.jsonl", *data, placed("The quick fox", ("he", "p", "fox")))
     [warning] = of("warning", told(recipe(train, encoder={"name": words})))
     assert warning.startswith(
-        "train: 1 of 6 relations (16.67%) can never be predicted: 1 border inside a token\n" + INSIDE
+        "train: 1 of 6 relations (16.67%) can never be predicted: 1 boundary inside a token\n" + INSIDE
     )
     assert f"{train}:6: he | p | fox" in warning
 
 
 def test_triples_without_offsets_may_end_inside_a_token(tmp_path: Path, words: str) -> None:
-    # '3D' is one unknown token; a letter after a digit begins a run of its own, so that 'D' has a place.
+    # '3D' is one unknown token; a letter after a digit starts a new run, so that 'D' has a place.
     train = duie(tmp_path / "t.json", *((f"The 3D fox {n}", [("D", "p", "fox")]) for n in range(5)))
     [warning] = of("warning", told(recipe(train, encoder={"name": words})))
     assert warning.startswith(
-        "train: 5 of 5 relations (100.00%) can never be predicted: 5 border inside a token\n" + INSIDE
+        "train: 5 of 5 relations (100.00%) can never be predicted: 5 boundary inside a token\n" + INSIDE
     )
 
 
 @pytest.mark.parametrize("mention", ["he", "D"])
-def test_characters_as_tokens_reach_every_border(mention: str, tmp_path: Path, words: str) -> None:
+def test_characters_as_tokens_reach_every_boundary(mention: str, tmp_path: Path, words: str) -> None:
     data = [placed(f"The 3D fox {n}", (mention, "p", "fox")) for n in range(5)]
     encoder = {"name": words, "tokenization": "char"}
     assert of("warning", told(recipe(native(tmp_path / "t.jsonl", *data), encoder=encoder))) == []
@@ -284,7 +285,7 @@ def test_predicates_of_dev_that_train_does_not_have_are_a_warning(tmp_path: Path
     text = "李娜生于云州"
     dev = native(tmp_path / "d.jsonl", placed(text, ("李娜", "生地", "云州"), ("李娜", "住地", "云州")))
     assert of("warning", told(recipe(train, dev))) == [
-        "predicates of dev that train does not have, and no model can predict: 生地"
+        "predicates of dev that train does not contain and no model can predict: 生地"
     ]
 
 
@@ -293,7 +294,7 @@ def test_slots_of_dev_that_train_does_not_have_are_a_warning(tmp_path: Path) -> 
     train = duie(tmp_path / "t.json", *((f"{n}：{text}", [("王伟", "获奖", "松湖奖")]) for n in range(5)))
     dev = duie(tmp_path / "d.json", (text, [("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年"})]))
     assert of("warning", told(recipe(train, dev))) == [
-        "predicates of dev that train does not have, and no model can predict: 获奖.onDate"
+        "predicates of dev that train does not contain and no model can predict: 获奖.onDate"
     ]
 
 
@@ -308,7 +309,7 @@ def schema_file(path: Path, *predicates: str) -> str:
     [
         (["住地"], []),
         (["生地", "住地"], []),
-        (["生地"], ["the training data hold predicates that data.schema_file does not: 住地"]),
+        (["生地"], ["the training data contain predicates that data.schema_file lacks: 住地"]),
     ],
 )
 def test_predicates_that_the_schema_file_does_not_have_are_an_error(
@@ -323,31 +324,33 @@ def test_slots_that_the_schema_file_does_not_have_are_an_error(tmp_path: Path) -
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "1999年"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟1999年获松湖奖", [award]) for n in range(5)))
     found = told(recipe(train, data={"schema_file": schema_file(tmp_path / "s.json", "获奖")}))
-    assert of("error", found) == ["the training data hold predicates that data.schema_file does not: 获奖.onDate"]
+    assert of("error", found) == ["the training data contain predicates that data.schema_file lacks: 获奖.onDate"]
 
 
 def test_no_relation_at_all_is_an_error(tmp_path: Path) -> None:
     train = native(tmp_path / "t.jsonl", Document("王伟", [Entity(0, 2, "person")]))
-    assert of("error", told(recipe(train))) == ["train: no relation at all; is data.format right?"]
+    assert of("error", told(recipe(train))) == ["train: no relations; check that data.format is right"]
 
 
 @pytest.mark.parametrize("spo_list", [None, []])
 def test_test_data_of_duie_as_training_data_are_an_error(spo_list: list[Any] | None, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps({"text": "王伟", "spo_list": spo_list}), encoding="utf-8")
-    assert of("error", told(recipe(str(tmp_path / "t.json")))) == ["train: no relation at all; is data.format right?"]
+    assert of("error", told(recipe(str(tmp_path / "t.json")))) == [
+        "train: no relations; check that data.format is right"
+    ]
 
 
 def test_dev_without_a_relation_is_an_error_and_test_is_none(tmp_path: Path) -> None:
     train, empty = native(tmp_path / "t.jsonl", *many(5)), native(tmp_path / "d.jsonl", Document("无"))
     other = native(tmp_path / "e.jsonl", Document("没有"))
     assert of("error", told(recipe(train, empty, data={"test": other}))) == [
-        "dev: no relation at all; is data.format right?"
+        "dev: no relations; check that data.format is right"
     ]
 
 
 def test_relations_alone_are_no_entities_to_train_on(tmp_path: Path) -> None:
     made = recipe_of_entities(Path(native(tmp_path / "t.jsonl", *many(5))), data={"dev": None})
-    assert of("error", told(made)) == ["train: no entity at all; is data.format right?"]
+    assert of("error", told(made)) == ["train: no entities; check that data.format is right"]
 
 
 def test_bad_lines_of_duie_are_listed_with_their_places(tmp_path: Path) -> None:
@@ -356,7 +359,7 @@ def test_bad_lines_of_duie_are_listed_with_their_places(tmp_path: Path) -> None:
         file.write('{"text": "a", "spo_list": [{"subject": "a", "predicate": "p"}]}\n')
     [error] = of("error", told(recipe(train)))
     assert error == (
-        f'train: 1 records cannot be read:\n  {train}:6: a triple lacks object: {{"subject": "a", "predicate": "p"}}'
+        f'train: 1 record cannot be read:\n  {train}:6: a triple lacks object: {{"subject": "a", "predicate": "p"}}'
     )
 
 
@@ -365,15 +368,15 @@ def test_texts_with_other_relations_contradict_each_other(tmp_path: Path) -> Non
     data = [*many(5), placed(text, ("王伟", "住地", "青川")), placed(text)]
     train = native(tmp_path / "t.jsonl", *data)
     assert of("warning", told(recipe(train))) == [
-        f"train: 1 texts stand there twice with different annotation:\n  {train}:7: {text!r}",
-        "train: 1 of 7 texts are repetitions",
+        f"train: 1 text occurs again with different annotations:\n  {train}:7: {text!r}",
+        "train: 1 of 7 texts is a duplicate",
     ]
 
 
 def test_the_quickstart_data_are_sound() -> None:
-    folder = Path(__file__).parent.parent.parent / "data" / "relations"
-    data = {"schema_file": str(folder / "schema.json"), "test": str(folder / "test.json")}
-    made = recipe(str(folder / "train.json"), str(folder / "dev.json"), data=data, encoder={"max_length": 128})
+    directory = Path(__file__).parent.parent.parent / "data" / "relations"
+    data = {"schema_file": str(directory / "schema.json"), "test": str(directory / "test.json")}
+    made = recipe(str(directory / "train.json"), str(directory / "dev.json"), data=data, encoder={"max_length": 128})
     found = told(made)
     assert of("error", found) == of("warning", found) == []
     [train] = [text for text in of("note", found) if text.startswith("train: ")]

@@ -1,4 +1,4 @@
-"""Offsets that count bytes or UTF-16 units where no mention tells."""
+"""Offsets that count bytes or UTF-16 units in data without mentions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRIENDS = ["Anna", "Bob", "Rome", "Carla"]
 
 
 def spans(text: str, mentions: list[str], encoding: str | None, width: int = 1) -> list[tuple[int, int]]:
-    """Where the mentions stand, counted in characters or in the units of an encoding."""
+    """Return the spans of the mentions, counted in characters or in the units of an encoding."""
 
     def count(at: int) -> int:
         return at if encoding is None else len(text[:at].encode(encoding)) // width
@@ -35,10 +35,10 @@ def spans(text: str, mentions: list[str], encoding: str | None, width: int = 1) 
 @pytest.mark.parametrize(
     ("text", "mentions", "encoding", "width", "words"),
     [
-        (GERMAN, NAMES, "utf-8", 1, "count UTF-8 bytes, not characters: so read, all 3 entities"),
-        (CHINESE, PEOPLE, "utf-8", 1, "count UTF-8 bytes, not characters: so read, all 4 entities"),
-        (EMOJI, FRIENDS, "utf-16-le", 2, "count UTF-16 units, not characters: so read, all 4 entities"),
-        (EMOJI, FRIENDS, "utf-8", 1, "count UTF-8 bytes, not characters: so read, all 4 entities"),
+        (GERMAN, NAMES, "utf-8", 1, "count UTF-8 bytes, not characters: read that way, all 3 entities"),
+        (CHINESE, PEOPLE, "utf-8", 1, "count UTF-8 bytes, not characters: read that way, all 4 entities"),
+        (EMOJI, FRIENDS, "utf-16-le", 2, "count UTF-16 units, not characters: read that way, all 4 entities"),
+        (EMOJI, FRIENDS, "utf-8", 1, "count UTF-8 bytes, not characters: read that way, all 4 entities"),
     ],
 )
 def test_other_units_are_recognised(text: str, mentions: list[str], encoding: str, width: int, words: str) -> None:
@@ -48,8 +48,8 @@ def test_other_units_are_recognised(text: str, mentions: list[str], encoding: st
     assert verdict is not None
     assert words in verdict
     assert f"and would be {mentions[0]!r}" in verdict
-    assert f"len(raw[:offset].decode('{encoding}'))" in verdict
-    # One span that cannot be so is enough to say nothing.
+    assert f"len(raw[:{'2 * ' if width == 2 else ''}offset].decode('{encoding}'))" in verdict
+    # One span that contradicts the unit is enough for no verdict.
     guess.add(text, [(0, 1), (len(text.encode()), len(text.encode()) + 1)], "x:2")
     assert guess.verdict() is None
 
@@ -98,7 +98,7 @@ def test_any_text_and_offsets(text: str, offsets: list[tuple[int, int]]) -> None
     assert guess.verdict() is None or "seem to count" in str(guess.verdict())
 
 
-def test_check_tells(tmp_path: Path) -> None:
+def test_check_reports(tmp_path: Path) -> None:
     def told(encoding: str | None) -> list[str]:
         entities = [{"start": a, "end": b, "label": "x"} for a, b in spans(GERMAN, NAMES, encoding)]
         line = json.dumps({"text": GERMAN, "entities": entities}) + "\n"
@@ -108,6 +108,6 @@ def test_check_tells(tmp_path: Path) -> None:
         return [finding.text for finding in check(made) if "seem to count" in finding.text]
 
     [text] = told("utf-8")
-    assert text.startswith("train: offsets seem to count UTF-8 bytes, not characters: so read, all 16 entities")
+    assert text.startswith("train: offsets seem to count UTF-8 bytes, not characters: read that way, all 16 entities")
     assert f"{tmp_path / 't.jsonl'}:1: 0-12 is 'Zoë Müller b', and would be 'Zoë Müller'" in text
     assert told(None) == []

@@ -33,7 +33,7 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write examples as JSON lines and name the file as the user would, from the folder that it is in."""
+    """Write examples as JSON lines and name the file as the user would, from the directory that it is in."""
     monkeypatch.chdir(tmp_path)
 
     def written(name: str, *documents: tuple[str, list[tuple[int, int, str]]]) -> str:
@@ -74,18 +74,18 @@ def test_a_proposal_in_full(write: Write) -> None:
         "task: ner",
         "data:",
         "  train: train.jsonl",
-        "  dev: 0.1                            # a tenth of train, chosen by a hash of the text; a file of its own is better",
+        "  dev: 0.1                            # a tenth of train, selected by a hash of the text; a separate file is better",
         "  format: jsonl",
         "encoder:",
-        "  name: bert-base-cased               # hub id or folder; `tiny` needs no download",
-        "  max_length: 128                     # the longest text has about 14 tokens; longer ones are cut into windows",
+        "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
+        "  max_length: 128                     # the longest text has about 14 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",
         "  flat: true                          # no two entities overlap in these data; false allows nesting",
         "training:",
         "  epochs: 20                          # the best model on dev is kept",
         "  batch_size: 8",
-        "  learning_rate: 2.0e-5               # for base-size encoders; small ones want up to 1.0e-4",
+        "  learning_rate: 2.0e-5               # for base-size encoders; small ones need up to 1.0e-4",
         "  head_learning_rate: 1.0e-3",
     ]
     assert recipe.data.train == "train.jsonl"
@@ -151,14 +151,14 @@ def test_which_files_belong_together(write: Write, train: str, dev: str) -> None
 def test_overlapping_entities_are_nested(write: Write) -> None:
     text, recipe = proposed(write("a.jsonl", ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")]), ENGLISH))
     assert not recipe.head.flat
-    assert "# entities overlap in 1 of the 2 examples" in text
+    assert "# entities overlap in 1 of 2 examples" in text
 
 
-def test_one_slip_in_a_thousand_is_no_nesting(write: Write) -> None:
+def test_one_error_in_a_thousand_is_not_nesting(write: Write) -> None:
     case = ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")])
     text, recipe = proposed(write("a.jsonl", case, *[ENGLISH] * 999))
     assert recipe.head.flat
-    assert "# entities overlap in 1 of the 1,000 examples" in text
+    assert "# entities overlap in 1 of 1,000 examples" in text
 
 
 def test_overlap() -> None:
@@ -187,7 +187,7 @@ def test_many_labels_stay_few_lines(write: Write) -> None:
 
 
 def test_data_without_entities(write: Write) -> None:
-    with pytest.raises(DataError, match=r"^a\.jsonl: 2 examples, no entity in them: there is nothing to train on$"):
+    with pytest.raises(DataError, match=r"^a\.jsonl: 2 examples without any entities: there is nothing to train on$"):
         propose_recipe(write("a.jsonl", ("x", []), ("y", [])))
 
 
@@ -197,7 +197,7 @@ def test_stdin_has_to_be_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.chdir(tmp_path)
     text, recipe = proposed("-")
     assert recipe.data.train == "train.jsonl"
-    assert "# it came in on stdin: save it, and name the file here" in text
+    assert "# the data came from stdin: save them, and name the file here" in text
 
 
 def test_tiny_counts_characters_and_learns_faster(write: Write) -> None:
@@ -207,7 +207,7 @@ def test_tiny_counts_characters_and_learns_faster(write: Write) -> None:
     assert recipe.training.learning_rate == 1e-3
 
 
-def test_a_folder_counts_with_its_own_tokenizer(write: Write, tmp_path: Path) -> None:
+def test_a_directory_counts_with_its_tokenizer(write: Write, tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
@@ -224,7 +224,7 @@ def test_a_folder_counts_with_its_own_tokenizer(write: Write, tmp_path: Path) ->
 
 def test_entities_that_no_window_covers_are_counted(write: Write) -> None:
     text, _ = proposed(write("a.jsonl", ("字" * 900, [(0, 600, "A"), (700, 702, "B")]), CHINESE))
-    assert "# the longest entity has about 600 tokens; windows may cut those longer than this: 1" in text
+    assert "# the longest entity has about 600 tokens; 1 longer than the stride may be cut by windows" in text
 
 
 @pytest.mark.parametrize(

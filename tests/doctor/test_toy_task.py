@@ -35,7 +35,7 @@ MOODS = Kind(
 
 
 class MoodTask:
-    """The mood of a text, which records give as a field of their own."""
+    """The mood of a text, which records give in a separate field."""
 
     name = "mood"
     metric = "accuracy"
@@ -154,18 +154,18 @@ def test_a_task_of_a_test_goes_through_check(here: Path) -> None:
     write("dev.jsonl", ("text 3", "good"), ("other", "odd"))
     assert checked() == [
         "train: 8 examples (1 without a mood), 7 moods: good 6, bad 1",
-        "warning: train: 1 texts stand there twice with different annotation:",
+        "warning: train: 1 text occurs again with different annotations:",
         "  train.jsonl:7: 'text 0'",
-        "warning: train: 1 of 8 texts are repetitions",
-        "train: 1 texts are longer than a window (40 tokens the longest) and are cut into several; nothing is lost",
+        "warning: train: 1 of 8 texts is a duplicate",
+        "train: 1 text is longer than a window (the longest has 40 tokens) and split into several windows; nothing is lost",
         "dev: 2 examples (0 without a mood), 2 moods: good 1, odd 1",
-        "warning: 1 of 2 texts of dev are in train too: scores on dev will be too good; data.dev: 0.1 splits texts off train",
-        "warning: moods of dev that train does not have, and no model can predict: odd",
+        "warning: train contains 1 of 2 texts of dev: scores on dev will be too high; set data.dev: 0.1 to split texts off train",
+        "warning: moods of dev that train does not contain and no model can predict: odd",
         "warning: moods with fewer than 5 examples in train: bad",
     ]
 
 
-def test_its_own_findings_are_told(here: Path) -> None:
+def test_findings_of_the_task_are_reported(here: Path) -> None:
     write("train.jsonl", *((f"text {n}", "good") for n in range(5)))
     write("dev.jsonl", ("a", "good"), ("b", "good"))
     assert checked()[2:] == [
@@ -178,8 +178,8 @@ def test_what_it_refuses_is_an_error(here: Path) -> None:
     write("train.jsonl", *((f"text {n}", "good") for n in range(5)))
     write("dev.jsonl", ("a", None))
     assert checked("training: {match: text}\n")[1:] == [
-        "dev: 1 examples (1 without a mood), 0 moods: none",
-        "error: dev: no mood at all; is data.format right?",
+        "dev: 1 example (1 without a mood), 0 moods: none",
+        "error: dev: no moods; check that data.format is right",
         "error: training.match: moods have no spans",
         "hint: leave it out.",
         "error: 2 errors in recipe or data",
@@ -191,7 +191,7 @@ def test_names_in_the_recipe_are_looked_up_in_its_schema(here: Path) -> None:
     write("train.jsonl", *((f"text {n}", "good") for n in range(5)))
     write("dev.jsonl", ("a", "good"))
     lines = checked("head: {thresholds: {goood: 0.4}}\n")
-    assert "error: head.thresholds: the data have no label 'goood'; did you mean 'good'?" in lines
+    assert "error: head.thresholds: the data contain no label 'goood'; did you mean 'good'?" in lines
 
 
 def test_each_task_of_a_recipe_is_checked(tmp_path: Path) -> None:

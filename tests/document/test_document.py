@@ -1,4 +1,4 @@
-"""Events as items of sets; new fields of a document have no position."""
+"""Events as members of sets; new fields of a document are keyword-only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_order_of_arguments_and_their_repetition_count_for_nothing() -> None
     assert {one} - {other} == set()
 
 
-def test_scores_are_no_part_of_what_an_event_is() -> None:
+def test_scores_are_not_part_of_an_event() -> None:
     scored = Event("meeting", (4, 7), (Argument("place", Entity(15, 19, "city", 0.2)),), 0.9)
     assert scored == Event("meeting", (4, 7), (PLACE,), 0.1)
     assert hash(scored) == hash(Event("meeting", (4, 7), (PLACE,)))
@@ -69,7 +69,7 @@ def test_an_event_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("change", [{"score": 2.0}, {"label": "b"}, {"text_pair": ""}, {"events": [Event("b")]}])
-def test_what_is_said_of_a_pair_and_its_events_count_for_documents(change: dict[str, Any]) -> None:
+def test_labels_of_pairs_and_events_count_for_documents(change: dict[str, Any]) -> None:
     assert Document("x", text_pair="y", label="a", score=1.0) != Document(
         "x", **{"text_pair": "y", "label": "a", "score": 1.0} | change
     )

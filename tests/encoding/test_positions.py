@@ -25,7 +25,7 @@ CASES: list[tuple[dict[str, Any], float]] = [
 
 
 @pytest.mark.parametrize(("config", "positions"), CASES)
-def test_a_mapping_and_an_object_count_alike(config: dict[str, Any], positions: float) -> None:
+def test_a_mapping_and_an_object_give_the_same_count(config: dict[str, Any], positions: float) -> None:
     assert count_positions(config) == count_positions(SimpleNamespace(**config)) == positions
 
 

@@ -50,7 +50,7 @@ def test_words_begin_and_end_at_tokens(name: str) -> None:
             at += len(word) + 1
 
 
-def test_a_blank_before_a_word_is_not_part_of_it() -> None:
+def test_a_space_before_a_word_is_not_part_of_it() -> None:
     [tokens] = TextTokenizer(byte_level()).encode(["Anna  visited"])
     spans = list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
     assert spans[0][0] == 0
@@ -65,7 +65,7 @@ def test_combining_marks_belong_to_their_base() -> None:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_characters_make_every_border_reachable(name: str) -> None:
+def test_characters_make_every_boundary_reachable(name: str) -> None:
     text = "Anna 北京\u3000ab\u200b\x00 c\ud83d"
     [tokens] = TextTokenizer(BUILT[name], mode="char").encode([text])
     assert sorted(set(tokens.starts.tolist())) == list(range(len(text)))
@@ -101,7 +101,7 @@ def test_nfkc_changes_what_the_tokenizer_sees_and_no_offset(text: str) -> None:
     folded = TextTokenizer(BUILT["characters"], normalization="nfkc")
     [a], [b] = plain.encode([text]), folded.encode([text])
     assert len(a) == len(b) == len(text)
-    # A wide blank is a blank, so only its own width may differ.
+    # A wide space is whitespace, so only its own width may differ.
     assert a.ends.tolist() == b.ends.tolist()
 
 
@@ -121,7 +121,7 @@ def test_special_tokens_of_a_vocabulary_without_latin_letters() -> None:
     assert (list(made.prefix), list(made.suffix)) == ([0], [1])
 
 
-# Remembering
+# The cache
 
 
 def arrays(tokens: Tokens) -> tuple[list[int], list[int], list[int]]:
@@ -129,7 +129,7 @@ def arrays(tokens: Tokens) -> tuple[list[int], list[int], list[int]]:
 
 
 class Watched(TextTokenizer):
-    """Notes what it has to tokenise."""
+    """A tokenizer that records the texts it tokenises."""
 
     def _encode(self, texts: Sequence[str]) -> list[Tokens]:
         self.asked.extend(texts)
@@ -145,7 +145,7 @@ def watched(name: str = "wordpiece", **options: Any) -> Watched:
 
 
 def remembered(tokenizer: Watched, texts: Iterable[str]) -> list[str]:
-    """Which of some texts it gives without tokenising them."""
+    """Return the texts whose tokens come from the cache."""
     tokenizer.asked = []
     texts = list(dict.fromkeys(texts))
     tokenizer.encode(texts)
@@ -157,19 +157,17 @@ TEXTS = st.lists(st.lists(st.sampled_from(["", "a", "Wien", *SENTENCES]) | ANY_T
 
 @pytest.mark.parametrize("mode", ["subword", "char"])
 @given(batches=TEXTS, most=st.sampled_from([0, 1, 20, 60, 10**6]))
-def test_a_tokenizer_that_remembers_gives_the_same_tokens(mode: str, batches: list[list[str]], most: int) -> None:
+def test_a_cached_tokenizer_returns_the_same_tokens(mode: str, batches: list[list[str]], most: int) -> None:
     plain = TextTokenizer(BUILT["wordpiece"], mode=mode)  # type: ignore[arg-type]
-    remembering = plain.remembering(most)
+    cached = plain.with_cache(most)
     for batch in [*batches, *batches[::-1]]:
-        assert [arrays(tokens) for tokens in remembering.encode(batch)] == [
-            arrays(tokens) for tokens in plain.encode(batch)
-        ]
-    assert remembering.identity() == plain.identity()
+        assert [arrays(tokens) for tokens in cached.encode(batch)] == [arrays(tokens) for tokens in plain.encode(batch)]
+    assert cached.identity() == plain.identity()
 
 
 @given(batches=TEXTS, most=st.sampled_from([0, 1, 20, 60]))
-def test_no_more_tokens_are_remembered_than_they_may_be(batches: list[list[str]], most: int) -> None:
-    tokenizer = watched().remembering(most)
+def test_the_cache_holds_at_most_its_limit(batches: list[list[str]], most: int) -> None:
+    tokenizer = watched().with_cache(most)
     assert isinstance(tokenizer, Watched)
     for batch in batches:
         tokenizer.encode(batch)
@@ -177,33 +175,33 @@ def test_no_more_tokens_are_remembered_than_they_may_be(batches: list[list[str]]
     assert sum(len(tokens) + 1 for tokens in TextTokenizer(BUILT["wordpiece"]).encode(known)) <= most
 
 
-def test_the_last_texts_are_remembered_and_each_is_tokenised_once() -> None:
-    tokenizer = watched("characters").remembering(25)
+def test_recent_texts_are_cached_and_tokenised_once() -> None:
+    tokenizer = watched("characters").with_cache(25)
     assert isinstance(tokenizer, Watched)
     texts = ["a" * 9, "b" * 9, "c" * 9]
     tokenizer.encode([texts[0], texts[0], texts[1]])
     assert tokenizer.asked == texts[:2]
     tokenizer.encode(texts[:2])
     assert tokenizer.asked == texts[:2]
-    tokenizer.encode(texts[2:])  # the first one goes for it
+    tokenizer.encode(texts[2:])  # removes the first one from the cache
     assert remembered(tokenizer, texts[1:]) == texts[1:]
     assert remembered(tokenizer, texts[:1]) == []
 
 
-def test_whoever_is_asked_to_remember_does_not() -> None:
+def test_with_cache_does_not_change_the_original() -> None:
     plain = watched()
-    plain.remembering()
+    plain.with_cache()
     for _ in range(2):
         plain.encode(["Wien"])
     assert plain.asked == ["Wien"] * 2
 
 
-def test_threads_may_share_what_is_remembered() -> None:
+def test_threads_may_share_a_cache() -> None:
     texts = [f"{sentence} {n}" for n in range(40) for sentence in SENTENCES]
     plain = TextTokenizer(BUILT["wordpiece"])
     expected = {text: arrays(tokens) for text, tokens in zip(texts, plain.encode(texts), strict=True)}
-    most = sum(len(ids) + 1 for ids, _, _ in expected.values()) // 3  # so that all the time some go
-    tokenizer = watched().remembering(most)
+    most = sum(len(ids) + 1 for ids, _, _ in expected.values()) // 3  # texts are removed from the cache all the time
+    tokenizer = watched().with_cache(most)
     assert isinstance(tokenizer, Watched)
 
     def work(seed: int) -> bool:

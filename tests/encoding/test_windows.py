@@ -12,7 +12,7 @@ from ie_cli.encoding.alignment import (
     NO_LABEL,
     TOO_LONG,
     WHITE_SPACE,
-    Borders,
+    Boundaries,
     align,
     to_entities,
     within,
@@ -73,7 +73,7 @@ def test_every_token_has_one_window_that_judges_it(plan: WindowPlan, tokens: int
 
 @given(plan=PLANS, tokens=st.integers(1, 60))
 def test_who_judges_a_span_sees_half_of_what_it_leaves_of_the_stride(plan: WindowPlan, tokens: int) -> None:
-    """So a sentence of at most ``stride // 2 + 1`` tokens lies whole in the window that judges any span in it."""
+    """A sentence of at most ``stride // 2 + 1`` tokens lies entirely in the window that owns any of its spans."""
     first, last = spans(tokens)
     short = last - first + 1 <= plan.stride + 1
     first, last = first[short], last[short]
@@ -84,14 +84,14 @@ def test_who_judges_a_span_sees_half_of_what_it_leaves_of_the_stride(plan: Windo
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 7, 30])
-def test_windows_at_the_edge_of_the_capacity(capacity: int) -> None:
+def test_windows_at_the_limit_of_the_capacity(capacity: int) -> None:
     plan = WindowPlan(capacity, capacity // 2)
     assert [plan.starts(n).tolist() for n in (0, 1, capacity)] == [[0]] * 3
     assert plan.starts(capacity + 1).tolist() == [0, 1]
 
 
-def test_a_stride_without_room_is_refused() -> None:
-    with pytest.raises(RecipeError, match="stride 62 leaves no room: encoder.max_length 64 less 2 special tokens"):
+def test_a_stride_that_is_too_large_is_an_error() -> None:
+    with pytest.raises(RecipeError, match=r"encoder\.stride: 62 .*encoder\.max_length 64 .*2 special tokens"):
         WindowPlan.build(max_length=64, stride=62, special_tokens=2)
 
 
@@ -129,8 +129,8 @@ def test_gold_of_at_most_the_stride_and_a_token_is_gold_of_some_window(name: str
         for start in plan.starts(len(tokens)).tolist()
         for _, first, last in within(alignment.spans, start, plan.capacity).tolist()
     }
-    borders = Borders(text, tokens)
-    places = {entity: borders.find(entity.start, entity.end) for entity in entities}
+    boundaries = Boundaries(text, tokens)
+    places = {entity: boundaries.find(entity.start, entity.end) for entity in entities}
     lost = dict(alignment.unreachable)
     assert {entity for entity, place in places.items() if place is None} <= lost.keys()
     for entity, place in places.items():
@@ -143,14 +143,14 @@ def test_gold_of_at_most_the_stride_and_a_token_is_gold_of_some_window(name: str
 def test_the_reason_is_that_of_a_look_at_every_token(drawn: list[tuple[int, int]], start: int, end: int) -> None:
     starts = np.array([first for first, _ in drawn], dtype=np.int32)
     tokens = Tokens(np.zeros_like(starts), starts, starts + np.array([size for _, size in drawn], dtype=np.int32))
-    inside = any(a < border < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for border in (start, end))
-    assert Borders("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITE_SPACE)
+    inside = any(a < boundary < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for boundary in (start, end))
+    assert Boundaries("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITE_SPACE)
 
 
-def test_every_loss_has_its_reason() -> None:
+def test_every_unreachable_entity_has_a_reason() -> None:
     text = "ab 北京"
     [tokens] = TextTokenizer(characters()).encode([text])
-    # One token over "ab", none over the blank: as a subword tokenizer would have it.
+    # One token for "ab" and none for the space, as in a subword tokenizer.
     tokens.starts[:] = [0, 2, 2, 3, 4]
     tokens.ends[:] = [2, 2, 2, 4, 5]
     found = align(
@@ -169,14 +169,14 @@ def test_every_loss_has_its_reason() -> None:
     assert found.spans.tolist() == [[0, 3, 4]]
 
 
-def test_no_entity_begins_or_ends_with_a_token_of_white_space() -> None:
+def test_no_entity_starts_or_ends_with_a_whitespace_token() -> None:
     [tokens] = TextTokenizer(characters()).encode(["a bc "])
-    cells = np.array([[0, first, last] for first in range(5) for last in range(first, 5)])
-    found = to_entities(tokens, cells, np.ones(len(cells)), "x")
+    entries = np.array([[0, first, last] for first in range(5) for last in range(first, 5)])
+    found = to_entities(tokens, entries, np.ones(len(entries)), "x")
     assert [(e.start, e.end) for e in found] == [(0, 1), (0, 3), (0, 4), (2, 3), (2, 4), (3, 4)]
 
 
-def test_gold_is_gold_in_every_window_that_holds_it() -> None:
+def test_a_span_is_gold_in_every_window_that_contains_it() -> None:
     gold = np.array([[1, 3, 5], [0, 6, 9]])
     assert within(gold, 0, 8).tolist() == [[1, 3, 5]]
     assert within(gold, 3, 8).tolist() == [[1, 0, 2], [0, 3, 6]]

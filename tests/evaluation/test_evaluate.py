@@ -22,7 +22,7 @@ GOLD = [
 ]
 
 
-def test_scores_count_all_gold_also_what_cannot_be_reached() -> None:
+def test_scores_count_all_gold_including_unreachable_items() -> None:
     scores = score_engine(RUNNER, GOLD)
     assert (scores.micro.gold, scores.micro.predicted, scores.micro.correct) == (5, 3, 2)
     assert scores.ceiling is not None
@@ -32,14 +32,14 @@ def test_scores_count_all_gold_also_what_cannot_be_reached() -> None:
     assert list(scores.labels) == ["place", "school", "river"]
 
 
-def test_every_pair_is_told_as_extract_predicts_it() -> None:
+def test_each_receives_every_pair_as_extract_predicts_it() -> None:
     pairs: list[tuple[Document, Document]] = []
     score_engine(RUNNER, GOLD, each=lambda gold, predicted: pairs.append((gold, predicted)))
     assert [gold for gold, _ in pairs] == GOLD
     assert [predicted for _, predicted in pairs] == list(extract(RUNNER, GOLD))
 
 
-def test_recall_on_names_that_training_does_not_hold() -> None:
+def test_recall_on_names_unseen_in_training() -> None:
     seen = TASKS["ner"].seen([Document("北京", [Entity(0, 2, "place")])])
     assert seen == {("place", "北京")}
     unseen = score_engine(RUNNER, GOLD, seen=seen).unseen

@@ -1,4 +1,4 @@
-"""Gold documents that are scored on again and again: ceilings counted once are those that a stream counts."""
+"""Gold documents that are scored on repeatedly: ceilings counted once equal those counted in a stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEMAS = {
 
 
 class Silent:
-    """A backend of which nothing is found."""
+    """A backend whose outputs contain no items."""
 
     def __init__(self, schema: LabelSchema) -> None:
         self.schema = schema
@@ -39,15 +39,15 @@ class Silent:
     def run(self, input_ids: object, attention_mask: object) -> dict[str, FakeOutputs]:
         batch, length = np.shape(input_ids)  # type: ignore[arg-type]
         low = np.full((batch, length, length), -9, np.float32)
-        tables = {
-            name: [{"pair": low, **dict.fromkeys(("start", "end"), np.zeros((batch, len(rows), length), np.float32))}]
-            for name, rows in codec_of(self.schema).tables.items()
+        matrices = {
+            name: [{"pair": low, **dict.fromkeys(("start", "end"), np.zeros((batch, len(labels), length), np.float32))}]
+            for name, labels in codec_of(self.schema).matrices.items()
         }
-        return {task_of(self.schema): FakeOutputs(tables)}
+        return {task_of(self.schema): FakeOutputs(matrices)}
 
 
 class Counting(TextTokenizer):
-    """Counts the texts that it has to tokenise."""
+    """A tokenizer that counts the texts it tokenises."""
 
     texts = 0
 
@@ -66,7 +66,7 @@ TEXTS = st.lists(st.sampled_from(["Anna ", "Müller ", "the fox ", "Wien", "北�
 
 @st.composite
 def gold(draw: st.DrawFn) -> Document:
-    """Entities and relations anywhere, of known and unknown names; or triples without places."""
+    """Draw entities and relations at any place, with known and unknown names; or triples without offsets."""
     text = "".join(draw(TEXTS))
     if draw(st.booleans()):
         mention = st.sampled_from(["Anna", "fox", "Müller", "ülle", "北", "none"])
@@ -79,7 +79,7 @@ def gold(draw: st.DrawFn) -> Document:
 
 
 def by_hand(documents: Sequence[Document], schema: LabelSchema) -> dict[str, Ceiling]:
-    """What the codec says of each document, added up."""
+    """Return the sum of the codec's counts over all documents."""
     found: dict[str, Ceiling] = {}
     for document in documents:
         [tokens] = TOKENIZER.encode([document.text])
@@ -87,7 +87,7 @@ def by_hand(documents: Sequence[Document], schema: LabelSchema) -> dict[str, Cei
         for kind, count in targets.counts.items():
             before = found.get(kind, Ceiling(0, 0))
             reasons = dict(before.reasons)
-            for _, reason in targets.lost.get(kind, ()):
+            for _, reason in targets.unreachable.get(kind, ()):
                 reasons[reason] = reasons.get(reason, 0) + 1
             total = before.total + count
             found[kind] = Ceiling(total - sum(reasons.values()), total, reasons)
@@ -110,7 +110,7 @@ def test_ceilings_counted_once_are_those_of_a_stream(name: str, documents: list[
 
 
 class Once:
-    """Documents, and how often they were gone through."""
+    """Documents that count how often they are iterated over."""
 
     def __init__(self, documents: list[Document]) -> None:
         self.documents, self.passes = documents, 0
@@ -134,7 +134,7 @@ def test_ceilings_are_counted_in_one_pass_and_no_sooner_than_they_are_needed() -
 def test_evaluation_after_evaluation_tokenises_each_text_once() -> None:
     schema = SCHEMAS["ner"]
     runner = engine(schema, Counting(wordpiece()))
-    runner = replace(runner, tokenizer=runner.tokenizer.remembering())
+    runner = replace(runner, tokenizer=runner.tokenizer.with_cache())
     kept = GoldSet(DOCUMENTS, runner)
     Counting.texts = 0
     for _ in range(3):

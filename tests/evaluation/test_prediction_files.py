@@ -29,14 +29,14 @@ def test_a_submission_has_no_texts() -> None:
 @pytest.mark.parametrize(
     ("guess", "message"),
     [
-        ([Document("a b", id="1")], "the predictions end after 1 examples, the gold data go on"),
-        ([*GOLD, Document("d")], "the gold data end after 2 examples, the predictions go on"),
-        ([Document("a b", id="2", where="p:1")], "p:1 and g:1: id '2' stands beside id '1'"),
-        ([Document("a  b", id="1", where="p:1")], "p:1 and g:1: the texts differ: 'a  b' beside 'a b'"),
-        ([Document("", where="p:1")], "p:1 and g:1: the texts differ: '' beside 'a b'"),
+        ([Document("a b", id="1")], "the predictions end after 1 example, but the gold data continue"),
+        ([*GOLD, Document("d")], "the gold data end after 2 examples, but the predictions continue"),
+        ([Document("a b", id="2", where="p:1")], "p:1 and g:1: id '2' differs from id '1'"),
+        ([Document("a  b", id="1", where="p:1")], "p:1 and g:1: the texts differ: 'a  b' and 'a b'"),
+        ([Document("", where="p:1")], "p:1 and g:1: the texts differ: '' and 'a b'"),
     ],
 )
-def test_what_does_not_belong_together_is_told(guess: list[Document], message: str) -> None:
+def test_documents_that_do_not_match_are_an_error(guess: list[Document], message: str) -> None:
     with pytest.raises(DataError) as caught:
         list(pair_documents(GOLD, guess))
     assert caught.value.message == message
@@ -74,7 +74,7 @@ def scored(*gold: Document, predicted: list[Document] | None = None, **options: 
         ((GUESSED, PLAIN), "relation"),
     ],
 )
-def test_gold_says_what_is_scored(gold: tuple[Document, ...], task: str) -> None:
+def test_the_gold_data_determine_the_task(gold: tuple[Document, ...], task: str) -> None:
     found = scored(*gold)
     assert found.task == task
     assert found.documents is not None
@@ -86,33 +86,33 @@ def test_gold_says_what_is_scored(gold: tuple[Document, ...], task: str) -> None
     ("gold", "predicted", "tables"),
     [
         (RELATED, RELATED, ["relations", "entities"]),
-        (Document("a b", [], RELATED.relations), RELATED, ["relations"]),  # gold lists no entity
-        (RELATED, Document("a b", [Entity(0, 1, "subject")]), ["relations"]),  # a role model's are none of these data
+        (Document("a b", [], RELATED.relations), RELATED, ["relations"]),  # gold has no entities
+        (RELATED, Document("a b", [Entity(0, 1, "subject")]), ["relations"]),  # roles are not entities of the data
         (RELATED, PLAIN, ["relations", "entities"]),
         (GUESSED, RELATED, ["relations"]),
     ],
 )
-def test_entities_are_scored_beside_relations_where_both_sides_have_some(
+def test_entities_are_scored_with_relations_if_both_sides_have_them(
     gold: Document, predicted: Document, tables: list[str]
 ) -> None:
     assert [table.title for table in scored(gold, predicted=[predicted]).scores.tables()] == tables
 
 
-def test_an_option_is_left_aside_where_gold_has_nothing_of_its_task() -> None:
+def test_an_option_is_ignored_if_gold_has_no_items_of_its_task() -> None:
     options = ScoringOptions(match="text", official=OfficialScorer())
     assert scored(NAMED, match="text", official=OfficialScorer()).scores.to_dict()["f1"] == 1.0
     assert not accepts(TASKS["ner"], options)
     assert accepts(TASKS["relation"], options)
 
 
-def test_an_option_for_entities_is_refused_where_gold_has_relations() -> None:
+def test_an_option_for_entities_is_an_error_if_gold_has_relations() -> None:
     assert scored(NAMED, seqeval=True).scores.to_dict()["seqeval"]["strict"]["micro avg"]["f1-score"] == 1.0
     crossing = Document("a b", [A, Entity(0, 2, "Y")])
-    with pytest.raises(DataError, match="--scorer seqeval is for entities, and these are relations"):
+    with pytest.raises(DataError, match="--scorer seqeval applies to entities"):
         scored(RELATED, crossing, seqeval=True)
 
 
-def test_what_training_has_seen_is_left_out_of_a_recall() -> None:
+def test_the_unseen_recall_excludes_items_seen_in_training() -> None:
     pairs = [(RELATED, RELATED)]
     options = ScoringOptions()
     fields = evaluate_predictions(pairs, options=options, model="p", data="g", trained=[RELATED]).scores.to_dict()

@@ -1,4 +1,4 @@
-"""The result of an evaluation: what it holds, and that it comes back from its file; also of a task nobody knows."""
+"""The result of an evaluation: its contents, and writing and reading its file; also for a custom task."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
     assert result.documents == DocumentCounts([2, 2, 0], [2, 1, 0], [2, 0, 0])
     assert result.ceilings == {"entities": Ceiling(3, 4, {"label unknown to the model": 1})}
     assert result.errors.counts == {"label": 1, "boundary": 0, "both": 0, "missed": 1, "invented": 0}
-    assert result.errors.line() == "1 wrong label, 0 wrong border, 0 wrong border and label, 1 missed, 0 invented"
+    assert result.errors.line() == "1 wrong label, 0 wrong boundary, 0 wrong boundary and label, 1 missed, 0 invented"
     assert [(case.kind, case.where, case.gold) for case in result.errors.cases] == [
         ("label", "g:2", "'北京' river"),
         ("missed", "g:2", "'上海' place"),
@@ -71,7 +71,7 @@ def test_a_result_holds_scores_errors_counts_and_ceilings() -> None:
 
 def test_options_are_checked_before_anything_is_predicted() -> None:
     options = replace(OPTIONS, match="text")
-    with pytest.raises(DataError, match="--match is for relations"):
+    with pytest.raises(DataError, match="--match applies to relations"):
         evaluate_engine(RUNNER, iter(()), task=TASKS["ner"], options=options, model="m", data="g")
 
 
@@ -88,7 +88,7 @@ SIDES = st.builds(lambda e, r: Document("a\u2028\x00<\ud800f", e, r, where="d:1"
 
 @settings(max_examples=40)
 @given(pairs=st.lists(st.tuples(SIDES, SIDES), max_size=3))
-def test_a_stored_result_comes_back_whole(pairs: list[tuple[Document, Document]], tmp_path_factory: Any) -> None:
+def test_a_stored_result_is_read_back_unchanged(pairs: list[tuple[Document, Document]], tmp_path_factory: Any) -> None:
     result = evaluate_predictions(pairs, options=OPTIONS, model="m", data="g", keep=3)
     path = str(tmp_path_factory.mktemp("r") / "r.json")
     write_result(result, path)
@@ -107,7 +107,7 @@ def numbers(result: EvaluationResult) -> list[float | int | None]:
     return [value for table in result.scores.tables() for _, row in (*table.rows, *table.summary) for value in row]
 
 
-def test_a_file_is_read_a_field_a_line(tmp_path: Path) -> None:
+def test_a_file_has_one_field_per_line(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     result = evaluated(keep=1)
     write_result(result, str(path))
@@ -135,18 +135,18 @@ def test_a_file_is_read_a_field_a_line(tmp_path: Path) -> None:
         ({"environment": None}, "not the result of an evaluation"),
     ],
 )
-def test_what_is_no_result_is_told(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_an_invalid_result_is_an_error(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps(evaluated().to_dict() | change), encoding="utf-8")
     with pytest.raises(DataError) as error:
         read_result(str(path))
     assert error.value.message.startswith(f"{path}: ")
     assert message in error.value.message
-    assert error.value.hint == "give a file that `ie eval --save FILE.json` wrote."
+    assert "`ie eval --save FILE.json`" in (error.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"text": "a"}', "[" * 100_000])
-def test_other_files_are_no_results(text: str, tmp_path: Path) -> None:
+def test_other_files_are_not_results(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="not the result of an evaluation"):
         read_result(str(tmp_path / "r.json"))
@@ -164,7 +164,7 @@ def test_the_environment_names_what_was_used() -> None:
     assert platform.node() not in found.values()
 
 
-def test_the_environment_says_how_a_model_ran(tmp_path: Path) -> None:
+def test_the_environment_describes_how_a_model_ran(tmp_path: Path) -> None:
     module = torch.nn.Linear(1, 1)
     found = describe_environment(SimpleNamespace(model=module, precision="bfloat16"))  # type: ignore[arg-type]
     assert [found[name] for name in ("backend", "device", "precision")] == ["torch", "cpu", "bfloat16"]
@@ -181,7 +181,7 @@ def test_the_environment_says_how_a_model_ran(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Distance:
-    """Scores that are no counts."""
+    """Scores that are not counts."""
 
     values_: list[float]
 
@@ -205,7 +205,7 @@ class Distance:
 
 @dataclass
 class DistanceScorer:
-    """How far the marks in `meta` are from each other."""
+    """Scores the distance between the marks in `meta`."""
 
     found: list[float] = field(default_factory=list)
 
@@ -233,7 +233,7 @@ class Far:
 
 
 class MarkTask(NerTask):
-    """A task that this file alone knows."""
+    """A task that is only defined in this file."""
 
     name = "mark"
     words = replace(NerTask.words, item="mark", items="marks")

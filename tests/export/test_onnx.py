@@ -1,4 +1,4 @@
-"""Exported models: the same factors, the same annotation, no torch, and nothing kept that lost too much."""
+"""Exported models: the same factors and annotation, no torch, and no export that loses too much."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from ie_cli.training.run import train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    data = write_jsonl(folder / "train.jsonl", documents())
-    list(train(recipe(data, data={"dev": str(data)}, training={"epochs": 30}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("trained")
+    data = write_jsonl(directory / "train.jsonl", documents())
+    list(train(recipe(data, data={"dev": str(data)}, training={"epochs": 30}), directory / "run"))
+    return directory / "run" / "model"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ OTHERS = {
     "without positions": ("efficient_global_pointer", {"rope": False}),
     "efficient links": ("gplinker", {"entity_scorer": "efficient_global_pointer"}),
 }
-"""Beside the heads as the table has them."""
+"""Variants beside the default options of the heads."""
 
 
 def untrained(heads: Mapping[str, torch.nn.Module]) -> ExtractionModel:
@@ -63,26 +63,26 @@ def untrained(heads: Mapping[str, torch.nn.Module]) -> ExtractionModel:
 
 
 def inputs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of ids with their masks, of many shapes."""
+    """Return batches of ids with their masks, in many shapes."""
     random = np.random.default_rng(0)
     for batch, length in ((1, 2), (1, 64), (3, 17), (7, 33)):
         ids = random.integers(0, 100, (batch, length))
         yield ids, np.arange(length) < random.integers(2, length + 1, batch)[:, None]
 
 
-def tables(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
-    """All arrays of a head's outputs, blocks behind one another."""
+def all_arrays(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
+    """Return all arrays of a head's outputs, with blocks concatenated."""
     found: dict[str, np.ndarray] = {}
-    for table in codec.tables:
-        blocks = list(outputs.table(table))
-        found |= {f"{table}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
+    for matrix in codec.matrices:
+        blocks = list(outputs.matrix(matrix))
+        found |= {f"{matrix}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
     return found
 
 
 def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
-    one, other = tables(before, codec), tables(after, codec)
+    one, other = all_arrays(before, codec), all_arrays(after, codec)
     assert one.keys() == other.keys()
-    assert {name.split(".")[0] for name in one} == codec.tables.keys()
+    assert {name.split(".")[0] for name in one} == codec.matrices.keys()
     for name, values in one.items():
         assert values.shape == other[name].shape
         np.testing.assert_allclose(values, other[name], atol=2e-5)
@@ -113,7 +113,7 @@ def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -
         assert old.keys() == new.keys() == codecs.keys()
         for task, codec in codecs.items():
             assert_alike(old[task], new[task], codec)
-    with pytest.raises(ModelError, match="not a graph that `ie export` writes"):  # no table without its task
+    with pytest.raises(ModelError, match="not a graph that `ie export` writes"):  # matrices are named with their task
         OnnxBackend(tmp_path / ONNX, {"ner": codecs["ner"]})
     with pytest.raises(ModelError, match="the graph has the rows"):
         OnnxBackend(tmp_path / ONNX, codecs | {"more": codecs["ner"]})
@@ -127,7 +127,7 @@ def test_the_export_annotates_as_the_model(trained: Path, exported: Path) -> Non
     assert any(document.entities for document in load(exported).extract(texts))
 
 
-def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
+def test_the_directory_records_the_loss(trained: Path, exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {
         "README.md", "export.json", "ie.json", "metrics.json", "model.onnx", "recipe.yaml", "tokenizer.json",
@@ -141,7 +141,7 @@ def test_the_folder_says_what_it_cost(trained: Path, exported: Path) -> None:
     card = (exported / "README.md").read_text(encoding="utf-8")
     assert card.startswith((trained / "README.md").read_text(encoding="utf-8"))
     assert "## Scores on dev" in card
-    assert "This folder holds an ONNX graph in float32" in card
+    assert "ONNX graph in float32" in card
 
 
 def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: Path, tmp_path: Path) -> None:
@@ -152,7 +152,9 @@ def test_int8_is_smaller_and_its_difference_is_stated(trained: Path, exported: P
     assert json.loads((tmp_path / "int8" / "export.json").read_text())["precision"] == "int8"
 
 
-def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_loses_too_much_is_an_error(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def spoil(file: Path) -> None:
         import onnx
 
@@ -164,7 +166,7 @@ def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkey
         onnx.save(model, file)
 
     monkeypatch.setattr(ie_cli.export.onnx, "_quantise", spoil)
-    with pytest.raises(ModelError, match=r"the export lost [01]\.\d+ of F1 .* more than 0\.005") as error:
+    with pytest.raises(ModelError, match=r"loses [01]\.\d+ of F1 .* more than 0\.005") as error:
         export_onnx(load(trained), tmp_path / "bad", documents(), int8=True)
     assert "--max-loss" in str(error.value.hint)
     assert not list(tmp_path.iterdir())
@@ -173,23 +175,23 @@ def test_one_that_lost_too_much_is_refused(trained: Path, tmp_path: Path, monkey
     assert (tmp_path / "bad" / ONNX).is_file()
 
 
-def test_data_without_annotation_compare_nothing(trained: Path, tmp_path: Path) -> None:
+def test_data_without_annotation_are_an_error(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no annotation to compare on"):
         export_onnx(load(trained), tmp_path / "out", [Document("林子涵")])
     assert not list(tmp_path.iterdir())
 
 
-def test_what_makes_no_sense_is_told_before_anything_is_done(
+def test_invalid_arguments_are_reported_before_anything_is_done(
     trained: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ie_cli.export.onnx, "_write_graph", lambda *_: pytest.fail("too late"))
     model = load(trained)
-    with pytest.raises(ModelError, match="holds a trained model, which an export does not replace"):
+    with pytest.raises(ModelError, match="contains a trained model, which an export does not replace"):
         export_onnx(model, trained, documents())
-    with pytest.raises(ModelError, match="lies in a model folder"):
+    with pytest.raises(ModelError, match="is inside a model directory"):
         export_onnx(model, trained / "onnx", documents())
     (tmp_path / "other.txt").touch()
-    with pytest.raises(ModelError, match="is no model folder"):
+    with pytest.raises(ModelError, match="is not a model directory"):
         export_onnx(model, tmp_path, documents())
     with pytest.raises(ModelError, match="no torch module"):
         export_onnx(load(exported), tmp_path / "again", documents())
@@ -199,28 +201,28 @@ def test_what_makes_no_sense_is_told_before_anything_is_done(
     assert (trained / "model.safetensors").is_file()
 
 
-def test_a_model_that_finds_nothing_right_is_not_compared(trained: Path, tmp_path: Path) -> None:
+def test_a_model_that_predicts_nothing_correctly_is_not_compared(trained: Path, tmp_path: Path) -> None:
     foreign = [Document("林子涵", [Entity(0, 3, "of another scheme")])]
-    with pytest.raises(DataError, match="finds nothing right in the data"):
+    with pytest.raises(DataError, match="predicts nothing correctly in the data"):
         export_onnx(load(trained), tmp_path / "out", foreign)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_of_other_rows_is_refused(exported: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
-    facts = json.loads((folder / "ie.json").read_text())
+def test_a_graph_with_other_labels_is_an_error(exported: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(exported, tmp_path / "model"))
+    facts = json.loads((directory / "ie.json").read_text())
     del facts["tasks"]["ner"]["labels"][-1]
-    (folder / "ie.json").write_text(json.dumps(facts))
+    (directory / "ie.json").write_text(json.dumps(facts))
     with pytest.raises(
         ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it .*'entities': 2"
     ):
-        load(folder)
+        load(directory)
 
 
-def test_weights_beside_the_graph_travel_with_it(
+def test_external_weights_are_copied_with_the_graph(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a model of more than 1.5 GiB the exporter writes them into a file of their own."""
+    """The exporter writes the weights of a model above 1.5 GiB to a separate file."""
     from torch.onnx._internal.exporter import _onnx_program
 
     monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 1000)
@@ -230,7 +232,7 @@ def test_weights_beside_the_graph_travel_with_it(
 
 
 def ie(*words: str, block: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, where the packages `block` cannot be imported."""
+    """Run the command in a separate process in which the packages `block` cannot be imported."""
     code = (
         f"import sys\nfor name in {list(block)!r}: sys.modules[name] = None\nsys.argv = ['ie', *{list(words)!r}]\n"
         "from ie_cli.cli import main\nmain()"
@@ -255,7 +257,7 @@ def test_prediction_and_evaluation_need_no_torch(trained: Path, exported: Path, 
     assert json.loads(scores.stdout)["f1"] > 0.9
 
 
-def test_what_needs_torch_says_so(trained: Path, tmp_path: Path) -> None:
+def test_operations_that_need_torch_report_it(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("林子涵")
     predict = ["predict", str(tmp_path / "one.txt"), "--text", "--model", str(trained)]
     for words, needed in ((predict, "torch"), (["train", "quickstart"], "accelerate")):
@@ -268,38 +270,38 @@ def test_what_needs_torch_says_so(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "folder", "message"),
+    ("backend", "directory", "message"),
     [("onnx", "trained", r"holds no model\.onnx"), ("torch", "exported", "without weights for torch")],
 )
-def test_a_backend_needs_its_files(backend: str, folder: str, message: str, request: pytest.FixtureRequest) -> None:
+def test_a_backend_needs_its_files(backend: str, directory: str, message: str, request: pytest.FixtureRequest) -> None:
     with pytest.raises(ModelError, match=message):
-        Extractor.from_pretrained(request.getfixturevalue(folder), backend=backend)  # type: ignore[arg-type]
+        Extractor.from_pretrained(request.getfixturevalue(directory), backend=backend)  # type: ignore[arg-type]
 
 
-def test_damage_is_told(exported: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
-    with pytest.raises(ModelError, match="precision it was written in"):
-        Extractor.from_pretrained(folder, precision="bfloat16")
+def test_damage_is_reported(exported: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(exported, tmp_path / "model"))
+    with pytest.raises(ModelError, match="precision it was exported in"):
+        Extractor.from_pretrained(directory, precision="bfloat16")
     with pytest.raises(ModelError, match="no torch module"):
-        _ = load(folder).model
-    (folder / ONNX).write_bytes((exported / ONNX).read_bytes()[:1000])
+        _ = load(directory).model
+    (directory / ONNX).write_bytes((exported / ONNX).read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"model\.onnx: damaged"):
-        load(folder)
-    (folder / "tokenizer.json").unlink()
+        load(directory)
+    (directory / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer\.json missing"):
-        load(folder)
+        load(directory)
 
 
 def test_a_foreign_graph_is_refused(exported: Path, tmp_path: Path) -> None:
     from onnx import TensorProto, helper, save
 
-    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    directory = Path(shutil.copytree(exported, tmp_path / "model"))
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", [value], [result])
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / ONNX)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), directory / ONNX)
     with pytest.raises(ModelError, match="not a graph that `ie export` writes: inputs x, outputs y"):
-        load(folder)
+        load(directory)
 
 
 def test_an_exported_model_is_saved_and_loaded_again(exported: Path, tmp_path: Path) -> None:
@@ -320,7 +322,7 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert "no annotation" in run.stderr
     run = ie("export", "nobody/nothing", "--int8")
     assert run.returncode == 1
-    assert "nobody/nothing: no such folder" in run.stderr
+    assert "nobody/nothing: no such directory" in run.stderr
     run = ie("export", str(trained), str(tmp_path / "out2"), "--data", str(tmp_path / "none.jsonl"))
     assert run.returncode == 1
     assert "no such file" in run.stderr

@@ -12,7 +12,7 @@ from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, Reading, Record
 from ie_cli.formats.common.tag_schemes import bio_tags
-from ie_cli.formats.conll import cut, join_tokens, longest, lost, read, write
+from ie_cli.formats.conll import count_losses, join_tokens, longest_non_overlapping, read, split_at_boundaries, write
 
 
 def records(text: str, **options: object) -> list[Record]:
@@ -43,7 +43,7 @@ def test_offsets_slice_the_tokens(tokens: list[str], joiner: str | None) -> None
         assert text == joiner.join(tokens)
 
 
-def test_no_blank_beside_chinese() -> None:
+def test_no_space_next_to_chinese_characters() -> None:
     assert join_tokens(["我", "爱", "Python", "3", "。", "Yes", "！"], None)[0] == "我爱Python 3。Yes！"
 
 
@@ -60,7 +60,7 @@ def test_read_gives_what_was_written(sentences: list[list[str]], data: st.DataOb
                 entities.append(Entity(starts[at], end, data.draw(st.sampled_from(["PER", "LOC"]))))
             at += max(1, length)
         documents.append(Document(text, entities))
-    # A blank between tokens is rebuilt by rule; beside a cut within a word the rule would put one more.
+    # A rule restores spaces between tokens; it would add a space where a word was split.
     rebuilt = "".join(write(document) for document in documents)
     back = [record for record in records(rebuilt) if isinstance(record, Document)]
     assume([document.text for document in back] == [document.text for document in documents])
@@ -69,8 +69,8 @@ def test_read_gives_what_was_written(sentences: list[list[str]], data: st.DataOb
 
 @given(st.text(max_size=30), st.data())
 def test_whatever_is_written_is_read_and_slices(text: str, data: st.DataObject) -> None:
-    borders = data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=6, unique=True)) if text else []
-    pairs = zip(sorted(borders)[::2], sorted(borders)[1::2], strict=False)
+    boundaries = data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=6, unique=True)) if text else []
+    pairs = zip(sorted(boundaries)[::2], sorted(boundaries)[1::2], strict=False)
     document = Document(text, [Entity(a, b, "X") for a, b in pairs])
     for record in records(write(document), label_columns=(1,), text_column=0) if text.strip() else []:
         assert isinstance(record, Document)
@@ -86,7 +86,7 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
 
 
 def plain_longest(entities: list[Entity]) -> list[Entity]:
-    """Each entity beside all that were chosen before."""
+    """Compare each entity with all that were chosen before."""
     chosen: list[Entity] = []
     for entity in sorted(set(entities), key=lambda e: (e.start - e.end, e.start, e.label)):
         if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
@@ -95,9 +95,9 @@ def plain_longest(entities: list[Entity]) -> list[Entity]:
 
 
 def plain_write(document: Document) -> str:
-    """Each entity beside all tokens."""
+    """Compare each entity with all tokens."""
     entities = plain_longest(document.entities)
-    tokens = [piece for word in cut(document.text, entities) for piece in word]
+    tokens = [piece for word in split_at_boundaries(document.text, entities) for piece in word]
     spans = []
     for entity in entities:
         inside = [n for n, (start, end) in enumerate(tokens) if entity.start <= start and end <= entity.end]
@@ -112,18 +112,18 @@ def test_the_longest_and_their_tokens_are_those_of_the_plain_form(text: str, dat
     ends = st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).filter(lambda pair: pair[0] != pair[1])
     drawn = data.draw(st.lists(st.tuples(ends, st.sampled_from("XY")), max_size=10))
     entities = [Entity(min(pair), max(pair), label) for pair, label in drawn]
-    assert longest(entities) == plain_longest(entities)
+    assert longest_non_overlapping(entities) == plain_longest(entities)
     assert write(Document(text, entities)) == plain_write(Document(text, entities))
 
 
 def test_what_one_column_cannot_express_is_counted() -> None:
     document = Document("New Yorker", [Entity(0, 8, "LOC"), Entity(0, 3, "X")])
     assert write(document) == "New\tB-LOC\nYork\tI-LOC\ner\tO\n\n"
-    assert list(lost(document).values()) == [1, 1, 0, 0]
-    assert list(lost(Document(" ")).values()) == [0, 0, 1, 0]
-    assert not any(lost(Document("纽约人", [Entity(0, 2, "LOC")])).values())
+    assert list(count_losses(document).values()) == [1, 1, 0, 0]
+    assert list(count_losses(Document(" ")).values()) == [0, 0, 1, 0]
+    assert not any(count_losses(Document("纽约人", [Entity(0, 2, "LOC")])).values())
     related = Document("ab", [], [Relation(Entity(0, 1, "X"), "p", Entity(1, 2, "X"))])
-    assert list(lost(related).values()) == [0, 0, 0, 1]
+    assert list(count_losses(related).values()) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_what_was_detected_is_reported() -> None:
     records("Anna\tI-PER\nMeyer\tI-PER\n", report=told.append)
     records("Anna B-PER\nin O\nWien I-LOC\n", report=told.append)
     assert told == [
-        "x.conll: tabs between columns, tokens in column 0, tags in column 1 (from 0), IOB1",
-        "x.conll: blanks between columns, tokens in column 0, tags in column 1 (from 0), BIO",
-        "x.conll: 1 tags continue no entity; each begins one, as conlleval and seqeval have it",
+        "x.conll: columns separated by tabs, tokens in column 0, tags in column 1 (counted from 0), IOB1",
+        "x.conll: columns separated by spaces, tokens in column 0, tags in column 1 (counted from 0), BIO",
+        "x.conll: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval",
     ]
 
 
@@ -164,7 +164,7 @@ def test_two_tag_columns_give_nested_entities() -> None:
     assert mentions(one(text, text_column=1, label_columns=(-1,))) == [("Wien", "LOC")]
 
 
-def test_a_chunk_column_is_no_second_layer() -> None:
+def test_a_chunk_column_is_not_a_second_layer() -> None:
     document = one("EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n")
     assert mentions(document) == [("EU", "ORG")]
     assert mentions(one("EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n", label_columns=(2,)))[0] == ("EU", "NP")
@@ -213,18 +213,18 @@ def test_a_bad_line_spoils_its_sentence_alone(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text_column": 2}, r"no column 2 \(text_column\): the lines have 2"),
+        ({"text_column": 2}, r"no column 2 \(text_column\): the lines have 2 columns"),
         ({"text_column": -3}, r"no column -3 \(text_column\)"),
-        ({"label_columns": (5,)}, r"no column 5 \(label_columns\): the lines have 2"),
+        ({"label_columns": (5,)}, r"no column 5 \(label_columns\): the lines have 2 columns"),
     ],
 )
-def test_a_column_that_is_not_there_is_told(options: dict[str, object], message: str) -> None:
+def test_a_missing_column_is_an_error(options: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         records("Anna B-PER\n", **options)
 
 
-def test_columns_without_tags_are_told() -> None:
-    with pytest.raises(DataError, match="none of the 2 columns holds tags") as caught:
+def test_columns_without_tags_are_an_error() -> None:
+    with pytest.raises(DataError, match="none of the 2 columns contains tags") as caught:
         records("Anna NNP\n")
     assert "label_columns" in str(caught.value.hint)
 

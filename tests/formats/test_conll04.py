@@ -13,7 +13,7 @@ from support.random_documents import documents, joined_documents
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS, BadLine, Reading, Record
 from ie_cli.formats.conll import join_tokens
-from ie_cli.formats.conll04 import lost, lost_table, read, write, write_table
+from ie_cli.formats.conll04 import count_losses, count_losses_table, read, write, write_table
 
 TOKENS = ["Anna", "Meyer", "在", "云", "州", "of", "Vale", "."]
 SPERT = {
@@ -67,7 +67,7 @@ def test_the_table_has_tags() -> None:
     assert one({"tokens": [], "tags": []}) == Document("")
 
 
-def test_blanks_are_put_as_the_joiner_says() -> None:
+def test_the_joiner_separates_tokens() -> None:
     document = one(SPERT, joiner="_")
     assert document.text == "_".join(TOKENS)
     assert [document.text[e.start : e.end] for e in document.entities] == ["Anna_Meyer", "云_州_of_Vale", "云_州"]
@@ -90,7 +90,9 @@ def test_tags_that_continue_nothing_are_reported() -> None:
     told: list[str] = []
     document = one({"tokens": ["a", "b"], "tags": ["I-X", "L-X"]}, report=told.append)
     assert document.entities == [Entity(0, 3, "X")]
-    assert told == ["x.json: 1 tags continue no entity; each begins one, as conlleval and seqeval have it"]
+    assert told == [
+        "x.json: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
+    ]
 
 
 def spert(**changes: Any) -> dict[str, Any]:
@@ -104,26 +106,26 @@ def spert(**changes: Any) -> dict[str, Any]:
         (spert(tokens="Anna"), "'tokens' must be a list of strings, got \"Anna\""),
         (spert(tokens=["Anna", ""]), 'token 1 must be a non-empty string, got ""'),
         (spert(tokens=["Anna", None]), "token 1 must be a non-empty string, got null"),
-        (spert(orig_id=[1]), "'id' must be a string or a whole number, got [1]"),
+        (spert(orig_id=[1]), "'id' must be a string or an integer, got [1]"),
         (spert(entities=3), "'entities' must be a list, got 3"),
-        (spert(entities=[3]), "'entities' must hold objects, got 3"),
+        (spert(entities=[3]), "'entities' must contain objects, got 3"),
         (spert(entities=[{"start": 0, "end": 1}]), "no field 'type': {"),
-        (spert(entities=[{"type": "X", "start": 0, "end": 9}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "X", "start": 2, "end": 2}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "X", "start": True, "end": 2}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "X", "start": 0}]), "an entity must cover some of the 8 tokens, got {"),
-        (spert(entities=[{"type": "\ud800", "start": 0, "end": 1}]), "the label '\\ud800' holds half a surrogate pair"),
-        (spert(relations=[{"type": "p", "head": 0, "tail": 3}]), "relation 'p': tail must be one of the 3 entities, got 3"),
-        (spert(relations=[{"type": "p", "head": -1, "tail": 0}]), "relation 'p': head must be one of the 3 entities, got -1"),
-        (spert(relations=[{"type": "p", "tail": 0}]), "relation 'p': head must be one of the 3 entities, got null"),
+        (spert(entities=[{"type": "X", "start": 0, "end": 9}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "X", "start": 2, "end": 2}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "X", "start": True, "end": 2}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "X", "start": 0}]), "an entity must satisfy 0 <= start < end <= 8,"),
+        (spert(entities=[{"type": "\ud800", "start": 0, "end": 1}]), "the label '\\ud800' contains a lone surrogate"),
+        (spert(relations=[{"type": "p", "head": 0, "tail": 3}]), "relation 'p': tail must be an entity index below 3, got 3"),
+        (spert(relations=[{"type": "p", "head": -1, "tail": 0}]), "relation 'p': head must be an entity index below 3, got -1"),
+        (spert(relations=[{"type": "p", "tail": 0}]), "relation 'p': head must be an entity index below 3, got null"),
         (spert(relations=[{"type": "", "head": 0, "tail": 0}]), "'type' must be a non-empty string, got \"\""),
         ({**TABLE, "tags": "O"}, "'tags' must be a list, got \"O\""),
-        ({**TABLE, "tags": ["O"]}, "8 tokens, but 1 tags"),
+        ({**TABLE, "tags": ["O"]}, "got 8 tokens, but 1 tag"),
         ({**TABLE, "tags": ["Peop"] * 8}, 'expected a tag such as O or B-PER, got "Peop"'),
         ({**TABLE, "tags": [0] * 8}, "expected a tag such as O or B-PER, got 0"),
     ],
 )  # fmt: skip
-def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: str) -> None:
+def test_a_bad_record_is_reported_with_its_place(fields: dict[str, Any], message: str) -> None:
     first, bad, last = records({"tokens": ["a"]}, fields, {"tokens": ["b"]})
     assert (first, last) == (Document("a"), Document("b"))
     assert isinstance(bad, BadLine)
@@ -135,22 +137,22 @@ def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: st
 @given(st.lists(joined_documents(flat=False), max_size=3))
 def test_spert_is_read_as_it_was_written(some: list[Document]) -> None:
     assert again("conll04", *some) == some
-    assert not any(value for document in some for value in lost(document).values())
+    assert not any(value for document in some for value in count_losses(document).values())
 
 
 @given(st.lists(joined_documents(flat=True), max_size=3))
 def test_the_table_is_read_as_it_was_written(some: list[Document]) -> None:
     assert again("conll04-table", *some) == some
-    assert not any(value for document in some for value in lost_table(document).values())
+    assert not any(value for document in some for value in count_losses_table(document).values())
 
 
 @pytest.mark.parametrize("name", ["conll04", "conll04-table"])
 @given(document=documents())
-def test_what_is_lost_of_any_example_is_counted(name: str, document: Document) -> None:
+def test_losses_of_any_example_are_counted(name: str, document: Document) -> None:
     [back] = again(name, document)
     assert isinstance(back, Document)
     assert "".join(back.text.split()) == "".join(document.text.split())
-    told = FORMATS[name].lost(document)
+    told = FORMATS[name].count_losses(document)
     overlapping, blank, ragged, relations, broken, blanks = told.values()
     assert (back.text != document.text) <= bool(broken or blanks)
     assert len(back.relations) == len(document.relations) - relations
@@ -177,15 +179,15 @@ def test_the_table_keeps_the_longer_of_two_that_overlap() -> None:
     document = one(SPERT)
     assert json.loads(write_table(document)) == {**TABLE, "relations": []}
     assert json.loads(write(document)) == SPERT
-    assert list(lost_table(document).values()) == [1, 0, 0, 1, 0, 0]
-    assert list(lost(document).values()) == [0] * 6
+    assert list(count_losses_table(document).values()) == [1, 0, 0, 1, 0, 0]
+    assert list(count_losses(document).values()) == [0] * 6
 
 
-def test_words_are_cut_at_the_borders_of_entities() -> None:
+def test_words_are_split_at_entity_boundaries() -> None:
     document = Document("New Yorker  x", [Entity(0, 8, "LOC"), Entity(10, 12, "X")])
     assert json.loads(write(document))["tokens"] == ["New", "York", "er", "x"]
-    assert list(lost(document).values()) == [0, 1, 0, 0, 1, 0]
-    assert list(lost(Document("a  b", [Entity(0, 2, "X")])).values()) == [0, 0, 1, 0, 0, 1]
+    assert list(count_losses(document).values()) == [0, 1, 0, 0, 1, 0]
+    assert list(count_losses(Document("a  b", [Entity(0, 2, "X")])).values()) == [0, 0, 1, 0, 0, 1]
 
 
 def test_meta_and_ids_come_out_again() -> None:
@@ -198,4 +200,4 @@ def test_long_texts_with_many_entities_are_written_soon() -> None:
     text, starts = join_tokens(tokens, None)
     document = Document(text, [Entity(start, start + 2, "X") for start in starts[::4]])
     assert len(json.loads(write(document))["entities"]) == 5000
-    assert lost(document)
+    assert count_losses(document)

@@ -1,4 +1,4 @@
-"""DuIE of both editions and CMeIE: what is read, what is told, what is written. Sentences are invented."""
+"""DuIE 1 and 2, and CMeIE: reading, reports and writing. The sentences are invented."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def again(name: str, document: Document) -> Document:
 
 
 def full(spos: list[Spo] | None) -> list[tuple[Any, ...]]:
-    """Triples with their types, which take no part in equality."""
+    """Return triples with their types, which equality ignores."""
     assert spos is not None
     return [(spo, spo.subject_type, spo.object_type, spo.slot_types) for spo in spos]
 
 
 def triple(**changes: Any) -> dict[str, Any]:
-    """A record of one triple, some of whose fields are changed, or left out where the change is `...`."""
+    """Return a record of one triple with changed fields, or without those whose change is `...`."""
     fields = {"subject": "周雨晨", "predicate": "获奖", "object": {"@value": "松湖奖"}} | changes
     return {"text": FILM, "spo_list": [{name: value for name, value in fields.items() if value is not ...}]}
 
@@ -184,7 +184,7 @@ def test_blank_lines_are_skipped_and_counted() -> None:
     [
         ({"spo_list": []}, "no field 'text' (found: spo_list)"),
         ({"text": 3, "spo_list": []}, "'text' must be a string, got 3"),
-        (SECOND | {"id": 1.5}, "'id' must be a string or a whole number, got 1.5"),
+        (SECOND | {"id": 1.5}, "'id' must be a string or an integer, got 1.5"),
         ({"text": FILM, "spo_list": {}}, "'spo_list' must be a list, got {}"),
         ({"text": FILM, "spo_list": "导演"}, "'spo_list' must be a list, got \"导演\""),
         ({"text": FILM, "spo_list": ["a"]}, "a triple must be an object with subject, predicate and object, got \"a\""),
@@ -214,7 +214,7 @@ def test_blank_lines_are_skipped_and_counted() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_faulty_record_is_told_with_its_place(record: dict[str, Any], message: str) -> None:
+def test_an_invalid_record_is_reported_with_its_place(record: dict[str, Any], message: str) -> None:
     line = json.dumps(record, ensure_ascii=False)
     first, bad, last = records(json.dumps(FIRST), line, json.dumps(SECOND))
     assert isinstance(first, Document)
@@ -233,7 +233,7 @@ def test_a_faulty_record_is_told_with_its_place(record: dict[str, Any], message:
         ("null", "expected a JSON object, got null"),
     ],
 )
-def test_what_is_no_json_object_is_told_with_its_place(line: str, message: str) -> None:
+def test_invalid_json_is_reported_with_its_place(line: str, message: str) -> None:
     bad, good = records(line, json.dumps(FIRST))
     assert isinstance(good, Document)
     assert isinstance(bad, BadLine)
@@ -273,7 +273,7 @@ def test_any_line_is_an_example_or_a_bad_line(line: str) -> None:
         ([{"text": FILM}], "jsonl"),  # test data: a text alone, which both formats read alike
     ],
 )
-def test_the_format_is_told_by_its_list_of_triples(tmp_path: Path, lines: list[Any], format: str) -> None:
+def test_the_format_is_detected_from_its_list_of_triples(tmp_path: Path, lines: list[Any], format: str) -> None:
     content = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (tmp_path / "x").write_text("\n".join(content), encoding="utf-8")
     told: list[str] = []
@@ -307,22 +307,22 @@ def test_triples_of_one_place_are_not_worth_a_word() -> None:
 
 def test_triples_of_several_places_are_counted() -> None:
     assert reported(acts(("甲", "林若曦"), ("乙", "何明")), acts(("甲", "何明")), mentions="first") == [
-        "d.json: 3 triples without offsets, put on the text: 2 have several places (mentions: first), 0 have none"
+        "d.json: triples without offsets: 3; with several possible positions: 2 (mentions: first); not found in the text: 0"
     ]
 
 
-def test_of_triples_without_a_place_the_first_is_shown() -> None:
+def test_the_first_unlocated_triple_is_reported() -> None:
     assert reported(acts(("乙", "何明")), acts(("丙", "何明"), ("甲", "王伟")), acts(("丁", "何明"))) == [
-        "d.json: 4 triples without offsets, put on the text: 0 have several places (mentions: nearest), 3 have none; "
-        "the first: d.json:2: 丙 | 主演 | 何明"
+        "d.json: triples without offsets: 4; with several possible positions: 0 (mentions: nearest); not found in the text: 3, "
+        "first in d.json:2: 丙 | 主演 | 何明"
     ]
 
 
 def test_a_slot_without_a_place_is_counted_as_a_triple() -> None:
     [told] = reported(triple(object={"@value": "松湖奖", "inWork": "南方的灯塔", "onDate": "2011年"}))
     assert told == (
-        "d.json: 3 triples without offsets, put on the text: 0 have several places (mentions: nearest), 1 have none; "
-        "the first: d.json:1: 松湖奖 | 获奖.inWork | 南方的灯塔"
+        "d.json: triples without offsets: 3; with several possible positions: 0 (mentions: nearest); not found in the text: 1, "
+        "first in d.json:1: 松湖奖 | 获奖.inWork | 南方的灯塔"
     )
 
 
@@ -334,7 +334,7 @@ def test_a_slot_without_a_place_is_counted_as_a_triple() -> None:
         ("all", {(6, 0), (6, 18), (15, 0), (15, 18)}),
     ],
 )
-def test_a_triple_is_put_where_the_recipe_says(mentions: str, places: set[tuple[int, int]]) -> None:
+def test_a_triple_is_located_according_to_the_recipe(mentions: str, places: set[tuple[int, int]]) -> None:
     document = one(acts(("甲", "林若曦")), mentions=mentions)
     assert {(r.subject.start, r.object.start) for r in document.relations} == places
     assert document.spos == [Spo("甲", "主演", "林若曦")]
@@ -358,10 +358,10 @@ IDS = st.none() | st.integers() | st.text(max_size=4)
 
 @st.composite
 def annotated(draw: st.DrawFn) -> Document:
-    """Any text with any triples, of mentions that stand in it and of others."""
+    """Generate any text with any triples, of mentions that occur in it and of others."""
     text = draw(TEXT.filter(json_can_hold))
-    border = st.integers(0, len(text))
-    mention = st.builds(lambda a, b: text[min(a, b) : max(a, b)], border, border).filter(json_can_hold) | WORD
+    boundary = st.integers(0, len(text))
+    mention = st.builds(lambda a, b: text[min(a, b) : max(a, b)], boundary, boundary).filter(json_can_hold) | WORD
 
     def spo() -> Spo:
         slots = tuple(sorted(draw(st.dictionaries(NAME.filter("@value".__ne__), mention, max_size=2)).items()))
@@ -396,21 +396,21 @@ def test_relations_slice_the_text(document: Document) -> None:
 
 
 def of_slots(format: Format, document: Document) -> int:
-    """What is lost of slots, by a format's own words."""
-    return sum(count for what, count in format.lost(document).items() if "slots" in what)
+    """Count the lost slots as reported by a format."""
+    return sum(count for what, count in format.count_losses(document).items() if "slots" in what)
 
 
 @given(annotated())
-def test_the_first_edition_says_how_many_slots_it_drops(document: Document) -> None:
+def test_the_first_edition_counts_the_slots_it_drops(document: Document) -> None:
     assert of_slots(FORMATS["duie1"], document) == sum(len(spo.slots) for spo in document.spos or [])
     assert of_slots(FORMATS["duie"], document) == 0
 
 
-def test_entities_that_stand_in_no_relation_are_lost_to_both_editions() -> None:
+def test_entities_without_a_relation_are_lost_in_both_editions() -> None:
     film, person = Entity(1, 6, "影视作品"), Entity(8, 11, "人物")
     document = Document(FILM, [film, person, Entity(17, 22, "Date")], [Relation(film, "导演", person)])
     for name in ("duie", "duie1"):
-        assert sum(FORMATS[name].lost(document).values()) == 1
+        assert sum(FORMATS[name].count_losses(document).values()) == 1
 
 
 def test_the_layout_is_the_official_one() -> None:
@@ -452,7 +452,7 @@ def place(mention: str, label: str, score: float) -> Entity:
 
 
 def predicted() -> Document:
-    """What a model gives: scored relations between places, slots among them, no triples by their texts."""
+    """Return the output of a model: scored relations between spans, including slots, without triples of texts."""
     person, award = place("周雨晨", "人物", 0.8), place("松湖奖", "奖项", 0.7)
     made = [
         Relation(award, "获奖.onDate", place("2011年", "Date", 0.6), 0.6),
@@ -485,7 +485,7 @@ def test_a_slot_without_its_object_is_written_as_a_triple() -> None:
 
 
 @pytest.mark.parametrize("name", ["duie", "duie1"])
-def test_a_field_of_the_input_never_stands_in_for_the_annotation(name: str) -> None:
+def test_an_input_field_never_replaces_the_annotation(name: str) -> None:
     document = predicted()
     document.meta = {"spo_list": [{"subject": "x", "predicate": "y", "object": "z"}]}  # of a native record
     assert [spo["predicate"] for spo in json.loads(written(name, document))["spo_list"]] == ["导演", "获奖"]

@@ -1,4 +1,4 @@
-"""Native JSON lines, CLUENER, plain text, and telling formats apart; columns are in test_conll.py."""
+"""Native JSON Lines, CLUENER, plain text, and the detection of formats; columns are in test_conll.py."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_native_documents_are_read_as_they_were_written(document: Document) -> N
     assert [entity.score for entity in back.entities] == [entity.score for entity in document.entities]
     assert [event.score for event in back.events] == [event.score for event in document.events]
     assert written("jsonl", back) == line
-    assert FORMATS["jsonl"].lost(document) == {}
+    assert FORMATS["jsonl"].count_losses(document) == {}
 
 
 def test_equal_spans_keep_their_scores() -> None:
@@ -102,16 +102,16 @@ def native(*entity: Any, **fields: Any) -> str:
         ("{}", r"no field 'text' \(found: nothing\)"),
         ('{"text": 3}', r"'text' must be a string, got 3"),
         ('{"text": null}', r"'text' must be a string, got null"),
-        ('{"text": "a", "id": 1.5}', r"'id' must be a string or a whole number, got 1\.5"),
-        ('{"text": "a", "id": true}', r"'id' must be a string or a whole number, got true"),
+        ('{"text": "a", "id": 1.5}', r"'id' must be a string or an integer, got 1\.5"),
+        ('{"text": "a", "id": true}', r"'id' must be a string or an integer, got true"),
         ('{"text": "a", "entities": {}}', r"'entities' must be a list, got \{\}"),
         ('{"text": "a", "entities": [[0, 1, "x"]]}', r"an entity must be an object .*, got \[0, 1, \"x\"\]"),
         ('{"text": "a", "entities": [{"start": 0}]}', r"an entity lacks end, label: \{\"start\": 0\}"),
         (native(0, 4, ""), r"an entity's label must be a non-empty string, got ''"),
         (native(0, 4, 5), r"an entity's label must be a non-empty string, got 5"),
-        (native("0", 4, "p"), r"entity 'p': start must be a whole number, got '0'"),
-        (native(0, 4.0, "p"), r"entity 'p': end must be a whole number, got 4\.0"),
-        (native(False, 4, "p"), r"entity 'p': start must be a whole number, got False"),
+        (native("0", 4, "p"), r"entity 'p': start must be an integer, got '0'"),
+        (native(0, 4.0, "p"), r"entity 'p': end must be an integer, got 4\.0"),
+        (native(False, 4, "p"), r"entity 'p': start must be an integer, got False"),
         (native(4, 0, "p"), r"entity 'p' covers characters 4-0: it ends before it starts"),
         (native(4, 4, "p"), r"entity 'p' covers characters 4-4: it is empty"),
         (native(-1, 4, "p"), r"entity 'p' covers characters -1-4, but the text has 9"),
@@ -120,7 +120,7 @@ def native(*entity: Any, **fields: Any) -> str:
         (native(8, 10, "p", "云州"), r".* but the text has 9 \(its offsets seem to count UTF-16 units\)"),
         (native(12, 18, "p", "云州"), r".* but the text has 9 \(its offsets seem to count UTF-8 bytes\)"),
         (native(0, 4, "p", "Anne"), r".* are 'Anna', but its text is 'Anne'"),
-        ('{"text": "a", "entities": [{"start": NaN, "end": 1, "label": "x"}]}', r".*start must be a whole number, got nan"),
+        ('{"text": "a", "entities": [{"start": NaN, "end": 1, "label": "x"}]}', r".*start must be an integer, got nan"),
         ('{"text": "a", "entities": [{"start": 0, "end": 1, "label": "x", "score": "1"}]}', r"a score must be .* \"1\""),
         ('{"text": "a", "relations": [{"subject": 1}]}', r"a relation must be an object with .*"),
         (
@@ -129,7 +129,7 @@ def native(*entity: Any, **fields: Any) -> str:
         ),
     ],
 )  # fmt: skip
-def test_a_bad_native_line_is_told_with_its_place(line: str, message: str) -> None:
+def test_a_bad_native_line_is_reported_with_its_place(line: str, message: str) -> None:
     first, bad, last = read("jsonl", '{"text": "one"}', line, '{"text": "two"}')
     assert (first, last) == (Document("one"), Document("two"))
     assert isinstance(bad, BadLine)
@@ -143,17 +143,17 @@ def test_a_bad_native_line_is_told_with_its_place(line: str, message: str) -> No
     ("line", "message"),
     [
         ('{"text": "云州", "label": []}', None),
-        ('{"text": "云州", "label": ["x"]}', "'label' must map labels to mentions to spans"),
-        ('{"text": "云州", "label": {"x": [[0, 1]]}}', "'label' must map labels to mentions to spans"),
+        ('{"text": "云州", "label": ["x"]}', "'label' must map labels to objects"),
+        ('{"text": "云州", "label": {"x": [[0, 1]]}}', "'label' must map labels to objects"),
         ('{"text": "云州", "label": {"x": {"云州": [0, 1]}}}', "the spans of '云州' must be a list of [start, end]"),
-        ('{"text": "云州", "label": {"x": {"云州": [[0, "1"]]}}}', "the end of '云州' must be a whole number, got '1'"),
+        ('{"text": "云州", "label": {"x": {"云州": [[0, "1"]]}}}', "the end of '云州' must be an integer, got '1'"),
         ('{"text": "云州", "label": {"x": {"云州": [[0, 2]]}}}', "covers characters 0-3, but the text has 2"),
         ('{"text": "云州城", "label": {"x": {"云州": [[0, 2]]}}}', "are '云州城', but its text is '云州'"),
-        ('{"id": 1, "label": {"x": {"云州": [[1, 0]]}}}', "[1, 0] of '云州' is no span"),
+        ('{"id": 1, "label": {"x": {"云州": [[1, 0]]}}}', "[1, 0] of '云州' is not a span"),
         ('{"label": {"x": {"云州": [[0, 1]]}}}', "no field 'text' (found: label)"),
     ],
 )
-def test_a_bad_cluener_line_is_told_with_its_place(line: str, message: str | None) -> None:
+def test_a_bad_cluener_line_is_reported_with_its_place(line: str, message: str | None) -> None:
     [record] = read("cluener", line)
     if message is None:
         assert isinstance(record, Document)
@@ -206,7 +206,7 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("relations.multihead.txt", "multihead", 2, 3),
     ],
 )
-def test_samples_are_told_apart_and_read(name: str, format: str, documents: int, count: int) -> None:
+def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
     told: list[str] = []
     found = list(read_documents(str(SAMPLES / name), detected=told.append))
     assert told == [format]
@@ -238,16 +238,16 @@ def test_every_sample_is_here() -> None:
         ("-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\n", "conll"),
     ],
 )
-def test_the_format_is_told_by_the_first_lines(tmp_path: Path, content: str, format: str) -> None:
+def test_the_format_is_detected_from_the_first_lines(tmp_path: Path, content: str, format: str) -> None:
     (tmp_path / "x").write_text(content, encoding="utf-8")
     told: list[str] = []
     list(read_records(str(tmp_path / "x"), detected=told.append))
     assert told == [format]
 
 
-def test_what_no_format_fits_is_told(tmp_path: Path) -> None:
+def test_unknown_data_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("Plain words.\n")
-    with pytest.raises(DataError, match="the format cannot be told from its first line: 'Plain words.'") as caught:
+    with pytest.raises(DataError, match="the format cannot be detected from the first line: 'Plain words.'") as caught:
         list(read_records(str(tmp_path / "x")))
     assert "data.format in the recipe" in str(caught.value.hint)
     (tmp_path / "empty").touch()
@@ -256,7 +256,7 @@ def test_what_no_format_fits_is_told(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_gets_a_suggestion() -> None:
-    with pytest.raises(DataError, match=r"no format 'conl'; did you mean 'conll'\?"):
+    with pytest.raises(DataError, match=r"unknown format 'conl'; did you mean 'conll'\?"):
         find_format("conl")
 
 
@@ -268,7 +268,7 @@ def test_the_first_bad_line_stops_reading_examples(tmp_path: Path) -> None:
         next(stream)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a"}\r\n\r\n{"text": "b"}\r\n')
     assert [document.text for document in read_documents(str(tmp_path / "x.jsonl"))] == ["a", "b"]
     (tmp_path / "x.conll").write_bytes(b"\xef\xbb\xbfAnna B-PER\r\nmet O\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Pages: what stands in them is the text and nothing else, whatever it holds."""
+"""HTML pages: they contain exactly the text, whatever its characters are."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_without_its_tags_a_page_is_the_text(document: Document) -> None:
 
 
 @given(native_documents())
-def test_every_entity_is_marked_where_it_stands(document: Document) -> None:
+def test_every_entity_is_highlighted_at_its_position(document: Document) -> None:
     found = covered(Page(write(document)))
     arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
     expected: dict[str, set[int]] = {}
@@ -64,7 +64,7 @@ def unescaped(value: str) -> str:
     return seen[0]
 
 
-def test_marks_nest_and_are_cut_where_they_cross() -> None:
+def test_marks_nest_and_are_split_where_they_cross() -> None:
     inner, outer, crossing = Entity(0, 2, "a"), Entity(0, 4, "b", 0.5), Entity(3, 6, "c")
     html, deep = mark("012345", [inner, crossing, outer])
     assert deep == []
@@ -102,7 +102,7 @@ def test_names_and_texts_are_no_markup() -> None:
     assert {tag for tag, _ in page.tags} == TAGS
     assert "<script" not in article
     assert "onerror=alert" not in re.sub(r">[^<]*<", "><", re.sub(r'"[^"]*"', '""', article))
-    # A name that turns the line round must not reach what stands beside it: isolated as text, written out in attributes.
+    # A bidirectional control character must not affect its context: text is isolated, attributes are escaped.
     for value in re.findall(r'"([^"]*)"', article):
         assert "\u202e" not in value
     assert article.count("\u202e") == article.count("\u202e", article.index("<p class"), article.rindex("</p>")) + sum(
@@ -151,15 +151,15 @@ def test_a_page_stands_alone_and_runs_nothing() -> None:
 def test_only_other_fields_are_lost() -> None:
     entity = Entity(0, 1, "x")
     whole = Document("ab", [entity], [Relation(entity, "p", entity)], id=1, where="f:1", spos=[Spo("z", "p", "y")])
-    assert not sum(FORMATS["html"].lost(whole).values())
-    assert sum(FORMATS["html"].lost(Document("ab", meta={"a": 1, "b": 2})).values()) == 2
+    assert not sum(FORMATS["html"].count_losses(whole).values())
+    assert sum(FORMATS["html"].count_losses(Document("ab", meta={"a": 1, "b": 2})).values()) == 2
 
 
-def test_a_page_is_not_read(tmp_path: Path) -> None:
+def test_a_page_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text(FRAME[0] + FRAME[2], encoding="utf-8")
-    with pytest.raises(DataError, match=r"x\.html: format 'html' is only written"):
+    with pytest.raises(DataError, match=r"x\.html: format 'html' cannot be read"):
         list(read_records(str(tmp_path / "x.html"), format="html"))
-    with pytest.raises(DataError, match="the format cannot be told from its first line"):
+    with pytest.raises(DataError, match="the format cannot be detected from the first line"):
         list(read_records(str(tmp_path / "x.html")))
 
 
@@ -169,7 +169,7 @@ def test_convert_writes_a_page(tmp_path: Path) -> None:
     )
     run = CliRunner().invoke(app, ["convert", str(tmp_path / "in.jsonl"), str(tmp_path / "out.html"), "--to", "html"])
     assert run.exit_code == 0, run.output
-    assert "1 other fields of the records have no place in a page" in run.stderr
+    assert "other fields of the records cannot be shown on the page: 1" in run.stderr
     page = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
     assert page.texts == ["a\x00<b>\ud800", "c"]
     assert [tag for tag, _ in page.tags].count("article") == 2

@@ -22,7 +22,7 @@ NAMES = ["O", "B-PER", "I-PER", "B-LOC"]
 
 @pytest.fixture
 def tagged(tmp_path: Path) -> Path:
-    """A saved dataset of two splits with tokens and numbered tags."""
+    """Save a dataset of two splits with tokens and numbered tags."""
     text, tags = datasets.Value("string"), datasets.ClassLabel(names=NAMES)
     features = datasets.Features({"id": text, "tokens": datasets.List(text), "ner_tags": datasets.List(tags)})
     rows = {
@@ -44,53 +44,55 @@ def test_tokens_and_numbered_tags(tagged: Path) -> None:
 
 def test_a_split_is_chosen(tagged: Path) -> None:
     assert [document.id for document in read_documents(f"hub:{tagged}?split=validation")] == ["b"]
-    with pytest.raises(DataError, match=r"no split 'dev' \(there are train, validation\)"):
+    with pytest.raises(DataError, match=r"no split 'dev' \(available: train, validation\)"):
         list(read_documents(f"hub:{tagged}?split=dev"))
     with pytest.raises(DataError, match=r"unknown option 'splt'; did you mean 'split'\?"):
         list(read_documents(f"hub:{tagged}?splt=dev"))
 
 
-def test_a_folder_of_json_lines(tmp_path: Path) -> None:
-    folder = tmp_path / "native"
-    folder.mkdir()
+def test_a_directory_of_json_lines(tmp_path: Path) -> None:
+    directory = tmp_path / "native"
+    directory.mkdir()
     entity = '{"start": 0, "end": 2, "label": "city"}'
     lines = [f'{{"id": "1", "text": "云州", "entities": [{entity}]}}', '{"id": "2", "text": "空", "entities": []}']
-    (folder / "train.jsonl").write_text("\n".join([*lines, '{"id": "3", "text": "x", "entities": [' + entity + "]}"]))
-    first, second, bad = read_records(f"hub:{folder}")
+    (directory / "train.jsonl").write_text(
+        "\n".join([*lines, '{"id": "3", "text": "x", "entities": [' + entity + "]}"])
+    )
+    first, second, bad = read_records(f"hub:{directory}")
     assert first == Document("云州", [Entity(0, 2, "city")], id="1")
     assert second == Document("空", id="2")
     assert isinstance(bad, BadLine)
-    assert bad.error.message == f"hub:{folder}:3: entity 'city' covers characters 0-2, but the text has 1"
+    assert bad.error.message == f"hub:{directory}:3: entity 'city' covers characters 0-2, but the text has 1"
 
 
-def test_tags_as_names_and_their_faults(tmp_path: Path) -> None:
+def test_tags_as_names_and_their_errors(tmp_path: Path) -> None:
     rows = {"tokens": [["a", "b"], ["c"], ["", "d"]], "tags": [["B-X", "O"], ["O", "O"], ["O", "O"]], "note": ["n"] * 3}
     datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "one")
     good, *bad = read_records(f"hub:{tmp_path / 'one'}")
     assert good == Document("a b", [Entity(0, 1, "X")], meta={"note": "n"})
     assert [record.error.message.split(":")[-1] for record in bad if isinstance(record, BadLine)] == [
-        " 1 tokens, 2 tags; every token needs a text and a tag",
-        " 2 tokens, 2 tags; every token needs a text and a tag",
+        " got 1 token and 2 tags; every token needs a text and a tag",
+        " got 2 tokens and 2 tags; every token needs a text and a tag",
     ]
 
 
-def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
+def test_unsupported_columns_are_an_error(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"tokens": [["a"]], "tags": [[1]]}).save_to_disk(tmp_path / "numbers")
-    with pytest.raises(DataError, match="'tags' holds numbers without names"):
+    with pytest.raises(DataError, match="'tags' contains integers without names"):
         list(read_documents(f"hub:{tmp_path / 'numbers'}"))
     datasets.Dataset.from_dict({"content": ["a"]}).save_to_disk(tmp_path / "other")
-    with pytest.raises(DataError, match="columns content: expected tokens and ner_tags, or text and entities"):
+    with pytest.raises(DataError, match="expected the columns tokens and ner_tags, or text and entities, got content"):
         list(read_documents(f"hub:{tmp_path / 'other'}"))
     with pytest.raises(DataError, match="the dataset cannot be loaded") as caught:
         list(read_documents(f"hub:{tmp_path / 'nowhere'}"))
-    assert "without a network only local folders" in str(caught.value.hint)
+    assert "local directories" in str(caught.value.hint)
 
 
-# --- what would run code, or read what nobody named
+# --- data that would run code or read other files
 
 
 class Bomb:
-    """What leaves a file behind where it is unpickled."""
+    """An object that creates a file if it is unpickled."""
 
     def __init__(self, trap: Path) -> None:
         self.trap = trap
@@ -107,17 +109,17 @@ def test_builders_that_are_not_of_plain_data_are_refused_by_name(
     trap = tmp_path / "it-ran"
     (tmp_path / "train.pkl").write_bytes(pickle.dumps(Bomb(trap)))
     if name != "pandas":
-        (tmp_path / "pandas").mkdir()  # a folder of a builder's name: the library takes the builder
+        (tmp_path / "pandas").mkdir()  # a directory of a builder's name: the library takes the builder
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        with pytest.raises(DataError, match=f"with its builder '{name}', which is not allowed") as caught:
+        with pytest.raises(DataError, match=f"with the builder '{name}', which is not allowed") as caught:
             list(read_documents(f"hub:{name}"))
     assert f"./{name}" in str(caught.value.hint)
     assert not trap.exists()
 
 
-def archive(folder: Path, trap: Path) -> None:
-    with tarfile.open(folder / "train.tar", "w") as tar:
+def archive(directory: Path, trap: Path) -> None:
+    with tarfile.open(directory / "train.tar", "w") as tar:
         for name in ("a.pyd", "a.pickle", "a.pth"):
             data = pickle.dumps(Bomb(trap))
             info = tarfile.TarInfo(name)
@@ -125,36 +127,36 @@ def archive(folder: Path, trap: Path) -> None:
             tar.addfile(info, io.BytesIO(data))
 
 
-def pickles(folder: Path, trap: Path) -> None:
+def pickles(directory: Path, trap: Path) -> None:
     for name in ("train.pkl", "train.pickle"):
-        (folder / name).write_bytes(pickle.dumps(Bomb(trap)))
+        (directory / name).write_bytes(pickle.dumps(Bomb(trap)))
 
 
-def script(folder: Path, trap: Path) -> None:
-    for name in (f"{folder.name}.py", "dataset.py", "__init__.py"):
-        (folder / name).write_text(f"open({str(trap)!r}, 'w')")
+def script(directory: Path, trap: Path) -> None:
+    for name in (f"{directory.name}.py", "dataset.py", "__init__.py"):
+        (directory / name).write_text(f"open({str(trap)!r}, 'w')")
 
 
-def pictures(folder: Path, trap: Path) -> None:
-    (folder / "a.png").write_bytes(b"no picture")
-    (folder / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "x"}')
+def pictures(directory: Path, trap: Path) -> None:
+    (directory / "a.png").write_bytes(b"no picture")
+    (directory / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "x"}')
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (archive, "its builder 'webdataset'"),
+        (archive, "the builder 'webdataset'"),
         (pickles, "cannot be loaded"),
         (script, "cannot be loaded"),
-        (pictures, "its builder 'imagefolder'"),
+        (pictures, "the builder 'imagefolder'"),
     ],
 )
 def test_folders_of_anything_else_are_refused(tmp_path: Path, make: Callable[[Path, Path], None], message: str) -> None:
-    folder, trap = tmp_path / "folder", tmp_path / "it-ran"
-    folder.mkdir()
-    make(folder, trap)
+    directory, trap = tmp_path / "directory", tmp_path / "it-ran"
+    directory.mkdir()
+    make(directory, trap)
     with pytest.raises(DataError, match=message):
-        list(read_documents(f"hub:{folder}"))
+        list(read_documents(f"hub:{directory}"))
     assert not trap.exists()
 
 
@@ -171,7 +173,7 @@ def test_a_card_names_no_other_protocols(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / card).write_text(f"---\n{configs}\n---\n" if card == "README.md" else configs)
     (tmp_path / "train.jsonl").write_text('{"text": "x"}')
     monkeypatch.setattr(datasets, "load_dataset_builder", fail)
-    with pytest.raises(DataError, match=f"its {card} names .* is not opened"):
+    with pytest.raises(DataError, match=f"its {card} names .* not allowed"):
         list(read_documents(f"hub:{tmp_path}"))
 
 
@@ -187,14 +189,14 @@ def test_a_card_of_the_hub_is_looked_at_too(name: str, tmp_path: Path, monkeypat
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(DataError, match=r"its README\.md names reference://a::data.* is not opened"):
+    with pytest.raises(DataError, match=r"its README\.md names reference://a::data.* not allowed"):
         list(read_documents(f"hub:{name}"))
     assert asked == [(name, "README.md")]
 
 
 @pytest.mark.parametrize("source", ["hub:", "hub:?split=dev"])
-def test_a_source_without_a_name_is_told(source: str) -> None:
-    with pytest.raises(DataError, match="names no dataset"):
+def test_a_source_without_a_name_is_an_error(source: str) -> None:
+    with pytest.raises(DataError, match="name of the dataset is missing"):
         list(read_documents(source))
 
 
@@ -219,12 +221,12 @@ def test_a_card_that_names_files_chooses_them(tmp_path: Path) -> None:
 def test_a_saved_dataset_names_files_of_its_own_folder(tagged: Path, file: str, key: str, value: object) -> None:
     stored = json.loads((tagged / file).read_text())
     (tagged / file).write_text(json.dumps(stored | {key: value}))
-    with pytest.raises(DataError, match=r"\.json names .*, which is no file of its folder"):
+    with pytest.raises(DataError, match=r"\.json names .*, which is not a file in its directory"):
         list(read_documents(f"hub:{tagged}"))
 
 
 @pytest.mark.parametrize("stored", [{"_format_type": "numpy"}, {"_format_type": "torch"}, {"_format_columns": ["id"]}])
-def test_the_format_that_a_saved_dataset_names_is_not_used(tagged: Path, stored: dict[str, object]) -> None:
+def test_the_format_of_a_saved_dataset_is_not_used(tagged: Path, stored: dict[str, object]) -> None:
     expected = list(read_documents(f"hub:{tagged}"))
     state = tagged / "train" / "state.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | stored))
@@ -246,11 +248,11 @@ def test_columns_of_media_are_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     told: list[str] = []
     (document,) = read_documents(f"hub:{tmp_path / 'saved'}", reading=Reading(report=told.append))
     assert document == Document("a b", [], meta={"note": "n"})
-    assert told == [f"hub:{tmp_path / 'saved'}: columns of media are left out: image, nested"]
+    assert told == [f"hub:{tmp_path / 'saved'}: media columns are left out: image, nested"]
 
 
 @pytest.mark.parametrize("name", ["json", "csv", "parquet", "text"])
-def test_builders_of_plain_data_read_the_current_folder(
+def test_builders_of_plain_data_read_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine
-from ie_cli.formats.common.detect import detect, look_ahead
-from ie_cli.formats.common.json_stream import DecodedSpans, read_objects, read_records
+from ie_cli.formats.common.detect import detect, peek
+from ie_cli.formats.common.json_stream import FoundObject, read_objects, read_records
 
 VALUES = st.recursive(
     st.none()
@@ -31,12 +31,12 @@ VALUES = st.recursive(
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=4), VALUES, max_size=4), max_size=5)
 
 
-def found(text: str) -> list[DecodedSpans]:
+def found(text: str) -> list[FoundObject]:
     return list(read_objects(enumerate(text.split("\n"), 1), "x"))
 
 
 def told(text: str) -> list[tuple[str, Any]]:
-    """Places, and objects or the messages of errors."""
+    """Return places, and objects or the messages of errors."""
     return [(where, got.message if isinstance(got, DataError) else got) for where, _, got in found(text)]
 
 
@@ -53,7 +53,7 @@ def test_every_layout_gives_the_same_objects(
 
 
 @given(OBJECTS, st.sampled_from([None, 0, 2]))
-def test_a_record_is_where_its_first_line_is(objects: list[dict[str, Any]], indent: int | None) -> None:
+def test_the_place_of_a_record_is_its_first_line(objects: list[dict[str, Any]], indent: int | None) -> None:
     shown = [json.dumps(value, indent=indent) for value in objects]
     line, places = 2, []
     for text in shown:
@@ -79,7 +79,7 @@ def test_big_numbers_and_halves_of_surrogate_pairs() -> None:
 
 
 def short_message(message: str) -> str:
-    """A message without the words of the JSON library, which differ between versions of Python."""
+    """Return a message without the words of the JSON library, which differ between versions of Python."""
     return re.sub(r"not valid JSON: .* \(line (\d+), column (\d+)\)", r"not valid at \1:\2", message)
 
 
@@ -107,19 +107,19 @@ def short_message(message: str) -> str:
          ["x:2 not valid at 5:7", "x:8"]),
         ('[{\n  "a": ]\n}, {\n  "a": 2\n}]', ["x:1 not valid at 2:8", "x:3"]),
         # files that are cut off
-        ('[\n{"a": 1},\n', ["x:2", "x:1 the array that begins here does not end"]),
+        ('[\n{"a": 1},\n', ["x:2", "x:1 the array that starts here does not end"]),
         ('[\n{"a": 1},\n{"a":', ["x:2", "x:3 not valid at 3:6"]),
         ("", []),
         ("\n \n[ ]\n", []),
     ],
 )  # fmt: skip
-def test_what_is_broken_is_told_and_reading_goes_on(text: str, expected: list[str]) -> None:
+def test_a_broken_record_is_reported_and_reading_resumes(text: str, expected: list[str]) -> None:
     got = [f"{where} {short_message(what)}" if isinstance(what, str) else where for where, what in told(text)]
     assert got == expected
     assert all(error.hint for _, _, error in found(text) if isinstance(error, DataError))
 
 
-def test_what_is_no_object_in_an_array_is_told() -> None:
+def test_other_values_in_an_array_are_reported() -> None:
     places = [f"x:1 (record {n})" for n in range(1, 6)]
     kinds = [f"expected a JSON object, got {kind}" for kind in ("a number", "a string", "an array")]
     assert told('[{"a": 1}, 7, "b, c", [{}], {"a": 2}]') == list(zip(places, [{"a": 1}, *kinds, {"a": 2}], strict=True))
@@ -175,7 +175,7 @@ def test_cost_is_linear(gap: str) -> None:
         return time.process_time() - start
 
     seconds(100)
-    assert seconds(8000) < 40 * seconds(800) + 0.2  # 100 if every record cost what stands before it
+    assert seconds(8000) < 40 * seconds(800) + 0.2  # 100 if the cost of a record depended on its position
 
 
 def test_one_record_of_many_lines_costs_no_more_than_its_lines() -> None:
@@ -226,16 +226,16 @@ NATIVE = {"text": "a", "entities": [{"start": 0, "end": 1, "label": "X"}], "rela
 )
 @pytest.mark.parametrize("indent", [None, 0, 2, "\t"])
 @pytest.mark.parametrize("array", [False, True])
-def test_the_first_object_tells_the_format(
+def test_the_first_object_determines_the_format(
     fields: dict[str, Any], format: str, indent: int | str | None, array: bool
 ) -> None:
     text = "\n" + json.dumps([fields] * 3 if array else fields, indent=indent)
     lines = list(enumerate(text.split("\n") + ([] if array else text.split("\n")), 1))
     stream = iter(lines)
-    head = look_ahead(stream)
+    head = peek(stream)
     assert detect(head, "x") == format
     own = json.dumps(fields, indent=indent).count("\n") + 1
-    assert len(head) <= own + 2  # the blank line, and the bracket of the array
+    assert len(head) <= own + 2  # the empty line, and the bracket of the array
     assert [*head, *stream] == lines
 
 
@@ -253,10 +253,10 @@ def test_the_first_object_tells_the_format(
         ("[ spam", "jsonl", 1),
     ],
 )
-def test_few_lines_tell_the_format(text: str, format: str, taken: int) -> None:
-    head = look_ahead(iter(enumerate(text.split("\n"), 1)))
+def test_few_lines_determine_the_format(text: str, format: str, taken: int) -> None:
+    head = peek(iter(enumerate(text.split("\n"), 1)))
     assert (detect(head, "x"), len(head)) == (format, taken)
 
 
 def test_looking_for_an_object_has_an_end() -> None:
-    assert len(look_ahead((number, "[") for number in range(1, 10**9))) == 10_000
+    assert len(peek((number, "[") for number in range(1, 10**9))) == 10_000

@@ -1,4 +1,4 @@
-"""Native lines of relations whose data gave texts alone: marked, with the triples where these do not come back by themselves."""
+"""Native lines of relations whose data gave texts alone: marked, with the triples if the relations do not reproduce them."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def written(name: str, annotated: Document) -> str:
 
 
 def from_duie(*spos: Spo, text: str = TEXT, **meta: Any) -> Document:
-    """An example with places, as the reader of DuIE makes it."""
+    """Return an example with located triples, as the reader of DuIE returns it."""
     return read_one("duie", written("duie", Document(text, meta=meta, spos=list(spos))))
 
 
 def native(*spos: Spo, text: str = TEXT, **meta: Any) -> dict[str, Any]:
-    """The fields of the native record of some triples."""
+    """Return the fields of the native record of some triples."""
     fields: dict[str, Any] = json.loads(written("jsonl", from_duie(*spos, text=text, **meta)))
     return fields
 
 
 def through_native(*spos: Spo, text: str = TEXT) -> list[Spo]:
-    """duie -> native -> duie -> triples, sorted."""
+    """Convert duie to native to duie, and return the sorted triples."""
     there = read_one("jsonl", json.dumps(native(*spos, text=text)))
     back = read_one("duie", written("duie", there))
     assert back.text == text
@@ -70,7 +70,7 @@ def through_native(*spos: Spo, text: str = TEXT) -> list[Spo]:
     return sorted(back.spos)
 
 
-# Base triples whose mentions all stand there, each with a value of its own: slots then go back where they came from.
+# Base triples whose mentions all occur in the text, each with a distinct value, so that slots round-trip.
 PLACED = st.lists(
     spos(MENTION, MENTION | ABSENT), max_size=5, unique_by=lambda spo: (spo.predicate, spo.object)
 )  # fmt: skip
@@ -79,7 +79,7 @@ ANY = spos(MENTION | ABSENT | st.sampled_from(["bbc", "BB"]), MENTION | ABSENT)
 
 
 @given(PLACED, st.lists(HOMELESS, max_size=2))
-def test_triples_with_values_of_their_own_come_back(placed: list[Spo], homeless: list[Spo]) -> None:
+def test_triples_with_separate_values_round_trip(placed: list[Spo], homeless: list[Spo]) -> None:
     assert set(through_native(*placed, *homeless)) == {*placed, *homeless}
 
 
@@ -99,18 +99,18 @@ def test_any_triples_come_back(some: list[Spo]) -> None:
         pytest.param([spo("甲", "p", "乙", inWork="丙"), spo("丁", "p", "乙", inWork="戊")], id="crossed slots"),
     ],
 )
-def test_nothing_is_added_on_the_way(some: list[Spo]) -> None:
+def test_nothing_is_added_in_a_round_trip(some: list[Spo]) -> None:
     assert through_native(*some) == sorted(some)
 
 
-def test_placed_triples_need_no_list() -> None:
+def test_located_triples_need_no_list() -> None:
     fields = native(spo("甲", "p", "乙", inWork="丙"), spo("丁", "q", "戊"))
     assert fields["offsets"] == "guessed"
     assert "triples" not in fields
     assert [relation["predicate"] for relation in fields["relations"]] == ["p", "p.inWork", "q"]
 
 
-def test_what_has_no_place_is_listed_in_the_layout_of_duie() -> None:
+def test_unlocated_triples_are_listed_in_the_layout_of_duie() -> None:
     fields = native(spo("甲", "p", "乙"), spo("庚", "p", "乙"))
     assert fields["triples"][1:] == [
         {
@@ -123,7 +123,7 @@ def test_what_has_no_place_is_listed_in_the_layout_of_duie() -> None:
     ]
 
 
-def test_a_triple_whose_slot_has_no_place_comes_back_whole_and_alone() -> None:
+def test_a_triple_with_an_unlocated_slot_round_trips() -> None:
     whole = spo("甲", "p", "乙", inWork="庚", onDate="丁")
     fields = native(whole)
     assert [relation["predicate"] for relation in fields["relations"]] == ["p", "p.onDate"]
@@ -131,7 +131,7 @@ def test_a_triple_whose_slot_has_no_place_comes_back_whole_and_alone() -> None:
     assert through_native(whole) == [whole]
 
 
-def test_types_of_what_has_no_place_come_back() -> None:
+def test_types_of_unlocated_triples_round_trip() -> None:
     given = Spo("庚", "p", "乙", (("inWork", "辛"),), "人物", "奖项", (("inWork", "作品"),))
     [back] = read_one("jsonl", json.dumps(native(given))).spos or []
     assert (back.subject_type, back.object_type, back.slot_types) == ("人物", "奖项", (("inWork", "作品"),))
@@ -142,7 +142,7 @@ def test_no_triples_at_all_stay_a_list() -> None:
     assert read_one("jsonl", json.dumps(native())).spos == []
 
 
-def test_data_with_offsets_of_their_own_have_no_mark() -> None:
+def test_data_with_offsets_are_not_marked_as_guessed() -> None:
     relation = Relation(Entity(0, 1, "a"), "p", Entity(1, 2, "b"))
     fields = json.loads(written("jsonl", Document(TEXT, [], [relation])))
     assert set(fields) == {"text", "entities", "relations"}
@@ -193,17 +193,17 @@ def test_offsets_of_another_meaning_are_the_users(value: Any, annotation: bool) 
         ([{"subject": "甲", "predicate": "p"}], 'a triple lacks object: {"subject": "甲", "predicate": "p"}'),
     ],
 )
-def test_a_faulty_list_is_told_with_its_place(triples: Any, message: str) -> None:
+def test_an_invalid_list_is_reported_with_its_place(triples: Any, message: str) -> None:
     bad = read("jsonl", json.dumps({"text": TEXT, "offsets": "guessed", "triples": triples}))
     assert isinstance(bad, BadLine)
     assert bad.error.message == f"x:1: {message}"
 
 
 @pytest.mark.parametrize("name", ["offsets", "entities", "relations"])
-def test_a_field_of_duie_data_never_stands_in_for_ours(name: str) -> None:
+def test_a_field_of_duie_data_never_replaces_a_native_field(name: str) -> None:
     assert through_native_with(name) == [spo("甲", "p", "乙")]
 
 
 def through_native_with(name: str) -> list[Spo] | None:
-    """The triples that a native record gives back where DuIE's data have a field of that name too."""
+    """Return the triples of a native record if the DuIE data have a field of that name too."""
     return read_one("jsonl", json.dumps(native(spo("甲", "p", "乙"), **{name: "mine"}))).spos

@@ -12,7 +12,7 @@ from support.random_documents import documents, joined_documents
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import BadLine, Reading, Record
-from ie_cli.formats.multihead import lost, read, write
+from ie_cli.formats.multihead import count_losses, read, write
 
 ROWS = """\
 #doc 17
@@ -38,14 +38,14 @@ def one(text: str, **options: Any) -> Document:
     return record
 
 
-def test_a_relation_stands_on_the_last_token_of_its_subject() -> None:
+def test_a_relation_is_in_the_row_of_the_last_token_of_its_subject() -> None:
     document = one(ROWS)
     assert document == Document("Anna Meyer of New Vale，#", [ANNA, VALE, HASH], RELATIONS, 17)
     assert document.where == "x.txt:1"
     assert write(document) == ROWS
 
 
-def test_ids_blank_lines_and_joiners() -> None:
+def test_ids_empty_lines_and_joiners() -> None:
     text = "#doc a 1\n0\ta\tO\t['N']\t[0]\n\n1\tb\tO\t['N']\t[1]\n#doc\n#doc -5\n0\tc\tO\t['N']\t[0]\n#doc 007\n"
     assert records(text) == [Document("a b", id="a 1"), Document(""), Document("c", id=-5), Document("", id="007")]
     assert one("0\ta\tO\t['N']\t[0]\n") == Document("a")  # rows before the first mark
@@ -60,7 +60,9 @@ def test_text_to_predict_has_no_annotation() -> None:
 def test_tags_that_continue_nothing_are_reported() -> None:
     told: list[str] = []
     assert one("#doc 1\n0\ta\tI-X\t['N']\t[0]", report=told.append).entities == [Entity(0, 1, "X")]
-    assert told == ["x.txt: 1 tags continue no entity; each begins one, as conlleval and seqeval have it"]
+    assert told == [
+        "x.txt: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_tags_that_continue_nothing_are_reported() -> None:
         ("1\tb\tO\t['N']\t1", "expected a list of indices, got '1'"),
         ("1\tb\tO\t['N']\t[True]", "expected a list of indices, got '[True]'"),
         ("1\tb\tO\t['N']\t['1']", "expected a list of indices, got \"['1']\""),
-        ("1\tb\tO\t['N', 'p']\t[1]", "2 predicates, but 1 heads"),
+        ("1\tb\tO\t['N', 'p']\t[1]", "got 2 predicates, but 1 head"),
     ],
 )
 def test_a_bad_row_spoils_its_document_alone(row: str, message: str) -> None:
@@ -102,15 +104,15 @@ def test_a_bad_row_spoils_its_document_alone(row: str, message: str) -> None:
             "B-X",
             1,
             "x.txt:2: relation 'p': no entity ends at token 1 ('b')",
-            "names its object by the object's last token",
+            "identify the object of a relation by its last token",
         ),
-        ("B-X", 9, "x.txt:2: relation 'p': no entity ends at token 9", "its object"),
-        ("B-X", -1, "x.txt:2: relation 'p': no entity ends at token -1", "its object"),
+        ("B-X", 9, "x.txt:2: relation 'p': no entity ends at token 9", "object of a relation"),
+        ("B-X", -1, "x.txt:2: relation 'p': no entity ends at token -1", "object of a relation"),
         (
             "O",
             0,
             "x.txt:2: relation 'p': no entity ends at token 0 ('a')",
-            "names its subject by the subject's last token",
+            "subject of a relation",
         ),
     ],
 )
@@ -128,14 +130,14 @@ def test_documents_are_read_as_they_were_written(some: list[Document]) -> None:
         assert isinstance(record, Document)
         record.relations.sort()
     assert back == some
-    assert not any(value for document in some for value in lost(document).values())
+    assert not any(value for document in some for value in count_losses(document).values())
 
 
 @given(documents())
-def test_what_is_lost_of_any_example_is_counted(document: Document) -> None:
+def test_losses_of_any_example_are_counted(document: Document) -> None:
     back = one(write(document))
     assert "".join(back.text.split()) == "".join(document.text.split())
-    overlapping, blank, ragged, relations, broken, blanks, unnamed = lost(document).values()
+    overlapping, blank, ragged, relations, broken, blanks, unnamed = count_losses(document).values()
     assert (back.text != document.text) <= bool(broken or blanks)
     assert len(back.relations) == len(document.relations) - relations - unnamed
     everything = {*document.entities, *(entity for r in document.relations for entity in (r.subject, r.object))}
@@ -147,7 +149,7 @@ def test_of_overlapping_entities_the_longer_is_written() -> None:
     document = Document("New York Times", [city], [Relation(paper, "in", city), Relation(paper, "N", paper)])
     rows = ["#doc", "0\tNew\tB-ORG\t['N']\t[0]", "1\tYork\tI-ORG\t['N']\t[1]", "2\tTimes\tI-ORG\t['N']\t[2]"]
     assert write(document) == "\n".join(rows) + "\n"
-    assert list(lost(document).values()) == [1, 0, 0, 1, 0, 0, 1]
+    assert list(count_losses(document).values()) == [1, 0, 0, 1, 0, 0, 1]
 
 
 def test_an_id_stays_on_its_line() -> None:

@@ -1,4 +1,4 @@
-"""Pairs and events in native JSON lines, what of the same names is the user's, and what other formats lose of them."""
+"""Pairs and events in native JSON Lines, user fields of the same names, and what other formats lose."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_null_is_as_good_as_nothing() -> None:
 
 
 def changed(what: str, **fields: Any) -> dict[str, Any]:
-    """The record of an event with other fields in its trigger, its second argument or itself; ... takes one away."""
+    """Read the record of an event with fields changed in its trigger, its second argument or itself; ... removes one."""
     event = json.loads(json.dumps(MEETING))
     part = {"event": event, "trigger": event["trigger"], "argument": event["arguments"][1]}[what]
     part.update(fields)
@@ -89,7 +89,7 @@ def changed(what: str, **fields: Any) -> dict[str, Any]:
     [
         (changed("event", type=""), "an event's type must be a non-empty string, got ''"),
         (changed("event", type=3), "an event's type must be a non-empty string, got 3"),
-        (changed("event", type="\ud83d"), "the type '\\ud83d' holds half a surrogate pair"),
+        (changed("event", type="\ud83d"), "the type '\\ud83d' contains a lone surrogate"),
         (changed("event", type=...), "an event lacks type: "),
         (changed("event", arguments=...), "an event lacks arguments: "),
         (changed("event", arguments={}), "'arguments' must be a list, got {}"),
@@ -100,23 +100,23 @@ def changed(what: str, **fields: Any) -> dict[str, Any]:
         (changed("trigger", end=4), "trigger: entity 'meeting' covers characters 4-4: it is empty"),
         (changed("trigger", end=6), "trigger: entity 'meeting' covers characters 4-6, which are 'me', but its text is 'met'"
          " (its end seems to be inclusive)"),
-        (changed("trigger", start=True), "trigger: entity 'meeting': start must be a whole number, got True"),
+        (changed("trigger", start=True), "trigger: entity 'meeting': start must be an integer, got True"),
         (changed("trigger", end=20), "trigger: entity 'meeting' covers characters 4-20, but the text has 19"),
         (changed("argument", role=...), "an argument lacks role: "),
         (changed("argument", role=""), "a role must be a non-empty string, got ''"),
         (changed("argument", role=1), "a role must be a non-empty string, got 1"),
-        (changed("argument", role="\ud83d"), "the role '\\ud83d' holds half a surrogate pair"),
+        (changed("argument", role="\ud83d"), "the role '\\ud83d' contains a lone surrogate"),
         (changed("argument", start=..., end=...), "an argument lacks start, end: "),
         (changed("argument", label=5), "argument 'place': an entity's label must be a non-empty string, got 5"),
         (changed("argument", label=""), "argument 'place': an entity's label must be a non-empty string, got ''"),
         (changed("argument", text="rome"), "argument 'place': entity 'city' covers characters 15-19, which are 'Rome', but its"
          " text is 'rome'"),
-        (changed("argument", end="19"), "argument 'place': entity 'city': end must be a whole number, got '19'"),
+        (changed("argument", end="19"), "argument 'place': entity 'city': end must be an integer, got '19'"),
         (changed("argument", end=20), "argument 'place': entity 'city' covers characters 15-20, but the text has 19"),
         (changed("argument", score=True), "argument 'place': a score must be a finite number, got true"),
     ],
 )  # fmt: skip
-def test_broken_events_are_told_with_their_place(fields: dict[str, Any], message: str) -> None:
+def test_invalid_events_are_reported_with_their_place(fields: dict[str, Any], message: str) -> None:
     bad = read(fields)
     assert isinstance(bad, BadLine)
     assert bad.error.message.startswith(f"x:1: events[1]: {message}")
@@ -128,10 +128,10 @@ def test_something_else_among_events_is_an_error() -> None:
     bad = read({"text": TEXT, "events": [MEETING, "nothing"]})
     assert isinstance(bad, BadLine)
     assert bad.error.message == 'x:1: events[1]: an event must be an object with type and arguments, got "nothing"'
-    assert "the trigger may be left out" in str(bad.error.hint)
+    assert "the trigger may be omitted" in str(bad.error.hint)
 
 
-def test_spans_outside_their_text_keep_what_tells_their_units() -> None:
+def test_spans_outside_their_text_keep_what_determines_their_units() -> None:
     bad = read(changed("argument", start=15, end=25, text=...))
     assert isinstance(bad, BadLine)
     assert isinstance(bad.error, OutsideText)
@@ -176,14 +176,16 @@ def test_without_a_second_text_a_label_and_a_score_are_the_users(
 @pytest.mark.parametrize("annotation", [True, False])
 @pytest.mark.parametrize("label", ["", None, 3, 2.5, ["a", "b"], {"a": 1}, True, "\ud83d"])
 @pytest.mark.parametrize("score", ["high", None, [1], True, 10**400])
-def test_beside_one_they_are_where_they_can_be_no_label_and_no_score(label: Any, score: Any, annotation: bool) -> None:
+def test_next_to_a_text_pair_invalid_labels_and_scores_are_user_fields(
+    label: Any, score: Any, annotation: bool
+) -> None:
     fields = {"text": "a", "text_pair": "b", "entities": [], "label": label, "score": score}
     document = read_one(fields, annotation=annotation)
     assert document == Document("a", meta={"label": label, "score": score}, text_pair="b")
     assert native(document) == fields
 
 
-def test_input_to_predict_is_the_texts_and_what_is_the_users() -> None:
+def test_input_of_prediction_is_the_texts_and_the_user_fields() -> None:
     fields = {
         "id": 1,
         "text": TEXT,
@@ -209,14 +211,14 @@ def test_fields_of_another_format_in_our_form_are_read_as_ours() -> None:
     )
     [document] = FORMATS["duie"].read([(1, line)], "x", Reading())
     assert isinstance(document, Document)
-    assert FORMATS["jsonl"].lost(document) == {}
+    assert FORMATS["jsonl"].count_losses(document) == {}
     back = read_one(native(document))
     assert (back.meta, back.events, back.text_pair, back.label, back.score) == ({}, [EVENT], "b", "same", 2)
 
 
 def test_events_of_another_format_that_would_spoil_the_line_are_left_out_and_counted() -> None:
     document = Document(TEXT, meta={"events": changed("argument", end=99)["events"], "x": 1})
-    assert sum(FORMATS["jsonl"].lost(document).values()) == 1
+    assert sum(FORMATS["jsonl"].count_losses(document).values()) == 1
     assert read_one(native(document)) == Document(TEXT, meta={"x": 1})
 
 
@@ -234,7 +236,7 @@ _ALMOST = st.fixed_dictionaries(
 
 
 @given(st.lists(_ALMOST | _PARTS, max_size=3) | _PARTS, st.booleans())
-def test_any_events_are_read_or_refused_or_kept(value: Any, annotation: bool) -> None:
+def test_any_events_are_read_or_rejected_or_kept(value: Any, annotation: bool) -> None:
     record = read({"text": "ab", "events": value}, annotation=annotation)
     if isinstance(record, BadLine):
         assert annotation
@@ -264,26 +266,26 @@ OTHERS = [name for name, format in FORMATS.items() if format.write is not None a
     ],
 )
 def test_other_formats_count_what_they_lose(name: str, document: Document, told: dict[str, int]) -> None:
-    assert {what: count for what, count in FORMATS[name].lost(document).items() if count} == told
+    assert {what: count for what, count in FORMATS[name].count_losses(document).items() if count} == told
     plain = Document(TEXT)
     assert writer(name)(document) == writer(name)(plain)
 
 
 def test_a_page_loses_nothing_of_them() -> None:
     document = Document(TEXT, events=[EVENT], text_pair="b <", label="same", score=4.5)
-    assert not any(FORMATS["html"].lost(document).values())
+    assert not any(FORMATS["html"].count_losses(document).values())
     page = writer("html")(document)
     assert all(part in page for part in ("meeting", "guest", "place", "city", "b &lt;", "same", "4.5"))
 
 
-def test_convert_says_what_is_lost(tmp_path: Any) -> None:
+def test_convert_reports_what_is_lost(tmp_path: Any) -> None:
     source = tmp_path / "in.jsonl"
     fields = [{"text": TEXT, "events": [MEETING]}, {"text": "a", "text_pair": "b", "label": "same"}]
     source.write_text("".join(json.dumps(record) + "\n" for record in fields), encoding="utf-8")
     run = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "out.json"), "--to", "cluener"])
     assert run.exit_code == 0, run.output
-    assert f"1 {EVENTS_LOST}" in " ".join(run.stderr.split())
-    assert f"1 {PAIRS_LOST}" in " ".join(run.stderr.split())
+    assert f"{EVENTS_LOST}: 1" in " ".join(run.stderr.split())
+    assert f"{PAIRS_LOST}: 1" in " ".join(run.stderr.split())
     again = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "out.jsonl")])
     assert again.exit_code == 0, again.output
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()

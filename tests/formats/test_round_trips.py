@@ -1,4 +1,4 @@
-"""From any format into any other and back: what comes back, and what was counted as lost, is all that went in."""
+"""Round trips between any two formats: everything is either read back or counted as lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.random_documents import events
 
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.formats import FORMATS, Reading
-from ie_cli.triples import ROLES, sides, triples_of
+from ie_cli.triples import ROLES, role_arguments, triples_of
 
 PAIRS = [name for name, format in FORMATS.items() if format.write is not None and name != "html"]
 TEXT = st.lists(
@@ -41,7 +41,7 @@ META = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, "guessed", []
 
 @st.composite
 def whole(draw: st.DrawFn) -> Document:
-    """Every part that a document can have, with whatever a format may be unable to hold."""
+    """Generate documents with all parts, including values that a format may be unable to store."""
     text = draw(TEXT)
     pair: dict[str, Any] = draw(
         st.just({}) | st.fixed_dictionaries({"text_pair": st.just("b"), "label": st.just("x"), "score": SCORES})
@@ -49,8 +49,8 @@ def whole(draw: st.DrawFn) -> Document:
     document = Document(text, id=draw(IDS), meta=draw(META), **pair)
     if not text:
         return document
-    borders = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
-    entity = st.builds(lambda b, label, score: Entity(*b, label, score), borders, LABELS, SCORES)
+    boundaries = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
+    entity = st.builds(lambda b, label, score: Entity(*b, label, score), boundaries, LABELS, SCORES)
     some = draw(st.lists(entity, max_size=3, unique=True))
     either = st.sampled_from(some) | entity if some else entity
     document.entities = some
@@ -60,7 +60,7 @@ def whole(draw: st.DrawFn) -> Document:
             st.lists(st.builds(Relation, either, PREDICATES, either, SCORES), max_size=3, unique=True)
         )
         return document
-    mention = borders.map(lambda b: text[b[0] : b[1]]) | st.just("absent")
+    mention = boundaries.map(lambda b: text[b[0] : b[1]]) | st.just("absent")
     slots = st.just(()) | mention.map(lambda value: (("inArea", value),))
     document.spos = draw(
         st.lists(st.builds(Spo, mention, PREDICATES, mention, slots, LABELS, LABELS), max_size=2, unique=True)
@@ -69,7 +69,7 @@ def whole(draw: st.DrawFn) -> Document:
 
 
 def written_and_read(name: str, document: Document) -> Document:
-    """Through a format; a record that leaves nothing behind is an empty one."""
+    """Write a document in a format and read it again; a record that leaves no output is an empty one."""
     format = FORMATS[name]
     assert format.write is not None
     before, _, after = format.frame
@@ -87,7 +87,7 @@ def squeezed(text: str) -> str:
 
 
 def placed(text: str, entity: Entity) -> tuple[int, int, str]:
-    """Where an entity is among the characters that are not blank; a label as a column holds it."""
+    """Return the position of an entity among the non-whitespace characters, and its label as columns store it."""
     label = entity.label.replace("\t", " ")
     return len(squeezed(text[: entity.start])), len(squeezed(text[: entity.end])), label
 
@@ -97,23 +97,23 @@ def missing(before: Iterable[Any], after: Iterable[Any]) -> int:
 
 
 def of(counts: dict[str, int], *words: str) -> int:
-    """What is told of losses that are of one kind."""
+    """Sum the counts of losses whose description starts with some words."""
     return sum(count for what, count in counts.items() if what.startswith(words))
 
 
 def entities_lost(before: Document, after: Document) -> int:
-    """Those of before that neither stand after, nor are said by a relation there, be it by its role alone."""
+    """Count entities that are neither read back nor implied by a relation, be it by its role alone."""
     here: Callable[[Entity], tuple[int, int, str]] = lambda e: placed(before.text, e)  # noqa: E731
     there = {placed(after.text, e) for e in after.entities}
     for relation in after.relations:
-        for role, side in sides(relation):
+        for role, side in role_arguments(relation):
             start, end, label = placed(after.text, side)
             there |= {(start, end, label), (start, end, role)}
     return missing(map(here, before.entities), there)
 
 
 def surfaces_lost(before: Document, after: Document) -> int:
-    """Entities of before whose text and label no entity of after has."""
+    """Count entities whose text and label no entity read back has."""
 
     def surfaces(document: Document) -> set[tuple[str, str]]:
         return {(squeezed(document.text[e.start : e.end]), e.label.replace("\t", " ")) for e in document.entities}
@@ -131,7 +131,7 @@ def relations_lost(before: Document, after: Document) -> int:
 
 
 def triples_lost(before: Document, after: Document) -> int:
-    """Of triples by their texts, as of data without offsets; blanks aside, which a text of tokens may have changed."""
+    """Count lost triples of texts, as in data without offsets, ignoring whitespace, which joining tokens may change."""
 
     def of_texts(document: Document) -> set[tuple[str, ...]]:
         return {tuple(map(squeezed, triple)) for triple in triples_of(document)}
@@ -146,32 +146,32 @@ def triples_lost(before: Document, after: Document) -> int:
 def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, target: str, document: Document) -> None:
     before = written_and_read(source, document)
     assume(before.text or not before.entities)  # a submission, which `ie convert` refuses
-    told = {what: count for what, count in FORMATS[target].lost(before).items() if count}
+    told = {what: count for what, count in FORMATS[target].count_losses(before).items() if count}
     after = written_and_read(target, before)
     unchanged = after.text == before.text
     assert unchanged or of(told, "texts", "words"), (before, after, told)
-    assert squeezed(after.text) == squeezed(before.text) or of(told, "texts have no place", "words begin")
+    assert squeezed(after.text) == squeezed(before.text) or of(told, "texts cannot be stored", "words that start")
 
     told_entities = of(told, "entities", "labels")
-    if target != "cluener" or unchanged:  # a submission has offsets, and no text that blanks could be counted in
+    if target != "cluener" or unchanged:  # a submission has offsets, but no text to compare
         # Words that are gone move what is behind them.
-        moved = of(told, "words begin") > 0
+        moved = of(told, "words that start") > 0
         lost_entities = surfaces_lost(before, after) if moved else entities_lost(before, after)
         assert lost_entities <= told_entities, (before, after, told)
     if told_entities == 0 and unchanged:
         listed = {(*placed(before.text, e), e.start) for e in before.entities if e.label not in ROLES}
-        found = {*after.entities, *(side for r in after.relations for _, side in sides(r))}
+        found = {*after.entities, *(side for r in after.relations for _, side in role_arguments(r))}
         assert listed <= {(*placed(after.text, e), e.start) for e in found}, (before, after)
 
     told_relations = of(told, "relations", "triples", "slots", "types")
     if before.spos is None:
-        assert relations_lost(before, after) <= told_relations + of(told, "words begin", "labels"), (
+        assert relations_lost(before, after) <= told_relations + of(told, "words that start", "labels"), (
             before,
             after,
             told,
         )
     else:
-        assert triples_lost(before, after) <= told_relations + of(told, "words begin"), (before, after, told)
+        assert triples_lost(before, after) <= told_relations + of(told, "words that start"), (before, after, told)
 
     assert missing(before.events, after.events) <= of(told, "events")
     pair = (before.text_pair, before.label, before.score)

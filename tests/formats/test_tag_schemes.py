@@ -16,7 +16,7 @@ LABELS = st.sampled_from(["PER", "LOC", "ORG-part"])
 
 @st.composite
 def spans(draw: st.DrawFn) -> tuple[int, list[tuple[int, int, str]]]:
-    """A length, and spans (first, last, label) that do not overlap."""
+    """Generate a length, and non-overlapping spans (first, last, label)."""
     made, at = [], 0
     for _ in range(draw(st.integers(0, 5))):
         first = at + draw(st.integers(0, 2))
@@ -27,7 +27,7 @@ def spans(draw: st.DrawFn) -> tuple[int, list[tuple[int, int, str]]]:
 
 
 def tagged(length: int, made: list[tuple[int, int, str]], names: str) -> list[str]:
-    """Tags with the letters of a scheme for begin, inside, end, single."""
+    """Encode spans with the letters of a scheme for begin, inside, end and single."""
     begin, inside, end, single = names
     row = ["O"] * length
     for first, last, label in made:
@@ -38,7 +38,7 @@ def tagged(length: int, made: list[tuple[int, int, str]], names: str) -> list[st
 
 
 def iob1(length: int, made: list[tuple[int, int, str]]) -> list[str]:
-    """I everywhere, B only where an entity follows one of its label."""
+    """Encode spans with I everywhere, and B only if an entity follows one of its label."""
     row = ["O"] * length
     for first, last, label in made:
         follows = first > 0 and row[first - 1][2:] == label
@@ -79,13 +79,13 @@ def test_tags_that_continue_nothing_are_counted(row: str, repaired: int) -> None
         (["O O"], "BIO"),
         (["B-X I-X O", "B-X"], "BIO"),
         (["O I-X I-X", "I-X B-X"], "IOB1"),
-        (["B-X I-X", "I-X"], "BIO"),  # one slip does not make it IOB1
+        (["B-X I-X", "I-X"], "BIO"),  # a single error does not make it IOB1
         (["B-X I-X E-X S-X"], "BIOES"),
         (["B-X I-X L-X U-X"], "BILOU"),
         (["B-X M-X E-X S-X"], "BMES"),
     ],
 )
-def test_schemes_are_told_apart(rows: list[str], name: str) -> None:
+def test_schemes_are_distinguished(rows: list[str], name: str) -> None:
     assert scheme_of([row.split() for row in rows]) == name
 
 

@@ -13,7 +13,7 @@ from support.random_documents import LABELS, PREDICATES, TEXT, documents
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.formats import BadLine, Reading, Record
 from ie_cli.formats.common.json_stream import ARRAY
-from ie_cli.formats.triple_lists import lost, read, write
+from ie_cli.formats.triple_lists import count_losses, read, write
 
 TEXT9 = "Anna 在👩云州"  # code points: Anna 0-4, 在 5, 👩 6, 云州 7-9
 
@@ -35,7 +35,7 @@ def again(*some: Document) -> list[Record]:
 
 
 def relation(text: str, subject: str, predicate: str, object_: str, *kinds: str) -> Relation:
-    """A relation between the first occurrences of two mentions."""
+    """Return a relation between the first occurrences of two mentions."""
     ends = zip((subject, object_), kinds or ("entity", "entity"), strict=True)
     first, second = (Entity(text.index(m), text.index(m) + len(m), kind) for m, kind in ends)
     return Relation(first, predicate, second)
@@ -51,17 +51,17 @@ def test_casrel_has_no_offsets() -> None:
     assert document.relations == [relation(TEXT9, "Anna", "lives in", "云州")]
     assert (document.entities, document.id, document.meta) == ([], None, {"split": 3})
     assert told == [
-        "x.json: 2 triples without offsets, put on the text: 0 have several places (mentions: nearest), 1 have none; "
-        "the first: x.json:2: 云州 | x | nowhere"
+        "x.json: triples without offsets: 2; with several possible positions: 0 (mentions: nearest); not found in the text: 1, "
+        "first in x.json:2: 云州 | x | nowhere"
     ]
 
 
-def test_a_triple_that_stands_twice_is_one() -> None:
+def test_a_duplicate_triple_counts_once() -> None:
     assert one({"text": "a b", "triple_list": [["a", "p", "b"], ["a", "p", "b"]]}).spos == [Spo("a", "p", "b")]
 
 
 @pytest.mark.parametrize(("mentions", "starts"), [("nearest", [4]), ("first", [0]), ("all", [0, 4])])
-def test_mentions_say_which_occurrences_are_meant(mentions: str, starts: list[int]) -> None:
+def test_mentions_select_the_occurrences(mentions: str, starts: list[int]) -> None:
     document = one({"text": "a x a b", "triple_list": [["a", "p", "b"]]}, mentions=mentions)
     assert [r.subject.start for r in document.relations] == starts
 
@@ -118,7 +118,7 @@ def test_a_relation_list_without_spans_is_a_list_of_triples() -> None:
 
 
 @pytest.mark.parametrize("tokens", [None, ["Ann", "a", "B.", "of", "云", "州"]])
-def test_token_spans_are_placed_where_the_tokens_are_known(tokens: list[str] | None) -> None:
+def test_token_spans_are_located_if_the_tokens_are_known(tokens: list[str] | None) -> None:
     text = "Anna  B. of\t云州"
     spans = [[0, 2], [3, 4]] if tokens is None else [[0, 3], [4, 6]]
     value = {
@@ -150,12 +150,12 @@ def spans(**changes: Any) -> dict[str, Any]:
     [
         ({"triple_list": []}, "no field 'text' (found: triple_list)"),
         ({"sentText": 3, "relationMentions": []}, "'text' must be a string, got 3"),
-        ({"text": "a", "id": []}, "'id' must be a string or a whole number, got []"),
+        ({"text": "a", "id": []}, "'id' must be a string or an integer, got []"),
         ({"text": "a", "triple_list": {}}, "'triple_list' must be a list, got {}"),
         ({"text": "a", "triple_list": [["a", "b"]]}, 'a triple must be [subject, predicate, object], got ["a", "b"]'),
         ({"text": "a", "triple_list": [["a", "", "a"]]}, "'predicate' must be a non-empty string, got \"\""),
         ({"text": "a", "triple_list": [["a", "p", 7]]}, "'object' must be a non-empty string, got 7"),
-        ({"text": "a", "relation_list": ["a"]}, "'relation_list' must hold objects, got \"a\""),
+        ({"text": "a", "relation_list": ["a"]}, "'relation_list' must contain objects, got \"a\""),
         ({"text": "a", "relation_list": [{}]}, "relation_list[0]: no field 'predicate': {}"),
         ({"sentText": "a", "relationMentions": 1}, "'relationMentions' must be a list, got 1"),
         ({"sentText": "a", "relationMentions": [{"em1Text": "a", "label": "p"}]}, "no field 'em2Text': {\"em1Text\""),
@@ -163,21 +163,21 @@ def spans(**changes: Any) -> dict[str, Any]:
         (spans(obj_char_span=[8, 10]),
          "relation_list[0]: entity 'object' covers characters 8-10, but the text has 9 (its off"),
         (spans(obj_char_span=[8]), "relation_list[0]: 'obj_char_span' must be [start, end], got [8]"),
-        (spans(obj_char_span=["7", 9]), "relation_list[0]: entity 'object': start must be a whole number, got '7'"),
+        (spans(obj_char_span=["7", 9]), "relation_list[0]: entity 'object': start must be an integer, got '7'"),
         (spans(obj_char_span=None),
-         "relation_list[0]: 'obj_tok_span' [100, 101] is not where \"云州\" stands: it counts"),
-        (spans(obj_char_span=None, obj_tok_span=None), "relation_list[0] has no span for each of its arguments, but others have"),
+         "relation_list[0]: 'obj_tok_span' [100, 101] does not cover \"云州\": it counts"),
+        (spans(obj_char_span=None, obj_tok_span=None), "relation_list[0] lacks the span of an argument"),
         (spans(subj_type=4), "relation_list[0]: 'subj_type' must be a non-empty string, got 4"),
         ({**TPLINKER, "entity_list": [{"text": "Anna", "type": [], "char_span": [0, 3]}]},
          "entity_list[0]: entity 'entity' covers characters 0-3, which are 'Ann', but"),
         ({**TPLINKER, "entity_list": [{"text": "Anna", "type": 7}]}, "entity_list[0]: 'type' must be a non-empty string, got 7"),
         ({**spans(subj_char_span=None), "tokens": ["Anna", "云州"]},
-         "relation_list[0]: 'tokens' are not the text's: token 1 is \"云州\""),
+         "relation_list[0]: 'tokens' do not match the text: token 1 is \"云州\""),
         ({**spans(subj_char_span=None), "tokens": ["Anna", ""]},
          'relation_list[0]: \'tokens\' must be a list of non-empty strings, got ["Anna", ""]'),
     ],
 )  # fmt: skip
-def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: str) -> None:
+def test_a_bad_record_is_reported_with_its_place(fields: dict[str, Any], message: str) -> None:
     good = {"text": "good", "triple_list": []}
     first, bad, last = records(good, fields, good)
     assert isinstance(first, Document)
@@ -188,7 +188,7 @@ def test_a_bad_record_is_told_with_its_place(fields: dict[str, Any], message: st
     assert bad.error.message.startswith("x.json:6: " + message), bad.error.message
 
 
-def test_token_spans_come_with_a_way_out() -> None:
+def test_errors_in_token_spans_have_a_hint() -> None:
     [bad] = records(spans(subj_char_span=None, obj_char_span=None))
     assert isinstance(bad, BadLine)
     assert "triple_list" in str(bad.error.hint)
@@ -214,7 +214,7 @@ def test_triples_without_offsets_are_read_as_they_were_written(text: str, data: 
     }
     document = one(fields)
     assert again(document) == [document]
-    assert not any(lost(document).values())
+    assert not any(count_losses(document).values())
     typed = one({**fields, "entity_list": [{"text": mention, "type": kind} for mention, kind in kinds.items()]})
     [back] = again(typed)
     assert isinstance(back, Document)
@@ -245,7 +245,7 @@ def test_what_is_written_has_the_fields_of_both() -> None:
     }
 
 
-def test_slots_and_types_have_no_place_and_are_counted() -> None:
+def test_slots_and_types_are_lost_and_counted() -> None:
     spo = Spo("片", "上映时间", "五月", (("inArea", "云州"), ("inWork", "x")), "影视作品", "entity")
     document = Document("片五月云州x", spos=[spo])
     assert json.loads(write(document))["triple_list"] == [
@@ -253,8 +253,8 @@ def test_slots_and_types_have_no_place_and_are_counted() -> None:
         ["五月", "上映时间.inArea", "云州"],
         ["五月", "上映时间.inWork", "x"],
     ]
-    assert list(lost(document).values()) == [2, 1]
-    assert not any(lost(Document("ab", [], [relation("ab", "a", "p", "b")])).values())
+    assert list(count_losses(document).values()) == [2, 1]
+    assert not any(count_losses(Document("ab", [], [relation("ab", "a", "p", "b")])).values())
 
 
 JSON_VALUES = st.recursive(

@@ -1,4 +1,4 @@
-"""Lines that are not UTF-8: bad lines in their places where each line is a record, else the end."""
+"""Lines that are not UTF-8: bad lines in their places if each line is a record, otherwise an error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(path: Path, lines: list[bytes]) -> str:
 def test_each_has_its_place_among_the_records(
     name: str, given_format: bool, bad: list[bool], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bad = [False, *bad]  # of a file without any good line no format can be told
+    bad = [False, *bad]  # the format of a file without valid lines cannot be detected
     lines = [LINES[name] % (b"caf\xe9" if wrong else b"cafe") for wrong in bad]
     file = write(tmp_path_factory.mktemp("lines") / "some.json", lines)
     found = list(read_records(file, format=name if given_format or name in ("text", "duie1") else None))
@@ -55,7 +55,7 @@ def test_a_line_of_something_larger_is_the_end(name: str, tmp_path: Path) -> Non
             list(read_records(write(tmp_path / "some", lines), format=name))
 
 
-def test_a_file_in_another_encoding_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     lines = ['{"text": "张译是苗侨伟。"}'.encode("gb18030")] * 3
     with pytest.raises(DataError, match="some:1: byte") as error:
         list(read_records(write(tmp_path / "some", lines)))

@@ -1,4 +1,4 @@
-"""Damaged, mixed and foreign model folders, encoders and recipes: each is told with its place and a remedy."""
+"""Damaged, mixed and foreign model directories, encoders and recipes: each is reported with its location and a remedy."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from transformers import BertConfig, BertModel
 
 from ie_cli.errors import ModelError
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.integrity import _mark_recipe
+from ie_cli.inference.integrity import _recipe_fingerprint
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.recipe.schema import TrainingSection
 
-BELONG = "hint: the files of a model folder belong together; copy the whole folder."
-BACKUP = "hint: take the folder from a backup or train again."
+MIXED = "hint: copy the complete model directory: its files belong together."
+BACKUP = "hint: restore the directory from a backup, or train again."
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three models in `a`, `b` and `c`: `b` is of one shape with `a`, `c` has a label more."""
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder / "a")
-    write_model(folder / "b", labels=("film", "river"))
-    write_model(folder / "c", labels=("film", "river", "school"))
-    return folder
+    directory = tmp_path_factory.mktemp("models")
+    write_model(directory / "a")
+    write_model(directory / "b", labels=("film", "river"))
+    write_model(directory / "c", labels=("film", "river", "school"))
+    return directory
 
 
 @pytest.fixture
@@ -80,53 +80,53 @@ def test_a_damaged_file_is_named(here: Path, name: str, content: bytes | None) -
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_place_of_a_file(here: Path, name: str) -> None:
+def test_a_directory_in_place_of_a_file(here: Path, name: str) -> None:
     (here / "model" / name).unlink()
     (here / "model" / name).mkdir()
-    refused(f"model: not a model folder: {name} missing", "hint: give the folder `model` that `ie train` wrote")
+    refused(f"model: not a model directory: {name} missing", "hint: name the directory `model`")
 
 
 @pytest.mark.parametrize(
     ("other", "name", "words"),
     [
-        ("b", "ie.json", "model.safetensors: not the file that was stored with ie.json"),
-        ("b", "model.safetensors", "model.safetensors: not the file that was stored with ie.json"),
+        ("b", "ie.json", "model.safetensors: this is not the file that was stored with ie.json"),
+        ("b", "model.safetensors", "model.safetensors: this is not the file that was stored with ie.json"),
         (
             "c",
             "ie.json",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: "
-            "heads.ner_head.tables.entities.bias.weight is [4,",
+            "the weights do not fit config.json, ie.json and recipe.yaml: "
+            "heads.ner_head.tables.entities.bias.weight has the shape [4,",
         ),
         (
             "c",
             "model.safetensors",
-            "the weights do not fit config.json, ie.json and recipe.yaml beside it: heads.ner_head.tables.entities.bias",
+            "the weights do not fit config.json, ie.json and recipe.yaml: heads.ner_head.tables.entities.bias",
         ),
     ],
 )
 def test_files_of_two_models(models: Path, here: Path, other: str, name: str, words: str) -> None:
     shutil.copy(models / other / name, here / "model" / name)
-    refused(words, BELONG)
+    refused(words, MIXED)
 
 
 def test_recipes_of_two_models(here: Path) -> None:
     file = here / "model" / "recipe.yaml"
     stored = file.read_text(encoding="utf-8")
     file.write_text(stored.replace("tokenization: subword", "tokenization: char"), encoding="utf-8")
-    refused("recipe.yaml: not the file that was stored with ie.json and the others", BELONG)
+    refused("recipe.yaml: this is not the file that was stored with ie.json", MIXED)
     file.write_text(stored.replace("head_size: 32", "head_size: 34"), encoding="utf-8")
     refused(
         "model.safetensors: the weights do not fit",
-        "heads.ner_head.tables.entities.projection.weight is [64, 192], expected [68, 192]",
-        BELONG,
+        "heads.ner_head.tables.entities.projection.weight has the shape [64, 192], expected [68, 192]",
+        MIXED,
     )
     file.write_text(
         stored.replace("task: ner", "task: relation").replace("efficient_global_pointer", "gplinker"), "utf-8"
     )
-    refused("model: recipe.yaml has the tasks relation, but ie.json beside it ner", BELONG)
+    refused("model: recipe.yaml has the tasks relation, but ie.json has ner", MIXED)
     facts = (here / "model" / "ie.json").read_text(encoding="utf-8")
     edit("ie.json", lambda fields: fields.update(tasks={"relation": fields["tasks"]["ner"]}))
-    refused("model: recipe.yaml has task: relation, but ie.json beside it has no predicates", BELONG)
+    refused("model: recipe.yaml has task: relation, but ie.json has no predicates", MIXED)
     (here / "model" / "ie.json").write_text(facts, encoding="utf-8")
     # What the weights do not depend on may be changed.
     file.write_text(stored.replace("threshold: 0.5", "threshold: 0.6").replace("epochs: 40", "epochs: 3"), "utf-8")
@@ -166,15 +166,19 @@ def panics(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words", "hint"),
     [
-        (fewer, "tokenizer.json: not the file that was stored with ie.json", BELONG),
-        (shuffled, "tokenizer.json: not the file that was stored with ie.json", BELONG),
+        (fewer, "tokenizer.json: this is not the file that was stored with ie.json", MIXED),
+        (shuffled, "tokenizer.json: this is not the file that was stored with ie.json", MIXED),
         (
             larger,
-            "tokenizer.json: it has ids up to 1000000, but the embedding only 13 rows",
+            "tokenizer.json: it has ids up to 1000000, but the embedding has only 13 rows",
             "hint: tokenizer and weights",
         ),
-        (beyond, "tokenizer.json: it has ids up to 102, but the embedding only 13 rows", "hint: tokenizer and weights"),
-        (twice, "tokenizer.json: damaged: two tokens have one id", BACKUP),
+        (
+            beyond,
+            "tokenizer.json: it has ids up to 102, but the embedding has only 13 rows",
+            "hint: tokenizer and weights",
+        ),
+        (twice, "tokenizer.json: damaged: two tokens have the same id", BACKUP),
         (without_unknown, "tokenizer.json: damaged: ", BACKUP),
         (panics, "tokenizer.json: damaged: ", BACKUP),
     ],
@@ -186,30 +190,33 @@ def test_a_tokenizer_that_does_not_match(here: Path, change: Change, words: str,
 
 def test_a_config_of_a_size_that_no_memory_has(here: Path) -> None:
     edit("config.json", {"vocab_size": 10**10})
-    refused("error: out of memory: model/config.json hint: ", "raise its limit")
+    refused("error: out of memory: model/config.json hint: ", "raise the memory limit")
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"num_attention_heads": 2}, "config.json: not the file that was stored with ie.json"),  # of no other shape
+        (
+            {"num_attention_heads": 2},
+            "config.json: this is not the file that was stored with ie.json",
+        ),  # of no other shape
         ({"num_hidden_layers": 1}, "encoder.encoder.layer.1.attention.output.LayerNorm.bias has no place in the model"),
         ({"num_hidden_layers": 5}, "encoder.encoder.layer.2.attention.output.LayerNorm.bias is missing"),
-        ({"num_hidden_layers": 10**7}, "config.json: damaged: 10000000 layers, but model.safetensors beside it has"),
-        ({"hidden_size": 96}, "word_embeddings.weight is [13, 192], expected [13, 96]"),
+        ({"num_hidden_layers": 10**7}, "config.json: damaged: 10000000 layers, but model.safetensors has"),
+        ({"hidden_size": 96}, "word_embeddings.weight has the shape [13, 192], expected [13, 96]"),
         ({"hidden_size": -4}, "config.json: damaged: "),
         ({"hidden_size": "x"}, "config.json: damaged: "),
         ({"num_attention_heads": 5}, "config.json: damaged: "),
         ({"num_attention_heads": 0}, "config.json: damaged: num_attention_heads is 0"),
         ({"num_attention_heads": -1}, "config.json: damaged: num_attention_heads is -1"),
         ({"hidden_act": "nope"}, "config.json: damaged: "),
-        ({"vocab_size": 3}, "tokenizer.json: it has ids up to 12, but the embedding only 3 rows"),
+        ({"vocab_size": 3}, "tokenizer.json: it has ids up to 12, but the embedding has only 3 rows"),
         ({"model_type": "nope"}, "config.json: damaged: "),
     ],
 )
 def test_a_config_that_does_not_match(here: Path, change: dict[str, Any], words: str) -> None:
     edit("config.json", change)
-    refused(words, "hint: t")
+    refused(words, "hint: ")
 
 
 def of_task(**change: Any) -> Change:
@@ -231,19 +238,19 @@ def renamed(fields: dict[str, Any]) -> None:
         (of_task(predicates={"p": "ab"}), "ie.json: damaged: predicates must map names to pairs of types"),
         (
             of_task(predicates={"p": [["a", "b"]]}),
-            "model: recipe.yaml has task: ner, but ie.json beside it has predicates",
+            "model: recipe.yaml has task: ner, but ie.json has predicates",
         ),
         (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
-        ({"tasks": {}}, "ie.json: damaged: tasks must map names to what is known of each task"),
-        ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to what is known of each task"),
-        (renamed, "model: recipe.yaml has the tasks ner, but ie.json beside it names"),
-        ({"files": ["x"]}, "ie.json: damaged: 'files' must map names of files to their marks"),
-        (of_task(labels=["a"]), "heads.ner_head.tables.entities.bias.weight is [4, 64], expected [2, 64]"),
+        ({"tasks": {}}, "ie.json: damaged: tasks must map names to objects"),
+        ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to objects"),
+        (renamed, "model: recipe.yaml has the tasks ner, but ie.json has names"),
+        ({"files": ["x"]}, "ie.json: damaged: 'files' must map file names to fingerprints"),
+        (of_task(labels=["a"]), "heads.ner_head.tables.entities.bias.weight has the shape [4, 64], expected [2, 64]"),
     ],
 )
 def test_facts_that_do_not_match(here: Path, change: Change | dict[str, Any], words: str) -> None:
     edit("ie.json", change)
-    refused(words, "hint: t")
+    refused(words, "hint: ")
 
 
 def test_what_was_changed_on_purpose_can_be_loaded(here: Path) -> None:
@@ -253,7 +260,7 @@ def test_what_was_changed_on_purpose_can_be_loaded(here: Path) -> None:
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
 
 
-def test_folders_without_marks_are_read(here: Path) -> None:
+def test_directories_without_fingerprints_are_read(here: Path) -> None:
     edit("ie.json", lambda fields: fields.pop("files"))
     edit("config.json", {"layer_norm_eps": 1e-11})
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
@@ -266,28 +273,28 @@ def test_line_ends_may_change_on_the_way(here: Path) -> None:
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
 
 
-def test_an_exported_model_has_marks_too(models: Path, here: Path) -> None:
-    from ie_cli.inference.integrity import marks, must_belong
+def test_an_exported_model_has_fingerprints_too(models: Path, here: Path) -> None:
+    from ie_cli.inference.integrity import fingerprints, require_consistent
     from ie_cli.inference.model_directory import ONNX
 
     loaded = Extractor.from_pretrained(here / "model")
     for name, content in ((ONNX, b"graph"), (f"{ONNX}.data", b"weights")):
         (here / name).write_bytes(content)
-    stored = marks(here, loaded.recipe)
+    stored = fingerprints(here, loaded.recipe)
     assert set(stored) == {ONNX, f"{ONNX}.data", "recipe.yaml"}
-    must_belong(here, loaded.recipe, stored)
+    require_consistent(here, loaded.recipe, stored)
     (here / f"{ONNX}.data").write_bytes(b"Weights")
-    with pytest.raises(ModelError, match=r"model\.onnx\.data: not the file that was stored"):
-        must_belong(here, loaded.recipe, stored)
+    with pytest.raises(ModelError, match=r"model\.onnx\.data: this is not the file that was stored"):
+        require_consistent(here, loaded.recipe, stored)
 
 
-def write_encoder(folder: Path) -> None:
+def write_encoder(directory: Path) -> None:
     config = BertConfig(
         vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
-    BertModel(config).save_pretrained(folder)
-    wordpiece().save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    BertModel(config).save_pretrained(directory)
+    wordpiece().save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
 
 
 @pytest.mark.parametrize(
@@ -319,12 +326,12 @@ def test_a_damaged_encoder(here: Path, name: str, content: str, commands: str) -
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("./nowhere", "no folder ./nowhere"),
-        ("~nobody-here/bert", "no folder ./~nobody-here/bert"),
-        ("x" * 300, "no config of xxx"),
+        ("./nowhere", "directory ./nowhere not found"),
+        ("~nobody-here/bert", "directory ./~nobody-here/bert not found"),
+        ("x" * 300, "the config of xxx"),
         (
             "./model",
-            "./model is a model that `ie train` wrote, no encoder hint: name the encoder that it was trained from",
+            "./model is a model trained by `ie train`, not an encoder",
         ),
     ],
 )
@@ -339,12 +346,12 @@ def test_what_is_no_encoder(here: Path, name: str, words: str) -> None:
         assert "hint: " in said(result)
 
 
-def test_init_tells_a_folder_that_is_not_there(here: Path) -> None:
+def test_init_reports_a_directory_that_does_not_exist(here: Path) -> None:
     write_jsonl(here / "data.jsonl", documents())
-    for name in ("./nowhere", "~nobody-here/bert", "/no/such/folder"):
+    for name in ("./nowhere", "~nobody-here/bert", "/no/such/directory"):
         result = ie("init", "data.jsonl", "--encoder", name)
         assert result.exit_code == 1
-        assert f"error: --encoder {name}: no such folder hint: give a hub id" in said(result)
+        assert f"error: --encoder {name}: no such directory hint: name a hub id" in said(result)
     assert ie("init", "data.jsonl", "--encoder", "bert-base-chinese").exit_code == 0
 
 
@@ -355,35 +362,35 @@ def test_a_window_that_fits_no_memory(here: Path) -> None:
         (here / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
         result = ie("train", "recipe.yaml")
         assert result.exit_code == 1
-        assert f"encoder: a `tiny` of max_length {most} and 2 layers does not fit into memory" in said(result)
+        assert f"max_length {most} and 2 layers does not fit in memory" in said(result)
         assert "hint: set encoder.max_length to 512 or less" in said(result)
 
 
 @pytest.mark.parametrize(("version", "mark"), [(2, "896e1935824b6f67"), (3, "9e320a2db79711f5")])
-def test_marks_do_not_change_with_the_version(version: int, mark: str) -> None:
-    """A mark that came out otherwise would refuse every folder that was stored before."""
+def test_fingerprints_do_not_change_with_the_version(version: int, mark: str) -> None:
+    """A mark that came out otherwise would refuse every directory that was stored before."""
     made = recipe(Path("train.jsonl"))
-    assert _mark_recipe(made, version) == mark
-    assert _mark_recipe(made.model_copy(update={"training": TrainingSection(batch_size=3)}), version) == mark
+    assert _recipe_fingerprint(made, version) == mark
+    assert _recipe_fingerprint(made.model_copy(update={"training": TrainingSection(batch_size=3)}), version) == mark
     flat = made.head.model_copy(update={"flat": True, "threshold": 0.3, "thresholds": {"person": 0.7}})
-    assert _mark_recipe(made.model_copy(update={"head": flat}), version) == mark
-    assert _mark_recipe(made.model_copy(update={"name": "other"}), version) != mark
+    assert _recipe_fingerprint(made.model_copy(update={"head": flat}), version) == mark
+    assert _recipe_fingerprint(made.model_copy(update={"name": "other"}), version) != mark
     wider = made.head.model_copy(update={"head_size": 64})
-    assert _mark_recipe(made.model_copy(update={"head": wider}), version) != mark
+    assert _recipe_fingerprint(made.model_copy(update={"head": wider}), version) != mark
 
 
-def test_a_window_longer_than_the_encoder_is_told(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model")
-    file = folder / "recipe.yaml"
+def test_a_window_longer_than_the_encoder_is_reported(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model")
+    file = directory / "recipe.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("max_length: 64", "max_length: 256"), encoding="utf-8")
     with pytest.raises(ModelError, match="max_length is 256, but the encoder has 64 positions") as error:
-        Extractor.from_pretrained(folder, device="cpu")
+        Extractor.from_pretrained(directory, device="cpu")
     assert "recipe.yaml" in error.value.message
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
 def test_white_space_around_a_file_is_no_other_file(name: str, tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "model")
-    with (folder / name).open("a", encoding="utf-8") as file:
+    directory = write_model(tmp_path / "model")
+    with (directory / name).open("a", encoding="utf-8") as file:
         file.write("\n")
-    assert Extractor.from_pretrained(folder, device="cpu").schema.labels == ("person", "place")
+    assert Extractor.from_pretrained(directory, device="cpu").schema.labels == ("person", "place")

@@ -17,10 +17,10 @@ from ie_cli.training.run import train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    data = write_jsonl(folder / "train.jsonl", documents())
-    list(train(recipe(data, training={"epochs": 30}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("trained")
+    data = write_jsonl(directory / "train.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 30}), directory / "run"))
+    return directory / "run" / "model"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def load(path: Path) -> Extractor:
     return Extractor.from_pretrained(path, device="cpu", precision="float32")
 
 
-def test_the_folder_explains_itself(trained: Path) -> None:
+def test_the_directory_explains_itself(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names == {
         "README.md", "config.json", "ie.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json",
@@ -119,25 +119,25 @@ def test_a_higher_threshold_and_flat_mode_give_less(trained: Path) -> None:
 @pytest.mark.parametrize("name", ["model.safetensors", "ie.json", "recipe.yaml", "tokenizer.json", "config.json"])
 def test_a_missing_file_is_named(model: Path, name: str) -> None:
     (model / name).unlink()
-    with pytest.raises(ModelError, match=rf"not a model folder: {name} missing"):
+    with pytest.raises(ModelError, match=rf"not a model directory: {name} missing"):
         load(model)
 
 
 def test_a_newer_format_is_refused(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text())
     (model / "ie.json").write_text(json.dumps(facts | {"format_version": 99}))
-    with pytest.raises(ModelError, match="format version 99, but this `ie` reads up to 3"):
+    with pytest.raises(ModelError, match="has format version 99, but this version of `ie` supports versions up to 3"):
         load(model)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_damaged_facts_are_told(model: Path, content: str) -> None:
+def test_damaged_facts_are_reported(model: Path, content: str) -> None:
     (model / "ie.json").write_text(content)
     with pytest.raises(ModelError, match=r"ie\.json: damaged"):
         load(model)
 
 
-def test_damaged_weights_are_told(model: Path) -> None:
+def test_damaged_weights_are_reported(model: Path) -> None:
     raw = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(ModelError, match=r"model\.safetensors: damaged"):
@@ -154,17 +154,17 @@ def test_files_of_two_models_do_not_mix(model: Path) -> None:
         load(model)
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such folder"):
+def test_a_directory_that_is_not_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such directory"):
         load(tmp_path / "nothing")
 
 
 def test_an_unknown_hub_id_without_a_network() -> None:
-    with pytest.raises(ModelError, match="no such folder, and not on the hub within reach"):
+    with pytest.raises(ModelError, match="no such directory, and it cannot be downloaded from the hub"):
         Extractor.from_pretrained("nobody/nothing")
 
 
-def test_push_to_hub_uploads_the_folder(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_to_hub_uploads_the_directory(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = FakeHub()
     monkeypatch.setattr("huggingface_hub.HfApi", hub)
     assert load(trained).push_to_hub("me/model", private=True, token="t") == "https://hub/me/model"
@@ -189,11 +189,11 @@ def test_any_text_gives_spans_that_slice_it(trained: Path, text: str) -> None:
         assert 0 <= entity.start < entity.end <= len(text)
 
 
-def test_no_other_folder_is_replaced(trained: Path, tmp_path: Path) -> None:
+def test_no_other_directory_is_replaced(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").touch()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="exists, and is no model folder"):
+    with pytest.raises(ModelError, match="already exists and is not a model directory"):
         load(trained).save_pretrained(tmp_path / "home")
     assert (tmp_path / "home" / "thesis.txt").exists()
     load(trained).save_pretrained(tmp_path / "empty")
@@ -216,9 +216,9 @@ def test_every_damaged_file_is_named(model: Path, name: str, content: str) -> No
     assert str(model / name) in caught.value.message
 
 
-def test_wrong_arguments_are_told(trained: Path) -> None:
+def test_wrong_arguments_are_reported(trained: Path) -> None:
     extractor = load(trained)
-    with pytest.raises(TypeError, match="takes many texts"):
+    with pytest.raises(TypeError, match="expects an iterable of texts"):
         extractor.extract("王伟")
     with pytest.raises(TypeError, match="expected a string or a Document, got 1"):
         list(extractor.extract([1]))  # type: ignore[list-item]
@@ -233,7 +233,7 @@ def test_a_text_of_200_000_characters(trained: Path) -> None:
     extractor = load(trained)
     [one], [many] = (list(extractor.extract([text])) for text in (sentence, sentence * 14_300))
     assert len(many.text) > 200_000
-    # Around a sentence stands more than this model has learnt from, but in every tenth of the text it finds some again.
+    # The context of a sentence is longer than in training, but the model still finds some entities in every tenth of the text.
     shifted = {
         (n * len(sentence) + e.start, n * len(sentence) + e.end, e.label) for n in range(14_300) for e in one.entities
     }

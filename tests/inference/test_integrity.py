@@ -35,11 +35,11 @@ FILES = ("ie.json", "config.json", "tokenizer.json", "metrics.json", "export.jso
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model for torch and one for ONNX Runtime, as this version writes them."""
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder / "torch")
-    load(folder / "torch").write_scores(folder / "torch", {"dev": {"f1": 0.5}})
-    load(FORMAT_2 / "ner" / "onnx").save_pretrained(folder / "onnx")
-    return folder
+    directory = tmp_path_factory.mktemp("models")
+    write_model(directory / "torch")
+    load(directory / "torch").write_scores(directory / "torch", {"dev": {"f1": 0.5}})
+    load(FORMAT_2 / "ner" / "onnx").save_pretrained(directory / "onnx")
+    return directory
 
 
 @pytest.fixture(params=FORMS)
@@ -47,12 +47,12 @@ def model(request: pytest.FixtureRequest, models: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(models / request.param, tmp_path / request.param))
 
 
-def load(folder: Path) -> Extractor:
-    return Extractor.from_pretrained(folder, device="cpu")
+def load(directory: Path) -> Extractor:
+    return Extractor.from_pretrained(directory, device="cpu")
 
 
 def contents(extractor: Extractor) -> tuple[object, ...]:
-    """All that predictions and reports depend on, beside the numbers of a graph."""
+    """Everything that predictions and reports depend on, besides the numbers of a graph."""
     numbers: list[object] = []
     if hasattr(extractor.backend, "model"):
         numbers += [(name, x.numpy().tobytes()) for name, x in extractor.model.state_dict().items()]
@@ -66,14 +66,14 @@ def contents(extractor: Extractor) -> tuple[object, ...]:
 @settings(max_examples=60, phases=[Phase.generate])  # a seed has no smaller one
 @given(seed=st.integers(0, 2**32))
 def test_no_damage_goes_unseen(form: str, seed: int, models: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = Path(shutil.copytree(models / form, tmp_path_factory.mktemp("damaged") / "model"))
-    changed = damage(random.Random(seed), folder, *FILES)
+    directory = Path(shutil.copytree(models / form, tmp_path_factory.mktemp("damaged") / "model"))
+    changed = damage(random.Random(seed), directory, *FILES)
     found, error = None, None
     try:
-        found = contents(load(folder))
+        found = contents(load(directory))
     except ModelError as raised:
         error = raised
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     if error is not None:
         assert any(file.name in error.message for file in changed), error.message
         assert error.hint
@@ -89,22 +89,22 @@ def test_zeros_in_the_middle_of_the_weights_are_told(model: Path) -> None:
     largest = max(tensors.values(), key=lambda tensor: tensor.nbytes).tobytes()
     (model / name).write_bytes(data.replace(largest, bytes(256) + largest[256:]))
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
-    del facts["files"]  # which look at the whole of a file as small as this
+    del facts["files"]  # fingerprints cover all of a file as small as this
     (model / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     result = ie("predict", str(FORMAT_2 / "ner" / "texts.json"), "--model", str(model))
     assert result.exit_code == 1
-    assert f"{name}: damaged: its content is not what was written (checksum xxh3:" in said(result)
+    assert f"{name}: damaged: its checksum is xxh3:" in said(result)
     assert "If you changed it yourself, remove its line from 'checksums' in ie.json." in said(result)
 
 
-def test_facts_and_scores_that_were_changed_are_told_and_can_be_kept(model: Path) -> None:
+def test_facts_and_scores_that_were_changed_are_reported_and_can_be_kept(model: Path) -> None:
     for name, before, after in (("ie.json", '"person"', '"PERSON"'), ("metrics.json", "0.", "0.9")):
         file = model / name
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace(before, after, 1), encoding="utf-8")
         if file.read_text(encoding="utf-8") == text:
             continue
-        with pytest.raises(ModelError, match=rf"{name}: damaged: its content is not what was written"):
+        with pytest.raises(ModelError, match=rf"{name}: damaged: its checksum is xxh3:"):
             load(model)
         facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
         del facts["checksums"][name]
@@ -112,27 +112,29 @@ def test_facts_and_scores_that_were_changed_are_told_and_can_be_kept(model: Path
         load(model)
 
 
-def test_a_checksum_that_was_damaged_itself_is_told_with_its_place(model: Path) -> None:
+def test_a_checksum_that_was_damaged_itself_is_reported_with_its_place(model: Path) -> None:
     file = model / "ie.json"
     facts = json.loads(file.read_text(encoding="utf-8"))
     known = facts["checksums"][FORMS[model.name]]
     file.write_text(
         file.read_text(encoding="utf-8").replace(known, known[:-2] + "\ufffd" + known[-1]), encoding="utf-8"
     )
-    with pytest.raises(ModelError, match=rf"{FORMS[model.name]}: damaged: .* \(checksum {known}, ie\.json has xxh3:"):
+    with pytest.raises(
+        ModelError, match=rf"{FORMS[model.name]}: damaged: its checksum is {known}, but ie\.json has xxh3:"
+    ):
         load(model)
 
 
 @pytest.mark.parametrize("value", [["x"], "x", 3])
-def test_checksums_of_another_kind_are_told(value: object, model: Path) -> None:
+def test_checksums_of_the_wrong_type_are_reported(value: object, model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
     (model / "ie.json").write_text(json.dumps({**facts, "checksums": value}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"ie\.json: damaged: 'checksums' must map names of files to checksums"):
+    with pytest.raises(ModelError, match=r"ie\.json: damaged: 'checksums' must map file names to checksums"):
         load(model)
 
 
 def test_scores_that_are_stored_later_make_no_other_model(model: Path) -> None:
-    """A job that was interrupted before goes on with it."""
+    """A job that was interrupted before is resumed with it."""
     before = fingerprint(model)
     load(model).write_scores(model, {"dev": {"f1": 0.25}})
     load(model)
@@ -144,9 +146,9 @@ def test_scores_that_are_stored_later_make_no_other_model(model: Path) -> None:
 
 def test_what_older_versions_compare_is_there_too(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
-    marks = integrity.marks(model, load(model).recipe)
-    assert facts["files"] == marks
-    assert FORMS[model.name] in marks
+    fingerprints = integrity.fingerprints(model, load(model).recipe)
+    assert facts["files"] == fingerprints
+    assert FORMS[model.name] in fingerprints
     assert facts["format_version"] == 3
 
 
@@ -170,7 +172,7 @@ def test_a_process_that_ends_between_scores_and_checksum_leaves_a_model(
     assert "metrics.json" in json.loads((model / "ie.json").read_text(encoding="utf-8"))["checksums"]
 
 
-def test_scores_are_written_into_a_folder_of_an_earlier_version_as_it_is(tmp_path: Path) -> None:
+def test_scores_are_written_into_a_directory_of_an_earlier_version_as_it_is(tmp_path: Path) -> None:
     model = Path(shutil.copytree(FORMAT_2 / "ner" / "model", tmp_path / "model"))
     before = (model / "ie.json").read_bytes()
     extractor = load(model)
@@ -185,7 +187,7 @@ def test_a_weight_that_is_not_finite_is_named(number: float, tmp_path: Path) -> 
     tensors = load_file(file)
     tensors["encoder.layer.1.output.dense.weight"][3, 5] = number
     save_file(tensors, file, metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"encoder\.layer\.1\.output\.dense\.weight holds numbers that are not finite"):
+    with pytest.raises(ModelError, match=r"encoder\.layer\.1\.output\.dense\.weight contains non-finite numbers"):
         load(tmp_path / "model")
 
 
@@ -203,7 +205,7 @@ def test_weights_whose_sum_is_too_large_are_finite(tmp_path: Path) -> None:
 # Graphs
 
 
-def graph(folder: Path, *, beside: bool = False) -> Path:
+def graph(directory: Path, *, beside: bool = False) -> Path:
     """A graph with weights of several types, stored in all ways that there are."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -217,7 +219,7 @@ def graph(folder: Path, *, beside: bool = False) -> Path:
     made.append(numpy_helper.from_array(np.array(-np.inf, dtype="<f4"), "mask"))
     whole = helper.make_graph([], "g", [], [], made)
     model = helper.make_model(whole)
-    file = folder / "model.onnx"
+    file = directory / "model.onnx"
     onnx.save(
         model, file, save_as_external_data=beside, location="model.onnx.data", size_threshold=0, convert_attribute=False
     )
@@ -271,19 +273,19 @@ def test_a_graph_with_a_weight_that_is_not_finite_is_not_loaded(tmp_path: Path) 
     onnx = pytest.importorskip("onnx")
     from onnx import numpy_helper
 
-    folder = Path(shutil.copytree(FORMAT_2 / "ner" / "onnx", tmp_path / "model"))
-    model = onnx.load(folder / "model.onnx")
+    directory = Path(shutil.copytree(FORMAT_2 / "ner" / "onnx", tmp_path / "model"))
+    model = onnx.load(directory / "model.onnx")
     tensor = max(model.graph.initializer, key=lambda one: len(one.raw_data))
     array = numpy_helper.to_array(tensor).copy()
     array.flat[array.size // 2] = np.nan
     tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-    onnx.save(model, folder / "model.onnx")
-    facts = json.loads((folder / "ie.json").read_text(encoding="utf-8"))
+    onnx.save(model, directory / "model.onnx")
+    facts = json.loads((directory / "ie.json").read_text(encoding="utf-8"))
     facts["files"].pop("model.onnx")
-    (folder / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
+    (directory / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ModelError) as error:
-        load(folder)
-    assert f"model.onnx: damaged: {tensor.name} holds numbers that are not finite" in error.value.message
+        load(directory)
+    assert f"model.onnx: damaged: {tensor.name} contains non-finite numbers" in error.value.message
 
 
 @given(st.binary(max_size=60))

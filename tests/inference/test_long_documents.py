@@ -127,8 +127,8 @@ class Everywhere:
         longest: the longest window it met.
     """
 
-    def __init__(self, rows: int, every: int = 1) -> None:
-        self.rows, self.every = rows, every
+    def __init__(self, labels: int, every: int = 1) -> None:
+        self.labels, self.every = labels, every
         self.longest = 0
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
@@ -138,9 +138,9 @@ class Everywhere:
         for step in (0, 1):
             first = np.arange(1, length - step, self.every)
             pair[:, first, first + step] = 5 - step
-        zero = np.zeros((batch, self.rows, length), np.float32)
-        table = [{"pair": pair, "start": zero, "end": zero}]
-        outputs = FakeOutputs(dict.fromkeys(("entities", "start_links", "end_links"), table))
+        zero = np.zeros((batch, self.labels, length), np.float32)
+        matrix = [{"pair": pair, "start": zero, "end": zero}]
+        outputs = FakeOutputs(dict.fromkeys(("entities", "start_links", "end_links"), matrix))
         return {"ner": outputs, "relation": outputs}
 
 
@@ -158,7 +158,7 @@ def test_no_window_is_longer_than_it_may_be(text: str, capacity: int, stride: in
     assert isinstance(runner.backend, Everywhere)
     most = min(len(text), capacity) + BUILT["characters"].special_tokens
     assert runner.backend.longest == (most if text else 0)
-    # Every character once, however many windows found it; blanks are no tokens.
+    # Every character once, however many windows found it; spaces are not tokens.
     assert [e for e in found.entities if e.end - e.start == 1] == [
         Entity(n, n + 1, "X") for n, char in enumerate(text) if char != " "
     ]
@@ -226,7 +226,7 @@ def test_a_text_without_a_token_meets_no_model() -> None:
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_a_hundred_thousand_blanks_inside_a_long_text_cost_next_to_nothing(kind: str) -> None:
+def test_a_hundred_thousand_spaces_inside_a_long_text_cost_next_to_nothing(kind: str) -> None:
     text = "Anna" + "\n" * HUGE + "visited Wien " * 8000
     began = time.process_time()
     [tokens] = BUILT[kind].encode([text])
@@ -237,7 +237,7 @@ def test_a_hundred_thousand_blanks_inside_a_long_text_cost_next_to_nothing(kind:
     assert not any(4 < end <= HUGE + 4 or 4 <= start < HUGE + 4 for start, end in filled if end - start <= 4)
 
 
-def test_an_unknown_word_of_any_length_is_one_token_with_its_borders() -> None:
+def test_an_unknown_word_of_any_length_is_one_token_with_its_boundaries() -> None:
     runner = engine(Oracle({}, 1), ("X",))
     runner = replace(runner, tokenizer=BUILT["wordpiece"], backend=Everywhere(1))  # type: ignore[arg-type]
     word = ODD["a word without end"]

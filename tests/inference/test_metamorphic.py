@@ -35,50 +35,50 @@ BUILT = {name: TextTokenizer(TOKENIZERS[name]()) for name in ("characters", "wor
 
 
 @lru_cache(maxsize=4096)
-def sentence_factors(ids: tuple[int, ...], rows: tuple[int, ...]) -> list[tuple[npt.NDArray[np.float32], ...]]:
-    """Pair, start and end scores of each table: numbers drawn by the ids of the sentence."""
+def sentence_factors(ids: tuple[int, ...], sizes: tuple[int, ...]) -> list[tuple[npt.NDArray[np.float32], ...]]:
+    """Pair, start and end scores of each matrix: numbers drawn by the ids of the sentence."""
     random, size = np.random.default_rng(ids), len(ids)
     return [
         tuple(
             (random.normal(size=shape) + shift).astype(np.float32)
             for shape, shift in (((size, size), -1.5), ((count, size), 0.0), ((count, size), 0.0))
         )
-        for count in rows
+        for count in sizes
     ]
 
 
 class BySentence:
-    """A backend that scores within sentences only, each by its own tokens in the window."""
+    """A backend that scores within sentences only, each by its tokens in the window."""
 
     def __init__(self, stop: int, schema: LabelSchema) -> None:
         self.stop, self.task = stop, task_of(schema)
-        self.tables = codec_of(schema).tables
-        self.rows = tuple(map(len, self.tables.values()))
+        self.matrices = codec_of(schema).matrices
+        self.sizes = tuple(map(len, self.matrices.values()))
         self.longest = 0
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
         batch, length = input_ids.shape
         self.longest = max(self.longest, length)
-        tables = [
+        matrices = [
             {
                 "pair": np.full((batch, length, length), -50, np.float32),
                 "start": np.zeros((batch, count, length), np.float32),
                 "end": np.zeros((batch, count, length), np.float32),
             }
-            for count in self.rows
+            for count in self.sizes
         ]
         for sample, (ids, mask) in enumerate(zip(input_ids, attention_mask, strict=True)):
             end = int(mask.sum()) - 1  # [SEP]
             stops = [n + 1 for n in range(1, end) if ids[n] == self.stop]
-            borders = sorted({1, *stops, end})
-            for first, last in zip(borders, borders[1:], strict=False):
+            boundaries = sorted({1, *stops, end})
+            for first, last in zip(boundaries, boundaries[1:], strict=False):
                 here = slice(first, last)
-                parts = sentence_factors(tuple(ids[here].tolist()), self.rows)
-                for table, (pair, starts, ends) in zip(tables, parts, strict=True):
-                    table["pair"][sample, here, here] = pair
-                    table["start"][sample, :, here], table["end"][sample, :, here] = starts, ends
-        named = zip(self.tables, tables, strict=True)
-        return {self.task: FakeOutputs({name: [table] for name, table in named})}
+                parts = sentence_factors(tuple(ids[here].tolist()), self.sizes)
+                for matrix, (pair, starts, ends) in zip(matrices, parts, strict=True):
+                    matrix["pair"][sample, here, here] = pair
+                    matrix["start"][sample, :, here], matrix["end"][sample, :, here] = starts, ends
+        named = zip(self.matrices, matrices, strict=True)
+        return {self.task: FakeOutputs({name: [matrix] for name, matrix in named})}
 
 
 def build(tokenizer: TextTokenizer, schema: LabelSchema, plan: WindowPlan, *, flat: bool) -> Engine:

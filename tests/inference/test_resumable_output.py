@@ -25,7 +25,7 @@ from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
 from ie_cli.inference import pipeline as predict
 from ie_cli.inference import resumable_output as jobs
-from ie_cli.system.checksums import sealed
+from ie_cli.system.checksums import with_checksum
 from ie_cli.system.places import claimed
 from ie_cli.system.streams import read_lines
 from ie_cli.training.run import train
@@ -33,10 +33,10 @@ from ie_cli.training.run import train
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    data = write_jsonl(folder / "train.jsonl", documents())
-    list(train(recipe(data, training={"epochs": 20}), folder / "run"))
-    return folder / "run" / "model"
+    directory = tmp_path_factory.mktemp("model")
+    data = write_jsonl(directory / "train.jsonl", documents())
+    list(train(recipe(data, training={"epochs": 20}), directory / "run"))
+    return directory / "run" / "model"
 
 
 LINES = 60
@@ -44,7 +44,7 @@ LINES = 60
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
-    """A folder with `big.jsonl`, two of whose lines are bad; every chunk has seven records, the journal is always due."""
+    """A directory with `big.jsonl`, two of whose lines are bad; every chunk has seven records, the journal is always due."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IE_MODEL", str(model))
     monkeypatch.setattr(jobs, "COMMIT_SECONDS", 0.0)
@@ -67,7 +67,7 @@ class Killed(BaseException):
 
 
 def killed(*arguments: str) -> None:
-    """Run a command that is killed: what it has written stays as it is, with or without a journal that tells of it."""
+    """Run a command that is killed: what it has written is kept, with or without a journal that covers it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs.Job, "drop", lambda job: None)
         with pytest.raises(Killed):
@@ -118,7 +118,7 @@ def test_a_killed_job_goes_on_without_loss(
     assert result.exit_code == 0, result.stderr
     assert checksum(name) == checksum(f"whole-{name}")
     assert checksum("bad.jsonl") == checksum("whole-bad.jsonl")
-    assert "2 bad lines left out, and written to bad.jsonl; the first: big.jsonl:11" in result.stderr
+    assert "2 bad lines skipped and written to bad.jsonl; the first: big.jsonl:11" in result.stderr
     assert [row["id"] for row in as_json("\n".join(line for _, line in read_lines(name)))] == list(range(LINES))
     assert sorted(path.name for path in here.glob("*out.jsonl*")) == sorted([name, f"whole-{name}"])
 
@@ -141,7 +141,7 @@ def test_what_was_predicted_before_a_bad_line_is_not_lost(here: Path) -> None:
     result = ie("predict", "big.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
     assert "big.jsonl:11" in result.stderr
-    assert "7 records are done; mend the input and go on with --resume" in result.stderr.replace("\n", " ")
+    assert "7 records done; fix the input and continue with --resume" in result.stderr.replace("\n", " ")
     assert not Path("out.jsonl").exists()
     lines = Path("big.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     Path("big.jsonl").write_text("".join(line for line in lines if "bad" not in line and "7}" not in line[-4:]))
@@ -168,11 +168,11 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "28 records of an interrupted job are done"),
-        (("--resume", "--threshold", "0.9"), "--threshold was not given and is 0.9"),
-        (("--resume", "--format", "cluener"), "--format was jsonl and is cluener"),
-        (("--resume", "--on-error", "skip"), "--on-error was stop and is skip"),
-        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects was not given and is"),
+        ((), "an interrupted job with 28 records done"),
+        (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
+        (("--resume", "--format", "cluener"), "--format was jsonl and is now cluener"),
+        (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),
+        (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects is given now, but was not before"),
     ],
 )
 def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message: str, cut: Path) -> None:
@@ -180,7 +180,7 @@ def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message:
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", *arguments)
     assert result.exit_code == 1
     assert message in result.stderr
-    assert "begin anew" in result.stderr
+    assert "start again" in result.stderr
     assert Path("out.jsonl.part").read_bytes() == before
 
 
@@ -190,7 +190,7 @@ def test_another_input_is_told(cut: Path) -> None:
         Path("good.jsonl").write_text("".join(changed), encoding="utf-8")
         result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
         assert result.exit_code == 1
-        assert "its first 28 records are not those that are done" in result.stderr
+        assert "the input has changed: its first 28 records" in result.stderr
     Path("good.jsonl").write_text("".join(lines), encoding="utf-8")
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
 
@@ -200,7 +200,7 @@ def test_another_model_is_told(cut: Path, tmp_path: Path, monkeypatch: pytest.Mo
     list(train(recipe(data, training={"epochs": 1}), tmp_path / "other"))
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume", "-m", str(tmp_path / "other" / "model"))
     assert result.exit_code == 1
-    assert "the model is another one" in result.stderr
+    assert "the model has changed" in result.stderr
 
 
 def test_killed_before_the_journal_knew_of_a_record(
@@ -227,7 +227,7 @@ def test_an_input_that_breaks_off_does_not_shift_what_is_predicted_together(here
     result = ie("predict", "broken.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
     assert "broken.jsonl:25" in result.stderr
-    assert "; 21 records are done; mend the input and go on with --resume." in result.stderr.replace("\n", " ")
+    assert "; 21 records done; fix the input and continue with --resume." in result.stderr.replace("\n", " ")
     assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21  # three chunks of seven
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
     assert ie("predict", "good.jsonl", "-o", "whole.jsonl").exit_code == 0
@@ -254,10 +254,10 @@ def test_files_of_others_are_not_taken_for_parts(here: Path) -> None:
     Path("x.part").write_bytes(Path("good.jsonl").read_bytes())
     before = Path("x.part").read_bytes()
     for arguments, message in [
-        (("x.part", "-o", "x"), "x.part: is the input too"),
-        (("good.jsonl", "-o", "x"), "x.part: is there, and no x.part.json tells what it is"),
-        (("good.jsonl", "-o", "o", "--rejects", "o.part"), "o.part: is the output too"),
-        (("good.jsonl", "-o", "o", "--rejects", "o.part.json"), "o.part.json: is the output too"),
+        (("x.part", "-o", "x"), "x.part: this file is also the input"),
+        (("good.jsonl", "-o", "x"), "x.part: this file exists, but there is no journal x.part.json"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part"), "o.part: this file is also the output"),
+        (("good.jsonl", "-o", "o", "--rejects", "o.part.json"), "o.part.json: this file is also the output"),
     ]:
         result = ie("predict", *arguments)
         assert result.exit_code == 1
@@ -288,7 +288,7 @@ def test_a_part_that_the_journal_does_not_name_is_anothers(
     Path("bad.jsonl.part").write_text("mine\n", encoding="utf-8")
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl")
     assert result.exit_code == 1
-    assert "bad.jsonl.part: is there, and no out.jsonl.part.json tells what it is" in result.stderr
+    assert "bad.jsonl.part: this file exists, but there is no journal out.jsonl.part.json" in result.stderr
     assert Path("bad.jsonl.part").read_text(encoding="utf-8") == "mine\n"
 
 
@@ -307,7 +307,7 @@ def test_another_process_that_was_quicker_is_not_overtaken(here: Path, monkeypat
     monkeypatch.setattr(ModelChoice, "engine", slow)
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 0
-    assert "another process was quicker" in result.stderr
+    assert "another process has finished the job" in result.stderr
     assert Path("out.jsonl").read_text(encoding="utf-8") == "of the other\n"
 
 
@@ -318,11 +318,11 @@ def test_a_second_file_that_cannot_be_made_leaves_nothing_of_the_first(here: Pat
     assert sorted(path.name for path in here.iterdir()) == ["big.jsonl", "good.jsonl"]
 
 
-def test_a_folder_is_no_complete_output(here: Path) -> None:
+def test_a_directory_is_not_a_complete_output(here: Path) -> None:
     Path("out").mkdir()
     result = ie("predict", "good.jsonl", "-o", "out", "--resume")
     assert result.exit_code == 1
-    assert "out: is a folder" in result.stderr
+    assert "out: is a directory" in result.stderr
 
 
 def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,14 +334,14 @@ def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"records": 3}', "null"])
-def test_a_damaged_journal_is_told(text: str, cut: Path) -> None:
+def test_a_damaged_journal_is_reported(text: str, cut: Path) -> None:
     Path("out.jsonl.part.json").write_text(text, encoding="utf-8")
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 1
     assert "out.jsonl.part.json: damaged" in result.stderr
 
 
-def test_a_part_that_is_gone_is_told(cut: Path) -> None:
+def test_a_part_that_is_gone_is_reported(cut: Path) -> None:
     os.truncate("out.jsonl.part", 10)
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 1
@@ -399,15 +399,15 @@ def test_framed_formats_are_framed_once(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--resume",), 1, "--resume needs local files"),
-        (("--resume", "-o", "/dev/null"), 1, "--resume needs local files"),
-        (("-o", "x", "--rejects", "x"), 1, "x: is the output too"),
-        (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: is the input too"),
-        (("-o", "x", "--rejects", "no/such/folder/y"), 1, "no folder"),
+        (("--resume",), 1, "--resume requires local output files"),
+        (("--resume", "-o", "/dev/null"), 1, "--resume requires local output files"),
+        (("-o", "x", "--rejects", "x"), 1, "x: this file is also the output"),
+        (("-o", "x", "--rejects", "good.jsonl"), 1, "good.jsonl: this file is also the input"),
+        (("-o", "x", "--rejects", "no/such/directory/y"), 1, "no directory"),
         (("--rejects", "y", "--on-error", "stop"), 2, "contradict each other"),
     ],
 )
-def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], code: int, message: str, here: Path) -> None:
+def test_contradictory_options_are_reported(arguments: tuple[str, ...], code: int, message: str, here: Path) -> None:
     result = ie("predict", "good.jsonl", *arguments)
     assert result.exit_code == code
     assert message in result.stderr.replace("\n", " ")
@@ -415,11 +415,11 @@ def test_what_cannot_be_meant_is_told(arguments: tuple[str, ...], code: int, mes
 
 
 def test_two_processes_do_not_write_one_file(here: Path) -> None:
-    Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # nobody is told to remove it
+    Path("out.jsonl.part.json").write_text("{", encoding="utf-8")  # the message does not ask to remove it
     with claimed("out.jsonl"):
         result = ie("predict", "good.jsonl", "-o", "out.jsonl")
     assert result.exit_code == 1
-    assert "another process is at work on it" in result.stderr
+    assert "another process is writing it" in result.stderr
 
 
 @pytest.mark.parametrize("size", [0, 2])
@@ -461,8 +461,8 @@ def test_a_store_gets_nothing_of_a_job_that_failed(here: Path) -> None:
     assert ie("predict", "big.jsonl", "-o", "memory://jobs/out.jsonl").exit_code == 1
     assert not fsspec.filesystem("memory").exists("/jobs/out.jsonl")
     assert ie("predict", "good.jsonl", "-o", "memory://jobs/out.jsonl.gz").exit_code == 0
-    packed = fsspec.filesystem("memory").cat("/jobs/out.jsonl.gz")
-    assert len(gzip.decompress(packed).splitlines()) == LINES
+    compressed = fsspec.filesystem("memory").cat("/jobs/out.jsonl.gz")
+    assert len(gzip.decompress(compressed).splitlines()) == LINES
 
 
 # Damage
@@ -470,48 +470,48 @@ def test_a_store_gets_nothing_of_a_job_that_failed(here: Path) -> None:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files of a job that was killed after its second entry, and of another one."""
-    folder = tmp_path_factory.mktemp("jobs")
+    """A directory with the files of a job that was killed after its second entry, and of another one."""
+    directory = tmp_path_factory.mktemp("jobs")
     for name in ("out", "other"):
-        job = jobs.Job(targets(folder, name), {"model": name}, {})
+        job = jobs.Job(targets(directory, name), {"model": name}, {})
         for count in (1, 2):
             for part in job.parts.values():
                 part.write(f"{name} {count}\n" * 200)
             job.commit(count, jobs.Digest(), {"written": count})
         job.parts["output"].write("what no entry knows of\n")
         job.close()
-    return folder
+    return directory
 
 
-def targets(folder: Path, name: str = "out") -> dict[str, str]:
-    return {"output": str(folder / f"{name}.jsonl"), "rejects": str(folder / f"{name}-bad.jsonl")}
+def targets(directory: Path, name: str = "out") -> dict[str, str]:
+    return {"output": str(directory / f"{name}.jsonl"), "rejects": str(directory / f"{name}-bad.jsonl")}
 
 
-def resumed(folder: Path) -> tuple[int, list[str]]:
+def resumed(directory: Path) -> tuple[int, list[str]]:
     """Go on with a job: the records that are done, and what is in its files then."""
-    with jobs.open_job(targets(folder), {"model": "out"}, resume=True) as job:
+    with jobs.open_job(targets(directory), {"model": "out"}, resume=True) as job:
         assert job is not None
         done = job.records
         job.commit(done, jobs.Digest(), job.done.get("tally", {}), complete=True)
-    return done, [Path(target).read_text(encoding="utf-8") for target in targets(folder).values()]
+    return done, [Path(target).read_text(encoding="utf-8") for target in targets(directory).values()]
 
 
 @settings(max_examples=100, phases=[Phase.generate])  # a seed has no smaller one
 @given(seed=st.integers(0, 2**32))
 def test_no_damage_of_a_job_goes_unseen(seed: int, interrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = Path(shutil.copytree(interrupted, tmp_path_factory.mktemp("damaged") / "jobs"))
-    moved = json.dumps(str(folder))[1:-1].encode()
-    for journal in folder.glob("*.part.json"):  # which has the full names of its files
+    directory = Path(shutil.copytree(interrupted, tmp_path_factory.mktemp("damaged") / "jobs"))
+    moved = json.dumps(str(directory))[1:-1].encode()
+    for journal in directory.glob("*.part.json"):  # which has the full names of its files
         entry = json.loads(journal.read_bytes().replace(json.dumps(str(interrupted))[1:-1].encode(), moved))
         entry.pop("checksum")
-        journal.write_text(json.dumps(sealed(entry)), encoding="utf-8")
-    changed = damage(random.Random(seed), folder, "*.part", "*.part.json")
+        journal.write_text(json.dumps(with_checksum(entry)), encoding="utf-8")
+    changed = damage(random.Random(seed), directory, "*.part", "*.part.json")
     error, found = None, None
     try:
-        found = resumed(folder)
+        found = resumed(directory)
     except DataError as raised:
         error = raised.message
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
     if error is not None:
         assert any(path.name in error for path in changed), (changed, error)
     else:  # white space, what no entry knows of, or another job's
@@ -540,7 +540,7 @@ def test_a_complete_part_that_was_changed_does_not_get_its_name(change: str, nam
     assert (here / "out.jsonl.part.json").exists()
 
 
-def test_a_job_of_an_earlier_version_goes_on(here: Path) -> None:
+def test_a_job_of_an_earlier_version_is_resumed(here: Path) -> None:
     job = jobs.Job(targets(here), {"model": "out"}, {})
     job.parts["output"].write("one\n")
     job.commit(1, jobs.Digest(), {})
@@ -570,8 +570,8 @@ def test_where_memory_ends_what_was_predicted_is_kept(here: Path, monkeypatch: p
     assert failed.exit_code == 1
     said = " ".join(failed.stderr.split())
     assert "error: out of memory" in said
-    assert "give a smaller --batch-size" in said
-    assert "21 records are done: go on with --resume" in said
+    assert "use a smaller --batch-size" in said
+    assert "21 records done: continue with --resume" in said
     assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
     assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()

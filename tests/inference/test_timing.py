@@ -83,7 +83,7 @@ def test_one_window_at_a_time_has_scores_that_depend_on_nothing_else(
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize("full", [True, False])
-def test_a_pipe_waits_where_it_is_told_to(
+def test_a_pipe_waits_for_full_batches_on_request(
     full: bool, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A named pipe into which nothing comes for longer than a pipe is waited for."""

@@ -1,4 +1,4 @@
-"""A model directory is one of `transformers` too: its encoder and its tokenizer load by the library's own classes."""
+"""A model directory can also be loaded with `transformers`: its encoder and tokenizer load with the library's classes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def hidden_states(folder: Path, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def hidden_states(directory: Path, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the library's encoder and of ours."""
-    theirs = AutoModel.from_pretrained(folder).eval()
-    ours = Extractor.from_pretrained(folder, device="cpu", precision="float32").model.eval()
+    theirs = AutoModel.from_pretrained(directory).eval()
+    ours = Extractor.from_pretrained(directory, device="cpu", precision="float32").model.eval()
     with torch.inference_mode():
         return theirs(ids, attention_mask=mask).last_hidden_state, ours.hidden(ids, mask)
 
@@ -70,13 +70,13 @@ def test_auto_model_gets_the_encoder(kind: str, tmp_path: Path) -> None:
 def test_a_trained_model_is_one_of_transformers(tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "train.jsonl", documents())
     list(train(recipe(data, training={"epochs": 1}), tmp_path / "run"))
-    folder = tmp_path / "run" / "model"
+    directory = tmp_path / "run" / "model"
     text = "王伟在青川大学读书，第3年。"
-    encoded = AutoTokenizer.from_pretrained(folder)([text, "今天下雨"], padding=True, return_tensors="pt")
-    ours = Extractor.from_pretrained(folder, device="cpu", precision="float32").text_tokenizer()
+    encoded = AutoTokenizer.from_pretrained(directory)([text, "今天下雨"], padding=True, return_tensors="pt")
+    ours = Extractor.from_pretrained(directory, device="cpu", precision="float32").text_tokenizer()
     assert encoded.input_ids[0].tolist() == ours.surround(ours.encode([text])[0].ids).tolist()
     assert encoded.attention_mask[1].tolist() == [1] * 6 + [0] * (encoded.input_ids.shape[1] - 6)
-    theirs, mine = hidden_states(folder, encoded.input_ids, encoded.attention_mask.bool())
+    theirs, mine = hidden_states(directory, encoded.input_ids, encoded.attention_mask.bool())
     torch.testing.assert_close(theirs, mine, rtol=0, atol=0)
 
 

@@ -1,4 +1,4 @@
-"""The counts of each document, which the primary score is made of."""
+"""The counts by document behind the primary score."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_entities_of_each_document(pairs: Pairs) -> None:
 @settings(max_examples=60)
 @pytest.mark.parametrize("match", [None, "text"])
 @given(pairs=PAIRS)
-def test_relations_of_each_document_by_the_chosen_way_to_match(match: Any, pairs: Pairs) -> None:
-    """Also where the offsets of some documents alone are guessed: then all of them are matched by text."""
+def test_relations_of_each_document_by_the_chosen_criterion(match: Any, pairs: Pairs) -> None:
+    """If the offsets of only some documents are guessed, all documents are matched by text."""
     found = scores(RelationScorer(match=match, documents=True), pairs)
     sets = [(items(gold, found.match), items(predicted, found.match)) for gold, predicted in pairs]
     assert found.documents.gold == [len(a) for a, _ in sets]
@@ -57,14 +57,14 @@ def test_relations_of_each_document_by_the_chosen_way_to_match(match: Any, pairs
     assert [micro.gold, micro.predicted, micro.correct] == [sum(part) for part in found.documents.to_dict().values()]
 
 
-def test_nobody_asks_for_them_in_training() -> None:
+def test_they_are_not_counted_in_training() -> None:
     pair = (Document(TEXT, [Entity(0, 1, "X")]), Document(TEXT))
     assert scores(EntityScorer(), [pair]).documents is None
     assert scores(RelationScorer(), [pair]).documents is None
 
 
 @pytest.mark.parametrize("made", [EntityScorer, RelationScorer])
-def test_scores_stay_what_they_were(made: Any) -> None:
+def test_scores_do_not_change(made: Any) -> None:
     scorer = made(documents=True)
     document = Document(TEXT, [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(1, 2, "X"))])
     first = scores(scorer, [(document, document)])

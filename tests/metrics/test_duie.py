@@ -37,7 +37,7 @@ def counted(
 
 
 class Naive:
-    """The rules as they are written, on dicts and lists."""
+    """Count by the rules as published, on dicts and lists."""
 
     def __init__(self, alias: dict[str, set[str]]) -> None:
         self.alias = alias
@@ -93,7 +93,7 @@ class Naive:
 def test_without_aliases_sets_give_what_the_list_walk_gives(sentences: list[tuple[str, list[Spo], list[Spo]]]) -> None:
     counts = counted(sentences)
     assert counts == Naive({}).count(sentences)
-    assert counts == counted(sentences, {"nobody": {"no one"}})  # takes the walk
+    assert counts == counted(sentences, {"nobody": {"no one"}})  # uses the list walk
 
 
 @given(SENTENCES, ALIASES)
@@ -114,7 +114,7 @@ def one(gold: list[Spo], predicted: list[Spo], alias: dict[str, set[str]] | None
         (Spo("《ANN》", "wrote", "home"), 1),
         (Spo("Ann", "Wrote", "Home"), 0),  # predicates keep their case
         (Spo("Ann", "wrote", "《Home"), 0),
-        (Spo("Ann", "wrote", "《《Home》》"), 0),  # one pair of marks comes off
+        (Spo("Ann", "wrote", "《《Home》》"), 0),  # one pair of marks is removed
         (Spo("Ann", "wrote", "Home", (("inWork", "x"),)), 0),
     ],
 )
@@ -136,26 +136,26 @@ def test_duplicates_count_once_also_those_by_alias() -> None:
     assert one(spos, [], {"a": {"a", "b"}}).gold == 2  # read from the later one's names
 
 
-def test_precision_and_recall_have_numerators_of_their_own() -> None:
+def test_precision_and_recall_have_different_numerators() -> None:
     counts = one([Spo("a", "p", "x")], [Spo("b", "p", "x"), Spo("c", "p", "x")], {"b": {"a"}, "c": {"a"}, "a": {"b"}})
     assert counts == OfficialCounts(1, 2, 2, 1)
     assert (counts.precision, counts.recall, counts.f1) == (1, 1, 1)
     assert one([Spo("a", "p", "x")], [Spo("b", "p", "x")], {"b": {"a"}}) == OfficialCounts(1, 1, 1, 0)
 
 
-def test_an_object_s_aliases_must_hold_both_ways() -> None:
+def test_aliases_of_an_object_must_match_both_ways() -> None:
     pair = [Spo("s", "p", "x")], [Spo("s", "p", "y")]
     assert one(*pair, {"x": {"y"}}).correct == 0
     assert one(*pair, {"x": {"y"}, "y": {"x"}}) == OfficialCounts(1, 1, 1, 1)
 
 
-def test_of_a_text_that_comes_again_the_last_counts() -> None:
+def test_the_last_occurrence_of_a_text_counts() -> None:
     spo = Spo("a", "p", "x")
     assert counted([("t", [spo], [spo]), ("u", [spo], []), ("t", [spo], [])]) == OfficialCounts(2, 0, 0, 0)
     assert counted([("\ud800", [spo], [spo])]).correct == 1
 
 
-def test_nothing_is_no_score() -> None:
+def test_without_items_there_is_no_score() -> None:
     counts = counted([("t", [], [])])
     assert (counts.precision, counts.recall, counts.f1) == (0, 0, 0)
     assert OfficialCounts(4, 2, 1, 1).to_dict() == {
@@ -169,7 +169,7 @@ def test_nothing_is_no_score() -> None:
     }
 
 
-def test_triples_of_relations_are_put_together() -> None:
+def test_triples_are_built_from_relations() -> None:
     film, year, area = Entity(0, 1, "Film"), Entity(2, 6, "Date"), Entity(7, 12, "Place")
     relations = [Relation(film, "released", year), Relation(year, "released.inArea", area)]
     document = Document("F 2001 China", [], relations)
@@ -186,10 +186,10 @@ def test_aliases_are_read_in_lower_case_and_a_later_line_replaces(tmp_path: Path
     assert read_aliases(str(file)) == {"ann": {"ann", "nan"}, "bob": {"bob", "rob"}, "北京": {"北京"}}
 
 
-@pytest.mark.parametrize(("line", "fault"), [("Ann Annie", "no tab"), ("\tAnnie", "no name before the first tab")])
-def test_a_bad_line_of_aliases_is_told_with_its_place(tmp_path: Path, line: str, fault: str) -> None:
+@pytest.mark.parametrize(("line", "problem"), [("Ann Annie", "no tab"), ("\tAnnie", "no name before the first tab")])
+def test_a_bad_line_of_aliases_is_reported_with_its_place(tmp_path: Path, line: str, problem: str) -> None:
     file = tmp_path / "alias.txt"
     file.write_text(f"Bob\tRob\n{line}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"alias.txt:2: {fault}") as caught:
+    with pytest.raises(DataError, match=f"alias.txt:2: {problem}") as caught:
         read_aliases(str(file))
-    assert "tabs between" in (caught.value.hint or "")
+    assert "tabs" in (caught.value.hint or "")

@@ -18,13 +18,13 @@ TAGS = ["O"] + [f"{prefix}-{label}" for prefix in "BI" for label in LABELS]
 
 @st.composite
 def tag_pairs(draw: st.DrawFn) -> list[tuple[list[str], list[str]]]:
-    """Gold and predicted tags of some sentences."""
+    """Draw gold and predicted tags of some sentences."""
     rows = draw(st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=8), min_size=1, max_size=5))
     return [(row, [draw(st.sampled_from([tag, *TAGS])) for tag in row]) for row in rows]
 
 
 def document(tags: list[str]) -> Document:
-    """A sentence of one character a token."""
+    """Build a sentence with one character per token."""
     return Document("x" * len(tags), [Entity(first, last + 1, label) for first, last, label in spans_of(tags)[0]])
 
 
@@ -42,7 +42,7 @@ def test_flat_scores_are_those_of_seqeval(pairs: list[tuple[list[str], list[str]
     for value, theirs in ((mine.precision, precision_score), (mine.recall, recall_score), (mine.f1, f1_score)):
         assert math.isclose(value, theirs(gold, guess, zero_division=0), abs_tol=1e-12)
     if not any(tag != "O" for row in [*gold, *guess] for tag in row):
-        return  # seqeval makes no report of nothing
+        return  # seqeval cannot report on no labels
     report = classification_report(gold, guess, output_dict=True, zero_division=0)
     for label in LABELS:
         counts, theirs_ = mine.labels[label], report.get(label)
@@ -75,7 +75,7 @@ def test_the_score_of_an_entity_is_no_part_of_it() -> None:
     assert scored([(gold, guess)]).micro == Counts(1, 1, 1)
 
 
-def test_nothing_is_no_score() -> None:
+def test_without_items_there_is_no_score() -> None:
     scores = scored([])
     assert (scores.precision, scores.recall, scores.f1, scores.macro_f1) == (0, 0, 0, 0)
     assert scored([(Document("a"), Document("a", [Entity(0, 1, "X")]))]).precision == 0
@@ -89,7 +89,7 @@ def test_a_label_of_neither_side_is_no_part_of_the_macro_score() -> None:
     assert list(scores.labels) == LABELS
 
 
-def test_other_labels_come_behind_the_model_s() -> None:
+def test_other_labels_follow_those_of_the_model() -> None:
     gold = Document("abc", [Entity(0, 1, "Z"), Entity(1, 2, "A")])
     assert list(scored([(gold, gold)]).labels) == [*LABELS, "A", "Z"]
 

@@ -23,7 +23,7 @@ def analysed(gold: list[Entity], predicted: list[Entity]) -> EntityErrors:
 
 
 @given(ENTITIES, ENTITIES)
-def test_every_entity_stands_in_exactly_one_place(gold: list[Entity], predicted: list[Entity]) -> None:
+def test_every_entity_is_counted_exactly_once(gold: list[Entity], predicted: list[Entity]) -> None:
     found = analysed(gold, predicted)
     paired = found.counts["correct"] + found.counts["label"] + found.counts["boundary"] + found.counts["both"]
     assert paired + found.counts["missed"] == len(set(gold))
@@ -34,7 +34,7 @@ def test_every_entity_stands_in_exactly_one_place(gold: list[Entity], predicted:
     assert found.confusions.total() == found.counts["label"] + found.counts["both"]
     for case in cases:
         assert case.kind == kind_of(case.gold, case.predicted)
-    # What is left alone on one side overlaps nothing that is left alone on the other.
+    # Unpaired items of one side do not overlap unpaired items of the other.
     for a in found.samples.get("missed", []):
         assert not any(overlap(a.gold, b.predicted) for b in found.samples.get("invented", []))
 
@@ -108,8 +108,8 @@ def test_the_counts_have_the_words_they_are_printed_with() -> None:
     found = analysed([Entity(0, 2, "X")], [Entity(0, 2, "Y")])
     assert dict(found.kinds) == {
         "label": "wrong label",
-        "boundary": "wrong border",
-        "both": "wrong border and label",
+        "boundary": "wrong boundary",
+        "both": "wrong boundary and label",
         "missed": "missed",
         "invented": "invented",
     }
@@ -125,7 +125,7 @@ def test_an_excerpt_holds_its_spans_and_little_else(text: str, drawn: list[tuple
     assert shown.startswith("…") or text.startswith(shown[:60])
 
 
-def test_where_an_error_is_is_known_by_place_or_id() -> None:
+def test_the_place_of_an_error_is_its_line_or_id() -> None:
     for document, where in (
         (Document("ab", where="f:1", id=3), "f:1"),
         (Document("ab", id=0), "0"),

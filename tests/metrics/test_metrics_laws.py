@@ -1,4 +1,4 @@
-"""What scores of entities and of relations must say where other tools differ, and what may never change them."""
+"""Properties of entity and relation scores, including cases in which other tools differ."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RELATION = st.builds(Relation, ENTITY, st.sampled_from("pq"), ENTITY)
 
 @st.composite
 def corpora(draw: st.DrawFn) -> Pairs:
-    """Gold and prediction that share much; nested, overlapping and repeated items, and empty sides."""
+    """Draw gold and predictions with much in common; nested, overlapping and repeated items, and empty sides."""
     pairs = []
     for _ in range(draw(st.integers(0, 4))):
         names, triples = draw(st.lists(ENTITY, max_size=5)), draw(st.lists(RELATION, max_size=5))
@@ -166,7 +166,7 @@ def test_empty_sides_score_nothing(kind: str, filled: str) -> None:
     assert (found.labels if kind == "entities" else found.predicates) == (
         {} if filled == "neither" else {"X" if kind == "entities" else "p": counts}
     )
-    # Beside documents that have something, an empty one changes nothing.
+    # An empty document among others changes nothing.
     assert scores(kind, [(full, full), (empty, empty)]) == scores(kind, [(full, full)])
 
 
@@ -175,7 +175,7 @@ def test_what_is_given_twice_counts_once() -> None:
     assert counted(twice, [entity(0, 2)]).micro == Counts(1, 1, 1)
     assert counted([entity(0, 2)], twice).micro == Counts(1, 1, 1)
     assert counted(twice, []).micro == Counts(1, 0, 0)
-    # In another document it is another one.
+    # In another document, it is a different item.
     pair = (Document(TEXT, twice), Document(TEXT, twice))
     assert scores("entities", [pair, pair]).micro == Counts(2, 2, 2)
 
@@ -184,16 +184,16 @@ def test_nested_and_overlapping_gold_count_each_for_itself() -> None:
     gold = [entity(0, 4), entity(0, 2), entity(1, 3), entity(5, 7)]
     assert counted(gold, gold).micro == Counts(4, 4, 4)
     assert counted(gold, [entity(0, 4), entity(5, 7)]).micro == Counts(4, 2, 2)
-    # A prediction that overlaps a gold entity takes nothing from the one that meets it.
+    # A prediction that overlaps a gold entity does not affect the prediction that equals it.
     assert counted([entity(0, 2)], [entity(0, 4), entity(1, 3), entity(0, 2)]).micro == Counts(1, 3, 1)
 
 
-def test_two_labels_of_one_span_are_two_entities_with_one_border() -> None:
+def test_two_labels_of_one_span_are_two_entities_with_the_same_boundaries() -> None:
     both = [entity(0, 2, "X"), entity(0, 2, "Y")]
     found = counted(both, [entity(0, 2, "Y")])
     assert (found.micro, found.boundaries) == (Counts(2, 1, 1), Counts(1, 1, 1))
     assert found.labels == {"X": Counts(1, 0, 0), "Y": Counts(1, 1, 1)}
-    # With its label wrong, a border is right all the same.
+    # If only the label is wrong, the boundaries are still correct.
     assert counted(both, [entity(0, 2, "Z")]).boundaries == Counts(1, 1, 1)
 
 

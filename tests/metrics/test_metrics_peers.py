@@ -1,4 +1,4 @@
-"""Our scores beside those of seqeval and nervaluate, on flat data, where all three mean the same."""
+"""Our scores compared with those of seqeval and nervaluate on flat data, for which all three agree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Pairs = list[tuple[Document, Document]]
 
 @st.composite
 def flat(draw: st.DrawFn, near: list[Entity] | None = None) -> list[Entity]:
-    """Entities that share no character; some of them, with another label or border or not, those of `near`."""
+    """Draw entities that share no character; some equal those of `near`, or differ in label or boundaries."""
     cuts = sorted(draw(st.sets(st.integers(0, SIZE), max_size=7)))
     drawn = [Entity(a, b, draw(st.sampled_from(LABELS))) for a, b in zip(cuts, cuts[1:], strict=False)]
     for entity in near or ():
@@ -42,7 +42,7 @@ def flat(draw: st.DrawFn, near: list[Entity] | None = None) -> list[Entity]:
 
 @st.composite
 def corpora(draw: st.DrawFn) -> Pairs:
-    """Gold and prediction of some documents; either may be empty."""
+    """Draw gold and predictions of some documents; either may be empty."""
     made = []
     for _ in range(draw(st.integers(1, 4))):
         gold = draw(flat())
@@ -58,7 +58,7 @@ def scored(pairs: Pairs) -> EntityScores:
 
 
 def nervaluate_counts(pairs: Pairs) -> tuple[dict[str, Counts], dict[str, dict[str, Counts]], dict[str, Any]]:
-    """What nervaluate counts in all by strategy, by label and strategy, and its results themselves."""
+    """Return nervaluate's counts by strategy, by label and strategy, and its results."""
     sides = [
         [[{"label": e.label, "start": e.start, "end": e.end - 1} for e in pair[side].entities] for pair in pairs]
         for side in (0, 1)
@@ -80,7 +80,7 @@ def tags(pairs: Pairs) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def seqeval_scores(pairs: Pairs, average: str | None) -> Any:
-    """Precision, recall, F1 and support in seqeval's strict mode; of each label in alphabetical order for None."""
+    """Return precision, recall, F1 and support in seqeval's strict mode; for None, of each label in alphabetical order."""
     return precision_recall_fscore_support(*tags(pairs), average=average, scheme=IOB2, zero_division=0)
 
 

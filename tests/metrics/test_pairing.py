@@ -1,4 +1,4 @@
-"""The sweep finds what comparing each with each finds; where that is too much, it is said."""
+"""The sweep finds the same pairs as comparing all items; a note reports an exceeded limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ITEMS = st.one_of(st.tuples(items(SPANS), items(SPANS)), st.tuples(items(NAMES),
 
 
 def plain_entity_pairs(missed: set[Entity], invented: set[Entity]) -> list[tuple[Entity, Entity]]:
-    """Each with each."""
+    """Compare all items with each other."""
     candidates = []
     for a in missed:
         for b in invented:
@@ -53,7 +53,7 @@ def plain_share(a: Argument, b: Argument) -> float:
 
 
 def plain_relation_pairs(missed: set[Item], invented: set[Item]) -> list[tuple[Item, Item]]:
-    """Each with each."""
+    """Compare all items with each other."""
     candidates = []
     for a in missed:
         for b in invented:
@@ -92,12 +92,12 @@ def test_what_texts_share_is_what_difflib_finds(a: str, b: str) -> None:
 
 
 @given(ENTITIES, ENTITIES)
-def test_where_entities_are_too_many_those_of_one_span_are_paired(gold: set[Entity], predicted: set[Entity]) -> None:
+def test_above_the_limit_only_entities_with_the_same_span_are_paired(gold: set[Entity], predicted: set[Entity]) -> None:
     missed, invented = gold - predicted, predicted - gold
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entity_errors, "MOST_PAIRS", -1)
-        pairs, crowded = entity_errors._pairs(missed, invented)
-    assert crowded
+        patch.setattr(entity_errors, "MAX_PAIRS", -1)
+        pairs, truncated = entity_errors._pairs(missed, invented)
+    assert truncated
     spans = [[(e.start, e.end) for e in side] for side in (missed, invented)]
     assert sorted((a.start, a.end) for a, _ in pairs) == sorted(
         span for span in set(spans[0]) for _ in range(min(spans[0].count(span), spans[1].count(span)))
@@ -107,14 +107,14 @@ def test_where_entities_are_too_many_those_of_one_span_are_paired(gold: set[Enti
 
 
 @given(ITEMS)
-def test_where_relations_are_too_many_those_of_the_same_arguments_are_paired(
+def test_above_the_limit_only_relations_with_the_same_arguments_are_paired(
     sides: tuple[set[Item], set[Item]],
 ) -> None:
     missed, invented = sides[0] - sides[1], sides[1] - sides[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(relation_errors, "MOST_PAIRS", -1)
-        pairs, crowded = relation_errors._pairs(missed, invented)
-    assert crowded
+        patch.setattr(relation_errors, "MAX_PAIRS", -1)
+        pairs, truncated = relation_errors._pairs(missed, invented)
+    assert truncated
     arguments = [[(item.subject, item.object) for item in side] for side in (missed, invented)]
     assert len(pairs) == sum(min(side.count(name) for side in arguments) for name in set(arguments[0]))
     assert all((a.subject, a.object) == (b.subject, b.object) for a, b in pairs)
@@ -122,31 +122,29 @@ def test_where_relations_are_too_many_those_of_the_same_arguments_are_paired(
 
 def test_a_crowded_document_is_said_and_no_error_is_lost() -> None:
     size = 700
-    gold = Document("x" * 3000, [Entity(n, 2000 + n, "X") for n in range(size)])  # all around one place
+    gold = Document("x" * 3000, [Entity(n, 2000 + n, "X") for n in range(size)])  # all overlap
     predicted = Document(gold.text, [Entity(n, 2000 + n, "Y") for n in range(200)] + [Entity(2999, 3000, "X")])
     found = entity_errors.EntityErrors()
     found.add(gold, predicted)
     counted = {"correct": 0, "label": 200, "missed": size - 200, "invented": 1}
-    assert (found.counts, found.crowded, found.notes) == (counted, 0, ())
+    assert (found.counts, found.truncated, found.notes) == (counted, 0, ())
     predicted.entities += [Entity(n, 2000 + n, "Z") for n in range(100, 400)]  # 350,000 pairs
     found.add(gold, predicted)
     assert found.counts == {"correct": 0, "label": 600, "missed": 2 * size - 600, "invented": 102}
-    assert found.notes == (
-        "in a document more errors overlap than are compared: only entities of one span are paired there, others are "
-        "missed and invented",
-    )
+    [note] = found.notes
+    assert note.startswith("1 document exceeded the limit of overlapping errors: only entities with the same span")
     line = ErrorSummary.of(found).line()
     assert line.endswith(found.notes[0])
 
 
-def test_crowded_relations_are_said() -> None:
+def test_relations_above_the_limit_are_noted() -> None:
     subject = Entity(0, 1, "X")
     gold = Document("x" * 3000, [], [Relation(subject, "p", Entity(n, 2000 + n, "X")) for n in range(600)])
     predicted = Document(gold.text, [], [Relation(subject, "q", Entity(n, 2000 + n, "X")) for n in range(600)])
     found = relation_errors.RelationErrors()
     found.add(gold, predicted)
-    assert (found.counts["predicate"], found.crowded, found.notes) == (600, 0, ())
+    assert (found.counts["predicate"], found.truncated, found.notes) == (600, 0, ())
     predicted.relations = [Relation(subject, "p", Entity(n, 2001 + n, "X")) for n in range(600)]
     found.add(gold, predicted)
-    assert (found.crowded, found.counts["missed"]) == (1, 600)
-    assert "only triples of the same two arguments are paired" in found.notes[0]
+    assert (found.truncated, found.counts["missed"]) == (1, 600)
+    assert "only triples with the same two arguments are paired" in found.notes[0]

@@ -74,7 +74,7 @@ def kind_of(gold: Item | None, predicted: Item | None) -> str:
 
 
 @given(RELATIONS, RELATIONS, st.sampled_from([None, "strict", "boundaries", "text"]))
-def test_every_triple_stands_in_exactly_one_place(
+def test_every_triple_is_counted_exactly_once(
     gold: list[Relation], predicted: list[Relation], match: Match | None
 ) -> None:
     truth, guess = Document(TEXT, [], gold), Document(TEXT, [], predicted)
@@ -92,7 +92,7 @@ def test_every_triple_stands_in_exactly_one_place(
 
 
 @given(SPOS, RELATIONS | SPOS)
-def test_texts_stand_in_exactly_one_place_too(gold: list[Spo], predicted: list[Relation] | list[Spo]) -> None:
+def test_triples_of_texts_are_counted_exactly_once(gold: list[Spo], predicted: list[Relation] | list[Spo]) -> None:
     truth, guess = Document(TEXT, spos=gold), Document(TEXT)
     relations = [item for item in predicted if isinstance(item, Relation)]
     spos = [item for item in predicted if isinstance(item, Spo)]
@@ -117,8 +117,8 @@ GOLD = Relation(A, "p", B)
         (Relation(A, "q", Entity(3, 5, "Z")), "predicate", "predicate", "predicate"),
         (Relation(A, "p", WIDE), "boundary", "boundary", "boundary"),
         (Relation(Entity(1, 2, "Z"), "p", WIDE), "boundary", "boundary", "boundary"),
-        (Relation(A, "q", WIDE), "apart", "apart", "apart"),  # two slips are two errors
-        (Relation(B, "p", A), "apart", "apart", ""),  # "ab" stands at both places
+        (Relation(A, "q", WIDE), "apart", "apart", "apart"),  # two mistakes are two errors
+        (Relation(B, "p", A), "apart", "apart", ""),  # "ab" occurs at both places
         (Relation(A, "p", Entity(2, 3, "Y")), "apart", "apart", "apart"),
     ],
 )
@@ -152,14 +152,14 @@ def test_texts_overlap_by_what_they_share(gold: str, predicted: str, kind: str) 
         assert found.counts[kind] == 1
 
 
-def test_guessed_offsets_are_compared_by_text_whatever_is_asked_for() -> None:
+def test_guessed_offsets_are_compared_by_text_whatever_the_option() -> None:
     gold = Document("ab ab c", [], [Relation(Entity(0, 2, "X"), "p", Entity(6, 7, "X"))], spos=[Spo("ab", "p", "c")])
     predicted = Document("ab ab c", [], [Relation(Entity(3, 5, "Y"), "p", Entity(6, 7, "Y"))])
     assert analysed(gold, predicted, "strict").counts == {"correct": 1}
     assert analysed(predicted, gold).counts == {"correct": 1}
 
 
-def test_slots_are_triples_of_their_own() -> None:
+def test_slots_are_separate_triples() -> None:
     gold = Document("f 2001 China", spos=[Spo("f", "released", "2001", (("inArea", "China"),))])
     predicted = Document("f 2001 China", spos=[Spo("f", "released", "2001"), Spo("2001", "made.inArea", "China")])
     found = analysed(gold, predicted)
@@ -167,11 +167,11 @@ def test_slots_are_triples_of_their_own() -> None:
     assert found.confusions == {("released.inArea", "made.inArea"): 1}
 
 
-def test_one_slip_is_one_error_and_the_best_is_taken_whatever_the_order() -> None:
+def test_one_mistake_is_one_error_and_the_best_pair_is_chosen_in_any_order() -> None:
     gold = [Relation(A, "p", B), Relation(A, "q", B), Relation(A, "p", Entity(6, 8, "Y"))]
     guesses = [
         Relation(A, "r", B),  # one of the two predicates
-        Relation(A, "p", WIDE),  # the other, by its borders
+        Relation(A, "p", WIDE),  # the other, by its boundaries
         Relation(A, "p", Entity(3, 8, "Y")),  # a worse overlap, left for the third
     ]
     for predicted in permutations(guesses):
@@ -181,7 +181,7 @@ def test_one_slip_is_one_error_and_the_best_is_taken_whatever_the_order() -> Non
         assert [case.gold and case.gold.object for case in found.samples["boundary"]] == [(6, 8)]
 
 
-def test_a_prediction_of_the_same_predicate_goes_before_another_predicate() -> None:
+def test_a_prediction_with_the_same_predicate_is_preferred() -> None:
     gold = [Relation(A, "p", B), Relation(A, "q", B)]
     predicted = [Relation(A, "q", Entity(3, 5, "Z")), Relation(A, "r", B)]
     found = analysed(Document(TEXT, [], gold), Document(TEXT, [], predicted))
@@ -215,7 +215,7 @@ def test_an_error_is_described_with_its_place_and_context() -> None:
     assert line.endswith("gold (Ann Lee PER, works_for, Acme ORG); predicted (Ann Lee PER, works_for, Acme LOC)")
 
 
-def test_texts_are_described_where_they_stand_nearest() -> None:
+def test_texts_are_described_at_their_nearest_occurrences() -> None:
     gold = Document(NEWS, spos=[Spo("Acme", "place", "Bern")], id=5)
     assert told(gold, Document(NEWS)) == ["5: …for Acme in Bern, as…; gold (Acme, place, Bern); predicted nothing"]
     absent = Document(NEWS, spos=[Spo("x", "place", "y")])

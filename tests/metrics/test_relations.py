@@ -40,7 +40,7 @@ def scored(
     ("predicted", "strict", "boundaries", "text"),
     [
         (LIKES, 1, 1, 1),
-        (Relation(ANN, "likes", BO, 0.4), 1, 1, 1),  # a score is no part of it
+        (Relation(ANN, "likes", BO, 0.4), 1, 1, 1),  # scores are not compared
         (Relation(ANN, "likes", Entity(8, 10, "LOC")), 0, 1, 1),
         (Relation(ANN2, "likes", BO), 0, 0, 1),  # another place of the same text
         (Relation(ANN, "hates", BO), 0, 0, 0),
@@ -48,7 +48,7 @@ def scored(
         (Relation(ANN, "likes", Entity(8, 9, "ORG")), 0, 0, 0),
     ],
 )
-def test_three_ways_to_match(predicted: Relation, strict: int, boundaries: int, text: int) -> None:
+def test_three_matching_criteria(predicted: Relation, strict: int, boundaries: int, text: int) -> None:
     scores = scored((document(LIKES), document(predicted)))
     assert scores.strict == Counts(1, 1, strict)
     assert scores.boundaries == Counts(1, 1, boundaries)
@@ -88,7 +88,7 @@ def test_two_predicates_nested_spans_and_a_triple_with_itself() -> None:
     assert scores.text == Counts(4, 3, 3)  # "Ann is Ann" has the same texts at both places
 
 
-def test_slots_are_triples_of_their_own_by_text() -> None:
+def test_slots_are_separate_triples_by_text() -> None:
     gold = texts(Spo("Ann", "likes", "Bo", (("inArea", "x"), ("inWork", "y"))))
     predicted = document(LIKES, Relation(BO, "likes.inArea", ANN))
     scores = scored((gold, predicted))
@@ -103,7 +103,7 @@ def test_guessed_gold_has_no_scores_by_span() -> None:
     fields = scores.to_dict()
     assert "strict" not in fields
     assert "boundaries" not in fields
-    # One guessed example is enough, wherever it stands.
+    # One document with guessed offsets is enough, at any position.
     for pairs in ([texts(), document(LIKES)], [document(LIKES), texts()]):
         scores = scored(*((gold, document(LIKES)) for gold in pairs))
         assert (scores.match, scores.strict, scores.micro) == ("text", None, Counts(1, 2, 1))
@@ -117,12 +117,12 @@ def test_predictions_without_offsets_match_by_text_too() -> None:
 
 
 @pytest.mark.parametrize("match", ["strict", "boundaries"])
-def test_spans_of_guessed_offsets_are_refused(match: Match) -> None:
+def test_scoring_spans_of_guessed_offsets_is_an_error(match: Match) -> None:
     for gold, predicted, side in (
         (texts(where="g.json:3"), document(), "gold"),
         (document(where="g.json:3"), texts(), "predicted"),
     ):
-        message = f"g.json:3: the {side} triples give no offsets: {match} scores on guessed offsets would be luck"
+        message = f"g.json:3: the {side} triples have no offsets: {match} scores"
         with pytest.raises(DataError, match=message) as caught:
             scored((gold, predicted), match=match)
         assert caught.value.hint == "use match text."
@@ -140,7 +140,7 @@ def test_predicates_come_in_the_model_s_order() -> None:
     assert math.isclose(scores.macro_f1, 1 / 3)  # a predicate of neither side has no F1
 
 
-def test_nothing_is_no_score() -> None:
+def test_without_items_there_is_no_score() -> None:
     scores = scored()
     assert (scores.precision, scores.recall, scores.f1, scores.macro_f1) == (0, 0, 0, 0)
     assert (scores.match, scores.micro, scores.text) == ("strict", Counts(), Counts())
@@ -148,7 +148,7 @@ def test_nothing_is_no_score() -> None:
     assert scored((document(LIKES), document())).micro == Counts(1, 0, 0)
 
 
-def test_recall_on_triples_that_training_does_not_hold() -> None:
+def test_recall_on_triples_unseen_in_training() -> None:
     gold = document(LIKES, Relation(ANN2, "likes", BO), Relation(ANN, "hates", BO), Relation(BO, "likes", ANN))
     predicted = document(LIKES, Relation(ANN, "hates", BO))
     scorer = RelationScorer(seen={("Ann", "likes", "Bo")})
@@ -160,14 +160,14 @@ def test_recall_on_triples_that_training_does_not_hold() -> None:
     assert scored((gold, predicted)).unseen is None
 
 
-def test_entities_and_official_scores_where_asked_for() -> None:
+def test_entities_and_official_scores_on_request() -> None:
     gold = Document(TEXT, [ANN, BO], [LIKES, Relation(BO, "likes.inArea", ANN)])
     predicted = Document("", [ANN], [LIKES, Relation(BO, "likes.inArea", ANN2)])
     scorer = RelationScorer((), ["ORG", "PER"], entities=True, official=OfficialScorer())
     scorer.add(gold, predicted)
     scores = scorer.scores({"relations": Ceiling(1, 2), "entities": Ceiling(2, 2)})
     assert scores.entities is not None
-    assert scores.entities.micro == Counts(2, 3, 2)  # on both sides what stands in a relation is an entity
+    assert scores.entities.micro == Counts(2, 3, 2)  # on both sides, arguments of relations are entities
     assert list(scores.entities.labels) == ["ORG", "PER"]
     assert (scores.ceiling, scores.entities.ceiling) == (Ceiling(1, 2), Ceiling(2, 2))
     assert scores.official == OfficialCounts(1, 1, 1, 1)  # the slot is a part of its triple

@@ -1,4 +1,4 @@
-"""What seqeval says beside our own scores: the same, where entities do not overlap."""
+"""The scores of seqeval equal ours if entities do not overlap."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ie_cli.metrics.entities import EntityScorer, EntityScores
 
 SIZE = 12
 LABELS = ["LOC", "PER", "-", "A-B", "-A", "A-", "micro avg", "O", "_"]
-"""Some that seqeval itself takes signs from, or takes for an average."""
+"""Labels from which seqeval strips characters, or which it takes for an average."""
 Pairs = list[tuple[Document, Document]]
 
 
 @st.composite
 def flat(draw: st.DrawFn) -> list[Entity]:
-    """Entities that share no character, of which some touch."""
+    """Draw entities that share no character, some of them adjacent."""
     cuts = sorted(draw(st.sets(st.integers(0, SIZE), max_size=7)))
     drawn = [Entity(a, b, draw(st.sampled_from(LABELS))) for a, b in zip(cuts, cuts[1:], strict=False)]
     return [entity for entity in drawn if draw(st.booleans())]
@@ -29,7 +29,7 @@ def flat(draw: st.DrawFn) -> list[Entity]:
 
 @st.composite
 def corpora(draw: st.DrawFn) -> Pairs:
-    """Gold, and predictions that share much with it."""
+    """Draw gold, and predictions that have much in common with it."""
     made = []
     for _ in range(draw(st.integers(1, 4))):
         gold = draw(flat())
@@ -46,7 +46,7 @@ def scored(pairs: Pairs) -> EntityScores:
 
 
 @given(corpora())
-def test_both_modes_say_what_we_say(pairs: Pairs) -> None:
+def test_both_modes_agree_with_our_scores(pairs: Pairs) -> None:
     ours = scored(pairs)
     assert ours.seqeval is not None
     for mode in (ours.seqeval.default, ours.seqeval.strict):
@@ -63,8 +63,8 @@ def test_both_modes_say_what_we_say(pairs: Pairs) -> None:
 
 
 @given(corpora())
-def test_the_pieces_between_borders_count_as_characters_do(pairs: Pairs) -> None:
-    """The strict F1 is that of tags of every single character, as others make them."""
+def test_pieces_between_boundaries_score_like_characters(pairs: Pairs) -> None:
+    """The strict F1 equals that of tags of single characters, which other tools use."""
     plain = [
         tuple(Document(side.text, [Entity(e.start, e.end, "LOC") for e in side.entities]) for side in pair)
         for pair in pairs
@@ -91,7 +91,7 @@ def test_json_has_the_names_of_seqeval_and_keeps_labels_apart() -> None:
     assert strict["weighted avg"]["support"] == 2
 
 
-def test_the_tables_are_ours_and_one_for_each_mode() -> None:
+def test_the_tables_are_ours_and_one_per_mode() -> None:
     document = Document("ab", [Entity(0, 1, "X")])
     tables = scored([(document, document)]).tables()
     assert [table.title for table in tables] == ["", "seqeval, default mode", "seqeval, strict mode (IOB2)"]
@@ -109,7 +109,7 @@ def test_without_an_entity_there_is_nothing_to_average() -> None:
 @pytest.mark.parametrize(
     ("gold", "predicted", "message", "hint"),
     [
-        ([(0, 3), (1, 2)], [], "g:1: gold entities overlap: 'X' 0-3 and 'X' 1-2; seqeval", "leave --scorer out"),
+        ([(0, 3), (1, 2)], [], "g:1: gold entities overlap: 'X' 0-3 and 'X' 1-2; seqeval", "omit --scorer"),
         ([(0, 1)], [(0, 2), (1, 3)], "p:1: predicted entities overlap: 'X' 0-2 and 'X' 1-3; seqeval", "--flat"),
     ],
 )

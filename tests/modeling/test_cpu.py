@@ -1,4 +1,4 @@
-"""What training on a CPU puts in the place of the libraries' own code computes the same, dropout's draws aside."""
+"""The replacements for training on a CPU compute the same as the code of the libraries, except for dropout's draws."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_draws_the_same_mask_again() -> None:
 
     x = torch.ones(1001, requires_grad=True)
     found = checkpoint(layer, x, use_reentrant=False)
-    dropout(torch.ones(7), 0.5)  # the generator goes on before the pass back
+    dropout(torch.ones(7), 0.5)  # advances the generator before the backward pass
     assert torch.equal(torch.autograd.grad(found.sum(), x)[0], found)
     assert len(calls) == 2
 
@@ -137,7 +137,7 @@ def inputs(batch: int, heads: int, length: int, size: int, dtype: torch.dtype = 
 
 
 def results(output: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    """The output and the gradients of a function of it."""
+    """Return the output and the gradients of a function of it."""
     weights = torch.linspace(-1, 1, output.numel()).view(output.shape)
     return [output.detach().float(), *(g.float() for g in torch.autograd.grad((output * weights).sum(), tensors))]
 
@@ -163,10 +163,10 @@ def test_attention_is_that_of_torch(data: st.DataObject, kind: tuple[Any, float]
     close(results(found, tensors), results(expected, exact), kind[1])
 
 
-def test_a_query_that_sees_no_key_harms_no_other() -> None:
+def test_a_query_without_keys_does_not_affect_others() -> None:
     tensors = inputs(2, 2, 5, 4)
     mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
-    mask[1, :, 3:] = False  # padding beyond the reach of a local window
+    mask[1, :, 3:] = False  # padding outside the local attention window
     found = attention(nn.Module(), *tensors, mask)[0]
     assert bool(found.isfinite().all())
     expected = scaled_dot_product_attention(*tensors, attn_mask=mask).transpose(1, 2)
@@ -183,7 +183,7 @@ def test_the_mean_over_dropout_is_attention_without() -> None:
     assert bool(((draws.mean(0) - expected[0]).abs() < 5 * draws.std(0) / 5000**0.5).all())
 
 
-def test_what_the_plain_form_does_not_know_is_left_to_the_fused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_variants_use_the_fused_form(monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = sdpa_attention.sdpa_attention_forward, []
 
     def check(module: nn.Module, fused: bool, options: dict[str, Any], **expected: Any) -> None:
@@ -204,13 +204,13 @@ def test_what_the_plain_form_does_not_know_is_left_to_the_fused(monkeypatch: pyt
     monkeypatch.setattr(attention_module, "FUSED_FROM", 5)
     check(module, True, {"is_causal": False})
     calls.clear()
-    attention(module, *tensors, None, dropout=0.1, is_causal=False)  # the fused form has none on a CPU
+    attention(module, *tensors, None, dropout=0.1, is_causal=False)  # the fused form has no dropout on a CPU
     assert not calls
 
 
 @pytest.mark.parametrize(("family", "window"), [*((family, 128) for family in FAMILIES), ("ModernBert", 4)])
 def test_an_encoder_computes_the_same_as_before(family: str, window: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = build(family, local_attention=window)  # with 4 there is padding that sees no token
+    encoder = build(family, local_attention=window)  # with 4, some padding attends to no token
     ids = torch.randint(3, 40, (3, 12))
     mask = torch.arange(12) < torch.tensor([[12], [7], [2]])
     used = [p for name, p in encoder.named_parameters() if "pooler" not in name]
@@ -222,11 +222,11 @@ def test_an_encoder_computes_the_same_as_before(family: str, window: int, monkey
     expected = run()
     use_cpu_attention(encoder)
     assert encoder.config._attn_implementation == NAME
-    monkeypatch.delattr(sdpa_attention, "sdpa_attention_forward")  # an error, were it used
+    monkeypatch.delattr(sdpa_attention, "sdpa_attention_forward")  # an error if it is used
     close(run(), expected, 1e-4)
 
 
-def test_an_encoder_with_attention_of_its_own_keeps_it() -> None:
+def test_an_encoder_with_its_own_attention_keeps_it() -> None:
     for encoder in (build("Bert", attn_implementation="eager"), build("DebertaV2")):
         use_cpu_attention(encoder)
         assert encoder.config._attn_implementation == "eager"

@@ -26,34 +26,34 @@ from ie_cli.recipe.schema import EncoderSection
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 
 
-def save(folder: Path, *, vocabulary: int = 400, tokenizer: Tokenizer | None = None) -> Path:
-    """A BERT of three layers as the hub would hold it."""
+def save(directory: Path, *, vocabulary: int = 400, tokenizer: Tokenizer | None = None) -> Path:
+    """Save a BERT with three layers in the layout of the hub."""
     config = BertConfig(vocab_size=vocabulary, max_position_embeddings=64, **SMALL)
     torch.manual_seed(0)
-    BertModel(config).save_pretrained(folder)
+    BertModel(config).save_pretrained(directory)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer or wordpiece(), unk_token="[UNK]", pad_token="[PAD]"
-    ).save_pretrained(folder)
-    return folder
+    ).save_pretrained(directory)
+    return directory
 
 
 def section(name: Path | str, **options: object) -> EncoderSection:
     return EncoderSection.model_validate({"name": str(name), "max_length": 32, "stride": 8, **options})
 
 
-def test_a_folder_is_loaded_without_a_pooler(tmp_path: Path) -> None:
+def test_a_directory_is_loaded_without_a_pooler(tmp_path: Path) -> None:
     encoder, tokenizer = load_encoder(section(save(tmp_path)))
     assert not any("pooler" in name for name, _ in encoder.named_parameters())
     assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
     assert len(TextTokenizer(tokenizer).encode(["quick fox"])[0]) >= 2
 
 
-def test_a_tokenizer_that_gives_two_tokens_one_id_is_refused_before_training(tmp_path: Path) -> None:
+def test_a_tokenizer_with_two_tokens_of_one_id_is_an_error_before_training(tmp_path: Path) -> None:
     save(tmp_path)
     fields = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     fields["model"]["vocab"]["[MASK]"] = fields["model"]["vocab"]["[UNK]"]
     (tmp_path / "tokenizer.json").write_text(json.dumps(fields), encoding="utf-8")
-    with pytest.raises(ModelError, match="the tokenizer of .* damaged: two tokens have one id"):
+    with pytest.raises(ModelError, match="the tokenizer of .* damaged: two tokens have the same id"):
         load_encoder(section(tmp_path))
 
 
@@ -63,7 +63,7 @@ def test_layers_keeps_the_first_ones(tmp_path: Path) -> None:
     assert len(part.encoder.layer) == 2
     for name, parameter in part.named_parameters():
         assert torch.equal(parameter, whole.get_parameter(name)), name
-    with pytest.raises(ModelError, match=r"encoder\.layers: 9 asked for, but .* has 3"):
+    with pytest.raises(ModelError, match=r"encoder\.layers: got 9, but .* has 3"):
         load_encoder(section(tmp_path, layers=9))
 
 
@@ -77,11 +77,11 @@ def test_dropout_and_checkpointing_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("./nothing-here", "encoder.name: no folder ./nothing-here"),
-        ("nobody/has-this", "encoder.name: no config of nobody/has-this can be read"),
+        ("./nothing-here", "encoder.name: directory ./nothing-here not found"),
+        ("nobody/has-this", "encoder.name: the config of nobody/has-this cannot be read"),
     ],
 )
-def test_a_missing_encoder_is_told(name: str, message: str) -> None:
+def test_a_missing_encoder_is_an_error(name: str, message: str) -> None:
     with pytest.raises(ModelError) as caught:
         load_encoder(section(name))
     assert message in str(caught.value)
@@ -115,15 +115,15 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     assert "never loaded" in (caught.value.hint or "")
 
 
-def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_is_not_an_encoder_is_an_error(tmp_path: Path) -> None:
     GPT2Model(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=400)).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="is a gpt2 model, which is no bidirectional encoder"):
+    with pytest.raises(ModelError, match="gpt2 model, which is not a bidirectional encoder"):
         load_encoder(section(tmp_path))
 
 
 def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(tmp_path: Path) -> None:
     save(tmp_path, vocabulary=20)
-    with pytest.raises(ModelError, match=r"has ids up to \d+, but the embedding only 20 rows"):
+    with pytest.raises(ModelError, match=r"ids up to \d+, but the embedding has only 20 rows"):
         load_encoder(section(tmp_path))
 
 
@@ -144,7 +144,7 @@ def test_tiny_knows_the_characters_that_occur_twice() -> None:
     assert tokens.ids.tolist()[1:] == [1, 1, 1]
 
 
-def test_character_tokenizers_of_a_folder_work(tmp_path: Path) -> None:
+def test_character_tokenizers_of_a_directory_work(tmp_path: Path) -> None:
     _, tokenizer = load_encoder(section(save(tmp_path, tokenizer=characters())))
     [tokens] = TextTokenizer(tokenizer).encode(["北京"])
     assert tokens.ends.tolist() == [1, 2]

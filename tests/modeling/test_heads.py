@@ -1,4 +1,4 @@
-"""The laws of every row of the table of heads; what one of them computes stands below. Learning is in tests/training."""
+"""Properties of every head in the table of heads, and the formulas of single heads. Learning is in tests/training."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from support.references import rotation
 from support.toy_head import TOY
 
 from ie_cli.codecs.base import Decoding, Outputs
-from ie_cli.codecs.factors import cell_scores, factors_of
+from ie_cli.codecs.factors import entry_scores, factors_of
 from ie_cli.document import Document
 from ie_cli.errors import ModelError
 from ie_cli.inference.backends.onnx import OnnxOutputs
 from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.inference.pipeline import Engine, Extraction, extract
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.heads.base import Head, TableHead
+from ie_cli.modeling.heads.base import Head, MatrixHead
 from ie_cli.modeling.losses import streamed
 from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
 from ie_cli.training.batching import TaskWindows
 
-every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])  # the toy's scores are no table of cells
+every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])  # the toy's scores are not a score matrix
 WITH_ROPE = [name for name, spec in HEADS.items() if "rope" in spec.section.model_fields]
 
 
@@ -46,15 +46,15 @@ def head_of(name: str, **options: Any) -> Head:
     return cast(Head, built(name, **options))
 
 
-def table_head(name: str) -> TableHead:
+def matrix_head(name: str) -> MatrixHead:
     head = built(name)
-    if not isinstance(head, TableHead):
-        pytest.skip("no head of tables")
+    if not isinstance(head, MatrixHead):
+        pytest.skip("no head of matrices")
     return head
 
 
 def scores(name: str, outputs: Outputs, length: int, *, sample: int = 0) -> list[npt.NDArray[np.float32]]:
-    """All scores of a sample on its first tokens, row by row."""
+    """Return all scores of a sample on its first tokens, label by label."""
     return list(codec_of_head(name).scores(outputs, sample, np.arange(length)))
 
 
@@ -92,20 +92,20 @@ def test_decoding_is_changed_by_fields_that_the_weights_do_not_depend_on(name: s
 
 
 @every_head
-def test_outputs_are_named_by_the_tables_of_the_codec(name: str) -> None:
+def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     codec, head, hidden = codec_of_head(name), head_of(name), torch.randn(2, 7, HIDDEN)
     named = head.outputs(hidden)
     assert all(output.count(".") == 1 for output in named)
-    assert {output.split(".")[0] for output in named} == codec.tables.keys() == head.blocks(hidden).keys()
+    assert {output.split(".")[0] for output in named} == codec.matrices.keys() == head.blocks(hidden).keys()
     assert all(len(tensor) == 2 for tensor in named.values())
-    for table, rows in codec.tables.items():  # an exported graph is told from another one by these
-        shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{table}.")]
+    for matrix, rows in codec.matrices.items():  # an exported graph is told from another one by these
+        shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{matrix}.")]
         assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
 
 
 @every_head
 @pytest.mark.parametrize("block_bytes", [1, streamed.BLOCK_BYTES])
-def test_blocks_and_outputs_score_alike(name: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_outputs_have_the_same_scores(name: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamed, "BLOCK_BYTES", block_bytes)
     head, hidden = head_of(name), torch.randn(1, 7, HIDDEN)
     with torch.inference_mode():
@@ -123,9 +123,9 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
     targets = codec.encode(document, tokens, PLAN)
     assert targets.columns.keys() == codec.columns.keys()
     assert all(targets.columns[column].shape[1] == width for column, width in codec.columns.items())
-    assert targets.counts.keys() == targets.lost.keys()
+    assert targets.counts.keys() == targets.unreachable.keys()
     assert targets.counts == {kind: len(getattr(document, kind)) for kind in targets.counts}
-    assert not any(targets.lost.values())
+    assert not any(targets.unreachable.values())
     window = codec.window(targets, 0, PLAN.capacity, 3)
     assert {column: len(rows) for column, rows in window.items()} == {
         column: len(rows) for column, rows in targets.columns.items()
@@ -133,15 +133,15 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
 
 
 @every_head
-def test_what_stored_rows_depend_on_is_json_and_the_same_every_time(name: str) -> None:
+def test_the_identity_of_stored_columns_is_json_and_constant(name: str) -> None:
     identity = codec_of_head(name).identity
     assert list(identity) == json.loads(json.dumps(identity)) == list(codec_of_head(name).identity)
 
 
 @every_head
-def test_tables_are_complete(name: str) -> None:
+def test_matrices_are_complete(name: str) -> None:
     with pytest.raises(ModelError, match="no output 'objects' that takes arguments"):
-        table_head(name).query("objects", torch.randn(1, 3, HIDDEN), {})
+        matrix_head(name).query("objects", torch.randn(1, 3, HIDDEN), {})
 
 
 # Padding, emptiness, precision
@@ -171,7 +171,7 @@ def test_padding_changes_no_loss(name: str) -> None:
     padded = torch.cat([hidden, 100 * torch.randn(1, 4, HIDDEN)], dim=1)
     wide = torch.cat([batch.text_mask, torch.zeros(1, 4, dtype=torch.bool)], dim=1)
     short = head.losses(hidden, batch.text_mask, batch.targets)
-    long = head.losses(padded, wide, head.collate(batch.cells, wide))
+    long = head.losses(padded, wide, head.collate(batch.entries, wide))
     assert short.keys() == long.keys()
     for part, loss in short.items():
         assert loss.shape == ()
@@ -195,11 +195,11 @@ def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> Non
         optimizer.step()
     outputs, mask = TorchOutputs(head, hidden), batch.text_mask.numpy()
     decoded = codec_of_head(name).decoder(Decoding()).decode(outputs, mask)
-    assert {part: len(found.cells) for part, found in decoded.parts.items()} == dict.fromkeys(decoded.parts, 0)
-    if isinstance(head, TableHead):
+    assert {part: len(found.entries) for part, found in decoded.parts.items()} == dict.fromkeys(decoded.parts, 0)
+    if isinstance(head, MatrixHead):
         there = mask[0].nonzero()[0]
-        for table, scorer in head.tables.items():
-            for row in cell_scores(factors_of(outputs.table(table)), 0, there):
+        for matrix, scorer in head.tables.items():
+            for row in entry_scores(factors_of(outputs.matrix(matrix)), 0, there):
                 assert (row[np.triu_indices(5)] if scorer.upper else row).max() < 0
 
 
@@ -219,14 +219,14 @@ def test_half_precision_encoders_give_finite_losses_and_gradients(name: str, dty
 
 
 @every_head
-def test_weights_are_of_the_rows_of_the_tables(name: str) -> None:
+def test_weights_are_by_label_of_each_matrix(name: str) -> None:
     head = head_of(name)
     batch = batch_for(name, head, example(7), example(3, seed=1))
     hidden = torch.randn(*batch.input_ids.shape, HIDDEN)
-    rows = {table: len(names) for table, names in codec_of_head(name).tables.items()}
+    rows = {matrix: len(names) for matrix, names in codec_of_head(name).matrices.items()}
     plain = head.losses(hidden, batch.text_mask, batch.targets)
     for factor in (1.0, 0.0, 2.5):
-        weights = {table: torch.full((count,), factor) for table, count in rows.items()}
+        weights = {matrix: torch.full((count,), factor) for matrix, count in rows.items()}
         weighted = head.losses(hidden, batch.text_mask, batch.targets, weights)
         assert weighted.keys() == plain.keys()
         for part, loss in plain.items():
@@ -234,7 +234,7 @@ def test_weights_are_of_the_rows_of_the_tables(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_ROPE)
-def test_order_is_seen_with_rotary_positions_only(name: str) -> None:
+def test_scores_depend_on_order_only_with_rotary_positions(name: str) -> None:
     hidden = torch.randn(1, 1, HIDDEN).expand(1, 6, HIDDEN)
     turned = head_scores(name, head_of(name), hidden, length=6)
     assert max(np.ptp(row) for row in turned) > 1e-3
@@ -246,18 +246,18 @@ def test_order_is_seen_with_rotary_positions_only(name: str) -> None:
 
 
 class Perfect:
-    """A backend whose scores are above 0 at the gold cells alone, in factors of the form that a head has."""
+    """A backend whose scores are above 0 only at gold entries, with factors in the form of a head."""
 
-    def __init__(self, windows: TaskWindows, head: TableHead) -> None:
+    def __init__(self, windows: TaskWindows, head: MatrixHead) -> None:
         self.windows = windows
-        self.forms = {table: self._form(head, table) for table in head.tables}
+        self.forms = {matrix: self._form(head, matrix) for matrix in head.tables}
         ids = windows.dataset.rows(range(len(windows))).input_ids
         self.rows = {len(row): number for number, row in enumerate(ids)}
 
     @staticmethod
-    def _form(head: TableHead, table: str) -> str:
+    def _form(head: MatrixHead, matrix: str) -> str:
         factors = {
-            output.split(".")[1] for output in head.outputs(torch.zeros(1, 2, HIDDEN)) if output.startswith(table)
+            output.split(".")[1] for output in head.outputs(torch.zeros(1, 2, HIDDEN)) if output.startswith(matrix)
         }
         assert factors in ({"pair", "start", "end"}, {"query", "key"})
         return "shared" if "pair" in factors else "labelled"
@@ -265,30 +265,30 @@ class Perfect:
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, FakeOutputs]:
         batch = self.windows.batch([self.rows[length] for length in attention_mask.sum(axis=1).tolist()])
         count, length = input_ids.shape
-        tables = {}
-        for table, names in self.windows.codec.tables.items():
-            sample, row, first, last = batch.targets[table].cells.T.numpy()
-            if self.forms[table] == "shared":
+        matrices = {}
+        for matrix, names in self.windows.codec.matrices.items():
+            sample, row, first, last = batch.targets[matrix].entries.T.numpy()
+            if self.forms[matrix] == "shared":
                 pair = np.full((count, length, length), -50, dtype=np.float32)
                 start = np.full((count, len(names), length), -9, dtype=np.float32)
                 end = start.copy()
                 pair[sample, first, last], start[sample, row, first], end[sample, row, last] = 0, 6, 6
-                tables[table] = [{"pair": pair, "start": start, "end": end}]
+                matrices[matrix] = [{"pair": pair, "start": start, "end": end}]
             else:
                 query = np.full((count, len(names), length, length), -1, dtype=np.float32)
                 query[sample, row, first, last] = 1
                 key = np.broadcast_to(np.eye(length, dtype=np.float32), query.shape)
-                tables[table] = [
+                matrices[matrix] = [
                     {"query": query[:, n : n + 2], "key": key[:, n : n + 2]} for n in range(0, len(names), 2)
                 ]
-        return {"task": FakeOutputs(tables)}
+        return {"task": FakeOutputs(matrices)}
 
 
 @every_head
 @settings(max_examples=40)
 @given(documents=st.lists(EXAMPLES, min_size=1, max_size=5, unique_by=lambda document: len(document.text)))
 def test_decoding_undoes_encoding(name: str, documents: list[Document]) -> None:
-    head, codec = table_head(name), codec_of_head(name)
+    head, codec = matrix_head(name), codec_of_head(name)
     backend = Perfect(windows_for(name, head, documents), head)
     part = Extraction.build("task", codec, Decoding())
     engine = Engine(cast(Any, backend), TOKENIZER, PLAN, (part,), batch_size=3)
@@ -301,8 +301,8 @@ def test_decoding_undoes_encoding(name: str, documents: list[Document]) -> None:
 @every_head
 @settings(max_examples=30)
 @given(length=st.integers(1, 9), seed=st.integers(0, 2**20))
-def test_what_is_decoded_can_be_encoded_and_is_what_scored(name: str, length: int, seed: int) -> None:
-    """Whatever a head with any weights finds is gold that it could be taught, with the cells that made it find it."""
+def test_decoded_items_can_be_encoded_and_have_positive_scores(name: str, length: int, seed: int) -> None:
+    """Whatever a head finds with any weights can be encoded as gold, and its entries have positive scores."""
     head = built(name)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -319,31 +319,31 @@ def test_what_is_decoded_can_be_encoded_and_is_what_scored(name: str, length: in
     [found] = extract(engine, [Document("x" * length)])
     [tokens] = TOKENIZER.encode([found.text])
     targets = codec.encode(found, tokens, PLAN)
-    assert not any(targets.lost.values())
+    assert not any(targets.unreachable.values())
     assert targets.counts == {kind: len(set(getattr(found, kind))) for kind in targets.counts}
-    if isinstance(head, TableHead):
+    if isinstance(head, MatrixHead):
         shift = len(TOKENIZER.prefix)
         window = codec.window(targets, 0, PLAN.capacity, shift)
         there = np.arange(length + TOKENIZER.special_tokens)
-        for table, cells in codec.cells(
+        for matrix, entries in codec.entries(
             {column: np.insert(rows, 0, 0, axis=1) for column, rows in window.items()}
         ).items():
-            dense = np.stack(list(cell_scores(factors_of(outputs.table(table)), 0, there)))
-            assert (dense[tuple(cells[:, 1:].T)] > 0).all()
+            dense = np.stack(list(entry_scores(factors_of(outputs.matrix(matrix)), 0, there)))
+            assert (dense[tuple(entries[:, 1:].T)] > 0).all()
 
 
 # What a head computes
 
 
 def dense(head: torch.nn.Module, hidden: torch.Tensor) -> Iterator[npt.NDArray[np.float32]]:
-    return cell_scores(
-        factors_of(TorchOutputs(cast(Head, head), hidden).table("entities")), 0, np.arange(hidden.shape[1])
+    return entry_scores(
+        factors_of(TorchOutputs(cast(Head, head), hidden).matrix("entities")), 0, np.arange(hidden.shape[1])
     )
 
 
 @pytest.mark.parametrize("rope", [True, False])
 def test_efficient_scores_are_the_formula(rope: bool) -> None:
-    head = cast(TableHead, built("efficient_global_pointer", head_size=8, rope=rope).double())
+    head = cast(MatrixHead, built("efficient_global_pointer", head_size=8, rope=rope).double())
     scorer: Any = head.tables["entities"]
     hidden = torch.randn(1, 5, HIDDEN, dtype=torch.float64)
     x = scorer.projection(hidden)[0]
@@ -363,7 +363,7 @@ def test_efficient_scores_are_the_formula(rope: bool) -> None:
 
 @pytest.mark.parametrize("rope", [True, False])
 def test_full_scores_are_the_formula(rope: bool) -> None:
-    head = cast(TableHead, built("global_pointer", head_size=8, rope=rope).double())
+    head = cast(MatrixHead, built("global_pointer", head_size=8, rope=rope).double())
     scorer: Any = head.tables["entities"]
     hidden = torch.randn(1, 5, HIDDEN, dtype=torch.float64)
     for r, found in enumerate(dense(head, hidden)):

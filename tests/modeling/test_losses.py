@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.references import dense_loss, gold_cells, shared_scores
+from support.references import dense_loss, gold_entries, shared_scores
 from torch import Tensor
 
 from ie_cli.errors import DataError
@@ -13,14 +13,14 @@ from ie_cli.modeling.losses.factorised import Gold, factorised_loss
 
 
 def check_against_dense(
-    pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True
+    pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True
 ) -> None:
-    """Value and gradients in float32 against the dense form in float64."""
+    """Compare value and gradients in float32 with the dense form in float64."""
     fast = [x.float().clone().requires_grad_() for x in (pair, start, end)]
     exact = [x.detach().double().requires_grad_() for x in fast]
-    gold = Gold.build(cells, mask, upper=upper)
+    gold = Gold.build(entries, mask, upper=upper)
     loss = factorised_loss(*fast, mask, gold, upper=upper)
-    reference = dense_loss(shared_scores(*exact), mask, cells, upper=upper)
+    reference = dense_loss(shared_scores(*exact), mask, entries, upper=upper)
     loss.backward()
     reference.backward()
     assert loss.item() >= 0
@@ -33,26 +33,26 @@ def check_against_dense(
 @given(
     seed=st.integers(0, 10**6),
     batch=st.integers(1, 3),
-    rows=st.integers(1, 4),
+    labels=st.integers(1, 4),
     length=st.integers(1, 9),
     scale=st.sampled_from([0.1, 1.0, 5.0, 20.0, 60.0]),
     count=st.integers(0, 12),
     upper=st.booleans(),
 )
 def test_equals_the_dense_form(
-    seed: int, batch: int, rows: int, length: int, scale: float, count: int, upper: bool
+    seed: int, batch: int, labels: int, length: int, scale: float, count: int, upper: bool
 ) -> None:
     random = torch.Generator().manual_seed(seed)
     pair, start, end = (
         torch.randn(shape, generator=random) * scale
-        for shape in ((batch, length, length), (batch, rows, length), (batch, rows, length))
+        for shape in ((batch, length, length), (batch, labels, length), (batch, labels, length))
     )
     mask = torch.rand(batch, length, generator=random) < 0.8
-    check_against_dense(pair, start, end, mask, gold_cells(random, mask, rows, count, upper=upper), upper=upper)
+    check_against_dense(pair, start, end, mask, gold_entries(random, mask, labels, count, upper=upper), upper=upper)
 
 
 @pytest.mark.parametrize("score", [-60.0, 8.0, 20.0, 60.0, 500.0])
-def test_a_confident_duplicated_gold_cell_costs_nothing_twice(score: float) -> None:
+def test_a_duplicated_gold_entry_counts_once(score: float) -> None:
     pair = torch.full((1, 4, 4), -5.0)
     pair[0, 1, 2] = score
     zero = torch.zeros(1, 2, 4)
@@ -61,10 +61,10 @@ def test_a_confident_duplicated_gold_cell_costs_nothing_twice(score: float) -> N
     )
 
 
-def test_all_cells_gold() -> None:
-    cells = torch.tensor([[0, 0, i, j] for i in range(4) for j in range(i, 4)])
+def test_all_entries_gold() -> None:
+    entries = torch.tensor([[0, 0, i, j] for i in range(4) for j in range(i, 4)])
     check_against_dense(
-        torch.randn(1, 4, 4), torch.randn(1, 1, 4), torch.randn(1, 1, 4), torch.ones(1, 4, dtype=torch.bool), cells
+        torch.randn(1, 4, 4), torch.randn(1, 1, 4), torch.randn(1, 1, 4), torch.ones(1, 4, dtype=torch.bool), entries
     )
 
 
@@ -73,14 +73,14 @@ def test_scores_too_far_apart_are_summed_densely_in_any_blocks(block: int, monke
     monkeypatch.setattr(losses, "BLOCK_BYTES", block)
     random = torch.Generator().manual_seed(1)
     start, end = torch.zeros(2, 3, 6), torch.zeros(2, 3, 6)
-    start[0, 1, 2], end[0, 1, 1] = 200.0, 150.0  # never in one counted cell: their shift hides all the others
+    start[0, 1, 2], end[0, 1, 1] = 200.0, 150.0  # never in the same valid entry: their shift hides all the others
     start[1, 2] = 70.0
     mask = torch.ones(2, 6, dtype=torch.bool)
-    cells = gold_cells(random, mask, 3, 9, upper=True)
-    check_against_dense(torch.randn(2, 6, 6, generator=random), start, end, mask, cells)
+    entries = gold_entries(random, mask, 3, 9, upper=True)
+    check_against_dense(torch.randn(2, 6, 6, generator=random), start, end, mask, entries)
 
 
-def test_samples_without_text_add_nothing() -> None:
+def test_samples_without_text_contribute_nothing() -> None:
     mask = torch.tensor([[True, True], [False, False]])
     scores = [torch.randn(2, 2, 2), torch.randn(2, 3, 2), torch.randn(2, 3, 2)]
     none = Gold.build(torch.zeros(0, 4, dtype=torch.int64), mask)
@@ -102,17 +102,17 @@ def test_half_precision_factors_are_summed_in_float32(dtype: torch.dtype) -> Non
     torch.testing.assert_close(loss, factorised_loss(*(x.float() for x in low), mask, gold))
 
 
-def test_weights_multiply_the_loss_of_their_row() -> None:
+def test_weights_multiply_the_loss_of_their_label() -> None:
     scores = [torch.randn(2, 5, 5), torch.randn(2, 3, 5), torch.randn(2, 3, 5)]
     mask = torch.ones(2, 5, dtype=torch.bool)
     gold = Gold.build(torch.tensor([[0, 1, 2, 3], [1, 2, 0, 0]]), mask)
-    ones = [factorised_loss(*scores, mask, gold, weights=torch.eye(3)[row]) for row in range(3)]
+    ones = [factorised_loss(*scores, mask, gold, weights=torch.eye(3)[label]) for label in range(3)]
     weighted = factorised_loss(*scores, mask, gold, weights=torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(weighted, ones[0] + 2 * ones[1] + 3 * ones[2])
 
 
-@pytest.mark.parametrize("cell", [[0, 0, 3, 2], [0, 0, 0, 2], [0, 0, 1, 4]])
-def test_gold_that_does_not_count_is_an_error(cell: list[int]) -> None:
+@pytest.mark.parametrize("entry", [[0, 0, 3, 2], [0, 0, 0, 2], [0, 0, 1, 4]])
+def test_invalid_gold_is_an_error(entry: list[int]) -> None:
     mask = torch.tensor([[False, True, True, True, False]])
-    with pytest.raises(DataError, match="not a cell that counts"):
-        Gold.build(torch.tensor([cell]), mask)
+    with pytest.raises(DataError, match="is not valid"):
+        Gold.build(torch.tensor([entry]), mask)

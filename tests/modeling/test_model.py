@@ -1,4 +1,4 @@
-"""An encoder with heads: whose losses a batch has, and the names of tensors, now and in version 0.1."""
+"""An encoder with heads: the losses of a batch, and the names of tensors, now and in version 0.1."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from support.heads import HIDDEN, SCHEMA, built, example, windows_for
 from torch import Tensor, nn
 
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, name_of_earlier
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 
 TASKS = {"names": "global_pointer", "links": "gplinker"}
 
 
 class Encoder(nn.Module):
-    """Hidden states by the ids alone."""
+    """An encoder whose hidden states depend only on the ids."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,16 +49,16 @@ def test_a_batch_has_the_losses_of_its_task(task: str, model: ExtractionModel) -
         torch.testing.assert_close(found[f"{task}.{name}"], loss)
     torch.stack(list(found.values())).sum().backward()
     touched = {name.split(".")[1] for name, p in model.named_parameters() if p.grad is not None and "heads" in name}
-    assert len(touched) == 1  # the other head learns nothing of it
+    assert len(touched) == 1  # the other head gets no gradients
 
 
 def test_weights_are_those_of_the_task(model: ExtractionModel) -> None:
     batch = batch_of(model, "links")
-    rows = {"entities": len(SCHEMA.labels), "start_links": len(SCHEMA.predicates), "end_links": len(SCHEMA.predicates)}
+    sizes = {"entities": len(SCHEMA.labels), "start_links": len(SCHEMA.predicates), "end_links": len(SCHEMA.predicates)}
     plain = model(batch)
-    halves = {table: torch.full((count,), 0.5) for table, count in rows.items()}
+    halves = {matrix: torch.full((count,), 0.5) for matrix, count in sizes.items()}
     others = {"names": {"entities": torch.zeros(3)}}
-    assert plain.keys() == {f"links.{table}" for table in rows}
+    assert plain.keys() == {f"links.{matrix}" for matrix in sizes}
     torch.testing.assert_close(model(batch, {"links": halves, **others}), {n: 0.5 * loss for n, loss in plain.items()})
     torch.testing.assert_close(model(batch, others), plain)
 
@@ -87,13 +87,15 @@ def test_tensors_of_version_0_1_have_a_place(name: str, task: str) -> None:
     made = ExtractionModel(Encoder(), {task: built(name)})
     expected = set(made.state_dict())
     earlier = ["encoder.embeddings.weight", *(f"head.{tensor}" for tensor in EARLIER[name])]
-    assert {name_of_earlier(tensor, task) for tensor in earlier} == expected
-    assert {name_of_earlier(tensor, task) for tensor in expected} == expected  # names of today stay
+    assert {rename_tensor_of_0_1(tensor, task) for tensor in earlier} == expected
+    assert {rename_tensor_of_0_1(tensor, task) for tensor in expected} == expected  # current names do not change
 
 
 def test_the_entity_scorer_of_links_has_a_place_too() -> None:
     made = ExtractionModel(Encoder(), {"relation": built("gplinker", entity_scorer="efficient_global_pointer")})
-    earlier = {name_of_earlier(f"head.entity.{tensor}", "relation") for tensor in EARLIER["efficient_global_pointer"]}
+    earlier = {
+        rename_tensor_of_0_1(f"head.entity.{tensor}", "relation") for tensor in EARLIER["efficient_global_pointer"]
+    }
     assert earlier == {name for name in made.state_dict() if ".entities." in name}
 
 
@@ -111,7 +113,7 @@ def test_tied_tensors_are_named_once() -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_the_first_weight_that_is_no_number_is_named(value: float, model: ExtractionModel) -> None:
+def test_the_first_non_finite_weight_is_named(value: float, model: ExtractionModel) -> None:
     assert first_not_finite(model) is None
     with torch.no_grad():
         list(model.head("links").parameters())[-1].fill_(value)  # type: ignore[attr-defined]

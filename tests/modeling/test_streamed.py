@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.references import dense_loss, gold_cells, rotation
+from support.references import dense_loss, gold_entries, rotation
 
 from ie_cli.modeling.losses import streamed
 from ie_cli.modeling.losses.factorised import Gold
@@ -14,7 +14,7 @@ SIZE, HIDDEN = 4, 6
 
 
 def scores(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, rope: bool) -> torch.Tensor:
-    """The formula of kexue.fm/archives/8373 with the rotation written out as a matrix."""
+    """Compute the formula of kexue.fm/archives/8373 with the rotation as an explicit matrix."""
     both = torch.einsum("blh,rdh->brld", hidden, weight) + bias[None, :, None]
     query, key = both[..., :SIZE], both[..., SIZE:]
     if rope:
@@ -25,7 +25,7 @@ def scores(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, ro
 
 @given(
     seed=st.integers(0, 10**6),
-    rows=st.integers(1, 5),
+    labels=st.integers(1, 5),
     length=st.integers(1, 8),
     scale=st.sampled_from([0.3, 1.0, 3.0]),
     count=st.integers(0, 10),
@@ -33,24 +33,24 @@ def scores(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, ro
     rope=st.booleans(),
 )
 def test_equals_the_dense_form(
-    seed: int, rows: int, length: int, scale: float, count: int, block: int, rope: bool
+    seed: int, labels: int, length: int, scale: float, count: int, block: int, rope: bool
 ) -> None:
     random = torch.Generator().manual_seed(seed)
-    shapes = ((2, length, HIDDEN), (rows, 2 * SIZE, HIDDEN), (rows, 2 * SIZE))
+    shapes = ((2, length, HIDDEN), (labels, 2 * SIZE, HIDDEN), (labels, 2 * SIZE))
     fast = [(torch.randn(shape, generator=random) * scale).requires_grad_() for shape in shapes]
     exact = [x.detach().double().requires_grad_() for x in fast]
     mask = torch.rand(2, length, generator=random) < 0.8
-    cells = gold_cells(random, mask, rows, count, upper=True)
-    weights = torch.rand(rows, generator=random) + 0.5
+    entries = gold_entries(random, mask, labels, count, upper=True)
+    weights = torch.rand(labels, generator=random) + 0.5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamed, "BLOCK_BYTES", block)
-        loss = streamed_loss(*fast, mask, Gold.build(cells, mask), rope=rope, weights=weights)
+        loss = streamed_loss(*fast, mask, Gold.build(entries, mask), rope=rope, weights=weights)
         loss.backward()
     dense = scores(*exact, rope=rope)
     reference = sum(
-        weights[row].double()
-        * dense_loss(dense[:, row : row + 1], mask, cells[cells[:, 1] == row] * torch.tensor([1, 0, 1, 1]))
-        for row in range(rows)
+        weights[label].double()
+        * dense_loss(dense[:, label : label + 1], mask, entries[entries[:, 1] == label] * torch.tensor([1, 0, 1, 1]))
+        for label in range(labels)
     )
     assert isinstance(reference, torch.Tensor)
     reference.backward()
@@ -79,7 +79,7 @@ def test_evaluation_computes_no_gradient() -> None:
     none = Gold.build(torch.zeros(0, 4, dtype=torch.int64), mask)
     loss = streamed_loss(hidden, weight, bias, mask, none)
     assert not loss.requires_grad
-    dense = dense_loss(scores(hidden.double(), weight.double(), bias.double(), rope=True), mask, none.cells)
+    dense = dense_loss(scores(hidden.double(), weight.double(), bias.double(), rope=True), mask, none.entries)
     torch.testing.assert_close(loss.double(), dense, rtol=1e-5, atol=1e-5)
 
 

@@ -123,7 +123,7 @@ def test_every_token_and_every_reachable_entity_slices_the_text(name: str, encod
         [tokens] = tokenizer.encode([document.text])
         spans = sorted(set(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)))
         pieces = [document.text[a:b] for a, b in spans]
-        if tokenization == "char":  # blanks too: a border may stand there
+        if tokenization == "char":  # blanks too: a boundary may stand there
             assert pieces == list(document.text)
         else:
             assert all(piece.strip() == piece != "" for piece in pieces)

@@ -54,9 +54,9 @@ def test_conll04_counts(split: str, sentences: int, entities: int, relations: in
     assert (len(mine), *found) == (sentences, entities, relations)
 
 
-def squeezed(document: Document, border: int) -> int:
-    """A border, counted without blanks."""
-    return len("".join(document.text[:border].split()))
+def squeezed(document: Document, boundary: int) -> int:
+    """A boundary, counted without blanks."""
+    return len("".join(document.text[:boundary].split()))
 
 
 def content(document: Document) -> tuple[Any, ...]:
@@ -103,7 +103,7 @@ def test_conll04_is_read_as_it_was_written(name: str, split: str, tmp_path: Path
         document.relations.sort()
     assert back == mine
     assert told == []
-    assert not any(value for document in mine for value in format.lost(document).values())
+    assert not any(value for document in mine for value in format.count_losses(document).values())
     if name == "conll04-table":
         assert json.loads((tmp_path / "x").read_text("utf-8")) == raw
 

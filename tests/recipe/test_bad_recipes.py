@@ -1,4 +1,4 @@
-"""Bad recipes through the commands: every fault in one message, each with its line."""
+"""Bad recipes through the commands: every problem in one message, each with its line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSect
 from ie_cli.recipe.schema import DataSection, EncoderSection, TrainingSection
 
 COMMANDS = ("check", "show", "train")
-EXPLAINS = "hint: `ie show RECIPE --help-fields` explains every field."
+EXPLAINS = "`ie show RECIPE --help-fields`"
 SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
 
 
@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(content: str | bytes, *arguments: str, name: str = "recipe.yaml") -> str:
-    """What each of the commands says of a recipe; all must say the same."""
+    """Return the error that all commands report for a recipe, which must be the same."""
     Path(name).write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
     results = [ie(command, name, *arguments) for command in COMMANDS]
     assert [result.exit_code for result in results] == [1, 1, 1]
@@ -34,7 +34,7 @@ def refused(content: str | bytes, *arguments: str, name: str = "recipe.yaml") ->
 
 
 WRONG = ["{zzz: [1]}", "[[zzz]]", "-1.5"]
-"""Values that hardly any field takes: a mapping, a list of lists, a negative fraction."""
+"""Values that hardly any field accepts: a mapping, a list of lists, a negative fraction."""
 
 
 @pytest.mark.parametrize("head", [EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection])
@@ -61,13 +61,13 @@ def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
     assert EXPLAINS in said
 
 
-def test_the_faults_of_file_and_overrides_together() -> None:
+def test_errors_of_file_and_overrides_together() -> None:
     said = refused(SMALL + "task: nerr\nhead: crf\nextra: 1\n", "--set", "training.epochs=no", "--set", "x")
     for words in (
         "recipe.yaml:4: task: got 'nerr', expected 'ner' or 'relation'; did you mean 'ner'?",
-        "recipe.yaml:5: head.name: no head 'crf'",
+        "recipe.yaml:5: head.name: unknown head 'crf'",
         "recipe.yaml:6: unknown key 'extra'",
-        "--set training.epochs=no: training.epochs: got 'no', expected a whole number above 0",
+        "--set training.epochs=no: training.epochs: got 'no', expected an integer above 0",
         "--set x: expected section.key=value",
     ):
         assert words in said
@@ -76,14 +76,14 @@ def test_the_faults_of_file_and_overrides_together() -> None:
 @pytest.mark.parametrize(
     ("content", "words", "hint"),
     [
-        ("", "recipe.yaml:1: a recipe is a mapping with name, data and encoder, got nothing", EXPLAINS),
+        ("", "recipe.yaml:1: expected a mapping with name, data and encoder, got nothing", EXPLAINS),
         ("\0\0", "recipe.yaml:1: not valid YAML: unacceptable character #x0000", EXPLAINS),
         (b"\x80\x00\xff" * 99, "recipe.yaml:1: not UTF-8", "hint: it looks like a binary file: name a YAML file."),
         (b"name: caf\xe9", "recipe.yaml:1: not UTF-8", "hint: save the recipe as UTF-8."),
         (gzip.compress(SMALL.encode(), mtime=0), "recipe.yaml:1: not UTF-8", "hint: it looks like a binary file"),
-        ("#" * 2_000_000, "recipe.yaml:1: more than 1,000,000 bytes: too long for a recipe", EXPLAINS),
-        (SMALL + "name: b", "recipe.yaml:4: name: given a second time, first in line 1", EXPLAINS),
-        (SMALL + "---\nname: b", "recipe.yaml:4: a second document begins here; a recipe is one", EXPLAINS),
+        ("#" * 2_000_000, "too large for a recipe: more than 1,000,000 bytes", EXPLAINS),
+        (SMALL + "name: b", "recipe.yaml:4: name: duplicate key, first given in line 1", EXPLAINS),
+        (SMALL + "---\nname: b", "recipe.yaml:4: expected a single document, but a second one begins here", EXPLAINS),
         (SMALL + 'test: "\\ud83d"\n', "recipe.yaml:4: unknown key 'test'; did you mean 'data.test'?", EXPLAINS),
         ('name: a\ndata: {train: "\\ud83d"}\nencoder: tiny', "recipe.yaml:2: data.train: got '\\ud83d', expected text", EXPLAINS),
         (SMALL + "training: {seed: " + "9" * 4000 + "}", "recipe.yaml:4: training.seed: got 999", EXPLAINS),
@@ -100,14 +100,14 @@ def test_what_is_no_recipe(content: str | bytes, words: str, hint: str) -> None:
     assert len(said) < 2000
 
 
-def test_places_that_hold_no_recipe(here: Path) -> None:
-    (here / "folder.yaml").mkdir()
+def test_places_without_a_recipe(here: Path) -> None:
+    (here / "directory.yaml").mkdir()
     (here / "data.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
     for name, words in [
-        ("folder.yaml", "folder.yaml: Is a directory\nhint: name a YAML file."),
+        ("directory.yaml", "directory.yaml: Is a directory\nhint: name a YAML file."),
         ("nothing.yaml", "nothing.yaml: no such recipe"),
         ("a\0b.yaml", "embedded null byte\nhint: name a YAML file."),
-        ("data.jsonl", "hint: a recipe is a YAML file; `ie init DATA > recipe.yaml` writes one that fits your data."),
+        ("data.jsonl", "`ie init DATA > recipe.yaml`"),
     ]:
         for command in COMMANDS:
             result = ie(command, name)
@@ -116,11 +116,11 @@ def test_places_that_hold_no_recipe(here: Path) -> None:
 
 
 def test_files_that_a_recipe_names_but_are_not_there(here: Path) -> None:
-    (here / "folder").mkdir()
-    Path("recipe.yaml").write_text(SMALL.replace("t.jsonl", "folder"))
+    (here / "directory").mkdir()
+    Path("recipe.yaml").write_text(SMALL.replace("t.jsonl", "directory"))
     for command in ("check", "train"):
         said = ie(command, "recipe.yaml").stderr
-        assert "error: folder: is a folder\nhint: name a file in it" in said
+        assert "error: directory: is a directory\nhint: name a file in it" in said
     Path("recipe.yaml").write_text(SMALL)
     (here / "tt.jsonl").touch()
     for command in ("check", "train"):

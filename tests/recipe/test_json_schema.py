@@ -17,7 +17,7 @@ from support.toy_head import TOY
 
 from ie_cli.errors import RecipeError
 from ie_cli.recipe import json_schema
-from ie_cli.recipe.bundled import list_recipes, shipped_folder
+from ie_cli.recipe.bundled import bundled_directory, list_recipes
 from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.json_schema import DIALECT, SCHEMA_FILE, editor_line, recipe_schema, schema_text
 from ie_cli.recipe.loader import load_recipe
@@ -75,7 +75,7 @@ def test_it_agrees_with_the_loader_on_the_recipes_of_the_tests(tmp_path: Path) -
     accepted = rejected = 0
     for text in texts_of_tests():
         document = parse(text)
-        if document.faults or not isinstance(document.data, dict):
+        if document.problems or not isinstance(document.data, dict):
             continue
         if loads(text, tmp_path):
             accepted += 1
@@ -208,7 +208,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def proposed() -> str:
-    result = ie("init", str(shipped_folder() / "data" / "quickstart" / "dev.json"))
+    result = ie("init", str(bundled_directory() / "data" / "quickstart" / "dev.json"))
     assert result.exit_code == 0, result.stderr
     return result.stdout
 
@@ -252,7 +252,7 @@ def test_the_line_changes_no_recipe(here: Path) -> None:
 def test_the_line_is_no_description(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "recipes").mkdir()
     (here / "recipes" / "mine.yaml").write_text(proposed(), encoding="utf-8")
-    monkeypatch.setattr("ie_cli.recipe.bundled.shipped_folder", lambda: here)
+    monkeypatch.setattr("ie_cli.recipe.bundled.bundled_directory", lambda: here)
     [recipe] = list_recipes()
     assert recipe.description.startswith("150 examples")
     copied = ie("recipes", "copy", "mine", "copy.yaml")

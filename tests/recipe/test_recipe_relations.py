@@ -1,4 +1,4 @@
-"""Recipes of relations: task and head tell each other, schema files, joiners, thresholds of predicates."""
+"""Recipes of relations: task and head determine each other; schema files, joiners, thresholds of predicates."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSe
 SMALL = "name: a\nencoder: {name: tiny}\ndata: {train: t.jsonl}\n"
 
 
-def load(folder: Path, text: str, *overrides: str, stored: bool = True) -> Recipe:
-    path = folder / "recipe.yaml"
+def load(directory: Path, text: str, *overrides: str, stored: bool = True) -> Recipe:
+    path = directory / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     return load_recipe(path, overrides, stored=stored)
 
 
-def complaint(folder: Path, text: str, *overrides: str) -> list[str]:
-    """The lines of the error, without the folder."""
+def complaint(directory: Path, text: str, *overrides: str) -> list[str]:
+    """Return the lines of the error, without the directory."""
     with pytest.raises(RecipeError) as raised:
-        load(folder, text, *overrides)
-    return [line.removeprefix(f"{folder}{os.sep}") for line in raised.value.message.split("\n")]
+        load(directory, text, *overrides)
+    return [line.removeprefix(f"{directory}{os.sep}") for line in raised.value.message.split("\n")]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def complaint(folder: Path, text: str, *overrides: str) -> list[str]:
         ("head: {type_pairs: observed}\ntask: relation", {"type_pairs": "observed"}),
     ],
 )
-def test_the_task_tells_the_head(tmp_path: Path, text: str, head: dict[str, Any]) -> None:
+def test_the_task_determines_the_head(tmp_path: Path, text: str, head: dict[str, Any]) -> None:
     recipe = load(tmp_path, SMALL + text)
     assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker", **head))
 
@@ -56,7 +56,7 @@ def test_the_task_tells_the_head(tmp_path: Path, text: str, head: dict[str, Any]
         "head: {name: gplinker}\ntask: relation",
     ],
 )
-def test_the_head_tells_the_task(tmp_path: Path, text: str) -> None:
+def test_the_head_determines_the_task(tmp_path: Path, text: str) -> None:
     recipe = load(tmp_path, SMALL + text)
     assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker"))
 
@@ -82,7 +82,7 @@ def test_without_either_it_is_entities(tmp_path: Path, text: str) -> None:
         ("task: relation\nhead: gplinker", ["task=null"]),
     ],
 )
-def test_overrides_tell_each_other_too(tmp_path: Path, text: str, overrides: list[str]) -> None:
+def test_overrides_determine_each_other_too(tmp_path: Path, text: str, overrides: list[str]) -> None:
     recipe = load(tmp_path, SMALL + text, *overrides)
     assert (recipe.task, recipe.head) == ("relation", GPLinkerSection(name="gplinker"))
 
@@ -99,21 +99,24 @@ def test_an_override_moves_what_was_only_filled_in(tmp_path: Path, text: str, ov
     assert load(tmp_path, SMALL + text, override).head.name == head
 
 
-OF_RELATIONS = "head.name: task relation has the heads gplinker, got "
-OF_ENTITIES = "head.name: task ner has the heads efficient_global_pointer, global_pointer, got gplinker"
+FOR_RELATIONS = "but task relation supports gplinker"
+FOR_ENTITIES = "head.name: got gplinker, but task ner supports efficient_global_pointer, global_pointer"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("task: ner\nhead: gplinker", f"recipe.yaml:5: {OF_ENTITIES}"),
-        ("task: ner\nhead:\n  head_size: 32\n  name: gplinker", f"recipe.yaml:7: {OF_ENTITIES}"),
-        ("head: {name: gplinker}\ntask: ner", f"recipe.yaml:4: {OF_ENTITIES}"),
-        ("task: relation\nhead: global_pointer", f"recipe.yaml:5: {OF_RELATIONS}global_pointer"),
-        ("task: relation\nhead:\n\n  name: global_pointer", f"recipe.yaml:7: {OF_RELATIONS}global_pointer"),
+        ("task: ner\nhead: gplinker", f"recipe.yaml:5: {FOR_ENTITIES}"),
+        ("task: ner\nhead:\n  head_size: 32\n  name: gplinker", f"recipe.yaml:7: {FOR_ENTITIES}"),
+        ("head: {name: gplinker}\ntask: ner", f"recipe.yaml:4: {FOR_ENTITIES}"),
+        ("task: relation\nhead: global_pointer", f"recipe.yaml:5: head.name: got global_pointer, {FOR_RELATIONS}"),
+        (
+            "task: relation\nhead:\n\n  name: global_pointer",
+            f"recipe.yaml:7: head.name: got global_pointer, {FOR_RELATIONS}",
+        ),
         (
             "head: efficient_global_pointer\ntask: relation",
-            f"recipe.yaml:4: {OF_RELATIONS}efficient_global_pointer",
+            f"recipe.yaml:4: head.name: got efficient_global_pointer, {FOR_RELATIONS}",
         ),
     ],
 )
@@ -123,14 +126,14 @@ def test_a_head_of_another_task_is_an_error(tmp_path: Path, text: str, message: 
 
 def test_a_head_of_another_task_may_come_from_an_override(tmp_path: Path) -> None:
     assert complaint(tmp_path, SMALL + "task: relation", "head=global_pointer") == [
-        f"--set head=global_pointer: {OF_RELATIONS}global_pointer"
+        f"--set head=global_pointer: head.name: got global_pointer, {FOR_RELATIONS}"
     ]
 
 
 @pytest.mark.parametrize("field", ["entity_rows: roles", "entity_scorer: global_pointer", "type_pairs: any"])
 def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: str) -> None:
-    [fault] = complaint(tmp_path, SMALL + f"head: {{name: global_pointer, {field}}}")
-    assert fault.startswith(f"recipe.yaml:4: unknown key 'head.{field.split(':')[0]}'")
+    [problem] = complaint(tmp_path, SMALL + f"head: {{name: global_pointer, {field}}}")
+    assert problem.startswith(f"recipe.yaml:4: unknown key 'head.{field.split(':')[0]}'")
 
 
 @pytest.mark.parametrize(
@@ -145,15 +148,15 @@ def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: st
         ),
     ],
 )  # fmt: skip
-def test_faults_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
-    [fault] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
-    assert fault.startswith(f"recipe.yaml:6: {message}")
+def test_errors_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
+    [problem] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
+    assert problem.startswith(f"recipe.yaml:6: {message}")
 
 
 @pytest.mark.parametrize("task", ["relations", "[relation]", ""])
-def test_a_wrong_task_is_no_fault_of_the_head(tmp_path: Path, task: str) -> None:
-    [fault] = complaint(tmp_path, SMALL + f"task: {task}\nhead: {{head_size: 32}}")
-    assert fault.startswith("recipe.yaml:4: task: got ")
+def test_a_wrong_task_is_not_an_error_of_the_head(tmp_path: Path, task: str) -> None:
+    [problem] = complaint(tmp_path, SMALL + f"task: {task}\nhead: {{head_size: 32}}")
+    assert problem.startswith("recipe.yaml:4: task: got ")
 
 
 # Schema files
@@ -170,7 +173,7 @@ def test_a_schema_file_is_relative_to_the_recipe(tmp_path: Path, monkeypatch: py
     assert load_recipe("recipes/r.yaml").data.schema_file == os.path.join("d", "schema.json")
 
 
-def test_a_schema_file_of_an_override_is_relative_to_the_current_folder(
+def test_a_schema_file_of_an_override_is_relative_to_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "recipes").mkdir()
@@ -180,7 +183,7 @@ def test_a_schema_file_of_an_override_is_relative_to_the_current_folder(
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/schema.json", "-"])
-def test_a_schema_file_that_is_no_path_stays(tmp_path: Path, path: str) -> None:
+def test_a_schema_file_that_is_not_a_path_stays(tmp_path: Path, path: str) -> None:
     assert load(tmp_path, with_data(f"schema_file: '{path}'"), stored=False).data.schema_file == path
 
 
@@ -193,38 +196,41 @@ def test_without_a_schema_file_there_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rest", ["", "task: ner", "head: global_pointer"])
-def test_a_schema_file_is_refused_for_entities(tmp_path: Path, rest: str) -> None:
+def test_a_schema_file_is_rejected_for_entities(tmp_path: Path, rest: str) -> None:
     assert complaint(tmp_path, with_data("schema_file: s.json", rest)) == [
-        "recipe.yaml:3: data.schema_file: is for task: relation"
+        "recipe.yaml:3: data.schema_file: applies only to task: relation"
     ]
 
 
 def test_a_schema_file_must_be_text(tmp_path: Path) -> None:
-    [fault] = complaint(tmp_path, with_data("schema_file: [s.json]"))
-    assert fault == 'recipe.yaml:3: data.schema_file: got ["s.json"], expected text'
+    [problem] = complaint(tmp_path, with_data("schema_file: [s.json]"))
+    assert problem == 'recipe.yaml:3: data.schema_file: got ["s.json"], expected text'
 
 
 # Options of formats
 
 
 @pytest.mark.parametrize("format", ["conll04", "conll04-table", "multihead", "conll", None])
-def test_a_joiner_stands_between_tokens(tmp_path: Path, format: str | None) -> None:
+def test_a_joiner_separates_tokens(tmp_path: Path, format: str | None) -> None:
     data = "joiner: ''" + (f", format: {format}" if format else "")
     assert load(tmp_path, with_data(data)).data.joiner == ""
 
 
 @pytest.mark.parametrize("format", ["duie", "duie1", "triples", "jsonl", "text", "cluener"])
-def test_a_joiner_is_refused_where_data_have_texts(tmp_path: Path, format: str) -> None:
-    [fault] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
-    assert fault.startswith("recipe.yaml:4: data.joiner: is for format conll")
-    assert fault.endswith(f"but data.format is {format}")
+def test_a_joiner_is_rejected_if_data_have_texts(tmp_path: Path, format: str) -> None:
+    [problem] = complaint(tmp_path, with_data(f"format: {format},\n  joiner: ''"))
+    assert problem.startswith("recipe.yaml:4: data.joiner: applies only to format conll")
+    assert problem.endswith(f"but data.format is {format}")
 
 
 @pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]"])
 @pytest.mark.parametrize("format", ["conll04", "multihead", "duie"])
 def test_columns_are_those_of_conll_alone(tmp_path: Path, option: str, format: str) -> None:
-    [fault] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
-    assert fault == f"recipe.yaml:3: data.{option.split(':')[0]}: is for format conll, but data.format is {format}"
+    [problem] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
+    assert (
+        problem
+        == f"recipe.yaml:3: data.{option.split(':')[0]}: applies only to format conll, but data.format is {format}"
+    )
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])
@@ -252,7 +258,7 @@ def test_thresholds_and_weights_may_name_predicates(tmp_path: Path) -> None:
     assert (recipe.head.thresholds, recipe.training.label_weights) == ({"创始人": 0.3}, {"创始人": 2.0})
 
 
-def test_they_may_where_the_labels_are_listed_too(tmp_path: Path) -> None:
+def test_they_may_if_the_labels_are_listed_too(tmp_path: Path) -> None:
     text = "task: relation\nhead: {thresholds: {创始人: 0.3}}\ntraining: {label_weights: {创始人: 2.0}}"
     assert load(tmp_path, with_data("labels: [人物]", text)).head.thresholds == {"创始人": 0.3}
 
@@ -315,6 +321,6 @@ def test_a_dumped_recipe_loads_as_itself(
 def test_the_dump_explains_the_fields_of_gplinker(tmp_path: Path) -> None:
     lines = dump_recipe(load(tmp_path, SMALL + "task: relation"), explain=True).splitlines()
     at = lines.index("  entity_rows: auto")
-    assert lines[at - 1].startswith("  # Entity rows: a row per type, or one for subjects and one for objects;")
+    assert lines[at - 1].startswith("  # Entity labels:")
     assert lines[at - 1].endswith("['auto', 'types' or 'roles']")
     assert "task: relation" in lines

@@ -22,7 +22,7 @@ def test_sections_are_closed_and_frozen(section: type[BaseModel]) -> None:
     assert section.model_config["frozen"]
 
 
-def test_what_must_be_said_is_little() -> None:
+def test_few_fields_are_required() -> None:
     recipe = Recipe.model_validate({"name": "a", "data": {"train": "t.jsonl"}, "encoder": {"name": "tiny"}})
     assert recipe.head.name == "efficient_global_pointer"
     assert recipe.training == TrainingSection()

@@ -54,7 +54,7 @@ def test_examples_in_the_docstrings() -> None:
 )
 def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
     document = parse(f"a: {text}\n")
-    assert document.faults == []
+    assert document.problems == []
     assert document.data == {"a": value}
     assert type(document.data["a"]) is type(value)
 
@@ -78,10 +78,10 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "problems"),
     [
-        ("a: 1\nb: 2\na: 3\n", [(3, "a: given a second time, first in line 1")]),
-        ("s: {a: 1, a: 2}\n", [(1, "s.a: given a second time, first in line 1")]),
+        ("a: 1\nb: 2\na: 3\n", [(3, "a: duplicate key, first given in line 1")]),
+        ("s: {a: 1, a: 2}\n", [(1, "s.a: duplicate key, first given in line 1")]),
         (
             "a: !!python/name:os.system\n",
             [(1, "the tag !!python/name:os.system is not allowed: a recipe is plain data")],
@@ -93,16 +93,16 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
         ("a: 1\nb: ! 2\n", [(2, "the tag ! is not allowed: a recipe is plain data")]),
         ("!<x> a: !y b\n", [(1, f"the tag {tag} is not allowed: a recipe is plain data") for tag in ("x", "!y")]),
         ("? [a, b]\n: c\n", [(1, "a key must be plain text")]),
-        ("a: 1\n---\nb: 2\n", [(2, "a second document begins here; a recipe is one")]),
+        ("a: 1\n---\nb: 2\n", [(2, "expected a single document, but a second one begins here")]),
         ("a: b: c\n", [(1, "not valid YAML: mapping values are not allowed here")]),
         ("a:\n\tb: 1\n", [(2, f"not valid YAML: {TAB}")]),
         ("a: 1\nb: \x07\n", [(2, "not valid YAML: unacceptable character #x0007: special characters are not allowed")]),
-        ("a: &a [*a]\n", [(1, "nested more than 20 levels deep; a recipe has three")]),
-        ("[" * 5000, [(1, "nested more than 20 levels deep; a recipe has three")]),
+        ("a: &a [*a]\n", [(1, "nested too deeply for a recipe: more than 20 levels")]),
+        ("[" * 5000, [(1, "nested too deeply for a recipe: more than 20 levels")]),
     ],
 )
-def test_faults(text: str, faults: list[tuple[int, str]]) -> None:
-    assert parse(text).faults == faults
+def test_errors(text: str, problems: list[tuple[int, str]]) -> None:
+    assert parse(text).problems == problems
 
 
 def test_aliases_are_plain_copies() -> None:
@@ -114,21 +114,21 @@ def test_aliases_are_plain_copies() -> None:
 def test_an_anchor_given_again_holds_from_there_on() -> None:
     document = parse("a: &x 1\nb: *x\nc: &x 2\nd: *x\n*x : 3\n")
     assert document.data == {"a": 1, "b": 1, "c": 2, "d": 2, "2": 3}
-    assert document.faults == []
+    assert document.problems == []
 
 
 @pytest.mark.parametrize("form", ["[{}]", "{{k: {}}}"])
 def test_alias_bomb_ends_soon(form: str) -> None:
     levels = [f"l{n}: &l{n} {form.format(', k: '.join([f'*l{n - 1}'] * 9))}" for n in range(1, 12)]
     document = parse("\n".join(["l0: &l0 lol", *levels]))
-    assert document.faults[-1][1] == "more than 20,000 values; a recipe is short"
+    assert document.problems[-1][1] == "too large for a recipe: more than 20,000 values"
     assert document.data is None
 
 
 @pytest.mark.parametrize("text", ["[" + "a, " * 50_000, "-\n" * 50_000, "[" + "{a: b}, " * 50_000])
-def test_what_is_too_long_is_not_read_to_its_end(text: str) -> None:
-    (fault,) = parse(text + "} is no YAML").faults
-    assert fault[1] == "more than 20,000 values; a recipe is short"
+def test_too_long_documents_are_not_read_to_the_end(text: str) -> None:
+    (problem,) = parse(text + "} is no YAML").problems
+    assert problem[1] == "too large for a recipe: more than 20,000 values"
 
 
 texts = st.text(max_size=20) | st.sampled_from(
@@ -144,26 +144,26 @@ values = st.recursive(
 @given(values)
 def test_flow_is_read_back(value: Any) -> None:
     document = parse(f"key: {flow(value)}\n")
-    assert document.faults == []
+    assert document.problems == []
     assert document.data == {"key": value}
 
 
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parser(text: str) -> None:
     document = parse(text)
-    assert all(line >= 1 for line, _ in document.faults)
+    assert all(line >= 1 for line, _ in document.problems)
 
 
 @given(st.text(alphabet="ab:-[]{},&*!#|>'\"\n\t %?1", max_size=40))
 def test_no_yaml_like_text_breaks_the_parser(text: str) -> None:
     document = parse(text)
-    assert all(line >= 1 for line, _ in document.faults)
+    assert all(line >= 1 for line, _ in document.problems)
 
 
 @pytest.mark.parametrize(
     "text", [r'name: "\U00110000"', r'name: "\UFFFFFFFF"', "%YAML 1.99999999999999999999\n---\na: 1"]
 )
-def test_what_the_parser_itself_fails_on_is_a_fault(text: str) -> None:
+def test_failures_of_the_parser_are_errors(text: str) -> None:
     document = parse(text)
     assert document.data is None
-    assert document.faults[0][1].startswith("not valid YAML: ")
+    assert document.problems[0][1].startswith("not valid YAML: ")

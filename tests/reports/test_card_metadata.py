@@ -18,7 +18,7 @@ from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.card_metadata import front_matter
 from ie_cli.reports.model_card import model_card
-from ie_cli.training.run_directory import refuse_changed
+from ie_cli.training.run_directory import require_unchanged
 
 TRAIN = Path("train.jsonl")
 
@@ -138,4 +138,4 @@ def test_a_resumed_run_may_have_another_card() -> None:
     before = relation_recipe(TRAIN).model_dump(mode="json")
     now = before | {"card": {"language": ["zh"], "license": "mit"}}
     facts = {"data": {"train": "x", "dev": "y"}}
-    refuse_changed(Path("run"), {**facts, "recipe": before}, {**facts, "recipe": now})
+    require_unchanged(Path("run"), {**facts, "recipe": before}, {**facts, "recipe": now})

@@ -27,7 +27,7 @@ def test_a_card_names_encoder_labels_and_scores(name: str, shown: str) -> None:
     )
     assert card.startswith("---\n")
     assert "library_name: ie-cli" in card.split("\n---\n")[0].splitlines()
-    assert f"Named-entity recognition: `efficient_global_pointer` on `{shown}`, trained by" in card
+    assert f"Named-entity recognition: `efficient_global_pointer` on `{shown}`, trained with" in card
     assert "home" not in card
     assert "Labels: `X`, `never`." in card
     assert "Predicates" not in card

@@ -149,7 +149,7 @@ def test_what_has_no_score_is_a_dash_and_what_has_no_count_is_empty() -> None:
     assert cells(("rho", (-0.12345, 1))) == ("-0.1235", "1")
 
 
-def test_notes_stand_below_their_table_everywhere() -> None:
+def test_notes_appear_below_their_table_everywhere() -> None:
     scorer = EntityScorer()
     scorer.add(*entity_pairs()[0])
     ceiling = {"entities": Ceiling(1, 2, {"too long": 1})}
@@ -162,7 +162,7 @@ def test_notes_stand_below_their_table_everywhere() -> None:
     assert f"R{note[1:]}." in score_lines("t", tables)
 
 
-def test_tables_have_titles_of_their_own_where_there_are_several() -> None:
+def test_tables_have_separate_titles_if_there_are_several() -> None:
     assert [line for line in score_lines("dev", EntityScorer().scores().tables()) if "#" in line] == ["## dev"]
     tables = RelationScorer(entities=True).scores().tables()
     assert [line for line in score_lines("dev", tables) if "#" in line] == ["## dev: relations", "## dev: entities"]
@@ -177,12 +177,12 @@ def test_a_page_marks_errors_in_their_text() -> None:
         ("gold", "Bob"),
         ("predicted", "met"),
     ]
-    assert "0 wrong label, 0 wrong border, 0 wrong border and label, 1 missed, 1 invented" in page.text
+    assert "0 wrong label, 0 wrong boundary, 0 wrong boundary and label, 1 missed, 1 invented" in page.text
     assert "gold 'Bob' name; predicted nothing" in page.text
     assert "m on d" in page.text
 
 
-def test_marks_that_cross_are_cut_where_they_meet() -> None:
+def test_marks_that_cross_are_split_where_they_meet() -> None:
     gold, guess = Document("abcdef", [Entity(0, 3, "X")]), Document("abcdef", [Entity(2, 5, "X")])
     page = Page(html_page(result([(gold, guess)])))
     assert page.marks[3:] == [("gold", "ab"), ("both", "c"), ("predicted", "de")]
@@ -214,7 +214,7 @@ def test_nothing_of_the_data_acts_in_a_page() -> None:
     assert not re.search(r"<(script|link|img|iframe|object|base|form)\b|\bhref=|url\(|@import", source)
 
 
-def test_names_end_no_cell_of_markdown_and_drive_no_terminal() -> None:
+def test_names_neither_end_a_markdown_cell_nor_control_the_terminal() -> None:
     scorer = EntityScorer([NASTY])
     tables = scorer.scores().tables()
     [row] = [line for line in score_lines("t", tables) if "alert" in line]

@@ -18,13 +18,13 @@ def test_before_it_is_measured_all_is_in_time() -> None:
     capacity.learn(1, 100.0)
     capacity.require_time(1e9, 10**9)
     assert capacity.wait(1e9, [1e9]) is None
-    assert capacity.most_characters is None
+    assert capacity.max_characters is None
     assert capacity.batch_tokens is None
 
 
 def test_more_than_can_be_done_alone_is_too_much() -> None:
     capacity = measured()
-    assert capacity.most_characters == 7000
+    assert capacity.max_characters == 7000
     capacity.require_time(7000, 7000)
     with pytest.raises(TooMuch) as error:
         capacity.require_time(7001, 7001)
@@ -62,17 +62,17 @@ def test_the_speed_is_that_of_large_batches_and_one_slow_one_changes_little() ->
 
 
 def test_short_texts_make_no_slow_model_slower() -> None:
-    """Most of what a word takes is the same for a hundred words: what it took says nothing of them."""
+    """Most of the time for one word is overhead, so that it does not predict the time for a hundred words."""
     capacity = Capacity(30.0)
     for _ in range(3):
         capacity.measure(510, 4.0)
-    most = capacity.most_characters
+    most = capacity.max_characters
     for _ in range(40):
         capacity.learn(10, 0.18)
-    assert capacity.most_characters == most
+    assert capacity.max_characters == most
     for _ in range(40):
         capacity.learn(300, 3.0)
-    assert capacity.most_characters == 2100
+    assert capacity.max_characters == 2100
 
 
 def test_a_fast_model_whose_batches_are_short_is_measured_on_too() -> None:
@@ -94,4 +94,4 @@ def test_characters_become_tokens_as_they_did() -> None:
     for _ in range(500):
         capacity.observe(4000, 1000)
     assert capacity.tokens(100) == pytest.approx(25, rel=0.02)
-    assert capacity.most_characters == pytest.approx(28_000, rel=0.02)
+    assert capacity.max_characters == pytest.approx(28_000, rel=0.02)

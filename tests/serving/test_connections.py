@@ -121,7 +121,7 @@ def test_who_was_just_answered_is_not_the_one_that_has_been_silent_longest(monke
 
 
 def test_a_limit_of_open_files_that_cannot_be_raised_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hard limit may be more than the system gives: macOS says none, and takes 10,240."""
+    """A hard limit may exceed what the system allows: macOS reports none, but accepts 10,240."""
     resource = pytest.importorskip("resource")
 
     def refuse(kind: int, limits: tuple[int, int]) -> None:
@@ -129,11 +129,11 @@ def test_a_limit_of_open_files_that_cannot_be_raised_is_kept_to(monkeypatch: pyt
 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert server._most_connections(Limits()) == 256 - server._OTHER_FILES
+    assert server._max_connections(Limits()) == 256 - server._OTHER_FILES
 
 
 def test_a_request_in_work_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one of two that were sent at once, where the application of the first one ends while the second is in work."""
+    """This holds also for two pipelined requests, if the first one ends while the second is active."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     begun: list[float] = []
 

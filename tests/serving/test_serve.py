@@ -145,7 +145,7 @@ def test_json_may_be_named_in_several_ways(stub: Stub, kind: str) -> None:
     assert stub.post({"text": "x"}, **{"Content-Type": kind}).status_code == 200
 
 
-def test_the_model_tells_its_labels_and_no_path(stub: Stub) -> None:
+def test_the_model_endpoint_returns_labels_and_no_path(stub: Stub) -> None:
     answer = stub.client.get("/model")
     assert answer.json() == {"name": "stub", "task": "ner", "labels": ["person"], "predicates": []}
     assert stub.client.get("/health").json() == {"status": "ok"}
@@ -168,8 +168,8 @@ def test_other_kinds_of_bodies_are_415(stub: Stub, kind: str | None) -> None:
     [
         (b"", "the body is empty"),
         (b"{", "no JSON"),
-        (b'{"text": "\xff"}', "no JSON in UTF-8"),
-        ('{"text": "x"}'.encode("utf-16"), "no JSON in UTF-8"),
+        (b'{"text": "\xff"}', "not valid JSON in UTF-8"),
+        ('{"text": "x"}'.encode("utf-16"), "not valid JSON in UTF-8"),
         (b"[" * 200_000, "no JSON"),
         (b'{"text": ' + b"1" * 5000 + b"}", "no JSON"),
         (b"null", "expected a JSON object, got null"),
@@ -240,19 +240,19 @@ def test_too_large_bodies_are_413(make: Make) -> None:
 
 def test_too_many_or_too_long_texts_are_413_and_named(make: Make) -> None:
     stub = make(max_texts=2, max_text=5)
-    assert "'texts' holds 3, at most 2" in refusal(stub.post({"texts": ["x"] * 3}), 413)
-    assert "'text' has 6 characters, at most 5" in refusal(stub.post({"text": "👩" * 6}), 413)
+    assert "'texts' has 3 texts, but the limit is 2" in refusal(stub.post({"texts": ["x"] * 3}), 413)
+    assert "'text' has 6 characters, but the limit is 5" in refusal(stub.post({"text": "👩" * 6}), 413)
     assert "'texts[1]' has 6 characters" in refusal(stub.post({"texts": ["👩" * 5, "x" * 6]}), 413)
     assert stub.backend.batches == []
 
 
 def test_unknown_addresses_and_methods(stub: Stub) -> None:
     for path in ("/x", "/predict/", "/page.html", "/../pyproject.toml", "/%2e%2e/x", "/static/page.js"):
-        assert "no address" in refusal(stub.client.get(path), 404)
+        assert "unknown endpoint" in refusal(stub.client.get(path), 404)
     answer = stub.client.get("/predict")
-    assert "does not take GET" in refusal(answer, 405)
+    assert "does not support GET" in refusal(answer, 405)
     assert answer.headers["allow"] == "POST"
-    assert "does not take DELETE" in refusal(stub.client.delete("/model"), 405)
+    assert "does not support DELETE" in refusal(stub.client.delete("/model"), 405)
 
 
 def test_other_origins_are_told_nothing(stub: Stub) -> None:
@@ -271,7 +271,7 @@ def test_other_origins_are_told_nothing(stub: Stub) -> None:
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8000"]
 )  # fmt: skip
-def test_its_own_machine_may_ask(stub: Stub, host: str) -> None:
+def test_the_local_machine_may_send_requests(stub: Stub, host: str) -> None:
     assert stub.client.get("/health", headers={"Host": host}).status_code == 200
 
 
@@ -336,7 +336,7 @@ def test_tokens_are_compared_in_constant_time(make: Make, monkeypatch: pytest.Mo
 
 def test_the_token_opens(make: Make) -> None:
     stub = make(token=TOKEN)
-    assert refusal(stub.post({"text": "x"}), 401) == "a token is needed"
+    assert refusal(stub.post({"text": "x"}), 401) == "a token is required"
     assert refusal(stub.client.get("/model", headers=[("Authorization", f"Bearer {TOKEN}")] * 2), 401)
     assert refusal(stub.client.get("/model", headers={"Authorization": "Bearer tök".encode()}), 401)
     assert stub.post({"text": "王伟"}, Authorization=f"Bearer {TOKEN}").json()["entities"]
@@ -371,7 +371,7 @@ def test_late_answers_are_504_and_their_work_is_given_up(make: Make) -> None:
         waiting = threads.submit(stub.post, {"text": "王王王"})
         assert "no answer within 0.5 seconds" in refusal(first.result(), 504)
         assert refusal(waiting.result(), 504)
-    # What has not begun has left its slot; what has begun keeps it until it ends.
+    # A request that has not started frees its slot; one that has started keeps it until it ends.
     assert len(stub.worker._jobs) == 1
     stub.backend.go.set()
     until(lambda: not stub.worker._jobs)
@@ -385,12 +385,12 @@ def test_what_cannot_be_done_in_time_is_refused_at_once(make: Make) -> None:
     stub = make(timeout=10)
     stub.worker.capacity.measure(100, 1.0)
     error = refusal(stub.post({"texts": ["王" * 500, "王" * 300]}), 413)
-    assert error == "the texts have 800 characters; this service answers about 700 in time"
+    assert error == "the texts have 800 characters, but this service can answer only about 700 in time"
     with ThreadPoolExecutor(1) as threads:
         under_way = threads.submit(stub.post, {"text": "慢" * 500})
         assert stub.backend.begun.wait(10)
         answer = stub.post({"text": "王" * 500})
-        assert "would not be answered in time" in refusal(answer, 503)
+        assert "leave no time to answer this one" in refusal(answer, 503)
         assert answer.json()["hint"] == f"try again in {answer.headers['retry-after']} seconds."
         assert 1 <= int(answer.headers["retry-after"]) <= 10
         stub.backend.go.set()
@@ -433,7 +433,7 @@ def test_whoever_hangs_up_gives_their_place_back(make: Make) -> None:
 
 
 def test_bodies_that_come_slowly_leave_room_for_others(make: Make) -> None:
-    """As many are received at a time as may be in work; what needs no body is answered."""
+    """At most as many requests are received at a time as may be active; requests without a body are answered."""
     stub = make(concurrency=1)
     receiving, coming = threading.Event(), threading.Event()
 
@@ -448,7 +448,7 @@ def test_bodies_that_come_slowly_leave_room_for_others(make: Make) -> None:
     with ThreadPoolExecutor(1) as threads:
         under_way = threads.submit(asgi, stub.app, receive, {"content-length": "13"})
         assert receiving.wait(10)
-        assert "1 requests are being received" in refusal(stub.post({"text": "x"}), 503)
+        assert "1 request is being received" in refusal(stub.post({"text": "x"}), 503)
         assert stub.client.get("/health").status_code == 200
         coming.set()
         assert under_way.result()[0]["status"] == 200
@@ -505,7 +505,7 @@ def test_a_body_that_waits_to_be_asked_for_is_not_asked_for(make: Make) -> None:
     assert (b"connection", b"close") in start["headers"]
 
 
-def test_what_is_in_work_when_the_service_stops_is_told(make: Make) -> None:
+def test_active_requests_are_notified_when_the_service_stops(make: Make) -> None:
     stub = make()
     sent: list[Message] = []
 
@@ -616,7 +616,7 @@ setImmediate(async () => {
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-def test_the_page_asks_for_the_token_and_marks_as_files_do(tmp_path: Path) -> None:
+def test_the_page_asks_for_the_token_and_marks_like_html_files(tmp_path: Path) -> None:
     text = "👩0123<b>45"
     entities = [Entity(0, 2, "a"), Entity(0, 4, "<i>"), Entity(3, 6, "c"), Entity(4, 5, "d"), Entity(8, 10, "a")]
     record = json.loads(write(Document(text, entities)))
@@ -655,7 +655,7 @@ def ie(*arguments: str) -> Result:
 def test_other_machines_need_a_token(host: str) -> None:
     run = ie("--host", host, "--port", "0")
     assert run.exit_code == 1
-    assert "there is no token" in run.stderr
+    assert "no token is set" in run.stderr
     assert "IE_TOKEN" in run.stderr
 
 
@@ -663,10 +663,10 @@ def test_other_machines_need_a_token(host: str) -> None:
 def test_a_token_must_fit_a_header(token: str) -> None:
     run = ie("--token", token, "--port", "0")
     assert run.exit_code == 1
-    assert "the token is empty, or holds" in run.stderr
+    assert "the token is empty, or contains" in run.stderr
 
 
-def test_a_taken_port_is_told_before_the_model_is_loaded() -> None:
+def test_a_taken_port_is_reported_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = ie("no-such-model", "--port", str(taken.getsockname()[1]))
     assert run.exit_code == 1
@@ -675,24 +675,24 @@ def test_a_taken_port_is_told_before_the_model_is_loaded() -> None:
 
 
 def test_answers_do_not_wait_to_be_filled_up() -> None:
-    """Nagle's delay, 40 ms an answer, is switched off by asyncio where the socket names its protocol."""
+    """Nagle's algorithm, which delays responses by 40 ms, is disabled by asyncio if the socket names its protocol."""
     from ie_cli.serving import server
 
     with server.bind(*server.resolve("127.0.0.1", 0)) as bound:
         assert bound.proto == socket.IPPROTO_TCP
 
 
-def test_an_unknown_host_is_told() -> None:
+def test_an_unknown_host_is_reported() -> None:
     run = ie("--host", "no.such.host.invalid")
     assert run.exit_code == 1
     assert "--host no.such.host.invalid: " in run.stderr
 
 
-def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     run = ie("--port", "0")
     assert run.exit_code == 1
-    assert "needs the package uvicorn" in run.stderr
+    assert "requires the package uvicorn" in run.stderr
     assert "pip install 'ie-cli[serve]'" in run.stderr
 
 
@@ -700,7 +700,7 @@ def test_without_a_model_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     run = ie("--port", "0", "--token", "short")
     assert run.exit_code == 1
-    assert "no model under" in run.stderr
+    assert "no model found under" in run.stderr
     assert "a token of 5 characters can be guessed" in run.stderr
 
 
@@ -709,7 +709,7 @@ def test_without_a_model_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @dataclass
 class Process:
-    """A service in a process of its own."""
+    """A service in a separate process."""
 
     popen: subprocess.Popen[str]
     line: str
@@ -828,15 +828,15 @@ def test_sigterm_lets_what_is_in_work_end() -> None:
 def test_the_service_gives_what_the_python_api_gives(tmp_path: Path) -> None:
     from support.untrained import write_model
 
-    folder = write_model(tmp_path / "model")
+    directory = write_model(tmp_path / "model")
     text = "王伟在青川大学读书，第1年。" * 9
     options = ["--port", "0", "--device", "cpu", "--precision", "float32", "--threshold", "0.505", "--flat"]
-    process = start("-m", "ie_cli", "serve", str(folder), *options)
+    process = start("-m", "ie_cli", "serve", str(directory), *options)
     status, answer = process.post(text)
     code, error = process.end(signal.SIGTERM)
     assert code == 0
-    assert "in 3 of 3 windows more was found than is kept" in error  # it is untrained
-    extractor = Extractor.from_pretrained(folder, device="cpu", precision="float32")
+    assert "3 of 3 windows exceeded the candidate limit" in error  # it is untrained
+    extractor = Extractor.from_pretrained(directory, device="cpu", precision="float32")
     [expected] = extractor.extract([text], threshold=0.505, flat=True)
     assert (status, answer) == (200, to_fields(expected))
     assert answer["entities"]

@@ -1,4 +1,4 @@
-"""The thread of the model: the same records as `extract`, whoever shares the batches; faults and time stay with their request."""
+"""The thread of the model: the same records as `extract`, whoever shares the batches; errors and time stay with their request."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_fault_is_that_of_its_own_request(worker: Worker, backend: stub_serve.
     assert any(len(batch) == 2 for batch in backend.batches)  # they did share one
 
 
-def test_a_fault_in_the_second_thread_ends_the_request(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_second_thread_ends_the_request(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
         """What a library in Rust raises is no Exception."""
 
@@ -105,7 +105,7 @@ def test_a_fault_in_the_second_thread_ends_the_request(worker: Worker, monkeypat
     until(lambda: not worker._jobs)
 
 
-def test_where_no_thread_can_be_started_the_request_ends_and_the_model_goes_on(
+def test_if_no_thread_can_be_started_the_request_ends_and_the_model_continues(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> None:
@@ -122,7 +122,7 @@ def test_where_no_thread_can_be_started_the_request_ends_and_the_model_goes_on(
     until(lambda: not worker._jobs)
 
 
-def test_a_fault_of_no_request_ends_those_in_work_and_the_model_goes_on(
+def test_an_error_outside_requests_ends_active_ones_and_the_model_continues(
     worker: Worker, backend: stub_serve.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(most: object) -> None:
@@ -142,7 +142,7 @@ def test_a_fault_of_no_request_ends_those_in_work_and_the_model_goes_on(
     until(lambda: not worker._jobs)
 
 
-def test_what_nobody_waits_for_is_not_run(worker: Worker, backend: stub_serve.Backend) -> None:
+def test_cancelled_requests_are_not_run(worker: Worker, backend: stub_serve.Backend) -> None:
     first = worker.submit(["慢" + "王" * 100])
     assert backend.begun.wait(SECONDS)
     waiting = worker.submit(["伟" * 10_000])
@@ -188,7 +188,7 @@ def test_a_large_request_is_judged_by_its_own_text(worker: Worker, monkeypatch: 
 
 def test_the_speed_is_measured_before_the_first_request(worker: Worker, backend: stub_serve.Backend) -> None:
     worker.calibrate()
-    assert worker.capacity.most_characters is not None
+    assert worker.capacity.max_characters is not None
     assert backend.batches
     assert worker._engine.counts.windows == 0
     assert worker.submit(["王伟"]).future.result(SECONDS) == expected(["王伟"])

@@ -41,13 +41,13 @@ def write_over(file: Path, data: bytes) -> None:
     file.write_bytes(data)
 
 
-def damage(source: random.Random, folder: Path, *names: str) -> list[Path]:
+def damage(source: random.Random, directory: Path, *names: str) -> list[Path]:
     """Damage a file, or swap two; the files that differ now.
 
     Args:
         names: patterns of those that may be chosen.
     """
-    files = sorted(path for name in names for path in folder.rglob(name) if path.is_file())
+    files = sorted(path for name in names for path in directory.rglob(name) if path.is_file())
     file, other = source.choice(files), source.choice(files)
     before = {path: path.read_bytes() for path in {file, other}}
     if source.random() < 0.2:

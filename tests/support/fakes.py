@@ -91,10 +91,10 @@ TOKENIZERS = {
 class FakeOutputs:
     """Tables as blocks of arrays, as a backend gives them."""
 
-    tables: dict[str, list[dict[str, npt.NDArray[Any]]]]
+    matrices: dict[str, list[dict[str, npt.NDArray[Any]]]]
 
-    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        yield from self.tables[name]
+    def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        yield from self.matrices[name]
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         raise AssertionError(name)
@@ -197,17 +197,17 @@ def ideal(batch: Batch, schema: LabelSchema) -> FakeOutputs:
     """
     count, length = batch.input_ids.shape
     spans = np.full((count, len(schema.labels), length, length), -1, dtype=np.float32)
-    spans[tuple(batch.targets["entities"].cells.T.numpy())] = 1
+    spans[tuple(batch.targets["entities"].entries.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(length, dtype=np.float32), spans.shape)
-    tables: dict[str, list[dict[str, npt.NDArray[Any]]]] = {"entities": [{"query": spans, "key": identity}]}
+    matrices: dict[str, list[dict[str, npt.NDArray[Any]]]] = {"entities": [{"query": spans, "key": identity}]}
     for name in ("start_links", "end_links") if schema.predicates else ():
-        sample, row, first, last = batch.targets[name].cells.T.numpy()
+        sample, row, first, last = batch.targets[name].entries.T.numpy()
         pair = np.full((count, length, length), -50, dtype=np.float32)
         start = np.full((count, len(schema.predicates), length), -9, dtype=np.float32)
         end = start.copy()
         pair[sample, first, last], start[sample, row, first], end[sample, row, last] = 0, 6, 6
-        tables[name] = [{"pair": pair, "start": start, "end": end}]
-    return FakeOutputs(tables)
+        matrices[name] = [{"pair": pair, "start": start, "end": end}]
+    return FakeOutputs(matrices)
 
 
 class Ideal:

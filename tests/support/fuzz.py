@@ -87,7 +87,7 @@ def kind_of(target: Target, error: BaseException) -> str:
     return f"{target.name}: {type(error).__name__} at {place}: {next(iter(str(error).splitlines()), '')[:200]}"
 
 
-def fuzz(chosen: Mapping[str, Target], *, seconds: float, seed: int, folder: Path) -> Report:
+def fuzz(chosen: Mapping[str, Target], *, seconds: float, seed: int, directory: Path) -> Report:
     """Try random inputs until the time is over."""
     source, report, names = random.Random(seed), Report(seed), list(chosen)
     kinds: set[str] = set()
@@ -104,15 +104,15 @@ def fuzz(chosen: Mapping[str, Target], *, seconds: float, seed: int, folder: Pat
             short = kind.partition(": ")[2].split(": ")[0]  # one of each place, whatever it says
             if short not in kinds:
                 kinds.add(short)
-                report.found[kind] = save(target, data, error, folder)
+                report.found[kind] = save(target, data, error, directory)
     report.seconds = time.monotonic() - began
     return report
 
 
-def save(target: Target, data: bytes, error: BaseException, folder: Path) -> Path:
+def save(target: Target, data: bytes, error: BaseException, directory: Path) -> Path:
     """Keep an input, and beside it how it ended."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{target.name}@{hashlib.blake2b(data, digest_size=4).hexdigest()}"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{target.name}@{hashlib.blake2b(data, digest_size=4).hexdigest()}"
     path.write_bytes(data)
     path.with_name(path.name + ".txt").write_text(
         "".join(traceback.format_exception(error)), "utf-8", "backslashreplace"
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None, chosen: Mapping[str, Target] | 
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None, help="another one each time where not given")
     parser.add_argument("--target", action="append", help="one of: " + ", ".join(all_targets()))
-    parser.add_argument("--folder", type=Path, default=ROOT / ".fuzz", help="where findings are kept")
+    parser.add_argument("--directory", type=Path, default=ROOT / ".fuzz", help="where findings are kept")
     parser.add_argument("--replay", type=Path, help="an input that was kept")
     options = parser.parse_args(arguments)
     chosen = chosen if chosen is not None else all_targets()
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None, chosen: Mapping[str, Target] | 
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     sys.stdout.write(f"seed {seed}\n")
     some = {name: chosen[name] for name in options.target or chosen}
-    report = fuzz(some, seconds=options.seconds, seed=seed, folder=options.folder)
+    report = fuzz(some, seconds=options.seconds, seed=seed, directory=options.directory)
     sys.stdout.write("".join(f"{line}\n" for line in report.lines()))
     return 1 if report.found else 0
 

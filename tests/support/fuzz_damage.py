@@ -19,7 +19,7 @@ from unittest import mock
 import torch
 from support import fakes
 from support.damage import damage
-from support.fuzz_targets import Target, folder, need
+from support.fuzz_targets import Target, directory, need
 from support.untrained import write_model
 
 from ie_cli.data.label_schema import LabelSchema
@@ -41,8 +41,8 @@ DATA = {
 
 @contextmanager
 def copied(whole: Path) -> Iterator[Path]:
-    """A copy of a folder, under one name for all inputs: a journal has full names in it."""
-    copy = folder() / f"{whole.name}-damaged"
+    """A copy of a directory, under one name for all inputs: a journal has full names in it."""
+    copy = directory() / f"{whole.name}-damaged"
     shutil.rmtree(copy, ignore_errors=True)
     yield Path(shutil.copytree(whole, copy))
 
@@ -64,13 +64,13 @@ def encoding() -> Encoding:
 
 def windows_of(dataset: EncodedDataset) -> Any:
     rows = dataset.rows(range(len(dataset)))
-    columns = {name: [cells.tolist() for cells in part] for name, part in rows.columns.items()}
+    columns = {name: [entries.tolist() for entries in part] for name, part in rows.columns.items()}
     return dataset.counts, [ids.tolist() for ids in rows.input_ids], columns, rows.documents
 
 
 @cache
 def caches() -> tuple[Path, dict[str, Any]]:
-    path = folder() / "cache"
+    path = directory() / "cache"
     path.mkdir()
     with mock.patch.dict(os.environ, {"IE_CACHE": str(path)}):
         return path, {key: windows_of(encode_dataset(part, encoding(), key=key)) for key, part in DATA.items()}
@@ -95,7 +95,7 @@ def damaged_cache(data: bytes) -> None:
 
 @cache
 def checkpoints() -> Path:
-    path = folder() / "checkpoints"
+    path = directory() / "checkpoints"
     for step in (1, 2):
         write_checkpoint(path, step, checkpoint(step), keep=2)
     return path
@@ -138,7 +138,7 @@ def targets_of(path: Path) -> dict[str, str]:
 
 @cache
 def interrupted() -> Path:
-    path = folder() / "job"
+    path = directory() / "job"
     with copied_names(path) as place:
         job = jobs.Job(targets_of(place), {"model": "m"}, {})
         for count in (1, 2):
@@ -151,8 +151,8 @@ def interrupted() -> Path:
 
 @contextmanager
 def copied_names(path: Path) -> Iterator[Path]:
-    """A folder under the name that its copies will have, which gets its own at the end."""
-    place = folder() / f"{path.name}-damaged"
+    """A directory under the name that its copies will have, which gets its own at the end."""
+    place = directory() / f"{path.name}-damaged"
     place.mkdir()
     yield place
     place.rename(path)
@@ -191,7 +191,7 @@ def load(path: Path) -> Extractor:
 
 @cache
 def whole_model() -> tuple[Path, Any]:
-    path = write_model(folder() / "whole")
+    path = write_model(directory() / "whole")
     load(path).write_scores(path, {"dev": {"f1": 0.5}})
     return path, contents(load(path))
 

@@ -70,8 +70,8 @@ class Target:
 
 
 @cache
-def folder() -> Path:
-    """A folder for files, in memory where there is such a place."""
+def directory() -> Path:
+    """A directory for files, in memory where there is such a place."""
     memory = Path("/dev/shm")
     path = Path(tempfile.mkdtemp(prefix="ie-fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
@@ -80,7 +80,7 @@ def folder() -> Path:
 
 def file_of(data: bytes, name: str) -> Path:
     """A file with this content."""
-    path = folder() / name
+    path = directory() / name
     path.write_bytes(data)
     return path
 
@@ -97,7 +97,7 @@ def must_slice(document: Document) -> None:
     parts = [entity for event in document.events for entity in event.entities]
     for entity in [*document.entities, *arguments, *parts]:
         need(type(entity.start) is int and type(entity.end) is int, f"offsets of {entity}")
-        need(0 <= entity.start < entity.end, f"borders of {entity}")
+        need(0 <= entity.start < entity.end, f"boundaries of {entity}")
         need(
             entity.end <= len(document.text) or (not document.text and document.id is not None),
             f"{entity} of {document!r}",
@@ -130,7 +130,7 @@ def again(document: Document, name: str) -> None:
     format = FORMATS[name]
     if format.write is None or (not document.text and document.entities):
         return
-    lost = sum(format.lost(document).values())
+    lost = sum(format.count_losses(document).values())
     before, _, after = format.frame
     text = before + format.write(document) + after
     if name == "html":
@@ -191,9 +191,9 @@ def aliases(data: bytes) -> None:
 
 
 @cache
-def model_folder() -> Path:
-    """A model folder without marks, by which most changes would be refused before they are used."""
-    path = write_model(folder() / "model")
+def model_directory() -> Path:
+    """A model directory without marks, by which most changes would be refused before they are used."""
+    path = write_model(directory() / "model")
     facts = json.loads((path / "ie.json").read_text(encoding="utf-8"))
     del facts["files"], facts["checksums"]
     (path / "ie.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
@@ -201,24 +201,24 @@ def model_folder() -> Path:
 
 
 def model_parts() -> list[bytes]:
-    """The small files of a model folder, each with its name in its first line."""
-    return [name.encode() + b"\n" + (model_folder() / name).read_bytes() for name in PARTS]
+    """The small files of a model directory, each with its name in its first line."""
+    return [name.encode() + b"\n" + (model_directory() / name).read_bytes() for name in PARTS]
 
 
 def model(data: bytes) -> None:
-    """A model folder with one file changed; its first line names it."""
+    """A model directory with one file changed; its first line names it."""
     name, _, content = data.partition(b"\n")
     part = name.decode("ascii", "replace")
     if part not in PARTS:
         part, content = PARTS[len(data) % len(PARTS)], data
-    whole = (model_folder() / part).read_bytes()
+    whole = (model_directory() / part).read_bytes()
     try:
-        (model_folder() / part).write_bytes(content)
-        extractor = Extractor.from_pretrained(model_folder(), device="cpu", precision="float32")
+        (model_directory() / part).write_bytes(content)
+        extractor = Extractor.from_pretrained(model_directory(), device="cpu", precision="float32")
         for document in extractor.extract(["王伟在青川大学读书", "", "e\u0301 👩\u200d🔬"]):
             must_slice(Document(document.text, document.entities, where="x"))
     finally:
-        (model_folder() / part).write_bytes(whole)
+        (model_directory() / part).write_bytes(whole)
 
 
 @cache
@@ -238,12 +238,12 @@ class Noise:
     ) -> dict[str, fakes.FakeOutputs]:
         source = np.random.default_rng(self.seed)
         batch, length = input_ids.shape
-        tables = {}
-        for table, rows in fakes.codec_of(self.schema).tables.items():
+        matrices = {}
+        for matrix, labels in fakes.codec_of(self.schema).matrices.items():
             pair = source.normal(-2, 3, (batch, length, length)).astype(np.float32)
-            start, end = source.normal(-2, 3, (2, batch, len(rows), length)).astype(np.float32)
-            tables[table] = [{"pair": pair, "start": start, "end": end}]
-        return {fakes.task_of(self.schema): fakes.FakeOutputs(tables)}
+            start, end = source.normal(-2, 3, (2, batch, len(labels), length)).astype(np.float32)
+            matrices[matrix] = [{"pair": pair, "start": start, "end": end}]
+        return {fakes.task_of(self.schema): fakes.FakeOutputs(matrices)}
 
 
 def random_text(source: random.Random) -> str:
@@ -272,8 +272,10 @@ def windows(data: bytes) -> None:
     plan = WindowPlan(capacity, source.randint(0, capacity - 1))
     [tokens] = tokenizer.encode([text])
     need(bool((tokens.starts >= 0).all() and (tokens.ends <= len(text)).all()), "tokens lie in the text")
-    borders = [source.randint(0, len(text)) for _ in range(12)]
-    entities = {Entity(min(p), max(p), "ab"[n % 2]) for n, p in enumerate(zip(borders, borders[1:], strict=False))}
+    boundaries = [source.randint(0, len(text)) for _ in range(12)]
+    entities = {
+        Entity(min(p), max(p), "ab"[n % 2]) for n, p in enumerate(zip(boundaries, boundaries[1:], strict=False))
+    }
     entities = {entity for entity in entities if entity.start < entity.end}
     aligned = align(text, entities, tokens, plan, {"a": 0, "b": 1})
     back = set(to_entities(tokens, aligned.spans, np.ones(len(aligned.spans)), "ab"))

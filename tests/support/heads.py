@@ -1,4 +1,4 @@
-"""The rows of the table of heads as tests build them: one schema and documents that every codec takes its part of."""
+"""Heads of the table of heads for tests, with one schema and documents that all codecs can encode."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ PLAN = WindowPlan(60, 20)
 
 
 def codec_of_head(name: str, schema: LabelSchema = SCHEMA, **options: Any) -> Codec:
-    """The codec of a row of the table."""
+    """Build the codec of a head in the table."""
     return build_codec(HEADS[name].section.model_validate({"name": name, **options}), schema)
 
 
 def built(name: str, schema: LabelSchema = SCHEMA, *, hidden_size: int = HIDDEN, **options: Any) -> torch.nn.Module:
-    """A head with fresh weights, always the same; `options` as a recipe gives them."""
+    """Build a head with fresh, fixed weights; `options` as in a recipe."""
     torch.manual_seed(0)
     section = HEADS[name].section.model_validate({"name": name, **options})
     return build_head(section, hidden_size=hidden_size, codec=codec_of_head(name, schema, **options))
 
 
 def windows_for(name: str, head: torch.nn.Module, documents: Sequence[Document]) -> TaskWindows:
-    """Documents as a head and its codec take them; each is one window."""
+    """Encode documents for a head and its codec; each is one window."""
     codec = codec_of_head(name)
     encoding = Encoding(tokenizer=TOKENIZER, plan=PLAN, codec=codec, pad_id=0)
     return TaskWindows("task", encode_dataset(documents, encoding, key=None), codec, cast(Head, head).collate)
 
 
 def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
-    """Entities that nest and cross, all with starts and ends of their own, each in one relation at most.
+    """Draw entities that nest and cross, all with distinct starts and ends, each in at most one relation.
 
-    Such gold is what factors of any form can express: a pair scorer that all rows share is at no cell asked for two rows.
+    Factors of any form can express such gold: a pair scorer shared by all labels needs no entry for two labels.
     """
     random = np.random.default_rng(seed)
     places = zip(random.permutation(length).tolist(), (random.permutation(length) + 1).tolist(), strict=True)
@@ -62,4 +62,4 @@ def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
 
 
 EXAMPLES = st.builds(example, st.integers(0, 12), most=st.sampled_from([0, 1, 2, 100]), seed=st.integers(0, 2**20))
-"""Such documents."""
+"""Documents with such entities."""

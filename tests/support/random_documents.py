@@ -30,8 +30,8 @@ def documents(draw: st.DrawFn) -> Document:
     text = draw(TEXT)
     if not text:
         return Document("")
-    borders = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
-    entity = st.builds(lambda b, label: Entity(*b, label), borders, LABELS)
+    boundaries = st.tuples(st.integers(0, len(text) - 1), st.integers(1, len(text))).filter(lambda b: b[0] < b[1])
+    entity = st.builds(lambda b, label: Entity(*b, label), boundaries, LABELS)
     entities = draw(st.lists(entity, max_size=4, unique=True))
     return Document(text, entities, draw(_relations([*entities, draw(entity)])), draw(_IDS))
 

@@ -12,9 +12,9 @@ DATA = Path(os.environ.get("IE_REAL_DATA", _SHARED / "data"))
 ENCODERS = Path(os.environ.get("IE_REAL_ENCODERS", _SHARED / "encoders"))
 
 
-def real(folder: Path, name: str) -> Path:
-    """A file or folder of real data; the test is skipped where it is missing."""
-    path = folder / name
+def real(directory: Path, name: str) -> Path:
+    """A file or directory of real data; the test is skipped where it is missing."""
+    path = directory / name
     if not path.exists():
         pytest.skip(f"no {path}")
     return path

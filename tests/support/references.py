@@ -1,4 +1,4 @@
-"""Plain references that the fast paths are tested against."""
+"""Simple reference implementations that the fast paths are tested against."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
-def dense_loss(scores: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = True) -> Tensor:
-    """Section by section the formula of kexue.fm/archives/7359 on a tensor ``[batch, rows, L, L]``."""
-    total = 0 * scores.sum()  # keeps the gradient where nothing counts
-    batch, rows, length, _ = scores.shape
-    gold = {tuple(cell) for cell in cells.tolist()}
+def dense_loss(scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True) -> Tensor:
+    """Compute the formula of kexue.fm/archives/7359 term by term on a tensor ``[batch, labels, L, L]``."""
+    total = 0 * scores.sum()  # keeps the gradient if there are no valid entries
+    batch, labels, length, _ = scores.shape
+    gold = {tuple(entry) for entry in entries.tolist()}
     for b in range(batch):
-        for r in range(rows):
+        for r in range(labels):
             positive, negative = [scores.new_zeros(())], [scores.new_zeros(())]
             for i in range(length):
                 for j in range(length):
@@ -30,12 +30,12 @@ def dense_loss(scores: Tensor, mask: Tensor, cells: Tensor, *, upper: bool = Tru
 
 
 def shared_scores(pair: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """``[batch, rows, L, L]`` from the factors of an efficient head."""
+    """Return scores ``[batch, labels, L, L]`` from the factors of an efficient head."""
     return pair[:, None] + start[..., None] + end[:, :, None]
 
 
 def rotation(position: int, size: int) -> Tensor:
-    """The matrix R of rotary positions, written out; float64 ``[size, size]``."""
+    """Return the matrix R of rotary positions; float64 ``[size, size]``."""
     matrix = torch.zeros(size, size, dtype=torch.float64)
     for pair in range(size // 2):
         angle = torch.tensor(position * 10000.0 ** (-2 * pair / size), dtype=torch.float64)
@@ -48,7 +48,7 @@ def rotation(position: int, size: int) -> Tensor:
 def pair_counts(
     gold: Sequence[Item], predicted: Sequence[Item], same: Callable[[Item, Item], bool]
 ) -> tuple[int, int, int]:
-    """Distinct items of gold, of prediction, and gold ones that are predicted: by comparing pairs, without a set."""
+    """Count distinct gold items, distinct predicted items, and gold items that are predicted, by comparing pairs."""
     distinct = [
         [item for n, item in enumerate(side) if not any(same(item, other) for other in side[:n])]
         for side in (gold, predicted)
@@ -57,15 +57,15 @@ def pair_counts(
 
 
 def ratios(gold: int, predicted: int, correct: int) -> tuple[float, float, float]:
-    """Precision, recall and their harmonic mean, 0 where there is no denominator."""
+    """Return precision, recall and their harmonic mean, 0 if the denominator is 0."""
     precision = correct / predicted if predicted else 0.0
     recall = correct / gold if gold else 0.0
     return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0
 
 
-def gold_cells(random: torch.Generator, mask: Tensor, rows: int, count: int, *, upper: bool) -> Tensor:
-    """Random cells on text tokens, duplicates included; int64 ``[cells, 4]``."""
-    cells = []
+def gold_entries(random: torch.Generator, mask: Tensor, labels: int, count: int, *, upper: bool) -> Tensor:
+    """Draw random entries on text tokens, including duplicates; int64 ``[entries, 4]``."""
+    entries = []
     for _ in range(count):
         sample = int(torch.randint(len(mask), (1,), generator=random))
         text = mask[sample].nonzero().flatten()
@@ -74,5 +74,5 @@ def gold_cells(random: torch.Generator, mask: Tensor, rows: int, count: int, *, 
         first, last = text[torch.randint(len(text), (2,), generator=random)].tolist()
         if upper:
             first, last = sorted((first, last))
-        cells.append([sample, int(torch.randint(rows, (1,), generator=random)), first, last])
-    return torch.tensor(cells + cells[:2], dtype=torch.int64).reshape(-1, 4)
+        entries.append([sample, int(torch.randint(labels, (1,), generator=random)), first, last])
+    return torch.tensor(entries + entries[:2], dtype=torch.int64).reshape(-1, 4)

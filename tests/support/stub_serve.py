@@ -32,7 +32,7 @@ SECONDS = 1.0
 class Outputs:
     block: dict[str, npt.NDArray[np.float32]]
 
-    def table(self, name: str) -> list[dict[str, npt.NDArray[np.float32]]]:
+    def matrix(self, name: str) -> list[dict[str, npt.NDArray[np.float32]]]:
         return [self.block]
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -68,7 +68,7 @@ class Backend:
         pair[sample, first, first + 1] = 5
         return {"ner": Outputs({"pair": pair, "start": start, "end": end})}
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         raise NotImplementedError
 
 

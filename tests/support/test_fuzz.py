@@ -26,7 +26,7 @@ def alarm() -> Iterator[None]:
 
 def test_two_seconds_find_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = {name: target for name, target in targets().items() if name not in ("model", "windows")}
-    assert fuzz.main(["--seconds", "2", "--seed", "5", "--folder", str(tmp_path / "found")], quick) == 0
+    assert fuzz.main(["--seconds", "2", "--seed", "5", "--directory", str(tmp_path / "found")], quick) == 0
     said = capsys.readouterr().out
     assert "seed 5" in said
     assert "0 findings" in said
@@ -52,7 +52,7 @@ def careful(data: bytes) -> None:
 
 def test_what_is_wrong_is_kept_and_can_be_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faulty = {"braces": Target("braces", careful, lambda: [b"{}", b"{{}}"])}
-    options = ["--seconds", "0.5", "--seed", "1", "--folder", str(tmp_path)]
+    options = ["--seconds", "0.5", "--seed", "1", "--directory", str(tmp_path)]
     assert fuzz.main(options, faulty) == 1
     said = capsys.readouterr().out
     assert "1 findings\n  braces: KeyError at test_fuzz.py:" in said
@@ -71,7 +71,7 @@ def test_a_damage_that_nobody_sees_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     target, source = fuzz.all_targets()["damaged-checkpoint"], random.Random(3)
     monkeypatch.setattr(checkpoint, "require_intact", lambda numbers: None)
     monkeypatch.setattr(checkpoint, "file_checksum", lambda file: None)
-    monkeypatch.setattr(checkpoint, "_OF_TENSORS", "none such")
+    monkeypatch.setattr(checkpoint, "_TENSORS_CHECKSUM", "none such")
     errors = [fuzz.attempt(target, target.draw(source)) for _ in range(40)]
     assert any(isinstance(error, fuzz.Broken) for error in errors)
 

@@ -1,4 +1,4 @@
-"""A head of its own: every token belongs to some labels or none, and runs of tokens are entities. Nothing else knows of it."""
+"""A complete example of a custom head: each token is scored for each label, and runs of tokens are entities."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from ie_cli.triples import Mentions
 
 
 class ToySection(HeadSection):
-    """Token by token."""
+    """A head that scores single tokens."""
 
     name: Literal["toy"]
-    """The toy."""
+    """The name of the head."""
     scale: float = 2.0
-    """What the scores are multiplied by."""
+    """The factor of the scores."""
 
 
 class ToyCodec:
@@ -45,31 +45,31 @@ class ToyCodec:
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema = schema
-        self.tables: Mapping[str, Sequence[str]] = {"tokens": schema.labels}
+        self.matrices: Mapping[str, Sequence[str]] = {"tokens": schema.labels}
 
     def encode(
         self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
     ) -> Targets:
         entities = set(document.entities)
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
-        rows = [(row, token) for row, first, last in aligned.spans.tolist() for token in range(first, last + 1)]
-        columns = {"tokens": np.array(sorted(set(rows)), dtype=np.int64).reshape(-1, 2)}
+        pairs = {(label, token) for label, first, last in aligned.spans.tolist() for token in range(first, last + 1)}
+        columns = {"tokens": np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)}
         return Targets(columns, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
-        rows = targets.columns["tokens"]
-        inside = (rows[:, 1] >= first) & (rows[:, 1] < first + capacity)
-        return {"tokens": rows[inside] + np.array([0, shift - first])}
+        stored = targets.columns["tokens"]
+        inside = (stored[:, 1] >= first) & (stored[:, 1] < first + capacity)
+        return {"tokens": stored[inside] + np.array([0, shift - first])}
 
-    def cells(self, columns: Columns) -> dict[str, Index]:
+    def entries(self, columns: Columns) -> dict[str, Index]:
         return dict(columns)
 
     def decoder(self, decoding: Decoding) -> ToyDecoder:
         return ToyDecoder(self.schema, decoding)
 
-    def scores(self, outputs: Outputs, sample: int, there: Index) -> Iterator[Floats]:
-        [block] = outputs.table("tokens")
-        yield from block["logits"][sample][there].T
+    def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterator[Floats]:
+        [block] = outputs.matrix("tokens")
+        yield from block["logits"][sample][tokens].T
 
 
 class ToyDecoder:
@@ -79,41 +79,41 @@ class ToyDecoder:
         self.schema, self.decoding = schema, decoding
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
-        [block] = outputs.table("tokens")
-        least = self.decoding.least(self.schema.labels)
-        fires = (block["logits"] > least) & mask[:, :, None]
-        cells, scores = [], []
-        for sample, row in np.argwhere(fires.any(axis=1)).tolist():
-            line = np.concatenate([[False], fires[sample, :, row], [False]])
+        [block] = outputs.matrix("tokens")
+        thresholds = self.decoding.minimum_scores(self.schema.labels)
+        found = (block["logits"] > thresholds) & mask[:, :, None]
+        entries, scores = [], []
+        for sample, label in np.argwhere(found.any(axis=1)).tolist():
+            line = np.concatenate([[False], found[sample, :, label], [False]])
             starts, ends = np.nonzero(line[1:] & ~line[:-1])[0], np.nonzero(line[:-1] & ~line[1:])[0] - 1
             for first, last in zip(starts.tolist(), ends.tolist(), strict=True):
-                cells.append((sample, row, first, last))
-                scores.append(block["logits"][sample, first : last + 1, row].min())
-        found = Candidates(np.array(cells, dtype=np.int64).reshape(-1, 4), np.array(scores, dtype=np.float32))
-        return Decoded({"runs": found}, frozenset())
+                entries.append((sample, label, first, last))
+                scores.append(block["logits"][sample, first : last + 1, label].min())
+        runs = Candidates(np.array(entries, dtype=np.int64).reshape(-1, 4), np.array(scores, dtype=np.float32))
+        return Decoded({"runs": runs}, frozenset())
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
         if (runs := found.get("runs")) is None:
             return Annotation()
-        mine = plan.owners(len(tokens), runs.cells[:, 1], runs.cells[:, 2]) == runs.cells[:, 3]
-        chances = self.decoding.probability(runs.scores[mine])
-        return Annotation(to_entities(tokens, runs.cells[mine, :3], chances, self.schema.labels))
+        owned = plan.owners(len(tokens), runs.entries[:, 1], runs.entries[:, 2]) == runs.entries[:, 3]
+        probabilities = self.decoding.probability(runs.scores[owned])
+        return Annotation(to_entities(tokens, runs.entries[owned, :3], probabilities, self.schema.labels))
 
 
 class ToyHead(nn.Module):
-    def __init__(self, hidden_size: int, rows: int, scale: float) -> None:
+    def __init__(self, hidden_size: int, labels: int, scale: float) -> None:
         super().__init__()
-        self.rows, self.scale = rows, scale
-        self.linear = nn.Linear(hidden_size, rows)
+        self.labels, self.scale = labels, scale
+        self.linear = nn.Linear(hidden_size, labels)
 
     def scores(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.linear(hidden.to(self.linear.weight.dtype)) * self.scale
         return logits
 
-    def collate(self, cells: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        sample, row, token = cells["tokens"].unbind(1)
-        targets = torch.zeros(*mask.shape, self.rows)
-        targets[sample, token, row] = 1
+    def collate(self, entries: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        sample, label, token = entries["tokens"].unbind(1)
+        targets = torch.zeros(*mask.shape, self.labels)
+        targets[sample, token, label] = 1
         return targets
 
     def losses(
@@ -131,14 +131,14 @@ class ToyHead(nn.Module):
         return {"tokens": iter([{"logits": self.scores(hidden)}])}
 
     def query(self, name: str, hidden: Tensor, arguments: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The hidden states of one token of each sample: a second pass with arguments."""
+        """Return the hidden states of one token of each sample: a second pass with arguments."""
         token = arguments["token"]
         return {name: hidden[torch.arange(len(hidden)), token]}
 
 
-def build(hidden_size: int, rows: Mapping[str, int], /, *, scale: float = 2.0) -> ToyHead:
-    return ToyHead(hidden_size, rows["tokens"], scale)
+def build(hidden_size: int, labels: Mapping[str, int], /, *, scale: float = 2.0) -> ToyHead:
+    return ToyHead(hidden_size, labels["tokens"], scale)
 
 
 TOY = HeadSpec(section=ToySection, tasks=("ner",), codec=lambda: ToyCodec, builder=lambda: build)
-"""Its line of the table of heads."""
+"""The entry for the table of heads."""

@@ -1,4 +1,4 @@
-"""A model folder without training, for tests of what is done with folders."""
+"""A model directory without training, for tests of what is done with directories."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ie_cli.modeling.model import ExtractionModel
 from ie_cli.reports.model_card import model_card
 
 
-def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
+def write_model(directory: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
     """Write a tiny model with random weights whose recipe names some data."""
     made = recipe(Path(data))
     encoder, tokenizer = tiny_encoder(made.encoder, Counter("王伟在青川大学读书" * 2))
@@ -27,5 +27,5 @@ def write_model(folder: Path, *, data: str = "train.jsonl", labels: tuple[str, .
     head = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
     backend = TorchBackend(ExtractionModel(encoder, {made.task: head}), "float32")
     card = model_card(made, {made.task: schema}, {})
-    Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0, card=card).save_pretrained(folder)
-    return folder
+    Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0, card=card).save_pretrained(directory)
+    return directory

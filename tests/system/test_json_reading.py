@@ -1,4 +1,4 @@
-"""JSON nested more deeply than the bound is an error of every reader, and never one of a writer."""
+"""JSON nested more deeply than the bound is an error in every reader, and never in a writer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ie_cli.system.json_reading import MOST_LEVELS, NestedTooDeeply, loads, require_shallow
+from ie_cli.system.json_reading import MAX_LEVELS, NestedTooDeeply, loads, require_shallow
 
 PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
-DEPTHS = [MOST_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_000]
+DEPTHS = [MAX_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_000]
 
 
 def nested(levels: int, inner: str = "1") -> str:
-    """Arrays and objects by turns, one inside the other."""
+    """Return alternately nested arrays and objects."""
     pairs = [("[", "]"), ('{"[": ', "}")]
     return (
         "".join(pairs[n % 2][0] for n in range(levels))
@@ -27,10 +27,10 @@ def nested(levels: int, inner: str = "1") -> str:
 
 @pytest.mark.parametrize("parse", [json.loads, orjson.loads])
 def test_the_bound_is_the_last_depth_that_is_read(parse: object) -> None:
-    value = loads(nested(MOST_LEVELS), parse)  # type: ignore[arg-type]
+    value = loads(nested(MAX_LEVELS), parse)  # type: ignore[arg-type]
     require_shallow(value)
     assert orjson.loads(orjson.dumps(value)) == json.loads(json.dumps(value)) == value
-    assert loads(nested(MOST_LEVELS - 1, "[1, 2]")) is not None
+    assert loads(nested(MAX_LEVELS - 1, "[1, 2]")) is not None
 
 
 @pytest.mark.parametrize("levels", DEPTHS)
@@ -43,7 +43,7 @@ def test_one_level_more_is_an_error(levels: int, parse: object) -> None:
         loads(nested(levels))
 
 
-def test_brackets_in_strings_and_side_by_side_are_no_levels() -> None:
+def test_brackets_in_strings_and_side_by_side_are_not_levels() -> None:
     assert loads(json.dumps("[" * 500)) == "[" * 500
     assert loads(f"[{', '.join(['[]'] * 500)}]") == [[]] * 500
 

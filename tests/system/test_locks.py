@@ -1,4 +1,4 @@
-"""A lock is an empty file of its own: what only looks like one is neither followed nor emptied."""
+"""A lock is a separate empty file: links and other files are neither followed nor emptied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import filelock
 import pytest
 
 from ie_cli.errors import DataError, StorageError
-from ie_cli.system.atomic import locked, refuse_locked
+from ie_cli.system.atomic import locked, require_unlocked
 
 
 def symlink(lock: Path, victim: Path) -> None:
@@ -29,7 +29,7 @@ def pipe(lock: Path, victim: Path) -> None:
     os.mkfifo(lock)
 
 
-def folder(lock: Path, victim: Path) -> None:
+def directory(lock: Path, victim: Path) -> None:
     lock.mkdir()
 
 
@@ -39,8 +39,8 @@ def folder(lock: Path, victim: Path) -> None:
         (symlink, "is a link"),
         (dangling, "is a link"),
         (hard_link, "is a file with contents"),
-        (pipe, "is no file"),
-        (folder, "is no file"),
+        (pipe, "is not a file"),
+        (directory, "is not a file"),
     ],
 )
 def test_what_is_no_lock_is_refused_before_it_is_opened(
@@ -53,10 +53,10 @@ def test_what_is_no_lock_is_refused_before_it_is_opened(
     victim, lock = tmp_path / "victim", tmp_path / ".lock"
     victim.write_text("mine")
     make(lock, victim)
-    with pytest.raises(StorageError, match=f"{what}, not a lock"), locked(lock, "busy"):
+    with pytest.raises(StorageError, match=f"lock.*{what}"), locked(lock, "busy"):
         pass
-    with pytest.raises(StorageError, match=f"{what}, not a lock"):
-        refuse_locked(lock, "busy")
+    with pytest.raises(StorageError, match=f"lock.*{what}"):
+        require_unlocked(lock, "busy")
     assert victim.read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"victim", ".lock"}
 
@@ -71,11 +71,11 @@ def test_a_lock_of_an_earlier_process_is_taken(tmp_path: Path) -> None:
     with locked(lock, "busy", remove=True):
         pass
     assert not lock.exists()
-    refuse_locked(lock, "busy")
+    require_unlocked(lock, "busy")
 
 
 @pytest.mark.parametrize("contents", ["4711\nhost\n", "4711\nhost\n2939882277\n"])
-def test_what_stands_for_a_lock_is_told_as_one_and_stays(tmp_path: Path, contents: str) -> None:
+def test_a_soft_lock_counts_as_a_lock_and_stays(tmp_path: Path, contents: str) -> None:
     lock = tmp_path / ".lock"
     lock.write_text(contents, encoding="ascii")
     with pytest.raises(DataError, match="busy") as caught, locked(lock, "busy"):

@@ -1,4 +1,4 @@
-"""Settings of the C library: `ie train` makes them, a program that calls `train` keeps its own."""
+"""Settings of the C library: `ie train` changes them, a program that calls `train` keeps its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {-1: "M_TRIM_THRESHOLD", -2: "M_TOP_PAD", -4: "M_MMAP_MAX"}
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """What `mallopt` of a glibc was given; nothing is really set."""
+    """Record the arguments of glibc's `mallopt` without setting anything."""
     made: dict[str, int] = {}
     real = ctypes.CDLL
 
@@ -38,8 +38,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return made
 
 
-def small(folder: Path) -> Any:
-    data = write_jsonl(folder / "data.jsonl", documents())
+def small(directory: Path) -> Any:
+    data = write_jsonl(directory / "data.jsonl", documents())
     return recipe(data, training={"epochs": 1, "device": "cpu"})
 
 
@@ -61,7 +61,7 @@ def test_other_c_libraries_are_left_alone(settings: dict[str, int], monkeypatch:
 
 
 class PanicException(BaseException):
-    """What fails in Rust."""
+    """Raise an error as Rust does."""
 
 
 class OutOfMemoryError(RuntimeError):
@@ -89,7 +89,7 @@ class OutOfMemoryError(RuntimeError):
         PanicException("memory allocation of 1048576 bytes failed"),
     ],
 )
-def test_lack_of_memory_is_known_by_what_each_library_says_of_it(error: BaseException) -> None:
+def test_lack_of_memory_is_recognised_by_the_message_of_each_library(error: BaseException) -> None:
     assert is_out_of_memory(error)
     wrapped = ModelError("config.json: damaged: x")
     wrapped.__cause__ = error

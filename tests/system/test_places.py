@@ -1,4 +1,4 @@
-"""Where an output goes: devices, pipes and open files are written to, files are replaced, and one file has one writer."""
+"""Output paths: devices, pipes and open files are written to, files are replaced, and one file has one writer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 
 from ie_cli.errors import DataError, StorageError
 from ie_cli.system import places
-from ie_cli.system.atomic import put_in_place, replace_text
-from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, refuse_claimed
+from ie_cli.system.atomic import replace_directory, replace_text
+from ie_cli.system.places import claimed, descriptor_of, identity, lock_of, require_unclaimed
 from ie_cli.system.streams import is_replaceable, open_output
 from ie_cli.system.temporary import LOCKLESS, workspace
 
@@ -51,7 +51,7 @@ def test_what_can_be_replaced(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A folder in /dev/shm, which holds files although it is under /dev."""
+    """Create a directory in /dev/shm, which contains files although it is under /dev."""
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
@@ -80,9 +80,9 @@ def test_descriptors_are_known_whatever_leads_to_them(tmp_path: Path) -> None:
     with (tmp_path / "file").open() as file:
         number = file.fileno()
         (tmp_path / "link").symlink_to(f"/proc/self/fd/{number}")
-        (tmp_path / "folder").symlink_to("/dev/fd")
+        (tmp_path / "directory").symlink_to("/dev/fd")
         names = ("/dev/fd/{}", "/proc/self/fd/{}", f"/proc/{os.getpid()}/fd/{{}}", "/proc/thread-self/fd/{}")
-        for path in (*(name.format(number) for name in names), tmp_path / "link", tmp_path / "folder" / str(number)):
+        for path in (*(name.format(number) for name in names), tmp_path / "link", tmp_path / "directory" / str(number)):
             assert descriptor_of(str(path)) == number
     (tmp_path / "loop").symlink_to("loop")
     for path in ("file", "none", "loop"):
@@ -107,7 +107,7 @@ def test_an_open_file_goes_on_where_it_stands(name: str, tmp_path: Path) -> None
 
 
 @needs_proc
-def test_an_open_file_without_a_name_is_no_file(tmp_path: Path) -> None:
+def test_an_open_file_without_a_name_is_not_replaceable(tmp_path: Path) -> None:
     with (tmp_path / "x").open("w") as file, subprocess.Popen(["sleep", "60"], stdout=file) as process:
         (tmp_path / "x").unlink()
         assert not is_replaceable(f"/proc/{process.pid}/fd/1")
@@ -144,19 +144,19 @@ def test_one_file_has_one_writer_and_no_lock_stays(tmp_path: Path) -> None:
     with open_output(str(tmp_path / "out")) as file:
         file.write("first")
         for name in ("out", "link"):
-            with pytest.raises(DataError, match="another process is at work on it"):
+            with pytest.raises(DataError, match="another process is writing it"):
                 write(tmp_path / name)
-            with pytest.raises(DataError, match="another process is at work on it"):
-                refuse_claimed(str(tmp_path / name))
+            with pytest.raises(DataError, match="another process is writing it"):
+                require_unclaimed(str(tmp_path / name))
     assert (tmp_path / "out").read_text(encoding="utf-8") == "first"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
     with pytest.raises(RuntimeError), claimed(str(tmp_path / "out")):
         raise RuntimeError
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
-    refuse_claimed(str(tmp_path / "out"))
+    require_unclaimed(str(tmp_path / "out"))
 
 
-def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_written_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lockless(file: Path, busy: str, **named: bool) -> None:
         raise StorageError(busy) from OSError(37, "No locks available")
 
@@ -166,7 +166,7 @@ def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP])
-def test_where_folders_cannot_be_synced_files_are_written(
+def test_files_are_written_if_directories_cannot_be_synced(
     error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def only_files(handle: int) -> None:
@@ -181,10 +181,10 @@ def test_where_folders_cannot_be_synced_files_are_written(
     assert synced
 
 
-@pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_disk_that_fails_is_told(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_a_failing_disk_is_an_error(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(handle: int) -> None:
-        if stat.S_ISDIR(os.fstat(handle).st_mode) == (what == "folder"):
+        if stat.S_ISDIR(os.fstat(handle).st_mode) == (what == "directory"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fail)
@@ -192,7 +192,7 @@ def test_a_disk_that_fails_is_told(what: str, tmp_path: Path, monkeypatch: pytes
         write(tmp_path / "file")
 
 
-def test_a_folder_that_may_not_be_read_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_read_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(path: Path, flags: int, *arguments: int, **named: int) -> int:
         if Path(path) == tmp_path:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
@@ -204,7 +204,7 @@ def test_a_folder_that_may_not_be_read_is_written_to(tmp_path: Path, monkeypatch
     assert (tmp_path / "file").read_text(encoding="utf-8") == "new\n"
 
 
-def test_where_nothing_may_be_written_the_output_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_write_permission_the_output_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(lock: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lock_of(str(tmp_path / "file"))))
 
@@ -215,7 +215,7 @@ def test_where_nothing_may_be_written_the_output_is_named(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("error", sorted(LOCKLESS))
 @pytest.mark.filterwarnings("ignore:flock not supported")
-def test_where_the_system_refuses_locks_none_stays(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_lock_stays_if_the_system_refuses_locks(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(handle: int, how: int) -> None:
         raise OSError(error, os.strerror(error))
 
@@ -248,11 +248,11 @@ def test_what_is_new_has_the_mode_of_the_system(tmp_path: Path) -> None:
         for number, how in enumerate((write, lambda path: replace_text(path, ""))):
             how(tmp_path / str(number))
         (tmp_path / "made").mkdir()
-        put_in_place(tmp_path / "made", tmp_path / "folder")
+        replace_directory(tmp_path / "made", tmp_path / "directory")
     finally:
         os.umask(before)
     assert {stat.S_IMODE((tmp_path / str(number)).stat().st_mode) for number in range(2)} == {0o640}
-    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "directory").stat().st_mode) == 0o750
 
 
 @pytest.mark.parametrize("swaps", [True, False])
@@ -267,7 +267,7 @@ def test_a_folder_that_is_replaced_keeps_its_modes(
     (tmp_path / "new" / "more").touch()
     (tmp_path / "model").chmod(0o700)
     (tmp_path / "model" / "weights").chmod(0o600)
-    put_in_place(tmp_path / "new", tmp_path / "model")
+    replace_directory(tmp_path / "new", tmp_path / "model")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
     assert modes["weights"] == 0o600
     assert modes["more"] == 0o666 & ~_umask()
@@ -276,7 +276,7 @@ def test_a_folder_that_is_replaced_keeps_its_modes(
 
 
 @pytest.mark.parametrize("swaps", [True, False])
-def test_a_folder_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not swaps:
         monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     (tmp_path / "runs").mkdir()
@@ -285,7 +285,7 @@ def test_a_folder_of_a_group_stays_one(swaps: bool, tmp_path: Path, monkeypatch:
         with workspace(tmp_path / "runs", "model") as room:
             (room / "new").mkdir()  # which inherits it on Linux; elsewhere it is not needed
             (room / "new").chmod(0o2755)
-            put_in_place(room / "new", tmp_path / "runs" / "model")
+            replace_directory(room / "new", tmp_path / "runs" / "model")
         assert (tmp_path / "runs" / "model").stat().st_mode & stat.S_ISGID
 
 

@@ -1,4 +1,4 @@
-"""A thread that runs ahead: order, errors, and an end that nobody has to wait for."""
+"""The prefetching thread: order, errors, and closing without waiting."""
 
 from __future__ import annotations
 

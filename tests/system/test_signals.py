@@ -1,4 +1,4 @@
-"""Signals and full disks, as a user's shell and file system give them."""
+"""Signals and full disks, as a user's shell and file system produce them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from ie_cli.cli import app
 from ie_cli.commands.console import console
 from ie_cli.errors import ModelError, StorageError
-from ie_cli.system.atomic import put_in_place, replace_text, storing
+from ie_cli.system.atomic import replace_directory, replace_text, storing
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.training import loop
@@ -44,7 +44,7 @@ def ie(*arguments: str) -> Result:
 
 def signal_at(step: int, signals: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Send this process signals when a step is done."""
-    mark = loop.Run._mark
+    mark = loop.Run._finish_step
 
     def marked(run: loop.Run) -> None:
         mark(run)
@@ -52,7 +52,7 @@ def signal_at(step: int, signals: list[int], monkeypatch: pytest.MonkeyPatch) ->
             for signum in signals:
                 signal.raise_signal(signum)
 
-    monkeypatch.setattr(loop.Run, "_mark", marked)
+    monkeypatch.setattr(loop.Run, "_finish_step", marked)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -64,20 +64,22 @@ def test_a_signal_ends_training_with_a_checkpoint(
         signal_at(4, [signum], patch)
         result = ie("train", "recipe.yaml")
     assert result.exit_code == code
-    assert "stopping after this step, with a checkpoint; once more stops at once" in result.stderr.replace("\n", " ")
-    assert "stopped at step 4 of 9; go on with --resume" in result.stderr
+    assert "stopping after this step with a checkpoint; interrupt again to stop at once" in result.stderr.replace(
+        "\n", " "
+    )
+    assert "stopped at step 4 of 9; continue with --resume" in result.stderr
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]
     assert Path("runs/test/model/ie.json").exists()
     refused = ie("train", "recipe.yaml")
     assert refused.exit_code == 1
-    assert "holds a run that is not finished" in refused.stderr
+    assert "contains an unfinished run" in refused.stderr
     resumed = ie("train", "recipe.yaml", "--resume")
     assert resumed.exit_code == 0
-    assert "goes on from the checkpoint of step 4" in resumed.stderr
+    assert "resuming from the checkpoint of step 4" in resumed.stderr
     again = ie("train", "recipe.yaml", "--resume")
     assert again.exit_code == 0
-    assert "finished before: nothing to go on with" in again.stderr
+    assert "already complete: there is nothing to resume" in again.stderr
 
 
 def test_a_second_signal_ends_at_once_and_keeps_what_was_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +130,7 @@ def test_a_disk_that_takes_no_more_is_told(here: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_device_is_told(here: Path) -> None:
+def test_a_full_device_is_an_error(here: Path) -> None:
     result = ie("convert", "train.jsonl", "/dev/full")
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
@@ -149,25 +151,25 @@ def test_outside_the_main_thread_signals_stay_as_they_are() -> None:
     assert seen == [(None, before)]
 
 
-def test_where_work_may_be_cut_a_signal_raises() -> None:
+def test_a_signal_raises_in_interruptible_work() -> None:
     told: list[int] = []
     with Stop(told.append).listening() as stop:
-        with pytest.raises(Stopped) as stopped, stop.at_once():
+        with pytest.raises(Stopped) as stopped, stop.interruptible():
             signal.raise_signal(signal.SIGTERM)
         assert stopped.value.exit_code == 143
-        assert not stop.again
+        assert not stop.repeated
         with pytest.raises(Stopped):
             stop.check()
-        with pytest.raises(Stopped), stop.at_once():
+        with pytest.raises(Stopped), stop.interruptible():
             pytest.fail("entered after a signal")
     assert told == []
 
 
 def test_a_listener_that_fails_costs_no_checkpoint(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(signum: int) -> None:
-        raise SystemExit(1)  # as rich does where nobody reads stderr any more
+        raise SystemExit(1)  # as rich does if nobody reads stderr any more
 
-    monkeypatch.setattr("ie_cli.commands.train._tell_stop", gone)
+    monkeypatch.setattr("ie_cli.commands.train._report_stop", gone)
     signal_at(4, [signal.SIGINT], monkeypatch)
     assert ie("train", "recipe.yaml").exit_code == 130
     assert [path.name for path in Path("runs/test/checkpoints").iterdir()] == ["step-000000004"]
@@ -194,10 +196,10 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def fill(folder: Path, text: str) -> Path:
-    folder.mkdir()
-    (folder / "file").write_text(text, encoding="utf-8")
-    return folder
+def fill(directory: Path, text: str) -> Path:
+    directory.mkdir()
+    (directory / "file").write_text(text, encoding="utf-8")
+    return directory
 
 
 @pytest.mark.parametrize("swaps", [True, False])
@@ -205,7 +207,7 @@ def test_a_folder_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatc
     if not swaps:
         monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     fill(tmp_path / "model", "old")
-    put_in_place(fill(tmp_path / ".model-new", "new"), tmp_path / "model")
+    replace_directory(fill(tmp_path / ".model-new", "new"), tmp_path / "model")
     assert (tmp_path / "model" / "file").read_text(encoding="utf-8") == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -214,7 +216,7 @@ def test_a_folder_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatc
 def test_a_process_that_ended_between_two_names_is_made_up_for(
     ends_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system cannot swap two names: killed after the older folder, or both, were renamed."""
+    """Without an atomic exchange of names: the process is killed after renaming the old directory, or both."""
     monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     fill(tmp_path / "model", "old")
     real, calls = os.replace, []
@@ -227,9 +229,9 @@ def test_a_process_that_ended_between_two_names_is_made_up_for(
             raise SystemExit
 
     monkeypatch.setattr("ie_cli.system.atomic.os.replace", replace)
-    monkeypatch.setattr("ie_cli.system.temporary._dissolve", lambda room, lock: lock.release())  # as the kernel does
+    monkeypatch.setattr("ie_cli.system.temporary._remove", lambda room, lock: lock.release())  # as the kernel does
     with pytest.raises(SystemExit), workspace(tmp_path, "model") as room:
-        put_in_place(fill(room / "new", "new"), tmp_path / "model")
+        replace_directory(fill(room / "new", "new"), tmp_path / "model")
     monkeypatch.undo()
     for left in tmp_path.glob(".model.ie-*"):
         (left / "lock").touch()  # some releases of filelock remove it with the release of the lock
@@ -238,7 +240,7 @@ def test_a_process_that_ended_between_two_names_is_made_up_for(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_text_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     replace_text(path, "old\n")
 
@@ -253,7 +255,7 @@ def test_a_text_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
-def test_errors_of_libraries_are_told_as_the_systems(tmp_path: Path) -> None:
+def test_errors_of_libraries_become_storage_errors(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="model: No space left"), storing(tmp_path / "model"):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(RuntimeError, match="else"), storing(tmp_path):

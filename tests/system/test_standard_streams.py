@@ -11,7 +11,7 @@ from ie_cli.system.standard_streams import tolerate_broken_stderr
 
 
 class Raw(io.RawIOBase):
-    """A file that takes so many bytes of each write, and then fails."""
+    """A file that accepts a number of bytes per write, and then fails."""
 
     def __init__(self, answers: list[int | OSError | None]) -> None:
         self.answers, self.got = iter(answers), b""

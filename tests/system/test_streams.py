@@ -51,7 +51,7 @@ def test_a_url_is_written_and_read() -> None:
     assert fsspec.open(url).open().read(4) == b"\x28\xb5\x2f\xfd"
 
 
-def test_packed_files_of_several_members_are_read_whole(tmp_path: Path) -> None:
+def test_compressed_files_of_several_members_are_read_completely(tmp_path: Path) -> None:
     (tmp_path / "two.gz").write_bytes(gzip.compress(b"a\n") + gzip.compress(b"b\n"))
     pack = zstandard.ZstdCompressor().compress
     (tmp_path / "two.zst").write_bytes(pack(b"a\n") + pack(b"b\n"))
@@ -75,14 +75,14 @@ def test_standard_input_and_output(monkeypatch: pytest.MonkeyPatch, capfdbinary:
         (b"ok\nab\xff\n", r"x:2: byte 3 of the line \(0xff\) is not UTF-8", "iconv -f ENCODING"),
     ],
 )
-def test_other_encodings_are_told(tmp_path: Path, content: bytes, message: str, hint: str) -> None:
+def test_other_encodings_are_an_error(tmp_path: Path, content: bytes, message: str, hint: str) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
         lines_of(tmp_path / "x")
     assert hint in str(caught.value.hint)
 
 
-def test_lines_before_a_fault_are_read(tmp_path: Path) -> None:
+def test_lines_before_an_error_are_read(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"a\nb\n\xff\n")
     stream = read_lines(str(tmp_path / "x"))
     assert [next(stream), next(stream)] == [(1, "a"), (2, "b")]
@@ -94,7 +94,7 @@ def test_lines_before_a_fault_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:-2000], lambda b: b"garbage" + b, lambda b: b[:-1], lambda b: b + b"x"]
 )
-def test_a_damaged_file_is_told(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / name
     with open_output(str(path)) as file:
         file.writelines(f"{os.urandom(40).hex()}\n" for _ in range(5000))
@@ -103,15 +103,15 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str, damage: Callable[[byt
         lines_of(path)
 
 
-def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").touch()
     with pytest.raises(DataError, match=r"no such file; did you mean 'train\.jsonl'\?"):
         lines_of(tmp_path / "trian.jsonl")
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="is a directory"):
         lines_of(tmp_path)
     with pytest.raises(DataError, match="nowhere"):
         lines_of("memory://nowhere/x.jsonl")
-    with pytest.raises(DataError, match="no folder"), open_output(str(tmp_path / "none" / "x")):
+    with pytest.raises(DataError, match="no directory"), open_output(str(tmp_path / "none" / "x")):
         pass
 
 
@@ -147,9 +147,9 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_text() == "new"
 
 
-def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+def test_places_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     for path, message in [
-        (str(tmp_path), "is a folder"),
+        (str(tmp_path), "is a directory"),
         (str(tmp_path / ("x" * 300)), "name too long"),
         ("foo://b/k", "foo"),
     ]:
@@ -161,15 +161,15 @@ def test_places_that_cannot_be_written_are_told(tmp_path: Path) -> None:
         lines_of("x" * 300)
 
 
-def test_a_flipped_bit_is_told(tmp_path: Path) -> None:
-    packed = gzip.compress("".join(f"{n} {n * n}\n" for n in range(20_000)).encode())
-    for place in range(20, len(packed), len(packed) // 60):
-        (tmp_path / "x.gz").write_bytes(packed[:place] + bytes([packed[place] ^ 16]) + packed[place + 1 :])
+def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
+    compressed = gzip.compress("".join(f"{n} {n * n}\n" for n in range(20_000)).encode())
+    for place in range(20, len(compressed), len(compressed) // 60):
+        (tmp_path / "x.gz").write_bytes(compressed[:place] + bytes([compressed[place] ^ 16]) + compressed[place + 1 :])
         with pytest.raises(DataError):
             lines_of(tmp_path / "x.gz")
 
 
-def test_half_a_surrogate_pair_is_written_out(tmp_path: Path) -> None:
+def test_a_lone_surrogate_is_escaped(tmp_path: Path) -> None:
     with open_output(str(tmp_path / "x")) as file:
         file.write("a\ud800b")
     assert (tmp_path / "x").read_text() == "a\\ud800b"
@@ -181,7 +181,7 @@ def test_a_missing_zstandard_names_the_extra(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(textio, "import_module", missing)
     (tmp_path / "x.zst").touch()
-    with pytest.raises(DataError, match=r"\.zst needs a package") as caught:
+    with pytest.raises(DataError, match=r"\.zst requires") as caught:
         lines_of(tmp_path / "x.zst")
     assert caught.value.hint == "pip install 'ie-cli[zstd]'"
 

@@ -1,4 +1,4 @@
-"""Temporary folders: what a killed process left goes, what a living one, another host or anybody else has stays."""
+"""Temporary directories: leftovers of killed processes are removed, directories of all others stay."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ie_cli.inference.model_directory import new_folder
+from ie_cli.inference.model_directory import new_directory
 from ie_cli.system import temporary
 from ie_cli.system.streams import open_output
-from ie_cli.system.temporary import OLD, is_workspace, scratch, short, sweep, workspace
+from ie_cli.system.temporary import OLD, is_workspace, scratch, short_name, sweep, workspace
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & {0, ord("/")}).map(os.fsdecode)
 
 
-def left(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a killed process leaves."""
+def left(directory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Leave a workspace behind as a killed process does."""
     with monkeypatch.context() as patch:
-        patch.setattr(temporary, "_dissolve", lambda room, lock: lock.release())
-        with workspace(folder, name) as room:
+        patch.setattr(temporary, "_remove", lambda room, lock: lock.release())
+        with workspace(directory, name) as room:
             (room / "new").mkdir()
             (room / "new" / "half").touch()
     (room / "lock").touch()  # some releases of filelock remove it with the release of the lock
@@ -34,15 +34,15 @@ def left(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @given(NAMES)
-def test_a_workspace_is_known_by_its_name_and_goes(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    folder = tmp_path_factory.mktemp("x")
-    with workspace(folder, name) as room:
+def test_a_workspace_is_known_by_its_name_and_is_removed(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    directory = tmp_path_factory.mktemp("x")
+    with workspace(directory, name) as room:
         (room / "file").touch()
         assert is_workspace(room.name)
-        assert [path.name for path in folder.iterdir()] == [room.name]
-        sweep(folder)
+        assert [path.name for path in directory.iterdir()] == [room.name]
+        sweep(directory)
         assert (room / "file").exists()  # at work
-    assert not list(folder.iterdir())
+    assert not list(directory.iterdir())
 
 
 @given(st.text(min_size=1), st.text("0123456789abcdef", min_size=32, max_size=32))
@@ -55,7 +55,7 @@ def test_a_long_name_has_a_workspace_too(tmp_path: Path) -> None:
     for name in ("x" * 255, "字" * 85, "x" * 200):
         with workspace(tmp_path, name) as room:
             assert is_workspace(room.name)
-    assert short("x" * 200) == "x" * 200
+    assert short_name("x" * 200) == "x" * 200
 
 
 def test_of_a_killed_process_nothing_stays_and_of_a_living_one_all(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_what_was_to_be_replaced_comes_back_unless_there_is_something(
         assert (tmp_path / "model" / "file").read_text(encoding="utf-8") == "first"
 
 
-def test_what_cannot_be_put_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_restored_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = left(tmp_path, "model", monkeypatch)
     (room / OLD / "model").mkdir(parents=True)
 
@@ -100,26 +100,26 @@ def test_what_cannot_be_put_back_stays(tmp_path: Path, monkeypatch: pytest.Monke
     assert (room / OLD / "model").is_dir()
 
 
-def _writing(folder: Path) -> None:
-    with open_output(str(folder / "out")) as file:
+def _writing(directory: Path) -> None:
+    with open_output(str(directory / "out")) as file:
         file.write("new")
 
 
-def _storing(folder: Path) -> None:
-    with new_folder(folder / "out") as inside:
+def _storing(directory: Path) -> None:
+    with new_directory(directory / "out") as inside:
         (inside / "file").touch()
 
 
-def _waiting(folder: Path) -> None:
+def _waiting(directory: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(temporary.tempfile, "gettempdir", lambda: str(folder))
+        patch.setattr(temporary.tempfile, "gettempdir", lambda: str(directory))
         with scratch("export") as room:
-            assert room.parent == folder
-    (folder / "out").touch()
+            assert room.parent == directory
+    (directory / "out").touch()
 
 
 @pytest.mark.parametrize("next_one", [_writing, _storing, _waiting])
-def test_what_a_killed_process_left_goes_with_the_next(
+def test_leftovers_of_a_killed_process_are_removed_by_the_next(
     next_one: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left(tmp_path, "out", monkeypatch)
@@ -136,7 +136,7 @@ def test_what_a_killed_process_left_goes_with_the_next(
 def test_what_another_host_left_stays(
     kernel: bool, host: bool, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock of another host may not reach this one; of this host before it was started again no process lives."""
+    """Locks of another host may not be visible here; processes of earlier boots of this host are gone."""
     ours = temporary._machine()
     theirs = (ours[0] if kernel else "0" * 8, ours[1] if host else "1" * 8)
     with monkeypatch.context() as patch:
@@ -151,9 +151,9 @@ def test_what_only_looks_like_ours_stays(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "elsewhere" / "mine").touch()
     kept = []
     for number, change in enumerate(("file", "link", "no lock", "lock is a link")):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        room = left(folder, "model", monkeypatch)
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        room = left(directory, "model", monkeypatch)
         if change == "lock is a link":
             (room / "lock").unlink()
             (room / "lock").symlink_to(tmp_path / "elsewhere" / "mine")
@@ -162,7 +162,7 @@ def test_what_only_looks_like_ours_stays(tmp_path: Path, monkeypatch: pytest.Mon
         else:
             room.rename(tmp_path / f"away-{number}")
             room.touch() if change == "file" else room.symlink_to(tmp_path / "elsewhere")
-        sweep(folder)
+        sweep(directory)
         kept.append(os.path.lexists(room))
     assert kept == [True] * 4
     assert (tmp_path / "elsewhere" / "mine").exists()
@@ -180,7 +180,7 @@ def test_killed_before_it_had_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_killed_while_it_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(path: Path, **_: object) -> None:
-        (path / "lock").unlink(missing_ok=True)  # what a folder holds goes in any order
+        (path / "lock").unlink(missing_ok=True)  # the contents of a directory are removed in any order
         locks.extend(tmp_path.glob("*/lock"))
         sys.exit(1)
 
@@ -194,7 +194,7 @@ def test_killed_while_it_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert locks == [room / "lock"]  # by which the next process knows what it may remove
 
 
-def test_what_stands_for_a_lock_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_soft_lock_is_not_acquired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = left(tmp_path, "model", monkeypatch)
     (room / "lock").write_text(f"{os.getpid()}\nhost\n", encoding="ascii")
     sweep(tmp_path)

@@ -38,13 +38,13 @@ def test_a_batch_numbers_gold_cells_by_sample_and_position() -> None:
     assert batch.attention_mask.sum(1).tolist() == [12, 7]
     assert batch.text_mask.sum(1).tolist() == [10, 5]
     assert not batch.text_mask[:, 0].any()
-    assert batch.targets["entities"].cells.tolist() == [[0, 0, 1, 2], [1, 0, 2, 3], [1, 1, 2, 5]]
+    assert batch.targets["entities"].entries.tolist() == [[0, 0, 1, 2], [1, 0, 2, 3], [1, 1, 2, 5]]
     assert batch.documents == [3, 0]
 
 
 def test_gold_tensors_move_together() -> None:
     batch = windows().batch([0]).to(torch.device("cpu"))
-    assert batch.targets["entities"].line_of.tolist() == [0, 1]
+    assert batch.targets["entities"].row_of.tolist() == [0, 1]
 
 
 def test_padding_and_text_mask() -> None:

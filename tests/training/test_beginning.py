@@ -1,4 +1,4 @@
-"""What a run needs is looked at before its first step; what it was begun with is what it goes on with."""
+"""The requirements of a run are checked before its first step, and a run is resumed with the settings it was started with."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def until(events: Iterator[Event], kind: type[Event]) -> list[Event]:
 def stopped(made: Recipe, output: Path) -> None:
     """Begin a run and stop it after its first step."""
     with pytest.MonkeyPatch.context() as patch:
-        mark, stop = loop.Run._mark, Stop()
+        mark, stop = loop.Run._finish_step, Stop()
 
         def marked(run: loop.Run) -> None:
             mark(run)
             stop.signum = signal.SIGTERM
 
-        patch.setattr(loop.Run, "_mark", marked)
+        patch.setattr(loop.Run, "_finish_step", marked)
         with pytest.raises(Stopped):
             list(train(made, output, stop=stop))
 
@@ -101,7 +101,7 @@ def test_data_without_annotation_are_told_before_the_first_step(
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, {split: str(bare)}, epochs=1)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "run"))
     assert result.exit_code == 0, result.stderr
-    warning = f"warning: data.{split} holds no entities: its scores say nothing"
+    warning = f"warning: data.{split} contains no entities: its scores are meaningless"
     assert warning in said(result)
     assert said(result).index(warning) < said(result).index("epoch 1.0")
 
@@ -148,11 +148,11 @@ def test_a_run_that_is_stopped_in_its_scoring_says_what_is_left(data: Path, tmp_
     stop.signum = signal.SIGTERM
     with pytest.raises(Stopped) as error:
         next(events)
-    assert error.value.kept == "the model is trained; go on with --resume to score it"
+    assert error.value.kept == "the model is trained; continue with --resume to score it"
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "run"), "--resume")
     assert result.exit_code == 0, result.stderr
-    assert "all 6 steps were done before: only the scores are missing" in said(result)
+    assert "all 6 steps were already done: only the scores are missing" in said(result)
 
 
 # Disk
@@ -169,21 +169,21 @@ def test_a_disk_without_room_for_the_model_is_told_and_costs_no_earlier_one(
     weights = tmp_path / "run" / "model" / "model.safetensors"
     before = weights.read_bytes()
     monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda path: Usage(1000))
-    monkeypatch.setattr(disk_room, "_size", lambda folder: 0)
-    with pytest.raises(StorageError, match=r"run: the model takes 0\.00 GB, and 0\.00 GB are free"):
+    monkeypatch.setattr(disk_room, "_size", lambda directory: 0)
+    with pytest.raises(StorageError, match=r"run: the model needs 0\.00 GB of disk space, but only 0\.00 GB are free"):
         list(train(short(data, epochs=1), tmp_path / "run", overwrite=True))
     assert weights.read_bytes() == before
 
 
-def test_a_disk_that_may_become_full_is_told(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_may_become_full_is_reported(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = until(train(short(data), tmp_path / "run"), Started)[0]
     assert isinstance(first, Started)
-    assert first.room is None
+    assert first.disk_space is None
     size = 4 * first.parameters
     monkeypatch.setattr(disk_room.shutil, "disk_usage", lambda path: Usage(10 * size))
     last = until(train(short(data), tmp_path / "other"), Started)[0]
     assert isinstance(last, Started)
-    assert last.room == (11 * size, 10 * size)  # two models, and three checkpoints of three times their size
+    assert last.disk_space == (11 * size, 10 * size)  # two models, and three checkpoints of three times their size
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, epochs=1)), encoding="utf-8")
     result = ie("train", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "third"))
     assert "warning: the run may need 0.0" in said(result)
@@ -200,7 +200,7 @@ def other_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def begun(data: Path, tmp_path: Path) -> Path:
-    """A run that was begun in bfloat16, as `auto` came to it."""
+    """A run that was started in bfloat16, the result of `auto`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "cpu_has_bfloat16", lambda: True)
         stopped(short(data, precision="auto"), tmp_path / "run")
@@ -212,7 +212,7 @@ def test_auto_that_comes_to_another_precision_is_refused(data: Path, begun: Path
     facts = (begun / "run.json").read_bytes()
     with pytest.raises(DataError) as error:
         list(train(short(data, precision="auto"), begun, resume=True))
-    expected = f"{begun} was begun in bfloat16, but training.precision: auto is float32 on this machine"
+    expected = f"{begun} was started in bfloat16, but training.precision: auto results in float32 on this machine"
     assert error.value.message == expected
     assert "--set training.precision=bfloat16" in str(error.value.hint)
     assert "--set training.precision=float32" in str(error.value.hint)
@@ -232,18 +232,18 @@ def test_a_precision_that_the_recipe_demands_settles_it(
 
 
 @pytest.mark.usefixtures("other_processor")
-def test_a_change_of_precision_is_said(data: Path, begun: Path, tmp_path: Path) -> None:
+def test_a_change_of_precision_is_reported(data: Path, begun: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, precision="auto")), encoding="utf-8")
     options = ("train", str(tmp_path / "recipe.yaml"), "--output", str(begun), "--resume")
     assert ie(*options).exit_code == 1
     result = ie(*options, "--set", "training.precision=float32")
     assert result.exit_code == 0, result.stderr
-    assert "warning: the run was begun in bfloat16 and goes on in float32, as the recipe says" in said(result)
+    assert "warning: the run was started in bfloat16 and continues in float32" in said(result)
 
 
 def test_a_named_precision_that_is_changed_is_another_recipe(data: Path, tmp_path: Path) -> None:
     stopped(short(data, precision="bfloat16"), tmp_path / "run")
-    with pytest.raises(RecipeError, match=r'training\.precision was "bfloat16" and is "float32"'):
+    with pytest.raises(RecipeError, match=r'training\.precision was "bfloat16" and is now "float32"'):
         list(train(short(data, precision="float32"), tmp_path / "run", resume=True))
 
 

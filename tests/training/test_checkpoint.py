@@ -26,10 +26,10 @@ def made(step: int) -> Checkpoint:
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two checkpoints, of steps 1 and 2."""
-    folder = tmp_path_factory.mktemp("checkpoints")
+    directory = tmp_path_factory.mktemp("checkpoints")
     for step in (1, 2):
-        write_checkpoint(folder, step, made(step), keep=2)
-    return folder
+        write_checkpoint(directory, step, made(step), keep=2)
+    return directory
 
 
 def assert_is(found: Checkpoint, step: int) -> None:
@@ -43,10 +43,10 @@ def assert_is(found: Checkpoint, step: int) -> None:
 @settings(max_examples=80, phases=[Phase.generate])  # a seed has no smaller one
 @given(seed=st.integers(0, 2**32))
 def test_no_damage_goes_unseen(seed: int, stored: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = Path(shutil.copytree(stored, tmp_path_factory.mktemp("damaged") / "checkpoints"))
-    changed = {path.parent.name[-1] for path in damage(random.Random(seed), folder, "state.*")}
+    directory = Path(shutil.copytree(stored, tmp_path_factory.mktemp("damaged") / "checkpoints"))
+    changed = {path.parent.name[-1] for path in damage(random.Random(seed), directory, "state.*")}
     try:
-        found = read_checkpoint(folder, ("step", "losses"))
+        found = read_checkpoint(directory, ("step", "losses"))
     except ModelError as error:
         read, said = None, error.message
     else:
@@ -58,16 +58,16 @@ def test_no_damage_goes_unseen(seed: int, stored: Path, tmp_path_factory: pytest
         assert_is(read, 1 if read.damaged else 2)
         assert [path.name for path in read.damaged] in ([], ["step-000000002"])
         assert not read.damaged or "2" in changed
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
 def test_one_with_the_file_of_another_gives_way(name: str, stored: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(stored, tmp_path / "checkpoints"))
-    shutil.copy(folder / "step-000000001" / name, folder / "step-000000002" / name)
-    found = read_checkpoint(folder)
+    directory = Path(shutil.copytree(stored, tmp_path / "checkpoints"))
+    shutil.copy(directory / "step-000000001" / name, directory / "step-000000002" / name)
+    found = read_checkpoint(directory)
     assert found is not None
-    assert found.damaged == (folder / "step-000000002",)
+    assert found.damaged == (directory / "step-000000002",)
     assert_is(found, 1)
 
 

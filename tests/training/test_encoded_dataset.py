@@ -30,7 +30,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import StorageError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection
 from ie_cli.system import cache
-from ie_cli.system.cache import cache_folder
+from ie_cli.system.cache import cache_directory
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 
 EXAMPLES = [
@@ -86,13 +86,13 @@ def test_a_second_start_skips_the_encoding() -> None:
 
 
 class OtherCodec(SpanCodec):
-    """What it stores is said to be something else."""
+    """A codec whose stored values have another identity."""
 
     identity = ("other", 1)
 
 
 @pytest.mark.parametrize("change", ["key", "mode", "plan", "labels", "mentions", "codec"])
-def test_other_data_or_options_are_encoded_anew(change: str, own_cache: Path) -> None:
+def test_other_data_or_options_are_encoded_again(change: str, own_cache: Path) -> None:
     store()
     other = encoding(
         tokenizer=TextTokenizer(characters(), mode="char" if change == "mode" else "subword"),
@@ -130,15 +130,15 @@ def test_processes_that_store_the_same_at_once_do_not_damage_it(tmp_path: Path) 
     """Each replaces the windows and, a moment later, their checksum: whichever comes last, both must be of the same bytes."""
     stored: list[list[tuple[str, bytes]]] = []
     for seed in ("1", "2"):
-        folder = tmp_path / seed
+        directory = tmp_path / seed
         environment = {
             **os.environ,
             "PYTHONHASHSEED": seed,
-            "IE_CACHE": str(folder),
+            "IE_CACHE": str(directory),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         subprocess.run([sys.executable, "-c", _STORE], env=environment, check=True, timeout=120)
-        stored.append([(path.name, path.read_bytes()) for path in sorted(folder.glob("*.arrow"))])
+        stored.append([(path.name, path.read_bytes()) for path in sorted(directory.glob("*.arrow"))])
     assert len(stored[0]) == 2
     assert stored[0] == stored[1]
 
@@ -214,9 +214,9 @@ def test_every_column_comes_back_as_the_codec_gave_it(data: st.DataObject, texts
     assert [len(ids) for ids in part.input_ids] == [built.lengths[row] for row in chosen]
     assert part.columns.keys() == Given.columns.keys()
     for name, found in part.columns.items():
-        for cells, row in zip(found, chosen, strict=True):
-            assert cells.tolist() == rows[row][name].tolist()
-            assert cells.shape[1] == Given.columns[name]
+        for entries, row in zip(found, chosen, strict=True):
+            assert entries.tolist() == rows[row][name].tolist()
+            assert entries.shape[1] == Given.columns[name]
 
 
 def test_relations_have_a_column_more(own_cache: Path) -> None:
@@ -241,7 +241,7 @@ OTHERS = [Document("上海在北京", [Entity(0, 2, "place")]), Document("ab" * 
 def content(dataset: EncodedDataset) -> object:
     """All that training sees of a dataset."""
     rows = dataset.rows(range(len(dataset)))
-    columns = {name: [cells.tolist() for cells in part] for name, part in rows.columns.items()}
+    columns = {name: [entries.tolist() for entries in part] for name, part in rows.columns.items()}
     return dataset.counts, [ids.tolist() for ids in rows.input_ids], columns, rows.documents
 
 
@@ -296,19 +296,19 @@ def test_without_a_home_windows_go_with_the_process(
     monkeypatch.delenv("IE_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    cache._temporary_folder.cache_clear()
+    cache._temporary_directory.cache_clear()
     if home is None:
         monkeypatch.setattr(Path, "home", unknown)
     else:
         monkeypatch.setenv("HOME", home)
-    folder = cache_folder()
-    assert folder == cache_folder()
-    assert folder.parent == tmp_path
+    directory = cache_directory()
+    assert directory == cache_directory()
+    assert directory.parent == tmp_path
     assert len(encode_dataset(EXAMPLES, encoding(), key="x")) > 0
-    cache._temporary_folder.cache_clear()
+    cache._temporary_directory.cache_clear()
 
 
-def test_a_cache_that_is_named_and_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_is_named_and_cannot_be_written_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IE_CACHE", "/dev/null/x")
     with pytest.raises(StorageError, match="/dev/null/x: Not a directory"):
-        cache_folder()
+        cache_directory()

@@ -16,14 +16,14 @@ from support.corpora import recipe
 
 from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.recipe.schema import Recipe, TrainingSection
-from ie_cli.training.loggers import PACKAGES, TRACKERS, Log, must_be_there, open_loggers
+from ie_cli.training.loggers import PACKAGES, TRACKERS, Log, open_loggers, require_loggers
 
 COLUMNS = ("epoch", "loss", "f1")
 RECIPE = recipe(Path("train.jsonl"), training={"label_weights": {"PER": 2.0}})
 
 
-def opened(name: str, folder: Path, after: int = 0, recipe: Recipe = RECIPE) -> Any:
-    return open_loggers([name], folder, recipe=recipe, columns=COLUMNS, after=after)
+def opened(name: str, directory: Path, after: int = 0, recipe: Recipe = RECIPE) -> Any:
+    return open_loggers([name], directory, recipe=recipe, columns=COLUMNS, after=after)
 
 
 def write(log: Log, *steps: int) -> None:
@@ -42,22 +42,22 @@ def test_a_recipe_may_name_every_tracker() -> None:
     ("missing", "message", "extra"),
     [({"wandb"}, "wandb is not", "wandb"), ({"mlflow", "tensorboard"}, "tensorboard and mlflow are not", "tensorboard,mlflow")],
 )  # fmt: skip
-def test_missing_packages_are_told_together(
+def test_missing_packages_are_reported_together(
     monkeypatch: pytest.MonkeyPatch, missing: set[str], message: str, extra: str
 ) -> None:
     for name in PACKAGES:
         monkeypatch.setitem(PACKAGES, name, lambda name=name: name not in missing)
-    must_be_there(["csv", *(PACKAGES.keys() - missing)])
+    require_loggers(["csv", *(PACKAGES.keys() - missing)])
     with pytest.raises(RecipeError, match=f"^training.trackers: {message} installed$") as error:
-        must_be_there(list(TRACKERS))
+        require_loggers(list(TRACKERS))
     assert error.value.hint == f"pip install 'ie-cli[{extra}]'"
 
 
 # --- csv
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
+def rows(directory: Path) -> list[dict[str, str]]:
+    with (directory / "log.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -69,13 +69,13 @@ def test_rows_may_lack_columns_but_have_no_others(tmp_path: Path) -> None:
             log(3, {"recall": 1.0})
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == "step,epoch,loss,f1"
     with opened("csv", tmp_path):
-        assert rows(tmp_path) == []  # begun anew
+        assert rows(tmp_path) == []  # started again
 
 
 @given(
     steps=st.lists(st.integers(1, 50), unique=True, min_size=1).map(sorted), after=st.integers(1, 50), cut=st.booleans()
 )
-def test_a_log_gone_on_with_is_that_of_one_run(
+def test_a_resumed_log_is_that_of_one_run(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], after: int, cut: bool
 ) -> None:
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
@@ -91,7 +91,7 @@ def test_a_log_gone_on_with_is_that_of_one_run(
     assert (one / "log.csv").read_bytes() == (two / "log.csv").read_bytes()
 
 
-def test_the_log_of_another_version_goes_on(tmp_path: Path) -> None:
+def test_the_log_of_another_version_continues(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("loss,speed,step,f1\n0.5,99,1,\n0.4,98,2,0.7\n0.3,97,3,0.8\n0.2,96\n")
     with opened("csv", tmp_path, 2) as log:
         write(log, 3)
@@ -116,7 +116,7 @@ def state(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("state")
-def test_tensorboard_forgets_points_after_the_step_that_a_run_goes_on_from(tmp_path: Path) -> None:
+def test_tensorboard_drops_points_after_the_step_that_a_run_is_resumed_from(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with opened("tensorboard", tmp_path) as log:
         write(log, 1, 2, 3, 4)
@@ -216,7 +216,7 @@ def test_mlflow_gets_recipe_and_points(tmp_path: Path, mlflow: Service) -> None:
 
 
 @pytest.mark.parametrize("function", ["init", "update", "log", "finish"])
-def test_what_a_service_does_not_take_is_told(tmp_path: Path, wandb: Service, function: str) -> None:
+def test_what_a_service_rejects_is_reported(tmp_path: Path, wandb: Service, function: str) -> None:
     wandb.fails_in = function
     with (
         pytest.raises(TrainingError, match="^training.trackers: wandb: nobody there$") as error,
@@ -239,7 +239,7 @@ def test_wandb_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    must_be_there(["wandb"])
+    require_loggers(["wandb"])
     with opened("wandb", tmp_path) as log:
         write(log, 1, 2)
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
@@ -250,7 +250,7 @@ def test_mlflow_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    must_be_there(["mlflow"])
+    require_loggers(["mlflow"])
     with opened("mlflow", tmp_path) as log:
         write(log, 1, 2)
     (found,) = real.search_runs(experiment_names=["ie"], output_format="list")

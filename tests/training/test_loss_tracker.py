@@ -79,7 +79,7 @@ def test_the_mean_of_an_evaluation_does_not_depend_on_readings_between(clock: Cl
     assert math.isnan(tracker.mean())
 
 
-def test_the_first_step_that_is_no_number_is_told_with_its_documents(clock: Clock) -> None:
+def test_the_first_non_finite_step_is_reported_with_its_documents(clock: Clock) -> None:
     tracker = LossTracker(TRAIN)
     add(tracker, 1, 1.0, 0)
     add(tracker, 2, 1.0, 7, 3, 3)
@@ -90,7 +90,7 @@ def test_the_first_step_that_is_no_number_is_told_with_its_documents(clock: Cloc
     with pytest.raises(TrainingError) as raised:
         tracker.check()
     assert raised.value.message == (
-        "step 2: the loss is inf; its batch holds train.jsonl:4, train.jsonl:8, example 3, example 6"
+        "step 2: the loss is inf; its batch contains train.jsonl:4, train.jsonl:8, example 3, example 6"
     )
 
 
@@ -99,7 +99,9 @@ def test_of_many_documents_some_are_named(clock: Clock) -> None:
     add(tracker, 1, 1.0, *range(10, 33))
     tracker.add_norm(torch.tensor(math.inf), 1)
     places = ", ".join(f"train.jsonl:{n}" for n in range(11, 31))
-    with pytest.raises(TrainingError, match=f"the norm of the gradient is inf; its batch holds {places} and 3 more$"):
+    with pytest.raises(
+        TrainingError, match=f"the norm of the gradient is inf; its batch contains {places} and 3 more$"
+    ):
         tracker.read()
 
 
@@ -107,7 +109,7 @@ def test_of_many_documents_some_are_named(clock: Clock) -> None:
 def test_an_epoch_is_worth_as_many_sentences_as_there_are_texts(
     section: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many windows the texts have, and whichever of these stand in one batch."""
+    """For any number of windows per text, and any assignment of windows to batches."""
     texts = [*documents(), Document("王伟在青川大学读书，" * 30), Document("李娜" * 9)]
     made = recipe(
         write_jsonl(tmp_path / "train.jsonl", texts),

@@ -22,12 +22,12 @@ from ie_cli.training.setup import TrainingSetup, prepare
 WITHOUT_DROPOUT = {"name": "tiny", "max_length": 64, "stride": 16, "dropout": 0.0, "attention_dropout": 0.0}
 
 
-def ner(folder: Path) -> Recipe:
-    return recipe(write_jsonl(folder / "train.jsonl", documents()), encoder=WITHOUT_DROPOUT)
+def ner(directory: Path) -> Recipe:
+    return recipe(write_jsonl(directory / "train.jsonl", documents()), encoder=WITHOUT_DROPOUT)
 
 
-def relations(folder: Path) -> Recipe:
-    file = write_jsonl(folder / "train.jsonl", relation_documents(annotated=True))
+def relations(directory: Path) -> Recipe:
+    file = write_jsonl(directory / "train.jsonl", relation_documents(annotated=True))
     return relation_recipe(file, encoder=WITHOUT_DROPOUT)
 
 
@@ -65,8 +65,8 @@ def test_the_parts_of_a_batch_have_its_loss_and_gradient(made: object, parts: in
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-5, atol=1e-8)
     assert sum((piece.documents for piece in pieces), []) == batch.documents
     assert batch.targets
-    for table, gold in batch.targets.items():
-        assert sum(len(piece.targets[table].cells) for piece in pieces) == len(gold.cells) > 0
+    for matrix, gold in batch.targets.items():
+        assert sum(len(piece.targets[matrix].entries) for piece in pieces) == len(gold.entries) > 0
 
 
 class Small:
@@ -128,7 +128,7 @@ def torch_weights(output: Path) -> dict[str, torch.Tensor]:
     return load_file(output / "model" / "model.safetensors")
 
 
-def test_too_little_for_one_window_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_for_one_window_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Small(0, "gpu")
     monkeypatch.setattr(loop.Run, "_backward", lambda run, part, share: memory.check(part))
     with pytest.raises(TrainingError, match="out of memory, even with one window at a time") as error:

@@ -1,4 +1,4 @@
-"""Several processes are several where a launcher says so in full; a variable alone changes nothing."""
+"""A run has several processes if a launcher sets all its variables; a single variable changes nothing."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_who_writes(environment: dict[str, str], first: bool) -> None:
         ({"LOCAL_RANK": "1"}, "has LOCAL_RANK=1, but no RANK"),
         (LAUNCHED | {"MASTER_PORT": ""}, "but no MASTER_PORT"),
         (LAUNCHED | {"RANK": "2"}, "process 2 of 2, counted from 0"),
-        (LAUNCHED | {"RANK": "x"}, "RANK=x, which is no number"),
-        (LAUNCHED | {"WORLD_SIZE": "two"}, "WORLD_SIZE=two, which is no number"),
+        (LAUNCHED | {"RANK": "x"}, "RANK=x, which is not a number"),
+        (LAUNCHED | {"WORLD_SIZE": "two"}, "WORLD_SIZE=two, which is not a number"),
     ],
     ids=str,
 )
@@ -66,7 +66,7 @@ def test_a_rank_alone_replaces_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
     list(train(made, tmp_path / "run"))
     assert (tmp_path / "run" / "run.json").exists()
     before = (tmp_path / "run" / "model" / "model.safetensors").stat()
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         list(train(made, tmp_path / "run"))
     assert (tmp_path / "run" / "model" / "model.safetensors").stat() == before
 
@@ -74,6 +74,6 @@ def test_a_rank_alone_replaces_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_accelerate_and_the_environment_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = recipe(write_jsonl(tmp_path / "train.jsonl", documents()), training={"epochs": 1})
     monkeypatch.setattr(module, "is_first_process", lambda: False)
-    with pytest.raises(TrainingError, match="accelerate takes this for process 0 of 1"):
+    with pytest.raises(TrainingError, match="accelerate sees this as process 0 of 1"):
         list(train(made, tmp_path / "run"))
     assert not (tmp_path / "run").exists()

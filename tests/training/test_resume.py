@@ -19,7 +19,7 @@ from support.corpora import documents, recipe, relation_documents, relation_reci
 from ie_cli.errors import DataError, ModelError, RecipeError, StorageError, TrainingError
 from ie_cli.inference.extractor import Extractor
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.checksums import sealed
+from ie_cli.system.checksums import with_checksum
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.system.temporary import workspace
 from ie_cli.training import evaluator, loop
@@ -44,14 +44,14 @@ def short(data: Path, **training: object) -> Recipe:
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> dict[int, Stop]:
     """Let a signal come after some steps."""
     at: dict[int, Stop] = {}
-    mark = loop.Run._mark
+    mark = loop.Run._finish_step
 
     def marked(run: loop.Run) -> None:
         mark(run)
         if (stop := at.pop(run.step, None)) is not None:
             stop.signum = signal.SIGTERM
 
-    monkeypatch.setattr(loop.Run, "_mark", marked)
+    monkeypatch.setattr(loop.Run, "_finish_step", marked)
     return at
 
 
@@ -61,7 +61,7 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
 
 def log(output: Path) -> list[dict[str, str]]:
     with (output / "log.csv").open(encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if k not in SPEED} for row in csv.DictReader(file) if row["f1"]]
+        return [{k: v for k, v in row.items() if k not in SPEED} for row in csv.DictReader(file) if row.get("f1")]
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -151,11 +151,11 @@ def iter_into(seen: list[Event], events: Iterator[Event]) -> list[Event]:
 
 def test_checkpoints_rotate_and_go_with_the_end_of_the_run(data: Path, tmp_path: Path) -> None:
     made = short(data, checkpoint_every=2, checkpoints=2)
-    folders: list[list[str]] = []
+    directories: list[list[str]] = []
     for event in train(made, tmp_path / "run"):
         if isinstance(event, Saved):
-            folders.append(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()))
-    assert folders == [
+            directories.append(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()))
+    assert directories == [
         ["step-000000002"],
         ["step-000000002", "step-000000004"],
         ["step-000000004", "step-000000006"],
@@ -166,7 +166,7 @@ def test_checkpoints_rotate_and_go_with_the_end_of_the_run(data: Path, tmp_path:
     assert again == [FinishedBefore(tmp_path / "run" / "model")]
 
 
-def test_a_checkpoint_is_due_by_time_where_no_steps_are_given(
+def test_a_checkpoint_is_due_by_time_if_no_steps_are_given(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
@@ -176,7 +176,7 @@ def test_a_checkpoint_is_due_by_time_where_no_steps_are_given(
 
 @pytest.fixture
 def cut(data: Path, tmp_path: Path, stop_at: dict[int, Stop]) -> Path:
-    """The folder of a run with checkpoints of steps 3 and 4."""
+    """The directory of a run with checkpoints of steps 3 and 4."""
     stop_at[4] = stop = Stop()
     with pytest.raises(Stopped):
         list(train(short(data, checkpoint_every=3), tmp_path / "cut", stop=stop))
@@ -184,7 +184,7 @@ def cut(data: Path, tmp_path: Path, stop_at: dict[int, Stop]) -> Path:
 
 
 def test_an_unfinished_run_is_neither_replaced_nor_resumed_unasked(data: Path, cut: Path) -> None:
-    with pytest.raises(DataError, match="holds a run that is not finished") as error:
+    with pytest.raises(DataError, match="contains an unfinished run") as error:
         list(train(short(data, checkpoint_every=3), cut))
     assert "--resume" in str(error.value.hint)
 
@@ -192,13 +192,15 @@ def test_an_unfinished_run_is_neither_replaced_nor_resumed_unasked(data: Path, c
 def test_a_changed_recipe_is_refused_by_what_changed(data: Path, cut: Path) -> None:
     with pytest.raises(RecipeError) as error:
         list(train(short(data, epochs=5, learning_rate=1e-4), cut, resume=True))
-    assert "training.epochs was 3 and is 5; training.learning_rate was 0.002 and is 0.0001" in error.value.message
+    assert (
+        "training.epochs was 3 and is now 5; training.learning_rate was 0.002 and is now 0.0001" in error.value.message
+    )
     assert read_checkpoint(cut / "checkpoints") is not None
 
 
 def test_changed_data_are_refused_and_moved_data_are_not(data: Path, cut: Path, tmp_path: Path) -> None:
     other = write_jsonl(tmp_path / "other.jsonl", documents()[:-1])
-    with pytest.raises(DataError, match=r"was begun with other data: data\.train .*other\.jsonl.* was changed since"):
+    with pytest.raises(DataError, match=r"was started with different data: data\.train .*other\.jsonl.* has changed"):
         list(train(short(other), cut, resume=True))
     moved = write_jsonl(tmp_path / "moved.jsonl", documents())
     assert isinstance(list(train(short(moved), cut, resume=True))[-1], Finished)
@@ -223,22 +225,22 @@ def test_a_checkpoint_with_another_number_in_it_gives_way_too(name: str, data: P
     assert (first.resumed_from, first.damaged) == (3, (file.parent,))
 
 
-def test_a_best_model_that_is_damaged_is_told_at_once(data: Path, cut: Path) -> None:
+def test_a_best_model_that_is_damaged_is_reported_at_once(data: Path, cut: Path) -> None:
     file = cut / "model" / "model.safetensors"
     raw = file.read_bytes()
     file.write_bytes(raw[:-400] + b"1" + raw[-399:])
-    with pytest.raises(ModelError, match=r"model\.safetensors: damaged: its content is not what was written"):
+    with pytest.raises(ModelError, match=r"model\.safetensors: damaged: its checksum is"):
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 
-def test_facts_of_a_run_that_were_changed_are_told(data: Path, cut: Path) -> None:
+def test_facts_of_a_run_that_were_changed_are_reported(data: Path, cut: Path) -> None:
     text = (cut / "run.json").read_text(encoding="utf-8")
     (cut / "run.json").write_text(text.replace('"finished": false', '"finished": true'), encoding="utf-8")
-    with pytest.raises(DataError, match=r"run\.json: damaged: its content is not what was written"):
+    with pytest.raises(DataError, match=r"run\.json: damaged: .*checksum"):
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 
-def test_the_log_goes_on_without_doubled_steps(data: Path, cut: Path) -> None:
+def test_the_log_continues_without_duplicate_steps(data: Path, cut: Path) -> None:
     with (cut / "log.csv").open("a", encoding="utf-8") as file:
         file.write("8,2.6,0.1,9,0.1,,,\n9,3.0,0.")  # of a process that was killed after its last checkpoint
     list(train(short(data, checkpoint_every=3), cut, resume=True))
@@ -250,7 +252,7 @@ def test_two_runs_do_not_share_a_folder(data: Path, tmp_path: Path) -> None:
     events = train(short(data), tmp_path / "run")
     next(events)
     for options in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(DataError, match="another run is at work in it"):
+        with pytest.raises(DataError, match="another run is using this directory"):
             list(train(short(data), tmp_path / "run", **options))
     events.close()  # type: ignore[attr-defined]
     assert isinstance(list(train(short(data), tmp_path / "run", overwrite=True))[-1], Finished)
@@ -265,7 +267,7 @@ def test_a_run_without_its_facts_is_not_taken_over(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 1}', '{"format_version": "1", "finished": 3}'])
-def test_damaged_facts_are_told(text: str, data: Path, cut: Path) -> None:
+def test_damaged_facts_are_reported(text: str, data: Path, cut: Path) -> None:
     (cut / "run.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"run\.json: damaged") as error:
         list(train(short(data), cut, resume=True))
@@ -368,7 +370,7 @@ def test_a_run_that_ended_while_another_one_prepared_is_not_replaced(
                     FinishedBefore(tmp_path / "run" / "model")
                 ]
             else:
-                with pytest.raises(DataError, match="exists already"):
+                with pytest.raises(DataError, match="already exists"):
                     list(train(short(data), tmp_path / "run"))
         assert (tmp_path / "run" / "model" / "metrics.json").exists()
         shutil.rmtree(tmp_path / "run")
@@ -387,13 +389,13 @@ def test_files_of_others_are_not_removed(name: str, data: Path, tmp_path: Path) 
 
 def test_weights_that_leave_the_numbers_in_a_step_are_not_kept(data: Path, tmp_path: Path) -> None:
     made = short(data, head_learning_rate=1e38, warmup=0.0, checkpoint_every=1, eval_every=1)
-    with pytest.raises(TrainingError, match="step 1: the weights .* are not finite any more"):
+    with pytest.raises(TrainingError, match="step 1: the weights .* are no longer finite"):
         list(train(made, tmp_path / "run"))
     assert not (tmp_path / "run" / "model").exists()
     assert read_checkpoint(tmp_path / "run" / "checkpoints") is None
 
 
-def test_the_row_of_an_evaluation_that_was_cut_stands_once(
+def test_the_row_of_an_interrupted_evaluation_appears_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: dict[int, Stop]
 ) -> None:
     stop_at[3] = stop = Stop()  # an evaluation is due then
@@ -408,13 +410,13 @@ def test_the_row_of_an_evaluation_that_was_cut_stands_once(
     assert [row["step"] for row in log(tmp_path / "run")] == ["3", "6", "9"]
 
 
-def left_by_a_killed_process(folder: Path, name: str) -> Path:
+def left_by_a_killed_process(directory: Path, name: str) -> Path:
     """A workspace whose process is gone."""
-    with workspace(folder, name) as room:
+    with workspace(directory, name) as room:
         (room / "new").mkdir()
         (room / "new" / "half").touch()
-        shutil.copytree(room, folder / "copy")
-    return (folder / "copy").rename(room)
+        shutil.copytree(room, directory / "copy")
+    return (directory / "copy").rename(room)
 
 
 def test_what_a_killed_process_left_is_tidied(data: Path, cut: Path) -> None:
@@ -442,7 +444,7 @@ def test_what_others_called_as_ours_stays(options: dict[str, bool], data: Path, 
         list(train(made, run))
     if "resume" in options:
         facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        (run / "run.json").write_text(json.dumps(sealed(facts | {"finished": False})), encoding="utf-8")
+        (run / "run.json").write_text(json.dumps(with_checksum(facts | {"finished": False})), encoding="utf-8")
     others = [run / name / "mine.txt" for name in (*OTHERS, "checkpoints/.step-000000001-mine", "checkpoints/notes")]
     for file in others:
         file.parent.mkdir(parents=True)
@@ -450,7 +452,7 @@ def test_what_others_called_as_ours_stays(options: dict[str, bool], data: Path, 
     if options:
         list(train(made, run, **options))
     else:
-        with pytest.raises(DataError, match="exists already"):
+        with pytest.raises(DataError, match="already exists"):
             list(train(made, run))
     assert [file.read_text(encoding="utf-8") for file in others] == ["mine"] * len(others)
     if options:
@@ -482,13 +484,13 @@ def test_a_checkpoint_without_a_number_is_damaged(missing: str, data: Path, cut:
     events.close()  # type: ignore[attr-defined]
 
 
-def test_a_best_model_that_is_gone_is_told_at_once(data: Path, cut: Path) -> None:
+def test_a_best_model_that_is_gone_is_reported_at_once(data: Path, cut: Path) -> None:
     shutil.rmtree(cut / "model")
-    with pytest.raises(ModelError, match="missing; it was the best of the run, of step 3"):
+    with pytest.raises(ModelError, match="missing; it was the best model of the run, from step 3"):
         list(train(short(data, checkpoint_every=3), cut, resume=True))
 
 
-def test_too_little_memory_for_an_evaluation_is_told(
+def test_too_little_memory_for_an_evaluation_is_reported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object, **named: object) -> object:

@@ -22,7 +22,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError, RecipeError, TrainingError
 from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.entities import EntityScores
-from ie_cli.modeling.heads.base import TableHead
+from ie_cli.modeling.heads.base import MatrixHead
 from ie_cli.recipe.heads import heads_of
 from ie_cli.training import evaluator
 from ie_cli.training.events import Evaluated, Finished, Started
@@ -47,11 +47,11 @@ def test_ideal_scores_decode_to_the_gold() -> None:
     batch = windows_of(data, LabelSchema(labels), tokenizer, WindowPlan(30, 10)).batch(range(len(data)))
     size = batch.input_ids.shape[1]
     target = np.full((len(data), len(labels), size, size), -1, dtype=np.float32)
-    target[tuple(batch.targets["entities"].cells.T.numpy())] = 1
+    target[tuple(batch.targets["entities"].entries.T.numpy())] = 1
     identity = np.broadcast_to(np.eye(size, dtype=np.float32), target.shape)
     found = decode_spans([LabelFactors(0, target, identity)], batch.text_mask.numpy(), np.zeros(3, np.float32))
     for number, document in enumerate(data):
-        mine = found.cells[found.cells[:, 0] == number, 1:] - [0, 1, 1]
+        mine = found.entries[found.entries[:, 0] == number, 1:] - [0, 1, 1]
         [tokens] = tokenizer.encode([document.text])
         assert to_entities(tokens, mine, np.ones(len(mine)), labels) == sorted(document.entities)
 
@@ -66,7 +66,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, data: Path, t
     assert scores.primary == 1.0
     losses = [event.loss for event in events if isinstance(event, Evaluated)]
     assert losses[-1] < 0.1 * losses[0]
-    # What the user loads gives what training says, to the last digit.
+    # The stored model gives the scores that training reported, to the last digit.
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
     again = score_engine(loaded.engine(), documents())
     assert again.to_dict() | {"unseen": None} == scores.to_dict() | {"unseen": None}
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_model(
 ) -> None:
     monkeypatch.setattr(
         "ie_cli.training.loss_tracker.REPORT_SECONDS", math.inf
-    )  # when progress is told hangs on the clock
+    )  # when progress is reported depends on the clock
     training: dict[str, object] = {"epochs": 6, "batch_size": 4, "accumulation": 2, "eval_every": 9}
     if task == "relation":
         linked = write_jsonl(tmp_path / "linked.jsonl", relation_documents(annotated=True))
@@ -171,17 +171,17 @@ def test_an_existing_run_is_not_overwritten_unasked(data: Path, tmp_path: Path) 
     (output / "model" / "ie.json").touch()  # of a version without run.json
     (output / "model" / "old").touch()
     (output / "data.jsonl").touch()
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         run(recipe(data), output)
     with pytest.raises(DataError, match="no such file"):
         run(recipe(tmp_path / "nowhere.jsonl"), output, overwrite=True)
-    assert (output / "model" / "old").exists()  # an error in the input costs nobody a model
+    assert (output / "model" / "old").exists()  # an error in the input does not destroy a model
     run(recipe(data, training={"epochs": 1}), output, overwrite=True)
     assert not (output / "model" / "old").exists()
     assert (output / "data.jsonl").exists()  # no run wrote it
 
 
-def test_a_file_is_no_folder_for_a_run(data: Path, tmp_path: Path) -> None:
+def test_a_file_is_not_a_directory_for_a_run(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(DataError, match="is a file"):
         run(recipe(data), tmp_path / "run", overwrite=True)
@@ -193,12 +193,12 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
     def no_number(*args: object) -> dict[str, torch.Tensor]:
         return {"entities": torch.tensor(math.nan, requires_grad=True)}
 
-    monkeypatch.setattr(TableHead, "losses", no_number)
+    monkeypatch.setattr(MatrixHead, "losses", no_number)
     with pytest.raises(TrainingError, match=r"step 1: the loss is nan; its batch holds .*train.jsonl:\d+, .*:\d+"):
         run(recipe(data), tmp_path / "run")
 
 
-def test_a_hopeless_run_is_told_with_its_likely_cause(tmp_path: Path) -> None:
+def test_a_run_that_does_not_learn_is_reported_with_its_likely_cause(tmp_path: Path) -> None:
     train_data = write_jsonl(tmp_path / "train.jsonl", documents() * 20)
     other = [Document("王伟在青川", [Entity(0, 2, "other")])]
     dev = write_jsonl(tmp_path / "dev.jsonl", other)
@@ -213,7 +213,7 @@ def test_a_hopeless_run_is_told_with_its_likely_cause(tmp_path: Path) -> None:
     ("section", "values", "message"),
     [
         ("training", {"label_weights": {"persn": 2.0}}, "no label 'persn'; did you mean 'person'?"),
-        ("head", {"thresholds": {"x": 0.3}}, "head.thresholds: the data have no label 'x'"),
+        ("head", {"thresholds": {"x": 0.3}}, "head.thresholds: the data contain no label 'x'"),
     ],
 )
 def test_weights_and_thresholds_must_name_labels(

@@ -137,14 +137,14 @@ def test_the_state_survives_a_stop(kind: type[Average], made: Recipe, tmp_path: 
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
 
 
-def test_a_run_does_not_go_on_with_other_techniques(made: Recipe, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_other_techniques(made: Recipe, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         list(train(made, tmp_path / "run", techniques=[Average()], stop=StopAfter(7)))
-    with pytest.raises(DataError, match="was begun with other techniques"):
+    with pytest.raises(DataError, match="was started with different techniques"):
         list(train(made, tmp_path / "run", resume=True))
 
 
-def test_two_passes_are_both_done_again_where_memory_ends(
+def test_two_passes_are_both_repeated_if_memory_runs_out(
     made: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = {"name": "tiny", "max_length": 64, "stride": 16, "dropout": 0.0, "attention_dropout": 0.0}

@@ -1,4 +1,4 @@
-"""What all formats share: the options of reading, bad lines, checked entities."""
+"""Shared parts of all formats: reading options, bad lines, validated entities, descriptions of losses."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Lines = Iterable[tuple[int, str]]
 
 
 def _no_report(text: str) -> None:
-    """Say nothing."""
+    """Ignore a report."""
 
 
-def _nothing_lost(document: Document) -> Mapping[str, int]:
+def _count_no_losses(document: Document) -> Mapping[str, int]:
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Options of reading; the first three are for columns, `mentions` for triples without offsets.
+    """Options of reading; the first three apply to columns, `mentions` to triples without offsets.
 
     Attributes:
-        text_column: column of the token, negative from the right.
-        label_columns: columns of the tags; None looks for them.
-        joiner: what stands between tokens; None is a blank, or nothing beside a Chinese character.
-        mentions: which occurrences a triple is put on: the pair that stands nearest, the first ones, or all pairs.
-        annotation: read entities and relations too; False for texts that are to be predicted.
-        report: called with what was detected and repaired.
+        text_column: column of the token; negative numbers count from the right.
+        label_columns: columns of the tags; detected if None.
+        joiner: text between tokens; None is a space, or nothing next to a CJK character.
+        mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
+        annotation: whether to read annotations; False for input of prediction.
+        report: called with messages about what was detected and repaired.
     """
 
     text_column: int = 0
@@ -46,7 +46,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A record that could not be read: where it is, its text as it stands there, and why."""
+    """A record that could not be read: its place, its unmodified text and the error."""
 
     where: str
     raw: str
@@ -58,54 +58,56 @@ Record = Document | BadLine
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A row of the table of formats.
+    """An entry of the table of formats.
 
     Attributes:
-        read: numbered lines and the file's name -> records, in a stream.
-        write: an example -> its lines, with the line end; None where nothing can be written.
-        lost: what of an example `write` cannot express, by what to say of it.
-        by_line: whether each line is a record of its own.
-        frame: what stands before the first, between two, and after the last of what `write` gives.
+        name: the name in recipes and commands.
+        help: a description of the format.
+        read: converts numbered lines, given with the name of the file, to a stream of records.
+        write: converts an example to its lines, with the line end; None if the format cannot be written.
+        count_losses: counts what `write` cannot store of an example, by description.
+        by_line: whether each line is a separate record.
+        frame: the text before the first record, between two records, and after the last one.
     """
 
     name: str
     help: str
     read: Callable[[Lines, str, Reading], Iterator[Record]]
     write: Callable[[Document], str] | None = None
-    lost: Callable[[Document], Mapping[str, int]] = _nothing_lost
+    count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
 
 
 def short(value: Any) -> str:
-    """A value in a message."""
+    """Format a value for a message, in at most 60 characters."""
     shown = json.dumps(value, ensure_ascii=False, default=str)
     return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
 def quoted(value: Any) -> str:
-    """A value of a data file in a message, in quotes where it is text; a line may have ten megabytes."""
+    """Format a value of a data file for a message, shortened and, if it is text, in quotes."""
     shown = repr(value if not isinstance(value, str) or len(value) <= 80 else value[:79] + "…")
     return shown if len(shown) <= 120 else shown[:119] + "…"
 
 
-def fields_of(fields: Iterable[str]) -> str:
-    """The names of a record's fields in a message."""
+def format_field_names(fields: Iterable[str]) -> str:
+    """Format the names of a record's fields for a message."""
     return short(", ".join(sorted(fields)) or "nothing")[1:-1]
 
 
-RELATIONS_LOST = "relations have no place in this format"
-EVENTS_LOST = "events have no place in this format"
-PAIRS_LOST = "second texts, with the labels and scores of their pairs, have no place in this format"
-PLACELESS = "triples have no place in their text, and this format needs one"
-SCORES_LOST = "scores of entities and relations have no place in this format"
-IDS_LOST = "ids have no place in this format"
-FIELDS_LOST = "other fields of the records have no place in this format"
-NAMES_TAKEN = "other fields of the records have names that mean something else in this format, and are left out"
+RELATIONS_LOST = "relations cannot be stored in this format"
+EVENTS_LOST = "events cannot be stored in this format"
+PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"
+UNLOCATED_TRIPLES = "triples not found in their text cannot be stored in this format, which needs offsets"
+SCORES_LOST = "scores of entities and relations cannot be stored in this format"
+IDS_LOST = "ids cannot be stored in this format"
+FIELDS_LOST = "other fields of the records cannot be stored in this format"
+NAMES_TAKEN = "other fields of the records are left out, because their names have another meaning in this format"
 
 
-def native_only(document: Document) -> dict[str, int]:
-    """Count what native JSON lines alone have a place for; every other format loses it."""
+def count_native_only(document: Document) -> dict[str, int]:
+    """Count what only native JSON Lines can store and every other format loses."""
     pair = (document.text_pair, document.label, document.score)
     scores = [entity.score for entity in document.entities] + [relation.score for relation in document.relations]
     counts = {
@@ -116,20 +118,20 @@ def native_only(document: Document) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
 
-def no_fields(document: Document) -> dict[str, int]:
-    """Count the id and the other fields of a record, for a format that has a place for neither."""
+def count_id_and_fields(document: Document) -> dict[str, int]:
+    """Count the id and the other fields of a record, for a format that can store neither."""
     counts = {IDS_LOST: int(document.id is not None), FIELDS_LOST: len(document.meta)}
     return {what: count for what, count in counts.items() if count}
 
 
-def taken(document: Document, ours: Collection[str]) -> dict[str, int]:
-    """Count the other fields of a record that a format leaves out, as their names are its own."""
-    count = sum(name in ours for name in document.meta)
+def count_name_clashes(document: Document, format_fields: Collection[str]) -> dict[str, int]:
+    """Count the other fields of a record that a format leaves out, because it uses their names itself."""
+    count = sum(name in format_fields for name in document.meta)
     return {NAMES_TAKEN: count} if count else {}
 
 
-def placeless(document: Document) -> int:
-    """How many triples without offsets have no place in the text."""
+def count_unlocated(document: Document) -> int:
+    """Count the triples without offsets that cannot be located in the text."""
     return len(triples_of(document) - text_triples(document.text, document.relations)) if document.spos else 0
 
 
@@ -137,28 +139,29 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def is_storable(name: str) -> bool:
-    """Say whether a name holds no half of a surrogate pair."""
+    """Return whether a name contains no lone surrogate."""
     return name.isascii() or _HALF_PAIR.search(name) is None
 
 
-def must_be_storable(name: str, what: str) -> None:
-    """Refuse the name of a label, a predicate, a type or a slot that holds half a surrogate pair.
+def require_storable(name: str, what: str) -> None:
+    """Check that the name of a label, a predicate, a type or a slot contains no lone surrogate.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: it does; the message does not include the place.
     """
     if not is_storable(name):
         raise DataError(
-            f"the {what} {quoted(name)} holds half a surrogate pair, which no file can store",
-            hint="JSON writes a character outside the basic plane as two escapes, \\ud83d\\ude00: one of them is missing.",
+            f"the {what} {quoted(name)} contains a lone surrogate, which UTF-8 cannot encode",
+            hint="write a character outside the basic plane as two JSON escapes, \\ud83d\\ude00: one of them is missing.",
         )
 
 
 class OutsideText(DataError):
-    """Offsets that lie outside of their text; no mention tells what they count.
+    """Offsets that lie outside their text, given without a mention that would show what they count.
 
     Attributes:
-        text, span: the text, and start and end.
+        text: the text.
+        span: start and end.
     """
 
     def __init__(self, message: str, *, hint: str | None, text: str, span: tuple[int, int]) -> None:
@@ -166,24 +169,24 @@ class OutsideText(DataError):
         self.text, self.span = text, span
 
 
-OFFSETS_HINT = "offsets are 0-based characters, end exclusive; `ie check RECIPE` lists every such line."
+OFFSETS_HINT = "count characters from 0, the end exclusive; list all such lines with `ie check RECIPE`."
 
 
 def checked_entity(
     start: Any, end: Any, label: Any, text: str, *, mention: Any = None, score: float | None = None
 ) -> Entity:
-    """An entity whose offsets lie in the text and, where the mention is given too, slice it.
+    """Build an entity, and check that its offsets lie in the text and match the mention, if given.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a value is invalid; the message does not include the place.
     """
     if not isinstance(label, str) or not label:
         raise DataError(f"an entity's label must be a non-empty string, got {quoted(label)}")
-    must_be_storable(label, "label")
+    require_storable(label, "label")
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise DataError(
-                f"entity {quoted(label)}: {name} must be a whole number, got {quoted(value)}", hint=OFFSETS_HINT
+                f"entity {quoted(label)}: {name} must be an integer, got {quoted(value)}", hint=OFFSETS_HINT
             )
     if end <= start:
         wrong = "is empty" if end == start else "ends before it starts"
@@ -208,12 +211,12 @@ def _covers(label: str, start: int, end: int) -> str:
 
 
 def _shown(number: int) -> str:
-    """A whole number; Python writes none of more than 4,300 digits out."""
+    """Format an integer; Python refuses to format more than 4,300 digits."""
     return str(number) if -(10**30) < number < 10**30 else f"a number of {number.bit_length()} bits"
 
 
 def _units(start: int, end: int, text: str, mention: Any) -> str:
-    """Recognise offsets that count something else than characters."""
+    """Describe offsets that seem to count something other than characters, or return an empty string."""
     if not isinstance(mention, str):
         return ""
     if text[start : end + 1] == mention:
@@ -225,8 +228,8 @@ def _units(start: int, end: int, text: str, mention: Any) -> str:
     return ""
 
 
-def at(where: str, error: DataError, hint: str | None = None) -> DataError:
-    """The same error with its place before it; `hint` is of the format, where the error has none of its own."""
+def error_at(where: str, error: DataError, hint: str | None = None) -> DataError:
+    """Return an error with its place prepended; `hint` is used if the error has no hint."""
     message, hint = f"{where}: {error.message}", error.hint or hint
     if isinstance(error, OutsideText):
         return OutsideText(message, hint=hint, text=error.text, span=error.span)

@@ -1,4 +1,4 @@
-"""Tell the format of a file by its first lines."""
+"""Detection of the format of a file from its first lines."""
 
 from __future__ import annotations
 
@@ -7,61 +7,63 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import quoted
-from ie_cli.formats.common.json_stream import Cutter, read_objects
+from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
-from ie_cli.formats.conll import DOCUMENT, split_blanks
+from ie_cli.formats.conll import DOCUMENT, split_whitespace
 from ie_cli.formats.jsonl import parse_object
-from ie_cli.formats.multihead import MARK
+from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (
-    "say it by data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, which tokens "
-    "one per line are too."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, also for lines of "
+    "single tokens."
 )
 
-_MOST_LINES = 100
-_MOST_JSON_LINES = 10_000  # the first object of an indented array may have many
+_MAX_LINES = 100
+_MAX_JSON_LINES = 10_000  # the first object of an indented array may have many
 _NO_TOKEN = ("#", DOCUMENT)
 
 
-def look_ahead(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Take as few lines as tell the format: somebody may be waiting for an answer to the first one."""
+def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Read as few lines as determine the format, because a user may wait for an answer to the first one."""
     head: list[tuple[int, str]] = []
-    first = ""  # the first line that is not blank
+    first = ""  # the first non-empty line
     seen = False
-    cutter = Cutter("")
+    splitter = RecordSplitter("")
     for number, line in stream:
         head.append((number, line))
         first = first or line.strip()
         if first.startswith(("{", "[")):
-            cut = any(isinstance(found, dict) for _, _, found in cutter.take(number, line))
-            if cut or _whole(line, first) or len(head) >= _MOST_JSON_LINES:
+            cut = any(isinstance(found, dict) for _, _, found in splitter.feed(number, line))
+            if cut or _is_json_line(line, first) or len(head) >= _MAX_JSON_LINES:
                 break
-        elif len(head) >= _MOST_LINES or (seen and not line.strip()) or _object(line) is not None:
+        elif len(head) >= _MAX_LINES or (seen and not line.strip()) or _object(line) is not None:
             break
         seen = seen or bool(line.strip() and not line.startswith(_NO_TOKEN))
-        if seen and first.startswith(MARK):
+        if seen and first.startswith(DOCUMENT_MARKER):
             break
     return head
 
 
 def detect(head: Sequence[tuple[int, str]], source: str) -> str:
-    """Name the format of a file from its first numbered lines.
+    """Return the name of the format of a file, given its first numbered lines.
 
     Raises:
-        DataError: the lines fit no format, or the file is empty.
+        DataError: the lines match no format, or the file is empty.
     """
     lines = [line for _, line in head if line.strip()]
     if not lines:
-        raise DataError(f"{source}: the file is empty", hint="each line must be one record.")
+        raise DataError(f"{source}: the file is empty", hint="give a file with at least one record.")
     if lines[0].lstrip()[0] in "{[":
         return _json_format(_objects(head, lines))
-    if lines[0].startswith(MARK) and all(line.startswith(MARK) or _multihead_row(line) for line in lines[:2]):
+    if lines[0].startswith(DOCUMENT_MARKER) and all(
+        line.startswith(DOCUMENT_MARKER) or _multihead_row(line) for line in lines[:2]
+    ):
         return "multihead"
-    rows = [split_blanks(line) for line in lines if not line.startswith(_NO_TOKEN)]
+    rows = [split_whitespace(line) for line in lines if not line.startswith(_NO_TOKEN)]
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
     if rows and tagged > 0.9 * len(rows):
         return "conll"
-    raise DataError(f"{source}: the format cannot be told from its first line: {quoted(lines[0])}", hint=HINT)
+    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=HINT)
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -71,15 +73,17 @@ def _object(line: str) -> dict[str, Any] | None:
         return None
 
 
-def _whole(line: str, first: str) -> bool:
-    """Say whether a line is one of JSON lines: an object that is not indented, in a file that is no array."""
+def _is_json_line(line: str, first: str) -> bool:
+    """Return whether a line is in JSON Lines format: an object that is not indented, in a file that is not an array."""
     return first[0] == "{" and line[:1] == "{" and _object(line) is not None
 
 
 def _objects(head: Sequence[tuple[int, str]], lines: Sequence[str]) -> list[dict[str, Any]]:
-    """The objects among the first lines. The first one may be the bad one: any that parses tells the format."""
-    whole = [fields for line in lines if _whole(line, lines[0].lstrip()) and (fields := _object(line)) is not None]
-    return whole or [found for _, _, found in read_objects(head, "") if isinstance(found, dict)]
+    """Return the objects in the first lines; any valid one determines the format, because the first may be invalid."""
+    objects = [
+        fields for line in lines if _is_json_line(line, lines[0].lstrip()) and (fields := _object(line)) is not None
+    ]
+    return objects or [found for _, _, found in read_objects(head, "") if isinstance(found, dict)]
 
 
 def _json_format(objects: Sequence[dict[str, Any]]) -> str:
@@ -91,7 +95,7 @@ def _json_format(objects: Sequence[dict[str, Any]]) -> str:
 
 
 def _relation_format(fields: dict[str, Any]) -> str | None:
-    """The format of what has no native entities: a list of triples, or tokens instead of a text."""
+    """Return the format of a record with a list of triples, or with tokens instead of a text, or None."""
     if "text" in fields and "entities" in fields:
         return None
     if "relation_list" in fields or "triple_list" in fields or {"sentText", "relationMentions"} <= fields.keys():

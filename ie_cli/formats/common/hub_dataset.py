@@ -1,8 +1,8 @@
-"""Datasets of the hub and of local folders through `datasets`, which can read much that runs code: only plain data here.
+"""Loading datasets of the hub and of local directories through `datasets`, restricted to plain data that cannot run code.
 
-Refused before anything is read: builders that are not in `BUILDERS` (one of them unpickled files, others read archives and
-media), URLs in a dataset's card that `system.urls` does not allow, and saved datasets that name files elsewhere. Columns
-of images, audio, … are left out, as decoding one opens whatever path stands in it.
+The following is rejected before any data are read: builders that are not in `BUILDERS` (one of them unpickles files, others
+read archives and media), URLs in a dataset card that `system.urls` does not allow, and saved datasets that refer to files
+elsewhere. Columns of images, audio, … are left out, because decoding one opens any path that it contains.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from urllib.parse import parse_qsl
 
 from ie_cli.errors import DataError, IEError, did_you_mean
 from ie_cli.system.json_reading import loads
-from ie_cli.system.urls import ALLOWED_HINT, refusal, require_allowed
+from ie_cli.system.urls import ALLOWED_HINT, rejection_reason, require_allowed
 
 PREFIX = "hub:"
 BUILDERS = ("json", "csv", "parquet", "arrow", "text", "conll")
-"""The packaged builders of `datasets` that read plain data; it chooses one by the files' endings."""
+"""The packaged builders of `datasets` that read plain data; the library selects one by the suffixes of the files."""
 _CACHE = "cache"
-"""Reads what an earlier call prepared, where there is no network."""
+"""The builder that reads data prepared by an earlier call if there is no network."""
 _CARDS = ("README.md", ".huggingface.yaml")
 
 
 def load_rows(source: str, report: Callable[[str], None]) -> Any:
-    """The rows of ``hub:NAME?split=…&config=…``, a `datasets.Dataset`.
+    """Load the rows of ``hub:NAME?split=…&config=…`` as a `datasets.Dataset`.
 
     Raises:
-        DataError: it cannot be had, or would be read by what is not in `BUILDERS`.
+        DataError: the dataset cannot be loaded, or needs a builder that is not in `BUILDERS`.
     """
     import datasets
 
@@ -40,40 +40,44 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
             hint=f"write {PREFIX}{name}?split=NAME&config=NAME, or one of them.",
         )
     if not name:
-        raise DataError(f"{source}: names no dataset", hint=f"write {PREFIX}NAME, or {PREFIX}./FOLDER for a local one.")
+        raise DataError(
+            f"{source}: the name of the dataset is missing",
+            hint=f"write {PREFIX}NAME, or {PREFIX}./DIRECTORY for a local one.",
+        )
     require_allowed(name)
     datasets.disable_progress_bars()
     try:
         data = _load(name, options.get("config"), source)
     except IEError:
         raise
-    except Exception as error:  # the library raises errors of many kinds
+    except Exception as error:  # the library raises many types of errors
         raise DataError(
             f"{source}: the dataset cannot be loaded: {next(iter(str(error).splitlines()), type(error).__name__)}",
-            hint="check the name; without a network only local folders can be read.",
+            hint="check the name and the network; local directories can be read without one.",
         ) from error
     if isinstance(data, Mapping):
         split = options.get("split") or "train"
         if split not in data:
             raise DataError(
-                f"{source}: no split '{split}' (there are {', '.join(data)})", hint=f"write {PREFIX}{name}?split=NAME"
+                f"{source}: there is no split '{split}' (available: {', '.join(data)})",
+                hint=f"write {PREFIX}{name}?split=NAME",
             )
         data = data[split]
     media = [column for column, feature in data.features.items() if _is_media(feature)]
     if media:
-        report(f"{source}: columns of media are left out: {', '.join(media)}")
+        report(f"{source}: media columns are left out: {', '.join(media)}")
     return data.remove_columns(media).with_format(None)
 
 
 def _load(name: str, config: str | None, source: str) -> Any:
     import datasets
 
-    folder = Path(name)
-    if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
-        _check_saved(folder, source)
+    directory = Path(name)
+    if (directory / "state.json").exists() or (directory / "dataset_dict.json").exists():
+        _check_saved(directory, source)
         return datasets.load_from_disk(name)
     _check_cards(name, source)
-    builder = datasets.load_dataset_builder(name, config)  # lists files, and reads none of them
+    builder = datasets.load_dataset_builder(name, config)  # lists the files without reading them
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in (*BUILDERS, _CACHE):
         raise _not_plain(kind, source)
@@ -83,37 +87,40 @@ def _load(name: str, config: str | None, source: str) -> Any:
 
 def _not_plain(builder: str, source: str) -> DataError:
     return DataError(
-        f"{source}: `datasets` would read it with its builder '{builder}', which is not allowed",
-        hint=f"allowed are {', '.join(BUILDERS)}; store the data as JSON lines or Parquet. A folder of that name is ./{builder}.",
+        f"{source}: `datasets` would read it with the builder '{builder}', which is not allowed",
+        hint=f"store the data as JSON Lines or Parquet (allowed builders: {', '.join(BUILDERS)}). "
+        f"To read a directory of that name, write ./{builder}.",
     )
 
 
 def _check_cards(name: str, source: str) -> None:
-    """Refuse a dataset whose card names data by URLs that are not allowed."""
+    """Check that the card of a dataset contains no URLs that are not allowed."""
     for card in _cards(name):
         for text in _texts(_metadata(card)):
-            message = f"{text[:120]}: a chain of protocols (::) is not opened" if "::" in text else refusal(text)
+            message = (
+                f"{text[:120]}: chained protocols (::) are not allowed" if "::" in text else rejection_reason(text)
+            )
             if message is not None:
                 raise DataError(f"{source}: its {card.name} names {message}", hint=ALLOWED_HINT)
 
 
 def _cards(name: str) -> Iterator[Path]:
-    """The files that say where the data of a dataset are."""
+    """Yield the files that describe where the data of a dataset are."""
     if Path(name).is_dir():
         yield from (path for card in _CARDS if (path := Path(name) / card).is_file())
         return
     from huggingface_hub import hf_hub_download
 
-    for card in _CARDS if name.count("/") <= 1 else ():  # old datasets have no owner in their names
+    for card in _CARDS if name.count("/") <= 1 else ():  # names of old datasets have no owner
         try:
             path = Path(hf_hub_download(name, card, repo_type="dataset"))
-        except Exception:  # noqa: S112 - there is none, or no network: loading the dataset tells which
+        except Exception:  # noqa: S112 - no card or no network: loading the dataset reports which
             continue
         yield path
 
 
 def _metadata(card: Path) -> Any:
-    """What a card says of its configurations."""
+    """Return the configurations of a card."""
     if card.suffix == ".md":
         from huggingface_hub import metadata_load
 
@@ -126,7 +133,7 @@ def _metadata(card: Path) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value of YAML or JSON."""
+    """Yield every text in a YAML or JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -138,29 +145,29 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _check_saved(folder: Path, source: str) -> None:
-    """Refuse a saved dataset whose splits or files lie outside of its folder."""
-    folders = [folder]
-    if (index := folder / "dataset_dict.json").exists():
+def _check_saved(directory: Path, source: str) -> None:
+    """Check that the splits and files of a saved dataset lie in its directory."""
+    directories = [directory]
+    if (index := directory / "dataset_dict.json").exists():
         splits = loads(index.read_text(encoding="utf-8"))["splits"]
-        folders += [folder / _plain(split, index, source) for split in splits]
-    for path in folders:
+        directories += [directory / _plain(split, index, source) for split in splits]
+    for path in directories:
         if (state := path / "state.json").exists():
             for file in loads(state.read_text(encoding="utf-8"))["_data_files"]:
                 _plain(file["filename"], state, source)
 
 
 def _plain(name: str, where: Path, source: str) -> str:
-    if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", ":")):
+    if name in ("", ".", "..") or any(separator in name for separator in ("/", "\\", ":")):
         raise DataError(
-            f"{source}: {where.name} names {name[:120]!r}, which is no file of its folder",
+            f"{source}: {where.name} names {name[:120]!r}, which is not a file in its directory",
             hint="save the dataset again with save_to_disk.",
         )
     return name
 
 
 def _is_media(feature: Any) -> bool:
-    """Whether the library opens files, or parses bytes in native code, for a column of this type."""
+    """Return whether the library opens files or decodes bytes in native code for a column of this type."""
     import datasets
 
     if isinstance(feature, Mapping):

@@ -1,7 +1,7 @@
-"""JSON objects however a file holds them: one a line, an array on one line or indented over many, or one after another.
+"""Streaming of JSON objects in any layout: one per line, in an array on one or many lines, indented, or concatenated.
 
-Records are found by their brackets. Every line is looked at once and only the open record is held, so files are read in a
-stream, however long the array is.
+Records are found by their brackets. Every line is scanned once and only the current record is kept in memory, so that arrays
+of any length can be streamed.
 """
 
 from __future__ import annotations
@@ -14,43 +14,46 @@ from typing import Any, Literal
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Record, at, must_be_storable, short
+from ie_cli.formats.common.base import BadLine, Lines, Record, error_at, require_storable, short
 from ie_cli.formats.jsonl import parse_object
 
-DecodedSpans = tuple[str, str, "dict[str, Any] | DataError"]
+FoundObject = tuple[str, str, "dict[str, Any] | DataError"]
 
 ARRAY = ("[\n", ",\n", "\n]\n")
-"""The frame of a format that is written as an array, a record a line."""
+"""The frame of a format that is written as an array, one record per line."""
 
-_HINT = "a record is one JSON object: one a line, in an array, or indented over several lines."
-_BROKEN_HINT = "mend its brackets and quotes; reading goes on at the next record that begins a line."
+_HINT = "write each record as one JSON object: one per line, in an array, or indented over several lines."
+_BROKEN_HINT = "fix its brackets and quotes; reading resumes at the next record that starts on a new line."
 
-# A string never spans lines; where one does not end, group 1 is empty.
+# A string never spans lines; group 1 is empty if it is not closed.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.S)
 _BLANK = re.compile(r"\s*")
-_NO_RECORD = re.compile(r'(?:"[^"\\]*(?:\\.[^"\\]*)*"?|[^\[\]{},"])+', re.S)
-_AFTER = {False: re.compile(r"[\s,\[]*"), True: re.compile(r"[\s,\[\]]*")}  # outside and inside of an array
+_NON_RECORD = re.compile(r'(?:"[^"\\]*(?:\\.[^"\\]*)*"?|[^\[\]{},"])+', re.S)
+_AFTER = {False: re.compile(r"[\s,\[]*"), True: re.compile(r"[\s,\[\]]*")}  # outside and inside an array
 _BEGIN = re.compile(r"(\s*)(?:[}\],][}\],\s]*)?(?=\{)")
 
 
-def read_objects(lines: Lines, path: str) -> Iterator[DecodedSpans]:
+def read_objects(lines: Lines, path: str) -> Iterator[FoundObject]:
     """Yield the place, the text and the fields of each record, or an error (without the place) instead of the fields.
 
-    The place is ``path:LINE`` of its first line, with ``(record N)`` where several begin on that line.
+    The place is ``path:LINE`` of its first line, with ``(record N)`` if several records start on that line.
     """
-    cutter = Cutter(path)
+    splitter = RecordSplitter(path)
     for number, line in lines:
-        yield from cutter.take(number, line)
-    yield from cutter.end()
+        yield from splitter.feed(number, line)
+    yield from splitter.end()
 
 
 def read_records(
     lines: Lines, path: str, convert: Callable[[dict[str, Any], str], Document], hint: str | None = None
 ) -> Iterator[Record]:
-    """Yield what `convert` makes of the fields and the place of each record; its errors become bad lines.
+    """Yield the result of `convert` for each record; its errors become bad lines.
 
     Args:
-        hint: what a record of the format looks like.
+        lines: the numbered lines.
+        path: the name of the file.
+        convert: converts the fields and the place of a record.
+        hint: a hint that shows the form of a record.
     """
     for where, raw, found in read_objects(lines, path):
         try:
@@ -58,14 +61,14 @@ def read_records(
                 raise found
             yield convert(found, where)
         except DataError as error:
-            yield BadLine(where, raw, at(where, error, hint))
+            yield BadLine(where, raw, error_at(where, error, hint))
 
 
 def objects_of(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """A field that holds objects in a list; empty where it is missing.
+    """Return a field that is a list of objects, or an empty list if it is missing.
 
     Raises:
-        DataError: it holds anything else.
+        DataError: the field is anything else.
     """
     values = fields.get(name)
     if values is None:
@@ -74,15 +77,15 @@ def objects_of(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:
         raise DataError(f"'{name}' must be a list, got {short(values)}")
     for value in values:
         if not isinstance(value, dict):
-            raise DataError(f"'{name}' must hold objects, got {short(value)}")
+            raise DataError(f"'{name}' must contain objects, got {short(value)}")
     return values
 
 
 def string_of(fields: dict[str, Any], name: str) -> str:
-    """A field that must be a string, and not an empty one.
+    """Return a field that must be a non-empty string.
 
     Raises:
-        DataError: it is missing or anything else.
+        DataError: the field is missing or anything else.
     """
     if name not in fields:
         raise DataError(f"no field '{name}': {short(fields)}")
@@ -93,26 +96,32 @@ def string_of(fields: dict[str, Any], name: str) -> str:
 
 
 def name_of(fields: dict[str, Any], name: str, what: str) -> str:
-    """The same for the name of something: a predicate or a type.
+    """Return a field that must be a name, such as a predicate or a type.
 
     Raises:
-        DataError: also where no file can store it.
+        DataError: the field is missing, not a non-empty string, or contains a lone surrogate.
     """
     value = string_of(fields, name)
-    must_be_storable(value, what)
+    require_storable(value, what)
     return value
 
 
 @dataclass(slots=True)
-class Cutter:
-    """Cuts the lines of a file into records.
+class RecordSplitter:
+    """Splits the lines of a file into records.
 
     Attributes:
-        array: line of the array that is open, 0 where none is.
-        skip: after a broken record the indentation that the line of the next one has.
-        stack: the open brackets of the open record; `before` is the token before, by its first character.
-        pieces, start, column, indent, ordinal: the lines of the open record, its first line's number, where it begins in
-            that line, that line's indentation, and how many records begin there up to it.
+        path: the name of the file.
+        array: line number of the open array, 0 if none is open.
+        damaged: whether a record was broken.
+        skip: after a broken record, the indentation of the line at which the next record starts.
+        stack: the open brackets of the current record.
+        before: the first character of the previous token.
+        pieces: the lines of the current record.
+        start: the number of its first line.
+        column: its position in that line.
+        indent: the indentation of that line.
+        ordinal: its number among the records that start on that line.
     """
 
     path: str
@@ -127,25 +136,25 @@ class Cutter:
     indent: str = ""
     ordinal: int = 0
 
-    def take(self, number: int, line: str) -> Iterator[DecodedSpans]:
-        """Yield the records that end in a line."""
+    def feed(self, number: int, line: str) -> Iterator[FoundObject]:
+        """Process a line, and yield the records that end in it."""
         place = 0
         if self.skip is not None:
             begin = _BEGIN.match(line)
             if begin is None or begin[1] != self.skip:
                 return
             place, self.skip = begin.end(), None
-        if not self.stack and (whole := _whole_line(line[place:])) is not None:
-            yield f"{self.path}:{number}", *whole
+        if not self.stack and (fields := _parse_line(line[place:])) is not None:
+            yield f"{self.path}:{number}", *fields
             return
         while True:
             if not self.stack:
-                place = self._between(number, line, place)
+                place = self._skip_between(number, line, place)
                 if place == len(line):
                     return
                 self._open(number, line, place)
                 if line[place] not in "[{":
-                    end = self._no_record(line, place)
+                    end = self._end_of_non_record(line, place)
                     self.pieces.append(line[place:end])
                     yield self._close(line, end)
                     place = end
@@ -168,16 +177,16 @@ class Cutter:
                     return
             place = end
 
-    def end(self) -> Iterator[DecodedSpans]:
-        """Yield what is left open where the file ends."""
+    def end(self) -> Iterator[FoundObject]:
+        """Yield errors for a record or an array that is still open at the end of the file."""
         if self.stack:
-            yield self._close("", 0, "the file ends within this record.")
+            yield self._close("", 0, "check whether the file is truncated: it ends within this record.")
         elif self.array and not self.damaged:
-            error = DataError("the array that begins here does not end", hint="the file seems to be cut off.")
+            error = DataError("the array that starts here does not end", hint="check whether the file is truncated.")
             yield f"{self.path}:{self.array}", "[", error
 
-    def _between(self, number: int, line: str, place: int) -> int:
-        """Pass what stands between records, up to the next one or the end of the line."""
+    def _skip_between(self, number: int, line: str, place: int) -> int:
+        """Skip the text between records, and return the position of the next one or the end of the line."""
         while place < len(line):
             char = line[place]
             if char == "[" and not self.array:
@@ -195,33 +204,33 @@ class Cutter:
         self.ordinal = self.ordinal + 1 if number == self.start else 1
         self.start, self.column, self.pieces = number, place, []
 
-    def _no_record(self, line: str, place: int) -> int:
-        """The end of what is no record: in an array up to the next bracket or comma, else the whole rest of the line."""
-        match = _NO_RECORD.match(line, place) if self.array else None
+    def _end_of_non_record(self, line: str, place: int) -> int:
+        """Return the end of text that is not a record: the next bracket or comma in an array, else the end of the line."""
+        match = _NON_RECORD.match(line, place) if self.array else None
         if self.array:
             return match.end() if match else place + 1
         return len(line)
 
     def _scan(self, line: str, place: int) -> tuple[Literal["open", "closed", "broken"], int]:
-        """Follow the brackets of the open record; the second value is where it ends or breaks."""
+        """Scan the brackets of the current record; return its state and the position where it ends or breaks."""
         for token in _TOKEN.finditer(line, place):
-            mark = line[token.start()]
-            if mark in "[{":
+            char = line[token.start()]
+            if char in "[{":
                 if self.stack and self.before not in (":" if self.stack[-1] == "{" else "[,"):
                     return "broken", token.start()
-                self.stack.append(mark)
-            elif mark in "]}":
-                if self.stack.pop() != ("[" if mark == "]" else "{"):
+                self.stack.append(char)
+            elif char in "]}":
+                if self.stack.pop() != ("[" if char == "]" else "{"):
                     return "broken", token.start()
                 if not self.stack:
                     return "closed", token.end()
-            elif mark == '"' and not token[1]:
+            elif char == '"' and not token[1]:
                 return "broken", token.start()
-            self.before = mark
+            self.before = char
         return "open", len(line)
 
-    def _close(self, line: str, end: int, hint: str = _HINT) -> DecodedSpans:
-        """Take the record that ends there (or breaks) from the open ones."""
+    def _close(self, line: str, end: int, hint: str = _HINT) -> FoundObject:
+        """Return the current record, which ends or breaks at a position, and reset the state."""
         raw = "\n".join(self.pieces).rstrip()
         several = self.ordinal > 1 or (len(self.pieces) == 1 and _AFTER[self.array > 0].fullmatch(line, end) is None)
         where = f"{self.path}:{self.start}{f' (record {self.ordinal})' if several else ''}"
@@ -240,8 +249,8 @@ class Cutter:
             return DataError(f"not valid JSON: {cause.msg} ({place})", hint=hint)
 
 
-def _whole_line(line: str) -> tuple[str, dict[str, Any]] | None:
-    """The text and the fields of a line that is one object, as most lines of most files are."""
+def _parse_line(line: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the text and the fields of a line that is a complete object, the most common case, or None."""
     raw = line.strip()
     if not raw.startswith("{") or not raw.endswith(("}", ",")):
         return None

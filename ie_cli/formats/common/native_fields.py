@@ -1,6 +1,6 @@
-"""The parts of a native record <-> the data model: entities, relations, events, and what belongs to a pair of texts.
+"""Conversion between the fields of native records and the data model: entities, relations, events, pairs of texts.
 
-`jsonl` has the form of a record, and the rule by which `claimed` tells our fields from the user's.
+`jsonl` documents the form of a record, and the rule by which `native_names` separates native fields from user fields.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 
 from ie_cli.document import Argument, Entity, Event, Relation
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import at, checked_entity, is_storable, must_be_storable, quoted, short
+from ie_cli.formats.common.base import checked_entity, error_at, is_storable, quoted, require_storable, short
 from ie_cli.triples import NO_TYPE
 
 _EVENT_HINT = (
-    'an event is {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, "end": 3}]}; '
-    "the trigger may be left out."
+    'write an event as {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, '
+    '"end": 3}]}; the trigger may be omitted.'
 )
 
 
-def claimed(fields: Mapping[str, Any]) -> frozenset[str]:
-    """Which of the fields text_pair, label, score and events of a record are ours; the others are the user's."""
+def native_names(fields: Mapping[str, Any]) -> frozenset[str]:
+    """Return which of the fields text_pair, label, score and events are native; the others are user fields."""
     names = []
     if isinstance(fields.get("text_pair"), str):
         names.append("text_pair")
@@ -37,7 +37,7 @@ def claimed(fields: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _is_event(value: Any) -> bool:
-    """Say whether a value has the form of our events; whether it holds what an event must is another question."""
+    """Return whether a value has the form of an event, even if its parts are invalid."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return False
     arguments = value.get("arguments")
@@ -45,10 +45,10 @@ def _is_event(value: Any) -> bool:
 
 
 def list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
-    """A field that is a list, or nothing.
+    """Return a field that is a list, or an empty list if it is missing.
 
     Raises:
-        DataError: it is anything else.
+        DataError: the field is anything else.
     """
     value = fields.get(name)
     if value is None:
@@ -59,18 +59,18 @@ def list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def entity_of(value: Any, text: str) -> Entity:
-    """An entity from its fields.
+    """Build an entity from its fields.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     if not isinstance(value, dict):
         raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
-    _must_have(value, ("start", "end", "label"), "an entity")
+    _require_fields(value, ("start", "end", "label"), "an entity")
     return _placed(value, value["label"], text)
 
 
-def _must_have(value: dict[str, Any], names: tuple[str, ...], what: str) -> None:
+def _require_fields(value: dict[str, Any], names: tuple[str, ...], what: str) -> None:
     if missing := [name for name in names if name not in value]:
         raise DataError(f"{what} lacks {', '.join(missing)}: {short(value)}")
 
@@ -81,16 +81,16 @@ def _placed(value: dict[str, Any], label: Any, text: str) -> Entity:
 
 
 def relation_of(value: Any, text: str) -> Relation:
-    """A relation from its fields.
+    """Build a relation from its fields.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     if not isinstance(value, dict) or not {"subject", "predicate", "object"} <= value.keys():
         raise DataError(f"a relation must be an object with subject, predicate and object, got {short(value)}")
     if not isinstance(value["predicate"], str) or not value["predicate"]:
         raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
-    must_be_storable(value["predicate"], "predicate")
+    require_storable(value["predicate"], "predicate")
     return Relation(
         entity_of(value["subject"], text),
         value["predicate"],
@@ -100,28 +100,28 @@ def relation_of(value: Any, text: str) -> Relation:
 
 
 def events_of(values: list[Any], text: str) -> list[Event]:
-    """The events of a record.
+    """Build the events of a record.
 
     Raises:
-        DataError: with the number of the event and what was got, without the place.
+        DataError: an event is invalid; the message includes its index, but not the place.
     """
     events = []
     for number, value in enumerate(values):
         try:
             events.append(_event(value, text))
         except DataError as error:
-            raise at(f"events[{number}]", error, _EVENT_HINT) from error
+            raise error_at(f"events[{number}]", error, _EVENT_HINT) from error
     return events
 
 
 def _event(value: Any, text: str) -> Event:
     if not isinstance(value, dict):
         raise DataError(f"an event must be an object with type and arguments, got {short(value)}")
-    _must_have(value, ("type", "arguments"), "an event")
+    _require_fields(value, ("type", "arguments"), "an event")
     kind = value["type"]
     if not isinstance(kind, str) or not kind:
         raise DataError(f"an event's type must be a non-empty string, got {quoted(kind)}")
-    must_be_storable(kind, "type")
+    require_storable(kind, "type")
     arguments = tuple(_argument(item, text) for item in list_of(value, "arguments"))
     return Event(kind, _trigger(value.get("trigger"), kind, text), arguments, _score(value.get("score")))
 
@@ -131,26 +131,26 @@ def _trigger(value: Any, kind: str, text: str) -> tuple[int, int] | None:
         return None
     if not isinstance(value, dict):
         raise DataError(f"a trigger must be an object with start and end, or null, got {short(value)}")
-    _must_have(value, ("start", "end"), "a trigger")
+    _require_fields(value, ("start", "end"), "a trigger")
     try:
         found = checked_entity(value["start"], value["end"], kind, text, mention=value.get("text"))
     except DataError as error:
-        raise at("trigger", error) from error
+        raise error_at("trigger", error) from error
     return found.start, found.end
 
 
 def _argument(value: Any, text: str) -> Argument:
     if not isinstance(value, dict):
         raise DataError(f"an argument must be an object with role, start and end, got {short(value)}")
-    _must_have(value, ("role", "start", "end"), "an argument")
+    _require_fields(value, ("role", "start", "end"), "an argument")
     role, label = value["role"], value.get("label")
     if not isinstance(role, str) or not role:
         raise DataError(f"a role must be a non-empty string, got {quoted(role)}")
-    must_be_storable(role, "role")
+    require_storable(role, "role")
     try:
         return Argument(role, _placed(value, NO_TYPE if label is None else label, text))
     except DataError as error:
-        raise at(f"argument {quoted(role)}", error) from error
+        raise error_at(f"argument {quoted(role)}", error) from error
 
 
 def _score(value: Any) -> float | None:
@@ -162,15 +162,15 @@ def _score(value: Any) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    """Say whether a value is a number that a float can hold."""
+    """Return whether a value is a finite number that a float can represent."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:  # an integer too large for a float
         return False
 
 
 def entity_fields(entity: Entity, text: str) -> dict[str, Any]:
-    """The fields of an entity."""
+    """Return the fields of an entity."""
     return {
         "start": entity.start,
         "end": entity.end,
@@ -181,7 +181,7 @@ def entity_fields(entity: Entity, text: str) -> dict[str, Any]:
 
 
 def relation_fields(relation: Relation, text: str) -> dict[str, Any]:
-    """The fields of a relation."""
+    """Return the fields of a relation."""
     return {
         "subject": entity_fields(relation.subject, text),
         "predicate": relation.predicate,
@@ -191,7 +191,7 @@ def relation_fields(relation: Relation, text: str) -> dict[str, Any]:
 
 
 def event_fields(event: Event, text: str) -> dict[str, Any]:
-    """The fields of an event; an argument whose entity has no type has no label."""
+    """Return the fields of an event; an argument whose entity has no type has no label."""
     fields: dict[str, Any] = {"type": event.type}
     if event.trigger is not None:
         start, end = event.trigger

@@ -1,4 +1,4 @@
-"""Triples by their texts <-> the fields that DuIE has for them, of either edition."""
+"""Conversion between triples of texts and the fields of DuIE 1 and 2."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from ie_cli.document import Spo
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import must_be_storable, short
+from ie_cli.formats.common.base import require_storable, short
 from ie_cli.triples import NO_TYPE
 
 VALUE = "@value"
 
 
 def spos_of_fields(values: Any) -> list[Spo]:
-    """The triples of an ``spo_list``.
+    """Build the triples of an ``spo_list``.
 
     Raises:
-        DataError: with what was got, without the place.
+        DataError: a field is invalid; the message does not include the place.
     """
     if not isinstance(values, list):
         raise DataError(f"'spo_list' must be a list, got {short(values)}")
@@ -43,7 +43,7 @@ def _spo(value: Any) -> Spo:
         ("slot", objects),
     ):
         for name in names:
-            must_be_storable(name, what)
+            require_storable(name, what)
     slots = tuple(sorted((slot, text) for slot, text in objects.items() if slot != VALUE))
     slot_types = tuple((slot, types.get(slot) or NO_TYPE) for slot, _ in slots)
     object_type = types.get(VALUE) or NO_TYPE
@@ -60,7 +60,7 @@ def _slots(value: Any, name: str) -> dict[str, str]:
 
 
 def spo_fields(spo: Spo) -> dict[str, Any]:
-    """A triple in the layout of the second edition."""
+    """Return a triple in the layout of DuIE 2."""
     return {
         "predicate": spo.predicate,
         "subject": spo.subject,

@@ -1,4 +1,4 @@
-"""Tag sequences <-> token spans, for every scheme in use: IOB1, IOB2 (BIO), BIOES, BILOU, BMES."""
+"""Conversion between tag sequences and token spans, for the schemes IOB1, IOB2 (BIO), BIOES, BILOU and BMES."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Span = tuple[int, int, str]
 
 
 def split_tag(tag: str) -> tuple[str, str] | None:
-    """``("B", "PER")`` of ``B-PER`` or ``B_PER``, ``("O", "")`` of ``O``, None of what is no tag."""
+    """Split a tag: ``("B", "PER")`` for ``B-PER`` or ``B_PER``, ``("O", "")`` for ``O``, None if it is not a tag."""
     if tag == OUTSIDE:
         return OUTSIDE, ""
     if len(tag) > 2 and tag[0] in _PREFIXES and tag[0] != OUTSIDE and tag[1] in "-_":
@@ -24,12 +24,12 @@ def split_tag(tag: str) -> tuple[str, str] | None:
 
 
 def spans_of(tags: Sequence[str]) -> tuple[list[Span], int]:
-    """Spans (first, last token, label) of a valid or invalid sequence, as conlleval and seqeval read it.
+    """Decode spans (first token, last token, label) from a valid or invalid sequence, as conlleval and seqeval do.
 
-    A span begins at B, S and U, and wherever a tag does not continue the one before it; one rule reads all schemes.
+    A span starts at B, S and U, and at every tag that does not continue the previous one; this rule covers all schemes.
 
     Returns:
-        The spans, and the number of tags that continue nothing although their scheme says they should.
+        The spans, and the number of invalid tags, which should continue a span but have none to continue.
     """
     spans: list[Span] = []
     repaired = 0
@@ -49,14 +49,14 @@ def spans_of(tags: Sequence[str]) -> tuple[list[Span], int]:
     return spans, repaired
 
 
-def broken_labels(labels: Iterable[str]) -> dict[str, int]:
-    """What is lost of labels that are written in columns, by what to say of it; empty where nothing is."""
+def count_broken_labels(labels: Iterable[str]) -> dict[str, int]:
+    """Count the labels that columns cannot store, by description; empty if there are none."""
     count = sum(_BREAK.search(label) is not None for label in labels)
-    return {"labels hold a tab or a line break, and have a blank there": count} if count else {}
+    return {"labels that contain a tab or a line break get a space instead": count} if count else {}
 
 
 def scheme_of(tags: Iterable[Sequence[str]]) -> str:
-    """Name the scheme of some sequences.
+    """Return the name of the scheme of some sequences.
 
     >>> scheme_of([["B-PER", "I-PER", "O"]])
     'BIO'
@@ -70,9 +70,9 @@ def scheme_of(tags: Iterable[Sequence[str]]) -> str:
         for tag in sequence:
             parts = split_tag(tag) or (OUTSIDE, "")
             prefixes.add(parts[0])
-            fresh = before[0] == OUTSIDE or before[1] != parts[1]
-            begins_plain |= parts[0] == "B" and fresh
-            begins_inside |= parts[0] == "I" and fresh
+            starts_span = before[0] == OUTSIDE or before[1] != parts[1]
+            begins_plain |= parts[0] == "B" and starts_span
+            begins_inside |= parts[0] == "I" and starts_span
             before = parts
     if prefixes & {"L", "U"}:
         return "BILOU"
@@ -84,7 +84,7 @@ def scheme_of(tags: Iterable[Sequence[str]]) -> str:
 
 
 def bio_tags(length: int, spans: Iterable[Span]) -> list[str]:
-    """BIO tags of spans that do not overlap; for columns, so that a tab or line break in a label becomes a blank.
+    """Encode non-overlapping spans as BIO tags for columns; a tab or line break in a label becomes a space.
 
     >>> bio_tags(4, [(1, 2, "PER")])
     ['O', 'B-PER', 'I-PER', 'O']

@@ -1,4 +1,4 @@
-"""Texts as words for the layouts that count tokens: the words, and where entities stand among them."""
+"""Tokenisation of texts into words for formats with token indices, with the token spans of entities."""
 
 from __future__ import annotations
 
@@ -7,84 +7,88 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats.common.base import PLACELESS, native_only, placeless
+from ie_cli.formats.common.base import UNLOCATED_TRIPLES, count_native_only, count_unlocated
 from ie_cli.formats.conll import (
-    BLANK_LOST,
-    CUT_WORDS,
-    OTHER_BLANKS,
+    EDGE_WHITESPACE_LOST,
+    OTHER_WHITESPACE,
     OVERLAPS,
-    RAGGED,
-    cut,
-    is_blank,
+    SPLIT_WORDS,
+    WHITESPACE_LOST,
+    is_whitespace,
     join_tokens,
-    longest,
+    longest_non_overlapping,
+    split_at_boundaries,
 )
-from ie_cli.triples import ROLES, sides, typed_entities_of
+from ie_cli.triples import ROLES, role_arguments, typed_entities_of
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A text as words and single Chinese characters, cut at the borders of entities.
+    """A text as words and single CJK characters, split at the boundaries of entities.
 
     Attributes:
-        spans: first and last token of each entity; an entity of blanks has none.
-        relations: those whose arguments have tokens.
-        ragged: how many entities begin or end with a blank, which is in no token.
-        broken: how many words were cut.
+        tokens: the words and characters.
+        spans: first and last token of each entity, except entities that consist of whitespace.
+        relations: the relations whose arguments have tokens.
+        edge_whitespace: number of entities that start or end with whitespace, which is in no token.
+        broken: number of words that were split.
     """
 
     tokens: list[str]
     spans: dict[Entity, tuple[int, int]]
     relations: list[Relation]
-    ragged: int
+    edge_whitespace: int
     broken: int
 
 
 def split_words(document: Document) -> Words:
-    """The words of a text, and all its entities among them; arguments of relations are entities too."""
+    """Split a text into words, with all its entities, arguments of relations included."""
     return _split(document, typed_entities_of(document))
 
 
 def split_flat(document: Document) -> Words:
-    """The same for one tag column, which has no place for overlaps: of two entities that overlap the longer one stays."""
-    return _split(document, longest([e for e in typed_entities_of(document) if not is_blank(document.text, e)]))
+    """Do the same for a single tag column, which cannot hold overlaps: of overlapping entities, keep the longer one."""
+    return _split(
+        document,
+        longest_non_overlapping([e for e in typed_entities_of(document) if not is_whitespace(document.text, e)]),
+    )
 
 
 def _split(document: Document, entities: Sequence[Entity]) -> Words:
-    words = list(cut(document.text, entities))
+    words = list(split_at_boundaries(document.text, entities))
     pieces = [piece for word in words for piece in word]
     starts, ends = [start for start, _ in pieces], [end for _, end in pieces]
     spans = {}
-    ragged = 0
+    edge_whitespace = 0
     for entity in entities:
         first, last = bisect_left(starts, entity.start), bisect_right(ends, entity.end) - 1
         if first <= last:
             spans[entity] = first, last
-            ragged += (starts[first], ends[last]) != (entity.start, entity.end)
+            edge_whitespace += (starts[first], ends[last]) != (entity.start, entity.end)
     return Words(
         tokens=[document.text[start:end] for start, end in pieces],
         spans=spans,
         relations=[r for r in document.relations if r.subject in spans and r.object in spans],
-        ragged=ragged,
+        edge_whitespace=edge_whitespace,
         broken=sum(len(word) > 1 for word in words),
     )
 
 
-def lost_words(document: Document, words: Words) -> dict[str, int]:
-    """What is lost where an example is written as these words."""
+def count_word_losses(document: Document, words: Words) -> dict[str, int]:
+    """Count what is lost if an example is written as these words."""
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
-    blank = sum(is_blank(document.text, entity) for entity in absent)
-    implied = {(role, side.start, side.end) for r in words.relations for role, side in sides(r)}
+    whitespace = sum(is_whitespace(document.text, entity) for entity in absent)
+    implied = {(role, side.start, side.end) for r in words.relations for role, side in role_arguments(r)}
     roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
-    unsaid = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
+    orphaned = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
     return {
-        f"{OVERLAPS}; the format conll04 keeps all": len(absent) - blank,
-        BLANK_LOST: blank,
-        RAGGED: words.ragged,
-        "relations have lost an entity": len(document.relations) - len(words.relations),
-        CUT_WORDS: words.broken,
-        OTHER_BLANKS: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
-        **({"entities say the role of an argument whose relation is lost": unsaid} if unsaid else {}),
-        **({PLACELESS: count} if (count := placeless(document)) else {}),
-        **native_only(document),
+        f"{OVERLAPS}; the format conll04 keeps them": len(absent) - whitespace,
+        WHITESPACE_LOST: whitespace,
+        EDGE_WHITESPACE_LOST: words.edge_whitespace,
+        "relations are lost, because an argument is lost": len(document.relations) - len(words.relations),
+        SPLIT_WORDS: words.broken,
+        OTHER_WHITESPACE: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
+        **({"entities labelled with the role of an argument are lost with its relation": orphaned} if orphaned else {}),
+        **({UNLOCATED_TRIPLES: count} if (count := count_unlocated(document)) else {}),
+        **count_native_only(document),
     }

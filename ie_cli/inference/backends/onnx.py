@@ -1,4 +1,4 @@
-"""The ONNX Runtime backend: the same factors from an exported graph, on the CPU, without torch."""
+"""The ONNX Runtime backend: runs an exported graph on the CPU, without torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import numpy.typing as npt
 from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
 from ie_cli.inference.backends.onnx_weights import first_not_finite
-from ie_cli.inference.integrity import BELONG
+from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import EXPORT, ONNX, reading
 
-_SCORES = 2**23  # of one window at once
+_BLOCK_SCORES = 2**23  # scores of one window in a block
 INPUTS = ("input_ids", "attention_mask")
 
 
 def output_prefix(task: str, tasks: Collection[str]) -> str:
-    """What stands before the names of a task's outputs in a graph: nothing where it is the only one."""
+    """Return the prefix of the names of a task's outputs in a graph: empty if it is the only task."""
     return f"{task}/" if len(tasks) > 1 else ""
 
 
@@ -35,7 +35,7 @@ class OnnxBackend:
         codecs: of the model's tasks; the graph must have their tables, with as many rows.
 
     Raises:
-        ModelError: the file is damaged, no such graph, or of another model, or ONNX Runtime is missing.
+        ModelError: the file is damaged, not an exported graph, or from another model, or ONNX Runtime is missing.
     """
 
     def __init__(self, file: Path, codecs: Mapping[str, Codec]) -> None:
@@ -46,40 +46,42 @@ class OnnxBackend:
         expected = {
             f"{output_prefix(task, codecs)}{table}": len(names)
             for task, codec in codecs.items()
-            for table, names in codec.tables.items()
+            for table, names in codec.matrices.items()
         }
         rows = _rows(self._session)
         if inputs != set(INPUTS) or not expected.keys() & rows.keys():
             raise ModelError(
-                f"{file}: not a graph that `ie export` writes: inputs {', '.join(sorted(inputs))}, outputs "
+                f"{file}: not a graph written by `ie export`: it has the inputs {', '.join(sorted(inputs))} and the outputs "
                 f"{', '.join(self._names[:6])}",
                 hint="export the model again.",
             )
         if rows != expected:
-            raise ModelError(f"{file}: the graph has the rows {rows}, but ie.json beside it {expected}", hint=BELONG)
+            raise ModelError(
+                f"{file}: the graph has the rows {rows}, but ie.json beside it {expected}", hint=MIXED_FILES_HINT
+            )
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, OnnxOutputs]:
-        """The outputs of each head for a batch ``[batch, L]``."""
-        with reading(self.file, "its tokenizer.json may be of another model; or its batches are too large."):
+        """Return the outputs of each head for a batch ``[batch, L]``."""
+        with reading(self.file, "check that tokenizer.json belongs to this model, or use smaller batches."):
             values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
         found = dict(zip(self._names, values, strict=True))
         return {task: OnnxOutputs(found, output_prefix(task, self._codecs)) for task in self._codecs}
 
-    def write(self, folder: Path) -> None:
-        """Copy the graph, the weights beside a graph of more than 1.5 GiB, and what is known of the export."""
+    def write(self, directory: Path) -> None:
+        """Copy the graph, its external weights if it is larger than 1.5 GiB, and the record of the export."""
         for name in (ONNX, f"{ONNX}.data", EXPORT):
             if (self.file.parent / name).is_file():
-                shutil.copyfile(self.file.parent / name, folder / name)
+                shutil.copyfile(self.file.parent / name, directory / name)
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxOutputs:
-    """The outputs of a graph whose names begin with a prefix."""
+    """The outputs of a graph whose names start with a prefix."""
 
     found: Mapping[str, npt.NDArray[Any]]
     prefix: str
 
-    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """A table, in blocks whose scores are small where it has arrays ``[batch, rows, L, …]``."""
         start = f"{self.prefix}{name}."
         table = {key.removeprefix(start): value for key, value in self.found.items() if key.startswith(start)}
@@ -87,13 +89,15 @@ class OnnxOutputs:
             yield table
             return
         _, rows, length, _ = table["query"].shape
-        step = max(1, _SCORES // length**2)
+        step = max(1, _BLOCK_SCORES // length**2)
         for first in range(0, rows, step):
             yield {factor: value[:, first : first + step] for factor, value in table.items()}
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """A graph is run once: it has no outputs that take arguments."""
-        raise ModelError(f"the exported graph has no output '{name}' that takes arguments", hint="predict with torch.")
+        """Refuse outputs that take arguments, because a graph is run only once."""
+        raise ModelError(
+            f"the exported graph has no output '{name}' that takes arguments", hint="use the original model with torch."
+        )
 
 
 def _rows(session: Any) -> dict[str, int]:
@@ -108,15 +112,15 @@ def _rows(session: Any) -> dict[str, int]:
 
 
 def load_onnx(path: Path, codecs: Mapping[str, Codec]) -> OnnxBackend:
-    """The graph of a model directory.
+    """Load the graph of a model directory.
 
     Raises:
-        ModelError: as `OnnxBackend`; or a weight is not finite.
+        ModelError: see `OnnxBackend`; or a weight is not finite.
     """
     backend = OnnxBackend(path / ONNX, codecs)
     with reading(path / ONNX, "copy it again, or export the model again."):
         if (name := first_not_finite(path / ONNX)) is not None:
-            raise ValueError(f"{name} holds numbers that are not finite")
+            raise ValueError(f"{name} contains non-finite numbers")
     return backend
 
 
@@ -125,10 +129,10 @@ def _session(file: Path) -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            f"{file}: to run it, onnxruntime is needed: {error}", hint='pip install "ie-cli[onnx]".'
+            f"{file}: running this model requires onnxruntime: {error}", hint='pip install "ie-cli[onnx]".'
         ) from error
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors raise; warnings are about nodes that nobody here can change
+    options.log_severity_level = 3  # errors are raised; warnings concern nodes that users cannot change
     if hasattr(os, "sched_getaffinity"):  # a container may have fewer cores than the machine
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
     with reading(file, "copy it again, export the model again, or update onnxruntime."):

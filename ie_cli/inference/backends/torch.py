@@ -1,4 +1,4 @@
-"""The torch backend: ids in, factors out; and its weights in a model folder."""
+"""The torch backend: runs a model, and reads and writes its weights in a model directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
-from ie_cli.inference.integrity import BELONG
+from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, ModelFacts, reading
 from ie_cli.modeling.devices import choose_device, choose_precision, torch_dtype
 from ie_cli.modeling.encoder import (
@@ -26,10 +26,10 @@ from ie_cli.modeling.encoder import (
     check_vocabulary,
     positions_of,
     quiet_transformers,
-    refuse_kernels,
+    require_builtin_kernels,
 )
 from ie_cli.modeling.heads.base import Head, build_head
-from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, name_of_earlier
+from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 
@@ -37,11 +37,11 @@ _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermedia
 
 
 class TorchBackend:
-    """Run a model forward.
+    """Run a model with torch.
 
     Args:
-        model: on its device; it is set to prediction when it is run.
-        precision: of the encoder. Where its weights are float32, other precisions run by autocast.
+        model: the model on its device; it is set to evaluation mode when it is run.
+        precision: precision of the encoder. If its weights are float32, other precisions use autocast.
     """
 
     def __init__(self, model: ExtractionModel, precision: Precision) -> None:
@@ -49,7 +49,7 @@ class TorchBackend:
         self.precision = precision
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, TorchOutputs]:
-        """The outputs of each head for a batch ``[batch, L]``; a head is run when its outputs are asked for."""
+        """Return the outputs of each head for a batch ``[batch, L]``; a head is run when its outputs are requested."""
         if self.model.training:
             self.model.eval()
         parameter = next(self.model.encoder.parameters())
@@ -61,34 +61,35 @@ class TorchBackend:
             )
         return {task: TorchOutputs(self.model.head(task), hidden) for task in self.model.tasks}
 
-    def write(self, folder: Path) -> None:
+    def write(self, directory: Path) -> None:
         """Write `model.safetensors` and the encoder's `config.json`.
 
-        The tensors of the encoder have the names that `transformers` gives them, so that `AutoModel` loads it.
+        The tensors of the encoder are named as in `transformers`, so that `AutoModel` can load it.
         """
         from safetensors.torch import save_file
 
         weights = {
-            _stored(name): tensor.detach().cpu().float().contiguous() for name, tensor in distinct_tensors(self.model)
+            _name_in_file(name): tensor.detach().cpu().float().contiguous()
+            for name, tensor in distinct_tensors(self.model)
         }
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-        os.chmod(folder / WEIGHTS, 0o644)  # safetensors creates it for the owner alone
-        self.model.encoder.config.save_pretrained(folder)  # type: ignore[operator,union-attr]
+        save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(directory / WEIGHTS, 0o644)  # safetensors creates it readable only for the owner
+        self.model.encoder.config.save_pretrained(directory)  # type: ignore[operator,union-attr]
 
 
 @dataclass(frozen=True, slots=True)
 class TorchOutputs:
-    """What a head makes of hidden states ``[batch, L, hidden]``."""
+    """The outputs of a head for hidden states ``[batch, L, hidden]``."""
 
     head: Head
     hidden: Tensor
 
-    def table(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """The blocks of a table."""
         with torch.inference_mode():
             blocks = self.head.blocks(self.hidden)[name]
         while True:
-            # Not across a yield: two tables are read in turn, and each would put back the mode it found.
+            # Not across the yield: if two generators alternate, each would restore the mode that it found.
             with torch.inference_mode():
                 block = next(blocks, None)
             if block is None:
@@ -96,7 +97,7 @@ class TorchOutputs:
             yield {factor: tensor.numpy(force=True) for factor, tensor in block.items()}
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """A second pass over the hidden states."""
+        """Run a second pass over the hidden states."""
         given = {key: torch.from_numpy(value).to(self.hidden.device) for key, value in arguments.items()}
         with torch.inference_mode():
             found = self.head.query(name, self.hidden, given)
@@ -113,28 +114,32 @@ def load_torch(
     device: Literal["auto", "cpu"],
     precision: Precision | Literal["auto"],
 ) -> TorchBackend:
-    """Read the model of a folder, every fault of it a `ModelError`."""
+    """Load the model of a directory.
+
+    Raises:
+        ModelError: a file is damaged, or the files do not belong together.
+    """
     from transformers import AutoConfig
 
     quiet_transformers()
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        refuse_kernels(config, str(path), str(path / CONFIG))
+        require_builtin_kernels(config, str(path), str(path / CONFIG))
         if recipe.encoder.max_length > (positions := positions_of(config)):
             raise ModelError(
                 f"{path / RECIPE}: encoder.max_length is {recipe.encoder.max_length}, but the encoder has {positions} "
                 f"positions ({CONFIG})",
-                hint="the recipe is of another model, or was changed: set it back.",
+                hint="restore the recipe: it belongs to another model, or has been changed.",
             )
         sizes = {name: value for name in _SIZES if isinstance(value := getattr(config, name, None), int)}
         if wrong := [name for name, value in sizes.items() if value < 1]:
             raise ValueError(f"{wrong[0]} is {sizes[wrong[0]]}")
-        if sizes.get("num_hidden_layers", 0) > len(names):  # before minutes go into building them
-            raise ValueError(f"{config.num_hidden_layers} layers, but {WEIGHTS} beside it has {len(names)} tensors")
-        with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are in no file
+        if sizes.get("num_hidden_layers", 0) > len(names):  # before minutes are spent on building them
+            raise ValueError(f"{config.num_hidden_layers} layers, but {WEIGHTS} has {len(names)} tensors")
+        with init_empty_weights(include_buffers=False):  # buffers (rotary frequencies, …) are not in the file
             encoder = build_encoder(config)
-    with reading(path / RECIPE, BELONG), init_empty_weights(include_buffers=False):
+    with reading(path / RECIPE, MIXED_FILES_HINT), init_empty_weights(include_buffers=False):
         heads = {
             task: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[task])
             for task, section in recipe.instances().items()
@@ -142,22 +147,24 @@ def load_torch(
     model = ExtractionModel(encoder, heads)
     check_vocabulary(tokenizer, encoder, f"{path / TOKENIZER}: it")
     if facts.pad_id >= (rows := encoder.get_input_embeddings().num_embeddings):  # type: ignore[operator]
-        raise ModelError(f"{path / FACTS}: pad_id is {facts.pad_id}, but the embedding has {rows} rows", hint=BELONG)
-    where = choose_device(device)
-    chosen = choose_precision(precision, where)
+        raise ModelError(
+            f"{path / FACTS}: pad_id is {facts.pad_id}, but the embedding has {rows} rows", hint=MIXED_FILES_HINT
+        )
+    chosen_device = choose_device(device)
+    chosen_precision = choose_precision(precision, chosen_device)
     _load_weights(model, path / WEIGHTS, earlier=next(iter(heads)) if facts.earlier_names else None)
-    model.encoder.to(where, torch_dtype(chosen))
-    model.heads.to(where)
-    return TorchBackend(model, chosen)
+    model.encoder.to(chosen_device, torch_dtype(chosen_precision))
+    model.heads.to(chosen_device)
+    return TorchBackend(model, chosen_precision)
 
 
-def _stored(name: str) -> str:
-    """A tensor's name in a file."""
+def _name_in_file(name: str) -> str:
+    """Return the name in the file of a tensor in the model."""
     return name.removeprefix("encoder.")
 
 
-def _loaded(name: str) -> str:
-    """The name in the model of a tensor in a file."""
+def _name_in_model(name: str) -> str:
+    """Return the name in the model of a tensor in the file."""
     return name if name.startswith("heads.") else f"encoder.{name}"
 
 
@@ -169,16 +176,18 @@ def _tensor_names(path: Path) -> list[str]:
 
 
 def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) -> None:
-    """Put the tensors of a file into a model.
+    """Load the tensors of a file into a model.
 
     Args:
-        earlier: the one task of a file that has the names of version 0.1.
+        model: the model.
+        path: the file.
+        earlier: the only task of a file with the names of version 0.1; None for later versions.
     """
     from safetensors.torch import load_file
 
     with reading(path):
         stored = load_file(path)
-    names = {name: _loaded(name) if earlier is None else name_of_earlier(name, earlier) for name in stored}
+    names = {name: _name_in_model(name) if earlier is None else rename_tensor_of_0_1(name, earlier) for name in stored}
     weights = {names[name]: tensor for name, tensor in stored.items()}
     buffers = {name for name, _ in model.named_buffers()}
     expected = dict(model.state_dict())
@@ -188,20 +197,22 @@ def _load_weights(model: ExtractionModel, path: Path, *, earlier: str | None) ->
         if name not in buffers and name in weights and tensor.shape != weights[name].shape
     ]
     lacking = sorted(set(expected) - set(weights) - buffers)
-    # A buffer that an older version of the library stored is no weight.
-    beyond = sorted(name for name in set(weights) - set(expected) if not any(part in name for part in MAY_BE_MISSING))
-    if wrong or lacking or beyond:
-        first = (wrong or lacking or beyond)[0]
+    # Buffers stored by older versions of the library are not weights.
+    unexpected = sorted(
+        name for name in set(weights) - set(expected) if not any(part in name for part in MAY_BE_MISSING)
+    )
+    if wrong or lacking or unexpected:
+        first = (wrong or lacking or unexpected)[0]
         what = "is missing" if lacking else "has no place in the model"
         if wrong:
-            what = f"is {list(weights[first].shape)}, expected {list(expected[first].shape)}"
+            what = f"has the shape {list(weights[first].shape)}, expected {list(expected[first].shape)}"
         raise ModelError(
-            f"{path}: the weights do not fit config.json, ie.json and recipe.yaml beside it: {first} {what}",
-            hint=BELONG,
+            f"{path}: the weights do not fit config.json, ie.json and recipe.yaml: {first} {what}",
+            hint=MIXED_FILES_HINT,
         )
     model.load_state_dict(weights, strict=False, assign=True)
     if (name := first_not_finite(model)) is not None:
         raise ModelError(
-            f"{path}: damaged: {name} holds numbers that are not finite",
-            hint="take the folder from a backup or train again.",
+            f"{path}: damaged: {name} contains non-finite numbers",
+            hint="restore the directory from a backup, or train again.",
         )

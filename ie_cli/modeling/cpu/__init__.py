@@ -1,1 +1,1 @@
-"""What makes training on a CPU fast."""
+"""Faster training on a CPU."""

@@ -1,7 +1,7 @@
 """Attention for training on a CPU: plain matrix products with the dropout of `ie_cli.modeling.cpu.dropout`.
 
-torch's fused attention has no dropout on a CPU, and its backward pass is slower at the lengths of sentences. Without
-gradients, or in forms that this file does not know, it is used as ever.
+torch's fused attention has no dropout on a CPU, and its backward pass is slower at the lengths of sentences. It is still used
+without gradients, and for variants that this module does not support.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ie_cli.modeling.cpu.dropout import dropout as drop
 
 NAME = "ie_cpu"
 FUSED_FROM = 1024
-"""Tokens from which the fused form is taken where there is no dropout: its memory grows with the length, not its square."""
+"""The number of tokens from which the fused form is used if there is no dropout: its memory grows linearly with the length."""
 
 
 def use_cpu_attention(encoder: nn.Module) -> None:
-    """Make an encoder of `transformers` use `attention`; one that has attention code of its own keeps it."""
+    """Make an encoder of `transformers` use `attention`, unless it has its own attention code."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -40,11 +40,17 @@ def attention(  # noqa: PLR0917 - as `transformers` calls it
     dropout: float = 0.0,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as `transformers` calls it.
+    """Compute attention, with the signature that `transformers` expects.
 
     Args:
-        query, key, value: ``[batch, heads, L, size]``.
-        attention_mask: bool ``[batch, 1, L, L]``, true where a key is seen; None: everywhere.
+        module: the attention module.
+        query: ``[batch, heads, L, size]``.
+        key: ``[batch, heads, L, size]``.
+        value: ``[batch, heads, L, size]``.
+        attention_mask: bool ``[batch, 1, L, L]``, true where a query attends to a key; None: everywhere.
+        scaling: the factor of the scores; ``size**-0.5`` if omitted.
+        dropout: the dropout probability of the attention weights.
+        **options: other options of `transformers`; those not supported here select the fused form.
 
     Returns:
         ``[batch, L, heads, size]``.
@@ -67,12 +73,12 @@ def attention(  # noqa: PLR0917 - as `transformers` calls it
     scale = size**-0.5 if scaling is None else scaling
     scores = torch.baddbmm(empty, query.reshape(flat), key.reshape(flat).transpose(1, 2), beta=0, alpha=scale)
     if attention_mask is not None:
-        # Not infinity: a local window may show a query at the padding no key at all, whose shares would be NaN.
+        # Not infinity: with local attention a query at the padding may attend to no key, and its weights would be NaN.
         lowest = torch.finfo(scores.dtype).min
-        hidden = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, lowest)
-        scores = (scores.view(batch, heads, length, length) + hidden).flatten(0, 1)
-    shares = scores.softmax(-1)
+        bias = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, lowest)
+        scores = (scores.view(batch, heads, length, length) + bias).flatten(0, 1)
+    weights = scores.softmax(-1)
     if dropout:
-        shares = drop(shares, dropout)
-    mixed = torch.bmm(shares, value.reshape(flat)).view(query.shape)
+        weights = drop(weights, dropout)
+    mixed = torch.bmm(weights, value.reshape(flat)).view(query.shape)
     return mixed.transpose(1, 2).contiguous(), None

@@ -1,6 +1,6 @@
-"""Dropout for training on a CPU, where the library's own draws one number after another for a tenth of the step.
+"""Dropout for training on a CPU, where torch's dropout draws one number at a time and takes a tenth of the step.
 
-64 random bits decide over four elements here, and the mask is made by vectorised arithmetic: six times faster.
+Here 64 random bits decide on four elements, and the mask is computed by vectorised arithmetic, which is six times faster.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_STEPS = 2**16  # the chance is a multiple of 1 / 65,536
+_STEPS = 2**16  # the probability is a multiple of 1 / 65,536
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """Set each element to 0 with the chance `p`, rounded to a multiple of 1 / 65,536, and divide the others by 1 - p.
+    """Set each element to 0 with probability `p`, rounded to a multiple of 1 / 65,536, and divide the others by 1 - p.
 
-    Draws from torch's default generator of the CPU.
+    The random numbers come from torch's default CPU generator.
     """
     return _Dropout.apply(x, p)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def _noise(x: Tensor, p: float) -> Tensor:
-    """0 or 1 / (1 - p) for each element, of the type of `x`."""
+    """Return 0 or 1 / (1 - p) for each element, in the dtype of `x`."""
     dropped = round(p * _STEPS)
     if dropped == _STEPS:
         return torch.zeros_like(x)
     count = x.numel()
     bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]
-    kept = bits.ge_(dropped - _STEPS // 2)  # in place: the vectorised form, which gives 0 and 1 of int16
+    kept = bits.ge_(dropped - _STEPS // 2)  # in place: the vectorised form, which yields 0 and 1 as int16
     scale = 1 / (1 - dropped / _STEPS)
-    if x.dtype in (torch.bfloat16, torch.float16):  # of two bytes as well: the number is made of its bits
+    if x.dtype in (torch.bfloat16, torch.float16):  # also two bytes: build the number from its bits
         noise = kept.mul_(torch.tensor(scale, dtype=x.dtype).view(torch.int16).item()).view(x.dtype)
     else:
         noise = kept.to(x.dtype).mul_(scale)
@@ -51,7 +51,7 @@ class _Dropout(torch.autograd.Function):
 
 
 class Dropout(nn.Module):
-    """In the place of `nn.Dropout`."""
+    """A replacement for `nn.Dropout`."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Dropout(nn.Module):
 
 
 def replace_dropout(model: nn.Module) -> None:
-    """Put `Dropout` in the place of every `nn.Dropout`."""
+    """Replace every `nn.Dropout` in a model with `Dropout`."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:

@@ -1,6 +1,7 @@
-"""What makes training on a CPU fast beside the matrix products, which run at the speed of the machine already.
+"""Speed up training on a CPU outside the matrix products, which already run at the speed of the machine.
 
-Measured in benchmarks/RESULTS.md. What is trained is the same model; its numbers differ as those of two seeds do.
+Measurements are in benchmarks/RESULTS.md. The model that is trained is the same; its numbers differ no more than those of two
+seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ie_cli.modeling.cpu.dropout import replace_dropout
 
 
 def prepare_for_training(encoder: nn.Module) -> None:
-    """Change an encoder, in place, for training on a CPU."""
+    """Modify an encoder in place for training on a CPU."""
     replace_dropout(encoder)
     use_cpu_attention(encoder)
     embeddings = getattr(encoder, "embeddings", None)
@@ -24,9 +25,9 @@ def prepare_for_training(encoder: nn.Module) -> None:
 
 
 def _autocast_output(module: nn.Module, inputs: Any, output: Any) -> Any:
-    """Under autocast, start the stream between the layers in the lower precision, as in prediction.
+    """Under autocast, convert the input of the first layer to the lower precision, as in prediction.
 
-    Otherwise it stays float32: every product then has its input converted, and what stands between moves twice the bytes.
+    Otherwise the hidden states stay float32: every product converts its input, and all other operations move twice the bytes.
     """
     if isinstance(output, torch.Tensor) and torch.is_autocast_enabled("cpu"):
         return output.to(torch.get_autocast_dtype("cpu"))

@@ -1,1 +1,1 @@
-"""What is put on an encoder, one file for each head; `recipe.heads.HEADS` is the table of them."""
+"""The heads on top of an encoder, one file for each; `recipe.heads.HEADS` is the table of heads."""

@@ -1,4 +1,4 @@
-"""What a head is made of, and the form that most heads have: scorers, each of one table of cells."""
+"""The protocol of heads, and the form that most heads have: one scorer per score matrix."""
 
 from __future__ import annotations
 
@@ -18,96 +18,113 @@ Tensors = Mapping[str, Tensor]
 
 
 class Head(Protocol):
-    """What stands on an encoder. `hidden` is the encoder's output ``[batch, L, hidden]``, of any precision."""
+    """A head on top of an encoder. `hidden` is the encoder's output ``[batch, L, hidden]``, in any precision."""
 
-    def collate(self, cells: Tensors, mask: Tensor) -> Any:
-        """The gold of a batch in the form that `losses` takes, from what `Codec.cells` gives; on the CPU.
+    def collate(self, entries: Tensors, mask: Tensor) -> Any:
+        """Convert the gold entries of a batch, from `Codec.entries`, to the targets that `losses` takes; on the CPU.
 
         Args:
+            entries: int64 ``[entries, columns]`` by score matrix, the first column being the sample.
             mask: bool ``[batch, L]``, true on text tokens.
         """
 
     def losses(self, hidden: Tensor, mask: Tensor, targets: Any, weights: Tensors | None = None) -> dict[str, Tensor]:
-        """Scalar losses by name, each a mean over the batch.
+        """Return scalar losses by name, each a mean over the batch.
 
         Args:
-            weights: of the rows' losses ``[rows]``, by table; 1 where not given.
+            hidden: the encoder's output.
+            mask: bool ``[batch, L]``, true on text tokens.
+            targets: the targets from `collate`.
+            weights: the weight of each label's loss ``[labels]``, by score matrix; 1 if omitted.
         """
 
     def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
-        """All that a codec decodes, as named tensors ``TABLE.NAME``; the outputs of an exported graph."""
+        """Return everything that the codec decodes as named tensors ``MATRIX.NAME``, the outputs of an exported graph."""
 
     def blocks(self, hidden: Tensor) -> dict[str, Iterator[dict[str, Tensor]]]:
-        """The same by table, large tables in several blocks of rows."""
+        """Return the outputs by score matrix, large matrices in several blocks of labels."""
 
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
-        """What decoding asks for in a second pass over the hidden states, e.g. the objects of some subjects."""
+        """Compute an output that decoding requests in a second pass over the hidden states, e.g. the objects of subjects."""
 
 
 class Builder(Protocol):
-    """Builds a head with fresh weights; its keyword-only arguments are what a recipe may set."""
+    """Builds a head with fresh weights; its keyword-only arguments are the fields that a recipe may set."""
 
-    def __call__(self, hidden_size: int, rows: Mapping[str, int], /, **options: Any) -> nn.Module:
-        """Positional is what the house gives: the size of the encoder's output, and the number of rows of each table."""
+    def __call__(self, hidden_size: int, labels: Mapping[str, int], /, **options: Any) -> nn.Module:
+        """Build a head.
+
+        Args:
+            hidden_size: the size of the encoder's output.
+            labels: the number of labels (or predicates) of each score matrix.
+            options: the fields of the head's section in the recipe.
+        """
 
 
 def build_head(section: HeadSection, *, hidden_size: int, codec: Codec) -> nn.Module:
-    """The head that a recipe names, with fresh weights."""
+    """Build the head that a recipe names, with fresh weights."""
     builder = cast(Builder, HEADS[section.name].builder())
     parameters = inspect.signature(builder).parameters.values()
     options = {p.name: getattr(section, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    return builder(hidden_size, {table: len(names) for table, names in codec.tables.items()}, **options)
+    return builder(hidden_size, {matrix: len(names) for matrix, names in codec.matrices.items()}, **options)
 
 
 class Scorer(Protocol):
-    """Scores the cells (row, i, j) of a table.
+    """Scores the entries (label, i, j) of a score matrix.
 
     Attributes:
-        upper: only cells i ≤ j count, as in spans.
+        upper: only entries with i ≤ j are valid, as for spans.
     """
 
     upper: bool
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
-        """Scalar loss, summed over rows, averaged over the batch; `mask` bool ``[batch, L]``, true on text tokens."""
+        """Return the scalar loss, summed over labels and averaged over the batch.
+
+        Args:
+            hidden: the encoder's output ``[batch, L, hidden]``.
+            mask: bool ``[batch, L]``, true on text tokens.
+            gold: the gold entries.
+            weights: the weight of each label's loss ``[labels]``; 1 if omitted.
+        """
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
-        """The factors of the scores of all rows, named as in `codecs.factors`."""
+        """Return the factors of the scores of all labels, named as in `codecs.factors`."""
 
     def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
-        """The same, a block of rows at a time."""
+        """Yield the factors, one block of labels at a time."""
 
 
-class TableHead(nn.Module):
-    """A head of scorers, each of one table; their losses are added by whoever trains.
+class MatrixHead(nn.Module):
+    """A head with one scorer per score matrix; it returns one loss for each.
 
     Args:
-        scorers: by table, in the order of the codec's tables.
+        scorers: by score matrix, in the order of the codec's matrices.
     """
 
     def __init__(self, scorers: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.tables = nn.ModuleDict(scorers)
+        self.tables = nn.ModuleDict(scorers)  # the attribute's name is part of the names of stored weights
 
     def _scorers(self) -> Iterator[tuple[str, Scorer]]:
         for name, scorer in self.tables.items():
             yield name, cast(Scorer, scorer)
 
-    def collate(self, cells: Tensors, mask: Tensor) -> dict[str, Gold]:
-        """The gold cells of each table, sorted and checked."""
-        return {name: Gold.build(cells[name], mask, upper=scorer.upper) for name, scorer in self._scorers()}
+    def collate(self, entries: Tensors, mask: Tensor) -> dict[str, Gold]:
+        """Return the gold entries of each score matrix, sorted and validated."""
+        return {name: Gold.build(entries[name], mask, upper=scorer.upper) for name, scorer in self._scorers()}
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Gold], weights: Tensors | None = None
     ) -> dict[str, Tensor]:
-        """The loss of each table."""
+        """Return the loss of each score matrix."""
         return {
             name: scorer.loss(hidden, mask, targets[name], weights[name] if weights is not None else None)
             for name, scorer in self._scorers()
         }
 
     def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
-        """The factors of all tables."""
+        """Return the factors of all score matrices."""
         return {
             f"{name}.{factor}": tensor
             for name, scorer in self._scorers()
@@ -115,16 +132,16 @@ class TableHead(nn.Module):
         }
 
     def blocks(self, hidden: Tensor) -> dict[str, Iterator[dict[str, Tensor]]]:
-        """The factors of each table, in blocks."""
+        """Return the factors of each score matrix, in blocks."""
         return {name: scorer.blocks(hidden) for name, scorer in self._scorers()}
 
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
-        """Tables are complete: nothing is asked for later."""
+        """Raise an error: score matrices are complete after the first pass."""
         raise ModelError(f"the head has no output '{name}' that takes arguments")
 
 
 def move(targets: Any, device: torch.device) -> Any:
-    """Targets of any form, i.e. tensors, what has a method `to`, and mappings and tuples of these, on a device."""
+    """Move targets to a device: tensors, objects with a method `to`, and mappings and tuples of these."""
     if isinstance(targets, Mapping):
         return {name: move(part, device) for name, part in targets.items()}
     if isinstance(targets, tuple):

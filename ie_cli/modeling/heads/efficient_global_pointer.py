@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from ie_cli.modeling.heads.base import TableHead
+from ie_cli.modeling.heads.base import MatrixHead
 from ie_cli.modeling.losses.factorised import Gold, factorised_loss
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
@@ -16,13 +16,13 @@ class EfficientGlobalPointer(nn.Module):
     """``s_r(i,j) = (R_i q_i)ᵀ(R_j k_j)/√d + a_r(i) + c_r(j)``, ``x = [q; k] = W h + b``, ``[a; c] = (V x + v)/2``.
 
     Args:
-        hidden_size: of the encoder's output.
-        labels: number of labels.
-        upper: only cells i ≤ j count, as in spans; False for links.
-        prior: the score that all cells start from. Of many rows hardly any cell is gold: low scores save the first hundred
-            steps, in which the biases alone learn that.
+        hidden_size: the size of the encoder's output.
+        labels: the number of labels.
+        upper: only entries with i ≤ j are valid, as for spans; False for links.
+        prior: the initial score of all entries. With many labels hardly any entry is gold; a low initial score saves about a
+            hundred steps in which only the biases would learn this.
         head_size: d, the size of q and k; even.
-        rope: rotary positions R; without them scores see no order.
+        rope: use the rotary positions R; without them, the scores do not depend on the order of tokens.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class EfficientGlobalPointer(nn.Module):
             nn.init.constant_(self.bias.bias, prior)
 
     def scores(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The factors pair ``[batch, L, L]``, start and end ``[batch, labels, L]``, in float32.
+        """Return the factors pair ``[batch, L, L]``, start and end ``[batch, labels, L]``, in float32.
 
         Args:
             hidden: encoder output ``[batch, L, hidden]``.
@@ -61,20 +61,20 @@ class EfficientGlobalPointer(nn.Module):
         return pair, start, end
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
-        """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
+        """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
         return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
-        """The factors of `scores` by name."""
+        """Return the factors from `scores` by name."""
         return dict(zip(("pair", "start", "end"), self.scores(hidden), strict=True))
 
     def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
-        """All rows at once: they share what is large."""
+        """Yield all labels in one block: they share the large factor."""
         yield self.tensors(hidden)
 
 
-def build(hidden_size: int, rows: Mapping[str, int], /, *, head_size: int = 64, rope: bool = True) -> TableHead:
-    """As a head of entities: one table."""
-    return TableHead(
-        {"entities": EfficientGlobalPointer(hidden_size, rows["entities"], head_size=head_size, rope=rope)}
+def build(hidden_size: int, labels: Mapping[str, int], /, *, head_size: int = 64, rope: bool = True) -> MatrixHead:
+    """Build a head for entities, with one score matrix."""
+    return MatrixHead(
+        {"entities": EfficientGlobalPointer(hidden_size, labels["entities"], head_size=head_size, rope=rope)}
     )

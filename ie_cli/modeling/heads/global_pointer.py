@@ -1,4 +1,4 @@
-"""GlobalPointer (kexue.fm/archives/8373): a span scorer of its own for each label."""
+"""GlobalPointer (kexue.fm/archives/8373): a separate span scorer for each label."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from ie_cli.modeling.heads.base import TableHead
+from ie_cli.modeling.heads.base import MatrixHead
 from ie_cli.modeling.losses.factorised import Gold
 from ie_cli.modeling.losses.streamed import Projection, streamed_loss
 
@@ -16,33 +16,33 @@ class GlobalPointer(nn.Module):
     """``s_r(i,j) = (R_i q_{r,i})ᵀ(R_j k_{r,j})/√d``, ``[q_r; k_r] = W_r h + b_r``.
 
     Args:
-        hidden_size: of the encoder's output.
-        labels: number of labels.
+        hidden_size: the size of the encoder's output.
+        labels: the number of labels.
         head_size: d, the size of each q and k; even.
-        rope: rotary positions R; without them scores see no order.
+        rope: use the rotary positions R; without them, the scores do not depend on the order of tokens.
     """
 
     upper = True
 
     def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
         super().__init__()
-        bound = hidden_size**-0.5  # as nn.Linear starts
+        bound = hidden_size**-0.5  # the initialisation of nn.Linear
         self.rope = rope
         self.weight = nn.Parameter(torch.empty(labels, 2 * head_size, hidden_size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(labels, 2 * head_size).uniform_(-bound, bound))
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
-        """Scalar loss of a batch; `mask` bool ``[batch, L]``, true on text tokens."""
+        """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
         return streamed_loss(hidden, self.weight, self.bias, mask, gold, rope=self.rope, weights=weights)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
-        """Queries and keys of all labels ``[batch, labels, L, head_size]``, rotated, queries scaled."""
+        """Return queries and keys of all labels ``[batch, labels, L, head_size]``, rotated, with queries scaled."""
         projection = Projection(self.weight, self.bias, self.rope)
         query, key = projection.vectors(hidden.to(self.weight.dtype), 0, len(self.weight))
         return {"query": query, "key": key}
 
     def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
-        """The same, as many labels at a time as fit into the caches."""
+        """Yield queries and keys for as many labels at a time as fit in the caches."""
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.to(self.weight.dtype)
             projection = Projection(self.weight, self.bias, self.rope)
@@ -51,6 +51,6 @@ class GlobalPointer(nn.Module):
                 yield {"query": query, "key": key}
 
 
-def build(hidden_size: int, rows: Mapping[str, int], /, *, head_size: int = 64, rope: bool = True) -> TableHead:
-    """As a head of entities: one table."""
-    return TableHead({"entities": GlobalPointer(hidden_size, rows["entities"], head_size=head_size, rope=rope)})
+def build(hidden_size: int, labels: Mapping[str, int], /, *, head_size: int = 64, rope: bool = True) -> MatrixHead:
+    """Build a head for entities, with one score matrix."""
+    return MatrixHead({"entities": GlobalPointer(hidden_size, labels["entities"], head_size=head_size, rope=rope)})

@@ -1,1 +1,1 @@
-"""Losses that never build the tensor of all scores."""
+"""Losses that are computed without building the tensor of all scores."""

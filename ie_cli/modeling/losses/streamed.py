@@ -1,8 +1,8 @@
-"""The loss of `losses` for a head with a query and a key per label, one block of labels (and rows) at a time.
+"""The loss of `factorised` for a head with a query and a key per label, one block of labels (and rows) at a time.
 
-``s_r(i,j) = (R_i q_{r,i})ᵀ(R_j k_{r,j}) / √d`` with ``[q_r; k_r] = W_r h + b_r``. The gradient of a block is worked out
-in closed form right after its scores, while they are in the cache, so that nothing of the size of the scores is kept
-for the backward pass or computed twice: memory is one block, whatever the number of labels.
+``s_r(i,j) = (R_i q_{r,i})ᵀ(R_j k_{r,j}) / √d`` with ``[q_r; k_r] = W_r h + b_r``. The gradient of a block is computed in
+closed form directly after its scores, while they are in the cache, so that nothing of the size of the scores is kept for the
+backward pass or computed twice: the memory is that of one block, whatever the number of labels.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, counted_cells, positive_loss
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, positive_loss, valid_entries
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Weights of all labels: weight ``[labels, 2·size, hidden]``, bias ``[labels, 2·size]``; `rope` as the head has it."""
+    """The projections of all labels: weight ``[labels, 2·size, hidden]``, bias ``[labels, 2·size]``; `rope` as in the head."""
 
     weight: Tensor
     bias: Tensor
@@ -31,7 +31,7 @@ class Projection:
         return self.weight.shape[1] // 2
 
     def vectors(self, hidden: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys of the labels ``first:last``, rotated, queries scaled; ``[batch, labels, L, size]`` each."""
+        """Return rotated, scaled queries and rotated keys of the labels ``first:last``; ``[batch, labels, L, size]`` each."""
         batch, length, _ = hidden.shape
         flat = torch.nn.functional.linear(
             hidden, self.weight[first:last].flatten(0, 1), self.bias[first:last].flatten()
@@ -44,7 +44,7 @@ class Projection:
         return query.contiguous(), key.contiguous()
 
     def pull_back(self, hidden: Tensor, d_query: Tensor, d_key: Tensor) -> Tensor:
-        """Gradient of the projection's output from that of `vectors`; ``[batch · L, labels · 2 · size]``."""
+        """Return the gradient of the projection's output from that of `vectors`; ``[batch · L, labels · 2 · size]``."""
         if self.rope:
             cos, sin = rotary_angles(hidden.shape[1], self.size, hidden.device)
             d_query, d_key = rotate(d_query, cos, -sin), rotate(d_key, cos, -sin)
@@ -52,10 +52,10 @@ class Projection:
         return both.permute(1, 3, 2, 0, 4).reshape(hidden.shape[0] * hidden.shape[1], -1)
 
     def blocks(self, hidden: Tensor) -> Iterator[tuple[int, int]]:
-        """Ranges of labels whose scores and vectors fit `BLOCK_BYTES`."""
+        """Yield ranges of labels whose scores and vectors fit in `BLOCK_BYTES`."""
         batch, length, _ = hidden.shape
-        one = batch * length * (length + 6 * self.size) * hidden.element_size()
-        step = max(1, BLOCK_BYTES // one)
+        label_bytes = batch * length * (length + 6 * self.size) * hidden.element_size()
+        step = max(1, BLOCK_BYTES // label_bytes)
         labels = len(self.weight)
         for first in range(0, labels, step):
             yield first, min(first + step, labels)
@@ -72,16 +72,20 @@ def streamed_loss(
     upper: bool = True,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Loss of kexue.fm/archives/7359 on the scores of kexue.fm/archives/8373, projection included.
+    """Return the loss of kexue.fm/archives/7359 on the scores of kexue.fm/archives/8373, including the projection.
 
     Args:
         hidden: encoder output ``[batch, L, hidden]``.
-        weight: ``[labels, 2 · size, hidden]``, bias: ``[labels, 2 · size]``.
+        weight: ``[labels, 2 · size, hidden]``.
+        bias: ``[labels, 2 · size]``.
         mask: bool ``[batch, L]``, true on text tokens.
-        weights: of each label's loss ``[labels]``; 1 where not given.
+        gold: the gold entries.
+        rope: use rotary positions.
+        upper: only entries with first ≤ last are valid.
+        weights: the weight of each label's loss ``[labels]``; 1 if omitted.
 
     Returns:
-        Scalar, at least 0.
+        A scalar, at least 0.
     """
     with torch.autocast(hidden.device.type, enabled=False):
         hidden = hidden if hidden.dtype == torch.float64 else hidden.float()
@@ -94,7 +98,7 @@ def streamed_loss(
 
 class _StreamedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd passes by place
+    def forward(  # noqa: PLR0917 - autograd passes positional arguments
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
@@ -107,13 +111,13 @@ class _StreamedLoss(torch.autograd.Function):
     ) -> Tensor:
         projection = Projection(weight, bias, rope)
         gradient = any(ctx.needs_input_grad[:3])
-        counted = counted_cells(mask, upper=upper)
+        valid = valid_entries(mask, upper=upper)
         loss = hidden.new_zeros(())
         d_hidden, d_weight, d_bias = (torch.zeros_like(x) if gradient else None for x in (hidden, weight, bias))
         flat = hidden.flatten(0, 1)
         for first, last in projection.blocks(hidden):
             query, key = projection.vectors(hidden, first, last)
-            block = _Block.build(counted, gold, first, last, share)
+            block = _Block.build(valid, gold, first, last, share)
             terms, d_query, d_key = block.run(query, key, gradient=gradient)
             loss = loss + terms
             if d_hidden is not None and d_weight is not None and d_bias is not None:
@@ -133,25 +137,25 @@ class _StreamedLoss(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some labels: counted ``[batch, L, L]``, their gold cells (sample, label in the block, i, j), share ``[labels]``."""
+    """A block of labels: valid ``[batch, L, L]``, gold entries (sample, label in the block, i, j), share ``[labels]``."""
 
-    counted: Tensor
+    valid: Tensor
     gold: tuple[Tensor, Tensor, Tensor, Tensor]
     share: Tensor
 
     @classmethod
-    def build(cls, counted: Tensor, gold: Gold, first: int, last: int, share: Tensor) -> _Block:
-        sample, row, i, j = gold.cells.unbind(1)
-        mine = (row >= first) & (row < last)
-        return cls(counted, (sample[mine], row[mine] - first, i[mine], j[mine]), share[first:last])
+    def build(cls, valid: Tensor, gold: Gold, first: int, last: int, share: Tensor) -> _Block:
+        sample, label, i, j = gold.entries.unbind(1)
+        here = (label >= first) & (label < last)
+        return cls(valid, (sample[here], label[here] - first, i[here], j[here]), share[first:last])
 
     def run(self, query: Tensor, key: Tensor, *, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of the block, and the gradients of query and key ``[batch, labels, L, size]``."""
-        sample, row, i, j = self.gold
+        """Return the loss of the block, and the gradients of query and key ``[batch, labels, L, size]``."""
+        sample, label, i, j = self.gold
         shape = query.shape[:2]
-        positive_scores = (query[sample, row, i] * key[sample, row, j]).sum(-1)
-        positive = positive_loss(positive_scores, sample, row, shape)  # [batch, labels]
-        negative = query.new_zeros(shape)  # log of the 1 of 1 + Σ e^s
+        positive_scores = (query[sample, label, i] * key[sample, label, j]).sum(-1)
+        positive = positive_loss(positive_scores, sample, label, shape)  # [batch, labels]
+        negative = query.new_zeros(shape)  # the logarithm of the 1 in 1 + Σ e^s
         steps = list(self._row_blocks(query))
         scores = None
         for top, bottom in steps:
@@ -160,14 +164,14 @@ class _Block:
         loss = ((positive + negative) * self.share).sum()
         if not gradient:
             return loss, query, key
-        d_positive = -torch.exp(-positive_scores - positive[sample, row]) * self.share[row]
+        d_positive = -torch.exp(-positive_scores - positive[sample, label]) * self.share[label]
         d_query, d_key = torch.empty_like(query), torch.zeros_like(key)
         for top, bottom in steps:
             if scores is None or len(steps) > 1:
                 scores = self._scores(query, key, top, bottom)
             d_scores = (scores - negative[..., None, None]).exp_().mul_(self.share[:, None, None])
             here = (i >= top) & (i < bottom)
-            d_scores[sample[here], row[here], i[here] - top, j[here]] = d_positive[here]
+            d_scores[sample[here], label[here], i[here] - top, j[here]] = d_positive[here]
             d_query[:, :, top:bottom] = d_scores @ key
             d_key += d_scores.transpose(2, 3) @ query[:, :, top:bottom]
         return loss, d_query, d_key
@@ -179,11 +183,11 @@ class _Block:
             yield top, min(top + step, length)
 
     def _scores(self, query: Tensor, key: Tensor, top: int, bottom: int) -> Tensor:
-        """Scores of the rows ``top:bottom``, lowest on gold and uncounted cells; ``[batch, labels, rows, L]``."""
+        """Return the scores of the rows ``top:bottom``, lowest on gold and invalid entries; ``[batch, labels, rows, L]``."""
         lowest = torch.finfo(query.dtype).min
         scores = query[:, :, top:bottom] @ key.transpose(2, 3)
-        scores.masked_fill_(~self.counted[:, None, top:bottom], lowest)
-        sample, row, i, j = self.gold
+        scores.masked_fill_(~self.valid[:, None, top:bottom], lowest)
+        sample, label, i, j = self.gold
         here = (i >= top) & (i < bottom)
-        scores[sample[here], row[here], i[here] - top, j[here]] = lowest
+        scores[sample[here], label[here], i[here] - top, j[here]] = lowest
         return scores

@@ -1,4 +1,4 @@
-// The page of `ie serve`. Whatever comes from texts and models becomes text nodes and attributes, never markup.
+// The page of `ie serve`. Content from texts and models only becomes text nodes and attributes, never markup.
 "use strict";
 
 const COLOURS = 8;
@@ -7,10 +7,10 @@ const byId = (id) => document.getElementById(id);
 let labels = [];
 
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.map((child) => (child instanceof Node ? child : document.createTextNode(child))));
-  return made;
+  const created = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  created.append(...children.map((child) => (child instanceof Node ? child : document.createTextNode(child))));
+  return created;
 }
 
 async function call(path, options = {}) {
@@ -24,7 +24,7 @@ async function call(path, options = {}) {
   return answer;
 }
 
-function say(text, isError = false) {
+function showMessage(text, isError = false) {
   byId("message").textContent = text;
   byId("message").className = isError ? "error" : "";
 }
@@ -33,30 +33,30 @@ const colour = (label) => `c${Math.max(0, labels.indexOf(label)) % COLOURS}`;
 const score = (item) => (item.score === undefined ? "" : ` ${item.score.toFixed(4)}`);
 const facts = (entity) => `${entity.label} ${entity.start}-${entity.end}${score(entity)}`;
 
-// As document/markup.py marks: nested where entities nest, cut where they cross, the label at the last piece.
+// Like document/markup.py: marks are nested if entities nest and split if they cross; the label follows the last part.
 function marked(text, entities) {
   const characters = Array.from(text); // offsets count code points
   const paragraph = element("p", { class: "text", dir: "auto" });
   const waiting = [...entities].sort((a, b) => a.start - b.start || b.end - a.end);
-  const borders = new Set([0, characters.length, ...waiting.flatMap((entity) => [entity.start, entity.end])]);
+  const boundaries = new Set([0, characters.length, ...waiting.flatMap((entity) => [entity.start, entity.end])]);
   let stack = []; // entity and its open mark
   let from = 0;
-  for (const border of [...borders].sort((a, b) => a - b)) {
-    (stack.at(-1)?.mark ?? paragraph).append(characters.slice(from, border).join(""));
-    const first = stack.findIndex(({ entity }) => entity.end === border);
+  for (const boundary of [...boundaries].sort((a, b) => a - b)) {
+    (stack.at(-1)?.mark ?? paragraph).append(characters.slice(from, boundary).join(""));
+    const first = stack.findIndex(({ entity }) => entity.end === boundary);
     const closed = first < 0 ? [] : stack.splice(first);
     const opening = [];
     for (const { entity, mark } of closed) {
-      if (entity.end === border) mark.dataset.label = entity.label;
+      if (entity.end === boundary) mark.dataset.label = entity.label;
       else opening.push(entity);
     }
-    while (waiting.length && waiting[0].start === border) opening.push(waiting.shift());
+    while (waiting.length && waiting[0].start === boundary) opening.push(waiting.shift());
     for (const entity of opening.slice(0, DEPTH - stack.length).sort((a, b) => b.end - a.end)) {
       const mark = element("mark", { class: colour(entity.label), title: facts(entity) });
       (stack.at(-1)?.mark ?? paragraph).append(mark);
       stack.push({ entity, mark });
     }
-    from = border;
+    from = boundary;
   }
   return paragraph;
 }
@@ -76,34 +76,34 @@ function items(record) {
   return element("ul", {}, ...relations, ...entities);
 }
 
-async function ask(event) {
+async function extract(event) {
   event?.preventDefault();
-  say("…");
+  showMessage("…");
   try {
-    if (!labels.length) await introduce();
+    if (!labels.length) await showModel();
     const record = await call("/predict", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ text: byId("text").value }),
     });
     byId("results").prepend(element("article", {}, marked(record.text, record.entities), items(record)));
-    say(record.entities.length || record.relations ? "" : "nothing found");
+    showMessage(record.entities.length || record.relations ? "" : "nothing found");
   } catch (error) {
-    say(error.message, true);
+    showMessage(error.message, true);
   }
 }
 
-async function introduce() {
+async function showModel() {
   const model = await call("/model");
   labels = model.labels;
   byId("name").textContent = model.name;
   const names = [...model.labels.map((name) => element("bdi", { class: colour(name) }, name)), ...model.predicates.map((name) => element("bdi", {}, name))];
   byId("labels").replaceChildren(...names.flatMap((name) => [name, " "]));
-  say("");
+  showMessage("");
 }
 
-byId("ask").addEventListener("submit", ask);
+byId("ask").addEventListener("submit", extract);
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("ask").requestSubmit();
 });
-introduce().catch((error) => say(error.message, true));
+showModel().catch((error) => showMessage(error.message, true));

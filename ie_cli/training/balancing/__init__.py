@@ -1,4 +1,4 @@
-"""Balancers: how several losses become one gradient."""
+"""Balancers combine several losses into one gradient."""
 
 from __future__ import annotations
 

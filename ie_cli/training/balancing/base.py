@@ -1,4 +1,4 @@
-"""What a balancer is: it turns the losses of a batch, by name, into gradients."""
+"""The protocol for balancers, which turn the named losses of a batch into gradients."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Balancer(Protocol):
 
         Args:
             losses: scalars, each a mean over the windows of the batch, named ``TASK.LOSS``.
-            share: what the gradients count, where the batch is a part of one that did not fit into memory.
-            backward: computes gradients of a scalar and adds them.
+            share: weight of the gradients; below 1 if the batch is a part of one that did not fit into memory.
+            backward: computes the gradients of a scalar and adds them.
 
         Returns:
-            The loss to report, a scalar without its graph and without `share`.
+            The loss to report, a detached scalar not multiplied by `share`.
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a run needs to go on with exactly."""
+        """Return the state that is needed to resume a run exactly."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Put the state of a checkpoint back."""
+        """Restore the state from a checkpoint."""

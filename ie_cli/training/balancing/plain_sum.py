@@ -1,4 +1,4 @@
-"""The sum of all losses."""
+"""A balancer that sums all losses."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor
 
 
 class PlainSum:
-    """Every loss counts alike."""
+    """Adds all losses with equal weights."""
 
     def backward(self, losses: Mapping[str, Tensor], *, share: float, backward: Callable[[Tensor], None]) -> Tensor:
-        """The gradient of the sum."""
+        """Add the gradient of the sum."""
         first, *rest = losses.values()
         total: Tensor = sum(rest, first)
         backward(total * share if share < 1 else total)
         return total.detach()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """It keeps nothing."""
+        """Return nothing, because there is no state."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """It keeps nothing."""
+        """Do nothing, because there is no state."""

@@ -1,1 +1,1 @@
-"""Techniques: what a run does differently from plain gradient descent, each in four verbs and a state."""
+"""Techniques: deviations from plain gradient descent, each with four methods and a state."""

@@ -1,8 +1,8 @@
-"""What a technique of training is: four verbs that the loop calls, and a state that checkpoints keep.
+"""The protocol for training techniques: four methods that the loop calls, and a state that checkpoints store.
 
-A technique changes the model before the optimizer sees it (`wrap_model`), how the gradients of a batch come about
-(`compute_gradients`, e.g. a second pass on perturbed embeddings), what happens after a step (`after_step`, e.g. an average of
-the weights), or the weights that are evaluated and kept (`evaluation_weights`).
+A technique changes the model before the optimizer is built (`wrap_model`), how the gradients of a batch are computed
+(`compute_gradients`, e.g. with a second pass on perturbed embeddings), what happens after a step (`after_step`, e.g.
+averaging the weights), or the weights that are evaluated and stored (`evaluation_weights`).
 """
 
 from __future__ import annotations
@@ -17,72 +17,72 @@ from torch import Tensor, nn
 from ie_cli.modeling.batch import Batch
 
 Compute = Callable[[Batch], Tensor]
-"""Adds the gradients of a batch to those of its step, and gives its loss."""
+"""Adds the gradients of a batch to those of its step, and returns its loss."""
 
 
 class Technique(Protocol):
-    """A technique of one run; it is built anew for each run."""
+    """A technique for one run; a new instance is created for each run."""
 
     @property
     def name(self) -> str:
-        """What its state is stored under."""
+        """The name under which its state is stored."""
 
     def wrap_model(self, model: nn.Module) -> nn.Module:
-        """The model to train: the same, changed in place; what it adds belongs to a module inside."""
+        """Return the model to train: the same model changed in place; new parameters must belong to a module inside it."""
 
     def compute_gradients(self, batch: Batch, compute: Compute) -> Tensor:
-        """Add the gradients of a batch by calling `compute` once or several times; the loss to report.
+        """Add the gradients of a batch by calling `compute` once or several times, and return the loss to report.
 
-        Where memory does not suffice, `compute` raises, and the whole step is done once more in smaller parts: leave the
-        weights as they were found (`try … finally`), and change no state here, but in `after_step`.
+        If memory is insufficient, `compute` raises, and the step is repeated in smaller parts. Therefore restore the
+        weights (`try … finally`), and change state only in `after_step`.
         """
 
     def after_step(self, step: int) -> None:
-        """The optimizer has made step number `step`."""
+        """Handle the end of an optimizer step with the number `step`."""
 
     def evaluation_weights(self) -> AbstractContextManager[None]:
-        """Inside, the model has the weights that are evaluated and stored as the best model."""
+        """Return a context in which the model has the weights to evaluate and to store as the best model."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a run needs to go on with exactly."""
+        """Return the state that is needed to resume a run exactly."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Put the state of a checkpoint back."""
+        """Restore the state from a checkpoint."""
 
 
 class Techniques:
-    """Several techniques as one, in their order: the first is the innermost."""
+    """Combines several techniques; the first one is the innermost."""
 
     def __init__(self, techniques: Sequence[Technique]) -> None:
         self._all = list(techniques)
 
     def wrap_model(self, model: nn.Module) -> nn.Module:
-        """The model with all of them."""
+        """Return the model with all techniques applied."""
         for technique in self._all:
             model = technique.wrap_model(model)
         return model
 
     def compute_gradients(self, batch: Batch, compute: Compute) -> Tensor:
-        """Each computes by what those before it do."""
+        """Compute gradients, with each technique using the ones before it."""
         for technique in self._all:
             compute = partial(technique.compute_gradients, compute=compute)
         return compute(batch)
 
     def after_step(self, step: int) -> None:
-        """Tell all of them."""
+        """Notify all techniques of the end of a step."""
         for technique in self._all:
             technique.after_step(step)
 
     @contextmanager
     def evaluation_weights(self) -> Iterator[None]:
-        """The weights that all of them together give."""
+        """Give the model the evaluation weights of all techniques."""
         with ExitStack() as stack:
             for technique in self._all:
                 stack.enter_context(technique.evaluation_weights())
             yield
 
     def tensors(self) -> dict[str, Tensor]:
-        """The states of all, for a checkpoint."""
+        """Return the states of all techniques for a checkpoint."""
         return {
             f"technique.{technique.name}.{key}": tensor.detach().cpu().contiguous()
             for technique in self._all
@@ -90,7 +90,7 @@ class Techniques:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put the states of a checkpoint back."""
+        """Restore the states of all techniques from a checkpoint."""
         for technique in self._all:
             prefix = f"technique.{technique.name}."
             state = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
