@@ -97,11 +97,11 @@ def test_an_earlier_model_of_another_form_is_replaced(model: Path, hub: FakeHub)
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_what_is_no_model_is_refused(dry: tuple[str, ...], tmp_path: Path, hub: FakeHub) -> None:
-    for path, message in ((tmp_path, "not a model folder"), (tmp_path / "none", "no such folder")):
+    for path, message in ((tmp_path, "not a model directory"), (tmp_path / "none", "no such directory")):
         result = ie("push", str(path), "me/x", *dry)
         assert result.exit_code == 1
         assert message in said(result)
-        assert "hint: give the folder `model`" in said(result)
+        assert "hint: name the directory" in said(result)
     assert hub.calls == []
 
 
@@ -111,11 +111,11 @@ def test_a_damaged_model_is_refused(dry: tuple[str, ...], model: Path, hub: Fake
     tokenizer.write_text(tokenizer.read_text(encoding="utf-8").replace("[UNK]", "[UNX]"), encoding="utf-8")
     result = ie("push", str(model), "me/x", *dry)
     assert result.exit_code == 1
-    assert "tokenizer.json: not the file that was stored with ie.json" in said(result)
+    assert "tokenizer.json: this is not the file that was stored with ie.json" in said(result)
     (model / "recipe.yaml").write_text("name: x\nencodr: 3\n", encoding="utf-8")
     result = ie("push", str(model), "me/x", *dry)
     assert "recipe.yaml:2: unknown key 'encodr'; did you mean 'encoder'?" in said(result)
-    assert "backup" in said(result)
+    assert "take the recipe of the model from a backup" in said(result)
     assert hub.calls == []
 
 
@@ -192,4 +192,4 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     (folder / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
     result = ie("push", str(folder), "me/x", "--dry-run")
     assert result.exit_code == 1
-    assert "model.safetensors: damaged: its content is not what was written" in said(result)
+    assert "model.safetensors: damaged: its checksum" in said(result)
