@@ -170,7 +170,8 @@ def encode(task: Task, directory: Path) -> dict[str, Any]:
     from ie_cli.modeling.encoder import tiny_tokenizer
     from ie_cli.recipe.heads import EfficientGlobalPointerSection
     from ie_cli.recipe.schema import DataSection, EncoderSection
-    from ie_cli.training.encoded_dataset import Encoding, cache_directory, encode_dataset
+    from ie_cli.system.cache import cache_directory
+    from ie_cli.training.encoded_dataset import Encoding, encode_dataset
 
     section = DataSection(train=str(directory / "input.jsonl"))
     statistics = DatasetStatistics.of(Split((str(QUICKSTART),), section), characters=True)
@@ -226,7 +227,7 @@ def rss() -> float:
 
 def work(job: str, task: Task, directory: Path) -> None:
     """Do a job in this process and print what it gives."""
-    from ie_cli.cli import share_cores
+    from ie_cli.system.cores import share_cores
 
     share_cores()
     print(json.dumps(JOBS[job](task, directory)))

@@ -18,10 +18,10 @@ from typing import Any
 from corpus import Material, count_entities, labels_of, read_sentences, score_of_rank
 from harness import Reply
 
-from ie_cli.cli import share_cores
 from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.commands.predict import Output, run_predict
 from ie_cli.recipe.schema import Recipe
+from ie_cli.system.cores import share_cores
 
 Options = Mapping[str, Any]
 Ready = tuple[Reply, Callable[[], Reply]]

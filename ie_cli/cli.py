@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from ie_cli.commands.arguments import (
     Debug,
     Device,
     Flat,
+    FromFormat,
     FullBatches,
     InputFormat,
     LabelColumns,
@@ -24,6 +24,7 @@ from ie_cli.commands.arguments import (
     OnErrorOrDefault,
     Overrides,
     Precision,
+    PrintSchema,
     Quiet,
     RecipeArgument,
     RecipesArgument,
@@ -32,10 +33,14 @@ from ie_cli.commands.arguments import (
     TaskName,
     TextColumn,
     Threshold,
+    ToFormat,
     Yes,
 )
+from ie_cli.commands.completion import complete_output_format, prepare_completion
 from ie_cli.commands.exit_codes import Commands, exiting
+from ie_cli.commands.recipes import recipes_app
 from ie_cli.errors import counted
+from ie_cli.system.cores import share_cores
 
 app = typer.Typer(
     name="ie",
@@ -44,7 +49,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-recipes_app = typer.Typer(help="List the bundled recipes, or copy one.", invoke_without_command=True)
 app.add_typer(recipes_app, name="recipes")
 
 
@@ -84,6 +88,7 @@ def show(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain each field in a comment.")] = False,
+    schema: PrintSchema = False,
     debug: Debug = False,
 ) -> None:
     """Print a recipe with all defaults filled in."""
@@ -116,7 +121,10 @@ def train(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model; the best one is stored in runs/NAME/model."""
+    """Train a model; the best one is stored in runs/NAME/model.
+
+    Encoded data are cached for the next run in the directory $IE_CACHE, else $XDG_CACHE_HOME/ie, else ~/.cache/ie.
+    """
     from ie_cli.commands.train import run_train
     from ie_cli.system.memory import keep_freed_memory
 
@@ -203,7 +211,9 @@ def predict(
     text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
     input_format: InputFormat = None,
     text_column: TextColumn = None,
-    output_format: Annotated[str, typer.Option("--format", help="Format of the output.")] = "jsonl",
+    output_format: Annotated[
+        str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
+    ] = "jsonl",
     on_error: OnErrorOrDefault = None,
     rejects: Annotated[
         str | None,
@@ -339,16 +349,32 @@ def serve(
 
 
 @app.command()
+def push(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory, trained or exported.")],
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hugging Face Hub: USER/NAME.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Create a private repository; refuse a public one.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option("--revision", help="Branch; created if it does not exist.")] = None,
+    message: Annotated[str | None, typer.Option("--message", help="Message of the commit.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the files with their sizes, and upload nothing.")
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Upload a model to the Hugging Face Hub."""
+    from ie_cli.commands.push import run_push
+
+    run_push(model, repo, private=private, revision=revision, message=message, dry_run=dry_run, quiet=quiet)
+
+
+@app.command()
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
-    input_format: Annotated[
-        str | None, typer.Option("--from", help="Format of the input; detected if omitted.")
-    ] = None,
-    output_format: Annotated[
-        str | None,
-        typer.Option("--to", help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines."),
-    ] = None,
+    input_format: FromFormat = None,
+    output_format: ToFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
     on_error: OnError = "stop",
@@ -364,42 +390,9 @@ def convert(
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
 
 
-@recipes_app.callback()
-def recipes(context: typer.Context, debug: Debug = False) -> None:
-    """List the bundled recipes, or copy one."""
-    from ie_cli.commands.recipes import run_recipes
-
-    if context.invoked_subcommand is None:
-        run_recipes()
-
-
-@recipes_app.command("copy")
-def copy(
-    name: Annotated[str, typer.Argument(help="A name listed by `ie recipes`.")],
-    destination: Annotated[
-        Path | None, typer.Argument(help="File or directory; the current directory if omitted.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    debug: Debug = False,
-) -> None:
-    """Copy a recipe to a file that you can edit."""
-    from ie_cli.commands.recipes import run_copy
-
-    run_copy(name, destination, force=force)
-
-
 def main() -> None:
     """Run the command line."""
     share_cores()
+    name = prepare_completion()
     with exiting():
-        app()
-
-
-def share_cores() -> None:
-    """Make torch's waiting threads sleep early; call this before torch is imported.
-
-    By default they spin for milliseconds: two commands on one machine then compete for cores and each runs ten times
-    slower instead of twice (benchmarks/RESULTS.md).
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        app(prog_name=name)

@@ -47,6 +47,10 @@ class ServiceError(IEError):
     """A service that cannot start because of its address, its token or a missing package."""
 
 
+class HubError(IEError):
+    """A request that the Hub rejects, or that does not reach it."""
+
+
 def join_hints(*parts: str | None) -> str | None:
     """Join several hints into one, skipping those that are None or empty."""
     given = [part.strip() for part in parts if part]

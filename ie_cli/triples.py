@@ -184,11 +184,13 @@ def simple_triples(spos: Iterable[Spo]) -> dict[Triple, tuple[str, str]]:
     """Split complex triples into simple triples of texts, each mapped to the types of its subject and object."""
     found: dict[Triple, tuple[str, str]] = {}
     for spo in spos:
-        found.setdefault((spo.subject, spo.predicate, spo.object), (spo.subject_type, spo.object_type))
-        types = dict(spo.slot_types)
-        for slot, value in spo.slots:
-            triple = (spo.object, f"{spo.predicate}.{slot}", value)
-            found.setdefault(triple, (spo.object_type, types.get(slot, "")))
+        of_slots = dict(spo.slot_types)
+        types = [
+            (spo.subject_type, spo.object_type),
+            *((spo.object_type, of_slots.get(slot, "")) for slot, _ in spo.slots),
+        ]
+        for triple, pair in zip(spo.triples, types, strict=True):
+            found.setdefault(triple, pair)
     return found
 
 

@@ -6,17 +6,63 @@ from typing import Annotated, Literal
 
 import typer
 
+from ie_cli.commands.completion import complete_input_format, complete_output_format, complete_recipe
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", envvar="IE_DEBUG", is_eager=True)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field, e.g. training.epochs=1."),
 ]
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name listed by `ie recipes`.")]
-RecipesArgument = Annotated[
-    list[str], typer.Argument(metavar="RECIPE...", help="YAML files, or names listed by `ie recipes`.")
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A YAML file, or a name listed by `ie recipes`.", autocompletion=complete_recipe
+    ),
 ]
-InputFormat = Annotated[str | None, typer.Option("--input-format", help="Format of the input; detected if omitted.")]
+RecipesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RECIPE...", help="YAML files, or names listed by `ie recipes`.", autocompletion=complete_recipe
+    ),
+]
+
+
+def _print_schema(wanted: bool) -> None:
+    if wanted:
+        from ie_cli.commands.show import run_show_schema
+
+        run_show_schema()
+        raise typer.Exit
+
+
+PrintSchema = Annotated[
+    bool,
+    typer.Option(
+        "--schema",
+        help="Print the JSON Schema of all recipes instead, for an editor; no RECIPE is needed.",
+        is_eager=True,
+        callback=_print_schema,
+    ),
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--input-format", help="Format of the input; detected if omitted.", autocompletion=complete_input_format
+    ),
+]
+FromFormat = Annotated[
+    str | None,
+    typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
+]
+ToFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines.",
+        autocompletion=complete_output_format,
+    ),
+]
 TextColumn = Annotated[
     int | None,
     typer.Option("--text-column", help="For column data: column of the token, from 0; negative counts from the right."),

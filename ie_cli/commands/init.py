@@ -10,6 +10,9 @@ def run_init(data: Input, *, encoder: str | None) -> None:
     """Write a recipe that fits the data to stdout."""
     data.require_exists()
     from ie_cli.doctor.recipe_proposal import propose_recipe
+    from ie_cli.recipe.json_schema import editor_line
 
     with open_output("-") as out:
-        out.write(propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading()))
+        out.write(
+            editor_line() + propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading())
+        )

@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from ie_cli.commands.arguments import Debug
+from ie_cli.commands.completion import complete_recipe
 from ie_cli.commands.console import say
 from ie_cli.system.streams import open_output
+
+recipes_app = typer.Typer(help="List the bundled recipes, or copy one.", invoke_without_command=True)
+
+
+@recipes_app.callback()
+def recipes(context: typer.Context, debug: Debug = False) -> None:
+    """List the bundled recipes, or copy one."""
+    if context.invoked_subcommand is None:
+        run_recipes()
+
+
+@recipes_app.command("copy")
+def copy(
+    name: Annotated[str, typer.Argument(help="A name listed by `ie recipes`.", autocompletion=complete_recipe)],
+    destination: Annotated[
+        Path | None, typer.Argument(help="File or directory; the current directory if omitted.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Copy a recipe to a file that you can edit."""
+    run_copy(name, destination, force=force)
 
 
 def run_recipes() -> None:

@@ -15,3 +15,11 @@ def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
     recipe = read_recipe(name, overrides)
     with open_output("-") as out:
         out.write(dump_recipe(recipe, explain=help_fields))
+
+
+def run_show_schema() -> None:
+    """`ie show --schema`: the JSON Schema of every recipe on stdout."""
+    from ie_cli.recipe.json_schema import schema_text
+
+    with open_output("-") as out:
+        out.write(schema_text())

@@ -27,6 +27,7 @@ from ie_cli.inference.integrity import (
     write_facts,
 )
 from ie_cli.inference.model_directory import (
+    CARD,
     FACTS,
     METRICS,
     RECIPE,
@@ -43,6 +44,7 @@ from ie_cli.inference.model_directory import (
     reading,
 )
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
+from ie_cli.inference.publishing import model_files, publish
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
@@ -55,7 +57,6 @@ from ie_cli.tasks import TASKS
 if TYPE_CHECKING:
     from ie_cli.modeling.model import ExtractionModel
 
-CARD = "README.md"
 RECIPE_HEAD = "# The complete recipe of this model; paths are relative to the directory in which `ie train` was run.\n"
 
 
@@ -182,16 +183,15 @@ class Extractor:
         replace_text(Path(path) / CARD, card)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model directory to the hub and return its address."""
-        from huggingface_hub import HfApi
+        """Upload the model directory to the hub and return its address.
 
-        api = HfApi(token=token)
+        Raises:
+            HubError: the hub cannot be reached, or refuses; or `private` is asked for and the repository is a public one.
+        """
         with scratch("push") as room:
             directory = room / "model"
             self.save_pretrained(directory)
-            url = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo_id, folder_path=directory)
-        return str(url)
+            return publish(directory, repo_id, model_files(directory), private=private, token=token)
 
     def codecs(self) -> dict[str, Codec]:
         """Return the codec of each task."""

@@ -28,6 +28,7 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "config.json",
 )
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
+CARD = "README.md"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -224,7 +225,7 @@ def fingerprint(path: Path) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(path.iterdir()):
-        if not file.is_file() or file.name.startswith(".") or file.name in ("README.md", METRICS):
+        if not file.is_file() or file.name.startswith(".") or file.name in (CARD, METRICS):
             continue
         name = file.name.encode("utf-8", "surrogatepass")
         if file.name == FACTS and (facts := _without_checksums(file)) is not None:

@@ -11,10 +11,12 @@ from ie_cli.errors import RecipeError, did_you_mean, nearest
 from ie_cli.system.atomic import storing
 from ie_cli.system.streams import open_output
 
+_FOR_EDITORS = re.compile(r"#\s*yaml-language-server\s*:")
+
 
 @dataclass(frozen=True, slots=True)
 class BundledRecipe:
-    """A bundled recipe, with the description from its first line."""
+    """A bundled recipe, with the description from its first line that is not for editors alone."""
 
     name: str
     description: str
@@ -33,7 +35,8 @@ def list_recipes() -> list[BundledRecipe]:
     directory = bundled_directory() / "recipes"
     recipes = []
     for path in sorted(directory.rglob("*.yaml")):
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        lines = path.read_text(encoding="utf-8").split("\n")
+        first = next(line for line in (*lines, "") if not _FOR_EDITORS.match(line))
         description = first[1:].strip() if first.startswith("#") else ""
         recipes.append(BundledRecipe(path.relative_to(directory).with_suffix("").as_posix(), description, path))
     return recipes

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import did_you_mean, nearest
 from ie_cli.recipe.heads import HEADS
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import TWO_FORMS, Recipe
 from ie_cli.recipe.yaml import Loc
 
 Schema = Mapping[str, Any]
@@ -40,6 +40,8 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
             yield loc, _unknown_key(loc)
         elif problem["type"] == "two_forms":
             yield loc, problem["msg"]
+        elif problem["type"] == "unknown_head" and "name" not in _value_at(data, loc):
+            yield loc, TWO_FORMS  # the name is filled in unless there are several tasks
         elif problem["type"] == "no_data":
             continue  # reported above, even if other problems hide it
         elif problem["type"] == "unknown_head":

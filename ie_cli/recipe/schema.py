@@ -148,6 +148,13 @@ class TrainingSection(Section):
     """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
 
 
+class CardSection(Section):
+    language: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    """Language of the texts by its ISO 639 code, such as zh, or a list of codes. If omitted, the model card names none."""
+    license: Text | None = None
+    """License of the model by its identifier on the Hub, such as apache-2.0. If omitted, the model card names none."""
+
+
 class TaskSection(Section):
     """One task of a model: what is extracted, the data and the head."""
 
@@ -160,6 +167,9 @@ class TaskSection(Section):
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+TWO_FORMS = "tasks: replaces task, data and head; move these into each task"
 
 
 class Recipe(Section):
@@ -177,13 +187,15 @@ class Recipe(Section):
     """Several named tasks on one encoder, each with task, data and head, which replace these three keys."""
     training: TrainingSection = TrainingSection()
     """Options of training."""
+    card: CardSection = CardSection()
+    """Facts for the model card that `ie` cannot know."""
 
     @model_validator(mode="after")
     def _has_data(self) -> Recipe:
         if self.data is None and not self.tasks:
             raise PydanticCustomError("no_data", "data is missing")
         if self.tasks and self.model_fields_set & {"task", "data", "head"}:
-            raise PydanticCustomError("two_forms", "tasks: replaces task, data and head; move these into each task")
+            raise PydanticCustomError("two_forms", TWO_FORMS)
         return self
 
     @model_serializer(mode="wrap")

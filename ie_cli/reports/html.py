@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from ie_cli.document.markup import escape, escape_name
 from ie_cli.evaluation.result import EvaluationResult
-from ie_cli.formats.html import PAGE_END, STYLE, escape, escape_name, page_head
+from ie_cli.formats.html import PAGE_END, STYLE, page_head
 from ie_cli.metrics.scores import ErrorRecord, ScoreTable
 from ie_cli.reports.cells import all_rows
 

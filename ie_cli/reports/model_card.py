@@ -8,12 +8,13 @@ from pathlib import Path
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.metrics.scores import Scores, ScoreTable
 from ie_cli.recipe.schema import Recipe
+from ie_cli.reports.card_metadata import front_matter
 from ie_cli.reports.cells import all_rows, heading
 from ie_cli.tasks import TASKS
 
 
 def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mapping[str, Mapping[str, Scores]]) -> str:
-    """Return a model card in Markdown with scores, labels and usage.
+    """Return a model card in Markdown: metadata for the Hub, scores, labels and usage.
 
     Args:
         recipe: the recipe of the model.
@@ -23,7 +24,7 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
     sections = recipe.instances().values()
     words = [TASKS[section.task].words for section in sections]
     titles = [
-        f"{word.title}: `{section.head.name}` on `{_encoder(recipe.encoder.name)}`"
+        f"{word.title}: `{section.head.name}` on {_code(_encoder(recipe.encoder.name))}"
         for word, section in zip(words, sections, strict=True)
     ]
     names = [
@@ -36,10 +37,6 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         for task, found in tasks.items()
     ]
     lines = [
-        "---",
-        "library_name: ie-cli",
-        f"tags: [{', '.join(dict.fromkeys(['information-extraction', *(tag for word in words for tag in word.tags)]))}]",
-        "---",
         f"# {recipe.name}",
         "",
         f"{'; '.join(titles)}, trained with [`ie`](https://pypi.org/project/ie-cli/).",
@@ -64,7 +61,7 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         "`recipe.yaml` contains the recipe with all defaults filled in; `metrics.json` contains the unrounded scores.",
         "",
     ]
-    return "\n".join(lines)
+    return front_matter(recipe, scores) + "\n".join(lines)
 
 
 def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:

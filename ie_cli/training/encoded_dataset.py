@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +21,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import replace_file, replace_text, storing
+from ie_cli.system.cache import cache_directory
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
@@ -181,34 +177,6 @@ def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | N
         return encoding.open(path, DatasetCounts(**written["counts"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def cache_directory() -> Path:
-    """Return the directory for encoded windows: ``$IE_CACHE``, or ``~/.cache/ie``, or a temporary one if it is not writable.
-
-    Raises:
-        StorageError: ``$IE_CACHE`` cannot be written.
-    """
-    if given := os.environ.get("IE_CACHE"):
-        directory = Path(given)
-        with storing(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=directory).close()
-        return directory
-    with suppress(OSError, RuntimeError):  # RuntimeError: the user has no home directory
-        directory = Path.home() / ".cache" / "ie"
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-        return directory
-    return _temporary_directory()
-
-
-@cache
-def _temporary_directory() -> Path:
-    """Return a directory that is removed when the process ends."""
-    directory = tempfile.mkdtemp(prefix="ie-cache-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return Path(directory)
 
 
 def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding) -> DatasetCounts:

@@ -26,7 +26,14 @@ from ie_cli.system.temporary import is_workspace, sweep, workspace
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
-_MAY_CHANGE = {"training.trackers", "training.checkpoint_every", "training.checkpoints", "training.eval_batch_size"}
+_MAY_CHANGE = {
+    "training.trackers",
+    "training.checkpoint_every",
+    "training.checkpoints",
+    "training.eval_batch_size",
+    "card.language",
+    "card.license",
+}
 _PRECISION = "training.precision"
 _BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev|test|schema_file)")
 """Fields for files that are compared by content, not by name."""

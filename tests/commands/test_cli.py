@@ -16,10 +16,11 @@ import pytest
 from support.corpora import as_json, documents, recipe, write_jsonl
 from typer.testing import CliRunner, Result
 
-from ie_cli.cli import app, share_cores
+from ie_cli.cli import app
 from ie_cli.evaluation.result import read_result
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.reports.html import html_page
+from ie_cli.system.cores import share_cores
 from ie_cli.training.run import train
 
 ROOT = Path(__file__).parent.parent.parent

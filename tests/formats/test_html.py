@@ -11,75 +11,21 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from support.html_page import Page, covered
 from support.random_documents import native_documents
 from typer.testing import CliRunner
 
 from ie_cli.cli import app
 from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
+from ie_cli.document.markup import escape_name, mark
 from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, jsonl, read_records
-from ie_cli.formats.html import FRAME, STYLE, escape_name, mark, write
+from ie_cli.formats.html import FRAME, STYLE, write
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' onclick='x' & &lt; &#0; ]]> --> \x00\x1b[m\r\n\u202e\ud800"
 TAGS = {"article", "header", "p", "mark", "ul", "li", "bdi", "b", "small", "i"}
 # What a page holds besides signs: white space that HTML keeps as it is.
 PICTURED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-class Page(HTMLParser):
-    """Reads a page as a browser would: text by element, tags with their attributes."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.stack: list[str] = []
-        self.texts: list[str] = []
-        self.marks: list[tuple[int, str]] = []  # open marks: their positions in the text, and their titles
-        self.spans: list[tuple[int, int, str]] = []
-        self.code = ""
-        self.feed(source)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "meta":
-            return
-        self.stack.append(tag)
-        attributes = dict(attrs)
-        if attributes.get("class") == "text":
-            self.texts.append("")
-        if tag == "mark":
-            self.marks.append((len(self.texts[-1]), str(attributes["title"])))
-        if tag == "i":
-            self.code = str(attributes["title"])
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-        if tag == "mark":
-            start, facts = self.marks.pop()
-            self.spans.append((start, len(self.texts[-1]), facts))
-
-    def handle_data(self, data: str) -> None:
-        if "p" not in self.stack:
-            return
-        if self.stack[-1] == "i":
-            assert len(data) == 1
-            data = chr(int(self.code.removeprefix("U+"), 16))
-        self.texts[-1] += data
-
-    def handle_comment(self, data: str) -> None:
-        raise AssertionError(data)
-
-    handle_pi = unknown_decl = handle_comment
-
-
-def covered(page: Page) -> dict[str, set[int]]:
-    """Return the characters that the marks with one title cover."""
-    found: dict[str, set[int]] = {}
-    for start, end, facts in page.spans:
-        found.setdefault(facts, set()).update(range(start, end))
-    return found
 
 
 @given(native_documents())

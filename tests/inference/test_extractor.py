@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from support.corpora import documents, recipe, write_jsonl
+from support.fake_hub import FakeHub
 
 from ie_cli import Document, Entity
-from ie_cli.errors import ModelError
+from ie_cli.errors import HubError, ModelError
 from ie_cli.inference.extractor import Extractor
 from ie_cli.training.run import train
 
@@ -164,23 +165,17 @@ def test_an_unknown_hub_id_without_a_network() -> None:
 
 
 def test_push_to_hub_uploads_the_directory(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uploaded: dict[str, object] = {}
-
-    class Api:
-        def __init__(self, token: str | None = None) -> None:
-            uploaded["token"] = token
-
-        def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> str:
-            uploaded["repo"] = (repo_id, private, exist_ok)
-            return f"hub/{repo_id}"
-
-        def upload_folder(self, *, repo_id: str, folder_path: Path) -> None:
-            uploaded["files"] = sorted(path.name for path in folder_path.iterdir())
-
-    monkeypatch.setattr("huggingface_hub.HfApi", Api)
-    assert load(trained).push_to_hub("me/model", private=True, token="t") == "hub/me/model"
-    assert uploaded["repo"] == ("me/model", True, True)
-    assert "model.safetensors" in uploaded["files"]  # type: ignore[operator]
+    hub = FakeHub()
+    monkeypatch.setattr("huggingface_hub.HfApi", hub)
+    assert load(trained).push_to_hub("me/model", private=True, token="t") == "https://hub/me/model"
+    assert hub.calls[:2] == [
+        ("HfApi", {"token": "t"}),
+        ("create_repo", {"repo_id": "me/model", "private": True, "exist_ok": True}),
+    ]
+    assert hub.files["me/model", None] == {path.name for path in trained.iterdir()}
+    hub.public.add("me/public")
+    with pytest.raises(HubError, match="me/public: exists already, and is public"):
+        load(trained).push_to_hub("me/public", private=True)
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,8 @@ def test_a_card_names_encoder_labels_and_scores(name: str, shown: str) -> None:
         {"ner": LabelSchema(("X", "never"))},
         {"dev": {"ner": scorer.scores({"entities": Ceiling(1, 2, {"too long": 1})})}},
     )
-    assert card.startswith(
-        "---\nlibrary_name: ie-cli\ntags: [information-extraction, named-entity-recognition, global-pointer]\n---\n"
-    )
+    assert card.startswith("---\n")
+    assert "library_name: ie-cli" in card.split("\n---\n")[0].splitlines()
     assert f"Named-entity recognition: `efficient_global_pointer` on `{shown}`, trained with" in card
     assert "home" not in card
     assert "Labels: `X`, `never`." in card

@@ -33,7 +33,7 @@ from typer.testing import CliRunner, Result
 import ie_cli.serving.static
 from ie_cli.cli import app
 from ie_cli.document import Document, Entity
-from ie_cli.formats.html import mark
+from ie_cli.document.markup import mark
 from ie_cli.formats.jsonl import to_fields, write
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import TrainedTask

@@ -29,8 +29,9 @@ from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import StorageError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection
-from ie_cli.training import encoded_dataset
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, cache_directory, encode_dataset
+from ie_cli.system import cache
+from ie_cli.system.cache import cache_directory
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -294,8 +295,9 @@ def test_without_a_home_windows_go_with_the_process(
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("IE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    encoded_dataset._temporary_directory.cache_clear()
+    cache._temporary_directory.cache_clear()
     if home is None:
         monkeypatch.setattr(Path, "home", unknown)
     else:
@@ -304,7 +306,7 @@ def test_without_a_home_windows_go_with_the_process(
     assert directory == cache_directory()
     assert directory.parent == tmp_path
     assert len(encode_dataset(EXAMPLES, encoding(), key="x")) > 0
-    encoded_dataset._temporary_directory.cache_clear()
+    cache._temporary_directory.cache_clear()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices")

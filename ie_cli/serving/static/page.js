@@ -33,7 +33,7 @@ const colour = (label) => `c${Math.max(0, labels.indexOf(label)) % COLOURS}`;
 const score = (item) => (item.score === undefined ? "" : ` ${item.score.toFixed(4)}`);
 const facts = (entity) => `${entity.label} ${entity.start}-${entity.end}${score(entity)}`;
 
-// Like formats/html.py: marks are nested if entities nest and split if they cross; the label follows the last part.
+// Like document/markup.py: marks are nested if entities nest and split if they cross; the label follows the last part.
 function marked(text, entities) {
   const characters = Array.from(text); // offsets count code points
   const paragraph = element("p", { class: "text", dir: "auto" });

@@ -48,6 +48,12 @@ class Spo:
     object_type: str = field(default="", compare=False)
     slot_types: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
+    @property
+    def triples(self) -> tuple[tuple[str, str, str], ...]:
+        """The triples that it is made of: its own, and one for each slot."""
+        slots = ((self.object, f"{self.predicate}.{slot}", value) for slot, value in self.slots)
+        return ((self.subject, self.predicate, self.object), *slots)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Argument:
@@ -119,3 +125,9 @@ class Document:
     text_pair: str | None = None
     label: str | None = None
     score: float | None = None
+
+    def _repr_html_(self) -> str:
+        """The text with its annotation marked, as a notebook shows it."""
+        from ie_cli.document.markup import INLINE, article
+
+        return article(self, INLINE)

@@ -1,0 +1,52 @@
+"""What a shell is offered for an argument, each with a word of help; where nothing fits, the shell offers files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+Choices = list[tuple[str, str]]
+PROGRAM = "ie"
+_ASKED = "_IE_COMPLETE"
+"""The environment variable by which a shell asks for words or for its script."""
+_SWITCHES = frozenset({"--install-completion", "--show-completion"})
+
+
+def prepare_completion() -> str | None:
+    """Prepare the answer to a shell, and return the name of the program in it; None if no shell asks.
+
+    The name is that of the command, also if `python -m ie_cli` answers: no shell completes a name of several words.
+    """
+    if _ASKED in os.environ:
+        os.environ["COLUMNS"] = "10000"  # Typer wraps help texts, and fish takes each line for a word
+        return PROGRAM
+    return PROGRAM if _SWITCHES & set(sys.argv[1:]) else None
+
+
+def complete_recipe(incomplete: str) -> Choices:
+    """The names of the recipes that come with `ie`.
+
+    Names of files are left to the shell, which quotes them: some shells evaluate what they are offered.
+    """
+    from ie_cli.recipe.bundled import list_recipes
+
+    return _begin({recipe.name: recipe.description for recipe in list_recipes()}, incomplete)
+
+
+def complete_input_format(incomplete: str) -> Choices:
+    """The formats that can be read."""
+    from ie_cli.formats import FORMATS, html
+
+    return _begin({name: form.help for name, form in FORMATS.items() if form.read is not html.read}, incomplete)
+
+
+def complete_output_format(incomplete: str) -> Choices:
+    """The formats that can be written."""
+    from ie_cli.formats import FORMATS
+
+    return _begin({name: form.help for name, form in FORMATS.items() if form.write is not None}, incomplete)
+
+
+def _begin(choices: Mapping[str, str], incomplete: str) -> Choices:
+    return [(name, text) for name, text in choices.items() if name.startswith(incomplete)]

@@ -1,0 +1,141 @@
+"""A model directory as a repository on the Hub: which files it consists of, and their upload."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ie_cli.errors import HubError, IEError, ModelError, RecipeError
+from ie_cli.inference.integrity import require_consistent, require_undamaged
+from ie_cli.inference.model_directory import (
+    CARD,
+    EXPORT,
+    METRICS,
+    NEEDED,
+    ONNX,
+    RECIPE,
+    TOKENIZER_CONFIG,
+    Form,
+    choose_form,
+    read_facts,
+)
+from ie_cli.recipe.loader import load_recipe
+
+_MORE: dict[Form, tuple[str, ...]] = {
+    "torch": (TOKENIZER_CONFIG, METRICS, CARD),
+    "onnx": (TOKENIZER_CONFIG, METRICS, CARD, EXPORT, f"{ONNX}.data"),
+}
+"""The files of a model that it also runs without."""
+_KNOWN = frozenset(name for table in (NEEDED, _MORE) for names in table.values() for name in names)
+
+
+def model_files(folder: Path) -> dict[str, int]:
+    """The files of a model, trained or exported, with their sizes; whatever else is in the directory is none of them.
+
+    Raises:
+        ModelError: it is no model directory, a file is not what was written there, or is a link to elsewhere.
+    """
+    form = choose_form(folder, "auto")
+    facts = read_facts(folder, form)
+    try:
+        recipe = load_recipe(folder / RECIPE, stored=True)
+    except RecipeError as error:
+        raise ModelError(error.message, hint="take the recipe of the model from a backup.") from error
+    require_undamaged(folder, form)
+    require_consistent(folder, recipe, facts.fingerprints, facts.version)
+    names = [name for name in (*NEEDED[form], *_MORE[form]) if (folder / name).is_file()]
+    inside = folder.resolve()
+    for name in names:
+        target = (folder / name).resolve()
+        # The cache of the Hub's library keeps the files of a snapshot in ../../blobs.
+        if target.parent not in (inside, inside.parent.parent / "blobs"):
+            raise ModelError(
+                f"{folder / name}: a link to {target}, outside of the model directory",
+                hint="put the file itself in its place if it belongs to the model.",
+            )
+    return {name: (folder / name).stat().st_size for name in sorted(names)}
+
+
+def require_repository(repo: str) -> None:
+    """Check the name of a repository without asking for it.
+
+    Raises:
+        HubError: no repository can have this name.
+    """
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    with _telling(repo):
+        validate_repo_id(repo)
+
+
+def publish(
+    folder: Path,
+    repo: str,
+    files: Collection[str],
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    message: str | None = None,
+    token: str | None = None,
+) -> str:
+    """Upload files of a model directory in one commit, and return the address of the repository.
+
+    Files of an earlier model there that this one does not have are deleted in the same commit: of a directory with the
+    weights of one model and the graph of another, nobody could say which one runs.
+
+    Args:
+        private: of a repository that does not exist yet; None: as the Hub does by default.
+        revision: the branch, which is made if there is none; None: the main one.
+        message: of the commit.
+        token: instead of the one that the user has logged in by.
+
+    Raises:
+        HubError: the Hub cannot be reached, or refuses; or a private repository is asked for and it is a public one.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    with _telling(repo):
+        address = str(api.create_repo(repo, private=private, exist_ok=True))
+        if private and not api.repo_info(repo).private:
+            raise HubError(
+                f"{repo}: exists already, and is public; nothing was uploaded",
+                hint="make it private in its settings, name another repository, or ask for no private one.",
+            )
+        if revision is not None:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            allow_patterns=sorted(files),
+            delete_patterns=sorted(_KNOWN - set(files)),
+            revision=revision,
+            commit_message=message or "Upload a model of ie",
+        )
+    return address
+
+
+@contextmanager
+def _telling(repo: str) -> Iterator[None]:
+    """Turn what the library raises into an error that names the repository."""
+    try:
+        yield
+    except IEError:
+        raise
+    except Exception as error:  # the library and its HTTP client raise errors of many kinds
+        first = next(iter(str(error).splitlines()), "").strip() or type(error).__name__
+        raise HubError(f"{repo}: {first}", hint=_hint(error)) from error
+
+
+def _hint(error: Exception) -> str:
+    from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, HFValidationError):
+        return "name the repository as USER/NAME, e.g. me/quickstart."
+    if isinstance(error, OfflineModeIsEnabled):
+        return "unset the variable HF_HUB_OFFLINE."
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
+        return "log in by `hf auth login`, or set HF_TOKEN, with a token that may write to the repository."
+    return "check the network, and run the command again."

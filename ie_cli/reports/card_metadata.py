@@ -1,0 +1,114 @@
+"""The metadata of a model card, as the Hub specifies them: what searches, links and result tables there are made of."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.metrics.scores import Scores
+from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.tasks import TASKS
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+PIPELINE = "token-classification"
+"""The nearest of the Hub's tasks to all that is extracted here: its own list has no spans and no relations."""
+_METRICS = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
+
+
+def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> str:
+    """The YAML at the top of a model card, between its two lines of dashes.
+
+    What is not known is left out: the language and the license are in the recipe, or nowhere.
+
+    Args:
+        scores: by split (``dev``, ``test``) and task.
+    """
+    from huggingface_hub import ModelCardData
+
+    sections = recipe.instances()
+    tags = [tag for section in sections.values() for tag in TASKS[section.task].words.tags]
+    sources = [source for section in sections.values() for source in _sources(section.data)]
+    results = list(_results(recipe, scores))
+    data = ModelCardData(
+        language=recipe.card.language,
+        license=recipe.card.license,
+        library_name="ie-cli",
+        pipeline_tag=PIPELINE,
+        tags=list(dict.fromkeys(["information-extraction", *tags])),
+        base_model=_repository(recipe.encoder.name) if recipe.encoder.name != "tiny" else None,
+        datasets=list(dict.fromkeys(found[0] for source in sources if (found := _hub_dataset(source)))) or None,
+        model_name=recipe.name if results else None,
+        eval_results=results or None,
+    )
+    return f"---\n{data.to_yaml(line_break=chr(10))}\n---\n"
+
+
+def _results(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> Iterator[EvalResult]:
+    """The scores of each split and task, unrounded."""
+    from huggingface_hub import EvalResult
+
+    sections = recipe.instances()
+    for split, tasks in scores.items():
+        for task, found in tasks.items():
+            several = len(sections) > 1
+            local = f"{recipe.name}-{task}" if several else recipe.name
+            source = _source_of(split, sections[task].data)
+            dataset, config, part = _hub_dataset(source) or (local, None, split)
+            for metric, value in found.values().items():
+                if not math.isfinite(value):
+                    continue
+                name = _METRICS.get(metric, metric)
+                yield EvalResult(
+                    task_type=PIPELINE,
+                    task_name=TASKS[sections[task].task].words.title,
+                    dataset_type=dataset,
+                    dataset_name=dataset,
+                    dataset_config=config,
+                    dataset_split=part,
+                    metric_type=metric,
+                    metric_name=f"{name} ({task})" if several else name,
+                    metric_value=value,
+                )
+
+
+def _sources(data: DataSection) -> Iterator[str]:
+    """All that a task reads documents from."""
+    for value in (data.train, data.dev, data.test):
+        yield from value if isinstance(value, list) else [value] if isinstance(value, str) else []
+
+
+def _source_of(split: str, data: DataSection) -> str:
+    """What a split is read from, or the first of several; a share of the training data has no name of its own."""
+    value: Any = getattr(data, split, None)
+    first = value[0] if isinstance(value, list) else value
+    return first if isinstance(first, str) else ""
+
+
+def _hub_dataset(source: str) -> tuple[str, str | None, str] | None:
+    """The id, the configuration and the split of a dataset on the Hub; None for any other data."""
+    if not source.startswith(PREFIX):
+        return None
+    name, _, query = source.removeprefix(PREFIX).partition("?")
+    options = dict(parse_qsl(query))
+    repository = _repository(name)
+    return (repository, options.get("config"), options.get("split") or "train") if repository else None
+
+
+def _repository(name: str) -> str | None:
+    """The id of a repository on the Hub; None for a directory, and for what is no id."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    if os.path.isdir(name):
+        return None
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return name

@@ -1,0 +1,55 @@
+"""The directory for what can be computed again, such as encoded data."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from ie_cli.system.atomic import storing
+
+VARIABLE = "IE_CACHE"
+"""The environment variable that names the cache directory."""
+
+
+def cache_directory() -> Path:
+    """The cache directory: ``$IE_CACHE``, else ``$XDG_CACHE_HOME/ie``, else ``~/.cache/ie``.
+
+    If one of the last two cannot be written, a directory that is removed with the process takes its place.
+
+    Raises:
+        StorageError: ``$IE_CACHE`` cannot be written.
+    """
+    if given := os.environ.get(VARIABLE):
+        directory = Path(given)
+        with storing(directory):
+            _require_writable(directory)
+        return directory
+    with suppress(OSError, RuntimeError):  # RuntimeError: the system knows no home of this user
+        directory = _user_cache() / "ie"
+        _require_writable(directory)
+        return directory
+    return _temporary_directory()
+
+
+def _user_cache() -> Path:
+    """The user's cache directory, as the XDG Base Directory Specification has it: a relative path is ignored."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return given if given.is_absolute() else Path.home() / ".cache"
+
+
+def _require_writable(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()
+
+
+@cache
+def _temporary_directory() -> Path:
+    """A directory that is removed with the process."""
+    directory = tempfile.mkdtemp(prefix="ie-cache-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
