@@ -10,7 +10,6 @@ from support.pages import EXECUTED, ROOT, SHOWN, Block, Call, blocks, ie_words, 
 
 from ie_cli.cli import app
 
-READMES = ["README.md", "README.zh-CN.md"]
 SHELL = [block for page in pages() for block in blocks(page) if block.language == "sh"]
 
 
