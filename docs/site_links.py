@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,23 +28,27 @@ def page_source(docname: str, text: str) -> str:
     file = next((file for file, included in INCLUDED.items() if included == page), f"docs/{page}")
     if file in INCLUDED:
         text = (ROOT / file).read_text(encoding="utf-8")
-    return outside_code(text, lambda line: _site_links(line, file, page))
+    return "\n".join(line if is_code else _site_links(line, file, page) for is_code, line in lines_of(text))
 
 
-def outside_code(text: str, change: Callable[[str], str]) -> str:
-    """The text with every line changed that is in no block of code."""
-    lines = []
+def lines_of(text: str) -> Iterator[tuple[bool, str]]:
+    """The lines of a text, each with whether it belongs to a block of code."""
     fence = ""
     for line in text.split("\n"):
         mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
         if mark and not fence:
             fence = mark[1]
+            yield True, line
         elif mark and mark[1].startswith(fence) and line.strip() == mark[1]:
             fence = ""
-        elif not fence:
-            line = change(line)
-        lines.append(line)
-    return "\n".join(lines)
+            yield True, line
+        else:
+            yield bool(fence), line
+
+
+def prose(text: str) -> list[str]:
+    """The lines of a text that belong to no block of code."""
+    return [line for is_code, line in lines_of(text) if not is_code]
 
 
 def _site_links(line: str, file: str, page: str) -> str:

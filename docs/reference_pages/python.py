@@ -101,23 +101,30 @@ def _methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
             yield part
 
 
+def _code(node: ast.AST) -> str:
+    """An expression or a field as code, with the quotes of the code's formatter."""
+    text = ast.unparse(node)
+    return text if '"' in text else text.replace("'", '"')
+
+
 def _class(node: ast.ClassDef) -> str:
     """The head of a class and its fields."""
-    decorators = [f"@{ast.unparse(one)}" for one in node.decorator_list]
-    bases = f"({', '.join(map(ast.unparse, node.bases))})" if node.bases else ""
+    decorators = [f"@{_code(one)}" for one in node.decorator_list]
+    bases = f"({', '.join(map(_code, node.bases))})" if node.bases else ""
     fields = [
-        f"    {ast.unparse(part)}"
+        f"    {_code(part)}"
         for part in node.body
         if isinstance(part, ast.AnnAssign) and not (isinstance(part.target, ast.Name) and part.target.id == "_")
     ]
-    return "\n".join([*decorators, f"class {node.name}{bases}:", *(fields or ["    ..."])])
+    head = f"class {node.name}{bases}:"
+    return "\n".join([*decorators, *([head, *fields] if fields else [f"{head} ..."])])
 
 
 def _signature(node: ast.FunctionDef) -> str:
     """The head of a function, an argument per line if it is long."""
-    decorators = [f"@{ast.unparse(one)}" for one in node.decorator_list]
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    line = f"def {node.name}({ast.unparse(node.args)}){returns}"
+    decorators = [f"@{_code(one)}" for one in node.decorator_list]
+    returns = f" -> {_code(node.returns)}" if node.returns else ""
+    line = f"def {node.name}({_code(node.args)}){returns}"
     if len(line) > 100:
         line = f"def {node.name}(\n{''.join(f'    {one},{chr(10)}' for one in _arguments(node.args))}){returns}"
     return "\n".join([*decorators, line])
@@ -133,8 +140,8 @@ def _arguments(given: ast.arguments) -> list[str]:
 
 
 def _argument(one: ast.arg, default: ast.expr | None) -> str:
-    annotation = f": {ast.unparse(one.annotation)}" if one.annotation else ""
-    return f"{one.arg}{annotation}" + (f" = {ast.unparse(default)}" if default is not None else "")
+    annotation = f": {_code(one.annotation)}" if one.annotation else ""
+    return f"{one.arg}{annotation}" + (f" = {_code(default)}" if default is not None else "")
 
 
 def _description(node: Definition) -> str:

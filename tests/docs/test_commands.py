@@ -6,6 +6,8 @@ import re
 
 import pytest
 import typer
+from site_links import prose
+from support.page_shell import require_json
 from support.pages import EXECUTED, ROOT, SHOWN, Block, Call, blocks, ie_words, pages, pipelines
 
 from ie_cli.cli import app
@@ -83,6 +85,22 @@ def test_every_block_is_marked(page: str) -> None:
     """A block of another mark would be executed by nobody."""
     known = {block.language for block in blocks(page) if not block.language.startswith("{")}
     assert known <= EXECUTED | SHOWN
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_block_begins_at_the_margin(page: str) -> None:
+    """Indented ones would be executed by nobody either."""
+    lines = prose((ROOT / page).read_text(encoding="utf-8"))
+    assert not [line for line in lines if re.match(r"\s+(`{3}|~{3})", line)]
+
+
+@pytest.mark.parametrize("page", pages())
+def test_what_is_not_executed_is_still_code(page: str) -> None:
+    for block in blocks(page):
+        if block.reason is not None and block.language == "python":
+            compile(block.text, str(block), "exec")
+        elif block.reason is not None and block.language in ("json", "jsonl"):
+            require_json(block.text, lines=block.language == "jsonl")
 
 
 @pytest.mark.parametrize("page", pages())

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from site_links import INCLUDED, INSTEAD, outside_code, page_source
+from site_links import INCLUDED, INSTEAD, page_source, prose
 from support.pages import ROOT
 
 FILES = sorted(
@@ -25,15 +25,12 @@ def text_of(file: str) -> str:
 
 def without_code(text: str) -> str:
     """The text without its blocks of code, and without code in lines."""
-    kept: list[str] = []
-    outside_code(text, lambda line: kept.append(line) or line)  # type: ignore[func-returns-value]
-    return re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", "\n".join(kept))
+    return re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", "\n".join(prose(text)))
 
 
 def anchors(text: str) -> set[str]:
     """The anchors of a file: those of its headings by GitHub's rule, and those that HTML in it names."""
-    kept: list[str] = []
-    outside_code(text, lambda line: kept.append(line) or line)  # type: ignore[func-returns-value]
+    kept = prose(text)
     found: set[str] = set(re.findall(r"""\b(?:id|name)=["']([^"']+)["']""", "\n".join(kept)))
     for line in kept:
         if heading := re.match(r"#{1,6}\s+(.*?)\s*#*$", line):
