@@ -130,7 +130,7 @@ def _holds(one: Format) -> tuple[str, ...]:
 
 def _keeps(one: Format, probe: Document) -> bool:
     """Whether a document is written without a loss."""
-    return not any(one.lost(probe).values())
+    return not any(one.count_losses(probe).values())
 
 
 def _format(one: Format) -> str:
