@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import Any
 
 import pytest
 import typer
@@ -28,11 +30,17 @@ def makefile_commands() -> list[str]:
     return lines
 
 
+@cache
+def command_line() -> Any:
+    """The commands as Click has them."""
+    return typer.main.get_command(app)
+
+
 def require_known(words: list[str]) -> None:
     """Fail where `ie` has no such command or option."""
-    command = typer.main.get_command(app)
+    command = command_line()
     while words and words[0] in getattr(command, "commands", {}):
-        command, words = command.commands[words[0]], words[1:]  # type: ignore[attr-defined]
+        command, words = command.commands[words[0]], words[1:]
     options = {name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]}
     options |= {"--help", "-h"}
     named = {word.split("=")[0] for word in words if re.match("--?[a-z]", word)}
@@ -64,7 +72,7 @@ def test_unknown_commands_and_options_are_found() -> None:
 
 def test_every_command_is_documented() -> None:
     named = {words[0] for block in SHELL for call in calls(block) if (words := ie_words(call))}
-    assert typer.main.get_command(app).commands.keys() <= named  # type: ignore[attr-defined]
+    assert command_line().commands.keys() <= named
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)

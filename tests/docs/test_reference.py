@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from pathlib import Path
 
 import generate
 import pytest
@@ -22,12 +23,12 @@ _VARIABLE = re.compile(r"(?:IE|XDG|WANDB|MLFLOW|HF|OMP|GOMP)_[A-Z_]+")
 
 @pytest.mark.parametrize("name", generate.PAGES)
 def test_pages_are_up_to_date(name: str) -> None:
-    stored = (generate.FOLDER / name).read_text(encoding="utf-8")
+    stored = (generate.PAGES_DIRECTORY / name).read_text(encoding="utf-8")
     assert stored == generate.text_of(name), "run `python docs/generate.py` (or `make docs`) and commit docs/reference"
 
 
-def test_pages_that_are_out_of_date_are_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+def test_pages_that_are_out_of_date_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "PAGES_DIRECTORY", tmp_path)
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     assert generate.main() == 1
     assert not list(tmp_path.iterdir())
