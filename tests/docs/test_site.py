@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.pages import ROOT
 
-pytest.importorskip("sphinx", reason="the extra docs needs Python 3.11")
+pytest.importorskip("sphinx", reason="the extra docs is not installed")
 pytest.importorskip("furo")
 pytest.importorskip("myst_parser")
 
