@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export IE_MODEL =
 
-.PHONY: demo test quick fmt lint type unit lowest audit bench fuzz clean
+.PHONY: demo test quick fmt lint type unit docs lowest audit bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -66,6 +66,13 @@ unit: $(READY)
 quick: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile quick
 
+# The site, into docs/_build/html: it opens without a server. The pages of docs/reference are written from the code first.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+	$(BIN)/pytest -q tests/docs/test_links.py
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,bench,wandb,mlflow]'
@@ -106,4 +113,4 @@ fuzz: $(READY)
 	nice $(BIN)/python tests/support/fuzz.py --seconds $(SECONDS)
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(AUDIT) $(LOWEST) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) $(AUDIT) $(LOWEST) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,164 @@
+"""The page of the formats, from their table, their modules and the samples; what they can hold is tried out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
+from ie_cli.formats import FORMATS, Format, read_documents
+from ie_cli.formats.hub import __doc__ as hub_text
+from ie_cli.recipe.loader import COLUMN_OPTIONS
+from reference_pages.markdown import code, fence, from_docstring, one_line, table
+
+SAMPLES = Path(__file__).resolve().parent.parent.parent / "data" / "samples"
+INTRO = """# Formats
+
+`ie` detects the format of a file from its first lines; `data.format` in a recipe and `--input-format` name it. `-` is
+standard input, and `.gz` and `.zst` files and URLs are read as they are. `ie convert IN OUT --to FORMAT` writes one format
+as another, and counts what that one cannot hold. Offsets are 0-based characters of the unchanged text, the end exclusive.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is shown of a format.
+
+    Attributes:
+        file: in data/samples.
+        language: of the block.
+        lines: so many; None: all.
+    """
+
+    file: str
+    language: str = "text"
+    lines: int | None = None
+
+
+EXAMPLES = {
+    "jsonl": Sample("ner.jsonl", "jsonl", 2),
+    "cluener": Sample("ner.cluener.json", "jsonl", 2),
+    "conll": Sample("ner.conll"),
+    "duie": Sample("relations.duie.json", "jsonl", 1),
+    "triples": Sample("triples.json", "json"),
+    "conll04": Sample("relations.conll04.json", "json"),
+    "multihead": Sample("relations.multihead.txt"),
+    "text": Sample("plain.txt"),
+}
+"""Of the formats that have a sample of their own; for the others, a sample of another format is written."""
+WRITTEN = {
+    "duie1": Sample("relations.duie.json", "jsonl", 1),
+    "conll04-table": Sample("relations.conll04.json", "json", 1),
+}
+MORE = {
+    "conll": (
+        ("Two tag columns give nested entities:", Sample("nested.tsv")),
+        ("BMES tags:", Sample("bmes.conll", lines=8)),
+    ),
+    "triples": (("TPLinker's fields, with character spans:", Sample("relations.tplinker.json", "json")),),
+}
+
+
+def page() -> str:
+    """The page."""
+    return "".join(
+        [
+            INTRO,
+            "## Overview\n\n",
+            table(("format", "read", "write", "layout"), map(_row, FORMATS.values())),
+            "`hub:org/dataset` as a file name reads a dataset of the Hugging Face hub; see [hub:](#hub).\n\n",
+            "## What a written file holds\n\n",
+            "What a format cannot hold is left out when `ie convert` or `ie predict --format` writes it, and counted.\n\n",
+            table(("format", *PROBES), (_holds(one) for one in FORMATS.values() if one.write)),
+            "## Options of reading\n\n",
+            table(("recipe", "command", "formats", "meaning"), OPTIONS),
+            *(_format(one) for one in FORMATS.values()),
+            f"## hub:\n\n{from_docstring(hub_text or '')}\n",
+        ]
+    )
+
+
+def _row(one: Format) -> tuple[str, ...]:
+    readable = one.name != "html"
+    return f"[{code(one.name)}](#{one.name})", _yes(readable), _yes(one.write is not None), one_line(one.help)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else ""
+
+
+# Two mentions, the first inside the second.
+_TEXT = "Anna Meyer of New Harbour"
+_ANNA, _CITY, _NEW = Entity(0, 10, "person"), Entity(14, 25, "city"), Entity(14, 17, "word")
+_LIVES = Relation(_ANNA, "lives_in", _CITY)
+_COMPLEX = Spo("Anna Meyer", "lives_in", "New Harbour", (("since", "New"),))
+PROBES = {
+    "entities": Document(_TEXT, [_ANNA, _CITY]),
+    "nested entities": Document(_TEXT, [_ANNA, _CITY, _NEW]),
+    "relations": Document(_TEXT, [_ANNA, _CITY], [_LIVES]),
+    "complex objects": Document(_TEXT, [], [], spos=[_COMPLEX]),
+    "events": Document(_TEXT, events=[Event("stay", (11, 13), (Argument("who", _ANNA),))]),
+    "pairs of texts": Document(_TEXT, text_pair="Anna Meyer slept", label="contradiction"),
+    "scores": Document(_TEXT, [replace(_ANNA, score=0.5)]),
+    "ids": Document(_TEXT, id="a7"),
+    "other fields": Document(_TEXT, meta={"source": "test"}),
+}
+"""A document of each kind: a format holds it if writing it loses nothing."""
+OPTIONS = (
+    (
+        "`data.text_column`",
+        "`--text-column`",
+        ", ".join(map(code, COLUMN_OPTIONS["text_column"])),
+        "the column of the token",
+    ),
+    (
+        "`data.label_columns`",
+        "`--label-column`",
+        ", ".join(map(code, COLUMN_OPTIONS["label_columns"])),
+        "the columns of tags",
+    ),
+    ("`data.joiner`", "", ", ".join(map(code, COLUMN_OPTIONS["joiner"])), "what is between two tokens of a text"),
+    ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "which mentions a triple without offsets is put on"),
+)
+
+
+def _holds(one: Format) -> tuple[str, ...]:
+    return code(one.name), *(_yes(_keeps(one, probe)) for probe in PROBES.values())
+
+
+def _keeps(one: Format, probe: Document) -> bool:
+    """Whether a document is written without a loss."""
+    return not any(one.count_losses(probe).values())
+
+
+def _format(one: Format) -> str:
+    parts = [f"## {one.name}\n\n", f"{_module_text(one)}\n\n"]
+    if one.name in EXAMPLES:
+        parts.append(_shown(EXAMPLES[one.name]))
+    elif one.name in WRITTEN:
+        parts.append(_written(one, WRITTEN[one.name]))
+    for title, sample in MORE.get(one.name, ()):
+        parts += [f"{title}\n\n", _shown(sample)]
+    return "".join(parts)
+
+
+def _module_text(one: Format) -> str:
+    """What the module of a format says of it; of a second format of one module, its line in the table."""
+    module = sys.modules[one.read.__module__ if one.name != "html" else "ie_cli.formats.html"]
+    first = next(name for name, other in FORMATS.items() if other.read is one.read)
+    return from_docstring(module.__doc__ or "") if first == one.name else f"{one.help[0].upper()}{one.help[1:]}."
+
+
+def _shown(sample: Sample) -> str:
+    lines = (SAMPLES / sample.file).read_text(encoding="utf-8").splitlines()
+    return fence("\n".join(lines[: sample.lines]), sample.language)
+
+
+def _written(one: Format, sample: Sample) -> str:
+    documents = list(read_documents(str(SAMPLES / sample.file)))[: sample.lines]
+    before, between, after = one.frame
+    if one.write is None:
+        raise LookupError(f"{one.name} is not written")
+    return fence(before + between.join(map(one.write, documents)) + after, sample.language)
