@@ -52,7 +52,7 @@ def test_one_recipe_is_reported_without_its_name(here: Path) -> None:
     result = ie("check", "bad.yaml")
     assert result.exit_code == 1
     assert "bad.yaml" not in result.stderr
-    assert "in recipe or data hint: see the lines above." in said(result)
+    assert "in the recipe or data hint: see the lines above." in said(result)
 
 
 def test_overrides_hold_for_every_recipe(here: Path) -> None:
