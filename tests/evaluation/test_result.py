@@ -127,7 +127,7 @@ def test_a_file_has_one_field_per_line(tmp_path: Path) -> None:
         ({"tables": [{}]}, "not the result of an evaluation"),
         (
             {"tables": [{"title": "", "columns": [], "rows": [["a", ["1"]]], "summary": [], "notes": []}]},
-            "numbers alone",
+            "only numbers",
         ),
         ({"errors": []}, "not the result of an evaluation"),
         ({"documents": {"gold": []} | {"more": []}}, "not the result of an evaluation"),
