@@ -349,7 +349,7 @@ def test_a_second_file_of_the_same_texts(here: Path) -> None:
     for test in ("train.jsonl", "copy.jsonl"):
         code, text = findings(more=f", test: {test}")
         assert code == 1
-        assert "20 of 20 texts of test are in train too: scores on test will be too good; leave them out of one" in text
+        assert "train contains 20 of 20 texts of test: scores on test will be too high" in text
 
 
 def test_ids_that_are_given_twice(here: Path) -> None:
@@ -381,7 +381,7 @@ def test_predicates_that_the_schema_file_does_not_have(here: Path) -> None:
         code, text = findings(task="relation", more=", schema_file: schema.json")
         assert code == 1
         assert f"error: {part}" in text
-        assert "hint: " in text.partition(part)[2].partition("error in recipe")[0]
+        assert "hint: " in text.partition(part)[2].partition("error in the recipe")[0]
         trained = ie("train", "recipe.yaml", "--output", "out")
         assert trained.exit_code == 1
         assert part in said(trained)

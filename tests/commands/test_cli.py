@@ -260,7 +260,7 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
         (["predict", "data.jsonl", "--threshold", "2"], 2, "threshold"),
         (["eval", "data.jsonl"], 2, "expected MODEL and DATA"),
         (["eval", "runs/test/model", "empty.jsonl"], 1, "empty.jsonl: the file is empty"),
-        (["eval", "runs/test/model", "plain.jsonl"], 1, "no entity in it: nothing to score"),
+        (["eval", "runs/test/model", "plain.jsonl"], 1, "contains no entity: there is nothing to score"),
         (["eval", "--predictions", "plain.jsonl", "data.jsonl"], 1, "plain.jsonl:1 and data.jsonl:1: the texts differ"),
         (["eval", "runs/test/model", "data.jsonl", "--scorer", "duie"], 1, "--scorer duie applies to relations, but the model"),
         (["eval", "runs/test/model", "data.jsonl", "--match", "text"], 1, "--match applies to relations, but the model"),

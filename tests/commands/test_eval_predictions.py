@@ -103,7 +103,7 @@ def test_what_is_read_is_not_replaced(here: Path, name: str) -> None:
 def test_duie_is_ignored_if_gold_has_no_relations() -> None:
     result = ie(*EVAL, "--scorer", "duie")
     assert result.exit_code == 0
-    assert "warning: --scorer duie is left aside: the gold data hold no relations" in said(result)
+    assert "warning: --scorer duie is ignored: the gold data contain no relations" in said(result)
     assert "warning" not in ie(*EVAL, "--match", "text").stderr
 
 
@@ -112,4 +112,4 @@ def test_gold_without_annotation_is_reported(here: Path) -> None:
     for option in ((), ("--scorer", "duie"), ("--scorer", "seqeval")):
         result = ie("eval", "--predictions", "plain.jsonl", "plain.jsonl", *option)
         assert result.exit_code == 1
-        assert "plain.jsonl: no entity in it: nothing to score" in said(result)
+        assert "plain.jsonl: contains no entity" in said(result)

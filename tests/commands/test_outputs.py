@@ -95,7 +95,7 @@ def test_two_outputs_are_not_one(here: Path, model: Path) -> None:
     Path("soft.json").symlink_to("there.json")
     twice = ie("eval", "--predictions", "in.jsonl", "in.jsonl", "--save", "there.json", "--save", "soft.json")
     assert twice.exit_code == 1
-    assert "soft.json: is the file of another --save too" in said(twice)
+    assert "soft.json: this file is also the file of another --save" in said(twice)
     assert ie("predict", "in.jsonl", "-m", str(model), "-o", "/dev/null", "--rejects", "/dev/null").exit_code == 0
     assert Path("there").read_bytes() == b""
 

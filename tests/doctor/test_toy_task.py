@@ -182,7 +182,7 @@ def test_what_it_refuses_is_an_error(here: Path) -> None:
         "error: dev: no moods; check that data.format is right",
         "error: training.match: moods have no spans",
         "hint: leave it out.",
-        "error: 2 errors in recipe or data",
+        "error: 2 errors in the recipe or data",
         "hint: see the lines above.",
     ]
 

@@ -301,7 +301,7 @@ def test_a_foreign_graph_is_refused(exported: Path, tmp_path: Path) -> None:
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "other", [value], [result])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), directory / ONNX)
-    with pytest.raises(ModelError, match="not a graph that `ie export` writes: inputs x, outputs y"):
+    with pytest.raises(ModelError, match="not a graph written by `ie export`: it has the inputs x and the outputs y"):
         load(directory)
 
 

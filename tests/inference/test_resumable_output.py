@@ -429,7 +429,7 @@ def test_a_part_that_is_a_link_is_not_followed(tmp_path: Path, size: int, there:
     if there:
         victim.write_text("mine")
     part.symlink_to(victim)
-    with pytest.raises(StorageError, match=r"out\.jsonl\.part: is a link"):
+    with pytest.raises(StorageError, match=r"out\.jsonl\.part: is a symbolic link"):
         jobs.Part(str(tmp_path / "out.jsonl"), size)
     assert victim.exists() == there
     assert not there or victim.read_text() == "mine"

@@ -670,7 +670,7 @@ def test_a_taken_port_is_reported_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = ie("no-such-model", "--port", str(taken.getsockname()[1]))
     assert run.exit_code == 1
-    assert "cannot listen there: Address already in use" in run.stderr
+    assert "cannot listen on this address: Address already in use" in run.stderr
     assert "hint: choose another port" in run.stderr
 
 
