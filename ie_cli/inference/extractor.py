@@ -201,7 +201,8 @@ class Extractor:
         }
 
     def text_tokenizer(self) -> TextTokenizer:
-        with tokenizer_errors(TOKENIZER, "take the directory from a backup or train again."):
+        """Return the tokenizer with the tokenization and normalization of the recipe."""
+        with tokenizer_errors(TOKENIZER, "restore the directory from a backup, or train again."):
             return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(

@@ -240,10 +240,10 @@ def _concatenate(pieces: Sequence[Candidates]) -> Candidates:
 
 
 def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Window, Index, Floats]]:
-    """The items of each window, without the number of the sample."""
+    """Yield the candidates of each window, without their sample number."""
     for sample in np.unique(found.entries[:, 0]).tolist():
-        mine = found.entries[:, 0] == sample
-        yield batch[sample], found.entries[mine, 1:], found.scores[mine]
+        selected = found.entries[:, 0] == sample
+        yield batch[sample], found.entries[selected, 1:], found.scores[selected]
 
 
 def grouped(

@@ -36,7 +36,7 @@ class TaskWindows:
         return len(self.dataset)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The batch of some rows: windows padded, gold entries numbered by sample."""
+        """Return the batch of some rows, with padded windows and gold entries numbered by sample."""
         part = self.dataset.rows(rows)
         input_ids, mask = pad(part.input_ids, self.dataset.pad_id)
         text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix))
@@ -46,14 +46,14 @@ class TaskWindows:
             torch.from_numpy(input_ids),
             torch.from_numpy(mask),
             text,
-            {name: torch.from_numpy(table) for name, table in entries.items()},
+            {name: torch.from_numpy(part) for name, part in entries.items()},
             collate=self.collate,
             documents=part.documents,
         )
 
 
 def _numbered(entries: Sequence[npt.NDArray[Any]]) -> Index:
-    """The entries of all samples, each with the number of its sample before it."""
+    """Concatenate the entries of all samples, each preceded by the number of its sample."""
     sample = np.repeat(np.arange(len(entries)), [len(part) for part in entries])
     numbered: Index = np.concatenate([sample[:, None], np.concatenate(entries)], axis=1).astype(np.int64)
     return numbered

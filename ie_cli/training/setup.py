@@ -81,7 +81,7 @@ class TrainingSetup:
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
         """Return the loss weights by task and score matrix on a device, or None if all are 1."""
         found: dict[str, Weights] = {
-            name: {table: part.to(device) for table, part in task.weights.items()}
+            name: {matrix: part.to(device) for matrix, part in task.weights.items()}
             for name, task in self.tasks.items()
             if task.weights is not None
         }
@@ -197,7 +197,10 @@ def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weigh
     if not weights:
         return dict.fromkeys(codecs)
     return {
-        task: {table: torch.tensor([weights.get(name, 1.0) for name in rows]) for table, rows in codec.matrices.items()}
+        task: {
+            matrix: torch.tensor([weights.get(name, 1.0) for name in labels])
+            for matrix, labels in codec.matrices.items()
+        }
         for task, codec in codecs.items()
     }
 

@@ -112,7 +112,7 @@ def test_eval_prints_relations_and_their_errors(here: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("eval", "runs/test/model", "train.json", "--match", "strict"), 1, "strict scores on guessed offsets"),
-        (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias belongs to --scorer duie"),
+        (("eval", "runs/test/model", "train.json", "--alias", "a.tsv"), 2, "--alias requires --scorer duie"),
         (("eval", "runs/test/model", "train.json", "--scorer", "duie", "--alias", "no.tsv"), 1, "no.tsv"),
         (("eval", "runs/test/model", "train.json", "--scorer", "seqeval"), 1, "--scorer seqeval applies to entities"),
         (("eval", "--predictions", "train.json", "train.json", "--scorer", "seqeval"), 1, "these are relations"),

@@ -113,9 +113,9 @@ def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -
         assert old.keys() == new.keys() == codecs.keys()
         for task, codec in codecs.items():
             assert_alike(old[task], new[task], codec)
-    with pytest.raises(ModelError, match="not a graph that `ie export` writes"):  # matrices are named with their task
+    with pytest.raises(ModelError, match="not a graph written by `ie export`"):  # matrices are named with their task
         OnnxBackend(tmp_path / ONNX, {"ner": codecs["ner"]})
-    with pytest.raises(ModelError, match="the graph has the rows"):
+    with pytest.raises(ModelError, match="the graph has the label counts"):
         OnnxBackend(tmp_path / ONNX, codecs | {"more": codecs["ner"]})
 
 
@@ -214,7 +214,7 @@ def test_a_graph_with_other_labels_is_an_error(exported: Path, tmp_path: Path) -
     del facts["tasks"]["ner"]["labels"][-1]
     (directory / "ie.json").write_text(json.dumps(facts))
     with pytest.raises(
-        ModelError, match=r"the graph has the rows .*'entities': 3.* but ie\.json beside it .*'entities': 2"
+        ModelError, match=r"the graph has the label counts .*'entities': 3.* but ie\.json has .*'entities': 2"
     ):
         load(directory)
 

@@ -32,7 +32,7 @@ class OnnxBackend:
 
     Args:
         file: `model.onnx`, written by ``ie export``.
-        codecs: of the model's tasks; the graph must have their tables, with as many rows.
+        codecs: codecs of the model's tasks; the graph must have their score matrices with the same numbers of labels.
 
     Raises:
         ModelError: the file is damaged, not an exported graph, or from another model, or ONNX Runtime is missing.
@@ -44,20 +44,20 @@ class OnnxBackend:
         self._names = [output.name for output in self._session.get_outputs()]
         inputs = {value.name for value in self._session.get_inputs()}
         expected = {
-            f"{output_prefix(task, codecs)}{table}": len(names)
+            f"{output_prefix(task, codecs)}{matrix}": len(names)
             for task, codec in codecs.items()
-            for table, names in codec.matrices.items()
+            for matrix, names in codec.matrices.items()
         }
-        rows = _rows(self._session)
-        if inputs != set(INPUTS) or not expected.keys() & rows.keys():
+        labels = _count_labels(self._session)
+        if inputs != set(INPUTS) or not expected.keys() & labels.keys():
             raise ModelError(
                 f"{file}: not a graph written by `ie export`: it has the inputs {', '.join(sorted(inputs))} and the outputs "
                 f"{', '.join(self._names[:6])}",
                 hint="export the model again.",
             )
-        if rows != expected:
+        if labels != expected:
             raise ModelError(
-                f"{file}: the graph has the rows {rows}, but ie.json beside it {expected}", hint=MIXED_FILES_HINT
+                f"{file}: the graph has the label counts {labels}, but ie.json has {expected}", hint=MIXED_FILES_HINT
             )
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, OnnxOutputs]:
@@ -82,16 +82,16 @@ class OnnxOutputs:
     prefix: str
 
     def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        """A table, in blocks whose scores are small where it has arrays ``[batch, rows, L, …]``."""
+        """Yield the blocks of a score matrix; arrays ``[batch, labels, L, …]`` are split so that the scores stay small."""
         start = f"{self.prefix}{name}."
-        table = {key.removeprefix(start): value for key, value in self.found.items() if key.startswith(start)}
-        if "query" not in table:
-            yield table
+        matrix = {key.removeprefix(start): value for key, value in self.found.items() if key.startswith(start)}
+        if "query" not in matrix:
+            yield matrix
             return
-        _, rows, length, _ = table["query"].shape
+        _, labels, length, _ = matrix["query"].shape
         step = max(1, _BLOCK_SCORES // length**2)
-        for first in range(0, rows, step):
-            yield {factor: value[:, first : first + step] for factor, value in table.items()}
+        for first in range(0, labels, step):
+            yield {factor: value[:, first : first + step] for factor, value in matrix.items()}
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Refuse outputs that take arguments, because a graph is run only once."""
@@ -100,15 +100,15 @@ class OnnxOutputs:
         )
 
 
-def _rows(session: Any) -> dict[str, int]:
-    """The number of rows of each table: an axis that is the same for all batches, the second or the last."""
-    rows: dict[str, int] = {}
+def _count_labels(session: Any) -> dict[str, int]:
+    """Return the number of labels of each score matrix, from the second or last axis, whichever has a fixed size."""
+    labels: dict[str, int] = {}
     for output in session.get_outputs():
-        table = output.name.rpartition(".")[0]
+        matrix = output.name.rpartition(".")[0]
         fixed = [size for size in (*output.shape[1:2], *output.shape[-1:]) if isinstance(size, int)]
         if fixed:
-            rows.setdefault(table, fixed[0])
-    return rows
+            labels.setdefault(matrix, fixed[0])
+    return labels
 
 
 def load_onnx(path: Path, codecs: Mapping[str, Codec]) -> OnnxBackend:

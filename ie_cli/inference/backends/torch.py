@@ -85,7 +85,7 @@ class TorchOutputs:
     hidden: Tensor
 
     def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        """The blocks of a table."""
+        """Yield the blocks of a score matrix."""
         with torch.inference_mode():
             blocks = self.head.blocks(self.hidden)[name]
         while True:
