@@ -273,9 +273,7 @@ def export(
     input_format: InputFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
-    max_loss: Annotated[
-        float, typer.Option("--max-loss", min=0.0, max=1.0, help="Largest loss in F1 that is accepted.")
-    ] = 0.005,
+    max_loss: Annotated[float, typer.Option("--max-loss", min=0.0, max=1.0, help="Maximum loss in F1.")] = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
     yes: Yes = False,
     quiet: Quiet = False,
@@ -304,9 +302,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; any but loopback requires a token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
-    ] = 8000,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8000,
     token: Annotated[
         str | None,
         typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must send; `ps` shows it to all users."),

@@ -50,8 +50,7 @@ class Run:
 
     Attributes:
         step: number of completed steps.
-        epoch: epoch of the next batch.
-        batch: position of the next batch in the epoch; batches are counted in this process.
+        epoch, batch: position of the next batch; batches are counted in this process.
         random: state of the random generators after the last step.
     """
 
