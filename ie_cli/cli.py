@@ -108,9 +108,7 @@ def check(recipe: RecipesArgument, overrides: Overrides = None, debug: Debug = F
 @app.command()
 def train(
     recipe: RecipeArgument,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Directory for the run; runs/NAME if omitted.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory; runs/NAME if omitted.")] = None,
     overrides: Overrides = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files are kept.")

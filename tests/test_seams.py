@@ -93,7 +93,7 @@ def test_a_head_goes_through_everything_by_its_line_alone(toy: None, here: Path)
     assert isinstance(scores["f1"], float)
     assert scores["f1"] > 0.5
     shown = ie("show", str(recipe), "--help-fields")
-    assert "What the scores are multiplied by." in shown.stdout
+    assert "The factor of the scores." in shown.stdout
     assert "unknown key 'head.scales'; did you mean 'head.scale'?" in said(
         ie("show", str(recipe), "--set", "head.scales=1")
     )
