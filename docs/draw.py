@@ -24,7 +24,7 @@ from ie_cli.encoding.windows import WindowPlan
 
 STATIC = Path(__file__).parent / "_static"
 SCORES = STATIC / "scores.json"
-SPANS_TEXT = "周雨晨在云州大学读书。"
+SPANS_TEXT = "青川大学的周雨晨来了。"
 LINKS_TEXT = "《北方的灯塔》的作者是周雨晨。"
 PREDICATE = "作者"
 CELL = 22
