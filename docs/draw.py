@@ -101,7 +101,9 @@ def draw_windows() -> str:
     owners = plan.owners(tokens, first, last).tolist()
     left, top = 120, 64
     height = top + 30 * len(starts) + 90
-    picture = Picture(left + unit * tokens + 20, height, "Overlapping windows of one text, and which window judges a span")
+    picture = Picture(
+        left + unit * tokens + 20, height, "Overlapping windows of one text, and which window judges a span"
+    )
     picture.text(16, 28, f"capacity {plan.capacity}, stride {plan.stride}: a text of {tokens} tokens", kind="text")
     for token in range(tokens):
         picture.rect(left + token * unit + 1, top - 22, (unit - 2, 12), "none")
@@ -118,7 +120,9 @@ def draw_windows() -> str:
         picture.rect(x, top - 22, (width, 12), "mark")
         picture.text(x + width / 2, base + 12, str(owner), kind="text", anchor="middle")
     picture.text(16, base + 12, "judged by", kind="text")
-    picture.text(16, base + 40, "Filled: the window whose verdict counts; pale: windows that hold the span too.", kind="faint")
+    picture.text(
+        16, base + 40, "Filled: the window whose verdict counts; pale: windows that hold the span too.", kind="faint"
+    )
     return str(picture)
 
 
@@ -156,7 +160,10 @@ def draw_links(record: Mapping[str, Any], predicate: str) -> str:
     triples = decode_links(spans, links[0], links[1], rules, np.zeros(1, dtype=np.float32)).cells.tolist()
     side = CELL * len(tokens)
     picture = Picture(2 * side + 150, 2 * side + 210, "The four score matrices that GPLinker joins for one predicate")
-    titles = {"start_links": "first tokens of subject ↓ and object →", "end_links": "last tokens of subject ↓ and object →"}
+    titles = {
+        "start_links": "first tokens of subject ↓ and object →",
+        "end_links": "last tokens of subject ↓ and object →",
+    }
     for row, label in enumerate(labels):
         cells = [(first, last) for _, label_row, first, last in spans.cells.tolist() if label_row == row]
         title = f"spans, {label}: first token ↓, last token →"
@@ -188,7 +195,10 @@ def scores_of(model: str, text: str, rows: Mapping[str, Sequence[str]]) -> dict[
     [name] = extractor.tasks
     outputs = extractor.backend.run(ids, np.ones_like(ids, dtype=bool))[name]
     known = extractor.codecs()[name].tables
-    record: dict[str, Any] = {"text": text, "tokens": [text[a:b] for a, b in zip(tokens.starts, tokens.ends, strict=True)]}
+    record: dict[str, Any] = {
+        "text": text,
+        "tokens": [text[a:b] for a, b in zip(tokens.starts, tokens.ends, strict=True)],
+    }
     for table, wanted in rows.items():
         scores = dict(zip(known[table], cell_scores(factors_of(outputs.table(table)), 0, there), strict=True))
         record[table] = [np.round(scores[row].astype(float), 1).tolist() for row in wanted]
