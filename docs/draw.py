@@ -133,7 +133,7 @@ def draw_spans(record: Mapping[str, Any]) -> str:
     eye = np.eye(len(tokens), dtype=np.float32)
     factors = LabelFactors(0, scores[None], np.broadcast_to(eye, scores.shape)[None])
     mask = np.ones((1, len(tokens)), dtype=bool)
-    found = decode_spans([factors], mask, np.zeros(len(labels), dtype=np.float32)).cells.tolist()
+    found = decode_spans([factors], mask, np.zeros(len(labels), dtype=np.float32)).entries.tolist()
     side = CELL * len(tokens)
     picture = Picture(2 * side + 150, side + 150, f"Scores of all spans of a sentence, for {labels[0]} and {labels[1]}")
     for row, label in enumerate(labels):
@@ -157,7 +157,7 @@ def draw_links(record: Mapping[str, Any], predicate: str) -> str:
     zero = np.zeros((1, 1, len(tokens)), dtype=np.float32)
     links = [SharedFactors(tables[name], zero, zero) for name in ("start_links", "end_links")]
     rules = LinkRules(np.array([True, False]), np.array([False, True]))
-    triples = decode_links(spans, links[0], links[1], rules, np.zeros(1, dtype=np.float32)).cells.tolist()
+    triples = decode_links(spans, links[0], links[1], rules, np.zeros(1, dtype=np.float32)).entries.tolist()
     side = CELL * len(tokens)
     picture = Picture(2 * side + 150, 2 * side + 210, "The four score matrices that GPLinker joins for one predicate")
     titles = {
@@ -165,7 +165,7 @@ def draw_links(record: Mapping[str, Any], predicate: str) -> str:
         "end_links": "last tokens of subject ↓ and object →",
     }
     for row, label in enumerate(labels):
-        cells = [(first, last) for _, label_row, first, last in spans.cells.tolist() if label_row == row]
+        cells = [(first, last) for _, label_row, first, last in spans.entries.tolist() if label_row == row]
         title = f"spans, {label}: first token ↓, last token →"
         matrix(
             picture, (50 + row * (side + 50), 64), tokens, tables["entities"][row], found=cells, upper=True, title=title
@@ -184,7 +184,7 @@ def draw_links(record: Mapping[str, Any], predicate: str) -> str:
 
 def scores_of(model: str, text: str, rows: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The tokens of a text and the score matrices of some rows of each table of a model, rounded."""
-    from ie_cli.codecs.factors import cell_scores, factors_of
+    from ie_cli.codecs.factors import entry_scores, factors_of
     from ie_cli.inference.extractor import Extractor
 
     extractor = Extractor.from_pretrained(model, device="cpu", precision="float32")
@@ -194,13 +194,13 @@ def scores_of(model: str, text: str, rows: Mapping[str, Sequence[str]]) -> dict[
     there = np.arange(len(tokens)) + len(tokenizer.prefix)
     [name] = extractor.tasks
     outputs = extractor.backend.run(ids, np.ones_like(ids, dtype=bool))[name]
-    known = extractor.codecs()[name].tables
+    known = extractor.codecs()[name].matrices
     record: dict[str, Any] = {
         "text": text,
         "tokens": [text[a:b] for a, b in zip(tokens.starts, tokens.ends, strict=True)],
     }
     for table, wanted in rows.items():
-        scores = dict(zip(known[table], cell_scores(factors_of(outputs.table(table)), 0, there), strict=True))
+        scores = dict(zip(known[table], entry_scores(factors_of(outputs.matrix(table)), 0, there), strict=True))
         record[table] = [np.round(scores[row].astype(float), 1).tolist() for row in wanted]
     return record
 
