@@ -219,6 +219,8 @@ def _misfits(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             f"got {encoder.stride}, but windows of encoder.max_length {encoder.max_length}, {SPECIAL_TOKENS} special "
             f"tokens included, must advance; expected at most {most}, better {encoder.max_length // 4}",
         )
+    if encoder.vocabulary != "characters" and encoder.name != "tiny":
+        yield ("encoder", "vocabulary"), f"is for the encoder tiny; {encoder.name} has a vocabulary of its own"
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_misfits(section))
