@@ -118,11 +118,11 @@ FILLERS = {
 # In place of a ~ at the front or the end; the last ones are kept from train.
 LEADS = [
     "Last week, ", "On Monday, ", "This morning, ", "As expected, ", "According to the local press, ", "In the end, ",
-    "Two weeks ago, ", "To nobody's surprise, ",
+    "Yesterday, ", "This week, ",
 ]  # fmt: skip
 TAILS = [
     ".", ".", ".", ".", ", the local press reports.", ", to the surprise of many.", ", two people said.",
-    " – and few took notice.", ", as the minutes show.",
+    ", a spokesperson said.", ", the radio reports.",
 ]  # fmt: skip
 
 # Places, firms and people that exist, as far as the parts would make them.
