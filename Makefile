@@ -24,12 +24,12 @@ $(READY)-bench: $(READY)
 	touch $@
 
 demo: $(READY)
+	$(BIN)/ie train quickstart-en --output runs/quickstart-en --overwrite
+	$(BIN)/ie eval runs/quickstart-en/model data/quickstart-en/dev.jsonl --errors 1
+	$(BIN)/ie predict data/samples/plain-en.txt --text --model runs/quickstart-en/model
 	$(BIN)/ie train quickstart --output runs/quickstart --overwrite
 	$(BIN)/ie eval runs/quickstart/model data/quickstart/dev.json --errors 1
 	$(BIN)/ie predict data/samples/plain.txt --text --model runs/quickstart/model
-	$(BIN)/ie train quickstart-relations --output runs/quickstart-relations --overwrite
-	$(BIN)/ie eval runs/quickstart-relations/model data/relations/dev.json --scorer duie --errors 1
-	$(BIN)/ie predict data/samples/relations.duie.json --format duie --model runs/quickstart-relations/model
 	@echo
 	@echo "Next: your own data."
 	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # looks at the data, writes a recipe"

@@ -88,7 +88,7 @@ REAL = (
     "长沙 洛阳 南阳 安阳 永州 长城 南沙 金山 梅州 东阳 海城 丰城 平阳 新河 东港 海州 平江".split()
 )  # places that exist
 
-TWICE = re.compile(r"(..)与\1")
+TWICE = re.compile(r"(..)与\1|(\w+) and (?:the )?\2")
 SLOT = re.compile(r"\{(\w+)(?:=(\w)(?::(\w))?)?\}")
 
 
@@ -103,7 +103,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Words:
-    """What a corpus is made of: kinds of names, words that are no name, what may stand in place of a ~ in front, or behind."""
+    """What a corpus is made of: kinds of names, words that are no name, what may stand in place of a ~ in front, or behind.
+
+    Attributes:
+        between: what separates the patterns of a kind, whose names may hold spaces; None: a space.
+    """
 
     kinds: dict[str, Kind]
     fillers: dict[str, str]
@@ -112,6 +116,7 @@ class Words:
     parts: dict[str, list[str]] = field(default_factory=lambda: PARTS)
     real: list[str] = field(default_factory=lambda: REAL)
     unseen_names: float = UNSEEN_NAMES
+    between: str | None = None
 
 
 class Dice:
@@ -171,7 +176,7 @@ class Names:
 
     def filled(self, patterns: str, *, fresh: bool) -> str:
         """One of the patterns with its parts."""
-        return fill(self.dice.pick(patterns.split()), lambda part: self.part(part, fresh=fresh))
+        return fill(self.dice.pick(patterns.split(self.words.between)), lambda part: self.part(part, fresh=fresh))
 
     def forget_unused(self, held: set[tuple[str, str]]) -> None:
         """Keep as known only the names that train really holds."""

@@ -15,6 +15,7 @@ from ie_cli.doctor.split_findings import about, between
 from ie_cli.doctor.survey import Survey
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, IEError
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS
@@ -88,7 +89,7 @@ def _preview(
 
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer:
-    """Return the encoder's tokenizer; `tiny` needs no vocabulary here because its tokens are characters."""
+    """Return the encoder's tokenizer; that of `tiny` needs no vocabulary here, as each character or word is a token anyway."""
     from ie_cli.modeling.encoder import (
         apply_options,
         encoder_config,
@@ -98,7 +99,8 @@ def _tokenizer(recipe: Recipe) -> TextTokenizer:
     )
 
     if recipe.encoder.name == "tiny":
-        return recipe_tokenizer(tiny_tokenizer(Counter()), recipe.encoder)
+        words = recipe.encoder.vocabulary == "words"
+        return recipe_tokenizer(word_tokenizer(()) if words else tiny_tokenizer(Counter()), recipe.encoder)
     quiet_transformers()
     apply_options(encoder_config(recipe.encoder.name), recipe.encoder)
     return recipe_tokenizer(load_tokenizer(recipe.encoder.name), recipe.encoder)

@@ -1,4 +1,4 @@
-"""Encoders: a hub id or a directory, loaded by `transformers`, or `tiny`, built from scratch with a character vocabulary."""
+"""Encoders: a hub id or a directory, loaded by `transformers`, or `tiny`, built from scratch with a vocabulary of the data."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections import Counter
 from typing import Any
 
 import torch
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from torch import nn
 
 from ie_cli.encoding.positions import count_positions
 from ie_cli.encoding.tokenizer_loading import probe, tokenizer_errors
+from ie_cli.encoding.word_vocabulary import SPECIALS, surround
 from ie_cli.errors import ModelError, counted
 from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import EncoderSection
@@ -237,22 +238,21 @@ def build_encoder(config: Any) -> nn.Module:
 
 def tiny_tokenizer(characters: Counter[str]) -> Tokenizer:
     """Build a tokenizer with a token per character; characters that occur only once are unknown, so that [UNK] is trained."""
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     known = sorted(char for char, count in characters.items() if count > 1 and not "\ud800" <= char <= "\udfff")
-    vocabulary = {token: i for i, token in enumerate([*specials, *known])}
+    vocabulary = {token: i for i, token in enumerate([*SPECIALS, *known])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
-    )
+    tokenizer.post_processor = surround(vocabulary)
     return tokenizer
 
 
-def tiny_encoder(section: EncoderSection, characters: Counter[str]) -> tuple[nn.Module, Tokenizer]:
-    """Build a small BERT from scratch and its `tiny_tokenizer`."""
+def tiny_encoder(
+    section: EncoderSection, characters: Counter[str], *, tokenizer: Tokenizer | None = None
+) -> tuple[nn.Module, Tokenizer]:
+    """Build a small BERT from scratch and its tokenizer: `tiny_tokenizer` unless another one is given."""
     from transformers import BertConfig
 
-    tokenizer = tiny_tokenizer(characters)
+    tokenizer = tokenizer or tiny_tokenizer(characters)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         num_hidden_layers=section.layers or 2,

@@ -228,6 +228,8 @@ def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
             f"got {encoder.stride}, expected at most {most} (recommended: {encoder.max_length // 4}), because windows of "
             f"encoder.max_length {encoder.max_length}, including {SPECIAL_TOKENS} special tokens, must advance",
         )
+    if encoder.vocabulary != "characters" and encoder.name != "tiny":
+        yield ("encoder", "vocabulary"), f"is for the encoder tiny; {encoder.name} has a vocabulary of its own"
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))

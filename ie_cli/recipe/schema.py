@@ -51,6 +51,8 @@ class EncoderSection(Section):
     """Number of tokens by which consecutive windows of a long text overlap."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
+    vocabulary: Literal["characters", "words"] = "characters"
+    """`tiny`: what its tokens are; `words` for languages that put spaces between them, rare words being unknown."""
     tokenization: Literal["subword", "char"] = "subword"
     """`char` makes every character a token, so that every entity boundary can be predicted."""
     normalization: Literal["none", "nfkc"] = "none"

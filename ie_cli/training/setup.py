@@ -18,6 +18,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.reading import TaskData, read_task_data
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
@@ -164,11 +165,14 @@ def prepare(recipe: Recipe) -> TrainingSetup:
 
 
 def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:
-    """Load the encoder that the recipe names; the vocabulary of `tiny` is the characters of all tasks' training data."""
+    """Load the encoder that the recipe names; `tiny` has the characters or words of the training data of all tasks."""
     if recipe.encoder.name != "tiny":
         return load_encoder(recipe.encoder)
     characters = sum((part.statistics.characters for part in data.values()), start=Counter[str]())
-    return tiny_encoder(recipe.encoder, characters)
+    tokenizer = None
+    if recipe.encoder.vocabulary == "words":
+        tokenizer = word_tokenizer(document.text for part in data.values() for document in part.documents)
+    return tiny_encoder(recipe.encoder, characters, tokenizer=tokenizer)
 
 
 def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:

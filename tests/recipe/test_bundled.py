@@ -51,6 +51,14 @@ def test_the_quickstart_finds_its_data_from_any_directory(tmp_path: Path, monkey
     assert all(Path(source).is_file() for source in sources(recipe.path))
 
 
+def test_the_wheel_carries_the_data_of_every_recipe_that_has_them_here() -> None:
+    files = [Path(source).resolve() for path in RECIPES for source in sources(path)]
+    folders = {file.parent.relative_to(REPOSITORY).as_posix() for file in files if file.is_file()}
+    assert folders == {"data/quickstart", "data/quickstart-en", "data/relations"}
+    included = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    assert all(f'"{folder}" = "ie_cli/_shipped/{folder}"' in included for folder in folders)
+
+
 def test_a_copy_brings_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = copy_recipe("quickstart", Path())

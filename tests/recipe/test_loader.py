@@ -267,6 +267,14 @@ def test_paths_are_relative_to_the_recipe_and_those_of_overrides_to_the_current_
     assert load_recipe("r.yaml").data.train == [os.path.join("..", "d", "t.jsonl"), "s3://b/t", "hub:org/x", absolute]
 
 
+def test_a_vocabulary_is_for_the_encoder_that_makes_its_own(tmp_path: Path) -> None:
+    encoder = "name: a\ndata: {train: t.jsonl}\nencoder:\n  name: %s\n  vocabulary: words\n"
+    assert load(tmp_path, encoder % "tiny").encoder.vocabulary == "words"
+    assert complaint(tmp_path, encoder % "bert-base-cased") == [
+        "recipe.yaml:5: encoder.vocabulary: is for the encoder tiny; bert-base-cased has a vocabulary of its own"
+    ]
+
+
 @pytest.mark.parametrize("name", ["tiny", "bert-base-chinese", "org/model", "/no/such/directory"])
 def test_names_that_are_not_a_directory_here_stay(tmp_path: Path, name: str) -> None:
     (tmp_path / "tiny").mkdir()
