@@ -13,7 +13,6 @@ from reference_pages.markdown import code, fence, from_docstring, table
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "ie_cli"
 RELATED = {
-    "Recipes": ("ie_cli.recipe.loader", ("load_recipe",)),
     "Options of reading": ("ie_cli.formats.common.base", ("Reading",)),
     "Results of an evaluation": ("ie_cli.evaluation.result", ("EvaluationResult",)),
     "Options of an evaluation": ("ie_cli.tasks.base", ("ScoringOptions",)),
