@@ -1,4 +1,4 @@
-"""`ie push`: a model as a repository on the Hub."""
+"""`ie push`: upload a model to the Hub."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def run_push(
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    """`ie push`: check the files, and upload them; in a dry run, list them."""
+    """Check the files and upload them, or list them in a dry run."""
     from ie_cli.inference.publishing import model_files, publish, require_repository
 
-    folder = Path(os.path.expanduser(model))
-    files = model_files(folder)
+    directory = Path(os.path.expanduser(model))
+    files = model_files(directory)
     require_repository(repo)
     where = f"{repo}, branch {revision}" if revision is not None else repo
     what = f"{len(files)} files, {sum(files.values()) / 1e6:,.1f} MB"
@@ -31,10 +31,10 @@ def run_push(
         with open_output("-") as out:
             out.writelines(f"{size}\t{name}\n" for name, size in files.items())
         if not quiet:
-            say(f"{what}; without --dry-run they go to {where}{' (private)' if private else ''}")
+            say(f"{what}; without --dry-run, they would be uploaded to {where}{' (private)' if private else ''}")
         return
     if not quiet:
         say(f"uploading {what} to {where}")
-    address = publish(folder, repo, files, private=private or None, revision=revision, message=message)
+    address = publish(directory, repo, files, private=private or None, revision=revision, message=message)
     with open_output("-") as out:
         out.write(f"{address}\n")
