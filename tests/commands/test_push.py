@@ -67,7 +67,7 @@ def test_a_dry_run_lists_them_and_asks_nobody(model: Path, monkeypatch: pytest.M
     assert result.exit_code == 0, result.stderr
     listed = dict(line.split("\t")[::-1] for line in result.stdout.splitlines())
     assert listed == {name: str((model / name).stat().st_size) for name in files_of(model)}
-    assert "without --dry-run they go to me/x, branch v2 (private)" in said(result)
+    assert "without --dry-run, they would be uploaded to me/x, branch v2 (private)" in said(result)
 
 
 def test_a_branch_a_message_and_a_private_repository(model: Path, hub: FakeHub) -> None:
@@ -84,7 +84,7 @@ def test_a_private_model_is_not_uploaded_to_a_public_repository(model: Path, hub
     hub.public.add("me/x")
     result = ie("push", str(model), "me/x", "--private")
     assert result.exit_code == 1
-    assert "error: me/x: exists already, and is public; nothing was uploaded hint: make it private" in said(result)
+    assert "error: me/x: exists already and is public; nothing was uploaded hint: make it private" in said(result)
     assert hub.files == {}
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_model_is_refused(dry: tuple[str, ...], model: Path, hub: Fake
     (model / "recipe.yaml").write_text("name: x\nencodr: 3\n", encoding="utf-8")
     result = ie("push", str(model), "me/x", *dry)
     assert "recipe.yaml:2: unknown key 'encodr'; did you mean 'encoder'?" in said(result)
-    assert "take the recipe of the model from a backup" in said(result)
+    assert "restore the recipe of the model from a backup" in said(result)
     assert hub.calls == []
 
 
@@ -125,7 +125,7 @@ def test_a_link_to_elsewhere_is_refused(model: Path, tmp_path: Path, hub: FakeHu
     (model / "README.md").symlink_to(tmp_path / "secret")
     result = ie("push", str(model), "me/x")
     assert result.exit_code == 1
-    assert "README.md: a link to" in said(result)
+    assert "README.md: is a link to" in said(result)
     assert hub.calls == []
 
 
@@ -159,8 +159,8 @@ class Answer:
 @pytest.mark.parametrize(
     ("error", "message", "hint"),
     [
-        (LocalTokenNotFoundError("Token is required"), "Token is required", "log in by `hf auth login`"),
-        (HfHubHTTPError("403 Forbidden: no.\nRequest ID: 1", response=Answer(403)), "403 Forbidden: no.", "log in by"),  # type: ignore[arg-type]
+        (LocalTokenNotFoundError("Token is required"), "Token is required", "log in with `hf auth login`"),
+        (HfHubHTTPError("403 Forbidden: no.\nRequest ID: 1", response=Answer(403)), "403 Forbidden: no.", "log in with"),  # type: ignore[arg-type]
         (HfHubHTTPError("500 Server Error", response=Answer(500)), "500 Server Error", "check the network"),  # type: ignore[arg-type]
         (ConnectionError(), "ConnectionError", "check the network"),
         (RuntimeError("upload failed"), "upload failed", "check the network"),

@@ -174,7 +174,7 @@ def test_push_to_hub_uploads_the_directory(trained: Path, monkeypatch: pytest.Mo
     ]
     assert hub.files["me/model", None] == {path.name for path in trained.iterdir()}
     hub.public.add("me/public")
-    with pytest.raises(HubError, match="me/public: exists already, and is public"):
+    with pytest.raises(HubError, match="me/public: exists already and is public"):
         load(trained).push_to_hub("me/public", private=True)
 
 
