@@ -28,7 +28,7 @@ ENTITIES = "jq -c '.entities[] | [.text, .label]'"
 
 
 def screen(english: str, chinese: str) -> list[tuple[str, str]]:
-    """The commands as they are shown and as they are run."""
+    """Return the commands as they are shown and as they are run."""
     return [
         ("ie train quickstart-en", ""),
         (f'echo "{ENGLISH}" | ie predict - --text | {TRIPLES}', english),
@@ -38,7 +38,7 @@ def screen(english: str, chinese: str) -> list[tuple[str, str]]:
 
 
 def run(command: str, model: str) -> str:
-    """Run a command of the screen with a model; its standard output."""
+    """Run a command of the screen with a model; return its standard output."""
     with tempfile.TemporaryDirectory() as work:
         environment = os.environ | {"IE_MODEL": str(Path(model).resolve())}
         done = subprocess.run(
