@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
 @pytest.fixture
 def curves(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, which stands in no package."""
+    """The module, which is not in a package."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import growth_curves
 
