@@ -10,6 +10,7 @@ The public API is what `__all__` lists:
 - `Document`, `Entity`, `Relation`, `Event`: the types of gold annotations and of predictions.
 - `read_documents`: reads the documents of a file, a pipe, a remote store or ``hub:…`` in any supported format.
 - `Extractor`: a trained model; `extract` annotates texts.
+- `load_recipe`: reads a recipe from a YAML file.
 - `train`: trains a model from a recipe and yields the events of the run.
 - `evaluate`: scores a model on gold documents.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ie_cli.evaluation.evaluate import evaluate
     from ie_cli.formats import read_documents
     from ie_cli.inference.extractor import Extractor
+    from ie_cli.recipe.loader import load_recipe
     from ie_cli.training.run import train
 
 __version__ = "0.1.0"
@@ -34,6 +36,7 @@ __all__ = [
     "Relation",
     "__version__",
     "evaluate",
+    "load_recipe",
     "read_documents",
     "train",
 ]
@@ -56,6 +59,10 @@ def __getattr__(name: str) -> object:
         from ie_cli.evaluation.evaluate import evaluate
 
         return evaluate
+    if name == "load_recipe":
+        from ie_cli.recipe.loader import load_recipe
+
+        return load_recipe
     if name == "read_documents":
         from ie_cli.formats import read_documents
 

@@ -11,6 +11,7 @@ from support.corpora import documents, recipe, write_jsonl
 
 import ie_cli
 from ie_cli.errors import ModelError
+from ie_cli.recipe.loader import dump_recipe
 from ie_cli.training.events import Finished
 
 
@@ -30,11 +31,12 @@ def test_the_package_and_its_documents_need_no_torch() -> None:
 @pytest.mark.slow
 def test_an_afternoon_in_python(tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "train.jsonl", documents())
-    events = list(ie_cli.train(recipe(file, training={"epochs": 30}), tmp_path / "run"))
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe(file, training={"epochs": 30})), encoding="utf-8")
+    events = list(ie_cli.train(ie_cli.load_recipe(tmp_path / "recipe.yaml"), str(tmp_path / "run")))
     finished = events[-1]
     assert isinstance(finished, Finished)
     extractor = ie_cli.Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
-    gold = list(ie_cli.read_documents(str(file)))
+    gold = list(ie_cli.read_documents(file))
     result = ie_cli.evaluate(extractor, gold)
     assert result.scores.to_dict()["f1"] == finished.scores["dev"]["ner"].to_dict()["f1"]
     found = list(extractor.extract([document.text for document in gold]))

@@ -14,7 +14,8 @@ EXIT_CODES = {
 VARIABLES = {
     "IE_MODEL": "The model directory of `ie predict` and `ie serve` if none is given. Default: the newest one under `runs/`.",
     "IE_TOKEN": "The token that requests to `ie serve` must have. Unlike `--token`, other users do not see it in `ps`.",
-    "IE_CACHE": "The directory in which encoded training data are kept between runs; `~/.cache/ie` by default.",
+    "IE_CACHE": "The directory in which encoded training data are kept between runs.",
+    "XDG_CACHE_HOME": "If `IE_CACHE` is not set, that directory is `ie` in this one (absolute), by default in `~/.cache`.",
     "IE_DEBUG": "Any value except an empty one or `0`: errors are printed with their traceback, as with `--debug`.",
     "WANDB_PROJECT": "The project of the Weights & Biases logger (`training.trackers: [wandb]`).",
     "WANDB_NAME": "The name of the run in Weights & Biases; the recipe's name by default.",

@@ -13,7 +13,6 @@ from reference_pages.markdown import code, fence, from_docstring, table
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "ie_cli"
 RELATED = {
-    "Recipes": ("ie_cli.recipe.loader", ("load_recipe",)),
     "Reading options": ("ie_cli.formats.common.base", ("Reading",)),
     "Evaluation results": ("ie_cli.evaluation.result", ("EvaluationResult",)),
     "Evaluation options": ("ie_cli.tasks.base", ("ScoringOptions",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 
@@ -193,18 +194,18 @@ class _Undecoded:
 
 
 def read_documents(
-    source: str,
+    source: str | os.PathLike[str],
     *,
     format: str | None = None,
     reading: Reading | None = None,
     detected: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Document]:
-    """Stream the examples of a source; the arguments are those of `read_records`.
+    """Stream the documents of a source; the arguments are those of `read_records`.
 
     Raises:
         DataError: the source or one of its records cannot be read.
     """
-    for record in read_records(source, format=format, reading=reading, detected=detected):
+    for record in read_records(os.fspath(source), format=format, reading=reading, detected=detected):
         if isinstance(record, BadLine):
             raise record.error
         yield record

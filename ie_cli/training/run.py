@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -47,7 +48,7 @@ COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
 
 def train(
     recipe: Recipe,
-    output: Path,
+    output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     resume: bool = False,
@@ -71,6 +72,7 @@ def train(
         TrainingError: a loss or gradient is not finite, or memory is insufficient for a single window.
         Stopped: the run was stopped by `stop`.
     """
+    output = Path(output)
     stop = stop or Stop()
     writes = is_first_process()
     if writes:

@@ -66,7 +66,7 @@ def test_the_input_is_not_the_output(how: str, here: Path, model: Path) -> None:
         ):
             result = ie(*command)
             assert result.exit_code == 1, command
-            assert f"{command[-1]}: this file is also the input" in said(result)
+            assert f"{command[-1]}: this file is also {'an' if command[0] == 'eval' else 'the'} input" in said(result)
     assert Path("in.jsonl").read_bytes() == before
     assert not Path("out.jsonl").exists()
 
@@ -134,13 +134,13 @@ def test_parts_and_journals_are_as_private_as_what_they_become(
     from ie_cli.inference import resumable_output as jobs
 
     seen: dict[str, int] = {}
-    real = jobs._put_in_place
+    real = jobs._rename_parts
 
     def looking(targets: dict[str, str], journal: Path) -> None:
         seen.update({path.name: stat.S_IMODE(path.stat().st_mode) for path in here.glob("*.part*")})
         real(targets, journal)
 
-    monkeypatch.setattr(jobs, "_put_in_place", looking)
+    monkeypatch.setattr(jobs, "_rename_parts", looking)
     for name, mode in (("out", 0o600), ("bad", 0o640)):
         Path(name).touch()
         Path(name).chmod(mode)
@@ -188,7 +188,7 @@ def test_closed_streams_are_reported_and_their_numbers_are_not_reused(
     monkeypatch.chdir(tmp_path)
     closed = shell("$IE recipes >&-")
     assert (closed.returncode, closed.stderr.splitlines()[0]) == (1, "error: standard output: Bad file descriptor")
-    assert "it is closed" in closed.stderr
+    assert "the stream is closed" in closed.stderr
     closed = shell("$IE convert - out <&-")
     assert closed.returncode == 1
     assert "stdin" in closed.stderr.splitlines()[0]

@@ -75,7 +75,9 @@ FILES = ("ie.json", "config.json", "tokenizer.json", "model.safetensors", "recip
 def test_a_damaged_file_is_named(here: Path, name: str, content: bytes | None) -> None:
     file = here / "model" / name
     raw = file.read_bytes()
-    file.write_bytes(raw[: len(raw) // 3] if content is None else content)
+    # A recipe that ends between two lines may still be valid, so it ends within a key.
+    end = raw.index(b"\nhead:") + 3 if name == "recipe.yaml" else len(raw) // 3
+    file.write_bytes(raw[:end] if content is None else content)
     refused(f"error: {Path('model', name)}", "hint: ", "backup")
 
 

@@ -353,7 +353,7 @@ def test_a_complete_job_is_not_done_again(here: Path) -> None:
     before = Path("out.jsonl").stat()
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume")
     assert result.exit_code == 0
-    assert "out.jsonl is complete" in result.stderr
+    assert "out.jsonl is already complete" in result.stderr
     assert Path("out.jsonl").stat().st_mtime_ns == before.st_mtime_ns
     assert ie("predict", "good.jsonl", "-o", "out.jsonl").exit_code == 0
     assert Path("out.jsonl").stat().st_mtime_ns > before.st_mtime_ns
