@@ -22,8 +22,8 @@ def run_push(
     """`ie push`: check the files, and upload them; in a dry run, list them."""
     from ie_cli.inference.publishing import model_files, publish, require_repository
 
-    folder = Path(os.path.expanduser(model))
-    files = model_files(folder)
+    directory = Path(os.path.expanduser(model))
+    files = model_files(directory)
     require_repository(repo)
     where = f"{repo}, branch {revision}" if revision is not None else repo
     what = f"{len(files)} files, {sum(files.values()) / 1e6:,.1f} MB"
@@ -35,6 +35,6 @@ def run_push(
         return
     if not quiet:
         say(f"uploading {what} to {where}")
-    address = publish(folder, repo, files, private=private or None, revision=revision, message=message)
+    address = publish(directory, repo, files, private=private or None, revision=revision, message=message)
     with open_output("-") as out:
         out.write(f"{address}\n")

@@ -1,8 +1,8 @@
 """A document as HTML, its entities marked: an article of a page, or a fragment for a notebook.
 
 What is in the tags of an article's text is the text, character by character; names of labels are in attributes, or in elements
-of their own. Relations and events are listed below it. Characters that no page can hold have a picture in their place, which
-tells their code point.
+of their own. Relations and events are listed below it. Characters that no page can contain are replaced by a picture, which
+names their code point.
 """
 
 from __future__ import annotations
@@ -111,27 +111,27 @@ def mark(text: str, entities: Iterable[Entity], look: Look = PAGE) -> tuple[str,
     deep: list[Entity] = []
     for entity in sorted(entities, key=lambda e: (e.start, -e.end, e.label)):
         begins.setdefault(entity.start, []).append(entity)
-    borders = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
+    boundaries = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
     pieces: list[str] = []
     stack: list[tuple[Entity, int]] = []  # entity, and which piece its mark's tag is
-    for border, following in pairwise([*borders, len(text)]):
+    for boundary, following in pairwise([*boundaries, len(text)]):
         opening: list[Entity] = []
-        ends = [place for place, (entity, _) in enumerate(stack) if entity.end == border]
+        ends = [place for place, (entity, _) in enumerate(stack) if entity.end == boundary]
         if ends:
             closed = stack[ends[0] :]
             del stack[ends[0] :]
             for entity, piece in reversed(closed):
-                attributes, shown = look.label(entity.label) if entity.end == border else ("", "")
+                attributes, shown = look.label(entity.label) if entity.end == boundary else ("", "")
                 pieces[piece] = _tag(entity, look, attributes)
                 pieces.append(f"{shown}</mark>")
-            opening = [entity for entity, _ in closed if entity.end != border]
-        opening += begins.get(border, [])
+            opening = [entity for entity, _ in closed if entity.end != boundary]
+        opening += begins.get(boundary, [])
         room = DEPTH - len(stack)
         deep += opening[room:]
         for entity in sorted(opening[:room], key=lambda e: -e.end):
             stack.append((entity, len(pieces)))
             pieces.append("")  # its tag, when it is known whether this piece is the last
-        pieces.append(escape(text[border:following]))
+        pieces.append(escape(text[boundary:following]))
     return "".join(pieces), deep
 
 

@@ -30,31 +30,31 @@ _MORE: dict[Form, tuple[str, ...]] = {
 _KNOWN = frozenset(name for table in (NEEDED, _MORE) for names in table.values() for name in names)
 
 
-def model_files(folder: Path) -> dict[str, int]:
+def model_files(directory: Path) -> dict[str, int]:
     """The files of a model, trained or exported, with their sizes; whatever else is in the directory is none of them.
 
     Raises:
         ModelError: it is no model directory, a file is not what was written there, or is a link to elsewhere.
     """
-    form = choose_form(folder, "auto")
-    facts = read_facts(folder, form)
+    form = choose_form(directory, "auto")
+    facts = read_facts(directory, form)
     try:
-        recipe = load_recipe(folder / RECIPE, stored=True)
+        recipe = load_recipe(directory / RECIPE, stored=True)
     except RecipeError as error:
         raise ModelError(error.message, hint="take the recipe of the model from a backup.") from error
-    require_undamaged(folder, form)
-    require_consistent(folder, recipe, facts.fingerprints, facts.version)
-    names = [name for name in (*NEEDED[form], *_MORE[form]) if (folder / name).is_file()]
-    inside = folder.resolve()
+    require_undamaged(directory, form)
+    require_consistent(directory, recipe, facts.fingerprints, facts.version)
+    names = [name for name in (*NEEDED[form], *_MORE[form]) if (directory / name).is_file()]
+    inside = directory.resolve()
     for name in names:
-        target = (folder / name).resolve()
+        target = (directory / name).resolve()
         # The cache of the Hub's library keeps the files of a snapshot in ../../blobs.
         if target.parent not in (inside, inside.parent.parent / "blobs"):
             raise ModelError(
-                f"{folder / name}: a link to {target}, outside of the model directory",
+                f"{directory / name}: a link to {target}, outside of the model directory",
                 hint="put the file itself in its place if it belongs to the model.",
             )
-    return {name: (folder / name).stat().st_size for name in sorted(names)}
+    return {name: (directory / name).stat().st_size for name in sorted(names)}
 
 
 def require_repository(repo: str) -> None:
@@ -65,12 +65,12 @@ def require_repository(repo: str) -> None:
     """
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    with _telling(repo):
+    with _reporting(repo):
         validate_repo_id(repo)
 
 
 def publish(
-    folder: Path,
+    directory: Path,
     repo: str,
     files: Collection[str],
     *,
@@ -96,7 +96,7 @@ def publish(
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
-    with _telling(repo):
+    with _reporting(repo):
         address = str(api.create_repo(repo, private=private, exist_ok=True))
         if private and not api.repo_info(repo).private:
             raise HubError(
@@ -107,7 +107,7 @@ def publish(
             api.create_branch(repo, branch=revision, exist_ok=True)
         api.upload_folder(
             repo_id=repo,
-            folder_path=folder,
+            folder_path=directory,
             allow_patterns=sorted(files),
             delete_patterns=sorted(_KNOWN - set(files)),
             revision=revision,
@@ -117,7 +117,7 @@ def publish(
 
 
 @contextmanager
-def _telling(repo: str) -> Iterator[None]:
+def _reporting(repo: str) -> Iterator[None]:
     """Turn what the library raises into an error that names the repository."""
     try:
         yield

@@ -28,13 +28,13 @@ EXPORTED = (TORCH - {"config.json", "model.safetensors"}) | {"export.json", "mod
 @pytest.fixture(params=["model", "onnx"])
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A trained model and an exported one, each with what a user and an editor left beside it."""
-    folder = Path(shutil.copytree(OLD / request.param, tmp_path / request.param))
-    (folder / "notes.json").write_text("{}", encoding="utf-8")
-    (folder / "README.md~").write_text("", encoding="utf-8")
-    (folder / ".env").write_text("HF_TOKEN=secret", encoding="utf-8")
-    (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "ie.json").write_text("{}", encoding="utf-8")
-    return folder
+    directory = Path(shutil.copytree(OLD / request.param, tmp_path / request.param))
+    (directory / "notes.json").write_text("{}", encoding="utf-8")
+    (directory / "README.md~").write_text("", encoding="utf-8")
+    (directory / ".env").write_text("HF_TOKEN=secret", encoding="utf-8")
+    (directory / "checkpoints").mkdir()
+    (directory / "checkpoints" / "ie.json").write_text("{}", encoding="utf-8")
+    return directory
 
 
 @pytest.fixture
@@ -182,14 +182,14 @@ def test_without_a_network_it_says_so(model: Path) -> None:
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     """A model of this version has checksums of all that is in its weights."""
-    folder = write_model(tmp_path / "model")
-    weights = folder / "model.safetensors"
+    directory = write_model(tmp_path / "model")
+    weights = directory / "model.safetensors"
     raw = bytearray(weights.read_bytes())
     raw[len(raw) // 2] ^= 1
     weights.write_bytes(bytes(raw))
-    facts = json.loads((folder / "ie.json").read_text(encoding="utf-8"))
+    facts = json.loads((directory / "ie.json").read_text(encoding="utf-8"))
     del facts["files"]  # which look at the whole of a file as small as this
-    (folder / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
-    result = ie("push", str(folder), "me/x", "--dry-run")
+    (directory / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
+    result = ie("push", str(directory), "me/x", "--dry-run")
     assert result.exit_code == 1
     assert "model.safetensors: damaged: its checksum" in said(result)
