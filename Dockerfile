@@ -6,7 +6,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 RUN python -m venv /opt/ie
 ENV PATH=/opt/ie/bin:$PATH
 WORKDIR /src
-# A layer of its own for the largest package: it stays until a version in constraints.txt changes.
+# A separate layer for the largest package: it is kept until a version in constraints.txt changes.
 COPY constraints.txt ./
 RUN pip install -c constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
@@ -20,7 +20,7 @@ FROM python:3.13.9-slim-bookworm
 LABEL org.opencontainers.image.title="ie-cli" \
       org.opencontainers.image.description="Train, measure and run information-extraction models" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Any user may be chosen with --user: the directories are everybody's, like /tmp.
+# --user may be any user: the directories are writable for all users, like /tmp.
 RUN useradd --uid 1000 --no-create-home --home-dir /cache ie \
     && install --directory --mode=1777 /cache /work
 COPY --from=build /opt/ie /opt/ie
@@ -30,7 +30,7 @@ ENV PATH=/opt/ie/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 USER 1000:1000
 WORKDIR /work
-# Most commands end by themselves. `ie serve` answers GET /health for a check from outside.
+# Most commands end by themselves. `ie serve` answers GET /health for an external health check.
 HEALTHCHECK NONE
 ENTRYPOINT ["ie"]
 CMD ["--help"]

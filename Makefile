@@ -1,4 +1,4 @@
-# The first two commands of the README: `make demo` and `make test`. Both set up everything in .venv.
+# The first two commands of the README are `make demo` and `make test`. Both set up everything in .venv.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -32,7 +32,7 @@ demo: $(READY)
 	$(BIN)/ie predict data/samples/plain.txt --text --model runs/quickstart/model
 	@echo
 	@echo "Next: your own data."
-	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # looks at the data, writes a recipe"
+	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # inspects the data, writes a recipe"
 	@echo "  $(BIN)/ie check recipe.yaml                 # what is wrong with it"
 	@echo "  $(BIN)/ie train recipe.yaml                 # the best model is in runs/NAME/model"
 	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'    # or .relations[]?"
@@ -61,12 +61,12 @@ type: $(READY)
 unit: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# The inner loop: the tests without those that train a model, start a process, or take long for another reason, and fewer
-# examples of each property.
+# For development: skip the tests that train a model, start a process, or are slow for another reason, and try fewer examples
+# of each property.
 quick: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile quick
 
-# The site, into docs/_build/html: it opens without a server. The pages of docs/reference are written from the code first.
+# The site, in docs/_build/html: it opens without a server. First, the pages of docs/reference are generated from the code.
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 	$(BIN)/pytest -q tests/docs/test_links.py
@@ -78,8 +78,8 @@ $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,bench,wandb,mlflow]'
 	touch $@
 
-# The tests with the oldest packages that pyproject.toml allows, all extras included, for Python 3.11 on Linux. Of torch that is
-# what the extra `export` asks for; a torch as old as the package itself allows is not tested.
+# The tests with the oldest packages that pyproject.toml allows, including all extras, for Python 3.11 on Linux. The version of
+# torch is the oldest one for the extra `export`; the oldest torch that the package itself allows is not tested.
 lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal
 
@@ -88,11 +88,11 @@ $(AUDIT)/.ready:
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'
 	touch $(AUDIT)/.ready
 
-# Known vulnerabilities of what constraints.txt pins. It asks a service, so it is no test; a package that the service does
-# not answer for fails it. Another service: AUDIT_OPTIONS='-s osv', a copy of its own: AUDIT_OPTIONS='-s osv --osv-url URL'.
+# Known vulnerabilities of the packages that constraints.txt pins. It queries a service, so it is not a test; it fails if
+# the service does not answer for a package. Another service: AUDIT_OPTIONS='-s osv'; a local copy: AUDIT_OPTIONS='-s osv --osv-url URL'.
 audit: $(AUDIT)/.ready
 	@$(AUDIT)/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict --progress-spinner off $(AUDIT_OPTIONS) || { \
-	  echo "audit: NOT passed. With a table above: known vulnerabilities. Without: the service could not be asked," \
+	  echo "audit: NOT passed. With a table above: known vulnerabilities. Without: the service could not be queried," \
 	    "nothing was checked." >&2; exit 1; }
 
 $(PEERS)/.ready: benchmarks/peers.txt
@@ -100,7 +100,7 @@ $(PEERS)/.ready: benchmarks/peers.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	touch $(PEERS)/.ready
 
-# Hours on two cores. CLUENER's training file is what the results were measured with.
+# Takes hours on two cores. The results were measured with CLUENER's training file.
 bench: $(READY)-bench $(PEERS)/.ready
 	$(BIN)/python benchmarks/speed.py --peers $(PEERS)/bin/python --corpus $(CORPUS) --write
 	$(BIN)/python benchmarks/growth.py --write
@@ -108,7 +108,7 @@ bench: $(READY)-bench $(PEERS)/.ready
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/relations.py train
 
-# Every reader against damaged samples; `make fuzz SECONDS=7200` goes on for two hours. Findings stay in .fuzz for --replay.
+# Damaged samples for every reader; `make fuzz SECONDS=7200` runs for two hours. Findings are kept in .fuzz for --replay.
 fuzz: $(READY)
 	nice $(BIN)/python tests/support/fuzz.py --seconds $(SECONDS)
 

@@ -1,11 +1,11 @@
-"""How far the neighbours of a sentence change what a model finds in it.
+"""Measure how much the neighbours of a sentence change what a model finds in it.
 
     python benchmarks/context.py MODEL DATA [--write]
 
-Every sentence of DATA is annotated alone, and again with the sentence that stands before it in the file, with the one behind it,
-and with both, joined by a blank; the file is taken as a ring. What touches the sentence is compared with what is found in it
-alone: the same place, label (and predicate), or not. A first row compares it alone with itself in batches of another size: what
-arithmetic alone changes.
+Annotate every sentence of DATA alone, with the previous sentence of the file, with the next one, and with both, joined by a
+space; the first sentence follows the last. What overlaps the sentence is compared with what is found in it alone: the same
+position and label (and predicate), or not. A first row compares each sentence alone with itself in batches of another size,
+which shows what arithmetic alone changes.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ Item = Entity | Relation
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Of two predictions for the same sentences.
+    """A comparison of two predictions for the same sentences.
 
     Attributes:
-        same: sentences for which both say the same; filled: those for which one of them says anything; same_filled: both.
+        same: sentences with equal predictions; filled: those for which at least one is not empty; same_filled: both.
         counts: the items of the first prediction as gold.
     """
 
@@ -54,7 +54,7 @@ class Agreement:
 
     @classmethod
     def of(cls, one: Sequence[set[Item]], other: Sequence[set[Item]]) -> Agreement:
-        """Compare them sentence by sentence."""
+        """Compare two predictions sentence by sentence."""
         pairs = list(zip(one, other, strict=True))
         filled = [pair for pair in pairs if any(pair)]
         counts = Counts(sum(map(len, one)), sum(map(len, other)), sum(len(a & b) for a, b in pairs))
@@ -62,7 +62,7 @@ class Agreement:
 
 
 def surrounded(texts: Sequence[str], before: bool, behind: bool, joint: str) -> Iterator[tuple[str, int]]:
-    """Each text with its neighbours, and where it begins."""
+    """Return each text with its neighbours, and the offset at which it begins."""
     for n, text in enumerate(texts):
         head = texts[n - 1] + joint if before else ""
         tail = joint + texts[(n + 1) % len(texts)] if behind else ""
@@ -70,7 +70,7 @@ def surrounded(texts: Sequence[str], before: bool, behind: bool, joint: str) -> 
 
 
 def cut_out(found: Document, start: int, length: int) -> Document:
-    """What touches the characters from `start` on, placed from there; what reaches beyond them does so in the result."""
+    """Return what overlaps the characters from `start` on, relative to `start`; items may extend beyond them."""
 
     def touches(entity: Entity) -> bool:
         return entity.start < start + length and entity.end > start
@@ -90,7 +90,7 @@ def cut_out(found: Document, start: int, length: int) -> Document:
 
 
 def inside(document: Document) -> Document:
-    """What lies whole in the sentence."""
+    """Return the items that are completely inside the sentence."""
 
     def whole(entity: Entity) -> bool:
         return entity.start >= 0 and entity.end <= len(document.text)
@@ -100,7 +100,7 @@ def inside(document: Document) -> Document:
 
 
 def gold_f1(extractor: Extractor, gold: Sequence[Document], found: Sequence[Document]) -> dict[str, float]:
-    """F1 against the gold by kind of item, of the kinds that the model finds."""
+    """Return the F1 against gold for each kind of item that the model finds."""
     f1: dict[str, float] = {}
     for name, section in extractor.recipe.instances().items():
         task = TASKS[section.task]
@@ -115,7 +115,7 @@ def gold_f1(extractor: Extractor, gold: Sequence[Document], found: Sequence[Docu
 
 
 def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[str, list[Document]]:
-    """What is found in each sentence by what stands around it."""
+    """Return what is found in each sentence, by its context."""
 
     def run(many: Iterable[tuple[str, int]], batch_size: int | None = None) -> list[Document]:
         placed = list(many)
@@ -133,7 +133,7 @@ def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[
 
 
 def table(kind: str, made: dict[str, list[Document]], f1: dict[str, dict[str, float]]) -> str:
-    """Markdown of one kind of item, each row against the first."""
+    """Return the Markdown table of one kind of item, each row compared with the first."""
     rows = [
         f"| around the sentence | sentences the same | of those with any | {kind}, of them across its boundary "
         "| F1 with it alone as gold | F1 against the gold |",
@@ -156,7 +156,7 @@ def table(kind: str, made: dict[str, list[Document]], f1: dict[str, dict[str, fl
 
 
 def section(model: Path, data: Path, given: argparse.Namespace) -> tuple[str, str]:
-    """Name of the run, and all that is written of it."""
+    """Return the name of the run, and the section of the results."""
     extractor = Extractor.from_pretrained(model, precision=given.precision or "auto")
     gold = list(islice(read_documents(str(data)), given.sentences))
     made = predictions(extractor, [document.text for document in gold], given.joint)
@@ -181,10 +181,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sentences", type=int, help="the first so many; all where not given")
-    parser.add_argument("--precision", help="as that of `ie predict`")
-    parser.add_argument("--joint", default=" ", help="what stands between two sentences; a blank where not given")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {RESULTS.name}")
+    parser.add_argument("--sentences", type=int, help="the number of sentences; default: all")
+    parser.add_argument("--precision", help="as in `ie predict`")
+    parser.add_argument("--joint", default=" ", help="the separator of two sentences; default: a space")
+    parser.add_argument("--write", action="store_true", help=f"write the tables to {RESULTS.name}")
     given = parser.parse_args()
     name, text = section(given.model, given.data, given)
     print(text)

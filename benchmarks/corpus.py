@@ -1,6 +1,6 @@
-"""The material that all systems share: a BERT with random weights, sentences with entities, sentences with relations.
+"""The input that all systems share: a BERT with random weights, sentences with entities, sentences with relations.
 
-The functions that make it run in our environment; those that read it need numpy alone, for the workers of both.
+The functions that create it run in the environment of this project; those that read it need only numpy, for all workers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """The files of a working directory."""
+    """The paths of a working directory."""
 
     directory: Path
 
@@ -48,27 +48,27 @@ class Material:
 
     @property
     def entities(self) -> Path:
-        """Sentences as CLUENER has them."""
+        """Sentences in CLUENER's format."""
         return self.directory / "entities.json"
 
     @property
     def texts(self) -> Path:
-        """The same without annotation."""
+        """The same sentences without annotation."""
         return self.directory / "texts.jsonl"
 
     @property
     def relations(self) -> Path:
-        """Sentences with relations, our own JSON lines."""
+        """Sentences with relations, in the native JSON Lines."""
         return self.directory / "relations.jsonl"
 
     @property
     def arrays(self) -> Path:
-        """The same as ids ``[N, 128]`` and triples ``[N, 4, 5]`` of (predicate, subject's first, last, object's …)."""
+        """The same sentences as ids ``[N, 128]`` and triples ``[N, 4, 5]`` of (predicate, subject's first, last, object's …)."""
         return self.directory / "relations.npz"
 
     @property
     def model(self) -> Path:
-        """Our model directory, for prediction."""
+        """The model directory of this project, for prediction."""
         return self.directory / "model"
 
 
@@ -95,18 +95,18 @@ class Sizes:
 
 
 def make(directory: Path, corpus: Path, sizes: Sizes, *, sentences: int, relation_sentences: int) -> Material:
-    """Write the material: the first sentences of a corpus, and generated ones with relations.
+    """Write the input: the first sentences of a corpus, and generated ones with relations.
 
     Raises:
-        ValueError: the corpus is not as CLUENER is, or has no sentence.
+        ValueError: the corpus is not in CLUENER's format, or has no sentences.
     """
     if relation_sentences * TRIPLES < PREDICATES:
-        raise ValueError(f"{relation_sentences} sentences cannot hold {PREDICATES} predicates; take 13 at least")
+        raise ValueError(f"{relation_sentences} sentences are too few for {PREDICATES} predicates; use at least 13")
     material = Material(directory)
     directory.mkdir(parents=True, exist_ok=True)
     chosen = list(islice(read_sentences(corpus), sentences))
     if not chosen:
-        raise ValueError(f"{corpus}: no sentence in it")
+        raise ValueError(f"{corpus}: no sentences")
     write_lines(material.entities, (_cluener(sentence) for sentence in chosen))
     write_lines(material.texts, ({"text": sentence.text} for sentence in chosen))
     texts = [sentence.text for sentence in read_sentences(corpus)]
@@ -117,7 +117,7 @@ def make(directory: Path, corpus: Path, sizes: Sizes, *, sentences: int, relatio
 
 
 def read_sentences(path: Path) -> Iterator[Sentence]:
-    """Sentences of a file like CLUENER's: ``{"text": …, "label": {type: {mention: [[start, end inclusive], …]}}}``."""
+    """Read a file in CLUENER's format: ``{"text": …, "label": {type: {mention: [[start, end inclusive], …]}}}``."""
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -131,7 +131,7 @@ def read_sentences(path: Path) -> Iterator[Sentence]:
                 ]
                 yield Sentence(fields["text"], tuple(sorted(spans)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path}:{number}: no line as CLUENER has them: {error!r}") from error
+                raise ValueError(f"{path}:{number}: not a line in CLUENER's format: {error!r}") from error
 
 
 def _cluener(sentence: Sentence) -> dict[str, Any]:
@@ -147,31 +147,31 @@ def labels_of(sentences: Iterable[Sentence]) -> list[str]:
 
 
 def read_texts(path: Path, most: int | None = None) -> list[str]:
-    """The texts of a file of JSON lines, or the first of them."""
+    """Return all or the first texts of a JSON Lines file."""
     with path.open(encoding="utf-8") as file:
         return [json.loads(line)["text"] for line in islice(file, most)]
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write JSON lines."""
+    """Write JSON Lines."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def count_entities(path: Path) -> int:
-    """Entities in a file of predictions."""
+    """Count the entities in a file of predictions."""
     with path.open(encoding="utf-8") as file:
         return sum(len(json.loads(line)["entities"]) for line in file)
 
 
 def score_of_rank(scores: npt.NDArray[np.float32], rank: int) -> float:
-    """The score that `rank` scores reach: what to take off so that a head with random weights finds so many spans."""
+    """Return the score that `rank` scores reach: subtracting it lets a head with random weights find that many spans."""
     counted = np.sort(scores[scores > -1e6], axis=None)
     return float(counted[-max(1, rank)])
 
 
 def make_vocabulary(texts: Iterable[str]) -> list[str]:
-    """The specials and every character as BERT normalises it, those of longer words also inside one; then fillers."""
+    """Return the special tokens, every character as BERT normalises it (also as a continuation if needed), and fillers."""
     folded = unicodedata.normalize("NFD", "".join(texts).lower())
     characters = sorted({c for c in folded if unicodedata.category(c)[0] not in "MCZ"})
     inside = [f"##{c}" for c in characters if c.isalnum() and not "\u4e00" <= c <= "\u9fff"]
@@ -221,7 +221,7 @@ def make_relations(material: Material, ids: dict[str, int], sentences: int) -> N
                 for role, (start, end) in zip(("subject", "object"), spans, strict=True)
             )
             relations.append({"subject": subject, "predicate": f"predicate{predicate:02}", "object": object_})
-            # In tokens, [CLS] before them and the last one included, boundaries move by one and by none.
+            # In tokens, with [CLS] first and inclusive ends, starts move by one and ends do not move.
             triples[row, n] = [predicate, *(place for start, end in spans for place in (start + 1, end))]
         records.append({"text": text, "entities": [], "relations": relations})
     write_lines(material.relations, records)

@@ -1,13 +1,13 @@
-"""How time and peak memory grow with the input, the labels, the length and the batch; tables and `growth.svg`.
+"""Measure how time and peak memory grow with the input, the labels, the length and the batch; write tables and `growth.svg`.
 
     python benchmarks/growth.py [input] [labels] [length] [batch] [--quick] [--write]
     python benchmarks/growth.py --draw
     python benchmarks/growth.py parts [--quick]
 
-Every point is a process of its own, around a `tiny` encoder with fresh weights whose head finds about one span in 20 tokens.
---quick measures the two smallest points of each curve; its numbers say nothing. --draw measures nothing, and draws the tables
-that were written. `parts` prints how readers, metrics and analyses grow by themselves (growth_parts.py). The picture needs
-matplotlib, which is the extra `bench`.
+Every point is measured in a separate process, with a `tiny` encoder with fresh weights whose head finds about one span in 20
+tokens. --quick measures the two smallest points of each curve; its numbers are meaningless. --draw measures nothing, and draws
+the tables of the last results. `parts` prints how readers, metrics and analyses grow separately (growth_parts.py). The
+picture needs matplotlib from the extra `bench`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ HERE = Path(__file__).resolve().parent
 QUICKSTART = HERE.parent / "data" / "quickstart" / "train.json"
 RESULTS, IMAGE = HERE / "RESULTS.md", HERE / "growth.svg"
 WARM_LINES, WARM_STEPS = 64, 2
-SAMPLE = 16  # sentences on which the bias of a head is found
+SAMPLE = 16  # the number of sentences on which the bias of a head is set
 TOKENS_A_SPAN = 20
 MODEL_LINES = 256  # from which a model that is not trained has its characters
 PLACES = 4  # entities of a training line; they make two relations
 
 
-# What is measured, in a process of its own: torch is imported inside the functions, as the main process needs none of it.
+# What is measured, in a separate process: torch is imported inside the functions, because the main process does not need it.
 
 
 def recipe_of(task: Task, directory: Path) -> Any:
@@ -94,7 +94,7 @@ def make_model(task: Task, directory: Path) -> dict[str, Any]:
 
 
 def lower(scorers: Sequence[Any], wanted: int, found: Callable[[], int]) -> None:
-    """Give the biases of scorers the largest constant with which no more is found than wanted."""
+    """Set the biases of scorers to the largest constant that finds at most the wanted number."""
     from torch.nn.init import constant_
 
     def fill(value: float) -> None:
@@ -110,7 +110,7 @@ def lower(scorers: Sequence[Any], wanted: int, found: Callable[[], int]) -> None
 
 
 def predict(task: Task, directory: Path) -> dict[str, Any]:
-    """Predict a file some times, all of what `ie predict` does once the model is loaded."""
+    """Predict a file several times, with everything that `ie predict` does after loading the model."""
     from worker_ours import Loaded
 
     from ie_cli.commands.inputs import Input, ModelChoice
@@ -138,10 +138,10 @@ def predict(task: Task, directory: Path) -> dict[str, Any]:
 
 
 def count_in_order(path: Path, lines: int) -> tuple[int, int]:
-    """Entities and relations of a file of predictions.
+    """Count the entities and relations of a file of predictions.
 
     Raises:
-        ValueError: its ids are not 0, 1, … in order, or not as many as there are lines of input.
+        ValueError: its ids are not 0, 1, … in order, or their number is not that of the input lines.
     """
     spans = links = count = 0
     with path.open(encoding="utf-8") as file:
@@ -157,7 +157,7 @@ def count_in_order(path: Path, lines: int) -> tuple[int, int]:
 
 
 def encode(task: Task, directory: Path) -> dict[str, Any]:
-    """Encode training data into a store, labels and characters being known."""
+    """Encode training data into a store, with known labels and characters."""
     import datasets  # noqa: F401  `encode_dataset` imports both
     import pyarrow  # noqa: F401
 
@@ -191,7 +191,7 @@ def encode(task: Task, directory: Path) -> dict[str, Any]:
 
 
 def train(task: Task, directory: Path) -> dict[str, Any]:
-    """Train some steps, loading of batches included; the median without the first ones."""
+    """Train some steps, including loading the batches; return the median without the first steps."""
     from accelerate.utils import set_seed
 
     from ie_cli.system.memory import keep_freed_memory
@@ -226,18 +226,18 @@ def rss() -> float:
 
 
 def work(job: str, task: Task, directory: Path) -> None:
-    """Do a job in this process and print what it gives."""
+    """Run a job in this process and print its result."""
     from ie_cli.system.cores import share_cores
 
     share_cores()
     print(json.dumps(JOBS[job](task, directory)))
 
 
-# The material, and the processes one after the other.
+# The input, and the processes one after the other.
 
 
 def documents(length: int | None, seed: int = 0) -> Iterator[str]:
-    """Sentences of the quickstart, drawn for ever; with a length texts of so many characters made of them."""
+    """Draw sentences of the quickstart endlessly; with a length, join them to texts of that many characters."""
     with QUICKSTART.open(encoding="utf-8") as file:
         sentences = [json.loads(line)["text"] for line in file]
     drawn = random.Random(seed)
@@ -249,7 +249,7 @@ def documents(length: int | None, seed: int = 0) -> Iterator[str]:
 
 
 def annotated(task: Task) -> Iterator[dict[str, Any]]:
-    """Training lines that fill a window, with entities, or relations between them, at places that mean nothing."""
+    """Return training lines that fill a window, with entities, or relations between them, at arbitrary positions."""
     drawn = random.Random(0)
     for n, text in enumerate(documents(task.max_length - 2)):
         starts = drawn.sample(range(len(text) - 3), PLACES)
@@ -263,13 +263,13 @@ def annotated(task: Task) -> Iterator[dict[str, Any]]:
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write JSON lines."""
+    """Write JSON Lines."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def write_material(task: Task, directory: Path) -> None:
-    """Write what the processes of a task read."""
+    """Write the files that the processes of a task read."""
     if task.job == "encode":
         sentences = QUICKSTART.read_text(encoding="utf-8").splitlines(keepends=True)
         drawn = random.Random(0)
@@ -287,10 +287,10 @@ def write_material(task: Task, directory: Path) -> None:
 
 
 def process(job: str, task: Task, directory: Path) -> dict[str, Any]:
-    """Do a job in a fresh process.
+    """Run a job in a new process.
 
     Raises:
-        RuntimeError: it failed; the message is its last line on stderr.
+        RuntimeError: the job failed; the message is its last line on stderr.
     """
     command = [sys.executable, __file__, "--work", job, json.dumps(asdict(task)), str(directory)]
     environment = os.environ | {"IE_CACHE": str(directory / "cache"), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
@@ -302,7 +302,7 @@ def process(job: str, task: Task, directory: Path) -> dict[str, Any]:
 
 
 def measure(series: Series, *, quick: bool, most_lines: int) -> Curve:
-    """Measure the points of a curve; of one that fails the note says why."""
+    """Measure the points of a curve; if one fails, its note says why."""
     points = []
     sizes = [size for size in series.sizes if series.varies != "lines" or size <= most_lines]
     for size in sizes[: 2 if quick else None]:
@@ -324,20 +324,20 @@ def measure(series: Series, *, quick: bool, most_lines: int) -> Curve:
 
 
 def written() -> list[Curve]:
-    """The curves of which the results have tables."""
+    """Read the curves of the tables in the results."""
     _, _, text = RESULTS.read_text(encoding="utf-8").partition("<!-- growth:begin -->")
     return read_tables(text.partition("<!-- growth:end -->")[0])
 
 
 def section(curves: Sequence[Curve], command: str) -> str:
-    """All that is written of the curves."""
+    """Return the section of the results about the curves."""
     facts = "\n".join(f"- {line}" for line in machine({"ie": sys.executable}))
     image = f"![Time and peak memory on logarithmic axes]({IMAGE.name})"
     return "\n\n".join(["## Growth", f"    {command}", facts, *NOTES, image, *map(table, curves)])
 
 
 def main() -> int:
-    """Measure what is asked for; 1 where a point failed."""
+    """Measure the selected curves; return 1 if a point failed."""
     if sys.argv[1:2] == ["--work"]:
         job, task, directory = sys.argv[2:]
         work(job, Task(**json.loads(task)), Path(directory))
@@ -348,13 +348,11 @@ def main() -> int:
         growth_parts.main(quick="--quick" in sys.argv[2:])
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; all where none is given")
-    parser.add_argument("--most-lines", type=int, default=1_000_000, help="leave longer inputs out")
+    parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"{', '.join(AXES)}; default: all")
+    parser.add_argument("--most-lines", type=int, default=1_000_000, help="omit longer inputs")
     parser.add_argument("--quick", action="store_true", help="the two smallest points of each curve")
-    parser.add_argument(
-        "--write", action="store_true", help=f"put the tables into {RESULTS.name}, instead of all there"
-    )
-    parser.add_argument("--image", type=Path, default=IMAGE, help=f"where to draw; {IMAGE.name} where not given")
+    parser.add_argument("--write", action="store_true", help=f"replace the tables in {RESULTS.name}")
+    parser.add_argument("--image", type=Path, default=IMAGE, help=f"the file of the picture; default: {IMAGE.name}")
     parser.add_argument("--draw", action="store_true", help=f"only draw the tables of {RESULTS.name} again")
     given = parser.parse_args()
     if given.draw:
@@ -363,7 +361,7 @@ def main() -> int:
     if unknown := set(given.axes) - AXES.keys():
         parser.error(f"no axis {', '.join(sorted(unknown))}; there are {', '.join(AXES)}")
     if given.quick and given.write:
-        parser.error("--quick measures nothing that is worth writing")
+        parser.error("the results of --quick cannot be written")
     curves = [
         measure(series, quick=given.quick, most_lines=given.most_lines)
         for axis in given.axes or AXES
@@ -373,7 +371,7 @@ def main() -> int:
     print(text)
     if given.write:
         write_section(RESULTS, "growth", text)
-    draw(curves, given.image)  # last, as what was measured for hours stands by now
+    draw(curves, given.image)  # last, because the tables that took hours are written by now
     return int(any(point.failed for curve in curves for point in curve.points))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 DECADES = 2.0
-COLUMNS, PANEL = 4, (2.5, 1.96)  # of the picture: panels in a row; width and height of one in inches
+COLUMNS, PANEL = 4, (2.5, 1.96)  # of the picture: panels in a row; width and height of a panel in inches
 BLUE, RED, GREY = "#1f5fa8", "#c0392b", "#999999"
 STYLE = {
     "font.size": 6.5,
@@ -26,15 +26,15 @@ STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one point measures.
+    """The work that one point measures.
 
     Attributes:
-        job: what the process does, a key of `JOBS`.
+        job: the work of the process, a key of `JOBS`.
         rows: labels of an entity model, predicates of a relation model.
         lines: of the input; in training, what the steps need.
         length: characters of a line; None: sentences as they are.
         batch: windows in a forward pass or a step.
-        rounds: files predicted or steps trained, of which the median is taken.
+        rounds: the number of files predicted or steps trained; the median is used.
     """
 
     job: str
@@ -59,8 +59,8 @@ class Task:
 
 VALUES: dict[str, Callable[[Task, float], float]] = {
     "seconds": lambda task, seconds: seconds,
-    "seconds a step": lambda task, seconds: seconds,
-    "ms a batch": lambda task, seconds: 1000 * seconds * task.batch / task.lines,
+    "seconds per step": lambda task, seconds: seconds,
+    "ms per batch": lambda task, seconds: 1000 * seconds * task.batch / task.lines,
     "lines/s": lambda task, seconds: task.lines / seconds,
     "tokens/s": lambda task, seconds: task.batch * task.max_length / seconds,
     "seconds per 1,000 characters": lambda task, seconds: 1000 * seconds / (task.length or 1),
@@ -91,7 +91,7 @@ AXES: dict[str, tuple[Series, ...]] = {
         Series("Encoding training data", "lines", "lines", LINES, Task("encode"), "seconds", "lines/s"),
     ),
     "labels": (
-        Series("Training, entities", "labels", "rows", ROWS, STEP, "seconds a step", "tokens/s"),
+        Series("Training, entities", "labels", "rows", ROWS, STEP, "seconds per step", "tokens/s"),
         Series("Prediction, entities", "labels", "rows", ROWS, LABELLED, "seconds", "lines/s"),
         Series(
             "Training, relations",
@@ -99,7 +99,7 @@ AXES: dict[str, tuple[Series, ...]] = {
             "rows",
             ROWS,
             replace(STEP, head="gplinker"),
-            "seconds a step",
+            "seconds per step",
             "tokens/s",
         ),
         Series(
@@ -137,7 +137,7 @@ AXES: dict[str, tuple[Series, ...]] = {
             "max_length",
             (64, 256, 512, 1_024, 2_048),
             replace(STEP, batch=4, rounds=6),
-            "seconds a step",
+            "seconds per step",
             "tokens/s",
         ),
     ),
@@ -148,28 +148,28 @@ AXES: dict[str, tuple[Series, ...]] = {
             "batch",
             (1, 8, 32, 128),
             Task("predict", lines=2_000),
-            "ms a batch",
+            "ms per batch",
             "lines/s",
         ),
-        Series("Training", "windows in a batch", "batch", (4, 16, 64), STEP, "seconds a step", "tokens/s"),
+        Series("Training", "windows in a batch", "batch", (4, 16, 64), STEP, "seconds per step", "tokens/s"),
     ),
 }
 NOTES = (
-    "Encoder `tiny` (2 layers of 192, a token for every character) with fresh weights, on the CPU, in the precision that `auto` "
-    "gives; the biases of its head are set so that about one span, and one relation, in 20 tokens is found. Time is without "
-    "imports, loading the model and a warm-up. MB are resident memory of the process: after loading, at the peak, and the "
-    "growth between. The last row of a table is the exponent x of value ~ n^x by least squares on log-log over the two largest "
-    "decades: 1 is linear, 0 does not grow.",
-    "Sentences are drawn from the quickstart's. Prediction is `ie predict` from file to file; the ids that come out are checked "
-    "to be those that went in, in order. Encoding is `encode_dataset`, whose file is mapped: its pages count as resident, but "
-    "the system can take it back. Training is the step of `ie train`, on windows of 128 tokens where nothing else is said. "
-    "Longer texts are sentences in a row; windows overlap by 64 tokens, or by a quarter where they hold less than 256.",
+    "Encoder `tiny` (2 layers of 192, one token per character) with fresh weights, on the CPU, in the precision that `auto` "
+    "chooses; the biases of its head are set so that about one span, and one relation, in 20 tokens is found. Time excludes "
+    "imports, loading the model and a warm-up. MB are the resident memory of the process: after loading, at the peak, and the "
+    "growth between. The last row of a table is the exponent x of value ~ n^x by least squares on log-log axes over the two "
+    "largest decades: 1 is linear, 0 does not grow.",
+    "Sentences are drawn from the quickstart. Prediction is `ie predict` from file to file; the ids of the output are checked "
+    "to be those of the input, in order. Encoding is `encode_dataset`, whose file is mapped: its pages count as resident, but "
+    "the system can reclaim them. Training is the step of `ie train`, on windows of 128 tokens unless stated otherwise. "
+    "Longer texts are concatenated sentences; windows overlap by 64 tokens, or by a quarter if they have fewer than 256.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What was measured at `size`: time and rate as its curve has them, MB after loading and at the peak."""
+    """The measurements at `size`: time and rate in the units of the curve, MB after loading and at the peak."""
 
     size: int
     time: float = math.nan
@@ -180,12 +180,12 @@ class Point:
 
     @property
     def failed(self) -> bool:
-        """Whether there is nothing but the note."""
+        """Whether there is only a note."""
         return math.isnan(self.time)
 
     @property
     def growth(self) -> float:
-        """What the work added to the memory; at least 1 MB, so that it has a logarithm."""
+        """The memory that the work added; at least 1 MB, so that it has a logarithm."""
         return max(1.0, self.peak - self.loaded)
 
 
@@ -215,7 +215,7 @@ class Fit:
 
 
 def fit(points: Sequence[Point], value: Callable[[Point], float]) -> Fit | None:
-    """Least squares on log-log over the two largest decades; None where there are fewer than two points."""
+    """Fit by least squares on a log-log scale over the two largest decades; return None for fewer than two points."""
     chosen = [point for point in points if point.size * 10**DECADES >= points[-1].size]
     if len(chosen) < 2:
         return None
@@ -226,7 +226,7 @@ def fit(points: Sequence[Point], value: Callable[[Point], float]) -> Fit | None:
 
 
 def table(curve: Curve) -> str:
-    """A heading and a row for each point; the last row tells the exponents."""
+    """Return a heading and a row for each point; the last row has the exponents."""
     lines = [
         f"### {curve.title}\n",
         f"| {curve.size} | {curve.time} | {curve.rate} | MB after loading | peak MB | growth MB | |",
@@ -245,12 +245,12 @@ def table(curve: Curve) -> str:
 
 
 def number(value: float) -> str:
-    """A number with three digits that mean something, or whole."""
+    """Format a number with three significant digits, or as an integer."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def read_tables(markdown: str) -> list[Curve]:
-    """The curves of which `table` wrote these tables, as exact as their numbers are."""
+    """Parse the curves from tables that `table` wrote, with the precision of their numbers."""
     curves = []
     for part in markdown.split("\n### ")[1:]:
         title, *lines = part.splitlines()
@@ -309,7 +309,7 @@ def _draw_memory(panel: Any, curve: Curve) -> None:
 
 
 def _scale(panel: Any, curve: Curve, name: str) -> None:
-    """Logarithmic axes around what was drawn, at least a decade high; names, and a tick for each size."""
+    """Set logarithmic axes around the data, at least a decade high, with names and a tick for each size."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     panel.set(title=f"{curve.title}: {name}", xlabel=curve.size, xscale="log", yscale="log")

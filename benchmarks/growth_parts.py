@@ -1,7 +1,7 @@
-"""How the time of each part grows by itself, in one record and in many: readers, writers, metrics, analyses of errors, checks.
+"""Measure how the time of each part grows, in one record and in many: readers, writers, metrics, error analyses, checks.
 
-`python benchmarks/growth.py parts` prints the table; tests/benchmarks/test_growth_parts.py holds every row to it. A part is given
-its material ready and is timed alone, by the time of the processor, so that other processes do not count.
+`python benchmarks/growth.py parts` prints the table; tests/benchmarks/test_growth_parts.py checks every row. The input of a part
+is prepared beforehand, and only the part itself is timed, in CPU time, so that other processes do not count.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from ie_cli.reports.html import html_page
 from ie_cli.triples import Spo, locate, to_spos
 
 Work = Callable[[], Any]
-A_RECORD = 20  # items of a record, where there are many records
+A_RECORD = 20  # the number of items in a record, if there are many records
 LABELS = 7
-ROUNDS = 3  # the fastest of them counts
+ROUNDS = 3  # the fastest of them is used
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is timed.
+    """A part to time.
 
     Attributes:
         make: turns numbers of records and of items in each into work.
-        one, many: whether there is anything to do for one large record, or for many.
+        one, many: whether one large record, or many records, make sense for it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Part:
 
 
 def gold_documents(records: int, items: int, *, labels: int = LABELS) -> list[Document]:
-    """Texts of words, of which every other one is an entity that stands in a relation with the next."""
+    """Make texts of words; every other word is an entity that has a relation with the next one."""
     made = []
     for number in range(records):
         words = [f"w{n}" for n in range(2 * items)]
@@ -76,7 +76,7 @@ def gold_documents(records: int, items: int, *, labels: int = LABELS) -> list[Do
 
 
 def predicted_documents(gold: Sequence[Document]) -> list[Document]:
-    """The same texts with errors of all kinds: every second entity is right, others end too early or are of another label."""
+    """Make the same texts with all kinds of errors: every second entity is correct, others end early or have another label."""
     made = []
     for document in gold:
         changed = {}
@@ -94,14 +94,14 @@ def predicted_documents(gold: Sequence[Document]) -> list[Document]:
 
 
 def exhaust(stream: Iterator[Any]) -> None:
-    """Take all of a stream and keep nothing."""
+    """Consume a stream and keep nothing."""
     deque(stream, maxlen=0)
 
 
 def reader(name: str, records: int, items: int) -> Work:
-    """Reading what the format's writer gives."""
+    """Reading the output of the format's writer."""
     form = FORMATS[name]
-    if form.write is None:  # a line is a document, and there is nothing in it
+    if form.write is None:  # a line is a document without annotation
         text = "a line of text\n" * records
     else:
         written = [form.write(document) for document in gold_documents(records, items)]
@@ -118,7 +118,7 @@ def array_on_one_line(records: int, items: int) -> Work:
 
 
 def detector(records: int, items: int) -> Work:
-    """Telling the format."""
+    """Detecting the format."""
     lines = [(n, FORMATS["jsonl"].write(d)) for n, d in enumerate(gold_documents(records, items), 1)]
     return lambda: detect(peek(iter(lines)), "x")
 
@@ -130,7 +130,7 @@ def writer(name: str, records: int, items: int) -> Work:
 
 
 def scored(make: Callable[[], Any], records: int, items: int, *, labels: int = LABELS) -> Work:
-    """A scorer or an analysis of errors, from the first document to the scores."""
+    """A scorer or an error analysis, from the first document to the scores."""
     gold = gold_documents(records, items, labels=labels)
     pairs = list(zip(gold, predicted_documents(gold), strict=True))
 
@@ -178,7 +178,7 @@ def duie(alias: dict[str, set[str]] | None, records: int, items: int) -> Work:
 
 
 def mentions(way: Any, records: int, items: int) -> Work:
-    """Triples of two mentions that come again and again, in texts of as many words as there are items."""
+    """Triples of two mentions that occur repeatedly, in texts with as many words as there are items."""
     text = "a b " * items
     spos = [Spo("a", f"P{n}", "b") for n in range(LABELS)]
     return lambda: [locate(text, spos, way) for _ in range(records)]
@@ -194,7 +194,7 @@ def put_together(records: int, items: int) -> Work:
 
 
 def crossing(records: int, items: int) -> list[list[Entity]]:
-    """Entities of which each crosses the ones beside it."""
+    """Entities that each cross their neighbours."""
     return [
         [Entity(2 * n, 2 * n + 3 + n % 5, f"L{n % LABELS}", (n * 7919 % 1000) / 1000) for n in range(items)]
         for _ in range(records)
@@ -208,7 +208,7 @@ def each(function: Callable[[Any], Any], records: int, items: int) -> Work:
 
 
 def aligned(records: int, items: int) -> Work:
-    """Gold on tokens, of which half cannot be had."""
+    """Gold entities on tokens, half of which are unreachable."""
     text = "abcd" * items
     starts = np.arange(0, len(text), 2, dtype=np.int32)
     tokens = Tokens(np.zeros_like(starts), starts, starts + 2)
@@ -220,7 +220,7 @@ def aligned(records: int, items: int) -> Work:
 
 
 def checks(records: int, items: int) -> Work:
-    """What `ie check` counts of a document, without its tokens."""
+    """The counts of `ie check` for a document, without tokens."""
     documents = [replace(d, text=d.text.replace("w", "\u00e9")) for d in gold_documents(records, items)]
 
     def work() -> None:
@@ -235,7 +235,7 @@ def checks(records: int, items: int) -> Work:
 
 
 def page(records: int, items: int) -> Work:
-    """An evaluation as a page, with an example of as many errors."""
+    """An evaluation as a page, with as many error examples as there are items."""
     gold = gold_documents(records, items)
     scorer, errors = EntityScorer(), EntityErrors(keep=records * items)
     for truth, guess in zip(gold, predicted_documents(gold), strict=True):
@@ -259,7 +259,7 @@ def page(records: int, items: int) -> Work:
 
 
 def many_labels(records: int, items: int) -> Work:
-    """Scores of entities that each have a label of their own."""
+    """Scores of entities with distinct labels."""
     names = [f"L{n}" for n in range(items)]
     return scored(lambda: EntityScorer(LabelSchema(tuple(names)).labels), records, items, labels=items)
 
@@ -283,7 +283,7 @@ PARTS = [
     Part("mentions: nearest", partial(mentions, "nearest")),
     Part("mentions: first", partial(mentions, "first")),
     Part("mentions: all", partial(mentions, "all"), many=False),
-    Part("triples put together", put_together),
+    Part("triples assembled", put_together),
     Part("flat: without overlaps", partial(each, without_overlaps)),
     Part("flat: the longest", partial(each, longest_non_overlapping)),
     Part("overlaps", partial(each, overlap)),
@@ -293,10 +293,10 @@ PARTS = [
 
 
 def seconds(work: Work, rounds: int = ROUNDS) -> float:
-    """Processor time of the fastest round."""
+    """Return the CPU time of the fastest round."""
     best = math.inf
     for _ in range(rounds):
-        gc.disable()  # a collection would count what others have made
+        gc.disable()  # a garbage collection would count objects of other parts
         try:
             began = time.process_time()
             work()
@@ -317,7 +317,7 @@ def shapes(part: Part) -> list[tuple[str, Callable[[int], Work]]]:
 
 
 def base_size(make: Callable[[int], Work], least: float, start: int = 125) -> int:
-    """The least size, of those that double, that takes so many seconds."""
+    """Double the size until it takes that many seconds."""
     size = start
     while size < 128_000 and seconds(make(size), 1) < least:
         size *= 2
@@ -330,10 +330,10 @@ def exponent(sizes: Sequence[int], times: Sequence[float]) -> float:
 
 
 def table(least: float, doublings: int) -> Iterator[str]:
-    """Rows of Markdown, each as soon as it is measured.
+    """Yield rows of Markdown, each as soon as it is measured.
 
     Args:
-        least: seconds that the smallest point takes. doublings: how many points come after it.
+        least: the seconds of the smallest point. doublings: the number of points after it.
     """
     yield "| part | shape | items | seconds | items | seconds | exponent |"
     yield "|---|---|--:|--:|--:|--:|--:|"
@@ -347,6 +347,6 @@ def table(least: float, doublings: int) -> Iterator[str]:
 
 
 def main(*, quick: bool) -> None:
-    """Print the table; quick: sizes whose exponents say little."""
+    """Print the table; `quick` uses sizes whose exponents say little."""
     for row in table(0.002 if quick else 0.01, 1 if quick else 4):
         print(row, flush=True)

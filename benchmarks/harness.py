@@ -1,7 +1,7 @@
-"""Workers that take turns: one process a system, one of them working at a time, rounds compared pair by pair.
+"""Workers that take turns: one process per system, one of them working at a time, rounds compared pair by pair.
 
-A worker is a module of this directory with `start(options) -> (facts, run)`; `run()` does one round and returns
-``{"seconds": …, "items": …, …}``. `Worker` starts it in a process of its own, in whatever Python it needs:
+A worker is a module of this directory with `start(options) -> (facts, run)`; `run()` runs one round and returns
+``{"seconds": …, "items": …, …}``. `Worker` starts it in a separate process, with the Python that it needs:
 
     PYTHON benchmarks/harness.py MODULE OPTIONS
 """
@@ -34,10 +34,10 @@ PACKAGES += ("bert4torch", "gliner", "span-marker")
 
 
 class WorkerError(RuntimeError):
-    """A worker that could not start, or died; the message ends with what it wrote last."""
+    """A worker that could not start, or died; the message ends with its last output."""
 
     def brief(self) -> str:
-        """What happened, and the last line: of a traceback the error itself."""
+        """Return what happened, and the last line, which is the error if there is a traceback."""
         first, *more = str(self).strip().splitlines()
         return f"{first.partition(';')[0]}: {more[-1]}" if more else first
 
@@ -47,11 +47,11 @@ class MissingPackage(WorkerError):
 
 
 class Worker:
-    """A persistent process that does one round for each request.
+    """A persistent process that runs one round for each request.
 
     Attributes:
-        facts: what the worker's `start` told, e.g. its precision.
-        error: why it is not asked any more.
+        facts: what the worker's `start` returned, e.g. its precision.
+        error: why it gets no more requests.
     """
 
     def __init__(self, name: str, python: str, module: str, options: Mapping[str, Any]) -> None:
@@ -80,12 +80,12 @@ class Worker:
             raise MissingPackage(f"{name}: not installed: {self.facts['missing']}")
 
     def request(self, message: Mapping[str, Any]) -> Reply:
-        """Have it do a round."""
+        """Run a round."""
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it is dead: reading tells why
+            pass  # it is dead: reading shows why
         return self._answer()
 
     def _answer(self) -> Reply:
@@ -118,7 +118,7 @@ class Worker:
 
 
 def serve(module: str, options: Mapping[str, Any]) -> None:
-    """The worker's side: start, then do a round for every line of stdin."""
+    """Run the worker's side: start, then run a round for every line of stdin."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no reply
 
@@ -132,7 +132,7 @@ def serve(module: str, options: Mapping[str, Any]) -> None:
         return
     reply(facts)
     for _ in sys.stdin:
-        gc.collect()  # what the last round left is not this one's work
+        gc.collect()  # the garbage of the last round is not part of this one
         reply(run() | {"rss_mb": peak_rss()})
 
 
@@ -149,12 +149,12 @@ def peak_rss() -> float:
 def alternate(
     workers: Sequence[Worker], rounds: int, tell: Callable[[str], None] = lambda text: None
 ) -> dict[str, list[Reply]]:
-    """One round each to warm up, then rounds in turn, every other one in reverse; only one works at a time.
+    """Run one warm-up round each, then rounds in turn, every other one in reverse order; only one worker works at a time.
 
-    A worker that dies keeps its error and is left out from then on.
+    A worker that dies keeps its error and is skipped from then on.
 
     Returns:
-        The replies of each worker, without that of the warm-up.
+        The replies of each worker, without the warm-up.
     """
     replies: dict[str, list[Reply]] = {worker.name: [] for worker in workers}
     for number in range(rounds + 1):
@@ -189,7 +189,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast a baseline is: of the medians, and of the rounds pair by pair."""
+    """How many times as fast a baseline is: by the medians, and by the rounds pair by pair."""
 
     of_medians: float
     pairs: Spread
@@ -201,14 +201,14 @@ def seconds(replies: Sequence[Reply]) -> Spread:
 
 
 def compare(replies: Sequence[Reply], baseline: Sequence[Reply]) -> Ratio:
-    """Items a second of the baseline over those of a worker, which may have had fewer items."""
+    """Items per second of the baseline over those of a worker, which may have had fewer items."""
     own, other = ([reply["items"] / reply["seconds"] for reply in each] for each in (replies, baseline))
     pairs = [b / a for a, b in zip(own, other, strict=True)]
     return Ratio(statistics.median(other) / statistics.median(own), Spread.of(pairs))
 
 
 def machine(pythons: Mapping[str, str]) -> list[str]:
-    """Lines about date, processor and package versions; `pythons` maps the name of an environment to its Python."""
+    """Return lines about the date, processor and package versions; `pythons` maps the name of an environment to its Python."""
     cores = f"{psutil.cpu_count(logical=False) or '?'} cores, {psutil.cpu_count()} threads"
     memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB"
     lines = [f"{date.today().isoformat()}; {processor()}; {cores}; {memory}; {platform.system()}"]
@@ -216,7 +216,7 @@ def machine(pythons: Mapping[str, str]) -> list[str]:
 
 
 def processor() -> str:
-    """Its name, and which bfloat16 instructions it has."""
+    """Return the name of the processor, and its bfloat16 instructions."""
     file = Path("/proc/cpuinfo")
     if not file.exists():
         return platform.processor() or platform.machine()
@@ -228,7 +228,7 @@ def processor() -> str:
 
 
 def versions(python: str) -> str:
-    """Python and those of `PACKAGES` that an environment has."""
+    """Return the versions of Python and of the `PACKAGES` in an environment."""
     code = (
         "import json, platform, sys\n"
         "from importlib.metadata import PackageNotFoundError, version\n"
@@ -248,7 +248,7 @@ def versions(python: str) -> str:
 
 
 def gemm_peak(size: int = 2048, runs: int = 8) -> dict[str, float]:
-    """GFLOP/s of the product of two square matrices by precision, best of some runs; float32 and bfloat16."""
+    """Measure the GFLOP/s of the product of two square matrices in float32 and bfloat16, best of some runs."""
     import torch
 
     found = {}
@@ -264,10 +264,10 @@ def gemm_peak(size: int = 2048, runs: int = 8) -> dict[str, float]:
 
 
 def write_section(path: Path, name: str, markdown: str) -> None:
-    """Put Markdown between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; at the end where there is no such place.
+    """Put Markdown between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; at the end if there is no such section.
 
     Raises:
-        ValueError: one of the two marks is missing, or they are the wrong way round.
+        ValueError: one of the two marks is missing, or they are in the wrong order.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -278,7 +278,7 @@ def write_section(path: Path, name: str, markdown: str) -> None:
     elif 0 <= first < last:
         text = text[:first] + section + text[last + len(end) :]
     else:
-        raise ValueError(f"{path}: expected {begin} and after it {end}; mend the marks")
+        raise ValueError(f"{path}: expected {begin} followed by {end}; correct the marks")
     path.write_text(text, encoding="utf-8")
 
 

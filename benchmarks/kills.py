@@ -1,10 +1,10 @@
-"""Kill training runs and prediction jobs with `kill -9` at random moments, resume them, and look at what is left.
+"""Kill training runs and prediction jobs with `kill -9` at random moments, resume them, and check what is left.
 
     python benchmarks/kills.py [--kills 50] [--seed 0] [train] [predict]
 
-After every kill `model/` must load and predict, if it is there, and no more steps than between two checkpoints may be
-lost; every second kill waits for a checkpoint or a model that is being written. In the end, weights, scores and
-predictions must be those of a run that was not killed, to the byte.
+After every kill, `model/` must load and predict if it exists, and at most the steps between two checkpoints may be
+lost; every second kill waits until a checkpoint or a model is being written. At the end, weights, scores and
+predictions must equal those of a run that was not killed, to the byte.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ main()
 
 @dataclass
 class Tally:
-    """What happened over all kills."""
+    """The results of all kills."""
 
     kills: int = 0
     runs: int = 0
     in_writing: int = 0
     """Kills while a checkpoint or a model was being written."""
     most_lost: int = 0
-    """Steps between the last one in the log and the newest checkpoint."""
+    """The number of steps between the last one in the log and the newest checkpoint."""
     loaded: int = 0
-    """Kills after which there was a model; it loaded."""
+    """Kills after which a model existed and loaded."""
     advanced: int = 0
-    """Kills after which the journal of a job knew more than before."""
+    """Kills after which the journal of a job had advanced."""
     problems: list[str] = field(default_factory=list)
 
 
 def recipe(directory: Path) -> Path:
-    """Some 300 steps of a small encoder, evaluated and stored often."""
+    """Write a recipe of some 300 steps with a small encoder, evaluated and stored often."""
     path = directory / "recipe.yaml"
     path.write_text(
         f"""name: kills
@@ -84,7 +84,7 @@ def ie(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def killed(process: subprocess.Popen[bytes], delay: float, armed: Path | None) -> bool | None:
-    """Kill a process after some time, or as soon as something in a directory is being written; None: it ended before."""
+    """Kill a process after some time, or as soon as something in a directory is being written; None: it had ended."""
     until = time.monotonic() + (delay if armed is None else 60)
     writing = False
     while process.poll() is None and time.monotonic() < until and not writing:
@@ -103,7 +103,7 @@ def killed(process: subprocess.Popen[bytes], delay: float, armed: Path | None) -
 
 
 def half_written(output: Path) -> bool:
-    """Whether there is a checkpoint or a model without its name."""
+    """Say whether a checkpoint or a model is being written."""
     for directory in (output, output / "checkpoints"):
         try:
             if any(name.startswith((".step-", ".model.")) for name in os.listdir(directory) if is_workspace(name)):
@@ -114,7 +114,7 @@ def half_written(output: Path) -> bool:
 
 
 def steps_of(output: Path) -> tuple[int, int]:
-    """The last step in the log, and that of the newest checkpoint."""
+    """Return the last step in the log, and the step of the newest checkpoint."""
     logged = 0
     if (output / "log.csv").is_file():
         with (output / "log.csv").open(encoding="utf-8") as file:
@@ -124,7 +124,7 @@ def steps_of(output: Path) -> tuple[int, int]:
 
 
 def kill_training(directory: Path, kills: int, chance: random.Random) -> Tally:
-    """Kill runs until there were enough kills; each run is resumed to its end."""
+    """Kill runs until there were enough kills; resume each run to its end."""
     from ie_cli.inference.extractor import Extractor
 
     tally, file = Tally(), recipe(directory)
@@ -148,7 +148,7 @@ def kill_training(directory: Path, kills: int, chance: random.Random) -> Tally:
                 try:
                     list(Extractor.from_pretrained(output / "model").extract(["王伟在青川大学读书。"]))
                     tally.loaded += 1
-                except Exception as error:  # whatever it is, it is what this looks for
+                except Exception as error:  # any exception is a finding
                     tally.problems.append(f"after kill {tally.kills}: {error!r}")
         finish(ie("train", str(file), "--output", str(output), "--resume", "--quiet"), tally)
         tally.runs += 1
@@ -173,7 +173,7 @@ def outcome(output: Path) -> list[str]:
 
 
 def kill_prediction(directory: Path, kills: int, chance: random.Random) -> Tally:
-    """Kill jobs until there were enough kills; each is resumed to its end and compared."""
+    """Kill jobs until there were enough kills; resume each to its end and compare its output."""
     tally = Tally()
     model = directory / "predict-model"
     settings = ["--set", "training.epochs=1", "--output", str(model), "--quiet"]
@@ -210,7 +210,7 @@ def kill_prediction(directory: Path, kills: int, chance: random.Random) -> Tally
 
 
 def records_of(out: Path) -> int:
-    """How many records a journal says are done."""
+    """Return the number of finished records in a journal."""
     journal = out.with_name(out.name + ".part.json")
     return int(json.loads(journal.read_text(encoding="utf-8"))["records"]) if journal.exists() else 0
 
@@ -239,10 +239,10 @@ def main() -> None:
         details = {
             "train": f"{tally.in_writing} of them while a checkpoint or model was being written; the model loaded after "
             f"{tally.loaded}; at most {tally.most_lost} steps lost of {EVERY} between two checkpoints",
-            "predict": f"{tally.advanced} of them after the journal had gone on; {LINES:,} lines",
+            "predict": f"{tally.advanced} of them after the journal had advanced; {LINES:,} lines",
         }
         print(
-            f"{what}: {tally.kills} kills, {details[what]}; {tally.runs} brought to the end; {len(tally.problems)} problems; "
+            f"{what}: {tally.kills} kills, {details[what]}; {tally.runs} finished; {len(tally.problems)} problems; "
             f"{time.monotonic() - began:.0f} s"
         )
         for problem in tally.problems:

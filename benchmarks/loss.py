@@ -1,4 +1,4 @@
-"""The loss of section "exactly and without the big tensor": factorised and streamed against the dense form.
+"""Measure the factorised and the streamed loss against the dense form.
 
 python benchmarks/loss.py
 """
@@ -32,7 +32,7 @@ def dense_loss(scores: Tensor, mask: Tensor, gold: Gold) -> Tensor:
 
 
 def milliseconds(step: Callable[[], None], runs: int) -> float:
-    """Median time of a step after one that is not counted."""
+    """Return the median time of a step after one warm-up step."""
     step()
     times = []
     for _ in range(runs):
@@ -43,7 +43,7 @@ def milliseconds(step: Callable[[], None], runs: int) -> float:
 
 
 def gold_of(batch: int, labels: int, length: int, mask: Tensor) -> Gold:
-    """Four gold entries a sentence."""
+    """Return four gold entries per sentence."""
     first = torch.randint(length // 2, (4 * batch,))
     entries = [torch.arange(batch).repeat(4), torch.randint(labels, (4 * batch,)), first, first + 2]
     return Gold.build(torch.stack(entries, dim=1), mask)

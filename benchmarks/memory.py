@@ -1,8 +1,8 @@
-"""Peak memory and step time of one training step against the number of labels: 16 windows of 256 tokens.
+"""Measure the peak memory and the time of a training step by number of labels: 16 windows of 256 tokens.
 
     python benchmarks/memory.py
 
-Every measurement is a process of its own; the peak is what the step adds to the memory before it.
+Every measurement is a separate process; the peak is what the step adds to the memory before it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def main() -> None:
         return
     dense = "{:,.0f}".format
     print(f"{BATCH} x {LENGTH} tokens, encoder of 2 layers x 384, AdamW, float32\n")
-    print("| head | labels | memory of a step, MB | its parameters, MB | one dense score tensor, MB | seconds a step |")
+    print(
+        "| head | labels | memory of a step, MB | its parameters, MB | one dense score tensor, MB | seconds per step |"
+    )
     print("|---|--:|--:|--:|--:|--:|", flush=True)
     for head in ("efficient_global_pointer", "global_pointer"):
         for labels in (10, 50, 200, 500):

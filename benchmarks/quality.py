@@ -1,9 +1,9 @@
-"""Train the shipped recipes on real corpora with real encoders and print one Markdown row a run.
+"""Train the shipped recipes on real corpora with real encoders and print one Markdown row per run.
 
     python benchmarks/quality.py --data DIR --encoders DIR --work DIR [NAME ...]
 
-DIR holds cluener/, conll04/, crossner_ai/, duie2/, germeval2014/, and zh-e5-char/, en-minilm/ for encoders. Neither belongs to
-this repository. A run that is in WORK already is not repeated.
+DIR holds cluener/, conll04/, crossner_ai/, duie2/, germeval2014/, and zh-e5-char/, en-minilm/ for encoders. Neither is part of
+this repository. A run that exists in WORK is not repeated.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def conll04_columns(source: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Run what is asked for, or everything."""
+    """Run the named recipes, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     for name in ("data", "encoders", "work"):

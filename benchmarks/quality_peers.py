@@ -66,7 +66,7 @@ def entities_of(spans: list[tuple[int, int]], tags: Iterable[str]) -> list[dict[
 
 
 def write(documents: Iterable[Document], entities: Iterable[list[dict[str, Any]]], target: Path) -> None:
-    """Write predictions as JSON lines."""
+    """Write predictions as JSON Lines."""
     pairs = zip(documents, entities, strict=True)
     lines = [json.dumps({"text": document.text, "entities": found}, ensure_ascii=False) for document, found in pairs]
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -192,7 +192,7 @@ def main() -> None:
 
 
 def vars_of(entity: Any) -> dict[str, Any]:
-    """The fields of an entity that JSON lines have."""
+    """The fields of an entity that JSON Lines have."""
     return {"start": entity.start, "end": entity.end, "label": entity.label}
 
 

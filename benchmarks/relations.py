@@ -1,11 +1,11 @@
-"""What the number of predicates costs in prediction and in training, and what a model costs that fires everywhere.
+"""Measure the cost of predicates in prediction and in training, and of a model that predicts everywhere.
 
     python benchmarks/relations.py predict --model RUNS/NAME/model --data FILE   # 50 and 500 predicates, same candidates
     python benchmarks/relations.py train                                        # step time and memory, 50 and 500
     python benchmarks/relations.py fresh --model RUNS/NAME/model --data FILE     # a head with fresh weights
 
-The trained model of `predict` keeps its first 50 predicates, or gets rows that no pair reaches. Every measurement of `train` is
-a process of its own, with an encoder of 12 layers of 384 and batches of 16 x 128 tokens.
+The trained model of `predict` keeps its first 50 predicates, or gets more predicates that no pair reaches. Every measurement of
+`train` is a separate process, with an encoder of 12 layers of 384 and batches of 16 x 128 tokens.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ LINKS = ("start_links", "end_links")
 
 
 def task_of(extractor: Extractor) -> str:
-    """The name of the one task of a model."""
+    """The name of the only task of a model."""
     [task] = extractor.tasks
     return task
 
 
 def with_predicates(model: Path, count: int) -> Extractor:
-    """The stored model with so many predicates: the first ones, or more rows that no pair reaches."""
+    """Load the stored model with that many predicates: the first ones, or more that no pair reaches."""
     extractor = Extractor.from_pretrained(model)
     task = task_of(extractor)
     for link in (extractor.model.heads[task].tables[name] for name in LINKS):
@@ -96,7 +96,7 @@ def predict(model: Path, data: str, counts: tuple[int, ...] = (50, 500)) -> None
             began = time.perf_counter()
             list(extractor.extract(texts))
             seconds[count].append(time.perf_counter() - began)
-    print("| predicates | ms a sentence | links alone, ms a sentence | triples found |")
+    print("| predicates | ms per sentence | links alone, ms per sentence | triples found |")
     print("|--:|--:|--:|--:|")
     for count, extractor in extractors.items():
         alone = decoding_alone(extractor, texts)
@@ -118,7 +118,7 @@ def decoding_alone(extractor: Extractor, texts: list[Document]) -> float:
 
 
 def fresh(model: Path, data: str) -> None:
-    """Time an evaluation with fresh weights of the head: as they are built, and with links that fire everywhere."""
+    """Time an evaluation with fresh weights of the head: as initialised, and with links that are predicted everywhere."""
     from ie_cli.evaluation.evaluate import score
 
     gold = list(read_documents(data))
@@ -153,7 +153,7 @@ def peak() -> float:
 
 
 def step(predicates: int) -> dict[str, float]:
-    """Train some steps; the median time, and the memory they took."""
+    """Train some steps; return the median time, and the memory that they took."""
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
@@ -194,7 +194,7 @@ def train(rounds: int = 3) -> None:
         for count, results in rows.items():
             run = subprocess.run([sys.executable, __file__, "step", str(count)], capture_output=True, check=True)
             results.append(json.loads(run.stdout))
-    print("| predicates | memory of a step, MB | seconds a step | two dense score tensors, MB |")
+    print("| predicates | memory of a step, MB | seconds per step | two dense score tensors, MB |")
     print("|--:|--:|--:|--:|")
     for count, results in rows.items():
         memory, seconds = (statistics.median(result[key] for result in results) for key in ("memory", "seconds"))
@@ -203,7 +203,7 @@ def train(rounds: int = 3) -> None:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Run the selected measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["predict", "train", "fresh", "step"])
     parser.add_argument("predicates", nargs="?", type=int, help=argparse.SUPPRESS)

@@ -1,8 +1,8 @@
-"""Answers per second and waiting times of `ie serve`, with one, many and unfair clients.
+"""Measure the responses per second and the waiting times of `ie serve` with one, many and unfair clients.
 
     python benchmarks/service.py MODEL [--seconds 8] [--before CHECKOUT] [--corpus FILE] [--write]
 
-Each scenario starts the service as a process of its own. With `--before`, another checkout takes turns with this one.
+Each scenario starts the service as a separate process. With `--before`, another checkout takes turns with this one.
 The clients are one process; they share the machine with the service.
 """
 
@@ -27,12 +27,12 @@ import numpy as np
 from harness import machine, write_section
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 90  # seconds for one answer; the service gives up at 30
+PATIENCE = 90  # the seconds for one response; the timeout of the service is 30
 
 
 @dataclass
 class Seen:
-    """The answers that some clients got: status and seconds of each."""
+    """The responses that some clients got: the status and the seconds of each."""
 
     answers: list[tuple[int, float]] = field(default_factory=list)
     wall: float = 0.0
@@ -42,30 +42,30 @@ class Seen:
         return [seconds for status, seconds in self.answers if status == 200]
 
     def rate(self) -> str:
-        """Answers with status 200 per second."""
+        """The responses with status 200 per second."""
         return f"{len(self.good) / self.wall:,.0f}"
 
     def waits(self) -> str:
-        """Median and 99th percentile of the time to a good answer, in milliseconds."""
+        """The median and the 99th percentile of the time to a response with status 200, in milliseconds."""
         if not self.good:
             return "–"
         return " / ".join(f"{1000 * value:,.0f}" for value in np.percentile(self.good, [50, 99]))
 
     def statuses(self) -> str:
-        """Which answers came, and how many of each."""
+        """The number of responses of each status."""
         counts = Counter(status for status, _ in self.answers)
         return ", ".join(f"{number:,} × {status or 'cut off'}" for status, number in sorted(counts.items()))
 
 
 class Client:
-    """One connection that is kept."""
+    """One persistent connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> int:
-        """Send one request and read its answer; 0 where the connection was cut off."""
+        """Send one request and read its response; return 0 if the connection was closed."""
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**26)
@@ -98,7 +98,7 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 async def ask_until(port: int, requests: Iterator[bytes], end: float, seen: Seen, *, pause: float = 0.0) -> None:
-    """One client: it asks again when it has its answer."""
+    """One client, which sends the next request when it has its response."""
     client = Client(port)
     while time.perf_counter() < end:
         began = time.perf_counter()
@@ -109,7 +109,7 @@ async def ask_until(port: int, requests: Iterator[bytes], end: float, seen: Seen
 
 
 async def many(port: int, clients: int, requests: Sequence[bytes], seconds: float) -> Seen:
-    """So many clients of short texts."""
+    """Run that many clients of short texts."""
     seen, began = Seen(), time.perf_counter()
     end = began + seconds
     starts = [requests[number % len(requests) :] + requests[: number % len(requests)] for number in range(clients)]
@@ -119,7 +119,7 @@ async def many(port: int, clients: int, requests: Sequence[bytes], seconds: floa
 
 
 async def unfair(port: int, large: Sequence[bytes], short: Sequence[bytes], seconds: float) -> dict[str, Seen]:
-    """A client of short texts and one that asks for /health, beside clients of large requests."""
+    """Run a client of short texts and one of /health, beside clients of large requests."""
     seen = {name: Seen() for name in ("large", "short", "health")}
     end = time.perf_counter() + seconds
     clients = [asyncio.ensure_future(ask_until(port, cycle([one]), end, seen["large"])) for one in large]
@@ -134,7 +134,7 @@ async def unfair(port: int, large: Sequence[bytes], short: Sequence[bytes], seco
 
 @asynccontextmanager
 async def idle_connections(port: int, number: int) -> AsyncIterator[None]:
-    """Connections that say nothing."""
+    """Open connections that send nothing."""
     streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(number)]
     try:
         yield
@@ -145,7 +145,7 @@ async def idle_connections(port: int, number: int) -> AsyncIterator[None]:
 
 @contextmanager
 def service(checkout: Path, model: Path) -> Iterator[int]:
-    """`ie serve` of a checkout; its port."""
+    """Start `ie serve` of a checkout; yield its port."""
     command = [sys.executable, "-m", "ie_cli", "serve", str(model), "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     with subprocess.Popen(command, cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -163,7 +163,7 @@ def service(checkout: Path, model: Path) -> Iterator[int]:
 
 
 def rows(checkout: Path, model: Path, texts: list[str], seconds: float) -> dict[str, str]:
-    """All scenarios with one checkout, each a row of the table."""
+    """Run all scenarios with one checkout; each is a row of the table."""
     found: dict[str, str] = {}
     short = [post({"text": text}) for text in texts[:256]]
     long_text = "".join(texts * (100_000 // sum(map(len, texts)) + 1))
@@ -171,10 +171,10 @@ def rows(checkout: Path, model: Path, texts: list[str], seconds: float) -> dict[
         asyncio.run(many(port, 4, short, 1.0))  # the first batches are slow
         for clients in (1, 8, 32, 128):
             seen = asyncio.run(many(port, clients, short, seconds))
-            found[f"{clients} clients of short texts: answers/s"] = seen.rate()
+            found[f"{clients} clients of short texts: responses/s"] = seen.rate()
             found[f"{clients} clients of short texts: ms, median / p99"] = seen.waits()
             found[f"{clients} clients of short texts: statuses"] = seen.statuses()
-    body = 0.96e6  # bytes; JSON in UTF-8 takes up to three of a character
+    body = 0.96e6  # bytes; a character takes up to three in UTF-8
     cut = int(body / max(1, len(long_text[:10_000].encode()) / 10_000))
     whole = [long_text[start : start + 10_000] for start in range(0, min(cut, len(long_text)), 10_000)]
     scenarios = {

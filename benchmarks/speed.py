@@ -1,10 +1,10 @@
-"""Speed against other projects on one machine: training steps, an epoch, prediction from file to file.
+"""Compare the speed with other projects on one machine: training steps, an epoch, prediction from file to file.
 
     python benchmarks/speed.py [train-relations] [train-ner] [predict] --corpus CLUENER/train.json --peers .peers/bin/python
 
-Run it with the Python that has `ie_cli`; --peers is a Python with benchmarks/peers.txt installed. Every system is a process of
-its own around a BERT of the same sizes; they take turns, so that only one works at a time. --layers 2 --hidden 64
---sentences 48 --rounds 1 tries everything in minutes; its numbers say nothing.
+Run it with the Python that has `ie_cli`; --peers is a Python with benchmarks/peers.txt installed. Every system is a separate
+process with a BERT of the same sizes; they take turns, so that only one works at a time. --layers 2 --hidden 64
+--sentences 48 --rounds 1 tries everything in minutes; its numbers are meaningless.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class System:
     """A row of a table.
 
     Attributes:
-        name: without the precision, which the worker tells.
+        name: without the precision, which the worker reports.
         peer: it runs in the peers' environment.
         share: it gets one of so many sentences.
     """
@@ -64,7 +64,7 @@ def gliner(name: str, precision: str, words: str) -> System:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A table: its systems, the first of which is the baseline; `passes` of the encoder's products for each token."""
+    """A table: its systems, of which the first is the baseline; `passes` is the number of encoder passes per token."""
 
     title: str
     options: Mapping[str, Any]
@@ -85,7 +85,7 @@ JOBS = {
             bert4torch("bert4torch, autocast", head="efficient", **HALF),
         ),
         3,
-        "GPLinker with efficient heads, 49 predicates, 16 x 128 tokens a step. Ours is the loop of `ie train` from its first "
+        "GPLinker with efficient heads, 49 predicates, 16 x 128 tokens per step. Ours is the loop of `ie train` from its first "
         "batch to where it would save (data loading, clipping, schedule and log included); bert4torch is the bare step "
         "(forward, loss, backward, Adam) on batches that are collated beforehand. Full GlobalPointer is the head of its "
         "published example.",
@@ -127,11 +127,11 @@ JOBS = {
             System("SpanMarker", "worker_span_marker", {}, share=SLOW_SHARE),
         ),
         1,
-        "JSON lines in, JSON lines with entities and offsets out; the model is loaded beforehand. Ours is all that "
+        "JSON Lines in, JSON Lines with entities and offsets out; the model is loaded beforehand. Ours is all that "
         "`ie predict` does after loading. bert4torch (batches of 16) and the script with transformers (32) take texts in the "
         "file's order and find spans in dense scores; GLiNER and SpanMarker are their own batched prediction with its "
-        "default batch size, SpanMarker on the first twentieth of the sentences. GLiNER's words are by default what white "
-        "space and punctuation part, of Chinese whole clauses. "
+        "default batch size, SpanMarker on the first twentieth of the sentences. By default, GLiNER splits words at white"
+        "space and punctuation, so that a word is a whole clause in Chinese. "
         "Weights are random: the heads of ours, bert4torch and the script are set to find about as many spans as the gold "
         "data have.",
     ),
@@ -140,7 +140,7 @@ JOBS = {
 
 @dataclass(slots=True)
 class Row:
-    """A system with its worker, or with what went wrong."""
+    """A system with its worker, or with its error."""
 
     system: System
     worker: Worker | None = None
@@ -148,13 +148,13 @@ class Row:
 
     @property
     def trouble(self) -> WorkerError | None:
-        """Why there is nothing to show."""
+        """Why there are no results."""
         return self.error or (self.worker.error if self.worker is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one job gave."""
+    """The results of one job."""
 
     rows: list[Row]
     replies: Mapping[str, list[Reply]]
@@ -185,7 +185,7 @@ def measure(job: Job, material: corpus.Material, pythons: Mapping[bool, str], ro
 
 
 def tell(text: str) -> None:
-    """Say how far it is, beside the tables."""
+    """Report the progress on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -216,7 +216,7 @@ def table(job: Job, measured: Measured, sizes: corpus.Sizes) -> str:
 
 
 def baselines_of(measured: Measured) -> dict[str, list[Reply]]:
-    """Rounds of ours: under "" as it comes, and by precision."""
+    """The rounds of this project: the default under "", and by precision."""
     found: dict[str, list[Reply]] = {}
     for row in measured.rows[:2]:
         if row.trouble is None and row.worker is not None:
@@ -233,7 +233,7 @@ def rates(replies: Sequence[Reply], sizes: corpus.Sizes, passes: int, peak: floa
     last = replies[-1]
     median = f"{spent.median:.2f} ({spent.low:.2f}–{spent.high:.2f})"
     if "steps" in last:
-        median += f", {spent.median / last['steps']:.3f} a step"
+        median += f", {spent.median / last['steps']:.3f} per step"
     tokens = f"{last['tokens'] / spent.median:,.0f}" if "tokens" in last else "–"
     flops = passes * sizes.flops(last["padded_tokens"]) / spent.median / 1e9
     share = f"{flops:,.0f}, {flops / peak:.0%}" if peak else f"{flops:,.0f}"
@@ -243,7 +243,7 @@ def rates(replies: Sequence[Reply], sizes: corpus.Sizes, passes: int, peak: floa
 
 
 def ratio(replies: Sequence[Reply], baseline: Sequence[Reply] | None) -> str:
-    """How many times as fast a baseline is: median of the pairs of rounds, their range, ratio of the medians."""
+    """How many times as fast a baseline is: the median of the pairs of rounds, their range, the ratio of the medians."""
     if baseline is None:
         return "–"
     found = harness.compare(replies, baseline)
@@ -252,7 +252,7 @@ def ratio(replies: Sequence[Reply], baseline: Sequence[Reply] | None) -> str:
 
 
 def remarks(replies: Sequence[Reply], facts: Mapping[str, Any]) -> str:
-    """What else a worker told."""
+    """Other facts that a worker reported."""
     found = []
     if "load_seconds" in facts:
         found.append(f"loaded in {facts['load_seconds']:.1f} s")
@@ -264,7 +264,7 @@ def remarks(replies: Sequence[Reply], facts: Mapping[str, Any]) -> str:
 
 
 def section(name: str, job: Job, measured: Measured, given: argparse.Namespace, facts: Sequence[str]) -> str:
-    """All that is written of a job."""
+    """Return the section of the results about a job."""
     sizes = corpus.Sizes(given.layers, given.hidden)
     command = f"python benchmarks/speed.py {name} --corpus {given.corpus.name} --rounds {given.rounds} --peers PYTHON"
     if given.sentences is not None:
@@ -280,11 +280,11 @@ def section(name: str, job: Job, measured: Measured, given: argparse.Namespace, 
             *(f"- {line}" for line in facts),
             f"- GFLOP/s of a product of 2048 x 2048 matrices, before: {peaks[0]}; after: {peaks[1]}.\n",
             f"BERT of {sizes.layers} layers of {sizes.hidden}, random weights. {job.note} Medians of {given.rounds} rounds "
-            "in turn (smallest–largest), after one to warm up; torch's threads wait as each project has them. Tokens a second "
+            "in turn (smallest–largest), after one to warm up; torch's threads wait as each project has them. Tokens per second "
             "are real ones, special tokens included; "
             "tokens run are those of the encoder, padding, prompts and markers included; GFLOP/s are those of its products "
             f"with weight matrices{', forward and backward' if job.passes > 1 else ''}. Peak memory is the resident set of "
-            "the system's process. The ratios are of sentences a second, median of the rounds pair by pair."
+            "the system's process. The ratios are of sentences per second, median of the rounds pair by pair."
             + (f" The gold data have {gold:,} spans." if name == "predict" else "")
             + "\n",
             table(job, measured, sizes),
@@ -293,20 +293,18 @@ def section(name: str, job: Job, measured: Measured, given: argparse.Namespace, 
 
 
 def arguments() -> argparse.Namespace:
-    """What is asked for."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"{', '.join(JOBS)}; all where none is given")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"{', '.join(JOBS)}; default: all")
     quickstart = ROOT / "data" / "quickstart" / "train.json"
     parser.add_argument("--corpus", type=Path, default=quickstart, help="sentences in CLUENER's format")
-    parser.add_argument("--sentences", type=int, help="640 where not given, 160 of train-relations")
+    parser.add_argument("--sentences", type=int, help="default: 640, and 160 for train-relations")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="of the peers' environment")
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--hidden", type=int, default=768)
-    parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="keep the material there; a temporary directory otherwise"
-    )
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {RESULTS.name} too")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep the input there; default: a temporary directory")
+    parser.add_argument("--write", action="store_true", help=f"also write the tables to {RESULTS.name}")
     given = parser.parse_args()
     if unknown := set(given.jobs) - JOBS.keys():
         parser.error(f"no job {', '.join(sorted(unknown))}; there are {', '.join(JOBS)}")
@@ -320,14 +318,14 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Make the material, measure, print; 1 where a system failed."""
+    """Create the input, measure and print; return 1 if a system failed."""
     given = arguments()
     failed = False
     with tempfile.TemporaryDirectory() as temporary:
         given.work = (given.work or Path(temporary)).resolve()
         sizes = corpus.Sizes(given.layers, given.hidden)
         sentences, relation_sentences = given.sentences or 640, given.sentences or 160
-        tell(f"making the material for {sentences} sentences")
+        tell(f"creating the input for {sentences} sentences")
         material = corpus.make(
             given.work, given.corpus, sizes, sentences=sentences, relation_sentences=relation_sentences
         )

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 Options = Mapping[str, Any]
 Ready = tuple[Reply, Callable[[], Reply]]
 MAX_LENGTH = 256
-SAMPLE = 64  # sentences on which the bias of the head is found
+SAMPLE = 64  # the number of sentences on which the bias of the head is set
 
 
 class Model(nn.Module):
@@ -32,18 +32,18 @@ class Model(nn.Module):
 
     def __init__(self, encoder: Path, heads: Sequence[nn.Module]) -> None:
         super().__init__()
-        # Its own random weights: it takes those of other projects only under names of pretraining checkpoints.
+        # Random weights of its own: it loads those of other projects only under the names of pretraining checkpoints.
         self.encoder = build_transformer_model(str(encoder / "config.json"), model="bert", segment_vocab_size=0)
         self.heads = nn.ModuleList(heads)
 
     def forward(self, ids: Tensor) -> list[Tensor]:
-        """Scores of ids ``[batch, L]``, one tensor a head."""
+        """Compute the scores of ids ``[batch, L]``, one tensor per head."""
         hidden, mask = self.encoder([ids]), ids.gt(0).long()
         return [head(hidden, mask) for head in self.heads]
 
 
 def start(options: Options) -> Ready:
-    """Do the job that `options` name."""
+    """Run the job that `options` name."""
     jobs = {("train", "relation"): train_relations, ("train", "ner"): train_entities, ("predict", "ner"): predict}
     return jobs[options["job"], options["task"]](options)
 
@@ -61,7 +61,7 @@ def hidden_size(material: Material) -> int:
 
 
 def finite(loss: Tensor) -> None:
-    """Raise where training came to nothing: its speed would mean nothing either."""
+    """Raise an error if the loss is not finite: the speed would be meaningless."""
     if not torch.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss.item()}")
 
@@ -92,7 +92,7 @@ def train_relations(options: Options) -> Ready:
             optimizer.zero_grad()
         elapsed = time.perf_counter() - began
         finite(loss)
-        tokens = arrays["ids"].size  # every sentence is as long
+        tokens = arrays["ids"].size  # all sentences have the same length
         counts = {"items": len(arrays["ids"]), "steps": len(batches), "tokens": tokens, "padded_tokens": tokens}
         return {"seconds": elapsed, **counts}
 
@@ -132,7 +132,7 @@ def tokenize(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[list[int]
 
 
 class Collator:
-    """Tokenises a batch and makes its dense labels, in the loop."""
+    """Tokenises a batch and builds its dense labels, in the loop."""
 
     def __init__(self, tokenizer: Tokenizer, labels: Sequence[str]) -> None:
         self.tokenizer = tokenizer

@@ -1,4 +1,4 @@
-"""The worker of GLiNER: its batched prediction, on a model built from a config around our encoder."""
+"""The worker of GLiNER: its batched prediction, on a model built from a config with the shared encoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Options = Mapping[str, Any]
 
 
 def characters(text: str) -> Iterator[tuple[str, int, int]]:
-    """A word splitter that makes a word of every character but white space."""
+    """A word splitter that makes every character except whitespace a word."""
     return ((character, n, n + 1) for n, character in enumerate(text) if not character.isspace())
 
 

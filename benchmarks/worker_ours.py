@@ -1,6 +1,6 @@
 """The worker of this project: the loop of `ie train` and the pipeline of `ie predict`.
 
-torch is imported inside the functions: `ie` sets how its threads wait before that, and so does this worker.
+torch is imported inside the functions: like `ie`, this worker first sets how the threads of torch wait.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ie_cli.system.cores import share_cores
 
 Options = Mapping[str, Any]
 Ready = tuple[Reply, Callable[[], Reply]]
-SAMPLE = 64  # sentences on which the bias of the head is found
+SAMPLE = 64  # the number of sentences on which the bias of the head is set
 
 
 def start(options: Options) -> Ready:
-    """Do the job that `options` name: train, predict, forward, or make the model that the last two need."""
+    """Run the job that `options` name: train, predict, forward, or make the model that the last two need."""
     share_cores()
     jobs = {"train": train, "predict": predict, "forward": forward, "model": make_model}
     return jobs[options["job"]](options)
@@ -59,12 +59,12 @@ def recipe_of(options: Options) -> Recipe:
 
 
 class Saving(Exception):
-    """Raised where a run would save its model: what follows is not measured."""
+    """Raised when a run would save its model: what follows is not measured."""
 
 
 @dataclass
 class Watch:
-    """What one run of the loop did."""
+    """The measurements of one run of the loop."""
 
     encoding: float = 0.0
     padded: int = 0
@@ -72,7 +72,7 @@ class Watch:
 
 
 def watch_training() -> Watch:
-    """Put a clock on the encoding of the data, a counter on the steps, and the end where the model would be saved."""
+    """Time the encoding of the data, count the steps, and stop when the model would be saved."""
     from ie_cli.training import loop
     from ie_cli.training import setup as prepare
 
@@ -98,7 +98,7 @@ def watch_training() -> Watch:
 
 
 def train(options: Options) -> Ready:
-    """An epoch of the real loop, from the event `Started` to where the model would be saved."""
+    """Run an epoch of the real loop, from the event `Started` until the model would be saved."""
     from ie_cli.modeling.devices import choose_device, choose_precision
     from ie_cli.system.memory import keep_freed_memory
     from ie_cli.training import run as training
@@ -110,7 +110,7 @@ def train(options: Options) -> Ready:
     def run() -> Reply:
         watch.padded = 0
         with tempfile.TemporaryDirectory() as directory:
-            os.environ["IE_CACHE"] = directory  # nothing is taken over from an earlier round
+            os.environ["IE_CACHE"] = directory  # nothing is reused from an earlier round
             events = training.train(recipe, Path(directory) / "run")
             started = next(events)
             began = time.perf_counter()
@@ -177,7 +177,7 @@ def make_model(options: Options) -> Ready:
 
 @dataclass(frozen=True)
 class Loaded(ModelChoice):
-    """A choice of a model that is loaded already."""
+    """A choice of a model that is already loaded."""
 
     ready: Any = None
 
@@ -187,7 +187,7 @@ class Loaded(ModelChoice):
 
 
 class Recorder:
-    """A backend that notes the batches which another one runs."""
+    """A backend that records the batches that another one runs."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
@@ -205,7 +205,7 @@ class Recorder:
 
 @dataclass
 class Pipeline:
-    """A loaded model, and the batches that the file of texts gives it."""
+    """A loaded model, and its batches for the file of texts."""
 
     engine: Any
     run: Callable[[Any], None]
@@ -216,7 +216,7 @@ class Pipeline:
 
     @classmethod
     def load(cls, options: Options) -> Pipeline:
-        """Load the model as `ie predict` does (`options["model"]`: fields of `ModelChoice`); note one run's batches."""
+        """Load the model as `ie predict` does (`options["model"]`: fields of `ModelChoice`); record the batches of one run."""
         material = Material(Path(options["directory"]))
         form = options.get("form", "model")  # a directory that `make_model` wrote
         output = material.directory / f"ours-{'-'.join([options['job'], form, *options['model'].values()])}.jsonl"
@@ -244,7 +244,7 @@ class Pipeline:
 
 
 def predict(options: Options) -> Ready:
-    """A file of texts to a file of entities, all of what `ie predict` does once the model is loaded."""
+    """Predict from a file of texts to a file of entities, with everything that `ie predict` does after loading the model."""
     pipeline = Pipeline.load(options)
 
     def run() -> Reply:

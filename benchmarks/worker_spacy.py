@@ -23,7 +23,7 @@ def read(path: Path) -> list[dict]:
 
 
 def document(nlp: spacy.language.Language, record: dict) -> Doc:
-    """A sentence with its words as they are in the data: all systems see the same ones."""
+    """A sentence with the words of the data, so that all systems see the same words."""
     doc = Doc(nlp.vocab, words=record["text"].split(" "))
     spans = [doc.char_span(e["start"], e["end"], label=e["label"]) for e in record["entities"]]
     doc.ents = [span for span in spans if span is not None]
@@ -31,7 +31,7 @@ def document(nlp: spacy.language.Language, record: dict) -> Doc:
 
 
 def main() -> None:
-    """Train on train, choose on dev, write what is found in dev and test."""
+    """Train on train, choose on dev, write the predictions for dev and test."""
     optimize, data, work = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     blank = spacy.blank("en")
     for split in ("train", "dev"):

@@ -1,4 +1,4 @@
-"""The worker of SpanMarker: its batched prediction, on a fresh model around our encoder."""
+"""The worker of SpanMarker: its batched prediction, on a new model with the shared encoder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(options: Options) -> tuple[Reply, Callable[[], Reply]]:
         padded = 0
         began = time.perf_counter()
         texts = read_texts(material.texts, options["sentences"])
-        # A list in which no text has a blank is taken for the words of one sentence; a blank at an end changes nothing.
+        # A list of texts without spaces is taken for the words of one sentence; a space at the end changes nothing else.
         found = model.predict([texts[0] + " ", *texts[1:]])
         write_lines(output, ({"text": a, "entities": b} for a, b in zip(texts, found, strict=True)))
         elapsed = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The worker of plain transformers: what a user writes himself, a token classifier to train and a span head to predict."""
+"""The worker of plain transformers: what users write themselves, a token classifier to train and a span head to predict."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from transformers import AutoModel, AutoTokenizer, BertForTokenClassification, D
 Options = Mapping[str, Any]
 Ready = tuple[Reply, Callable[[], Reply]]
 MAX_LENGTH = 256
-SAMPLE = 64  # sentences on which the bias of the head is found
+SAMPLE = 64  # the number of sentences on which the bias of the head is set
 
 
 def start(options: Options) -> Ready:
-    """Do the job that `options` name."""
+    """Run the job that `options` name."""
     return {"train": train, "predict": predict}[options["job"]](options)
 
 
 def train(options: Options) -> Ready:
-    """An epoch of BIO tagging; the texts are tokenised beforehand, which is timed by itself."""
+    """An epoch of BIO tagging; the texts are tokenised beforehand, which is timed separately."""
     material = Material(Path(options["directory"]))
     sentences = list(read_sentences(material.entities))
     names = ["O", *(f"{prefix}-{label}" for label in labels_of(sentences) for prefix in "BI")]
@@ -92,7 +92,7 @@ class ExtractionModel(nn.Module):
         self.register_buffer("sin", angles.sin())
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **other: Tensor) -> Tensor:
-        """Scores ``[batch, labels, L, L]``, very low where a cell does not count."""
+        """Scores ``[batch, labels, L, L]``, very low for entries that do not count."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **other).last_hidden_state
         x = self.projection(hidden)
         query, key = (self.rotated(part) for part in x.chunk(2, dim=-1))

@@ -3,9 +3,9 @@
     python data/generate_quickstart.py            # writes data/quickstart/{train,dev,test}.json
     python data/generate_quickstart.py --report   # sizes, and how much of dev and test is new
 
-Names are put together from parts by the patterns of KINDS, sentences from names by quickstart_templates.txt. Half of the
-names in dev and test, and some of their templates, are never in train. Some words are an entity in one sentence and none
-in another: a city that plays football is an organization, 松果 a company or a pine cone, 《…》 a book or a film.
+Names are composed of parts by the patterns of KINDS, sentences of names by quickstart_templates.txt. Two fifths of the
+names in dev and test, and some of their templates, do not occur in train. Some words are an entity in one sentence and not
+in another: a city that plays football is an organization, 松果 is a company or a pine cone, 《…》 is a book or a film.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ KINDS = {
     "book": Kind("book", 220, "《{which}{thing}》 《{which}{thing}》 《{thing}与{thing}》 《{topic}{kind_of_book}》 《{land}{water}往事》"),
 }  # fmt: skip
 
-# Words that are no entity, by the same parts; `movie` and `plain` look like entities.
+# Words that are not entities, from the same parts; `movie` and `plain` look like entities.
 FILLERS = {
     "number": "{tens}{digit} {tens}{digit}0 {tens}00 {tens}{digit}{tens}",
     "digit": "{digit}",
@@ -63,25 +63,25 @@ FILLERS = {
     "relative": "妈妈 爸爸 奶奶 外婆 邻居 弟弟 表姐 舅舅",
 }
 
-# In place of a ~ at the front or the end; the last of each are kept from train.
+# Replacements of a ~ at the beginning or the end; the last ones of each do not occur in train.
 LEADS = "昨天， 日前， 据悉， 本周五， 今天上午， {month}月{digit}日， {year}年{month}月， 有媒体报道， 周二晚间， 截至{month}月底，".split()
 TAILS = "。 。 。 。 ，网友议论纷纷。 ，这让很多人没有想到。 ，当地媒体作了报道。 ，谁也没有料到。 ，消息很快传开了！ ，大家拭目以待。".split()
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text, its entities as (start, inclusive end, label), and whether its template is one of train's."""
+    """A text, its entities as (start, inclusive end, label), and whether its template is used in train."""
 
     text: str
     entities: tuple[tuple[int, int, str], ...]
     known_template: bool
 
     def mentions(self) -> list[tuple[str, str]]:
-        """(label, mention) of every entity."""
+        """Return (label, mention) of every entity."""
         return [(label, self.text[start : end + 1]) for start, end, label in self.entities]
 
     def cluener(self) -> str:
-        """Its line in the CLUENER layout."""
+        """Return its line in the CLUENER layout."""
         labels: dict[str, dict[str, list[list[int]]]] = {}
         for start, end, label in self.entities:
             labels.setdefault(label, {}).setdefault(self.text[start : end + 1], []).append([start, end])
@@ -89,7 +89,7 @@ class Sentence:
 
 
 class Author(Writer[Sentence]):
-    """Fills templates, and notes where the names stand."""
+    """Fills templates, and records the positions of the names."""
 
     def sentence(self, template: str, *, known_template: bool) -> Sentence | None:
         text, entities, given = "", [], dict[tuple[str, str], str]()
@@ -110,7 +110,7 @@ class Author(Writer[Sentence]):
 
 
 def complete(sentence: Sentence) -> bool:
-    """Say whether every occurrence of a mention is annotated, or lies inside a longer one."""
+    """Say whether every occurrence of a mention is annotated or inside a longer one."""
     for _, mention in sentence.mentions():
         at = sentence.text.find(mention)
         while at >= 0:
@@ -121,12 +121,12 @@ def complete(sentence: Sentence) -> bool:
 
 
 def corpus() -> dict[str, list[Sentence]]:
-    """All splits."""
+    """Return all splits."""
     return build(HERE / "quickstart_templates.txt", Words(KINDS, FILLERS, LEADS, TAILS), Author, SEED)
 
 
 def report() -> str:
-    """Sizes of all splits, and what of dev and test is new: a table in Markdown."""
+    """Return the sizes of all splits, and how much of dev and test is new, as a Markdown table."""
     splits = corpus()
     known = {mention for sentence in splits["train"] for mention in sentence.mentions()}
     characters = {char for sentence in splits["train"] for char in sentence.text}
@@ -154,7 +154,7 @@ def report() -> str:
 
 
 def files() -> dict[str, str]:
-    """What the files of the corpus hold."""
+    """Return the contents of the files of the corpus."""
     return {f"{split}.json": "".join(x.cluener() for x in sentences) for split, sentences in corpus().items()}
 
 

@@ -3,9 +3,9 @@
     python data/generate_quickstart_en.py            # writes data/quickstart-en/{train,dev,test}.jsonl
     python data/generate_quickstart_en.py --report   # sizes, and how much of dev and test is new
 
-Names are put together from parts by the patterns of KINDS, sentences from names by quickstart_en_templates.txt. A quarter of
-the names in dev and test, and some of their templates, are never in train. Some words are an entity in one sentence and none
-in another: Juniper is a company or a plant, a town that plays football is no city, "The Silent Harbor" a book or a ship.
+Names are composed of parts by the patterns of KINDS, sentences of names by quickstart_en_templates.txt. A quarter of the names
+in dev and test, and some of their templates, do not occur in train. Some words are an entity in one sentence and not in
+another: Juniper is a company or a plant, a town that plays football is not a city, "The Silent Harbor" is a book or a ship.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEED = 20261125
 SHORTEST, LONGEST = 30, 150
 UNSEEN_NAMES = 0.25
 
-# A predicate with the labels of its subject and its object.
+# Predicates with the labels of their subject and object.
 SCHEMA = {
     "founder_of": ("person", "company"),
     "works_for": ("person", "company"),
@@ -97,7 +97,7 @@ KINDS = {
     "day": Kind("date", 250, DAY),
 }
 
-# Words that are no entity, by the same parts; those that begin with `plain` look like one.
+# Words that are not entities, from the same parts; those that begin with `plain` look like one.
 FILLERS = {
     "number": "{tens}{digit}; {tens}{digit}0; {tens}00; {digit}{tens}",
     "digit": "{digit}",
@@ -115,7 +115,7 @@ FILLERS = {
     "plainbook": "The {adjective} {thing}",
 }
 
-# In place of a ~ at the front or the end; the last ones are kept from train.
+# Replacements of a ~ at the beginning or the end; the last ones do not occur in train.
 LEADS = [
     "Last week, ", "On Monday, ", "This morning, ", "As expected, ", "According to the local press, ", "In the end, ",
     "Yesterday, ", "This week, ",
@@ -125,7 +125,7 @@ TAILS = [
     ", a spokesperson said.", ", the radio reports.",
 ]  # fmt: skip
 
-# Places, firms and people that exist, as far as the parts would make them.
+# Real places, firms and people that the parts could produce.
 EXISTING = (
     "Ashford Ashby Ashton Ashbury Alderton Holton Holmouth Holby Marton Marby Marbury Lynton Lynmouth Lynford Dunmouth Dunton "
     "Dunmere Stanton Stanford Standale Thornton Thornbury Elmwick Kesmere Grenford Westerby Westerham Falmouth Brackton "
@@ -137,7 +137,7 @@ EXISTING = (
 
 @dataclass(frozen=True)
 class Entity:
-    """A name in a text: where it starts, where it ends, and its label."""
+    """A name in a text: its start, its end and its label."""
 
     start: int
     end: int
@@ -146,7 +146,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text, its entities, its relations as (subject, predicate, object), and whether its template is one of train's."""
+    """A text, its entities, its relations as (subject, predicate, object), and whether its template is used in train."""
 
     text: str
     entities: tuple[Entity, ...]
@@ -154,15 +154,15 @@ class Sentence:
     known_template: bool
 
     def mentions(self) -> list[tuple[str, str]]:
-        """(label, mention) of every entity."""
+        """Return (label, mention) of every entity."""
         return [(entity.label, self.text[entity.start : entity.end]) for entity in self.entities]
 
     def related(self) -> set[Entity]:
-        """The entities that are in a relation."""
+        """Return the entities that have a relation."""
         return {entity for subject, _, value in self.relations for entity in (subject, value)}
 
     def json(self) -> str:
-        """Its line in the native form."""
+        """Return its line in the native format."""
         line = {
             "text": self.text,
             "entities": [self._fields(entity) for entity in self.entities],
@@ -179,7 +179,7 @@ class Sentence:
 
 
 class Author(Writer[Sentence]):
-    """Fills templates, and puts the names into their relations."""
+    """Fills templates, and builds the relations of the names."""
 
     def sentence(self, template: str, *, known_template: bool) -> Sentence | None:
         pattern, _, statements = template.partition(" | ")
@@ -199,38 +199,38 @@ class Author(Writer[Sentence]):
 
 
 def joined(text: str, literal: str) -> str:
-    """A text and what follows: Corp. at the end has one full stop, Everleaf Foods' no s after the apostrophe."""
+    """Join a text and what follows: "Corp." at the end has one full stop, "Everleaf Foods'" has no s after the apostrophe."""
     if text.endswith(".") and literal.startswith("."):
         return text + literal[1:]
     return text + ("'" + literal[2:] if text.endswith("s") and literal.startswith("'s ") else literal)
 
 
 def relation(statement: str, marked: dict[str, Entity]) -> tuple[Entity, str, Entity]:
-    """A relation as the templates write it, with its entities.
+    """Parse a relation of a template, with its entities.
 
     Raises:
-        ValueError: an entity has another label than the schema says.
+        ValueError: an entity has a label that the schema does not allow.
     """
     subject, predicate, value = statement.split()
     if (marked[subject].label, marked[value].label) != SCHEMA[predicate]:
-        raise ValueError(f"quickstart_en_templates.txt: {statement!r} has names of other labels than SCHEMA says")
+        raise ValueError(f"quickstart_en_templates.txt: {statement!r} has names with other labels than SCHEMA allows")
     return marked[subject], predicate, marked[value]
 
 
 def clear(sentence: Sentence) -> bool:
-    """Say whether no name is in the text twice, and no one inside another."""
+    """Say whether no name occurs twice in the text, and none inside another."""
     return all(len(re.findall(re.escape(mention), sentence.text)) == 1 for _, mention in sentence.mentions())
 
 
 def corpus() -> dict[str, list[Sentence]]:
-    """All splits."""
+    """Return all splits."""
     parts = {key: [value.replace("_", " ") for value in values] for key, values in PARTS.items()}
     words = Words(KINDS, FILLERS, LEADS, TAILS, parts, EXISTING, UNSEEN_NAMES, between="; ")
     return build(HERE / "quickstart_en_templates.txt", words, Author, SEED)
 
 
 def report() -> str:
-    """Sizes of all splits, what of dev and test is new, and what of it is hard: a table in Markdown."""
+    """Return the sizes of all splits, and how much of them is new or hard, as a Markdown table."""
     splits = corpus()
     known = {mention for sentence in splits["train"] for mention in sentence.mentions()}
     words = {word for sentence in splits["train"] for word in sentence.text.split()}
@@ -261,7 +261,7 @@ def report() -> str:
 
 
 def tempting(sentence: Sentence) -> bool:
-    """Say whether two entities have the labels of a predicate, and are in no relation."""
+    """Say whether two entities have the labels of a predicate but no relation."""
     joined_pairs = {frozenset((subject, value)) for subject, _, value in sentence.relations}
     return any(
         a != b and (a.label, b.label) in SCHEMA.values() and frozenset((a, b)) not in joined_pairs
@@ -271,7 +271,7 @@ def tempting(sentence: Sentence) -> bool:
 
 
 def files() -> dict[str, str]:
-    """What the files of the corpus hold."""
+    """Return the contents of the files of the corpus."""
     return {f"{split}.jsonl": "".join(x.json() for x in sentences) for split, sentences in corpus().items()}
 
 

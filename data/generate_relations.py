@@ -3,9 +3,9 @@
     python data/generate_relations.py            # writes data/relations/{train,dev,test,schema}.json
     python data/generate_relations.py --report   # sizes, and how much of dev and test is new
 
-Sentences and their triples are made by relations_templates.txt, names by the patterns of KINDS. A quarter of the names in dev
-and test, and of their templates, is never in train. Which names belong together the words between them
-say: the nearest are often others, one person may be founder and chairman, a former chairman is none.
+Sentences and their triples are generated from relations_templates.txt, names from the patterns of KINDS. A quarter of the names
+in dev and test, and of their templates, does not occur in train. The words between names determine
+which names belong together: the nearest often do not, one person may be founder and chairman, a former chairman is not a chairman.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from names import HERE, PARTS, PATTERNS, REAL, Kind, Words, Writer, build, run, 
 
 SEED = 20261125
 SHORTEST, LONGEST = 15, 70
-UNSEEN_NAMES = 0.25  # fewer than names.py would have it: a triple needs two names, or more
+UNSEEN_NAMES = 0.25  # fewer than the default of names.py: a triple needs two or more names
 
 # Subject type, predicate, and the types of the object and its slots.
 SCHEMA = {
@@ -60,7 +60,7 @@ KINDS = {
     "bookprize": Kind("奖项", 40, "{word}文学奖 {word}图书奖 {land}{water}文学奖"),
 }  # fmt: skip
 
-# Names made of another one, which stands in place of @: their type and patterns.
+# Names that contain another one, which replaces @: their type and patterns.
 LONGER = {
     "filmof": ("影视作品", "@的夏天 @的冬天 @与{thing} 寻找@"),
     "studio": ("企业", "@工作室 @影业 @文化公司"),
@@ -85,14 +85,14 @@ FILLERS = {
     "goods": "茶叶 雨伞 童装 台灯 自行车 钢琴",
 }
 
-# In place of a ~; the last ones are kept from train. None holds a date, which could be part of a triple.
+# Replacements of a ~; the last ones do not occur in train. None contains a date, which could be part of a triple.
 LEADS = "据悉， 据报道， 据介绍， 记者获悉， 有媒体报道， 公开资料显示， 据当地媒体报道， 据知情人士透露，".split()
 
 TAILS = (
     "。 。 。 。 ，当地媒体作了报道。 ，引起不少关注。 ，消息很快传开。 ，网友议论纷纷。 ，这让很多人感到意外。".split()
 )
 
-# Places, firms and well-known people that exist, as far as the parts would make them.
+# Real places, firms and well-known people that the parts could produce.
 EXISTING = (
     "青川 青州 青原 青城 临川 临江 临城 临港 望城 望江 石城 白城 柳州 柳城 柳江 清江 清城 清原 清州 清川 永川 永城 宁城 宁陵 "
     "宁江 平川 平湖 平原 平城 平桥 南江 南川 南溪 南湖 南城 南岭 南陵 南原 洛川 洛江 泉州 泉港 松溪 松江 松原 松岭 鹿城 丰原 "
@@ -103,7 +103,7 @@ EXISTING = (
 
 @dataclass(frozen=True)
 class Name:
-    """A name in a text: its type, itself, and where it stands."""
+    """A name in a text: its type, itself and its position."""
 
     type: str
     text: str
@@ -138,7 +138,7 @@ class Triple:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text, all names in it, its triples, and whether its template is one of train's."""
+    """A text, all names in it, its triples, and whether its template is used in train."""
 
     text: str
     names: tuple[Name, ...]
@@ -146,17 +146,17 @@ class Sentence:
     known_template: bool
 
     def mentions(self) -> list[tuple[str, str]]:
-        """(type, mention) of every name, in a triple or not."""
+        """Return (type, mention) of every name, in a triple or not."""
         return [(name.type, name.text) for name in self.names]
 
     def duie(self) -> str:
-        """Its line in the layout of DuIE 2."""
+        """Return its line in the layout of DuIE 2."""
         line = {"text": self.text, "spo_list": [triple.spo() for triple in self.triples]}
         return json.dumps(line, ensure_ascii=False) + "\n"
 
 
 class Author(Writer[Sentence]):
-    """Fills templates, and puts the names into their triples."""
+    """Fills templates, and builds the triples of the names."""
 
     def sentence(self, template: str, *, known_template: bool) -> Sentence | None:
         pattern, _, statements = template.partition(" | ")
@@ -176,7 +176,7 @@ class Author(Writer[Sentence]):
         return sentence if SHORTEST <= len(text) <= LONGEST and distinct and clear(sentence) else None
 
     def _marked(self, slots: list[tuple[str, str, str | None]]) -> dict[str, tuple[str, str]]:
-        """(type, name) of every mark; those that are made of another one at last."""
+        """Return (type, name) of every mark; those that contain another one come last."""
         marked: dict[str, tuple[str, str]] = {}
         for slot, mark, of in sorted(slots, key=lambda slot: slot[2] is not None):
             if of is not None:
@@ -188,10 +188,10 @@ class Author(Writer[Sentence]):
 
 
 def triple(statement: str, marked: dict[str, tuple[str, str]]) -> Triple:
-    """A triple as the templates write it, with its names.
+    """Parse a triple of a template, with its names.
 
     Raises:
-        ValueError: a name has another type than the schema says.
+        ValueError: a name has a type that the schema does not allow.
     """
     subject, predicate, value, *slots = statement.split()
     marks = {"@value": value, **dict(slot.split("=") for slot in slots)}
@@ -199,12 +199,12 @@ def triple(statement: str, marked: dict[str, tuple[str, str]]) -> Triple:
     subject_type, types = SCHEMA[predicate]
     wanted = [subject_type, *(types[slot] for slot in marks)]
     if not all(got.endswith(want) for (got, _), want in zip(made.names(), wanted, strict=True)):  # 影视作品 is a 作品
-        raise ValueError(f"relations_templates.txt: {statement!r} has names of other types than SCHEMA says")
+        raise ValueError(f"relations_templates.txt: {statement!r} has names with other types than SCHEMA allows")
     return made
 
 
 def clear(sentence: Sentence) -> bool:
-    """Say whether every name stands only where it is meant, or inside a longer one of another type."""
+    """Say whether every name occurs only where it is meant, or inside a longer one of another type."""
     for name in sentence.names:
         at = sentence.text.find(name.text)
         while at >= 0:
@@ -216,13 +216,13 @@ def clear(sentence: Sentence) -> bool:
 
 
 def corpus() -> dict[str, list[Sentence]]:
-    """All splits."""
+    """Return all splits."""
     words = Words(KINDS, FILLERS, LEADS, TAILS, {**PARTS, **MORE_PARTS}, [*REAL, *EXISTING], UNSEEN_NAMES)
     return build(HERE / "relations_templates.txt", words, Author, SEED)
 
 
 def report() -> str:
-    """Sizes of all splits, what of dev and test is new, and what of it is hard: a table in Markdown."""
+    """Return the sizes of all splits, and how much of them is new or hard, as a Markdown table."""
     splits = corpus()
     known = {name for sentence in splits["train"] for triple in sentence.triples for name in triple.names()}
     columns: dict[str, dict[str, str]] = {}
@@ -251,30 +251,30 @@ def report() -> str:
 
 
 def misleading(sentence: Sentence) -> set[tuple[str, str]]:
-    """The names that stand in no triple."""
+    """Return the names without a triple."""
     return set(sentence.mentions()) - {name for triple in sentence.triples for name in triple.names()}
 
 
 def shared(sentence: Sentence) -> list[bool]:
-    """Of every two triples, whether they share a name."""
+    """Say for every two triples whether they share a name."""
     return [bool({*a.names()} & {*b.names()}) for a, b in combinations(sentence.triples, 2)]
 
 
 def same_pair(sentence: Sentence) -> list[bool]:
-    """Of every two triples, whether they have the same subject and object."""
+    """Say for every two triples whether they have the same subject and object."""
     return [
         (a.subject, a.slots["@value"]) == (b.subject, b.slots["@value"]) for a, b in combinations(sentence.triples, 2)
     ]
 
 
 def nested(sentence: Sentence) -> list[bool]:
-    """Of every two names, whether one stands inside the other."""
+    """Say for every two names whether one is inside the other."""
     names = [mention for _, mention in sorted(set(sentence.mentions()))]
     return [a in b or b in a for a, b in combinations(names, 2)]
 
 
 def files() -> dict[str, str]:
-    """What the files of the corpus hold, the schema in the layout of DuIE's too."""
+    """Return the contents of the files of the corpus, including the schema in the layout of DuIE."""
     schema = [
         json.dumps({"object_type": types, "predicate": predicate, "subject_type": subject}, ensure_ascii=False) + "\n"
         for predicate, (subject, types) in SCHEMA.items()

@@ -1,4 +1,4 @@
-"""What the generators of the corpora have in common: dice, parts and patterns of invented names, the making of the splits.
+"""The common parts of the corpus generators: a random source, parts and patterns of invented names, building the splits.
 
 Nothing here is taken from a corpus. Everything is drawn from one seeded source, so that every run writes the same bytes.
 """
@@ -21,11 +21,11 @@ T = TypeVar("T")
 HERE = Path(__file__).parent
 SIZES = {"train": 900, "dev": 150, "test": 150}
 
-# How hard a corpus is. The score on dev falls with each of them.
-UNSEEN_NAMES = 0.4  # share of the names in dev and test that train does not hold
-UNSEEN_TEMPLATES = 0.25  # share of their sentences that are made by templates of their own
-UNSEEN_PARTS = 0.07  # share of the parts (surnames, stems, …) that only names unseen in train are made of
-UNSEEN_ENDS = 2  # the last ones of what may stand at the front and at the end of a sentence are kept from train
+# The difficulty of a corpus. A larger value lowers the score on dev.
+UNSEEN_NAMES = 0.4  # the share of the names in dev and test that do not occur in train
+UNSEEN_TEMPLATES = 0.25  # the share of their sentences that are made from separate templates
+UNSEEN_PARTS = 0.07  # the share of the parts (surnames, stems, …) that occur only in names unseen in train
+UNSEEN_ENDS = 2  # the number of last phrases for the beginning and the end of a sentence that do not occur in train
 
 PARTS = {
     "surname": list("王李张刘陈杨赵黄周吴徐孙胡朱林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈") + "欧阳 司马".split(),
@@ -73,7 +73,7 @@ PARTS = {
     "law": "城市绿化条例 食品安全管理办法 道路交通管理规定 物业服务条例 垃圾分类办法".split(),
 }  # fmt: skip
 
-# Patterns of names, blank between, to choose from; for the kinds of names that several corpora hold.
+# Patterns of names, separated by spaces, for the kinds of names that several corpora contain.
 PATTERNS = {
     "person": "{surname}{given}{given} " * 6 + "{surname}{given} " * 4 + "{foreign}·{family}",
     "place": "{road}{way} {road}{way} {road}{way}{tens}{digit}号 {land}{water}市{road}{way} {road}{site} {side}{site} "
@@ -84,9 +84,7 @@ PATTERNS = {
     "bank": "{land}{water}{money_house} {stem1}{stem2}{money_house}",
 }
 
-REAL = (
-    "长沙 洛阳 南阳 安阳 永州 长城 南沙 金山 梅州 东阳 海城 丰城 平阳 新河 东港 海州 平江".split()
-)  # places that exist
+REAL = "长沙 洛阳 南阳 安阳 永州 长城 南沙 金山 梅州 东阳 海城 丰城 平阳 新河 东港 海州 平江".split()  # real places
 
 TWICE = re.compile(r"(..)与\1|(\w+) and (?:the )?\2")
 SLOT = re.compile(r"\{(\w+)(?:=(\w)(?::(\w))?)?\}")
@@ -94,7 +92,7 @@ SLOT = re.compile(r"\{(\w+)(?:=(\w)(?::(\w))?)?\}")
 
 @dataclass(frozen=True)
 class Kind:
-    """Names of one kind: their label, how many there are, and patterns, blank between, to choose from."""
+    """Names of one kind: their label, their number, and their patterns, separated by spaces."""
 
     label: str
     size: int
@@ -103,10 +101,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Words:
-    """What a corpus is made of: kinds of names, words that are no name, what may stand in place of a ~ in front, or behind.
+    """The material of a corpus: kinds of names, words that are not names, and replacements of a ~ at the beginning or the end.
 
     Attributes:
-        between: what separates the patterns of a kind, whose names may hold spaces; None: a space.
+        between: what separates the patterns of a kind, whose names may contain spaces; None: a space.
     """
 
     kinds: dict[str, Kind]
@@ -120,7 +118,7 @@ class Words:
 
 
 class Dice:
-    """A seeded source of choices; of `random.Random` only `random()` is promised to stay the same for ever."""
+    """A seeded source of choices; of `random.Random`, only `random()` is guaranteed never to change."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -136,12 +134,12 @@ class Dice:
 
 
 def fill(pattern: str, part: Callable[[str], str]) -> str:
-    """Put a part in place of every {slot}."""
+    """Replace every {slot} with a part."""
     return SLOT.sub(lambda match: part(match[1]), pattern)
 
 
 def read_templates(path: Path) -> dict[str, list[str]]:
-    """The templates of a file by the split that they are written for."""
+    """Return the templates of a file by their split."""
     sections: dict[str, list[str]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
@@ -152,7 +150,7 @@ def read_templates(path: Path) -> dict[str, list[str]]:
 
 
 class Names:
-    """The names of every kind: those for train, and those kept from it."""
+    """Return the names of every kind: those for train, and those that do not occur in it."""
 
     def __init__(self, dice: Dice, words: Words, literal: str) -> None:
         self.dice, self.words = dice, words
@@ -175,16 +173,16 @@ class Names:
         return self.filled(self.words.fillers[key], fresh=fresh)
 
     def filled(self, patterns: str, *, fresh: bool) -> str:
-        """One of the patterns with its parts."""
+        """Return one of the patterns with its parts."""
         return fill(self.dice.pick(patterns.split(self.words.between)), lambda part: self.part(part, fresh=fresh))
 
     def forget_unused(self, held: set[tuple[str, str]]) -> None:
-        """Keep as known only the names that train really holds."""
+        """Keep as known only the names that actually occur in train."""
         for kind, made in self.known.items():
             self.known[kind] = [name for name in made if (self.words.kinds[kind].label, name) in held] or made
 
     def _make(self, kind: Kind, size: int, taken: set[str], literal: str, *, fresh: bool) -> list[str]:
-        """Up to `size` new names; none of a real place, none that the templates use as an ordinary word."""
+        """Return up to `size` new names; none of a real place, none that the templates use as an ordinary word."""
         made: list[str] = []
         for _ in range(20 * size):
             name = self.filled(kind.patterns, fresh=fresh)
@@ -193,25 +191,25 @@ class Names:
                 taken.add(name)
                 made.append(name)
         if not made:
-            raise ValueError(f"KINDS: no names left for {kind.patterns!r}; give more parts or a smaller size")
+            raise ValueError(f"KINDS: no names left for {kind.patterns!r}; add parts or reduce the size")
         return made
 
 
 class Made(Protocol):
-    """What a corpus is a list of."""
+    """An item of a corpus."""
 
     @property
     def text(self) -> str: ...
 
     def mentions(self) -> list[tuple[str, str]]:
-        """(label, mention) of every name."""
+        """Return (label, mention) of every name."""
 
 
 S = TypeVar("S", bound=Made)
 
 
 class Writer(ABC, Generic[S]):
-    """Fills templates; for dev and test with a share of the names that are kept from train."""
+    """Fills templates; for dev and test, with a share of names that do not occur in train."""
 
     def __init__(self, names: Names, split: str) -> None:
         self.names, self.dice, self.words = names, names.dice, names.words
@@ -219,17 +217,17 @@ class Writer(ABC, Generic[S]):
 
     @abstractmethod
     def sentence(self, template: str, *, known_template: bool) -> S | None:
-        """A sentence of the template, None where it turned out unfit."""
+        """Return a sentence of the template, or None if it is unsuitable."""
 
     def fresh(self) -> bool:
-        """Say whether the next name is to be one that is kept from train."""
+        """Say whether the next name is to be one that does not occur in train."""
         return not self.own and self.dice.chance(self.words.unseen_names)
 
     def name(self, kind: str) -> str:
         return self.dice.pick((self.names.fresh if self.fresh() else self.names.known)[kind])
 
     def pieces(self, template: str) -> Iterator[tuple[str, str, str | None, str | None]]:
-        """(text before, slot, its mark, the mark behind a colon) of each slot; the last slot is empty."""
+        """Return (text before, slot, its mark, the mark after a colon) of each slot; the last slot is empty."""
         cut = -UNSEEN_ENDS if self.own else None
         front = self.dice.pick(self.words.leads[:cut]) if template.startswith("~") and self.dice.chance(0.6) else ""
         back = self.dice.pick(self.words.tails[:cut]) if template.endswith("~") else ""
@@ -238,7 +236,7 @@ class Writer(ABC, Generic[S]):
 
 
 def build(templates: Path, words: Words, writer: type[Writer[S]], seed: int) -> dict[str, list[S]]:
-    """All splits; no text is in two of them, and none twice in one."""
+    """Return all splits; no text is in two of them, or twice in one."""
     sections = read_templates(templates)
     lines = [line.partition(" | ")[0] for section in sections.values() for line in section]
     dice = Dice(seed)
@@ -265,7 +263,7 @@ def build(templates: Path, words: Words, writer: type[Writer[S]], seed: int) -> 
 
 
 def share(part: int, whole: int) -> str:
-    """A share in per cent."""
+    """Format a share in percent."""
     return f"{part / whole:.0%}"
 
 
@@ -278,10 +276,10 @@ def table(columns: dict[str, dict[str, str]]) -> str:
 
 
 def run(description: str, output: Path, report: Callable[[], str], files: Callable[[], dict[str, str]]) -> None:
-    """The command of a generator: write the files, or the report."""
+    """Run the command of a generator: write the files or the report."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=output, help="directory to write to")
-    parser.add_argument("--report", action="store_true", help="write no file, but say what would be in them")
+    parser.add_argument("--report", action="store_true", help="write no files, but print what would be in them")
     given = parser.parse_args()
     if given.report:
         sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]

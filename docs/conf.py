@@ -1,4 +1,4 @@
-"""The documentation as a site: `make docs` writes it to docs/_build/html. It needs no network, and neither does its reader."""
+"""The documentation as a site: `make docs` writes it to docs/_build/html. Building and reading it need no network."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"ie {release}"
 html_copy_source = html_show_sourcelink = False
-# The excerpts below the results of a search are fetched, which browsers refuse for files.
+# The excerpts of search results are fetched, which browsers refuse for local files.
 html_show_search_summary = False
 html_math_renderer = "mathml"
 
 
 def setup(app: Any) -> None:
-    """Register what is our own: pages that are files elsewhere, and formulas that browsers draw themselves."""
+    """Register the project's extensions: pages that are files elsewhere, and formulas that browsers render."""
     app.connect("source-read", _read_page)
     app.add_lexer("jsonl", JsonLexer)
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))

@@ -1,6 +1,6 @@
-"""Draw the pictures of the documentation into docs/_static, by the package's own windows and decoders.
+"""Draw the pictures of the documentation into docs/_static with the windows and decoders of the package.
 
-The scores in `scores.json` come from trained models; the pictures follow from them alone, the same bytes every time.
+The scores in `scores.json` come from trained models; the pictures depend on them alone and are the same bytes every time.
 
     python docs/draw.py                          # draw
     python docs/draw.py --record SPANS LINKS     # first record the scores of two model directories
@@ -40,7 +40,7 @@ text{font:13px sans-serif}.small{font-size:11px}
 
 
 class Picture:
-    """An SVG with a background of its own, so that it is readable on light and dark pages."""
+    """An SVG with its own background, so that it is readable on light and dark pages."""
 
     def __init__(self, width: int, height: int, title: str) -> None:
         self.parts = [
@@ -76,7 +76,7 @@ def matrix(
     upper: bool,
     title: str,
 ) -> None:
-    """A score matrix: the darker a cell, the higher its probability; cells that were decoded have a frame."""
+    """A score matrix: the darker an entry, the higher its probability; decoded entries have a frame."""
     left, top = at
     picture.text(left, top - 30, title)
     for i, token in enumerate(tokens):
@@ -121,7 +121,7 @@ def draw_windows() -> str:
         picture.text(x + width / 2, base + 12, str(owner), kind="text", anchor="middle")
     picture.text(16, base + 12, "judged by", kind="text")
     picture.text(
-        16, base + 40, "Filled: the window whose verdict counts; pale: windows that hold the span too.", kind="faint"
+        16, base + 40, "Filled: the window that judges the span; pale: other windows that contain it.", kind="faint"
     )
     return str(picture)
 
@@ -147,7 +147,7 @@ def draw_spans(record: Mapping[str, Any]) -> str:
 
 
 def draw_links(record: Mapping[str, Any], predicate: str) -> str:
-    """The three tables of GPLinker for one predicate, and the triples that the decoder joins from them."""
+    """The four score matrices of GPLinker for one predicate, and the triples that the decoder finds in them."""
     tokens, labels = record["tokens"], record["labels"]
     tables = {name: np.array(record[name], dtype=np.float32) for name in ("entities", "start_links", "end_links")}
     eye = np.broadcast_to(np.eye(len(tokens), dtype=np.float32), tables["entities"].shape)
@@ -159,7 +159,9 @@ def draw_links(record: Mapping[str, Any], predicate: str) -> str:
     rules = LinkRules(np.array([True, False]), np.array([False, True]))
     triples = decode_links(spans, links[0], links[1], rules, np.zeros(1, dtype=np.float32)).entries.tolist()
     side = CELL * len(tokens)
-    picture = Picture(2 * side + 150, 2 * side + 210, "The four score matrices that GPLinker joins for one predicate")
+    picture = Picture(
+        2 * side + 150, 2 * side + 210, "The four score matrices that GPLinker combines for one predicate"
+    )
     titles = {
         "start_links": "first tokens of subject ↓ and object →",
         "end_links": "last tokens of subject ↓ and object →",
@@ -183,7 +185,7 @@ def draw_links(record: Mapping[str, Any], predicate: str) -> str:
 
 
 def scores_of(model: str, text: str, rows: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The tokens of a text and the score matrices of some rows of each table of a model, rounded."""
+    """Return the tokens of a text and the rounded score matrices of some labels of a model."""
     from ie_cli.codecs.factors import entry_scores, factors_of
     from ie_cli.inference.extractor import Extractor
 
@@ -206,7 +208,7 @@ def scores_of(model: str, text: str, rows: Mapping[str, Sequence[str]]) -> dict[
 
 
 def record(spans_model: str, links_model: str) -> str:
-    """What `scores.json` holds."""
+    """Return the contents of `scores.json`."""
     labels = ["name", "organization"]
     spans = scores_of(spans_model, SPANS_TEXT, {"entities": labels})
     links = scores_of(
@@ -219,7 +221,7 @@ def record(spans_model: str, links_model: str) -> str:
 
 
 def draw(scores: Mapping[str, Any]) -> dict[str, str]:
-    """All pictures by the names of their files."""
+    """Return all pictures by the names of their files."""
     return {
         "windows.svg": draw_windows(),
         "spans.svg": draw_spans(scores["spans"]),
@@ -228,7 +230,7 @@ def draw(scores: Mapping[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Draw, and record before where that is asked for."""
+    """Draw the pictures; record the scores first with --record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", nargs=2, metavar=("SPANS", "LINKS"), help="two model directories")
     parser.add_argument("--output", type=Path, default=STATIC)

@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference from the code: `python docs/generate.py`; `--check` only says which are out of date."""
+"""Write the pages of docs/reference from the code: `python docs/generate.py`; `--check` only reports which are out of date."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-if __name__ == "__main__":  # the package beside this file, whatever is installed
+if __name__ == "__main__":  # the package next to this file, whatever is installed
     sys.path.insert(0, str(ROOT))
 
 from reference_pages import commands, environment, formats, python, recipe  # noqa: E402
@@ -25,12 +25,12 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def text_of(name: str) -> str:
-    """A page as it has to be."""
+    """Return a page as it must be."""
     return NOTE + PAGES[name]().rstrip() + "\n"
 
 
 def outdated() -> list[str]:
-    """The pages that differ from the code, or are missing."""
+    """Return the pages that differ from the code or are missing."""
 
     def stored(name: str) -> str | None:
         file = PAGES_DIRECTORY / name

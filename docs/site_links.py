@@ -1,4 +1,4 @@
-"""Pages that are files outside docs/, and links to them: what is right on GitHub is made right on the site."""
+"""Pages that are files outside docs/, and links to them: links that work on GitHub are changed to work on the site."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ INCLUDED = {
     "benchmarks/RESULTS.md": "project/results.md",
     "data/README.md": "project/data.md",
 }
-"""Files of the repository that are pages of the site: file -> page, which on GitHub only names the file."""
+"""Files of the repository that are pages of the site: file -> page, which only refers to the file on GitHub."""
 INSTEAD = {"README.md": "index.md", "README.zh-CN.md": "index.md"}
-"""Files that are no pages, and the pages that have their place."""
+"""Files that are not pages, and the pages that replace them."""
 _LINK = re.compile(r"(\]\()([^()\s#]+)((?:#[^()\s]*)?\))")
 _ANCHORED = re.compile(r"(?<!!)\[([^\]]*)\]\(([^()\s#]+)(?:#[^()\s]*)?\)")
 
 
 def page_source(docname: str, text: str) -> str:
-    """The source of a page: the file that it is, or its own text, with the links of the site."""
+    """Return the source of a page: its file or its own text, with the links of the site."""
     page = f"{docname}.md"
     file = next((file for file, included in INCLUDED.items() if included == page), f"docs/{page}")
     if file in INCLUDED:
@@ -32,7 +32,7 @@ def page_source(docname: str, text: str) -> str:
 
 
 def lines_of(text: str) -> Iterator[tuple[bool, str]]:
-    """The lines of a text, each with whether it belongs to a block of code."""
+    """Yield the lines of a text, each with whether it belongs to a code block."""
     fence = ""
     for line in text.split("\n"):
         mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
@@ -47,15 +47,15 @@ def lines_of(text: str) -> Iterator[tuple[bool, str]]:
 
 
 def prose(text: str) -> list[str]:
-    """The lines of a text that belong to no block of code."""
+    """Return the lines of a text outside code blocks."""
     return [line for is_code, line in lines_of(text) if not is_code]
 
 
 def _site_links(line: str, file: str, page: str) -> str:
-    """Links relative to a file as links relative to its page; a link to a directory becomes its text."""
+    """Change links relative to a file to links relative to its page; a link to a directory becomes its text."""
 
     def target_of(link: str) -> str | None:
-        """The file of the repository that a link leads to."""
+        """Return the file of the repository to which a link leads."""
         if "://" in link or link.startswith(("mailto:", "/")):
             return None
         return os.path.normpath(PurePosixPath(file).parent / link)

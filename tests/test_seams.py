@@ -1,4 +1,4 @@
-"""The seams: a head and a task by their lines of a table alone, several tasks on one encoder, and nobody who asks which it is."""
+"""The seams: a head and a task added only by their table lines, several tasks on one encoder, and no code that asks for one."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_two_tasks_share_an_encoder(here: Path) -> None:
     first, second = extractor.extract(texts)
     assert {entity.label for entity in first.entities} >= {"person", "place"}
     assert second.relations
-    # One pass over the encoder gives the same as each task by itself.
+    # One pass over the encoder gives the same as each task alone.
     engine = extractor.engine()
     [alone] = extract(engine.only("links"), [Document(texts[1])])
     assert alone.relations == second.relations
@@ -198,7 +198,7 @@ def test_a_recipe_of_several_tasks_is_shown_as_it_is_read(here: Path) -> None:
     assert "but task ner supports " in said(ie("show", str(wrong)))
 
 
-# --- nobody asks
+# --- no code asks
 
 QUESTIONS = {
     "which task a recipe has": r"\.task [!=]= |\.task in \(|task [!=]= \"",

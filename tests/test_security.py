@@ -63,7 +63,7 @@ def done(*arguments: str) -> None:
 
 
 def snapshot(directory: Path) -> dict[str, str]:
-    """Every file below a directory with what it holds; links are not followed."""
+    """Return every file below a directory with its contents; links are not followed."""
     found = {}
     for root, directories, files in os.walk(directory):
         for name in [*directories, *files]:
@@ -217,7 +217,7 @@ def test_pickled_weights_of_an_encoder_are_refused(
     "name",
     ["pytorch_model.bin", "model.safetensors", "model.onnx", "tokenizer.json", "ie.json", "config.json", "recipe.yaml"],
 )
-def test_a_pickle_in_a_model_folder_is_refused(
+def test_a_pickle_in_a_model_directory_is_refused(
     model: Path, trap: Path, name: str, content: Callable[[Path], bytes]
 ) -> None:
     (model / "model.safetensors").unlink()
@@ -303,7 +303,7 @@ def write_graph(directory: Path, location: str) -> None:
 @pytest.mark.parametrize(
     "location", ["../secret", "ABSOLUTE", "./../secret", "link", "directory/secret", "model.onnx.data"]
 )
-def test_a_graph_reads_nothing_outside_its_folder(model: Path, tmp_path: Path, location: str) -> None:
+def test_a_graph_reads_nothing_outside_its_directory(model: Path, tmp_path: Path, location: str) -> None:
     pytest.importorskip("onnxruntime", minversion="1.24.1", reason="older releases do not check it")
     (model / "model.safetensors").unlink()
     secret = model.parent / "secret"
@@ -365,9 +365,9 @@ def test_paths_in_a_model_lead_no_command_to_write(
     ie("export", "model", "exported", "--onnx", "--data", "in.jsonl")
     assert exported == [Path("exported")]
     done("train", "model/recipe.yaml")
-    told = changed(before, snapshot(model.parent.parent))
-    assert "work/out.jsonl" in told
-    assert {name for name in told if not name.startswith(("work/out.jsonl", "work/runs/test/"))} == set()
+    differences = changed(before, snapshot(model.parent.parent))
+    assert "work/out.jsonl" in differences
+    assert {name for name in differences if not name.startswith(("work/out.jsonl", "work/runs/test/"))} == set()
 
 
 def test_links_in_a_run_are_not_followed(model: Path, elsewhere: Path) -> None:
@@ -446,7 +446,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def problems(source: str) -> list[str]:
-    """What must not stand in the source."""
+    """What must not occur in the source."""
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):

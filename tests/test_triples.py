@@ -83,14 +83,14 @@ def test_all_pairs_are_bounded_and_a_triple_beyond_is_counted(monkeypatch: pytes
 
 def test_a_mention_that_occurs_thousands_of_times_is_reported() -> None:
     line = json.dumps({"text": "a b " * 2_000, "spo_list": [{"subject": "a", "predicate": "p", "object": "b"}]})
-    told: list[str] = []
-    [document] = duie.read([(1, line)], "x.json", Reading(mentions="all", report=told.append))
+    reported: list[str] = []
+    [document] = duie.read([(1, line)], "x.json", Reading(mentions="all", report=reported.append))
     assert isinstance(document, Document)
     assert len(document.relations) == 1
-    assert told[1].startswith("x.json: ")
-    assert "nearest pair" in told[1]
-    assert "more than 100,000 pairs" in told[1]
-    assert told[1].endswith(": 1")
+    assert reported[1].startswith("x.json: ")
+    assert "nearest pair" in reported[1]
+    assert "more than 100,000 pairs" in reported[1]
+    assert reported[1].endswith(": 1")
 
 
 def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from reference_pages.markdown import code, fence, one_line, table
 WORDS = {int: "whole number", float: "number", Path: "path"}
 INTRO = """# Commands
 
-`ie COMMAND --help` prints what this page says. `-` as a file is standard input or standard output, and files may be compressed
-(`.gz`, `.zst`) or URLs. Data go to standard output, messages to standard error. What exit codes and environment variables
-mean is in [Exit codes and environment](exit-codes-and-environment.md).
+`ie COMMAND --help` prints the text of this page. The file `-` is standard input or standard output, and files may be compressed
+(`.gz`, `.zst`) or URLs. Data are written to standard output, messages to standard error.
+[Exit codes and environment](exit-codes-and-environment.md) explains exit codes and variables.
 
 """
 
@@ -27,7 +27,7 @@ def page() -> str:
     """The page."""
     root = typer.main.get_command(app)
     names = list(_commands(root, "ie"))
-    formats = f"The formats that a command takes: {', '.join(map(code, FORMATS))}; see [Formats](formats.md).\n\n"
+    formats = f"The formats that a command accepts: {', '.join(map(code, FORMATS))}; see [Formats](formats.md).\n\n"
     index = table(
         ("command", ""),
         ((f"[{code(name)}](#{name.replace(' ', '-')})", _summary(command)) for name, command in names),
@@ -37,7 +37,7 @@ def page() -> str:
 
 
 def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The commands below one by their full names; one with subcommands comes before them, if it does something itself."""
+    """The subcommands of a command by their full names; a command that does something itself comes before its subcommands."""
     for name, command in group.commands.items():
         full = f"{prefix} {name}"
         if not hasattr(command, "commands"):
@@ -81,7 +81,7 @@ def _names(option: Any) -> str:
 
 
 def _value(option: Any, annotation: Any) -> str:
-    """What an option takes, from the annotation of its parameter."""
+    """The values of an option, from the annotation of its parameter."""
     if option.is_flag:
         return ""
     kinds, infos = _members(annotation)
@@ -95,7 +95,7 @@ def _value(option: Any, annotation: Any) -> str:
 
 
 def _members(annotation: Any) -> tuple[list[Any], list[Any]]:
-    """The types in an annotation, and what `Annotated` says beside them."""
+    """The types in an annotation, and the metadata of `Annotated`."""
     if not get_args(annotation) or get_origin(annotation) is Literal:
         return [annotation], []
     if get_origin(annotation) is Annotated:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from reference_pages.markdown import code, table
 
 EXIT_CODES = {
-    "0": "The command is done. A reader that closes the pipe early, as `head` does, is no error.",
+    "0": "Success. A reader that closes the pipe early, as `head` does, is not an error.",
     "1": "An error, reported as `error: WHERE: WHAT` and `hint: WHAT TO DO`. Nothing half-written has the name of an output.",
     "2": "Wrong usage: an unknown command or option, a missing argument, or options that contradict each other.",
-    "130": "Stopped by Ctrl-C (SIGINT). `ie train` writes a checkpoint first; `--resume` continues from it.",
+    "130": "Stopped by Ctrl-C (SIGINT). `ie train` writes a checkpoint first; `--resume` resumes from it.",
     "143": "Stopped by SIGTERM, in the same way.",
 }
 VARIABLES = {
-    "IE_MODEL": "The model directory of `ie predict` and `ie serve`, if none is given. Else the newest one under `runs/`.",
+    "IE_MODEL": "The model directory of `ie predict` and `ie serve` if none is given. Default: the newest one under `runs/`.",
     "IE_TOKEN": "The token that requests to `ie serve` must have. Unlike `--token`, other users do not see it in `ps`.",
     "IE_CACHE": "The directory in which encoded training data are kept between runs.",
     "XDG_CACHE_HOME": "If `IE_CACHE` is not set, that directory is `ie` in this one (absolute), by default in `~/.cache`.",
-    "IE_DEBUG": "Anything but empty or `0`: errors are printed with their traceback, as with `--debug`.",
+    "IE_DEBUG": "Any value except an empty one or `0`: errors are printed with their traceback, as with `--debug`.",
     "WANDB_PROJECT": "The project of the Weights & Biases logger (`training.trackers: [wandb]`).",
     "WANDB_NAME": "The name of the run in Weights & Biases; the recipe's name by default.",
     "RANK, LOCAL_RANK, WORLD_SIZE": "Set by launchers such as `torchrun`; training then runs in several processes.",
-    "OMP_WAIT_POLICY": "If it is not set, `ie` sets `GOMP_SPINCOUNT=1000`, so that commands side by side share the cores.",
+    "OMP_WAIT_POLICY": "If it is not set, `ie` sets `GOMP_SPINCOUNT=1000`, so that simultaneous commands share the cores.",
 }
-"""What the code of `ie` reads, by what for."""
+"""The variables that the code of `ie` reads, with their meaning."""
 LIBRARIES = {
     "HF_HUB_OFFLINE": "`1`: encoders and datasets are never downloaded.",
     "HF_HOME": "Where the Hugging Face libraries keep what they download.",
@@ -39,9 +39,10 @@ def page() -> str:
         [
             "# Exit codes and environment\n\n## Exit codes\n\n",
             table(("code", "meaning"), ((code(number), text) for number, text in EXIT_CODES.items())),
-            "## Environment variables\n\nVariables that `ie` reads. An option on the command line wins over its variable.\n\n",
+            "## Environment variables\n\n",
+            "Variables that `ie` reads. An option on the command line takes precedence over its variable.\n\n",
             _variables(VARIABLES),
-            "Variables of the libraries that `ie` uses, as far as they are often needed:\n\n",
+            "Frequently needed variables of the libraries that `ie` uses:\n\n",
             _variables(LIBRARIES),
         ]
     )

@@ -1,4 +1,4 @@
-"""The page of the formats, from their table, their modules and the samples; what they can hold is tried out."""
+"""The page of the formats, from their table, their modules and the samples; what they can express is tested."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ SAMPLES = Path(__file__).resolve().parent.parent.parent / "data" / "samples"
 INTRO = """# Formats
 
 `ie` detects the format of a file from its first lines; `data.format` in a recipe and `--input-format` name it. `-` is
-standard input, and `.gz` and `.zst` files and URLs are read as they are. `ie convert IN OUT --to FORMAT` writes one format
-as another, and counts what that one cannot hold. Offsets are 0-based characters of the unchanged text, the end exclusive.
+standard input, and `.gz` and `.zst` files and URLs are read directly. `ie convert IN OUT --to FORMAT` converts to another
+format, and counts what that format cannot express. Offsets are 0-based characters of the unchanged text, end exclusive.
 
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is shown of a format.
+    """The sample of a format.
 
     Attributes:
         file: in data/samples.
         language: of the block.
-        lines: so many; None: all.
+        lines: their number; None: all.
     """
 
     file: str
@@ -47,7 +47,7 @@ EXAMPLES = {
     "multihead": Sample("relations.multihead.txt"),
     "text": Sample("plain.txt"),
 }
-"""Of the formats that have a sample of their own; for the others, a sample of another format is written."""
+"""The formats with their own sample; for the others, a sample of another format is converted."""
 WRITTEN = {
     "duie1": Sample("relations.duie.json", "jsonl", 1),
     "conll04-table": Sample("relations.conll04.json", "json", 1),
@@ -69,10 +69,10 @@ def page() -> str:
             "## Overview\n\n",
             table(("format", "read", "write", "layout"), map(_row, FORMATS.values())),
             "`hub:org/dataset` as a file name reads a dataset of the Hugging Face hub; see [hub:](#hub).\n\n",
-            "## What a written file holds\n\n",
-            "What a format cannot hold is left out when `ie convert` or `ie predict --format` writes it, and counted.\n\n",
+            "## What a format can express\n\n",
+            "`ie convert` and `ie predict --format` omit what a format cannot express, and count it.\n\n",
             table(("format", *PROBES), (_holds(one) for one in FORMATS.values() if one.write)),
-            "## Options of reading\n\n",
+            "## Reading options\n\n",
             table(("recipe", "command", "formats", "meaning"), OPTIONS),
             *(_format(one) for one in FORMATS.values()),
             f"## hub:\n\n{from_docstring(hub_text or '')}\n",
@@ -105,7 +105,7 @@ PROBES = {
     "ids": Document(_TEXT, id="a7"),
     "other fields": Document(_TEXT, meta={"source": "test"}),
 }
-"""A document of each kind: a format holds it if writing it loses nothing."""
+"""A document of each kind: a format can express it if writing it loses nothing."""
 OPTIONS = (
     (
         "`data.text_column`",
@@ -119,8 +119,8 @@ OPTIONS = (
         ", ".join(map(code, COLUMN_OPTIONS["label_columns"])),
         "the columns of tags",
     ),
-    ("`data.joiner`", "", ", ".join(map(code, COLUMN_OPTIONS["joiner"])), "what is between two tokens of a text"),
-    ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "which mentions a triple without offsets is put on"),
+    ("`data.joiner`", "", ", ".join(map(code, COLUMN_OPTIONS["joiner"])), "the separator of two tokens in a text"),
+    ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "the mentions at which a triple without offsets is located"),
 )
 
 
@@ -129,7 +129,7 @@ def _holds(one: Format) -> tuple[str, ...]:
 
 
 def _keeps(one: Format, probe: Document) -> bool:
-    """Whether a document is written without a loss."""
+    """Whether a document is written without loss."""
     return not any(one.count_losses(probe).values())
 
 
@@ -145,7 +145,7 @@ def _format(one: Format) -> str:
 
 
 def _module_text(one: Format) -> str:
-    """What the module of a format says of it; of a second format of one module, its line in the table."""
+    """The docstring of the module of a format; for a second format in a module, its line in the table."""
     module = sys.modules[one.read.__module__ if one.name != "html" else "ie_cli.formats.html"]
     first = next(name for name, other in FORMATS.items() if other.read is one.read)
     return from_docstring(module.__doc__ or "") if first == one.name else f"{one.help[0].upper()}{one.help[1:]}."

@@ -1,4 +1,4 @@
-"""Parts of Markdown that read alike on GitHub and on the site."""
+"""Parts of Markdown that look alike on GitHub and on the site."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; an empty one is left out."""
+    """A table; an empty one is omitted."""
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     rule = "|" + "---|" * len(head)
     return "\n".join([f"| {' | '.join(head)} |", rule, *lines]) + "\n\n" if lines else ""
 
 
 def _cell(text: str) -> str:
-    """The text of a cell: one line, whose bars are no boundaries; in a table they are escaped in code too."""
+    """The text of a cell in one line; its bars are escaped, in code, too."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|").strip() or " "
 
 
@@ -35,7 +35,7 @@ def one_line(text: str | None) -> str:
 
 
 def from_docstring(text: str) -> str:
-    """A docstring as Markdown: double backquotes become single ones, a block after `::` becomes a block of code."""
+    """A docstring as Markdown: double backquotes become single ones, a block after `::` becomes a code block."""
     text = re.sub(r"``(.+?)``", r"`\1`", text)
     lines: list[str] = []
     block: list[str] | None = None

@@ -1,4 +1,4 @@
-"""The page of the Python API, from signatures and docstrings, without importing what they are of (torch takes seconds)."""
+"""The page of the Python API, from signatures and docstrings, without importing the modules (torch takes seconds)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from reference_pages.markdown import code, fence, from_docstring, table
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "ie_cli"
 RELATED = {
-    "Options of reading": ("ie_cli.formats.common.base", ("Reading",)),
-    "Results of an evaluation": ("ie_cli.evaluation.result", ("EvaluationResult",)),
-    "Options of an evaluation": ("ie_cli.tasks.base", ("ScoringOptions",)),
-    "Events of training": (
+    "Reading options": ("ie_cli.formats.common.base", ("Reading",)),
+    "Evaluation results": ("ie_cli.evaluation.result", ("EvaluationResult",)),
+    "Evaluation options": ("ie_cli.tasks.base", ("ScoringOptions",)),
+    "Training events": (
         "ie_cli.training.events",
         ("Started", "Progress", "Evaluated", "Halved", "Saved", "Trained", "Finished", "FinishedBefore"),
     ),
@@ -25,11 +25,11 @@ RELATED = {
         ("IEError", "RecipeError", "DataError", "ModelError", "TrainingError", "StorageError", "ServiceError"),
     ),
 }
-"""What the public functions take, return or raise."""
+"""The types that the public functions accept, return or raise."""
 INTRO = """# Python
 
-What `from ie_cli import …` offers is the public API; it changes only with a note in the
-[changelog](../../CHANGELOG.md). Below it are the types that its functions take, return or raise, with their modules.
+The names in `from ie_cli import …` are the public API, which changes only with a note in the
+[changelog](../../CHANGELOG.md). They are followed by the types that the functions accept, return or raise, with their modules.
 
 """
 Definition = ast.ClassDef | ast.FunctionDef
@@ -49,7 +49,7 @@ def page() -> str:
 
 
 def _exports() -> dict[str, str]:
-    """The modules of the names that the package exports, from the imports that only type checkers see."""
+    """The modules of the exported names, from the imports that only type checkers see."""
     imports = (node for node in ast.walk(_tree("ie_cli")) if isinstance(node, ast.ImportFrom))
     return {
         alias.name: node.module for node in imports if node.module and node.module != "typing" for alias in node.names
@@ -130,7 +130,7 @@ def _signature(node: ast.FunctionDef) -> str:
 
 
 def _arguments(given: ast.arguments) -> list[str]:
-    """The arguments one by one, as they are written."""
+    """The arguments one by one, as in the source."""
     defaults = [None] * (len(given.args) - len(given.defaults)) + list(given.defaults)
     found = [_argument(one, default) for one, default in zip(given.args, defaults, strict=True)]
     if given.kwonlyargs:

@@ -20,12 +20,12 @@ COLUMNS = ("field", "default", "allowed", "meaning")
 INTRO = """# Recipe
 
 A recipe is one YAML file that describes a run. `ie show RECIPE --help-fields` prints a recipe with every field,
-its default and the explanations of this page. Unknown fields, wrong types and values out of range are errors with their line.
+its default and the explanations of this page. Unknown fields, wrong types and values out of range are errors that name the line.
 `--set SECTION.FIELD=VALUE` overrides a field on the command line.
 
 """
 SHORT = """name: my-run
-task: ner                                  # the default; the head follows from it
+task: ner                                  # the default; it determines the default head
 data: {train: train.jsonl, dev: dev.jsonl}
 encoder: {name: tiny}
 head: {name: efficient_global_pointer}
@@ -47,9 +47,9 @@ def page() -> str:
     """The page."""
     parts = [
         INTRO,
-        "A recipe of one task:\n\n",
+        "A recipe with one task:\n\n",
         fence(SHORT, "yaml"),
-        "Several tasks over one encoder, each with its own `task`, `data` and `head`:\n\n",
+        "Several tasks on one encoder, each with its own `task`, `data` and `head`:\n\n",
         fence(SEVERAL, "yaml"),
         "## Top level\n\n",
         _section(Recipe, ()),
@@ -87,7 +87,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _allowed(loc: Loc) -> str:
-    """What a field takes, in the words of the error messages."""
+    """The values of a field, in the words of the error messages."""
     schemas = schemas_at(loc)
     if (
         loc[0] != "tasks"
@@ -101,7 +101,7 @@ def _allowed(loc: Loc) -> str:
 
 
 def _heads() -> Iterator[str]:
-    yield "## head\n\nWhat is on the encoder. `head: NAME` is short for `head: {name: NAME}`.\n\n"
+    yield "## head\n\nThe layers on the encoder. `head: NAME` is short for `head: {name: NAME}`.\n\n"
     yield table(
         ("head", "tasks", ""),
         (
@@ -121,9 +121,9 @@ def _heads() -> Iterator[str]:
 
 
 def _tasks() -> Iterator[str]:
-    yield "The tasks; the head named first is the default, and a head implies its first task:\n\n"
+    yield "The first head of a task is its default, and a head implies its first task:\n\n"
     yield table(
-        ("task", "", "heads", "the best model is chosen by"),
+        ("task", "", "heads", "metric for the best model"),
         (
             (code(name), TASKS[name].words.title, ", ".join(map(code, heads_of(name))), TASKS[name].metric)
             for name in task_names()

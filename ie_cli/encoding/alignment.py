@@ -18,7 +18,7 @@ from ie_cli.encoding.windows import WindowPlan
 Index = npt.NDArray[np.int64]
 
 INSIDE_TOKEN = "boundary inside a token"
-WHITE_SPACE = "white space or control character at the boundary"
+WHITESPACE = "whitespace or control character at the boundary"
 TOO_LONG = "longer than a window holds"
 APART = "subject and object in no common window"
 NO_LABEL = "label unknown to the model"
@@ -45,7 +45,7 @@ class Boundaries:
 
     def reason(self, start: int, end: int) -> str:
         """Return the reason why `find` returns None."""
-        return INSIDE_TOKEN if self._cuts(start) or self._cuts(end) else WHITE_SPACE
+        return INSIDE_TOKEN if self._cuts(start) or self._cuts(end) else WHITESPACE
 
     def _cuts(self, boundary: int) -> bool:
         """Return whether any token starts before a boundary and ends after it."""

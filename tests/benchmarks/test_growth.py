@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
 @pytest.fixture
 def curves(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, which stands in no package."""
+    """The module, which is not in a package."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import growth_curves
 
@@ -29,7 +29,7 @@ def some(curves: Any) -> list[Any]:
     ]
     return [
         curves.Curve("Prediction", "lines", "seconds", "lines/s", points),
-        curves.Curve("Training", "labels", "ms a batch", "tokens/s", points[:1]),
+        curves.Curve("Training", "labels", "ms per batch", "tokens/s", points[:1]),
     ]
 
 
@@ -60,5 +60,12 @@ def test_the_picture_has_two_panels_a_curve(curves: Any, tmp_path: Path) -> None
         curves.draw(some(curves), tmp_path / name)
     picture = (tmp_path / "one.svg").read_text(encoding="utf-8")
     assert picture == (tmp_path / "two.svg").read_text(encoding="utf-8")
-    for text in ("Prediction: seconds", "Prediction: MB", "Training: ms a batch", "Training: MB", "n^0.98", "100,000"):
+    for text in (
+        "Prediction: seconds",
+        "Prediction: MB",
+        "Training: ms per batch",
+        "Training: MB",
+        "n^0.98",
+        "100,000",
+    ):
         assert f">{text}</text>" in picture

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def parts() -> Any:
-    """The module, which stands in no package."""
+    """The module, which is not in a package."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
         import growth_parts

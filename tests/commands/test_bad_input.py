@@ -185,7 +185,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_told_by_every_command(here: Path, name: str) -> None:
+def test_bad_files_are_reported_by_every_command(here: Path, name: str) -> None:
     bad = BAD[name]
     if name == "directory":
         (here / "data").mkdir()

@@ -134,7 +134,7 @@ def test_fields_of_the_input_come_out_again_in_order(here: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["data.jsonl.gz", "data.jsonl.zst"])
-def test_packed_files_in_and_out(here: Path, name: str) -> None:
+def test_compressed_files_in_and_out(here: Path, name: str) -> None:
     raw = (here / "data.jsonl").read_bytes()
     if name.endswith("gz"):
         (here / name).write_bytes(gzip.compress(raw))

@@ -90,7 +90,7 @@ def test_scores_of_relations_name_every_way_to_match(screen: Console) -> None:
     gold = Document("abcd", [Entity(0, 1, "X")], [Relation(Entity(0, 1, "X"), "p", Entity(2, 3, "X"))])
     scorer.add(gold, gold)
     show_scores(scorer.scores({"relations": Ceiling(0, 1, {"too far": 1}), "entities": Ceiling(1, 1)}), "dev")
-    told = shown(screen)
+    printed = shown(screen)
     for part in (
         "dev: relations",
         "dev: entities",
@@ -99,9 +99,9 @@ def test_scores_of_relations_name_every_way_to_match(screen: Console) -> None:
         "DuIE's rules",
         "relations by spans and types",
     ):
-        assert part in told, part
-    assert "recall ceiling 0.0000: 1 of 1 relations cannot be predicted (1 too far)" in told
-    assert "recall on triples never seen in training 1.0000 (1 of 1)" in told
+        assert part in printed, part
+    assert "recall ceiling 0.0000: 1 of 1 relations cannot be predicted (1 too far)" in printed
+    assert "recall on triples never seen in training 1.0000 (1 of 1)" in printed
 
 
 def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen: Console) -> None:
@@ -112,8 +112,8 @@ def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen:
     scorer = EntityScorer([hostile])
     scorer.add(Document("ab", [Entity(0, 1, hostile)]), Document("ab", []))
     show_scores(scorer.scores(), f"runs/[bold]x[/bold] {hostile}")
-    told = shown(screen)
-    assert told.count(r"a\x1b]0;owned\x07\x9b2J\x0d[red]b[/red]") == 6
-    assert "runs/[bold]x[/bold]" in told
-    assert not {"\x07", "\x9b", "\r"} & set(told)
-    assert "\x1b]" not in told
+    printed = shown(screen)
+    assert printed.count(r"a\x1b]0;owned\x07\x9b2J\x0d[red]b[/red]") == 6
+    assert "runs/[bold]x[/bold]" in printed
+    assert not {"\x07", "\x9b", "\r"} & set(printed)
+    assert "\x1b]" not in printed

@@ -55,7 +55,7 @@ def run(script: str, here: Path, **variables: str) -> subprocess.CompletedProces
         OSError(12, "x"),
     ],
 )
-def test_lack_of_memory_is_told_with_what_the_command_can_do(
+def test_out_of_memory_is_reported_with_what_to_do(
     command: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
@@ -157,7 +157,7 @@ def test_a_signal_while_the_command_starts_ends_it_with_its_own_code(signum: int
         "ie --help >&-",
     ],
 )
-def test_a_closed_stream_is_told(line: str, here: Path) -> None:
+def test_a_closed_stream_is_reported(line: str, here: Path) -> None:
     done = run(line, here)
     said = done.stderr.decode()
     assert done.returncode == 1, said

@@ -89,10 +89,12 @@ def test_whatever_is_in_a_record_a_job_ends_well(
     if result.exit_code == 0:
         Path("out").read_bytes().decode("utf-8")
     if rejects:
-        told = [json.loads(line) for line in Path("rejects").read_text(encoding="utf-8").splitlines()]
+        rejected_lines = [json.loads(line) for line in Path("rejects").read_text(encoding="utf-8").splitlines()]
         lines = Path("in.jsonl").read_text(encoding="utf-8").splitlines()
-        assert [row["line"] for row in told] == [lines[int(row["where"].partition(":")[2]) - 1] for row in told]
-        assert len(told) == len(bad)
+        assert [row["line"] for row in rejected_lines] == [
+            lines[int(row["where"].partition(":")[2]) - 1] for row in rejected_lines
+        ]
+        assert len(rejected_lines) == len(bad)
     if to == "jsonl" and how != "stop":
         kept = Path("out").read_text(encoding="utf-8").splitlines()
         assert len(kept) == len(records) - (len(bad) if how == "skip" else 0)

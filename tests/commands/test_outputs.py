@@ -199,7 +199,7 @@ def test_closed_streams_are_reported_and_their_numbers_are_not_reused(
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 @pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-", "2> >(exit)"])
-def test_what_is_said_ends_no_command(stderr: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_end_no_command(stderr: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_jsonl(tmp_path / "train.jsonl", documents())
     Path("recipe.yaml").write_text(dump_recipe(recipe(data, training={"epochs": 1})), encoding="utf-8")

@@ -135,7 +135,7 @@ def test_the_ceiling_of_entities_names_what_is_out_of_reach(ner: Run) -> None:
     assert sum(len(document.entities) for document in ner.gold) == 58
     said = (
         "recall ceiling 0.9483: 3 of 58 entities cannot be predicted (1 label unknown to the model, "
-        "1 longer than a window holds, 1 white space or control character at the boundary)"
+        "1 longer than a window holds, 1 whitespace or control character at the boundary)"
     )
     for printed in (ner.printed, ner.evaluate()):
         assert said in printed.splitlines()

@@ -160,7 +160,11 @@ class Answer:
     ("error", "message", "hint"),
     [
         (LocalTokenNotFoundError("Token is required"), "Token is required", "log in with `hf auth login`"),
-        (HfHubHTTPError("403 Forbidden: no.\nRequest ID: 1", response=Answer(403)), "403 Forbidden: no.", "log in with"),  # type: ignore[arg-type]
+        (
+            HfHubHTTPError("403 Forbidden: no.\nRequest ID: 1", response=Answer(403)),
+            "403 Forbidden: no.",
+            "log in with",
+        ),  # type: ignore[arg-type]
         (HfHubHTTPError("500 Server Error", response=Answer(500)), "500 Server Error", "check the network"),  # type: ignore[arg-type]
         (ConnectionError(), "ConnectionError", "check the network"),
         (RuntimeError("upload failed"), "upload failed", "check the network"),

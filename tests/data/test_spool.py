@@ -79,7 +79,7 @@ def numbered(count: int) -> list[Document]:
 
 
 @given(turns=st.lists(st.integers(0, 3), max_size=60), max_weight=st.sampled_from([0, 200, 10**6]))
-def test_several_readers_go_on_in_turn_each_at_its_place(turns: list[int], max_weight: int) -> None:
+def test_several_readers_take_turns_each_at_its_position(turns: list[int], max_weight: int) -> None:
     spool = Spool(numbered(8), max_weight=max_weight)
     readers = [iter(spool) for _ in range(4)]
     seen: list[list[object]] = [[] for _ in readers]

@@ -33,7 +33,7 @@ def test_the_pictures_are_those_that_the_script_draws(script: ModuleType) -> Non
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_stands_alone_and_is_readable_in_the_dark(name: str) -> None:
+def test_a_picture_is_self_contained_and_readable_in_the_dark(name: str) -> None:
     text = (DOCS / "_static" / name).read_text(encoding="utf-8")
     root = ET.fromstring(text)
     assert root.get("aria-label")

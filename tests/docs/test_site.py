@@ -18,7 +18,7 @@ pytest.importorskip("myst_parser")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built in a process of its own: Sphinx changes what the whole process prints and warns of."""
+    """Build the site in a separate process: Sphinx changes what the whole process prints and warns about."""
     out = tmp_path_factory.mktemp("site")
     options = ["-W", "--keep-going", "-n", "-q", "-E", "-b", "html", "-d", str(out / "doctrees")]
     built = subprocess.run(

@@ -70,8 +70,8 @@ def test_overlap_duplicates_contradictions_and_labels(write: Callable[[str, list
         ],
     )
     dev = write("dev.jsonl", [person("王伟在", 0, 2), Document("东湖", [Entity(0, 2, "river")])])
-    told = found(recipe(Path(train), data={"dev": dev}))
-    text = "\n".join(f"{kind}: {text}" for kind, text in told)
+    findings = found(recipe(Path(train), data={"dev": dev}))
+    text = "\n".join(f"{kind}: {text}" for kind, text in findings)
     assert "note: train: 6 examples (2 without an entity), 4 entities: person 3, place 1" in text
     assert "warning: train: 1 text occurs again with different annotations:\n" in text
     assert f"{train}:4: '李娜在'" in text
@@ -93,28 +93,28 @@ def test_dev_that_is_train_is_an_error(write: Callable[[str, list[Document]], st
 
 def test_flat_output_of_nested_data_and_unlisted_labels(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", documents()))
-    told = found(recipe(train, data={"dev": None, "labels": ["person", "place"]}, head={"flat": True}))
-    assert any("entities overlap in 18 texts, but head.flat" in text for _, text in told)
-    assert ("error", "labels of train that data.labels does not list: school") in told
-    assert told[-1][1].startswith("no dev data: nothing is evaluated")
+    findings = found(recipe(train, data={"dev": None, "labels": ["person", "place"]}, head={"flat": True}))
+    assert any("entities overlap in 18 texts, but head.flat" in text for _, text in findings)
+    assert ("error", "labels of train that data.labels does not list: school") in findings
+    assert findings[-1][1].startswith("no dev data: nothing is evaluated")
 
 
 def test_inclusive_ends_are_suspected(write: Callable[[str, list[Document]], str]) -> None:
     data = [person(f"Anna met Bob {n}", 0, 3) for n in range(5)] + [person("Anna came", 0, 4)]
-    told = found(recipe(Path(write("train.jsonl", data)), data={"dev": None}))
+    findings = found(recipe(Path(write("train.jsonl", data)), data={"dev": None}))
     assert any(
         text.startswith("train: 5 of 6 entities end inside a word: check that end offsets are exclusive")
-        for _, text in told
+        for _, text in findings
     )
     chinese = [person(f"王伟来了{n}", 0, 1) for n in range(5)]
-    told = found(recipe(Path(write("zh.jsonl", chinese)), data={"dev": None}))
-    assert not any("inside a word" in text for _, text in told)
+    findings = found(recipe(Path(write("zh.jsonl", chinese)), data={"dev": None}))
+    assert not any("inside a word" in text for _, text in findings)
 
 
 def test_a_share_that_selects_nothing_is_reported(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
-    told = found(recipe(train, data={"dev": 0.001}))
-    assert ("error", "dev: no examples (data.dev is a share that selected none)") in told
+    findings = found(recipe(train, data={"dev": 0.001}))
+    assert ("error", "dev: no examples (data.dev is a share that selected none)") in findings
 
 
 def test_no_entity_at_all_is_an_error(write: Callable[[str, list[Document]], str]) -> None:
@@ -136,13 +136,13 @@ def test_what_cannot_be_reached_is_shown_with_the_remedy(
     data = [Document("The quick", [Entity(1, 3, "part")]), person("The quick brown fox jumps over the lazy dog", 0, 43)]
     train = Path(write("train.jsonl", data))
     encoder = {"name": str(directory), "max_length": 8, "stride": 2}
-    told = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
-    assert "train: 2 of 2 entities (100.00%) can never be predicted: " in told
-    assert "boundary inside a token: encoder.tokenization: char makes every boundary reachable" in told
-    assert f"{train}:1: part 'he' in 'The quic'" in told
-    assert "longer than a window holds: raise encoder.stride (now 2) or encoder.max_length (now 8)" in told
-    assert "longer than a window (the longest has" in told
+    findings = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
+    assert "train: 2 of 2 entities (100.00%) can never be predicted: " in findings
+    assert "boundary inside a token: encoder.tokenization: char makes every boundary reachable" in findings
+    assert f"{train}:1: part 'he' in 'The quic'" in findings
+    assert "longer than a window holds: raise encoder.stride (now 2) or encoder.max_length (now 8)" in findings
+    assert "longer than a window (the longest has" in findings
     encoder["tokenization"] = "char"
     encoder["max_length"] = 64
-    told = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
-    assert "never be predicted" not in told
+    findings = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
+    assert "never be predicted" not in findings

@@ -84,7 +84,7 @@ def test_characters_are_not_suspected(text: str, mentions: list[str]) -> None:
     assert guess.verdict() is None
 
 
-def test_slips_are_no_other_unit() -> None:
+def test_wrong_offsets_are_not_mistaken_for_another_unit() -> None:
     guess = UnitsGuess()
     guess.add("Anna met Bob", [(0, 4), (9, 13)], "x:1")  # beyond an ASCII text, where all units are one
     guess.add(GERMAN, spans(GERMAN, NAMES, "utf-8"), "x:2")
@@ -99,7 +99,7 @@ def test_any_text_and_offsets(text: str, offsets: list[tuple[int, int]]) -> None
 
 
 def test_check_reports(tmp_path: Path) -> None:
-    def told(encoding: str | None) -> list[str]:
+    def findings(encoding: str | None) -> list[str]:
         entities = [{"start": a, "end": b, "label": "x"} for a, b in spans(GERMAN, NAMES, encoding)]
         line = json.dumps({"text": GERMAN, "entities": entities}) + "\n"
         beyond = json.dumps({"text": "Köln", "entities": [{"start": 0, "end": 5, "label": "x"}]}) + "\n"
@@ -107,7 +107,7 @@ def test_check_reports(tmp_path: Path) -> None:
         made = recipe(tmp_path / "t.jsonl", data={"dev": None})
         return [finding.text for finding in check(made) if "seem to count" in finding.text]
 
-    [text] = told("utf-8")
+    [text] = findings("utf-8")
     assert text.startswith("train: offsets seem to count UTF-8 bytes, not characters: read that way, all 16 entities")
     assert f"{tmp_path / 't.jsonl'}:1: 0-12 is 'Zoë Müller b', and would be 'Zoë Müller'" in text
-    assert told(None) == []
+    assert findings(None) == []

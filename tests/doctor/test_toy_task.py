@@ -203,8 +203,8 @@ def test_each_task_of_a_recipe_is_checked(tmp_path: Path) -> None:
     tasks = {"names": {"task": fields.pop("task"), "data": data, "head": fields.pop("head")}, "links": links}
     several = Recipe.model_validate({**fields, "tasks": tasks})
     entities = [finding.text for finding in check(one)]
-    told = [finding.text for finding in check(several)]
-    assert told[: len(entities)] == [f"names: {text}" for text in entities]
-    assert all(text.startswith("links: ") for text in told[len(entities) :])
-    assert told[len(entities)].startswith("links: train: 20 examples (1 without a relation), 57 entities: ")
-    assert told[len(entities)].endswith("; 38 relations: 学校 19, 老师 19")
+    reported = [finding.text for finding in check(several)]
+    assert reported[: len(entities)] == [f"names: {text}" for text in entities]
+    assert all(text.startswith("links: ") for text in reported[len(entities) :])
+    assert reported[len(entities)].startswith("links: train: 20 examples (1 without a relation), 57 entities: ")
+    assert reported[len(entities)].endswith("; 38 relations: 学校 19, 老师 19")

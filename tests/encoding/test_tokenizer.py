@@ -24,7 +24,7 @@ BUILT = {name: build() for name, build in TOKENIZERS.items()}
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize("mode", ["subword", "char"])
 @given(text=ANY_TEXT)
-def test_offsets_slice_the_text_and_hold_no_outer_white_space(name: str, mode: str, text: str) -> None:
+def test_offsets_slice_the_text_and_contain_no_outer_whitespace(name: str, mode: str, text: str) -> None:
     [tokens] = TextTokenizer(BUILT[name], mode=mode).encode([text])  # type: ignore[arg-type]
     assert len(tokens.ids) == len(tokens.starts) == len(tokens.ends)
     previous = 0

@@ -11,7 +11,7 @@ from ie_cli.encoding.alignment import (
     INSIDE_TOKEN,
     NO_LABEL,
     TOO_LONG,
-    WHITE_SPACE,
+    WHITESPACE,
     Boundaries,
     align,
     to_entities,
@@ -68,7 +68,7 @@ def test_every_token_has_one_window_that_judges_it(plan: WindowPlan, tokens: int
     starts = plan.starts(tokens)[owners]
     assert (owners >= 0).all()
     assert ((starts <= at) & (at < starts + plan.capacity)).all()
-    assert (np.diff(owners) >= 0).all(), "the tokens of a window stand together"
+    assert (np.diff(owners) >= 0).all(), "the tokens of a window are consecutive"
 
 
 @given(plan=PLANS, tokens=st.integers(1, 60))
@@ -144,7 +144,7 @@ def test_the_reason_is_that_of_a_look_at_every_token(drawn: list[tuple[int, int]
     starts = np.array([first for first, _ in drawn], dtype=np.int32)
     tokens = Tokens(np.zeros_like(starts), starts, starts + np.array([size for _, size in drawn], dtype=np.int32))
     inside = any(a < boundary < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for boundary in (start, end))
-    assert Boundaries("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITE_SPACE)
+    assert Boundaries("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITESPACE)
 
 
 def test_every_unreachable_entity_has_a_reason() -> None:
@@ -162,7 +162,7 @@ def test_every_unreachable_entity_has_a_reason() -> None:
     )
     assert [(e.start, e.end, reason) for e, reason in found.unreachable] == [
         (0, 1, INSIDE_TOKEN),
-        (2, 5, WHITE_SPACE),
+        (2, 5, WHITESPACE),
         (3, 5, NO_LABEL),
         (0, 5, TOO_LONG),
     ]

@@ -58,7 +58,7 @@ ASSIGNED = st.characters(exclude_categories=["Cn"])  # of newer characters Pytho
 
 
 @given(text=st.text(st.one_of(st.sampled_from(" ab1é.'-\u0301\n\ud83d"), ASSIGNED), max_size=30))
-def test_tokens_cover_all_but_white_space_and_split_every_word_from_the_next(text: str) -> None:
+def test_tokens_cover_all_but_whitespace_and_split_every_word_from_the_next(text: str) -> None:
     pieces = spans(tokens_of([text, text]), text)
     assert pieces == spans(tokens_of(()), text)  # whatever the vocabulary
     assert "".join(pieces) == "".join(text.split())

@@ -144,10 +144,10 @@ def test_schemes_and_separators(rows: str, gap: str) -> None:
 
 
 def test_what_was_detected_is_reported() -> None:
-    told: list[str] = []
-    records("Anna\tI-PER\nMeyer\tI-PER\n", report=told.append)
-    records("Anna B-PER\nin O\nWien I-LOC\n", report=told.append)
-    assert told == [
+    reported: list[str] = []
+    records("Anna\tI-PER\nMeyer\tI-PER\n", report=reported.append)
+    records("Anna B-PER\nin O\nWien I-LOC\n", report=reported.append)
+    assert reported == [
         "x.conll: columns separated by tabs, tokens in column 0, tags in column 1 (counted from 0), IOB1",
         "x.conll: columns separated by spaces, tokens in column 0, tags in column 1 (counted from 0), BIO",
         "x.conll: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval",
@@ -155,11 +155,11 @@ def test_what_was_detected_is_reported() -> None:
 
 
 def test_two_tag_columns_give_nested_entities() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     text = "#\thttp://x\t[2009]\n1\tUni\tB-ORG\tO\n2\tWien\tI-ORG\tB-LOC\n3\t.\tO\tO\n4\tGraz\tB-LOC\tO\n"
-    document = one(text, text_column=1, report=told.append)
+    document = one(text, text_column=1, report=reported.append)
     assert mentions(document) == [("Uni Wien", "ORG"), ("Wien", "LOC"), ("Graz", "LOC")]
-    assert "tags in column 2, 3" in told[0]
+    assert "tags in column 2, 3" in reported[0]
     assert mentions(one(text, text_column=1, label_columns=(2,))) == [("Uni Wien", "ORG"), ("Graz", "LOC")]
     assert mentions(one(text, text_column=1, label_columns=(-1,))) == [("Wien", "LOC")]
 

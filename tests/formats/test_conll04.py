@@ -87,10 +87,10 @@ def test_fields_of_other_layouts_are_neither_kept_nor_read() -> None:
 
 
 def test_tags_that_continue_nothing_are_reported() -> None:
-    told: list[str] = []
-    document = one({"tokens": ["a", "b"], "tags": ["I-X", "L-X"]}, report=told.append)
+    reported: list[str] = []
+    document = one({"tokens": ["a", "b"], "tags": ["I-X", "L-X"]}, report=reported.append)
     assert document.entities == [Entity(0, 3, "X")]
-    assert told == [
+    assert reported == [
         "x.json: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
     ]
 
@@ -152,8 +152,8 @@ def test_losses_of_any_example_are_counted(name: str, document: Document) -> Non
     [back] = again(name, document)
     assert isinstance(back, Document)
     assert "".join(back.text.split()) == "".join(document.text.split())
-    told = FORMATS[name].count_losses(document)
-    overlapping, blank, ragged, relations, broken, blanks = told.values()
+    reported = FORMATS[name].count_losses(document)
+    overlapping, blank, ragged, relations, broken, blanks = reported.values()
     assert (back.text != document.text) <= bool(broken or blanks)
     assert len(back.relations) == len(document.relations) - relations
     arguments = {entity for r in document.relations for entity in (r.subject, r.object)}

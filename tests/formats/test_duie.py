@@ -141,9 +141,9 @@ def test_cmeie_with_windows_line_ends_and_byte_order_marks(tmp_path: Path) -> No
     }
     line = json.dumps(record, ensure_ascii=False)
     (tmp_path / "c.jsonl").write_bytes(f"\ufeff{line}\r\n{line}\r\n".encode())
-    told: list[str] = []
-    first, second = read_documents(str(tmp_path / "c.jsonl"), detected=told.append)
-    assert told == ["duie"]
+    messages: list[str] = []
+    first, second = read_documents(str(tmp_path / "c.jsonl"), detected=messages.append)
+    assert messages == ["duie"]
     assert first == second
     assert first.text == record["text"]
     assert full(first.spos) == full([Spo("云州热", "药物治疗", "青川素", (), "疾病", "药物")])
@@ -162,10 +162,10 @@ def test_a_text_without_triples_is_not_one_without_annotation() -> None:
 
 @pytest.mark.parametrize("spo_list", [SECOND["spo_list"], "spam", [3]])
 def test_text_to_predict_has_no_annotation(spo_list: Any) -> None:
-    told: list[str] = []
-    document = one({"text": FILM, "spo_list": spo_list, "id": 3}, annotation=False, report=told.append)
+    messages: list[str] = []
+    document = one({"text": FILM, "spo_list": spo_list, "id": 3}, annotation=False, report=messages.append)
     assert document == Document(FILM, id=3)
-    assert told == []
+    assert messages == []
 
 
 def test_other_fields_are_kept() -> None:
@@ -276,9 +276,9 @@ def test_any_line_is_an_example_or_a_bad_line(line: str) -> None:
 def test_the_format_is_detected_from_its_list_of_triples(tmp_path: Path, lines: list[Any], format: str) -> None:
     content = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (tmp_path / "x").write_text("\n".join(content), encoding="utf-8")
-    told: list[str] = []
-    list(read_records(str(tmp_path / "x"), detected=told.append))
-    assert told == [format]
+    messages: list[str] = []
+    list(read_records(str(tmp_path / "x"), detected=messages.append))
+    assert messages == [format]
 
 
 def test_an_array_gets_the_command_that_makes_lines_of_it(tmp_path: Path) -> None:
@@ -289,9 +289,9 @@ def test_an_array_gets_the_command_that_makes_lines_of_it(tmp_path: Path) -> Non
 
 
 def reported(*documents: dict[str, Any], **options: Any) -> list[str]:
-    told: list[str] = []
-    records(*map(json.dumps, documents), report=told.append, **options)
-    return told
+    messages: list[str] = []
+    records(*map(json.dumps, documents), report=messages.append, **options)
+    return messages
 
 
 ACTORS = "林若曦主演《甲》，何明也主演《甲》；林若曦导演《乙》。"
@@ -319,8 +319,8 @@ def test_the_first_unlocated_triple_is_reported() -> None:
 
 
 def test_a_slot_without_a_place_is_counted_as_a_triple() -> None:
-    [told] = reported(triple(object={"@value": "松湖奖", "inWork": "南方的灯塔", "onDate": "2011年"}))
-    assert told == (
+    [messages] = reported(triple(object={"@value": "松湖奖", "inWork": "南方的灯塔", "onDate": "2011年"}))
+    assert messages == (
         "d.json: triples without offsets: 3; with several possible positions: 0 (mentions: nearest); not found in the text: 1, "
         "first in d.json:1: 松湖奖 | 获奖.inWork | 南方的灯塔"
     )

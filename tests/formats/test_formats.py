@@ -207,9 +207,9 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
     ],
 )
 def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
-    told: list[str] = []
-    found = list(read_documents(str(SAMPLES / name), detected=told.append))
-    assert told == [format]
+    reported: list[str] = []
+    found = list(read_documents(str(SAMPLES / name), detected=reported.append))
+    assert reported == [format]
     assert all(document.text[e.start : e.end].strip() for document in found for e in document.entities)
     assert (len(found), sum(len(document.entities) for document in found)) == (documents, count)
 
@@ -240,9 +240,9 @@ def test_every_sample_is_here() -> None:
 )
 def test_the_format_is_detected_from_the_first_lines(tmp_path: Path, content: str, format: str) -> None:
     (tmp_path / "x").write_text(content, encoding="utf-8")
-    told: list[str] = []
-    list(read_records(str(tmp_path / "x"), detected=told.append))
-    assert told == [format]
+    reported: list[str] = []
+    list(read_records(str(tmp_path / "x"), detected=reported.append))
+    assert reported == [format]
 
 
 def test_unknown_data_are_an_error(tmp_path: Path) -> None:

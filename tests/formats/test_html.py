@@ -24,7 +24,7 @@ from ie_cli.formats.html import FRAME, STYLE, write
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' onclick='x' & &lt; &#0; ]]> --> \x00\x1b[m\r\n\u202e\ud800"
 TAGS = {"article", "header", "p", "mark", "ul", "li", "bdi", "b", "small", "i"}
-# What a page holds besides signs: white space that HTML keeps as it is.
+# Contents of a page besides printable characters: whitespace that HTML keeps.
 PICTURED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -136,7 +136,7 @@ def test_triples_without_a_place_are_listed() -> None:
     )
 
 
-def test_a_page_stands_alone_and_runs_nothing() -> None:
+def test_a_page_is_self_contained_and_runs_nothing() -> None:
     page = FRAME[0] + write(Document("a")) + FRAME[2]
     read = Page(page)
     policy = next(str(a["content"]) for tag, a in read.tags if a.get("http-equiv") == "Content-Security-Policy")

@@ -151,7 +151,9 @@ def pictures(directory: Path, trap: Path) -> None:
         (pictures, "the builder 'imagefolder'"),
     ],
 )
-def test_folders_of_anything_else_are_refused(tmp_path: Path, make: Callable[[Path, Path], None], message: str) -> None:
+def test_directories_of_anything_else_are_refused(
+    tmp_path: Path, make: Callable[[Path, Path], None], message: str
+) -> None:
     directory, trap = tmp_path / "directory", tmp_path / "it-ran"
     directory.mkdir()
     make(directory, trap)
@@ -218,7 +220,7 @@ def test_a_card_that_names_files_chooses_them(tmp_path: Path) -> None:
         ("train/state.json", "_data_files", [{"filename": ""}]),
     ],
 )
-def test_a_saved_dataset_names_files_of_its_own_folder(tagged: Path, file: str, key: str, value: object) -> None:
+def test_a_saved_dataset_names_files_of_its_own_directory(tagged: Path, file: str, key: str, value: object) -> None:
     stored = json.loads((tagged / file).read_text())
     (tagged / file).write_text(json.dumps(stored | {key: value}))
     with pytest.raises(DataError, match=r"\.json names .*, which is not a file in its directory"):
@@ -245,10 +247,10 @@ def test_columns_of_media_are_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     )
     rows = {"text": ["a b"], "image": [picture], "nested": [[{"p": picture}]], "note": ["n"]}
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
-    told: list[str] = []
-    (document,) = read_documents(f"hub:{tmp_path / 'saved'}", reading=Reading(report=told.append))
+    reported: list[str] = []
+    (document,) = read_documents(f"hub:{tmp_path / 'saved'}", reading=Reading(report=reported.append))
     assert document == Document("a b", [], meta={"note": "n"})
-    assert told == [f"hub:{tmp_path / 'saved'}: media columns are left out: image, nested"]
+    assert reported == [f"hub:{tmp_path / 'saved'}: media columns are left out: image, nested"]
 
 
 @pytest.mark.parametrize("name", ["json", "csv", "parquet", "text"])

@@ -35,7 +35,7 @@ def found(text: str) -> list[FoundObject]:
     return list(read_objects(enumerate(text.split("\n"), 1), "x"))
 
 
-def told(text: str) -> list[tuple[str, Any]]:
+def outcomes(text: str) -> list[tuple[str, Any]]:
     """Return places, and objects or the messages of errors."""
     return [(where, got.message if isinstance(got, DataError) else got) for where, _, got in found(text)]
 
@@ -65,7 +65,7 @@ def test_the_place_of_a_record_is_its_first_line(objects: list[dict[str, Any]], 
 def test_places_of_records_that_share_a_line() -> None:
     text = '[{"a": 1}, {"a": 2},\n{"a": 3}]\n{"a": 4}{"a":\n5} {"a": 6}\n{"a": 7}'
     places = ["x:1 (record 1)", "x:1 (record 2)", "x:2", "x:3 (record 1)", "x:3 (record 2)", "x:4", "x:5"]
-    assert told(text) == [(place, {"a": n}) for n, place in enumerate(places, 1)]
+    assert outcomes(text) == [(place, {"a": n}) for n, place in enumerate(places, 1)]
 
 
 def test_raw_is_the_text_of_the_record_alone() -> None:
@@ -75,7 +75,7 @@ def test_raw_is_the_text_of_the_record_alone() -> None:
 
 def test_big_numbers_and_halves_of_surrogate_pairs() -> None:
     text = '[\n{"n": 123456789012345678901234567890, "s": "\\ud800"},\n{"n":\n1}]'
-    assert told(text)[0] == ("x:2", {"n": 123456789012345678901234567890, "s": "\ud800"})
+    assert outcomes(text)[0] == ("x:2", {"n": 123456789012345678901234567890, "s": "\ud800"})
 
 
 def short_message(message: str) -> str:
@@ -114,7 +114,7 @@ def short_message(message: str) -> str:
     ],
 )  # fmt: skip
 def test_a_broken_record_is_reported_and_reading_resumes(text: str, expected: list[str]) -> None:
-    got = [f"{where} {short_message(what)}" if isinstance(what, str) else where for where, what in told(text)]
+    got = [f"{where} {short_message(what)}" if isinstance(what, str) else where for where, what in outcomes(text)]
     assert got == expected
     assert all(error.hint for _, _, error in found(text) if isinstance(error, DataError))
 
@@ -122,7 +122,9 @@ def test_a_broken_record_is_reported_and_reading_resumes(text: str, expected: li
 def test_other_values_in_an_array_are_reported() -> None:
     places = [f"x:1 (record {n})" for n in range(1, 6)]
     kinds = [f"expected a JSON object, got {kind}" for kind in ("a number", "a string", "an array")]
-    assert told('[{"a": 1}, 7, "b, c", [{}], {"a": 2}]') == list(zip(places, [{"a": 1}, *kinds, {"a": 2}], strict=True))
+    assert outcomes('[{"a": 1}, 7, "b, c", [{}], {"a": 2}]') == list(
+        zip(places, [{"a": 1}, *kinds, {"a": 2}], strict=True)
+    )
 
 
 @given(st.text(st.sampled_from('{}[]",:\\ \n1a\t'), max_size=40))

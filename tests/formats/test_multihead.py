@@ -58,9 +58,9 @@ def test_text_to_predict_has_no_annotation() -> None:
 
 
 def test_tags_that_continue_nothing_are_reported() -> None:
-    told: list[str] = []
-    assert one("#doc 1\n0\ta\tI-X\t['N']\t[0]", report=told.append).entities == [Entity(0, 1, "X")]
-    assert told == [
+    reported: list[str] = []
+    assert one("#doc 1\n0\ta\tI-X\t['N']\t[0]", report=reported.append).entities == [Entity(0, 1, "X")]
+    assert reported == [
         "x.txt: 1 tag without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
     ]
 

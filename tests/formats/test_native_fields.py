@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fuzz_targets import must_slice
+from support.fuzz_targets import require_slices
 from support.random_documents import FOREIGN_EVENTS
 from typer.testing import CliRunner
 
@@ -242,7 +242,7 @@ def test_any_events_are_read_or_rejected_or_kept(value: Any, annotation: bool) -
         assert annotation
         assert record.error.message.startswith("x:1: events[")
         return
-    must_slice(record)
+    require_slices(record)
     assert not record.events or "events" not in record.meta
     assert "events" not in record.meta or native(record)["events"] == value
     record.where = None
@@ -255,7 +255,7 @@ OTHERS = [name for name, format in FORMATS.items() if format.write is not None a
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "reported"),
     [
         (Document(TEXT, events=[EVENT, EVENT, Event("visit")]), {EVENTS_LOST: 2}),
         (Document(TEXT, text_pair=""), {PAIRS_LOST: 1}),
@@ -265,8 +265,8 @@ OTHERS = [name for name, format in FORMATS.items() if format.write is not None a
         (Document(TEXT), {}),
     ],
 )
-def test_other_formats_count_what_they_lose(name: str, document: Document, told: dict[str, int]) -> None:
-    assert {what: count for what, count in FORMATS[name].count_losses(document).items() if count} == told
+def test_other_formats_count_what_they_lose(name: str, document: Document, reported: dict[str, int]) -> None:
+    assert {what: count for what, count in FORMATS[name].count_losses(document).items() if count} == reported
     plain = Document(TEXT)
     assert writer(name)(document) == writer(name)(plain)
 

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fuzz_targets import must_slice
+from support.fuzz_targets import require_slices
 from support.mutate import SAMPLES, mutate
 
 from ie_cli.data.label_schema import read_schema
@@ -39,16 +39,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bytes") / "data"
 
 
-def must_be_right(record: Record, place: str) -> None:
+def require_valid(record: Record, place: str) -> None:
     if isinstance(record, BadLine):
         assert record.error.message.startswith(f"{place}:")
         assert record.error.hint
         assert len(record.error.message) < 1000 + len(place)
     else:
-        must_slice(record)
+        require_slices(record)
 
 
-def must_end_well(file: Path, data: bytes, reader: Callable[[str], object]) -> None:
+def require_readable_or_error(file: Path, data: bytes, reader: Callable[[str], object]) -> None:
     """Read bytes; the only error may be an `IEError` that names the file and a remedy."""
     file.write_bytes(data)
     error: DataError | None = None
@@ -59,26 +59,26 @@ def must_end_well(file: Path, data: bytes, reader: Callable[[str], object]) -> N
     assert error is None or (error.hint and (str(file) in error.message or error.message.startswith("format ")))
 
 
-def must_read(file: Path, data: bytes, name: str | None, reading: Reading) -> None:
+def require_readable(file: Path, data: bytes, name: str | None, reading: Reading) -> None:
     def read_all(path: str) -> None:
         for record in read_records(path, format=name, reading=reading):
-            must_be_right(record, path)
+            require_valid(record, path)
 
-    must_end_well(file, data, read_all)
+    require_readable_or_error(file, data, read_all)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @few
 @given(data=st.binary(max_size=200) | st.text(max_size=80).map(lambda text: text.encode("utf-8", "replace")))
 def test_any_bytes(file: Path, name: str | None, data: bytes) -> None:
-    must_read(file, data, name, Reading())
+    require_readable(file, data, name, Reading())
 
 
 @pytest.mark.parametrize("name", NAMES)
 @few
 @given(seed=st.integers(0, 2**32), sample=st.sampled_from(SAMPLES), reading=READINGS)
 def test_samples_that_were_damaged(file: Path, name: str | None, seed: int, sample: bytes, reading: Reading) -> None:
-    must_read(file, mutate(random.Random(seed), sample, SAMPLES), name, reading)
+    require_readable(file, mutate(random.Random(seed), sample, SAMPLES), name, reading)
 
 
 @few
@@ -86,13 +86,13 @@ def test_samples_that_were_damaged(file: Path, name: str | None, seed: int, samp
     st.binary(max_size=100) | st.text(st.sampled_from('{}[]",: predicatsubjo_y@v\\ud8\n'), max_size=60).map(str.encode)
 )
 def test_any_schema_file(file: Path, data: bytes) -> None:
-    must_end_well(file, data, read_schema)
+    require_readable_or_error(file, data, read_schema)
 
 
 @few
 @given(st.binary(max_size=100))
 def test_any_file_of_aliases(file: Path, data: bytes) -> None:
-    must_end_well(file, data, read_aliases)
+    require_readable_or_error(file, data, read_aliases)
 
 
 class Rows:
@@ -137,7 +137,7 @@ TAGS = st.lists(st.integers(-2, 5) | st.sampled_from(["O", "B-PER", "PER", ""]) 
 )
 def test_any_rows_of_tokens(rows: list[dict[str, Any]], named: bool) -> None:
     for record in of_rows(rows, named=named) if rows else []:
-        must_be_right(record, "hub:x")
+        require_valid(record, "hub:x")
 
 
 @given(
@@ -147,7 +147,7 @@ def test_any_rows_of_tokens(rows: list[dict[str, Any]], named: bool) -> None:
 )
 def test_any_rows_of_texts(rows: list[dict[str, Any]]) -> None:
     for record in of_rows(rows) if rows else []:
-        must_be_right(record, "hub:x")
+        require_valid(record, "hub:x")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +271,6 @@ def test_errors_of_a_store_are_ours_and_those_of_its_user_are_not(monkeypatch: p
 
 
 def test_words_that_are_read_as_the_beginning_of_a_document_are_counted() -> None:
-    told = FORMATS["conll"].count_losses(Document("x -DOCSTART-y z"))
-    assert told["words that start with -DOCSTART- are read as the start of a document"] == 1
+    reported = FORMATS["conll"].count_losses(Document("x -DOCSTART-y z"))
+    assert reported["words that start with -DOCSTART- are read as the start of a document"] == 1
     assert not any(FORMATS["conll"].count_losses(Document("x -DOC y")).values())

@@ -146,39 +146,43 @@ def triples_lost(before: Document, after: Document) -> int:
 def test_what_comes_back_and_what_was_counted_is_all_that_went_in(source: str, target: str, document: Document) -> None:
     before = written_and_read(source, document)
     assume(before.text or not before.entities)  # a submission, which `ie convert` refuses
-    told = {what: count for what, count in FORMATS[target].count_losses(before).items() if count}
+    reported = {what: count for what, count in FORMATS[target].count_losses(before).items() if count}
     after = written_and_read(target, before)
     unchanged = after.text == before.text
-    assert unchanged or of(told, "texts", "words"), (before, after, told)
-    assert squeezed(after.text) == squeezed(before.text) or of(told, "texts cannot be stored", "words that start")
+    assert unchanged or of(reported, "texts", "words"), (before, after, reported)
+    assert squeezed(after.text) == squeezed(before.text) or of(reported, "texts cannot be stored", "words that start")
 
-    told_entities = of(told, "entities", "labels")
+    told_entities = of(reported, "entities", "labels")
     if target != "cluener" or unchanged:  # a submission has offsets, but no text to compare
         # Words that are gone move what is behind them.
-        moved = of(told, "words that start") > 0
+        moved = of(reported, "words that start") > 0
         lost_entities = surfaces_lost(before, after) if moved else entities_lost(before, after)
-        assert lost_entities <= told_entities, (before, after, told)
+        assert lost_entities <= told_entities, (before, after, reported)
     if told_entities == 0 and unchanged:
         listed = {(*placed(before.text, e), e.start) for e in before.entities if e.label not in ROLES}
         found = {*after.entities, *(side for r in after.relations for _, side in role_arguments(r))}
         assert listed <= {(*placed(after.text, e), e.start) for e in found}, (before, after)
 
-    told_relations = of(told, "relations", "triples", "slots", "types")
+    told_relations = of(reported, "relations", "triples", "slots", "types")
     if before.spos is None:
-        assert relations_lost(before, after) <= told_relations + of(told, "words that start", "labels"), (
+        assert relations_lost(before, after) <= told_relations + of(reported, "words that start", "labels"), (
             before,
             after,
-            told,
+            reported,
         )
     else:
-        assert triples_lost(before, after) <= told_relations + of(told, "words that start"), (before, after, told)
+        assert triples_lost(before, after) <= told_relations + of(reported, "words that start"), (
+            before,
+            after,
+            reported,
+        )
 
-    assert missing(before.events, after.events) <= of(told, "events")
+    assert missing(before.events, after.events) <= of(reported, "events")
     pair = (before.text_pair, before.label, before.score)
-    assert (after.text_pair, after.label, after.score) == pair or of(told, "second texts"), (before, after)
-    assert after.id == before.id or of(told, "ids"), (before, after)
+    assert (after.text_pair, after.label, after.score) == pair or of(reported, "second texts"), (before, after)
+    assert after.id == before.id or of(reported, "ids"), (before, after)
     kept = {name for name, value in before.meta.items() if after.meta.get(name, value) == value and name in after.meta}
-    assert len(before.meta) - len(kept) == of(told, "other fields", "fields 'events'"), (before, after, told)
+    assert len(before.meta) - len(kept) == of(reported, "other fields", "fields 'events'"), (before, after, reported)
     scored = [x for x in (*before.entities, *before.relations) if x.score is not None]
     kept_scores = [x for x in (*after.entities, *after.relations) if x.score is not None]
-    assert len(scored) - len(kept_scores) == of(told, "scores"), (before, after, told)
+    assert len(scored) - len(kept_scores) == of(reported, "scores"), (before, after, reported)

@@ -42,15 +42,15 @@ def relation(text: str, subject: str, predicate: str, object_: str, *kinds: str)
 
 
 def test_casrel_has_no_offsets() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     document = one(
         {"text": TEXT9, "triple_list": [["Anna", "lives in", "云州"], ["云州", "x", "nowhere"]], "split": 3},
-        report=told.append,
+        report=reported.append,
     )
     assert document.spos == [Spo("Anna", "lives in", "云州"), Spo("云州", "x", "nowhere")]
     assert document.relations == [relation(TEXT9, "Anna", "lives in", "云州")]
     assert (document.entities, document.id, document.meta) == ([], None, {"split": 3})
-    assert told == [
+    assert reported == [
         "x.json: triples without offsets: 2; with several possible positions: 0 (mentions: nearest); not found in the text: 1, "
         "first in x.json:2: 云州 | x | nowhere"
     ]

@@ -391,7 +391,7 @@ def test_a_window_longer_than_the_encoder_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
-def test_white_space_around_a_file_is_no_other_file(name: str, tmp_path: Path) -> None:
+def test_whitespace_around_a_file_does_not_change_it(name: str, tmp_path: Path) -> None:
     directory = write_model(tmp_path / "model")
     with (directory / name).open("a", encoding="utf-8") as file:
         file.write("\n")

@@ -77,12 +77,12 @@ def test_no_damage_goes_unseen(form: str, seed: int, models: Path, tmp_path_fact
     if error is not None:
         assert any(file.name in error.message for file in changed), error.message
         assert error.hint
-    else:  # white space, or what is not read of it
+    else:  # whitespace, or a part that is not read
         assert found == contents(load(models / form))
         assert not {file.name for file in changed} & set(FORMS.values())
 
 
-def test_zeros_in_the_middle_of_the_weights_are_told(model: Path) -> None:
+def test_zeros_in_the_middle_of_the_weights_are_reported(model: Path) -> None:
     name = FORMS[model.name]
     data = (model / name).read_bytes()
     tensors = dict(weights(model / name)) if name == "model.onnx" else load_numpy(model / name)

@@ -1,4 +1,4 @@
-"""What stands around a sentence moves its spans and links and changes nothing else: no window that cuts it has a say.
+"""The context of a sentence moves its spans and links and changes nothing else: a window that cuts the sentence has no effect.
 
 The model of these tests looks at one sentence alone, as far as its window shows it; what it says of a part is of no worth.
 """

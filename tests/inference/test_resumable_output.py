@@ -93,7 +93,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def checksum(path: str) -> str:
-    """Of what is in a file, unpacked."""
+    """Of the decompressed contents of a file."""
     digest = hashlib.sha256()
     for _, line in read_lines(path):
         digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
@@ -102,7 +102,7 @@ def checksum(path: str) -> str:
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"])
 @pytest.mark.parametrize("moments", [[1], [6], [7], [8], [30], [20, 30, 45], [61]], ids=str)
-def test_a_killed_job_goes_on_without_loss(
+def test_a_killed_job_resumes_without_loss(
     name: str, moments: list[int], here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("predict", "big.jsonl", "--rejects", "bad.jsonl")
@@ -126,7 +126,7 @@ def test_a_killed_job_goes_on_without_loss(
 _ADD = jobs.Digest.add
 
 
-def test_bad_lines_stand_in_the_rejects_with_their_places(here: Path) -> None:
+def test_bad_lines_are_in_the_rejects_with_their_positions(here: Path) -> None:
     assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl").exit_code == 0
     rejected = as_json(Path("bad.jsonl").read_text(encoding="utf-8"))
     assert [(row["where"], row["line"]) for row in rejected] == [
@@ -175,7 +175,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
         (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects is given now, but was not before"),
     ],
 )
-def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message: str, cut: Path) -> None:
+def test_another_job_does_not_resume_it(arguments: tuple[str, ...], message: str, cut: Path) -> None:
     before = Path("out.jsonl.part").read_bytes()
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", *arguments)
     assert result.exit_code == 1
@@ -184,7 +184,7 @@ def test_another_job_does_not_go_on_with_it(arguments: tuple[str, ...], message:
     assert Path("out.jsonl.part").read_bytes() == before
 
 
-def test_another_input_is_told(cut: Path) -> None:
+def test_another_input_is_reported(cut: Path) -> None:
     lines = Path("good.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     for changed in (lines[1:], lines[:20]):
         Path("good.jsonl").write_text("".join(changed), encoding="utf-8")
@@ -195,7 +195,7 @@ def test_another_input_is_told(cut: Path) -> None:
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
 
 
-def test_another_model_is_told(cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_model_is_reported(cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_jsonl(tmp_path / "train.jsonl", documents())
     list(train(recipe(data, training={"epochs": 1}), tmp_path / "other"))
     result = ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume", "-m", str(tmp_path / "other" / "model"))
@@ -325,7 +325,7 @@ def test_a_directory_is_not_a_complete_output(here: Path) -> None:
     assert "out: is a directory" in result.stderr
 
 
-def test_packed_output_does_not_tell_the_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compressed_output_does_not_contain_the_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "COMMIT_SECONDS", 60.0)
     assert ie("predict", "good.jsonl", "-o", "a.jsonl.gz").exit_code == 0
     assert Path("a.jsonl.gz").read_bytes()[3:8] == bytes(5)  # neither a name nor a time
@@ -488,7 +488,7 @@ def targets(directory: Path, name: str = "out") -> dict[str, str]:
 
 
 def resumed(directory: Path) -> tuple[int, list[str]]:
-    """Go on with a job: the records that are done, and what is in its files then."""
+    """Resume a job: return the number of finished records, and the contents of its files."""
     with jobs.open_job(targets(directory), {"model": "out"}, resume=True) as job:
         assert job is not None
         done = job.records
@@ -514,7 +514,7 @@ def test_no_damage_of_a_job_goes_unseen(seed: int, interrupted: Path, tmp_path_f
     shutil.rmtree(directory)
     if error is not None:
         assert any(path.name in error for path in changed), (changed, error)
-    else:  # white space, what no entry knows of, or another job's
+    else:  # whitespace, what no entry mentions, or data of another job
         assert found == (2, ["out 1\n" * 200 + "out 2\n" * 200] * 2)
 
 

@@ -120,7 +120,7 @@ def test_above_the_limit_only_relations_with_the_same_arguments_are_paired(
     assert all((a.subject, a.object) == (b.subject, b.object) for a, b in pairs)
 
 
-def test_a_crowded_document_is_said_and_no_error_is_lost() -> None:
+def test_a_crowded_document_is_reported_and_no_error_is_lost() -> None:
     size = 700
     gold = Document("x" * 3000, [Entity(n, 2000 + n, "X") for n in range(size)])  # all overlap
     predicted = Document(gold.text, [Entity(n, 2000 + n, "Y") for n in range(200)] + [Entity(2999, 3000, "X")])

@@ -202,30 +202,30 @@ NEWS = "In 1999 Ann Lee\nworked for Acme in Bern, as far as anyone knows."
 ANN, ACME = Entity(8, 15, "PER"), Entity(27, 31, "ORG")
 
 
-def told(gold: Document, predicted: Document) -> list[str]:
+def examples(gold: Document, predicted: Document) -> list[str]:
     return [case.describe(4) for cases in analysed(gold, predicted).samples.values() for case in cases]
 
 
 def test_an_error_is_described_with_its_place_and_context() -> None:
     gold = Document(NEWS, [], [Relation(ANN, "works_for", ACME)], where="d.jsonl:7")
     around = "d.jsonl:7: …999 Ann Lee⏎worked for Acme in …; gold (Ann Lee, works_for, Acme); predicted "
-    assert told(gold, Document("", [], [Relation(ANN, "lives_in", ACME)])) == [around + "(Ann Lee, lives_in, Acme)"]
-    assert told(gold, Document(NEWS)) == [around + "nothing"]
-    [line] = told(gold, Document(NEWS, [], [Relation(ANN, "works_for", Entity(27, 31, "LOC"))]))
+    assert examples(gold, Document("", [], [Relation(ANN, "lives_in", ACME)])) == [around + "(Ann Lee, lives_in, Acme)"]
+    assert examples(gold, Document(NEWS)) == [around + "nothing"]
+    [line] = examples(gold, Document(NEWS, [], [Relation(ANN, "works_for", Entity(27, 31, "LOC"))]))
     assert line.endswith("gold (Ann Lee PER, works_for, Acme ORG); predicted (Ann Lee PER, works_for, Acme LOC)")
 
 
 def test_texts_are_described_at_their_nearest_occurrences() -> None:
     gold = Document(NEWS, spos=[Spo("Acme", "place", "Bern")], id=5)
-    assert told(gold, Document(NEWS)) == ["5: …for Acme in Bern, as…; gold (Acme, place, Bern); predicted nothing"]
+    assert examples(gold, Document(NEWS)) == ["5: …for Acme in Bern, as…; gold (Acme, place, Bern); predicted nothing"]
     absent = Document(NEWS, spos=[Spo("x", "place", "y")])
-    assert told(absent, Document(NEWS))[0].endswith("anyone knows.; gold (x, place, y); predicted nothing")
+    assert examples(absent, Document(NEWS))[0].endswith("anyone knows.; gold (x, place, y); predicted nothing")
 
 
 def test_arguments_pages_apart_are_described_shortly() -> None:
     text = "Ann" + " and so on" * 500 + " Bern"
     gold = Document(text, [], [Relation(Entity(0, 3, "PER"), "in", Entity(len(text) - 4, len(text), "LOC"))])
-    [line] = told(gold, Document(text))
+    [line] = examples(gold, Document(text))
     assert " … " in line
     assert len(line) < 200
     assert ": Ann and" in line

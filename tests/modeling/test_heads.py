@@ -98,7 +98,7 @@ def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     assert all(output.count(".") == 1 for output in named)
     assert {output.split(".")[0] for output in named} == codec.matrices.keys() == head.blocks(hidden).keys()
     assert all(len(tensor) == 2 for tensor in named.values())
-    for matrix, rows in codec.matrices.items():  # an exported graph is told from another one by these
+    for matrix, rows in codec.matrices.items():  # these distinguish an exported graph from another one
         shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{matrix}.")]
         assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
 

@@ -45,7 +45,7 @@ def columns_by_hand(path: Path, token: int, tags: Iterable[int], gap: str | None
         elif rows:
             sentences.append(rows)
             rows = []
-    if gap == "\t":  # comment lines have other fields where the tags stand
+    if gap == "\t":  # comment lines have other fields in the columns of the tags
         sentences = [[row for row in rows if row[0] != "#" or row[1] in ("O",)] for rows in sentences]
     found: Counter[str] = Counter()
     for rows in sentences:
@@ -123,7 +123,7 @@ def test_every_token_and_every_reachable_entity_slices_the_text(name: str, encod
         [tokens] = tokenizer.encode([document.text])
         spans = sorted(set(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)))
         pieces = [document.text[a:b] for a, b in spans]
-        if tokenization == "char":  # blanks too: a boundary may stand there
+        if tokenization == "char":  # spaces, too: a boundary may be there
             assert pieces == list(document.text)
         else:
             assert all(piece.strip() == piece != "" for piece in pieces)

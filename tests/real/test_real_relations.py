@@ -21,7 +21,7 @@ SPLITS = [("train", 922, 3377, 1283), ("dev", 231, 893, 343), ("test", 288, 1079
 
 
 def conll04(split: str) -> tuple[list[dict[str, Any]], list[Document]]:
-    """The records of a split as they stand in the file, and as they are read."""
+    """Return the records of a split as they are in the file, and as they are read."""
     path = real(DATA, f"conll04/conll04_{split}.json")
     return json.loads(path.read_text("utf-8")), list(read_documents(str(path)))
 
@@ -55,12 +55,12 @@ def test_conll04_counts(split: str, sentences: int, entities: int, relations: in
 
 
 def squeezed(document: Document, boundary: int) -> int:
-    """A boundary, counted without blanks."""
+    """A boundary, counted without spaces."""
     return len("".join(document.text[:boundary].split()))
 
 
 def content(document: Document) -> tuple[Any, ...]:
-    """An example without blanks and without the full stop of its last entity: one layout parts it from the word."""
+    """An example without spaces and without the full stop of its last entity: one layout separates it from the word."""
 
     def span(start: int, end: int, label: str) -> tuple[int, int, str]:
         mention = document.text[start:end]
@@ -76,9 +76,9 @@ def content(document: Document) -> tuple[Any, ...]:
 
 def test_the_table_and_the_columns_hold_the_same() -> None:
     _, table = conll04("test")
-    told: list[str] = []
-    columns = list(read_documents(str(real(DATA, "conll04/multihead_test.txt")), detected=told.append))
-    assert told == ["multihead"]
+    reported: list[str] = []
+    columns = list(read_documents(str(real(DATA, "conll04/multihead_test.txt")), detected=reported.append))
+    assert reported == ["multihead"]
     other = {document.id: document for document in columns}
     assert len(other) == len(columns) == len(table)
     for document in table:
@@ -97,12 +97,12 @@ def test_conll04_is_read_as_it_was_written(name: str, split: str, tmp_path: Path
     assert format.write is not None
     before, between, after = format.frame
     (tmp_path / "x").write_text(before + between.join(map(format.write, mine)) + after, encoding="utf-8")
-    told: list[str] = []
-    back = list(read_documents(str(tmp_path / "x"), reading=Reading(report=told.append)))
+    reported: list[str] = []
+    back = list(read_documents(str(tmp_path / "x"), reading=Reading(report=reported.append)))
     for document in (*mine, *back):
         document.relations.sort()
     assert back == mine
-    assert told == []
+    assert reported == []
     assert not any(value for document in mine for value in format.count_losses(document).values())
     if name == "conll04-table":
         assert json.loads((tmp_path / "x").read_text("utf-8")) == raw
@@ -112,11 +112,11 @@ DUIE2 = ("train_a", "train_b", "dev")
 
 
 def duie2(name: str) -> tuple[list[dict[str, Any]], list[Document]]:
-    """The records of a file as they stand there, and as they are read."""
+    """Return the records of a file as they are in it, and as they are read."""
     path = real(DATA, f"duie2/{name}.json")
-    told: list[str] = []
-    mine = list(read_documents(str(path), detected=told.append))
-    assert told == ["duie" if name in DUIE2 else "jsonl"]
+    reported: list[str] = []
+    mine = list(read_documents(str(path), detected=reported.append))
+    assert reported == ["duie" if name in DUIE2 else "jsonl"]
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line], mine
 
 

@@ -53,11 +53,11 @@ def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
     said = refused("\n".join(lines))
     for field, line in places.items():
         assert f"recipe.yaml:{line}: {field}" in said, field
-    told = [
+    reported = [
         int(line.split(":")[1]) for line in said.removeprefix("error: ").splitlines() if line.startswith("recipe.yaml:")
     ]
-    assert told == sorted(told)
-    assert len(told) >= len(places) > 40
+    assert reported == sorted(reported)
+    assert len(reported) >= len(places) > 40
     assert EXPLAINS in said
 
 

@@ -111,7 +111,7 @@ def test_datasets_of_the_hub_are_named(tmp_path: Path, monkeypatch: pytest.Monke
     assert places == {("org/data", "zh", "validation"), ("conll2003", None, "test")}
 
 
-def test_results_of_several_tasks_are_told_apart() -> None:
+def test_results_of_several_tasks_are_distinguished() -> None:
     data = {"train": "hub:org/data", "dev": "hub:org/data?split=dev"}
     links = {"task": "relation", "data": data, "head": {"name": "gplinker"}}
     tasks = {"people": {"task": "ner", "data": data}, "links": links}

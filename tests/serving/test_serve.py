@@ -255,7 +255,7 @@ def test_unknown_addresses_and_methods(stub: Stub) -> None:
     assert "does not support DELETE" in refusal(stub.client.delete("/model"), 405)
 
 
-def test_other_origins_are_told_nothing(stub: Stub) -> None:
+def test_other_origins_get_nothing(stub: Stub) -> None:
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
     answers = [
         stub.client.options("/predict", headers=headers),
@@ -349,7 +349,7 @@ def test_the_token_opens(make: Make) -> None:
 # --- slots and time
 
 
-def test_more_requests_than_slots_are_told_to_come_again(make: Make) -> None:
+def test_more_requests_than_slots_get_503(make: Make) -> None:
     stub = make(concurrency=2)
     with ThreadPoolExecutor(2) as threads:
         under_way = [threads.submit(stub.post, {"text": "慢王伟"}) for _ in range(2)]
@@ -539,7 +539,7 @@ def test_active_requests_are_notified_when_the_service_stops(make: Make) -> None
     assert not closing.is_alive()
 
 
-def test_an_internal_error_tells_its_number_alone(stub: Stub) -> None:
+def test_an_internal_error_reports_only_its_number(stub: Stub) -> None:
     answer = stub.post({"text": "坏"})
     assert answer.status_code == 500
     [(number, error)] = stub.reports
@@ -623,10 +623,10 @@ def test_the_page_asks_for_the_token_and_marks_like_html_files(tmp_path: Path) -
     script = DOM.replace("RECORD", json.dumps(record)) + (PAGES / "page.js").read_text(encoding="utf-8") + ACT
     (tmp_path / "page.cjs").write_text(script, encoding="utf-8")
     run = subprocess.run(["node", str(tmp_path / "page.cjs")], capture_output=True, text=True, check=True, timeout=60)
-    told = json.loads(run.stdout)
-    assert told["first"] == ["no: token", False]
-    assert told["seen"][-1][1]["Authorization"] == "Bearer t"
-    assert told["name"] == "n"
+    outcome = json.loads(run.stdout)
+    assert outcome["first"] == ["no: token", False]
+    assert outcome["seen"][-1][1]["Authorization"] == "Bearer t"
+    assert outcome["name"] == "n"
 
     def html(node: Any) -> str:
         if isinstance(node, str):
@@ -641,7 +641,7 @@ def test_the_page_asks_for_the_token_and_marks_like_html_files(tmp_path: Path) -
 
     expected, deep = mark(text, entities)
     assert deep == []
-    assert html(told["article"][3][0]) == re.sub(r' class="c\d"', "", expected)
+    assert html(outcome["article"][3][0]) == re.sub(r' class="c\d"', "", expected)
 
 
 # --- the command

@@ -79,7 +79,7 @@ def test_a_short_text_overtakes_a_long_one(worker: Worker, backend: stub_serve.B
     assert place <= 2  # of some 500
 
 
-def test_a_fault_is_that_of_its_own_request(worker: Worker, backend: stub_serve.Backend) -> None:
+def test_an_error_affects_only_its_own_request(worker: Worker, backend: stub_serve.Backend) -> None:
     first = worker.submit(["慢"])
     assert backend.begun.wait(SECONDS)
     good, bad = worker.submit(["王伟"]), worker.submit(["坏伟"])

@@ -12,7 +12,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 @dataclass
 class FakeHub:
-    """Repositories with their files by branch. It stands for the class `HfApi`, and for its instances.
+    """Repositories with their files by branch. It replaces the class `HfApi` and its instances.
 
     Attributes:
         error: raised by every request.

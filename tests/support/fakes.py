@@ -59,7 +59,7 @@ def wordpiece() -> Tokenizer:
 
 
 def byte_level() -> Tokenizer:
-    """GPT-2's and RoBERTa's: the blank before a word belongs to its token, characters may be split into bytes."""
+    """GPT-2's and RoBERTa's: the space before a word belongs to its token, characters may be split into bytes."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -70,7 +70,7 @@ def byte_level() -> Tokenizer:
 
 
 def sentencepiece() -> Tokenizer:
-    """XLM-RoBERTa's: NFKC, blanks become ▁ and belong to the token after them."""
+    """XLM-RoBERTa's: NFKC, spaces become ▁ and belong to the token after them."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None, chosen: Mapping[str, Target] | 
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=None, help="another one each time where not given")
+    parser.add_argument("--seed", type=int, default=None, help="default: a different one each time")
     parser.add_argument("--target", action="append", help="one of: " + ", ".join(all_targets()))
     parser.add_argument("--directory", type=Path, default=ROOT / ".fuzz", help="where findings are kept")
     parser.add_argument("--replay", type=Path, help="an input that was kept")

@@ -109,7 +109,7 @@ def checkpoint(step: int) -> Checkpoint:
 
 
 def damaged_checkpoint(data: bytes) -> None:
-    """What a run goes on from is what was written, and an older one is said to be one."""
+    """A run resumes from what was written, and reports if that is an older checkpoint."""
     with copied(checkpoints()) as path:
         changed = {file.parent.name: file for file in damage(random.Random(data), path, "state.*")}
         try:
@@ -159,7 +159,7 @@ def copied_names(path: Path) -> Iterator[Path]:
 
 
 def damaged_journal(data: bytes) -> None:
-    """What a job goes on from is what it wrote."""
+    """A job resumes from what it wrote."""
     with copied(interrupted()) as path:
         expected = {file.name: file.read_bytes() for file in path.glob("*.part")}
         changed = damage(random.Random(data), path, "*.part", "*.json")

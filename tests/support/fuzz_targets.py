@@ -86,12 +86,12 @@ def file_of(data: bytes, name: str) -> Path:
 
 
 def need(holds: bool, what: str) -> None:
-    """Raise where something does not hold."""
+    """Raise if a condition does not hold."""
     if not holds:
         raise Broken(what)
 
 
-def must_slice(document: Document) -> None:
+def require_slices(document: Document) -> None:
     """Every entity must lie in the text; a line of a CLUENER submission has none."""
     arguments = [side for relation in document.relations for side in (relation.subject, relation.object)]
     parts = [entity for event in document.events for entity in event.entities]
@@ -116,7 +116,7 @@ def read(data: bytes, name: str | None) -> None:
                 need(record.error.message.startswith(path), f"no place in {record.error.message!r}")
                 need(bool(record.error.hint) and len(record.error.message) < 2000, f"no hint: {record.error.message!r}")
                 continue
-            must_slice(record)
+            require_slices(record)
             guess = UnitsGuess()
             guess.add(record.text, [(entity.start, entity.end) for entity in record.entities], "x")
             guess.verdict()
@@ -216,7 +216,7 @@ def model(data: bytes) -> None:
         (model_directory() / part).write_bytes(content)
         extractor = Extractor.from_pretrained(model_directory(), device="cpu", precision="float32")
         for document in extractor.extract(["王伟在青川大学读书", "", "e\u0301 👩\u200d🔬"]):
-            must_slice(Document(document.text, document.entities, where="x"))
+            require_slices(Document(document.text, document.entities, where="x"))
     finally:
         (model_directory() / part).write_bytes(whole)
 
@@ -294,7 +294,7 @@ def windows(data: bytes) -> None:
         [text, "", text[:7]], extract(engine, map(Document, [text, "", text[:7]])), strict=True
     ):
         need(document.text == text_in, "the text is untouched")
-        must_slice(Document(document.text, document.entities, where="x"))
+        require_slices(Document(document.text, document.entities, where="x"))
         joined = {side for relation in document.relations for side in (relation.subject, relation.object)}
         need(joined <= set(document.entities), f"{joined} are among {document.entities}")
 

@@ -15,7 +15,7 @@ def joined(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-# Chinese, emoji of several characters, accents of their own, blanks of many kinds, half a surrogate pair.
+# Chinese, emoji of several characters, combining accents, many kinds of whitespace, half a surrogate pair.
 TEXT = st.text(
     st.one_of(st.characters(), st.sampled_from("ab中文👩\u200d🔬e\u0301 \u3000\t\n\xa0\ud800，")), max_size=24
 ).map(joined)

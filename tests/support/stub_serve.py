@@ -40,10 +40,10 @@ class Outputs:
 
 
 class Backend:
-    """Finds 王伟, is slow where a 慢 stands, and breaks at a 坏.
+    """Finds 王伟, is slow at a 慢, and fails at a 坏.
 
     Attributes:
-        begun: set when it stands at a 慢; it goes on when `go` is set, or after `seconds`.
+        begun: set when it reaches a 慢; it continues when `go` is set, or after `seconds`.
         batches: the ids of the batches it was given.
     """
 

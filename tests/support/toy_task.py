@@ -1,4 +1,4 @@
-"""A task of its own: the names that a text holds, wherever they are; scored by the share of texts that are wholly right.
+"""A custom task: the names in a text, wherever they are; scored by the share of texts that are completely correct.
 
 What is not its own (how its labels are found, what `ie check` says of its data) it takes from the task of entities.
 """

@@ -94,7 +94,7 @@ def test_descriptors_are_known_whatever_leads_to_them(tmp_path: Path) -> None:
 
 @needs_proc
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
-def test_an_open_file_goes_on_where_it_stands(name: str, tmp_path: Path) -> None:
+def test_an_open_file_is_written_at_its_position(name: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
     with path.open("wb", buffering=0) as file:
         file.write(b"head\n")
@@ -256,9 +256,7 @@ def test_what_is_new_has_the_mode_of_the_system(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("swaps", [True, False])
-def test_a_folder_that_is_replaced_keeps_its_modes(
-    swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replaced_directory_keeps_its_modes(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not swaps:
         monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     for name in ("new", "model"):

@@ -111,7 +111,7 @@ def test_sigterm_ends_a_prediction_with_143_and_nothing_half_written(here: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
-def test_a_disk_that_takes_no_more_is_told(here: Path) -> None:
+def test_a_full_disk_is_reported(here: Path) -> None:
     import resource
 
     def limit() -> None:
@@ -152,8 +152,8 @@ def test_outside_the_main_thread_signals_stay_as_they_are() -> None:
 
 
 def test_a_signal_raises_in_interruptible_work() -> None:
-    told: list[int] = []
-    with Stop(told.append).listening() as stop:
+    received: list[int] = []
+    with Stop(received.append).listening() as stop:
         with pytest.raises(Stopped) as stopped, stop.interruptible():
             signal.raise_signal(signal.SIGTERM)
         assert stopped.value.exit_code == 143
@@ -162,7 +162,7 @@ def test_a_signal_raises_in_interruptible_work() -> None:
             stop.check()
         with pytest.raises(Stopped), stop.interruptible():
             pytest.fail("entered after a signal")
-    assert told == []
+    assert received == []
 
 
 def test_a_listener_that_fails_costs_no_checkpoint(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def fill(directory: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("swaps", [True, False])
-def test_a_folder_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_is_replaced_as_a_whole(swaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not swaps:
         monkeypatch.setattr("ie_cli.system.atomic._exchange", lambda one, other: False)
     fill(tmp_path / "model", "old")

@@ -125,11 +125,11 @@ def test_every_rejected_url_of_a_recipe_has_its_line(tmp_path: Path) -> None:
     lines = ["name: x", "task: relation", "data:", "  train: [a.jsonl, ssh://h/x]", "  dev: S3://b/k",
              "  test: 'hub:zip://x::y'", "  schema_file: git://x", "encoder: {name: tiny}"]  # fmt: skip
     (tmp_path / "recipe.yaml").write_text("\n".join(lines))
-    told = said(ie("show", str(tmp_path / "recipe.yaml"), "--set", "data.joiner=x"))
+    printed = said(ie("show", str(tmp_path / "recipe.yaml"), "--set", "data.joiner=x"))
     for place in ("4: data.train[1]: ssh://h/x", "5: data.dev: S3://b/k", "6: data.test: zip://x::y"):
-        assert f"recipe.yaml:{place}" in told
-    assert "7: data.schema_file: git://x: the protocol 'git' is not allowed" in told
-    assert "did you mean 's3'?" in told
+        assert f"recipe.yaml:{place}" in printed
+    assert "7: data.schema_file: git://x: the protocol 'git' is not allowed" in printed
+    assert "did you mean 's3'?" in printed
 
 
 def importers(*modules: str) -> set[str]:

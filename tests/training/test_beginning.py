@@ -67,7 +67,7 @@ def stopped(made: Recipe, output: Path) -> None:
 # Data
 
 
-def test_test_data_that_are_missing_are_told_before_the_first_step(data: Path, tmp_path: Path) -> None:
+def test_missing_test_data_are_reported_before_the_first_step(data: Path, tmp_path: Path) -> None:
     for made in (short(data, {"test": "nowhere.jsonl"}), short(data, {"test": str(tmp_path / "empty.jsonl")})):
         (tmp_path / "empty.jsonl").touch()
         with pytest.raises(DataError, match=r"(nowhere|empty)\.jsonl"):
@@ -95,7 +95,7 @@ def test_dev_without_annotation_does_not_end_a_run(data: Path, bare: Path, tmp_p
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_data_without_annotation_are_told_before_the_first_step(
+def test_data_without_annotation_are_reported_before_the_first_step(
     split: str, data: Path, bare: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "recipe.yaml").write_text(dump_recipe(short(data, {split: str(bare)}, epochs=1)), encoding="utf-8")
@@ -140,7 +140,7 @@ def test_a_run_whose_scoring_failed_is_resumed_to_do_only_that(
     assert list(train(made, tmp_path / "run", resume=True)) == [FinishedBefore(tmp_path / "run" / "model")]
 
 
-def test_a_run_that_is_stopped_in_its_scoring_says_what_is_left(data: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_during_scoring_reports_what_is_left(data: Path, tmp_path: Path) -> None:
     stop = Stop()
     events = train(short(data), tmp_path / "run", stop=stop)
     while not isinstance(next(events), Trained):
@@ -162,7 +162,7 @@ class Usage(NamedTuple):
     free: int
 
 
-def test_a_disk_without_room_for_the_model_is_told_and_costs_no_earlier_one(
+def test_a_disk_without_space_for_the_model_is_reported_and_keeps_the_earlier_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(train(short(data, epochs=1), tmp_path / "run"))

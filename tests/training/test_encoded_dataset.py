@@ -150,7 +150,7 @@ def test_data_without_a_fingerprint_leave_no_file(own_cache: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["arrow", "json"])
 @pytest.mark.parametrize("kept", [0, 100, 1300])
-def test_a_damaged_store_is_encoded_anew(suffix: str, kept: int, own_cache: Path) -> None:
+def test_a_damaged_store_is_encoded_again(suffix: str, kept: int, own_cache: Path) -> None:
     first = store()
     (file,) = own_cache.glob(f"*.{suffix}")
     whole = file.read_bytes()
@@ -256,7 +256,7 @@ def test_a_damaged_cache_is_encoded_again_and_says_so(seed: int) -> None:
             found = store(key, documents)
             assert content(found) == expected[key]
             if found.replaced is None:
-                assert all(path.suffix == ".json" for path in changed if path.stem == _stem(key))  # white space
+                assert all(path.suffix == ".json" for path in changed if path.stem == _stem(key))  # whitespace
             again = store(key, documents)
             assert again.replaced is None
             assert content(again) == expected[key]

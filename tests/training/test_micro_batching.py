@@ -89,7 +89,7 @@ class Small:
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu", "onednn"])
 @pytest.mark.parametrize("late", [False, True])
-def test_training_goes_on_in_parts_and_says_so(
+def test_training_continues_in_parts_and_reports_it(
     kind: str, late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ner(tmp_path)

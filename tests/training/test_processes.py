@@ -54,7 +54,7 @@ def test_who_writes(environment: dict[str, str], first: bool) -> None:
     ],
     ids=str,
 )
-def test_a_part_of_what_a_launcher_sets_is_told(environment: dict[str, str], message: str) -> None:
+def test_incomplete_launcher_variables_are_reported(environment: dict[str, str], message: str) -> None:
     with pytest.raises(TrainingError, match=message) as error:
         is_first_process(environment)
     assert "torchrun" in str(error.value.hint)

@@ -248,7 +248,7 @@ def test_the_log_continues_without_duplicate_steps(data: Path, cut: Path) -> Non
     assert (cut / "log.csv").read_text(encoding="utf-8").count("step") == 1
 
 
-def test_two_runs_do_not_share_a_folder(data: Path, tmp_path: Path) -> None:
+def test_two_runs_do_not_share_a_directory(data: Path, tmp_path: Path) -> None:
     events = train(short(data), tmp_path / "run")
     next(events)
     for options in ({}, {"overwrite": True}, {"resume": True}):

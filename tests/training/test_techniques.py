@@ -172,20 +172,20 @@ def test_two_passes_are_both_repeated_if_memory_runs_out(
 
 
 def test_techniques_are_nested_in_their_order() -> None:
-    told: list[Any] = []
+    order: list[Any] = []
 
-    class Told(Average):
+    class Recorded(Average):
         def __init__(self, name: str) -> None:
             super().__init__()
             self.name = name
 
         def compute_gradients(self, batch: Batch, compute: Compute) -> Tensor:
-            told.append(self.name)
+            order.append(self.name)
             return compute(batch)
 
-    both = Techniques([Told("inner"), Told("outer")])
-    both.compute_gradients(None, lambda batch: told.append("plain"))  # type: ignore[arg-type,func-returns-value,return-value]
-    assert told == ["outer", "inner", "plain"]
+    both = Techniques([Recorded("inner"), Recorded("outer")])
+    both.compute_gradients(None, lambda batch: order.append("plain"))  # type: ignore[arg-type,func-returns-value,return-value]
+    assert order == ["outer", "inner", "plain"]
     both.load({"technique.inner.x": torch.ones(1), "technique.outer.x": torch.zeros(1)})
     assert {name: float(tensor) for name, tensor in both.tensors().items()} == {
         "technique.inner.x": 1.0,
