@@ -126,6 +126,7 @@ def test_a_tag_that_is_not_the_version_is_refused(tmp_path: Path, tag: str, head
             "--set data.dev=0.1",
             ["--set", "data.dev=0.1", "--", "a.yaml", "my recipe.yaml"],
         ),
+        ("a.yaml", "--set a=1\n--set b=2\n", ["--set", "a=1", "--set", "b=2", "--", "a.yaml"]),
         ("$(touch gone); `x`", "--set\ta=*", ["--set", "a=*", "--", "$(touch gone); `x`"]),
     ],
 )

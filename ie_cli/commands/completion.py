@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from rich.markup import escape
+
 Choices = list[tuple[str, str]]
 PROGRAM = "ie"
 _ASKED = "_IE_COMPLETE"
@@ -49,4 +51,5 @@ def complete_output_format(incomplete: str) -> Choices:
 
 
 def _begin(choices: Mapping[str, str], incomplete: str) -> Choices:
-    return [(name, text) for name, text in choices.items() if name.startswith(incomplete)]
+    # Typer reads the help as Rich's markup, which square brackets are.
+    return [(name, escape(text)) for name, text in choices.items() if name.startswith(incomplete)]

@@ -92,8 +92,9 @@ def _report(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) 
     share = f" ({unreachable / found.total:.2%})" if found.total else ""
     text = f"{split}: {unreachable} of {found.total} {kind.items}{share} can never be predicted: {causes}"
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
+    finer = "encoder.vocabulary: characters" if encoder.vocabulary == "words" else "encoder.tokenization: char"
     remedies = {
-        INSIDE_TOKEN: "encoder.tokenization: char makes every boundary reachable",
+        INSIDE_TOKEN: f"{finer} makes every boundary reachable",
         TOO_LONG: windows,
         APART: windows,
     }

@@ -230,6 +230,11 @@ def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         )
     if encoder.vocabulary != "characters" and encoder.name != "tiny":
         yield ("encoder", "vocabulary"), f"is for the encoder tiny; {encoder.name} has a vocabulary of its own"
+    elif encoder.vocabulary == "words" and encoder.tokenization == "char":  # nearly every token would be unknown
+        yield (
+            ("encoder", "tokenization"),
+            "got char, but encoder.vocabulary is words; set encoder.vocabulary: characters instead",
+        )
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))

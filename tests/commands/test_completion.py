@@ -55,8 +55,19 @@ def offered(answer: Answer, shell: str, line: str) -> list[str]:
 def test_recipes_are_completed(shell: str, before: str, answer: Answer) -> None:
     names = [recipe.name for recipe in list_recipes()]
     assert offered(answer, shell, f"ie {before} ") == names
-    assert offered(answer, shell, f"ie {before} quick") == ["quickstart-relations", "quickstart"]
+    assert offered(answer, shell, f"ie {before} quick") == [
+        "quickstart-en",
+        "quickstart-relations",
+        "quickstart",
+    ]
     assert offered(answer, shell, f"ie {before} ./quick") == []
+
+
+def test_the_help_of_a_choice_keeps_its_brackets(answer: Answer) -> None:
+    out = answer(
+        _IE_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args", _TYPER_COMPLETE_ARGS="ie convert --to cl"
+    )
+    assert out.splitlines() == [f"cluener\t{FORMATS['cluener'].help}"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

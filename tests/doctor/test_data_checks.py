@@ -146,3 +146,13 @@ def test_what_cannot_be_reached_is_shown_with_the_remedy(
     encoder["max_length"] = 64
     findings = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
     assert "never be predicted" not in findings
+
+
+def test_the_remedy_for_words_is_a_vocabulary_of_characters(write: Callable[[str, list[Document]], str]) -> None:
+    train = Path(write("train.jsonl", [Document("The quick", [Entity(1, 3, "part")])]))
+    encoder = {"name": "tiny", "vocabulary": "words"}
+    findings = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
+    assert "boundary inside a token: encoder.vocabulary: characters makes every boundary reachable" in findings
+    encoder["vocabulary"] = "characters"
+    findings = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
+    assert "never be predicted" not in findings

@@ -273,6 +273,7 @@ def test_a_vocabulary_is_for_the_encoder_that_makes_its_own(tmp_path: Path) -> N
     assert complaint(tmp_path, encoder % "bert-base-cased") == [
         "recipe.yaml:5: encoder.vocabulary: is for the encoder tiny; bert-base-cased has a vocabulary of its own"
     ]
+    assert "encoder.vocabulary is words" in complaint(tmp_path, encoder % "tiny", "encoder.tokenization=char")[0]
 
 
 @pytest.mark.parametrize("name", ["tiny", "bert-base-chinese", "org/model", "/no/such/directory"])
