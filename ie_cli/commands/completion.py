@@ -1,4 +1,4 @@
-"""What a shell is offered for an argument, each with a word of help; where nothing fits, the shell offers files."""
+"""Shell completion of recipe and format names, with their descriptions; file names are completed by the shell."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Mapping
 Choices = list[tuple[str, str]]
 PROGRAM = "ie"
 _ASKED = "_IE_COMPLETE"
-"""The environment variable by which a shell asks for words or for its script."""
+"""The environment variable with which a shell requests completions or its completion script."""
 _SWITCHES = frozenset({"--install-completion", "--show-completion"})
 
 
 def prepare_completion() -> str | None:
-    """Prepare the answer to a shell, and return the name of the program in it; None if no shell asks.
+    """Prepare the reply to a shell, and return the program name to use in it; None if no shell asked.
 
-    The name is that of the command, also if `python -m ie_cli` answers: no shell completes a name of several words.
+    The name is `ie` even for `python -m ie_cli`, because no shell completes a program name of several words.
     """
     if _ASKED in os.environ:
-        os.environ["COLUMNS"] = "10000"  # Typer wraps help texts, and fish takes each line for a word
+        os.environ["COLUMNS"] = "10000"  # Typer wraps help texts, and fish would offer each line as a word
         return PROGRAM
     return PROGRAM if _SWITCHES & set(sys.argv[1:]) else None
 
 
 def complete_recipe(incomplete: str) -> Choices:
-    """The names of the recipes that come with `ie`.
+    """Return the names of the bundled recipes.
 
-    Names of files are left to the shell, which quotes them: some shells evaluate what they are offered.
+    File names are left to the shell, which quotes them correctly: some shells evaluate the words that they are offered.
     """
     from ie_cli.recipe.bundled import list_recipes
 
@@ -35,14 +35,14 @@ def complete_recipe(incomplete: str) -> Choices:
 
 
 def complete_input_format(incomplete: str) -> Choices:
-    """The formats that can be read."""
+    """Return the formats that can be read."""
     from ie_cli.formats import FORMATS, html
 
     return _begin({name: form.help for name, form in FORMATS.items() if form.read is not html.read}, incomplete)
 
 
 def complete_output_format(incomplete: str) -> Choices:
-    """The formats that can be written."""
+    """Return the formats that can be written."""
     from ie_cli.formats import FORMATS
 
     return _begin({name: form.help for name, form in FORMATS.items() if form.write is not None}, incomplete)

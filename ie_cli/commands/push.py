@@ -1,4 +1,4 @@
-"""`ie push`: a model as a repository on the Hub."""
+"""`ie push`: upload a model to the Hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_push(
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    """`ie push`: check the files, and upload them; in a dry run, list them."""
+    """Check the files and upload them, or list them in a dry run."""
     from ie_cli.inference.publishing import model_files, publish, require_repository
 
     directory = Path(os.path.expanduser(model))
@@ -31,7 +31,7 @@ def run_push(
         with open_output("-") as out:
             out.writelines(f"{size}\t{name}\n" for name, size in files.items())
         if not quiet:
-            say(f"{what}; without --dry-run they go to {where}{' (private)' if private else ''}")
+            say(f"{what}; without --dry-run, they would be uploaded to {where}{' (private)' if private else ''}")
         return
     if not quiet:
         say(f"uploading {what} to {where}")

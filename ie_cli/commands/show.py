@@ -18,7 +18,7 @@ def run_show(name: str, overrides: Sequence[str], *, help_fields: bool) -> None:
 
 
 def run_show_schema() -> None:
-    """`ie show --schema`: the JSON Schema of every recipe on stdout."""
+    """Write the JSON Schema of recipes to stdout."""
     from ie_cli.recipe.json_schema import schema_text
 
     with open_output("-") as out:

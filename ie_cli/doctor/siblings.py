@@ -17,7 +17,7 @@ _DEV_NAMES = ("dev", "valid", "validation", "val", "eval")
 
 
 def find_siblings(data: str, format: str | None = None, reading: Reading | None = None) -> dict[str, str]:
-    """Find ``dev`` and ``test`` files beside a ``train`` file by their names: train.jsonl.gz, news_train.txt, …
+    """Find ``dev`` and ``test`` files beside a ``train`` file by their names, such as train.jsonl.gz or news_train.txt.
 
     Test files without annotations, as published by shared tasks, are ignored.
     """

@@ -127,7 +127,7 @@ class Document:
     score: float | None = None
 
     def _repr_html_(self) -> str:
-        """The text with its annotation marked, as a notebook shows it."""
+        """Return the text with its annotation highlighted, for notebooks."""
         from ie_cli.document.markup import INLINE, article
 
         return article(self, INLINE)

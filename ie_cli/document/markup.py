@@ -1,8 +1,7 @@
-"""A document as HTML, its entities marked: an article of a page, or a fragment for a notebook.
+"""A document as HTML with its entities highlighted: an article of a page, or a fragment for a notebook.
 
-What is in the tags of an article's text is the text, character by character; names of labels are in attributes, or in elements
-of their own. Relations and events are listed below it. Characters that no page can contain are replaced by a picture, which
-names their code point.
+The text content of an article is exactly the text; label names are stored in attributes or in separate elements. Relations and
+events are listed below the text. Characters that HTML cannot contain are replaced by a symbol that shows their code point.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ie_cli.document import Document, Entity, Event, Relation
 
 COLOURS = ("#e6194b40", "#3cb44b40", "#ffe11940", "#4363d840", "#f5823140", "#911eb440", "#46f0f040", "#f032e640")
 DEPTH = 8
-"""Marks around one character at most: entities that cross would cut each other into ever more pieces. Others are listed."""
+"""Limit on nested marks: crossing entities would split each other into more and more pieces. The others are listed."""
 
 _MARKUP = {
     "&": "&amp;",
@@ -26,19 +25,19 @@ _MARKUP = {
     '"': "&quot;",
     "'": "&#39;",
     "\r": "&#13;",
-}  # a bare \r is read as \n
+}  # HTML parsers read a bare \r as \n
 _SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPECIAL_NAME = re.compile("[&<>\"'\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What makes the elements of an article look as they do.
+    """The appearance of the elements of an article.
 
     Attributes:
-        article, header, text, items: attributes of these elements, each with a space before it.
-        mark: attributes of a mark, by the number of its colour.
-        label: of a name, the attributes of the last mark of an entity, and the element in it that shows the name.
+        article, header, text, items: HTML attributes of these elements, each with a leading space.
+        mark: the attributes of a mark for a colour index.
+        label: for a label name, the attributes of the last mark of an entity, and the element inside it that shows the name.
     """
 
     article: str
@@ -57,7 +56,7 @@ PAGE = Look(
     mark=lambda colour: f' class="c{colour}"',
     label=lambda name: (f' data-label="{escape_name(name)}"', ""),
 )
-"""By the classes of a style sheet."""
+"""Appearance by the classes of a style sheet."""
 
 _LABEL = "font-size:.65em;margin:0 .3em;opacity:.8;user-select:none"
 INLINE = Look(
@@ -68,11 +67,11 @@ INLINE = Look(
     mark=lambda colour: f' style="color:inherit;background:{COLOURS[colour]};border-radius:.25em;padding:.15em .1em"',
     label=lambda name: ("", f'<small style="{_LABEL}"><bdi>{escape(name)}</bdi></small>'),
 )
-"""By attributes alone, so that nothing else on the page changes its looks."""
+"""Appearance by inline styles only, which affect nothing else on the page."""
 
 
 def article(document: Document, look: Look = PAGE) -> str:
-    """The document in one element, without scripts and without references to anything else."""
+    """Return the document as one element, without scripts and references to other resources."""
     marked, deep = mark(document.text, _mentions(document), look)
     header = "".join(
         [
@@ -85,7 +84,7 @@ def article(document: Document, look: Look = PAGE) -> str:
     items = [
         *(f"<b><bdi>{escape(entity.label)}</bdi></b> {_mention(document.text, entity)}" for entity in deep),
         *(_relation(document.text, relation) for relation in sorted(document.relations)),
-        *_placeless(document),
+        *_unlocated(document),
         *(_event(document.text, event) for event in sorted(document.events)),
     ]
     second = "" if document.text_pair is None else f'<p{look.text} dir="auto">{escape(document.text_pair)}</p>\n'
@@ -102,10 +101,10 @@ def article(document: Document, look: Look = PAGE) -> str:
 
 
 def mark(text: str, entities: Iterable[Entity], look: Look = PAGE) -> tuple[str, list[Entity]]:
-    """A text with its entities marked, and the entities that too many others lie around.
+    """Highlight the entities of a text, and return those that are nested too deeply to be highlighted.
 
-    Marks nest. Of two entities that cross, the one that begins later is cut where the other ends; the last piece of an entity
-    bears its label.
+    Marks are nested. Of two crossing entities, the one that starts later is split where the other ends; the last piece of an
+    entity carries its label.
     """
     begins: dict[int, list[Entity]] = {}
     deep: list[Entity] = []
@@ -113,7 +112,7 @@ def mark(text: str, entities: Iterable[Entity], look: Look = PAGE) -> tuple[str,
         begins.setdefault(entity.start, []).append(entity)
     boundaries = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
     pieces: list[str] = []
-    stack: list[tuple[Entity, int]] = []  # entity, and which piece its mark's tag is
+    stack: list[tuple[Entity, int]] = []  # an entity, and the index of the piece that opens its mark
     for boundary, following in pairwise([*boundaries, len(text)]):
         opening: list[Entity] = []
         ends = [place for place, (entity, _) in enumerate(stack) if entity.end == boundary]
@@ -130,18 +129,18 @@ def mark(text: str, entities: Iterable[Entity], look: Look = PAGE) -> tuple[str,
         deep += opening[room:]
         for entity in sorted(opening[:room], key=lambda e: -e.end):
             stack.append((entity, len(pieces)))
-            pieces.append("")  # its tag, when it is known whether this piece is the last
+            pieces.append("")  # filled in as soon as it is known whether this piece is the last
         pieces.append(escape(text[boundary:following]))
     return "".join(pieces), deep
 
 
 def escape(text: str) -> str:
-    """Text between tags, of the same characters; one that no page can hold is a picture that names it."""
+    """Escape text between tags; a character that HTML cannot contain becomes a symbol that names it."""
     return _SPECIAL.sub(lambda match: _MARKUP.get(match[0]) or _picture(match[0]), text)
 
 
 def escape_name(text: str) -> str:
-    """The value of an attribute in double quotes; what is not seen, or turns the line round, is written out."""
+    """Escape an attribute value in double quotes; invisible and bidirectional control characters become escapes."""
     return _SPECIAL_NAME.sub(
         lambda match: f"\\u{ord(match[0]):04x}" if match[0] < " " else _MARKUP.get(match[0], f"\\u{ord(match[0]):04x}"),
         text,
@@ -149,7 +148,7 @@ def escape_name(text: str) -> str:
 
 
 def _picture(char: str) -> str:
-    """One of Unicode's pictures of control characters, or its replacement character."""
+    """Return Unicode's symbol for a control character, or the replacement character."""
     code = ord(char)
     shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
     return f'<i title="U+{code:04X}">{shown}</i>'
@@ -160,12 +159,12 @@ def _tag(entity: Entity, look: Look, attributes: str) -> str:
     return f'<mark{look.mark(colour)}{attributes} title="{_facts(entity)}">'
 
 
-_LISTED = 100
-"""Characters of a mention in a list; the text has it whole."""
+_MAX_LISTED = 100
+"""Limit on the characters of a mention in a list; the text shows it in full."""
 
 
 def _facts(entity: Entity) -> str:
-    """Label, place and score, for an attribute."""
+    """Format label, offsets and score for an attribute."""
     return f"{escape_name(entity.label)} {entity.start}-{entity.end}{_score(entity.score)}"
 
 
@@ -174,7 +173,9 @@ def _score(score: float | None) -> str:
 
 
 def _mention(text: str, entity: Entity) -> str:
-    shown = text[entity.start : min(entity.end, entity.start + _LISTED)] + "…" * (entity.end - entity.start > _LISTED)
+    shown = text[entity.start : min(entity.end, entity.start + _MAX_LISTED)] + "…" * (
+        entity.end - entity.start > _MAX_LISTED
+    )
     return f'<bdi title="{_facts(entity)}">{escape(shown)}</bdi>'
 
 
@@ -193,13 +194,13 @@ def _event(text: str, event: Event) -> str:
 
 
 def _mentions(document: Document) -> Iterable[Entity]:
-    """The entities, and the arguments of relations and the parts of events that are not among them."""
+    """Return the entities, with arguments of relations and parts of events that are not among them."""
     arguments = (side for relation in document.relations for side in (relation.subject, relation.object))
     return dict.fromkeys([*document.entities, *arguments, *(e for event in document.events for e in event.entities)])
 
 
-def _placeless(document: Document) -> Iterator[str]:
-    """The triples that have no place in the text."""
+def _unlocated(document: Document) -> Iterator[str]:
+    """Yield the triples that cannot be located in the text."""
     text = document.text
     placed = {
         (text[r.subject.start : r.subject.end], r.predicate, text[r.object.start : r.object.end])

@@ -1,4 +1,4 @@
-"""A vocabulary of words, made of the training texts, for an encoder from scratch and a language with spaces between words."""
+"""A word vocabulary built from the training texts, for an encoder from scratch and languages that separate words by spaces."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 UNKNOWN_SHARE = 0.12
-"""Of the running words, the rarest: so many are unknown in training as names that nobody has seen are in use."""
-# A run of letters, or any other character alone: a date is its month and its digits.
+"""Share of the running words, the rarest ones, that are unknown in training, so that [UNK] is trained for unseen names."""
+# A run of letters, or any other single character: a date consists of the month and separate digits.
 _WORD = Regex(r"[\p{L}\p{M}]+|[^\s\p{L}\p{M}]")
 
 
 def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A token for every word; the rarest ones are unknown, so that [UNK] is trained."""
+    """Build a tokenizer with a token for each word; the rarest words are unknown, so that [UNK] is trained."""
     split = pre_tokenizers.Split(_WORD, "removed", invert=True)
     counts: Counter[str] = Counter()
     for text in texts:
@@ -29,7 +29,7 @@ def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
 
 
 def _known(counts: Counter[str]) -> list[str]:
-    """The words without the rarest ones; words that occur equally often are all known or all unknown."""
+    """Return all words but the rarest; words with equal counts are either all known or all unknown."""
     by_count = Counter[int]()
     for count in counts.values():
         by_count[count] += count
@@ -43,6 +43,6 @@ def _known(counts: Counter[str]) -> list[str]:
 
 
 def surround(vocabulary: dict[str, int]) -> processors.TemplateProcessing:
-    """[CLS] before a text, [SEP] after it."""
+    """Return a post-processor that adds [CLS] before a text and [SEP] after it."""
     marks = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     return processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)

@@ -1,4 +1,4 @@
-"""A model directory as a repository on the Hub: which files it consists of, and their upload."""
+"""Upload of a model directory to the Hub."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ _MORE: dict[Form, tuple[str, ...]] = {
     "torch": (TOKENIZER_CONFIG, METRICS, CARD),
     "onnx": (TOKENIZER_CONFIG, METRICS, CARD, EXPORT, f"{ONNX}.data"),
 }
-"""The files of a model that it also runs without."""
+"""Optional files of a model."""
 _KNOWN = frozenset(name for table in (NEEDED, _MORE) for names in table.values() for name in names)
 
 
 def model_files(directory: Path) -> dict[str, int]:
-    """The files of a model, trained or exported, with their sizes; whatever else is in the directory is none of them.
+    """Return the files of a trained or exported model with their sizes in bytes; other files in the directory are ignored.
 
     Raises:
-        ModelError: it is no model directory, a file is not what was written there, or is a link to elsewhere.
+        ModelError: the directory is not a model directory, or a file is damaged or a link to another place.
     """
     form = choose_form(directory, "auto")
     facts = read_facts(directory, form)
     try:
         recipe = load_recipe(directory / RECIPE, stored=True)
     except RecipeError as error:
-        raise ModelError(error.message, hint="take the recipe of the model from a backup.") from error
+        raise ModelError(error.message, hint="restore the recipe of the model from a backup.") from error
     require_undamaged(directory, form)
     require_consistent(directory, recipe, facts.fingerprints, facts.version)
     names = [name for name in (*NEEDED[form], *_MORE[form]) if (directory / name).is_file()]
     inside = directory.resolve()
     for name in names:
         target = (directory / name).resolve()
-        # The cache of the Hub's library keeps the files of a snapshot in ../../blobs.
+        # The cache of huggingface_hub stores the files of a snapshot in ../../blobs.
         if target.parent not in (inside, inside.parent.parent / "blobs"):
             raise ModelError(
-                f"{directory / name}: a link to {target}, outside of the model directory",
-                hint="put the file itself in its place if it belongs to the model.",
+                f"{directory / name}: is a link to {target}, outside the model directory",
+                hint="replace the link by the file if it belongs to the model.",
             )
     return {name: (directory / name).stat().st_size for name in sorted(names)}
 
 
 def require_repository(repo: str) -> None:
-    """Check the name of a repository without asking for it.
+    """Check the name of a repository without a request.
 
     Raises:
-        HubError: no repository can have this name.
+        HubError: the name is not valid.
     """
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    with _reporting(repo):
+    with _hub_errors(repo):
         validate_repo_id(repo)
 
 
@@ -81,27 +81,30 @@ def publish(
 ) -> str:
     """Upload files of a model directory in one commit, and return the address of the repository.
 
-    Files of an earlier model there that this one does not have are deleted in the same commit: of a directory with the
-    weights of one model and the graph of another, nobody could say which one runs.
+    Model files in the repository that this model does not have are deleted in the same commit, because a directory with the
+    weights of one model and the graph of another would be ambiguous.
 
     Args:
-        private: of a repository that does not exist yet; None: as the Hub does by default.
-        revision: the branch, which is made if there is none; None: the main one.
-        message: of the commit.
-        token: instead of the one that the user has logged in by.
+        directory: the model directory.
+        repo: the repository, ``USER/NAME``.
+        files: the names of the files to upload.
+        private: the visibility of a new repository; None: the default of the Hub.
+        revision: the branch, created if it does not exist; None: the main branch.
+        message: the commit message.
+        token: an access token; None: the one from the user's login.
 
     Raises:
-        HubError: the Hub cannot be reached, or refuses; or a private repository is asked for and it is a public one.
+        HubError: the Hub cannot be reached or rejects the request; or `private` is set and the repository is public.
     """
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
-    with _reporting(repo):
+    with _hub_errors(repo):
         address = str(api.create_repo(repo, private=private, exist_ok=True))
         if private and not api.repo_info(repo).private:
             raise HubError(
-                f"{repo}: exists already, and is public; nothing was uploaded",
-                hint="make it private in its settings, name another repository, or ask for no private one.",
+                f"{repo}: exists already and is public; nothing was uploaded",
+                hint="make it private in its settings, name another repository, or upload without `private`.",
             )
         if revision is not None:
             api.create_branch(repo, branch=revision, exist_ok=True)
@@ -117,8 +120,8 @@ def publish(
 
 
 @contextmanager
-def _reporting(repo: str) -> Iterator[None]:
-    """Turn what the library raises into an error that names the repository."""
+def _hub_errors(repo: str) -> Iterator[None]:
+    """Turn exceptions of the library into errors that name the repository."""
     try:
         yield
     except IEError:
@@ -137,5 +140,5 @@ def _hint(error: Exception) -> str:
         return "unset the variable HF_HUB_OFFLINE."
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
-        return "log in by `hf auth login`, or set HF_TOKEN, with a token that may write to the repository."
+        return "log in with `hf auth login`, or set HF_TOKEN to a token with write access to the repository."
     return "check the network, and run the command again."

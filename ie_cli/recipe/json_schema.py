@@ -1,7 +1,7 @@
-"""The JSON Schema of a recipe (draft 2020-12), by which editors complete, explain and check recipes.
+"""The JSON Schema of recipes (draft 2020-12), with which editors complete, explain and check recipes.
 
-It accepts what the loader accepts, the short forms included, as far as a JSON Schema can express it. What it cannot express
-is left to the loader: bounds that depend on another field, names that occur twice, and whole numbers written as ``3.0``.
+It accepts what the loader accepts, including the short forms, as far as JSON Schema can express it. The loader alone checks
+bounds that depend on another field, duplicate names, and whole numbers written as ``3.0``.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from ie_cli.recipe.schema import Recipe
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_FILE = Path(__file__).with_name("recipe.schema.json")
-"""The schema as it comes with the package; a test compares it with `schema_text`."""
+"""The schema file of the package; a test compares it with `schema_text`."""
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}
 _FORM = ("task", "data", "head")
-"""The fields of a recipe in the short form, which each of several tasks has by itself."""
+"""The fields of the short form of a recipe; with several tasks, each task has its own."""
 
 
 _LINE = "# yaml-language-server: $schema="
 
 
 def editor_line() -> str:
-    """The line of a recipe that names its schema to editors; empty where the package has lost the file.
+    """Return the comment line that tells editors the schema of a recipe; empty if the package lacks the file.
 
-    A copy of the schema in the current directory, where the recipe most likely goes, comes before the file of the package:
-    a relative name also holds on another machine.
+    A copy of the schema in the current directory takes precedence over the file of the package, because a relative name
+    remains valid on another machine.
     """
     if Path(SCHEMA_FILE.name).is_file():
         return f"{_LINE}{SCHEMA_FILE.name}\n"
-    # As a URL: the line ends at the first space, and what is not ASCII is read differently by editors.
+    # A URL, because the line ends at the first space and editors differ in reading non-ASCII characters.
     return f"{_LINE}{SCHEMA_FILE.as_uri()}\n" if SCHEMA_FILE.is_file() else ""
 
 
 def schema_text() -> str:
-    """The schema as the file has it."""
+    """Return the text of the schema file."""
     return json.dumps(recipe_schema(), ensure_ascii=False, indent=2) + "\n"
 
 
 def recipe_schema() -> Schema:
-    """The schema of a recipe in both forms: of one task, and of several tasks on one encoder."""
+    """Return the schema of recipes in both forms: one task, or several tasks on one encoder."""
     schema: Schema = copy.deepcopy(Recipe.model_json_schema())
     definitions, fields = schema["$defs"], schema["properties"]
     definitions |= dict(_heads())
@@ -80,7 +80,7 @@ def recipe_schema() -> Schema:
 
 
 def _may_be_empty(annotation: Any) -> bool:
-    """Whether a section may be named without content: all its fields have defaults."""
+    """Return whether a section may be empty, because all its fields have defaults."""
     return (
         isinstance(annotation, type)
         and issubclass(annotation, BaseModel)
@@ -89,7 +89,7 @@ def _may_be_empty(annotation: Any) -> bool:
 
 
 def _heads() -> Iterator[tuple[str, Schema]]:
-    """The definition of a head, and of the sections that it may be, with a name and without one."""
+    """Yield the definitions of a head and of its possible sections, with and without a name."""
     named, unnamed = [], []
     defaults = [heads_of(task)[0] for task in task_names()]
     for name, spec in HEADS.items():
@@ -117,14 +117,14 @@ def _reference(title: str) -> Schema:
 
 
 def _rules() -> Iterator[Schema]:
-    """Of each task, the heads that it may have."""
+    """Yield the rules for the heads that each task may have."""
     for task in task_names():
         named = {"properties": {"task": {"const": task}}, "required": ["task"]}
         yield {"if": named, "then": _with_head(heads_of(task), heads_of(task)[0])}
 
 
 def _unnamed(task: str | None) -> Schema:
-    """The heads where no task is named: those of a task, or all, of which one without a name is that of the first task."""
+    """Return the heads allowed if no task is named: those of `task`, or all; a head without a name is then the first task's."""
     heads = list(HEADS) if task is None else heads_of(task)
     return {"if": {"not": {"required": ["task"]}}, "then": _with_head(heads, heads_of(task or task_names()[0])[0])}
 
@@ -136,7 +136,7 @@ def _with_head(names: Sequence[str], default: str) -> Schema:
 
 
 def _tasks(field: Schema) -> Schema:
-    """Several tasks by their names; one that is called like a task is that task where nothing else is named."""
+    """Return the schema of named tasks; an entry named like a task defaults to that task."""
     [pattern] = field["patternProperties"]
 
     def section(task: str | None) -> Schema:

@@ -1,4 +1,4 @@
-"""The metadata of a model card, as the Hub specifies them: what searches, links and result tables there are made of."""
+"""The metadata of a model card as specified by the Hub, which builds its search, links and result tables from them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 PIPELINE = "token-classification"
-"""The nearest of the Hub's tasks to all that is extracted here: its own list has no spans and no relations."""
+"""The Hub task closest to information extraction: the Hub has none for spans or relations."""
 _METRICS = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
 
 
 def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> str:
-    """The YAML at the top of a model card, between its two lines of dashes.
+    """Return the YAML front matter of a model card.
 
-    What is not known is left out: the language and the license are in the recipe, or nowhere.
+    Unknown facts are omitted; the language and the license are known only from the recipe.
 
     Args:
-        scores: by split (``dev``, ``test``) and task.
+        recipe: the recipe of the model.
+        scores: scores by split (``dev``, ``test``) and task.
     """
     from huggingface_hub import ModelCardData
 
@@ -50,7 +51,7 @@ def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> 
 
 
 def _results(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> Iterator[EvalResult]:
-    """The scores of each split and task, unrounded."""
+    """Yield the unrounded scores of each split and task."""
     from huggingface_hub import EvalResult
 
     sections = recipe.instances()
@@ -78,20 +79,20 @@ def _results(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> Iter
 
 
 def _sources(data: DataSection) -> Iterator[str]:
-    """All that a task reads documents from."""
+    """Yield all sources of documents of a task."""
     for value in (data.train, data.dev, data.test):
         yield from value if isinstance(value, list) else [value] if isinstance(value, str) else []
 
 
 def _source_of(split: str, data: DataSection) -> str:
-    """What a split is read from, or the first of several; a share of the training data has no name of its own."""
+    """Return the source of a split, or its first one; empty for a share of the training data."""
     value: Any = getattr(data, split, None)
     first = value[0] if isinstance(value, list) else value
     return first if isinstance(first, str) else ""
 
 
 def _hub_dataset(source: str) -> tuple[str, str | None, str] | None:
-    """The id, the configuration and the split of a dataset on the Hub; None for any other data."""
+    """Return id, configuration and split of a Hub dataset, or None for other data."""
     if not source.startswith(PREFIX):
         return None
     name, _, query = source.removeprefix(PREFIX).partition("?")
@@ -101,7 +102,7 @@ def _hub_dataset(source: str) -> tuple[str, str | None, str] | None:
 
 
 def _repository(name: str) -> str | None:
-    """The id of a repository on the Hub; None for a directory, and for what is no id."""
+    """Return the id of a Hub repository, or None if the name is a directory or not a valid id."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 

@@ -16,7 +16,7 @@ _CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(
 
 
 def escape_controls(text: str) -> str:
-    """Return a text with control characters escaped, e.g. ``\\x1b``, except for newlines and tabs."""
+    r"""Return a text with control characters escaped, e.g. ``\x1b``, except for newlines and tabs."""
     return text.translate(_CONTROL_CHARACTERS)
 
 

@@ -1,4 +1,4 @@
-"""The directory for what can be computed again, such as encoded data."""
+"""The cache directory, for data that can be computed again, such as encoded windows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ VARIABLE = "IE_CACHE"
 
 
 def cache_directory() -> Path:
-    """The cache directory: ``$IE_CACHE``, else ``$XDG_CACHE_HOME/ie``, else ``~/.cache/ie``.
+    """Return the cache directory: ``$IE_CACHE``, else ``$XDG_CACHE_HOME/ie``, else ``~/.cache/ie``.
 
-    If one of the last two cannot be written, a directory that is removed with the process takes its place.
+    If one of the last two is not writable, a temporary directory is returned, which is removed when the process ends.
 
     Raises:
         StorageError: ``$IE_CACHE`` cannot be written.
@@ -29,7 +29,7 @@ def cache_directory() -> Path:
         with storing(directory):
             _require_writable(directory)
         return directory
-    with suppress(OSError, RuntimeError):  # RuntimeError: the system knows no home of this user
+    with suppress(OSError, RuntimeError):  # RuntimeError: the user has no home directory
         directory = _user_cache() / "ie"
         _require_writable(directory)
         return directory
@@ -37,7 +37,7 @@ def cache_directory() -> Path:
 
 
 def _user_cache() -> Path:
-    """The user's cache directory, as the XDG Base Directory Specification has it: a relative path is ignored."""
+    """Return the user's cache directory as in the XDG Base Directory Specification, which ignores relative paths."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return given if given.is_absolute() else Path.home() / ".cache"
 
@@ -49,7 +49,7 @@ def _require_writable(directory: Path) -> None:
 
 @cache
 def _temporary_directory() -> Path:
-    """A directory that is removed with the process."""
+    """Return a directory that is removed when the process ends."""
     directory = tempfile.mkdtemp(prefix="ie-cache-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return Path(directory)

@@ -1,4 +1,4 @@
-"""The processor cores, which other commands may use too."""
+"""Sharing of the processor cores with other commands."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 def share_cores() -> None:
-    """Let torch's threads sleep soon when they wait, before it is imported.
+    """Make torch's waiting threads sleep early; call this before torch is imported.
 
-    By default they spin for milliseconds: two commands on one machine then take each other's cores and run ten times
-    slower each, instead of twice (benchmarks/RESULTS.md).
+    By default they spin for milliseconds: two commands on one machine then compete for cores and each runs ten times
+    slower instead of twice (benchmarks/RESULTS.md).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
