@@ -174,5 +174,5 @@ def test_a_directory_that_no_model_can_be_stored_in_is_reported_before_training(
         assert "the path is not valid UTF-8" in said(result)
         assert "rename the directory" in said(result)
     os.rename("train.jsonl", "model\udcff")
-    with pytest.raises(ModelError, match="is no UTF-8"):
+    with pytest.raises(ModelError, match="is not valid UTF-8"):
         Extractor.from_pretrained("model\udcff")

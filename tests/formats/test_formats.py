@@ -215,7 +215,8 @@ def test_samples_are_detected_and_read(name: str, format: str, documents: int, c
 
 
 def test_every_sample_is_here() -> None:
-    tested = {"ner.jsonl", "ner.jsonl.gz", "ner.cluener.json", "ner.conll", "nested.tsv", "bmes.conll", "plain.txt"}
+    tested = {"ner.jsonl", "ner.jsonl.gz", "ner.cluener.json", "ner.conll", "nested.tsv", "bmes.conll"}
+    tested |= {"plain.txt", "plain-en.txt"}
     tested |= {
         "relations.duie.json",
         "triples.json",
