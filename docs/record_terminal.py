@@ -19,16 +19,16 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-WIDTH = 124
+WIDTH = 104
 ENGLISH = "Mara Lindqvist founded Northwind Analytics in Oslo in 2014."
 CHINESE = "记者周雨晨在青川市采访了星辰科技董事长林子涵。"
 PREDICT = 'echo "{text}" \\\n    | ie predict - --text --model runs/{model}/model'
 SCREEN = [
     "ie train quickstart-en",
     PREDICT.format(text=ENGLISH, model="quickstart-en")
-    + " | jq -c '.relations[] | [.subject.text, .predicate, .object.text]'",
+    + " \\\n    | jq -c '.relations[] | [.subject.text, .predicate, .object.text]'",
     "ie train quickstart --quiet",
-    PREDICT.format(text=CHINESE, model="quickstart") + " | jq -c '[.entities[] | {(.text): .label}] | add'",
+    PREDICT.format(text=CHINESE, model="quickstart") + " \\\n    | jq -c '[.entities[] | {(.text): .label}] | add'",
 ]
 SHOWN = re.compile(r"\d+ examples|epoch |model: ")
 """The lines of a training run that the picture shows."""
