@@ -100,7 +100,8 @@ def publish(
 
     api = HfApi(token=token)
     with _hub_errors(repo):
-        address = str(api.create_repo(repo, private=private, exist_ok=True))
+        created = api.create_repo(repo, private=private, exist_ok=True)
+        address, repo = str(created), created.repo_id  # a name alone becomes USER/NAME
         if private and not api.repo_info(repo).private:
             raise HubError(
                 f"{repo}: exists already and is public; nothing was uploaded",

@@ -88,6 +88,14 @@ def test_a_private_model_is_not_uploaded_to_a_public_repository(model: Path, hub
     assert hub.files == {}
 
 
+def test_a_name_alone_is_a_repository_of_the_user(model: Path, hub: FakeHub) -> None:
+    result = ie("push", str(model), "x", "--private", "--revision", "v2", "--quiet")
+    assert (result.exit_code, result.stdout) == (0, "https://hub/me/x\n"), result.stderr
+    assert hub.files == {("me/x", "v2"): files_of(model)}
+    hub.public.add("me/x")
+    assert "error: me/x: exists already and is public" in said(ie("push", str(model), "x", "--private"))
+
+
 def test_an_earlier_model_of_another_form_is_replaced(model: Path, hub: FakeHub) -> None:
     other = {".gitattributes", "LICENSE", "model.safetensors", "model.onnx", "config.json", "export.json"}
     hub.files["me/x", None] = other
