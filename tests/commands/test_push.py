@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -135,6 +136,21 @@ def test_a_link_to_elsewhere_is_refused(model: Path, tmp_path: Path, hub: FakeHu
     assert result.exit_code == 1
     assert "README.md: is a link to" in said(result)
     assert hub.calls == []
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_password_in_the_recipe_is_not_published(dry: tuple[str, ...], model: Path, hub: FakeHub) -> None:
+    recipe = model / "recipe.yaml"
+    text = re.sub(
+        r"(?m)^  test: .*$", "  test: [a.jsonl, 'https://ann:s3cret@example.org/t.jsonl']", recipe.read_text("utf-8")
+    )
+    recipe.write_text(text, encoding="utf-8")
+    result = ie("push", str(model), "me/x", *dry)
+    assert result.exit_code == 1
+    assert "recipe.yaml: data.test is a URL with a password" in said(result)
+    assert "s3cret" not in result.output
+    recipe.write_text(text.replace(":s3cret", ""), encoding="utf-8")
+    assert ie("push", str(model), "me/x", *dry).exit_code == 0
 
 
 def test_a_snapshot_of_the_hub_has_links_into_its_cache(model: Path, tmp_path: Path, hub: FakeHub) -> None:
