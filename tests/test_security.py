@@ -269,11 +269,11 @@ def test_code_beside_a_model_does_not_run(model: Path, trap: Path, known: bool) 
 def test_a_config_names_no_code_of_the_hub(model: Path, field: str, name: str) -> None:
     config = model / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {field: name}), encoding="utf-8")
-    with pytest.raises(ModelError, match="whose code would come from elsewhere") as error:
+    with pytest.raises(ModelError, match="whose code would be downloaded") as error:
         Extractor.from_pretrained(model, device="cpu")
     assert "remove" in str(error.value.hint)
     (model / "ie.json").unlink()  # as an encoder it has none
-    with pytest.raises(ModelError, match="whose code would come from elsewhere"):
+    with pytest.raises(ModelError, match="whose code would be downloaded"):
         encoder_config(str(model))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
-
-from rich.markup import escape
 
 Choices = list[tuple[str, str]]
 PROGRAM = "ie"
 _ASKED = "_IE_COMPLETE"
 """The environment variable with which a shell requests completions or its completion script."""
+_TAG = re.compile(r"\[(?=[a-z#/@])")
+"""What Typer would take for a tag of Rich's markup in a help text, and remove."""
 _SWITCHES = frozenset({"--install-completion", "--show-completion"})
 
 
@@ -51,5 +52,4 @@ def complete_output_format(incomplete: str) -> Choices:
 
 
 def _begin(choices: Mapping[str, str], incomplete: str) -> Choices:
-    # Typer reads the help as Rich's markup, which square brackets are.
-    return [(name, escape(text)) for name, text in choices.items() if name.startswith(incomplete)]
+    return [(name, _TAG.sub(r"\\[", text)) for name, text in choices.items() if name.startswith(incomplete)]

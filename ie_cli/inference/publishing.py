@@ -20,7 +20,9 @@ from ie_cli.inference.model_directory import (
     choose_form,
     read_facts,
 )
-from ie_cli.recipe.loader import load_recipe
+from ie_cli.recipe.loader import PATHS, load_recipe
+from ie_cli.recipe.schema import Recipe
+from ie_cli.system.urls import has_password
 
 _MORE: dict[Form, tuple[str, ...]] = {
     "torch": (TOKENIZER_CONFIG, METRICS, CARD),
@@ -34,7 +36,8 @@ def model_files(directory: Path) -> dict[str, int]:
     """Return the files of a trained or exported model with their sizes in bytes; other files in the directory are ignored.
 
     Raises:
-        ModelError: the directory is not a model directory, or a file is damaged or a link to another place.
+        ModelError: the directory is not a model directory, a file is damaged or a link to another place, or the recipe
+            contains a password.
     """
     form = choose_form(directory, "auto")
     facts = read_facts(directory, form)
@@ -42,6 +45,7 @@ def model_files(directory: Path) -> dict[str, int]:
         recipe = load_recipe(directory / RECIPE, stored=True)
     except RecipeError as error:
         raise ModelError(error.message, hint="restore the recipe of the model from a backup.") from error
+    _require_no_password(directory / RECIPE, recipe)
     require_undamaged(directory, form)
     require_consistent(directory, recipe, facts.fingerprints, facts.version)
     names = [name for name in (*NEEDED[form], *_MORE[form]) if (directory / name).is_file()]
@@ -55,6 +59,20 @@ def model_files(directory: Path) -> dict[str, int]:
                 hint="replace the link by the file if it belongs to the model.",
             )
     return {name: (directory / name).stat().st_size for name in sorted(names)}
+
+
+def _require_no_password(path: Path, recipe: Recipe) -> None:
+    for name, section in recipe.instances().items():
+        for field in PATHS:
+            value = getattr(section.data, field)
+            if any(
+                isinstance(url, str) and has_password(url) for url in (value if isinstance(value, list) else [value])
+            ):
+                task = f"tasks.{name}." if recipe.tasks else ""
+                raise ModelError(
+                    f"{path}: {task}data.{field} is a URL with a password, which must not be published",
+                    hint="remove the password from this file; the model does not need it.",
+                )
 
 
 def require_repository(repo: str) -> None:
@@ -100,7 +118,8 @@ def publish(
 
     api = HfApi(token=token)
     with _hub_errors(repo):
-        address = str(api.create_repo(repo, private=private, exist_ok=True))
+        created = api.create_repo(repo, private=private, exist_ok=True)
+        address, repo = str(created), created.repo_id  # a name alone becomes USER/NAME
         if private and not api.repo_info(repo).private:
             raise HubError(
                 f"{repo}: exists already and is public; nothing was uploaded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, cast
@@ -16,11 +17,18 @@ ALLOWED_HINT = (
     "copy other data to a local file first."
 )
 
+_PASSWORD = re.compile(r"[^:/?#]+://[^/?#@]*:[^/?#]*@")
+
 
 def is_url(path: str) -> bool:
     """Return whether a path is a URL that fsspec opens, e.g. ``s3://bucket/key``."""
     protocol, separator, _ = path.partition("://")
     return bool(separator) and len(protocol) > 1  # like fsspec, treat a single letter as a Windows drive
+
+
+def has_password(path: str) -> bool:
+    """Return whether a path is a URL, also one after ``hub:``, that contains a password: ``https://USER:PASSWORD@HOST/…``."""
+    return _PASSWORD.match(path.removeprefix("hub:")) is not None
 
 
 def rejection_reason(path: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,14 @@ def test_a_private_model_is_not_uploaded_to_a_public_repository(model: Path, hub
     assert hub.files == {}
 
 
+def test_a_name_alone_is_a_repository_of_the_user(model: Path, hub: FakeHub) -> None:
+    result = ie("push", str(model), "x", "--private", "--revision", "v2", "--quiet")
+    assert (result.exit_code, result.stdout) == (0, "https://hub/me/x\n"), result.stderr
+    assert hub.files == {("me/x", "v2"): files_of(model)}
+    hub.public.add("me/x")
+    assert "error: me/x: exists already and is public" in said(ie("push", str(model), "x", "--private"))
+
+
 def test_an_earlier_model_of_another_form_is_replaced(model: Path, hub: FakeHub) -> None:
     other = {".gitattributes", "LICENSE", "model.safetensors", "model.onnx", "config.json", "export.json"}
     hub.files["me/x", None] = other
@@ -127,6 +136,21 @@ def test_a_link_to_elsewhere_is_refused(model: Path, tmp_path: Path, hub: FakeHu
     assert result.exit_code == 1
     assert "README.md: is a link to" in said(result)
     assert hub.calls == []
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_password_in_the_recipe_is_not_published(dry: tuple[str, ...], model: Path, hub: FakeHub) -> None:
+    recipe = model / "recipe.yaml"
+    text = re.sub(
+        r"(?m)^  test: .*$", "  test: [a.jsonl, 'https://ann:s3cret@example.org/t.jsonl']", recipe.read_text("utf-8")
+    )
+    recipe.write_text(text, encoding="utf-8")
+    result = ie("push", str(model), "me/x", *dry)
+    assert result.exit_code == 1
+    assert "recipe.yaml: data.test is a URL with a password" in said(result)
+    assert "s3cret" not in result.output
+    recipe.write_text(text.replace(":s3cret", ""), encoding="utf-8")
+    assert ie("push", str(model), "me/x", *dry).exit_code == 0
 
 
 def test_a_snapshot_of_the_hub_has_links_into_its_cache(model: Path, tmp_path: Path, hub: FakeHub) -> None:

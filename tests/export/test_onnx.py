@@ -272,7 +272,7 @@ def test_operations_that_need_torch_report_it(trained: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "directory", "message"),
-    [("onnx", "trained", r"holds no model\.onnx"), ("torch", "exported", "without weights for torch")],
+    [("onnx", "trained", r"contains no model\.onnx"), ("torch", "exported", "without weights for torch")],
 )
 def test_a_backend_needs_its_files(backend: str, directory: str, message: str, request: pytest.FixtureRequest) -> None:
     with pytest.raises(ModelError, match=message):

@@ -131,4 +131,4 @@ def test_files_that_a_recipe_names_but_are_not_there(here: Path) -> None:
 @pytest.mark.parametrize("head", ["", " {}", " {flat: true}"])
 def test_a_head_without_a_name_beside_several_tasks(head: str) -> None:
     said = refused(f"name: a\nencoder: {{name: tiny}}\ntasks: {{ner: {{data: {{train: t}}}}}}\nhead:{head}\n")
-    assert said.startswith("error: recipe.yaml:4: tasks: stands for task, data and head")
+    assert said.startswith("error: recipe.yaml:4: tasks: replaces task, data and head")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from huggingface_hub import RepoUrl
 from huggingface_hub.utils import filter_repo_objects
 
 
@@ -33,9 +34,10 @@ class FakeHub:
         if self.error is not None:
             raise self.error
 
-    def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> str:
+    def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> RepoUrl:
         self._record("create_repo", repo_id=repo_id, private=private, exist_ok=exist_ok)
-        return f"https://hub/{repo_id}"
+        name = repo_id if "/" in repo_id else f"me/{repo_id}"  # the user who has logged in
+        return RepoUrl(f"https://hub/{name}", endpoint="https://hub")
 
     def repo_info(self, repo_id: str) -> SimpleNamespace:
         self._record("repo_info", repo_id=repo_id)

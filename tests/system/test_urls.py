@@ -14,7 +14,7 @@ from support.runner import ie, said
 
 from ie_cli.errors import DataError
 from ie_cli.system.streams import open_input, open_output, read_lines
-from ie_cli.system.urls import PROTOCOLS, is_url, rejection_reason
+from ie_cli.system.urls import PROTOCOLS, has_password, is_url, rejection_reason
 
 PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
 
@@ -150,3 +150,19 @@ def test_one_module_opens_stores() -> None:
     }
     # The other one that uses `datasets` reads Arrow files that `ie` wrote.
     assert importers("datasets") == {"formats/common/hub_dataset.py", "training/encoded_dataset.py"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("https://ann:s3cret@host/t.jsonl", True),
+        ("hub:https://ann:s3cret@host:8080/t", True),
+        ("https://:s3cret@host/t", True),
+        ("https://ann@host:80/t", False),
+        ("https://host:80/a:b@c", False),
+        ("s3://bucket/a:b@c", False),
+        ("data/a:b@c.jsonl", False),
+    ],
+)
+def test_a_password_in_a_url(path: str, expected: bool) -> None:
+    assert has_password(path) == expected

@@ -111,5 +111,5 @@ def test_a_damaged_schema_is_reported(tmp_path: Path) -> None:
 
 def test_a_run_without_relations_is_refused(tmp_path: Path) -> None:
     data = [replace(document, relations=[]) for document in relation_documents(annotated=True)]
-    with pytest.raises(DataError, match="no relation at all"):
+    with pytest.raises(DataError, match="contain no relations"):
         run(relation_recipe(write_jsonl(tmp_path / "t.jsonl", data)), tmp_path / "run")
