@@ -25,6 +25,7 @@ VARIABLES = {
 """The variables that the code of `ie` reads, with their meaning."""
 LIBRARIES = {
     "HF_HUB_OFFLINE": "`1`: encoders and datasets are never downloaded.",
+    "HF_ENDPOINT": "The address of a mirror that is used instead of `https://huggingface.co`.",
     "HF_HOME": "Where the Hugging Face libraries keep what they download.",
     "HF_TOKEN": "The token for private models and for uploads.",
     "OMP_NUM_THREADS": "The number of CPU threads of torch and ONNX Runtime.",

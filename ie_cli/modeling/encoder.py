@@ -104,7 +104,7 @@ def encoder_config(name: str) -> Any:
         raise ModelError(
             f"encoder.name: the config of {name} cannot be read: {_first_line(error)}",
             hint="use a hub id, a directory with a config.json, or `tiny`; without a network, only directories and models "
-            "that are already downloaded can be used.",
+            "that are already downloaded can be used; HF_ENDPOINT names a mirror of the hub.",
         ) from error
     require_builtin_kernels(config, name, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:

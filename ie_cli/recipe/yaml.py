@@ -39,6 +39,8 @@ _WORDS |= {f"{sign}.{form}": float(f"{sign}inf") for sign in ("", "+", "-") for 
 _WORDS |= {f".{form}": float("nan") for form in ("nan", "NaN", "NAN")}
 # Words that YAML 1.1, which many programs still use, reads as true or false.
 _YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
+# A key as far as the colon of Chinese and Japanese keyboards, which YAML reads as a letter.
+_WIDE_COLON = re.compile(r"^[ \t]*(?:- +)?[A-Za-z_]+[ \t]*：", re.M)
 _PLAIN = re.compile(r"[./]*[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
 
 
@@ -75,7 +77,8 @@ def parse(text: str) -> ParsedYaml:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(dict.fromkeys(part for part in (error.problem, error.context) if part))
-        document.problems.append(((mark.line + 1) if mark else 1, f"not valid YAML: {what}"))
+        line = (mark.line + 1) if mark else 1
+        document.problems.append(_wide_colon(text, line) or (line, f"not valid YAML: {what}"))
     except YAMLError as error:  # a character that YAML forbids; the position counts characters
         position = getattr(error, "position", 0)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
@@ -87,6 +90,16 @@ def parse(text: str) -> ParsedYaml:
         return document
     document.data = None  # partial data would cause misleading problems
     return document
+
+
+def _wide_colon(text: str, line: int) -> tuple[int, str] | None:
+    """Return the problem of a full-width colon after a key, at or before the line where the parser fails."""
+    if (found := _WIDE_COLON.search(text)) is None:
+        return None
+    place = text.count("\n", 0, found.end()) + 1
+    return (
+        (place, "not valid YAML: a full-width colon '：' after a key; write ':' and a space") if place <= line else None
+    )
 
 
 def _reader() -> YAML:

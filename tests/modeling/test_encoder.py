@@ -75,17 +75,17 @@ def test_dropout_and_checkpointing_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "message", "hint"),
     [
-        ("./nothing-here", "encoder.name: directory ./nothing-here not found"),
-        ("nobody/has-this", "encoder.name: the config of nobody/has-this cannot be read"),
+        ("./nothing-here", "encoder.name: directory ./nothing-here not found", "use a hub id"),
+        ("nobody/has-this", "encoder.name: the config of nobody/has-this cannot be read", "HF_ENDPOINT names a mirror"),
     ],
 )
-def test_a_missing_encoder_is_an_error(name: str, message: str) -> None:
+def test_a_missing_encoder_is_an_error(name: str, message: str, hint: str) -> None:
     with pytest.raises(ModelError) as caught:
         load_encoder(section(name))
     assert message in str(caught.value)
-    assert caught.value.hint
+    assert hint in str(caught.value.hint)
 
 
 def test_a_window_must_fit_the_positions(tmp_path: Path) -> None:

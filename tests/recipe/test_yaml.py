@@ -74,6 +74,7 @@ def test_lines_of_values() -> None:
     }
 
 
+WIDE_COLON = "not valid YAML: a full-width colon '：' after a key; write ':' and a space"
 TAB = "found character '\\t' that cannot start any token while scanning for the next token"
 
 
@@ -96,6 +97,9 @@ TAB = "found character '\\t' that cannot start any token while scanning for the 
         ("a: 1\n---\nb: 2\n", [(2, "expected a single document, but a second one begins here")]),
         ("a: b: c\n", [(1, "not valid YAML: mapping values are not allowed here")]),
         ("a:\n\tb: 1\n", [(2, f"not valid YAML: {TAB}")]),
+        ("a:\n  b：1\n  c: 2\n", [(2, WIDE_COLON)]),
+        ("name：x\ntask: ner\n", [(1, WIDE_COLON)]),
+        ("a: 1\nb: c: d\ne：1\n", [(2, "not valid YAML: mapping values are not allowed here")]),
         ("a: 1\nb: \x07\n", [(2, "not valid YAML: unacceptable character #x0007: special characters are not allowed")]),
         ("a: &a [*a]\n", [(1, "nested too deeply for a recipe: more than 20 levels")]),
         ("[" * 5000, [(1, "nested too deeply for a recipe: more than 20 levels")]),

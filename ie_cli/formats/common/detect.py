@@ -17,6 +17,9 @@ HINT = (
     "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, also for lines of "
     "single tokens."
 )
+TABLE_HINT = (
+    'CSV tables cannot be read: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
+)
 
 _MAX_LINES = 100
 _MAX_JSON_LINES = 10_000  # the first object of an indented array may have many
@@ -63,7 +66,8 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
     if rows and tagged > 0.9 * len(rows):
         return "conll"
-    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=HINT)
+    hint = TABLE_HINT if source.lower().endswith(".csv") else HINT
+    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
 
 
 def _object(line: str) -> dict[str, Any] | None:
