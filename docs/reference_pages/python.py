@@ -26,7 +26,7 @@ RELATED = {
     ),
 }
 """The types that the public functions accept, return or raise."""
-INTRO = """# Python
+INTRO = """# Python API
 
 The names in `from ie_cli import …` are the public API, which changes only with a note in the
 [changelog](../../CHANGELOG.md). They are followed by the types that the functions accept, return or raise, with their modules.

@@ -52,4 +52,4 @@ def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
     from ie_cli.recipe.bundled import copy_recipe
 
     path = copy_recipe(name, destination or Path(os.curdir), force=force)
-    say(f"wrote {path}; its data directory is {path.parent / 'data'}")
+    say(f"wrote {path}; it reads its data from {path.parent / 'data'}")

@@ -70,7 +70,8 @@ def propose_recipe(
         raise DataError(
             f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
             "there is nothing to train on",
-            hint="annotate some texts, or set the format of the data: --input-format jsonl | duie | cluener | conll | …",
+            hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}, or '
+            "set the format of the data: --input-format jsonl | duie | cluener | conll | …",
         )
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
     parts = (

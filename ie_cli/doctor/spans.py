@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ie_cli.doctor.offset_units import UnitsGuess, within_word
 from ie_cli.doctor.overlaps import overlap
 from ie_cli.document import Document, Entity
+from ie_cli.formats.conll import is_cjk
 
 
 @dataclass(slots=True)
@@ -31,6 +32,18 @@ class SpanCounts:
         """Add a document with the entities that its task uses."""
         self.spans += len(spans)
         self.repeated += len(document.entities) - len(set(document.entities))
-        self.cut_words += sum(within_word(document.text, span.end) for span in spans)
+        self.cut_words += sum(_cuts_word(document.text, span.end) for span in spans)
         self.overlapping += overlap(spans)
         self.units.add(document.text, [(span.start, span.end) for span in spans], document.where or "")
+
+
+def _cuts_word(text: str, end: int) -> bool:
+    """Return whether an entity ends inside a word, or one character before the end of a number or code such as ``E1042``.
+
+    An entity may rightly end between letters and digits, as ``5`` in ``5mg``: so of words with digits only the last
+    character counts, which is what an inclusive end cuts off.
+    """
+    if within_word(text, end):
+        return True
+    around, after = text[end - 1 : end + 1], text[end + 1 : end + 2]
+    return len(around) == 2 and around.isalnum() and not after.isalnum() and not any(map(is_cjk, around))

@@ -12,7 +12,7 @@ from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
 from ie_cli.doctor.spans import SpanCounts
 from ie_cli.document import Document
 from ie_cli.formats import BadLine, read_records
-from ie_cli.formats.common.base import OutsideText
+from ie_cli.formats.common.base import OFFSETS_HINT, OFFSETS_RULE, OutsideText
 from ie_cli.tasks import Task
 
 _SHOWN_BAD = 20
@@ -31,7 +31,10 @@ class BadRecords:
         self.count += 1
         if len(self.shown) < _SHOWN_BAD:
             self.shown.append(record.error.message)
-            self.hints.update(dict.fromkeys(filter(None, [record.error.hint])))
+            hint = record.error.hint
+            if hint == OFFSETS_HINT:  # the rest of this hint says how to list the records, which happens here
+                hint = f"{OFFSETS_RULE}."
+            self.hints.update(dict.fromkeys(filter(None, [hint])))
 
 
 @dataclass(slots=True)

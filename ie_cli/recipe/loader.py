@@ -75,7 +75,7 @@ def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeEr
     of_file = sorted((place, message) for place, message in problems if isinstance(place, int))
     lines = [f"{file}:{line}: {message}" for line, message in of_file]
     lines += [f"{place}: {message}" for place, message in problems if isinstance(place, str)]
-    hint = "see `ie show RECIPE --help-fields` for the help of every field."
+    hint = "see `ie show quickstart-en --help-fields` for the help of every field."
     if file.suffix.lower() not in (".yaml", ".yml"):
         hint = "name a YAML file; create a recipe for your data with `ie init DATA > recipe.yaml`."
     return RecipeError("\n".join(dict.fromkeys(lines)), hint=hint)

@@ -106,6 +106,12 @@ def test_inclusive_ends_are_suspected(write: Callable[[str, list[Document]], str
         text.startswith("train: 5 of 6 entities end inside a word: check that end offsets are exclusive")
         for _, text in findings
     )
+    codes = [person(f"code E104{n}, please", 5, 9) for n in range(5)] + [person("Anna came", 0, 4)]
+    findings = found(recipe(Path(write("codes.jsonl", codes)), data={"dev": None}))
+    assert any(text.startswith("train: 5 of 6 entities end inside a word") for _, text in findings)
+    amounts = [person(f"{n}5mg a day", 0, 2) for n in range(1, 6)]
+    findings = found(recipe(Path(write("amounts.jsonl", amounts)), data={"dev": None}))
+    assert not any("inside a word" in text for _, text in findings)
     chinese = [person(f"王伟来了{n}", 0, 1) for n in range(5)]
     findings = found(recipe(Path(write("zh.jsonl", chinese)), data={"dev": None}))
     assert not any("inside a word" in text for _, text in findings)

@@ -13,7 +13,7 @@ from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSect
 from ie_cli.recipe.schema import DataSection, EncoderSection, TrainingSection
 
 COMMANDS = ("check", "show", "train")
-EXPLAINS = "`ie show RECIPE --help-fields`"
+EXPLAINS = "`ie show quickstart-en --help-fields`"
 SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
 
 

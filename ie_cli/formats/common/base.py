@@ -169,7 +169,11 @@ class OutsideText(DataError):
         self.text, self.span = text, span
 
 
-OFFSETS_HINT = "count characters from 0, the end exclusive; list all such lines with `ie check RECIPE`."
+OFFSETS_RULE = "count characters from 0, the end exclusive"
+OFFSETS_HINT = (
+    f"{OFFSETS_RULE}; list all such lines with `ie check RECIPE`, or without a recipe with "
+    "`ie convert IN - --on-error keep | jq 'select(.error)'`."
+)
 
 
 def checked_entity(

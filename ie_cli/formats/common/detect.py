@@ -14,8 +14,8 @@ from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (
-    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text, or conll, also for lines of "
-    "single tokens."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text (one document per line), or "
+    "conll (also lines of single tokens)."
 )
 TABLE_HINT = (
     'CSV tables cannot be read: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
