@@ -47,7 +47,8 @@ def draw(lines: list[Text]) -> str:
     for line in lines:
         console.print(line)
     svg = console.export_svg(title="ie", theme=MONOKAI, unique_id="ie-terminal")
-    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->", "", svg, flags=re.S).replace("Fira Code", "ui-monospace")
+    svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->", "", svg, flags=re.S).replace("Fira Code", "ui-monospace")
+    return svg.replace("<svg ", '<svg role="img" aria-label="A terminal: training and prediction" ', 1)
 
 
 def main() -> None:

@@ -284,9 +284,9 @@ def test_data_that_vanish_once_they_are_read_are_not_missed(here: Path, monkeypa
     write_jsonl(here / "data.jsonl", documents())
     write_recipe("data.jsonl")
 
-    def then_gone(*arguments: Any) -> Any:
+    def then_gone(*arguments: Any, **options: Any) -> Any:
         (here / "data.jsonl").unlink()
-        return tiny_encoder(*arguments)
+        return tiny_encoder(*arguments, **options)
 
     monkeypatch.setattr(prepare, "tiny_encoder", then_gone)
     result = ie("train", "recipe.yaml", "--output", "out", "--set", "data.dev=0.2", "--set", "training.epochs=1")

@@ -107,5 +107,5 @@ def test_on_a_terminal_it_asks_and_shows_what_it_would_read(
         run
     )
     assert reads == read
-    assert ("are not read" in said(run)) == (not read)
+    assert ("were not read" in said(run)) == (not read)
     assert run.stdout == ""

@@ -136,13 +136,13 @@ def test_fractions_and_the_complete_data_have_different_fingerprints(directory: 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_an_empty_split_is_an_error(split: str, directory: Path) -> None:
     (directory / "empty.jsonl").write_text("\n\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"empty\.jsonl: contains no examples") as error:
+    with pytest.raises(DataError, match=r"empty\.jsonl: the data contain no examples") as error:
         read_task_data(section(directory, format="jsonl", **{split: str(directory / "empty.jsonl")}))
     assert f"data.{split}" in str(error.value.hint)
 
 
 def test_an_empty_fraction_is_an_error(directory: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl contains no examples") as error:
+    with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl the data contain no examples") as error:
         read_task_data(section(directory, dev=1e-9))
     assert "data.dev" in str(error.value.hint)
 
