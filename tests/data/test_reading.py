@@ -142,7 +142,7 @@ def test_an_empty_split_is_an_error(split: str, directory: Path) -> None:
 
 
 def test_an_empty_fraction_is_an_error(directory: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl the data contain no examples") as error:
+    with pytest.raises(DataError, match=r"data\.dev: 1e-09 of .*train\.jsonl contains no examples") as error:
         read_task_data(section(directory, dev=1e-9))
     assert "data.dev" in str(error.value.hint)
 
