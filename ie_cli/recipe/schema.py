@@ -150,10 +150,13 @@ class TrainingSection(Section):
     """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
 
 
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
 class CardSection(Section):
-    language: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    language: Identifier | Annotated[list[Identifier], Field(min_length=1)] | None = None
     """Language of the texts by its ISO 639 code, such as zh, or a list of codes. If omitted, the model card names none."""
-    license: Text | None = None
+    license: Identifier | None = None
     """License of the model by its identifier on the Hub, such as apache-2.0. If omitted, the model card names none."""
 
 

@@ -10,10 +10,12 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from support.corpora import recipe, relation_recipe
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
+from ie_cli.errors import RecipeError
 from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.card_metadata import front_matter
@@ -122,8 +124,11 @@ def test_results_of_several_tasks_are_distinguished() -> None:
     assert {"relation-extraction", "named-entity-recognition"} <= set(found.tags or ())
 
 
+IDENTIFIERS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True)
+
+
 @settings(max_examples=40)
-@given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
+@given(IDENTIFIERS, IDENTIFIERS, st.text(min_size=1))
 def test_no_text_breaks_out_of_the_metadata(language: str, license: str, name: str) -> None:
     fields = recipe(TRAIN, encoder={"name": name}).model_dump()
     made = Recipe.model_validate({**fields, "card": {"language": language, "license": license}})
@@ -131,9 +136,14 @@ def test_no_text_breaks_out_of_the_metadata(language: str, license: str, name: s
     lines = text.splitlines()
     assert (lines[0], lines[-1], text.split("\n").count("---")) == ("---", "---", 2)
     data = read(made, {"dev": {"ner": scores()}})
-    assert data.library_name == "ie-cli"
-    if (language + license).isprintable():  # YAML folds line separators such as U+0085
-        assert (data.language, data.license) == (language, license)
+    assert (data.language, data.license, data.library_name) == (language, license, "ie-cli")
+
+
+@pytest.mark.parametrize("text", ["", "mit\n---\n", "\x85", "two words", "中文", "-x"])
+@pytest.mark.parametrize("field", ["language", "license"])
+def test_only_identifiers_are_languages_and_licenses(field: str, text: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Recipe.model_validate({**recipe(TRAIN).model_dump(), "card": {field: text}})
 
 
 def test_a_resumed_run_may_have_another_card() -> None:
@@ -141,3 +151,9 @@ def test_a_resumed_run_may_have_another_card() -> None:
     now = before | {"card": {"language": ["zh"], "license": "mit"}}
     facts = {"data": {"train": "x", "dev": "y"}}
     require_unchanged(Path("run"), {**facts, "recipe": before}, {**facts, "recipe": now})
+    with pytest.raises(RecipeError, match=r"encoder\.max_length was \d+ and is now 7"):
+        require_unchanged(
+            Path("run"),
+            {**facts, "recipe": before},
+            {**facts, "recipe": now | {"encoder": before["encoder"] | {"max_length": 7}}},
+        )
