@@ -168,7 +168,7 @@ def predict(
     text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
-    output_format: args.OutputFormat = "jsonl",
+    output_format: args.OutputFormat = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
     resume: args.ResumeJob = False,

@@ -67,16 +67,17 @@ FromFormat = Annotated[
     str | None,
     typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
 ]
+_OUTPUT_FORMAT = "Format of the output; if omitted, by its suffix (.jsonl, .conll, .html …), without one JSON Lines."
 ToFormat = Annotated[
     str | None,
     typer.Option(
         "--to",
-        help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines.",
+        help=_OUTPUT_FORMAT,
         autocompletion=complete_output_format,
     ),
 ]
 OutputFormat = Annotated[
-    str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
+    str | None, typer.Option("--format", help=_OUTPUT_FORMAT, autocompletion=complete_output_format)
 ]
 TextColumn = Annotated[
     int | None,

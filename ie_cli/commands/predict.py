@@ -36,10 +36,16 @@ IDLE_SECONDS = 0.5
 
 
 def run_predict(
-    choice: ModelChoice, source: Input, output: Output, *, output_format: str, full_batches: bool = False, quiet: bool
+    choice: ModelChoice,
+    source: Input,
+    output: Output,
+    *,
+    output_format: str | None,
+    full_batches: bool = False,
+    quiet: bool,
 ) -> None:
     """Annotate the input and write the documents in their order, as a resumable job if the outputs are local files."""
-    target = output_format_of(output_format)
+    target = output_format_of(output_format, output.path, option="--format")
     output.validate_target(target, source.path)
     source.require_exists()
     targets = output.targets()

@@ -14,12 +14,16 @@ from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
+from ie_cli.formats.common.base import quoted
 from ie_cli.formats.jsonl import dump
+from ie_cli.formats.suffixes import COMPRESSIONS, format_of, suffix_of, suffixes_of
 from ie_cli.inference.resumable_output import journal_of, part_of
 from ie_cli.system.places import Identity, identity, lock_of
 from ie_cli.system.streams import is_replaceable
 
 OnError = Literal["stop", "keep", "skip"]
+_LOGS = (".txt", ".text", ".log")
+"""Suffixes that promise lines of text only."""
 
 
 class Out(Protocol):
@@ -48,7 +52,7 @@ class Output:
         """Check that the output options fit together, before a model is loaded.
 
         Raises:
-            DataError: the format cannot hold bad lines, or a file has two purposes.
+            DataError: the format cannot hold bad lines, or a file has two purposes, or the rejects file has a wrong suffix.
         """
         if self.on_error == "keep" and target.name != "jsonl":
             raise DataError(
@@ -70,6 +74,12 @@ class Output:
                     shown = "standard output" if name == "-" else name
                     raise DataError(f"{shown}: this file is also {other}", hint=f"use another file for {what}.")
                 taken[key] = what
+        if self.rejects is not None and suffix_of(self.rejects) not in ("", *FORMATS["jsonl"].suffixes, *_LOGS):
+            raise DataError(
+                f"{self.rejects}: the rejects are written as JSON Lines, and the suffix {quoted(suffix_of(self.rejects))} "
+                "stands for something else",
+                hint="use a name that ends in .jsonl.",
+            )
 
     def targets(self) -> dict[str, str] | None:
         """Return the files of a job by purpose; None if one is not a local file, so that the job cannot be resumed."""
@@ -148,12 +158,30 @@ def is_live(source: Input) -> bool:
     return source.path == "-" or not Path(source.path).is_file()
 
 
-def output_format_of(name: str) -> Format:
-    """Return the output format of that name.
+def output_format_of(name: str | None, path: str, *, option: str) -> Format:
+    """Return the output format of that name; if it is None, the one that the suffix of the file stands for.
+
+    A name without a suffix, such as ``-`` or ``/dev/fd/3``, stands for JSON Lines.
+
+    Args:
+        name: the name of the format, or None.
+        path: the output.
+        option: the option that names the format.
 
     Raises:
-        DataError: there is no such format, or it cannot be written.
+        DataError: there is no such format, or it cannot be written, or the suffix stands for none.
     """
+    if name is None:
+        if not (suffix := suffix_of(path)):
+            return find_format("jsonl")
+        by_suffix = format_of(path)
+        if by_suffix is None or by_suffix.write is None:
+            raise DataError(
+                f"{path}: the suffix {quoted(suffix)} stands for no output format",
+                hint=f"use {', '.join(suffixes_of(written=True))}, with {' or '.join(COMPRESSIONS)} behind it if you like, "
+                f"or name the format with {option}.",
+            )
+        return by_suffix
     target = find_format(name)
     if target.write is None:
         raise DataError(

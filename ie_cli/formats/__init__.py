@@ -25,6 +25,7 @@ FORMATS: dict[str, Format] = {
         jsonl.write,
         jsonl.count_losses,
         by_line=True,
+        suffixes=(".jsonl", ".ndjson", ".json"),
     ),
     "cluener": Format(
         "cluener",
@@ -40,6 +41,7 @@ FORMATS: dict[str, Format] = {
         conll.read,
         conll_writer.write,
         conll_writer.count_losses,
+        suffixes=(".conll", ".bio", ".iob", ".tsv"),
     ),
     "duie": Format(
         "duie",
@@ -88,7 +90,7 @@ FORMATS: dict[str, Format] = {
         multihead.write,
         multihead.count_losses,
     ),
-    "text": Format("text", "plain text, one document per line", text.read, by_line=True),
+    "text": Format("text", "plain text, one document per line", text.read, by_line=True, suffixes=(".txt", ".text")),
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",
@@ -96,6 +98,7 @@ FORMATS: dict[str, Format] = {
         html.write,
         html.count_losses,
         html.FRAME,
+        suffixes=(".html", ".htm"),
     ),
 }
 

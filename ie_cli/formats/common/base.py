@@ -68,6 +68,7 @@ class Format:
         count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
         frame: the text before the first record, between two records, and after the last one.
+        suffixes: the suffixes of file names that stand for the format, in lower case.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Format:
     count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
+    suffixes: tuple[str, ...] = ()
 
 
 def short(value: Any) -> str:
