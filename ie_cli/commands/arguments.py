@@ -57,6 +57,12 @@ ResumeRun = Annotated[
 _NEWEST_MODEL = "Model directory; the newest one under runs/ if omitted."
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
+_FILES = "Input: files, directories or patterns such as 'x/*.jsonl'; `-` is stdin."
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=_FILES)]
+ConvertedFiles = Annotated[list[str], typer.Argument(metavar="IN...", help=_FILES)]
+WholeFiles = Annotated[
+    bool, typer.Option("--document", help="Read plain text, each file as one document with all its lines.")
+]
 InputFormat = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,20 @@ from itertools import chain
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError, did_you_mean
-from ie_cli.formats import cluener, conll, conll04, conll_writer, duie, html, hub, jsonl, multihead, text, triple_lists
+from ie_cli.formats import (
+    cluener,
+    conll,
+    conll04,
+    conll_writer,
+    document,
+    duie,
+    html,
+    hub,
+    jsonl,
+    multihead,
+    text,
+    triple_lists,
+)
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
@@ -91,6 +104,9 @@ FORMATS: dict[str, Format] = {
         multihead.count_losses,
     ),
     "text": Format("text", "plain text, one document per line", text.read, by_line=True, suffixes=(".txt", ".text")),
+    "document": Format(
+        "document", "plain text, the whole file as one document; never detected", document.read, keep_ends=True
+    ),
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",
@@ -139,7 +155,8 @@ def read_records(
         return hub.read(source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
-    lines: Lines = read_lines(source, undecoded.add)
+    keep_ends = format is not None and find_format(format).keep_ends
+    lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
     if format is None:
         stream = iter(lines)
         head = peek(stream)

@@ -86,6 +86,31 @@ def test_the_format_of_the_suffix_must_hold_bad_lines(here: Path, model: str) ->
     assert not Path("out.conll").exists()
 
 
+def test_documents_of_several_lines_are_predicted_whole(here: Path, model: str) -> None:
+    text = "王伟在青川大学读书。\r\n\r\n张敏敏在云州。\n"
+    Path("notes.txt").write_bytes(text.encode())
+    assert ie("predict", "notes.txt", "-m", model, "--document", "--threshold", "0", "-o", "out.jsonl").exit_code == 0
+    [record] = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (record["id"], record["text"]) == ("notes.txt", text)
+    assert record["entities"]
+    assert all(text[one["start"] : one["end"]] == one["text"] for one in record["entities"])
+    piped = ie("predict", "-", "-m", model, "--document", stdin=text.encode())
+    assert json.loads(piped.stdout).keys() == {"text", "entities"}
+    both = ie("predict", "notes.txt", "--document", "--text")
+    assert (both.exit_code, "contradict each other" in said(both)) == (2, True)
+
+
+def test_input_that_is_no_file_or_no_format_names_the_remedy(here: Path, model: str) -> None:
+    missing = ie("predict", "王伟在青川大学读书", "-m", model)
+    assert (missing.exit_code, "echo 'SENTENCE' | ie predict - --text" in said(missing)) == (1, True)
+    assert "echo" not in said(ie("predict", "我的.jsonl", "-m", model))
+    Path("notes.txt").write_text("王伟在青川大学读书。\n", encoding="utf-8")
+    unknown = ie("predict", "notes.txt", "-m", model)
+    assert unknown.exit_code == 1
+    assert "`ie predict --text` (one document per line) or `ie predict --document` (one per file)" in said(unknown)
+    assert "--document" not in said(ie("convert", "notes.txt", "out.jsonl"))
+
+
 @pytest.mark.parametrize(("name", "code"), [("bad.jsonl", 0), ("bad.log.gz", 0), ("bad.html", 1), ("b.csv", 1)])
 def test_rejects_are_json_lines_and_not_named_otherwise(name: str, code: int, here: Path, model: str) -> None:
     with Path("in.jsonl").open("a", encoding="utf-8") as file:

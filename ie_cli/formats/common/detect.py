@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import quoted
+from ie_cli.formats.common.base import UnknownFormat, quoted
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.conll import DOCUMENT, split_whitespace
@@ -67,7 +67,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     if rows and tagged > 0.9 * len(rows):
         return "conll"
     hint = TABLE_HINT if source.lower().endswith(".csv") else HINT
-    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
+    raise UnknownFormat(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
 
 
 def _object(line: str) -> dict[str, Any] | None:
