@@ -97,6 +97,25 @@ class Event:
         return arguments if self.trigger is None else (Entity(*self.trigger, self.type, self.score), *arguments)
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnRows:
+    """The lines of a file of columns that a document was read from, one for each token.
+
+    Attributes:
+        spans: start and end of each token in the text.
+        rows: the columns of each token's line, as they are in the file.
+        text_column: the column of the tokens.
+        label_columns: the columns of the tags.
+        separator: what separates the columns, a tab or a space.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_column: int
+    label_columns: tuple[int, ...]
+    separator: str
+
+
 @dataclass(slots=True)
 class Document:
     """A document or a pair of texts, with its gold or predicted annotation. Offsets refer to `text`.
@@ -109,6 +128,7 @@ class Document:
         where: the ``file:line`` it was read from, for messages; ignored by equality.
         text_pair: the second text of a pair.
         label: the class of a pair.
+        columns: the lines that it was read from, if `Reading.keep_columns` asks for them; ignored by equality.
         score: the grade of a pair, such as 0 to 5 in STS-B. It is a gold value or a prediction, not a confidence: unlike the
             scores of entities, relations and events, it is part of equality.
     """
@@ -125,6 +145,7 @@ class Document:
     text_pair: str | None = None
     label: str | None = None
     score: float | None = None
+    columns: ColumnRows | None = field(default=None, compare=False, repr=False)
 
     def _repr_html_(self) -> str:
         """Return the text with its annotation highlighted, for notebooks."""

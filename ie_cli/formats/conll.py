@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ie_cli.document import Document, Entity
+from ie_cli.document import ColumnRows, Document, Entity
 from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, quoted
 from ie_cli.formats.common.joining import join_tokens
@@ -44,6 +44,7 @@ class _Layout:
     labels: tuple[int, ...]
     joiner: str | None
     annotation: bool
+    keep_columns: bool
 
     @property
     def need(self) -> int:
@@ -140,7 +141,7 @@ def _layout(head: Sequence[_Sentence], path: str, reading: Reading) -> _Layout:
             hint="change data.text_column in the recipe; columns are counted from 0.",
         )
     labels = _label_columns(rows, width, text, path, reading)
-    return _Layout(tabs, width, text, labels, reading.joiner, reading.annotation)
+    return _Layout(tabs, width, text, labels, reading.joiner, reading.annotation, reading.keep_columns)
 
 
 def _label_columns(rows: Sequence[list[str]], width: int, text: int, path: str, reading: Reading) -> tuple[int, ...]:
@@ -178,6 +179,7 @@ def _mostly_tags(values: Sequence[str]) -> bool:
 
 def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | None, int]:
     where = f"{path}:{sentence.number}"
+    rows: list[tuple[str, ...]] = []
     tokens: list[str] = []
     tags: list[list[str]] = [[] for _ in layout.labels]
     for number, line in enumerate(sentence.lines, sentence.number):
@@ -187,6 +189,8 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
         if problem := layout.problem(row):
             error = DataError(f"{path}:{number}: {problem}: {quoted(line)}", hint=_PROBLEM_HINTS[layout.annotation])
             return BadLine(where, "\n".join(sentence.lines), error), 0
+        if layout.keep_columns:
+            rows.append(tuple(row))
         tokens.append(row[layout.text])
         if layout.annotation:
             for column, sequence in zip(layout.labels, tags, strict=True):
@@ -197,7 +201,11 @@ def _record(sentence: _Sentence, layout: _Layout, path: str) -> tuple[Record | N
     entities: set[Entity] = set()
     repaired = 0
     for sequence in tags:
-        spans, broken = spans_of(sequence)
+        found, broken = spans_of(sequence)
         repaired += broken
-        entities.update(Entity(starts[a], starts[b] + len(tokens[b]), label) for a, b, label in spans)
-    return Document(text, sorted(entities), where=where), repaired
+        entities.update(Entity(starts[a], starts[b] + len(tokens[b]), label) for a, b, label in found)
+    columns = None
+    if layout.keep_columns:
+        spans = tuple((start, start + len(token)) for start, token in zip(starts, tokens, strict=True))
+        columns = ColumnRows(spans, tuple(rows), layout.text, layout.labels, "\t" if layout.tabs else " ")
+    return Document(text, sorted(entities), where=where, columns=columns), repaired

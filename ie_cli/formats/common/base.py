@@ -33,6 +33,7 @@ class Reading:
         joiner: text between tokens; None is a space, or nothing next to a CJK character.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         annotation: whether to read annotations; False for input of prediction.
+        keep_columns: whether documents keep the lines of columns that they are read from.
         report: called with messages about what was detected and repaired.
     """
 
@@ -41,6 +42,7 @@ class Reading:
     joiner: str | None = None
     mentions: Mentions = "nearest"
     annotation: bool = True
+    keep_columns: bool = False
     report: Callable[[str], None] = field(default=_no_report, compare=False)
 
 
