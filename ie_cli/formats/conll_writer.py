@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ie_cli.document import Document, Entity
 from ie_cli.formats.common.base import RELATIONS_LOST, count_id_and_fields, count_native_only, count_unlocated
-from ie_cli.formats.common.joining import CJK_RANGES, join_tokens
+from ie_cli.formats.common.joining import CJK_RANGES, join_as_read
 from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels
 from ie_cli.formats.conll import DOCUMENT
 
@@ -71,7 +71,7 @@ def count_losses(document: Document) -> Mapping[str, int]:
     pieces = [piece for word in words for piece in word]
     broken = sum(len(word) > 1 for word in words)
     whitespace = sum(is_whitespace(text, entity) for entity in set(document.entities))
-    read_back = join_tokens([text[start:end] for start, end in pieces], None)[0] if pieces else text
+    read_back = join_as_read([text[start:end] for start, end in pieces]) if pieces else text
     rare = {
         WHITESPACE_LOST: whitespace,
         EDGE_WHITESPACE_LOST: sum(has_edge_whitespace(text, entity) for entity in entities),

@@ -6,17 +6,36 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.triples import Mentions, text_triples, triples_of
 
 Lines = Iterable[tuple[int, str]]
+Tokens = Literal["characters", "words"]
+"""What the tokens of a file are: single characters, joined with nothing, or words."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """What a reader has decided about a file of tokens.
+
+    Attributes:
+        tokens: what the tokens are; None if `Reading.joiner` says how to join them.
+        signature: what distinguishes the documents from those that versions before 0.3 read, for the fingerprint of data.
+    """
+
+    tokens: Tokens | None
+    signature: tuple[str, ...] = ()
 
 
 def _no_report(text: str) -> None:
     """Ignore a report."""
+
+
+def _no_decision(file: TokenFile) -> None:
+    """Ignore a decision."""
 
 
 def _count_no_losses(document: Document) -> Mapping[str, int]:
@@ -25,16 +44,20 @@ def _count_no_losses(document: Document) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Options of reading; the first three apply to columns, `mentions` to triples without offsets.
+    """Options of reading; `text_column` to `nested` apply to columns, `mentions` to triples without offsets.
 
     Attributes:
-        text_column: column of the token; negative numbers count from the right.
+        text_column: column of the token; negative numbers count from the right. 0 is the first column that can hold tokens.
         label_columns: columns of the tags; detected if None.
-        joiner: text between tokens; None is a space, or nothing next to a CJK character.
+        joiner: text between tokens; None is a space, or nothing next to a CJK character or between single characters.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         annotation: whether to read annotations; False for input of prediction.
         keep_columns: whether documents keep the lines of columns that they are read from.
+        tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
+        nested: whether several tag columns that are detected may hold nested entities.
+        other_columns: columns that hold other tags, so that they are not detected.
         report: called with messages about what was detected and repaired.
+        decided: called before the first document with what was decided about a file of tokens.
     """
 
     text_column: int = 0
@@ -43,7 +66,11 @@ class Reading:
     mentions: Mentions = "nearest"
     annotation: bool = True
     keep_columns: bool = False
+    tokens: Tokens | None = None
+    nested: bool = True
+    other_columns: tuple[int, ...] = ()
     report: Callable[[str], None] = field(default=_no_report, compare=False)
+    decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
