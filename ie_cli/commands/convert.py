@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
@@ -22,7 +23,7 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
     sources.require_exist()
     tally = Tally()
     detected: list[str] = []
-    reading = sources.files[0].reading(quiet=quiet)
+    reading = replace(sources.files[0].reading(quiet=quiet), keep_columns=target.name == "conll")
     records = sources.records(reading, detected=detected.append, with_ids=target.name in WITH_IDS)
     with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
         writer = RecordWriter(target, output.on_error, out, None, tally)

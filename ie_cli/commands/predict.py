@@ -15,7 +15,7 @@ from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
 from ie_cli.formats import BadLine, Format
-from ie_cli.formats.conll_writer import OVERLAPS
+from ie_cli.formats.common.base import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_directory
 from ie_cli.inference.resumable_output import (
     ChangedInput,
@@ -187,5 +187,5 @@ def _out_of_memory(job: Job) -> IEError:
 def _records(sources: Sources, recipe: Recipe, target: Format, *, quiet: bool) -> Iterator[Document | BadLine]:
     # Tags in the input are ignored, so the label columns of the training data need not exist.
     reading = sources.files[0].reading(quiet=quiet, trained=first_data(recipe))
-    reading = replace(reading, label_columns=None, annotation=False)
+    reading = replace(reading, label_columns=None, annotation=False, keep_columns=target.name == "conll")
     return sources.records(reading, with_ids=target.name in WITH_IDS)

@@ -5,7 +5,7 @@ Offsets are 0-based code points of the unmodified text, end exclusive: ``text[e.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import total_ordering
 from typing import Any
 
@@ -107,6 +107,7 @@ class ColumnRows:
         text_column: the column of the tokens.
         label_columns: the columns of the tags.
         separator: what separates the columns, a tab or a space.
+        before: lines without a token before the first one: comments, a header, and marks of the start of a document.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -114,6 +115,11 @@ class ColumnRows:
     text_column: int
     label_columns: tuple[int, ...]
     separator: str
+    before: tuple[str, ...] = ()
+
+    def without_tags(self) -> ColumnRows:
+        """Return the same lines as those of a document that was not read with its tags."""
+        return replace(self, label_columns=())
 
 
 @dataclass(slots=True)

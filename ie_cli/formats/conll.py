@@ -8,6 +8,7 @@ not part of the text. Tokens that are single characters are joined with nothing,
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -41,6 +42,32 @@ class _Sentence:
     lines: list[tuple[int, str]] = field(default_factory=list)
 
 
+class _Marks:
+    """The lines that belong to no sentence, if they are kept: a header, and the marks of the start of a document."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self._keep = keep
+        self._lines: deque[tuple[int, str]] = deque()
+
+    def without(self, lines: Lines) -> Iterator[tuple[int, str]]:
+        """Yield the other lines."""
+        for number, line in lines:
+            if not line.startswith(DOCUMENT):
+                yield number, line
+            elif self._keep:
+                self._lines.append((number, line))
+
+    def add_header(self, head: list[tuple[int, str]], header: int | None) -> None:
+        """Add the header, which comes first, if there is one."""
+        if self._keep:
+            self._lines.extendleft((number, line) for number, line in head if number == header)
+
+    def before(self, number: int) -> Iterator[str]:
+        """Yield the marks before a line, and forget them."""
+        while self._lines and self._lines[0][0] < number:
+            yield self._lines.popleft()[1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads the sentences of a file whose layout is known."""
@@ -50,14 +77,17 @@ class _Reader:
     joining: Joining
     annotation: bool
     keep_columns: bool
+    marks: _Marks
 
     def record(self, sentence: _Sentence) -> tuple[Record | None, int]:
         """Return the record of a sentence, None if it has no tokens, and the number of its invalid tags."""
         layout, where = self.layout, f"{self.path}:{sentence.number}"
         rows: list[Row] = []
+        comments: list[str] = []
         for number, line in sentence.lines:
             row = layout.split(line)
             if layout.is_comment(line, row):
+                comments.append(line)
                 continue
             if problem := self._problem(row):
                 hint = _ZERO_HINT if problem.endswith("'0'") else _PROBLEM_HINTS[self.annotation]
@@ -79,8 +109,9 @@ class _Reader:
         if self.keep_columns:
             spans_of_tokens = tuple(zip(starts, ends, strict=True))
             separator = "\t" if layout.tabs else " "
+            before = (*self.marks.before(sentence.number), *comments)
             document.columns = ColumnRows(
-                spans_of_tokens, tuple(map(tuple, rows)), layout.text, layout.labels, separator
+                spans_of_tokens, tuple(map(tuple, rows)), layout.text, layout.labels, separator, before
             )
         return document, repaired
 
@@ -100,9 +131,11 @@ class _Reader:
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each sentence."""
-    rest = ((number, line) for number, line in lines if not line.startswith(DOCUMENT))
+    marks = _Marks(keep=reading.keep_columns)
+    rest = marks.without(lines)
     head = list(_first_lines(rest))
     layout = find_layout(_blocks(head), path, reading)
+    marks.add_header(head, layout.header)
     first = list(_rows(head, layout))
     joining = find_joining(([row[layout.text] for row in rows] for rows in first), reading)
     schemes = _schemes(layout, first)
@@ -114,7 +147,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     )
     reading.report(f"{path}: " + "; ".join(filter(None, (about, *layout.notes, joining.note))))
     reading.decided(TokenFile(joining.tokens, (*layout.signature, *joining.signature)))
-    reader = _Reader(path, layout, joining, reading.annotation, reading.keep_columns)
+    reader = _Reader(path, layout, joining, reading.annotation, reading.keep_columns, marks)
     repaired = 0
     for sentence in _sentences(chain(_emptying(head), rest), layout):
         record, broken = reader.record(sentence)

@@ -28,6 +28,7 @@ from ie_cli.formats.common.json_stream import convert_objects, name_of, objects_
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_flat, split_words
 from ie_cli.formats.conll import INVALID_TAGS
+from ie_cli.formats.kept_columns import rows_of
 
 FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"tokens", "tags", "orig_id"}
 HINT = (
@@ -51,7 +52,8 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         tokens = joining.tokens_of(_tokens(fields))
         text, starts = join_tokens(tokens, joining.joiner)
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
-        document = Document(text, [], [], _id(fields), meta, where)
+        columns = rows_of(tokens, starts) if reading.keep_columns else None
+        document = Document(text, [], [], _id(fields), meta, where, columns=columns)
         if not reading.annotation:
             return document
         ends = [start + len(token) for start, token in zip(starts, tokens, strict=True)]

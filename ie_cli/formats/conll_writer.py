@@ -7,14 +7,20 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 from ie_cli.document import Document, Entity
-from ie_cli.formats.common.base import RELATIONS_LOST, count_id_and_fields, count_native_only, count_unlocated
+from ie_cli.formats import kept_columns
+from ie_cli.formats.common.base import (
+    EDGE_WHITESPACE_LOST,
+    OVERLAPS,
+    RELATIONS_LOST,
+    count_id_and_fields,
+    count_native_only,
+    count_unlocated,
+)
 from ie_cli.formats.common.joining import CJK_RANGES, join_as_read
 from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels
 from ie_cli.formats.conll import DOCUMENT
 
-OVERLAPS = "entities that overlap longer ones cannot be stored in one tag column"
 WHITESPACE_LOST = "entities that consist of whitespace are in no token"
-EDGE_WHITESPACE_LOST = "entities that start or end with whitespace lose it, because it is in no token"
 SPLIT_WORDS = (
     "words with an entity boundary inside are split and read back with a space there; the format jsonl keeps them"
 )
@@ -26,8 +32,11 @@ _TOKEN = re.compile(f"[{CJK_RANGES}]|[^\\s{CJK_RANGES}]+")
 def write(document: Document) -> str:
     """Return lines of token, tab and BIO tag; tokens are words and single CJK characters, split at entity boundaries.
 
-    One column cannot hold overlapping entities: the longer one is written.
+    One column cannot hold overlapping entities: the longer one is written. If the document keeps the lines of columns that it was
+    read from, these are written with the tags.
     """
+    if document.columns is not None:
+        return kept_columns.write(document, document.columns)
     entities = _written(document)
     tokens = [piece for word in split_at_boundaries(document.text, entities) for piece in word]
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
@@ -66,6 +75,8 @@ def has_edge_whitespace(text: str, entity: Entity) -> bool:
 
 def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
+    if document.columns is not None:
+        return kept_columns.count_losses(document, document.columns)
     text, entities = document.text, _written(document)
     words = list(split_at_boundaries(text, entities))
     pieces = [piece for word in words for piece in word]

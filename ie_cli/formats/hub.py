@@ -16,6 +16,7 @@ from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.common.joining import Joining, join_tokens, look_ahead, tokens_in
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
+from ie_cli.formats.kept_columns import rows_of
 from ie_cli.system.json_reading import NestedTooDeeply, require_shallow
 
 _TAGS = ("ner_tags", "tags", "labels")
@@ -37,7 +38,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
             where = f"{source}:{number}"
             try:
                 _require_shallow(row)
-                document = _from_tokens(row, tag_column, names, joining)
+                document = _from_tokens(row, tag_column, names, joining, keep_columns=reading.keep_columns)
                 document.where = where
                 yield document
             except DataError as error:
@@ -67,7 +68,9 @@ def _names(feature: Any) -> Sequence[str] | None:
     return getattr(inner, "names", None)
 
 
-def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | None, joining: Joining) -> Document:
+def _from_tokens(
+    row: Mapping[str, Any], column: str, names: Sequence[str] | None, joining: Joining, *, keep_columns: bool
+) -> Document:
     tokens, tags = _list(row, "tokens"), _list(row, column)
     if len(tokens) != len(tags) or not all(isinstance(token, str) and token for token in tokens):
         raise DataError(
@@ -78,7 +81,8 @@ def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | Non
     spans, _ = spans_of([_tag(tag, names, column) for tag in tags])
     entities = [checked_entity(starts[a], starts[b] + len(tokens[b]), label, text) for a, b, label in spans]
     meta = {key: value for key, value in row.items() if key not in {"tokens", column, "id"}}
-    return Document(text, entities, [], id_of(row), meta)
+    columns = rows_of(tokens, starts) if keep_columns else None
+    return Document(text, entities, [], id_of(row), meta, columns=columns)
 
 
 def _require_shallow(row: Mapping[str, Any]) -> None:

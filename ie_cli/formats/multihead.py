@@ -30,6 +30,7 @@ from ie_cli.formats.common.joining import Joining, join_tokens, look_ahead
 from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import count_word_losses, split_flat
 from ie_cli.formats.conll import INVALID_TAGS
+from ie_cli.formats.kept_columns import rows_of
 
 DOCUMENT_MARKER = "#doc"
 NONE = "N"
@@ -120,7 +121,8 @@ def _document(block: _Block, path: str, reading: Reading, joining: Joining) -> t
     for first, last, label in spans:
         ending[last] = checked_entity(starts[first], starts[last] + len(tokens[last]), label, text)
     relations = [_relation(link, ending, tokens, path) for link in links]
-    return Document(text, list(ending.values()), relations, block.id), broken
+    columns = rows_of(tokens, starts) if reading.keep_columns else None
+    return Document(text, list(ending.values()), relations, block.id, columns=columns), broken
 
 
 def _problem(row: list[str], index: int, annotation: bool) -> str | None:

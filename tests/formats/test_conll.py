@@ -266,6 +266,7 @@ def test_a_document_keeps_its_lines_if_asked() -> None:
         1,
         (3,),
         " ",
+        ("# a comment",),
     )
     assert one(text, text_column=1) == document
     assert one(text, text_column=1).columns is None

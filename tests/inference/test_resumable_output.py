@@ -144,6 +144,22 @@ def test_a_killed_job_of_several_files_resumes_without_loss(
     assert checksum("out.jsonl") == checksum("whole.jsonl")
 
 
+def test_a_killed_job_resumes_with_the_columns_of_its_input(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "-DOCSTART- O\n\n# s\n王伟 B-person\n在 O\n青川 B-place\n\n"
+    Path("in.conll").write_text(sentence * 20, encoding="utf-8")
+    assert ie("predict", "in.conll", "-o", "whole.conll").exit_code == 0
+    kill_after(16)
+    killed("predict", "in.conll", "-o", "out.conll")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    assert ie("predict", "in.conll", "-o", "out.conll", "--resume").exit_code == 0
+    out = Path("out.conll").read_text(encoding="utf-8")
+    assert out == Path("whole.conll").read_text(encoding="utf-8")
+    given = [line.split(" ")[:2] for line in Path("in.conll").read_text(encoding="utf-8").split("\n")]
+    assert [line.split(" ")[:2] for line in out.split("\n")] == given
+
+
 def test_bad_lines_are_in_the_rejects_with_their_positions(here: Path) -> None:
     assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl").exit_code == 0
     rejected = as_json(Path("bad.jsonl").read_text(encoding="utf-8"))

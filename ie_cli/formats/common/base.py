@@ -129,6 +129,8 @@ def format_field_names(fields: Iterable[str]) -> str:
     return short(", ".join(sorted(fields)) or "nothing")[1:-1]
 
 
+OVERLAPS = "entities that overlap longer ones cannot be stored in one tag column"
+EDGE_WHITESPACE_LOST = "entities that start or end with whitespace lose it, because it is in no token"
 RELATIONS_LOST = "relations cannot be stored in this format"
 EVENTS_LOST = "events cannot be stored in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"

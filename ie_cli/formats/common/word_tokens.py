@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats.common.base import UNLOCATED_TRIPLES, count_native_only, count_unlocated
+from ie_cli.formats.common.base import (
+    EDGE_WHITESPACE_LOST,
+    OVERLAPS,
+    UNLOCATED_TRIPLES,
+    count_native_only,
+    count_unlocated,
+)
 from ie_cli.formats.common.joining import join_as_read
 from ie_cli.formats.conll_writer import (
-    EDGE_WHITESPACE_LOST,
     OTHER_WHITESPACE,
-    OVERLAPS,
     SPLIT_WORDS,
     WHITESPACE_LOST,
     is_whitespace,
