@@ -42,17 +42,20 @@ def options(
 @app.command()
 def init(
     data: Annotated[str, typer.Argument(help="Training data: a file, `-` for stdin, or a URL.")],
+    output: args.Recipe = "-",
+    force: args.Replace = False,
     encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     debug: args.Debug = False,
 ) -> None:
-    """Inspect training data and write a suitable recipe to stdout."""
+    """Inspect training data and write a suitable recipe."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    run_init(Input(data, format=input_format, text_column=text_column, label_columns=label_columns), encoder=encoder)
+    given = Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+    run_init(given, encoder=encoder, output=output, force=force)
 
 
 @app.command()

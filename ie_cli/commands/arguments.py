@@ -46,6 +46,10 @@ PrintSchema = Annotated[
         callback=_print_schema,
     ),
 ]
+Recipe = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Recipe to write; `-` is stdout. An existing one is kept.")
+]
+Replace = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 HelpFields = Annotated[bool, typer.Option("--help-fields", help="Explain each field in a comment.")]
 RunDirectory = Annotated[Path | None, typer.Option("--output", "-o", help="Run directory; runs/NAME if omitted.")]
 Overwrite = Annotated[
