@@ -54,15 +54,13 @@ Overwrite = Annotated[
 ResumeRun = Annotated[
     bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
 ]
-_NEWEST_MODEL = "Model directory; the newest one under runs/ if omitted."
+_NEWEST_MODEL = "Model or run directory; the newest one under runs/ if omitted."
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
-ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
-InputFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--input-format", help="Format of the input; detected if omitted.", autocompletion=complete_input_format
-    ),
+ModelAndData = Annotated[
+    list[str],
+    typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data; the model may be omitted."),
 ]
+ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 FromFormat = Annotated[
     str | None,
     typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
@@ -74,9 +72,6 @@ ToFormat = Annotated[
         help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines.",
         autocompletion=complete_output_format,
     ),
-]
-OutputFormat = Annotated[
-    str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
 ]
 TextColumn = Annotated[
     int | None,

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    Output,
+    RecordWriter,
+    Tally,
+    format_by_name,
+    is_live,
+    output_format_of,
+    report_omissions,
+    write_all,
+)
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import BadLine, Record, jsonl, read_records
@@ -16,7 +24,7 @@ from ie_cli.system.streams import open_output
 
 def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
     """Read documents in one format and write them in another, as a stream."""
-    target = output_format_of(output_format or _format_by_name(output.path))
+    target = output_format_of(output_format or format_by_name(output.path))
     output.validate_target(target, source.path)
     source.require_exists()
     tally = Tally()
@@ -43,9 +51,3 @@ def _with_texts(records: Iterator[Record]) -> Iterator[Record]:
             yield BadLine(str(record.where), jsonl.dump({"id": record.id}).rstrip(), error)
         else:
             yield record
-
-
-def _format_by_name(output: str) -> str:
-    """Return the format for a file name: columns for `.conll`, a web page for `.html`, otherwise JSON Lines."""
-    suffix = Path(output.removesuffix(".gz").removesuffix(".zst")).suffix
-    return suffix[1:] if suffix in (".conll", ".html") else "jsonl"

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_truncated
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    Output,
+    RecordWriter,
+    Tally,
+    format_by_name,
+    is_live,
+    output_format_of,
+    report_omissions,
+    write_all,
+)
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
 from ie_cli.formats import BadLine, Format, read_records
 from ie_cli.formats.conll import OVERLAPS
-from ie_cli.inference.model_directory import fingerprint, local_directory
+from ie_cli.inference.model_directory import fingerprint
+from ie_cli.inference.model_paths import local_directory
 from ie_cli.inference.resumable_output import (
     ChangedInput,
     Digest,
@@ -36,10 +46,16 @@ IDLE_SECONDS = 0.5
 
 
 def run_predict(
-    choice: ModelChoice, source: Input, output: Output, *, output_format: str, full_batches: bool = False, quiet: bool
+    choice: ModelChoice,
+    source: Input,
+    output: Output,
+    *,
+    output_format: str | None,
+    full_batches: bool = False,
+    quiet: bool,
 ) -> None:
     """Annotate the input and write the documents in their order, as a resumable job if the outputs are local files."""
-    target = output_format_of(output_format)
+    target = output_format_of(output_format or format_by_name(output.path))
     output.validate_target(target, source.path)
     source.require_exists()
     targets = output.targets()
@@ -83,13 +99,13 @@ def _predict_job(
 ) -> None:
     """Predict to local files, with a journal between chunks from which the job can be resumed."""
     # Taken before the model is loaded: if the model is replaced in the meantime, the job is not resumed with it.
-    model = fingerprint(local_directory(choice.directory()))
+    model = fingerprint(local_directory(choice.directory))
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract_chunks
 
     facts = {
         "model": model,
-        "format": target.name,
+        "to": target.name,
         "on-error": output.on_error,
         **choice.options(),
         **source.options(),

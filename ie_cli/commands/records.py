@@ -163,6 +163,12 @@ def output_format_of(name: str) -> Format:
     return target
 
 
+def format_by_name(output: str) -> str:
+    """Return the format for a file name: columns for `.conll`, a web page for `.html`, otherwise JSON Lines."""
+    suffix = Path(output.removesuffix(".gz").removesuffix(".zst")).suffix
+    return suffix[1:] if suffix in (".conll", ".html") else "jsonl"
+
+
 def write_all(
     items: Iterator[Document | BadLine], writer: RecordWriter, count: Callable[[], None], *, live: bool
 ) -> None:

@@ -38,11 +38,11 @@ from ie_cli.inference.model_directory import (
     TrainedTask,
     choose_form,
     facts_fields,
-    local_directory,
     new_directory,
     read_facts,
     reading,
 )
+from ie_cli.inference.model_paths import local_directory
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.inference.publishing import model_files, publish
 from ie_cli.recipe.base import Precision

@@ -255,32 +255,3 @@ def _newer(path: Path, version: int) -> ModelError:
         f"{path}: has format version {version}, but this version of `ie` supports versions up to {FORMAT_VERSION}",
         hint="upgrade it: pip install -U ie-cli",
     )
-
-
-_PATTERNS = ["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
-
-
-def local_directory(path: str | os.PathLike[str]) -> Path:
-    """Return a model directory, downloading it if the path is a hub id.
-
-    Raises:
-        ModelError: there is no such directory, and the hub has no such model or cannot be reached.
-    """
-    require_utf8_name(Path(path))
-    directory = Path(os.path.expanduser(path))  # unlike Path.expanduser, it treats `~` of an unknown user as a name
-    if directory.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
-        return directory
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: no such directory, and it cannot be downloaded from the hub",
-            hint="check the path and the network connection.",
-        ) from error
