@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ie_cli.errors import ModelError, nearest
 from ie_cli.inference.model_directory import FACTS, require_utf8_name
+from ie_cli.system.hub import hub_access
 
 RUNS, RUN_MODEL = "runs", "model"
 """The directory of all runs, and the model directory in each of them."""
@@ -25,15 +26,16 @@ def local_directory(path: str | os.PathLike[str]) -> Path:
     if (directory := existing_directory(path)) is not None:
         return directory
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
-        return Path(snapshot_download(str(path), allow_patterns=_PATTERNS))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: no such directory, and it cannot be downloaded from the hub",
-            hint="check the path and the network connection.",
-        ) from error
+    with hub_access(str(path), ModelError, files="a model"):
+        try:
+            return Path(snapshot_download(str(path), allow_patterns=_PATTERNS))
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            raise ModelError(
+                f"{path}: no such directory, and it cannot be downloaded from the hub",
+                hint="check the path and the network connection.",
+            ) from error
 
 
 def existing_directory(path: str | os.PathLike[str]) -> Path | None:
