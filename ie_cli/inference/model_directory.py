@@ -255,3 +255,26 @@ def _newer(path: Path, version: int) -> ModelError:
         f"{path}: has format version {version}, but this version of `ie` supports versions up to {FORMAT_VERSION}",
         hint="upgrade it: pip install -U ie-cli",
     )
+
+
+def read_card(file: Path) -> str | None:
+    """Return the text of a model card, or None if it is missing or unreadable; models run without it."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    except OSError:
+        return None
+
+
+def read_scores(file: Path) -> dict[str, Any]:
+    """Return the scores of a model by split; empty if there are none.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    if not file.exists():
+        return {}
+    with reading(file):
+        scores = loads(file.read_text(encoding="utf-8"))
+        if not isinstance(scores, dict):
+            raise ValueError("it must be an object with the scores of each split")
+        return scores
