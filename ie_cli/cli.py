@@ -11,7 +11,6 @@ from ie_cli.commands import arguments as args
 from ie_cli.commands.completion import prepare_completion
 from ie_cli.commands.exit_codes import Commands, exiting
 from ie_cli.commands.recipes import recipes_app
-from ie_cli.errors import counted
 from ie_cli.system.cores import share_cores
 
 app = typer.Typer(
@@ -45,7 +44,7 @@ def init(
     output: args.Recipe = "-",
     force: args.Replace = False,
     encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
-    input_format: args.InputFormat = None,
+    input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     debug: args.Debug = False,
@@ -105,7 +104,8 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data.")],
+    paths: args.ModelAndData,
+    model: args.ModelOption = None,
     predictions: args.Predictions = None,
     as_json: args.AsJson = False,
     train_data: args.TrainData = None,
@@ -115,7 +115,7 @@ def evaluate(
     scorer: args.Scorer = None,
     alias: args.Alias = None,
     save: args.Save = None,
-    input_format: args.InputFormat = None,
+    input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     threshold: args.Threshold = None,
@@ -131,9 +131,7 @@ def evaluate(
     from ie_cli.commands import evaluate as command
     from ie_cli.commands.inputs import Input, ModelChoice
 
-    if len(paths) != (1 if predictions is not None else 2):
-        expected = "only DATA, because --predictions is given" if predictions is not None else "MODEL and DATA"
-        raise typer.BadParameter(f"expected {expected}; got {counted(len(paths), 'path')}.")
+    chosen, data = command.model_and_data(paths, model, predictions)
     if alias is not None and scorer != "duie":
         raise typer.BadParameter("--alias requires --scorer duie.")
     report = command.Report(
@@ -147,18 +145,19 @@ def evaluate(
         alias=alias,
         save=tuple(save or ()),
     )
-    gold = Input(paths[-1], format=input_format, text_column=text_column, label_columns=label_columns)
+    gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
     if predictions is not None:
         command.run_eval_predictions(predictions, gold, report)
         return
     choice = ModelChoice(
-        paths[0],
+        chosen,
         threshold=threshold,
         flat=flat,
         batch_size=batch_size,
         precision=precision,
         device=device,
         backend=backend,
+        quiet=quiet,
     )
     command.run_eval(choice, gold, report)
 
@@ -170,9 +169,9 @@ def predict(
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
     document: args.WholeFiles = False,
-    input_format: args.InputFormat = None,
+    input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
-    output_format: args.OutputFormat = None,
+    output_format: args.ToFormat = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
     resume: args.ResumeJob = False,
@@ -193,7 +192,7 @@ def predict(
 
     plain = [name for name, wanted in (("text", text), ("document", document)) if wanted]
     if len({*plain, input_format} - {None}) > 1:
-        raise typer.BadParameter("--text, --document and --input-format contradict each other.")
+        raise typer.BadParameter("--text, --document and --from contradict each other.")
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     choice = ModelChoice(
@@ -219,7 +218,7 @@ def export(
     onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX graph; the default.")] = True,
     int8: args.Int8 = False,
     data: args.ComparisonData = None,
-    input_format: args.InputFormat = None,
+    input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     max_loss: args.MaxLoss = 0.005,

@@ -15,7 +15,7 @@ from reference_pages.markdown import code, fence, from_docstring, one_line, tabl
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "data" / "samples"
 INTRO = """# Formats
 
-`ie` detects the format of a file from its first lines; `data.format` in a recipe and `--input-format` name it. `-` is
+`ie` detects the format of a file from its first lines; `data.format` in a recipe and `--from` name it. `-` is
 standard input, and `.gz` and `.zst` files and URLs are read directly. `ie convert IN OUT` converts to the format that
 `--to` names or the suffix of OUT stands for (without a suffix, JSON Lines), and counts what that format cannot express.
 Offsets are 0-based characters of the unchanged text, end exclusive.
@@ -71,7 +71,7 @@ def page() -> str:
             table(("format", "read", "write", "suffixes", "layout"), map(_row, FORMATS.values())),
             "`hub:org/dataset` as a file name reads a dataset of the Hugging Face hub; see [hub:](#hub).\n\n",
             "## What a format can express\n\n",
-            "`ie convert` and `ie predict --format` omit what a format cannot express, and count it.\n\n",
+            "`ie convert` and `ie predict --to` omit what a format cannot express, and count it.\n\n",
             table(("format", *PROBES), (_holds(one) for one in FORMATS.values() if one.write)),
             "## Reading options\n\n",
             table(("recipe", "command", "formats", "meaning"), OPTIONS),

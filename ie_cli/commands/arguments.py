@@ -58,21 +58,19 @@ Overwrite = Annotated[
 ResumeRun = Annotated[
     bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
 ]
-_NEWEST_MODEL = "Model directory; the newest one under runs/ if omitted."
+_NEWEST_MODEL = "Model or run directory; the newest one under runs/ if omitted."
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
-ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 _FILES = "Input: files, directories or patterns such as 'x/*.jsonl'; `-` is stdin."
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=_FILES)]
 ConvertedFiles = Annotated[list[str], typer.Argument(metavar="IN...", help=_FILES)]
 WholeFiles = Annotated[
     bool, typer.Option("--document", help="Read plain text, each file as one document with all its lines.")
 ]
-InputFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--input-format", help="Format of the input; detected if omitted.", autocompletion=complete_input_format
-    ),
+ModelAndData = Annotated[
+    list[str],
+    typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data; the model may be omitted."),
 ]
+ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 FromFormat = Annotated[
     str | None,
     typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
@@ -85,9 +83,6 @@ ToFormat = Annotated[
         help=_OUTPUT_FORMAT,
         autocompletion=complete_output_format,
     ),
-]
-OutputFormat = Annotated[
-    str | None, typer.Option("--format", help=_OUTPUT_FORMAT, autocompletion=complete_output_format)
 ]
 TextColumn = Annotated[
     int | None,

@@ -17,7 +17,7 @@ from ie_cli.system.streams import open_output
 
 def run_convert(given: Sequence[Input], output: Output, *, output_format: str | None, quiet: bool) -> None:
     """Read documents in one format and write them in another, as a stream."""
-    target = output_format_of(output_format, output.path, option="--to")
+    target = output_format_of(output_format, output.path)
     sources = Sources.find(given, quiet=quiet)
     output.validate_target(target, sources)
     sources.require_exist()

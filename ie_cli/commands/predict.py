@@ -16,7 +16,8 @@ from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
 from ie_cli.formats import BadLine, Format
 from ie_cli.formats.common.base import OVERLAPS
-from ie_cli.inference.model_directory import fingerprint, local_directory
+from ie_cli.inference.model_directory import fingerprint
+from ie_cli.inference.model_paths import local_directory
 from ie_cli.inference.resumable_output import (
     ChangedInput,
     Digest,
@@ -46,7 +47,7 @@ def run_predict(
     quiet: bool,
 ) -> None:
     """Annotate the input and write the documents in their order, as a resumable job if the outputs are local files."""
-    target = output_format_of(output_format, output.path, option="--format")
+    target = output_format_of(output_format, output.path)
     sources = Sources.find(given, quiet=quiet)
     output.validate_target(target, sources)
     sources.require_exist()
@@ -91,13 +92,13 @@ def _predict_job(
 ) -> None:
     """Predict to local files, with a journal between chunks from which the job can be resumed."""
     # Taken before the model is loaded: if the model is replaced in the meantime, the job is not resumed with it.
-    model = fingerprint(local_directory(choice.directory()))
+    model = fingerprint(local_directory(choice.directory))
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract_chunks
 
     facts = {
         "model": model,
-        "format": target.name,
+        "to": target.name,
         "on-error": output.on_error,
         **choice.options(),
         **sources.options(),

@@ -161,7 +161,7 @@ class RecordWriter:
             self.rejects.write(dump({"where": bad.where, "error": bad.error.message, "line": bad.raw}))
 
 
-def output_format_of(name: str | None, path: str, *, option: str) -> Format:
+def output_format_of(name: str | None, path: str) -> Format:
     """Return the output format of that name; if it is None, the one that the suffix of the file stands for.
 
     A name without a suffix, such as ``-`` or ``/dev/fd/3``, stands for JSON Lines.
@@ -169,7 +169,6 @@ def output_format_of(name: str | None, path: str, *, option: str) -> Format:
     Args:
         name: the name of the format, or None.
         path: the output.
-        option: the option that names the format.
 
     Raises:
         DataError: there is no such format, or it cannot be written, or the suffix stands for none.
@@ -182,7 +181,7 @@ def output_format_of(name: str | None, path: str, *, option: str) -> Format:
             raise DataError(
                 f"{path}: the suffix {quoted(suffix)} stands for no output format",
                 hint=f"use {', '.join(suffixes_of(written=True))}, with {' or '.join(COMPRESSIONS)} behind it if you like, "
-                f"or name the format with {option}.",
+                "or name the format with --to.",
             )
         return by_suffix
     target = find_format(name)

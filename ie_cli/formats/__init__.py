@@ -228,4 +228,5 @@ def read_documents(
     for record in read_records(os.fspath(source), format=format, reading=reading, detected=detected):
         if isinstance(record, BadLine):
             raise record.error
+        record.attach_text()  # some readers add annotations to a document after creating it
         yield record

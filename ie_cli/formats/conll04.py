@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from ie_cli.document import Document, Entity, Relation
+from ie_cli.document.fields import FORMAT_FIELDS as NATIVE_FIELDS
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import (
@@ -30,7 +31,7 @@ from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_fl
 from ie_cli.formats.conll import INVALID_TAGS
 from ie_cli.formats.kept_columns import rows_of
 
-FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"tokens", "tags", "orig_id"}
+FORMAT_FIELDS = NATIVE_FIELDS | {"tokens", "tags", "orig_id"}
 HINT = (
     'write each record as {"tokens": ["Ann", "slept"], "entities": [{"type": "name", "start": 0, "end": 1}], '
     '"relations": []}, or with "tags" instead of entities.'

@@ -25,6 +25,8 @@ COMMIT_SECONDS = 5.0
 """Minimum interval between journal entries; the journal is written between chunks of records."""
 _CHANGED = {"model": "the model has changed", "inputs": "the list of input files has changed"}
 """What is said of facts that are no options."""
+_RENAMED = {"format": "to", "input-format": "from"}
+"""Options in the journals of earlier versions, and their current names."""
 Facts = dict[str, Any]
 Item = TypeVar("Item", bound=Document | BadLine)
 
@@ -354,7 +356,7 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
         return {}
     if not resume:  # it appeared while the model was being loaded
         require_no_interrupted_job(targets, resume=resume)
-    before, files = entry["job"], entry["files"]
+    before, files = {_RENAMED.get(name, name): value for name, value in entry["job"].items()}, entry["files"]
     changed = [f"--{name} was given before, but not now" for name in sorted(files.keys() - targets.keys())]
     changed += [f"--{name} is given now, but was not before" for name in sorted(targets.keys() - files.keys())]
     if not entry["complete"]:

@@ -204,7 +204,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
     [
         ((), "an interrupted job with 28 records done"),
         (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
-        (("--resume", "--format", "cluener"), "--format was jsonl and is now cluener"),
+        (("--resume", "--to", "cluener"), "--to was jsonl and is now cluener"),
         (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),
         (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects is given now, but was not before"),
     ],
@@ -422,10 +422,10 @@ def test_framed_formats_are_framed_once(
     cut: Path, monkeypatch: pytest.MonkeyPatch, kill_after: Callable[[int], None]
 ) -> None:
     kill_after(20)
-    killed("predict", "good.jsonl", "-o", "out.json", "--format", "conll04")
+    killed("predict", "good.jsonl", "-o", "out.json", "--to", "conll04")
     monkeypatch.setattr(jobs.Digest, "add", _ADD)
-    assert ie("predict", "good.jsonl", "-o", "out.json", "--format", "conll04", "--resume").exit_code == 0
-    assert ie("predict", "good.jsonl", "-o", "whole.json", "--format", "conll04").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "out.json", "--to", "conll04", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "whole.json", "--to", "conll04").exit_code == 0
     assert Path("out.json").read_bytes() == Path("whole.json").read_bytes()
     assert len(json.loads(Path("out.json").read_text(encoding="utf-8"))) > LINES // 2
 
