@@ -3,16 +3,18 @@
     from ie_cli import Extractor
 
     extractor = Extractor.from_pretrained("runs/quickstart/model")
-    entities = [document.entities for document in extractor.extract(texts)]
+    for entity in extractor.predict("Ann met Bob in Rome.").entities:
+        print(entity.label, entity.text)
 
 The public API is what `__all__` lists:
 
 - `Document`, `Entity`, `Relation`, `Event`: the types of gold annotations and of predictions.
 - `read_documents`: reads the documents of a file, a pipe, a remote store or ``hub:…`` in any supported format.
-- `Extractor`: a trained model; `extract` annotates texts.
+- `Extractor`: a trained model; `predict` annotates one or several texts, `extract` a stream of them.
 - `load_recipe`: reads a recipe from a YAML file.
 - `train`: trains a model from a recipe and yields the events of the run.
 - `evaluate`: scores a model on gold documents.
+- `IEError`: the base of all errors about input and environment; `hint` says what to do.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ie_cli.document import Document, Entity, Event, Relation
+    from ie_cli.errors import IEError
     from ie_cli.evaluation.evaluate import evaluate
     from ie_cli.formats import read_documents
     from ie_cli.inference.extractor import Extractor
@@ -33,6 +36,7 @@ __all__ = [
     "Entity",
     "Event",
     "Extractor",
+    "IEError",
     "Relation",
     "__version__",
     "evaluate",
@@ -55,6 +59,10 @@ def __getattr__(name: str) -> object:
         from ie_cli.inference.extractor import Extractor
 
         return Extractor
+    if name == "IEError":
+        from ie_cli.errors import IEError
+
+        return IEError
     if name == "evaluate":
         from ie_cli.evaluation.evaluate import evaluate
 
@@ -72,3 +80,7 @@ def __getattr__(name: str) -> object:
 
         return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ie_cli import __version__
-from ie_cli.commands.arguments import (
-    Alias,
-    Backend,
-    BatchSize,
-    Debug,
-    Device,
-    Flat,
-    FromFormat,
-    FullBatches,
-    InputFormat,
-    LabelColumns,
-    Match,
-    OnError,
-    OnErrorOrDefault,
-    Overrides,
-    Precision,
-    PrintSchema,
-    Quiet,
-    RecipeArgument,
-    RecipesArgument,
-    Save,
-    Scorer,
-    TaskName,
-    TextColumn,
-    Threshold,
-    ToFormat,
-    Yes,
-)
-from ie_cli.commands.completion import complete_output_format, prepare_completion
+from ie_cli.commands import arguments as args
+from ie_cli.commands.completion import prepare_completion
 from ie_cli.commands.exit_codes import Commands, exiting
 from ie_cli.commands.recipes import recipes_app
-from ie_cli.errors import counted
 from ie_cli.system.cores import share_cores
 
 app = typer.Typer(
@@ -70,26 +41,29 @@ def options(
 @app.command()
 def init(
     data: Annotated[str, typer.Argument(help="Training data: a file, `-` for stdin, or a URL.")],
+    output: args.Recipe = "-",
+    force: args.Replace = False,
     encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
-    input_format: InputFormat = None,
-    text_column: TextColumn = None,
-    label_columns: LabelColumns = None,
-    debug: Debug = False,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    debug: args.Debug = False,
 ) -> None:
-    """Inspect training data and write a suitable recipe to stdout."""
+    """Inspect training data and write a suitable recipe."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    run_init(Input(data, format=input_format, text_column=text_column, label_columns=label_columns), encoder=encoder)
+    given = Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+    run_init(given, encoder=encoder, output=output, force=force)
 
 
 @app.command()
 def show(
-    recipe: RecipeArgument,
-    overrides: Overrides = None,
-    help_fields: Annotated[bool, typer.Option("--help-fields", help="Explain each field in a comment.")] = False,
-    schema: PrintSchema = False,
-    debug: Debug = False,
+    recipe: args.RecipeArgument,
+    overrides: args.Overrides = None,
+    help_fields: args.HelpFields = False,
+    schema: args.PrintSchema = False,
+    debug: args.Debug = False,
 ) -> None:
     """Print a recipe with all defaults filled in."""
     from ie_cli.commands.show import run_show
@@ -98,7 +72,7 @@ def show(
 
 
 @app.command()
-def check(recipe: RecipesArgument, overrides: Overrides = None, debug: Debug = False) -> None:
+def check(recipe: args.RecipesArgument, overrides: args.Overrides = None, debug: args.Debug = False) -> None:
     """Check recipes and their data for problems before training."""
     from ie_cli.commands.check import run_check
 
@@ -107,17 +81,13 @@ def check(recipe: RecipesArgument, overrides: Overrides = None, debug: Debug = F
 
 @app.command()
 def train(
-    recipe: RecipeArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory; runs/NAME if omitted.")] = None,
-    overrides: Overrides = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files are kept.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    recipe: args.RecipeArgument,
+    output: args.RunDirectory = None,
+    overrides: args.Overrides = None,
+    overwrite: args.Overwrite = False,
+    resume: args.ResumeRun = False,
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
     """Train a model; the best one is stored in runs/NAME/model.
 
@@ -134,39 +104,34 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    paths: Annotated[list[str], typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data.")],
-    predictions: Annotated[
-        str | None, typer.Option("--predictions", help="Score this file of predictions; give only DATA then.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, unrounded.")] = False,
-    train_data: Annotated[
-        str | None, typer.Option("--train", help="Training data; also reports recall on items not seen in it.")
-    ] = None,
-    task: TaskName = None,
-    errors: Annotated[int, typer.Option("--errors", min=0, help="Number of examples to print per kind of error.")] = 0,
-    match: Match = None,
-    scorer: Scorer = None,
-    alias: Alias = None,
-    save: Save = None,
-    input_format: InputFormat = None,
-    text_column: TextColumn = None,
-    label_columns: LabelColumns = None,
-    threshold: Threshold = None,
-    flat: Flat = None,
-    batch_size: BatchSize = None,
-    precision: Precision = "auto",
-    device: Device = "auto",
-    backend: Backend = "auto",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    paths: args.ModelAndData,
+    model: args.ModelOption = None,
+    predictions: args.Predictions = None,
+    as_json: args.AsJson = False,
+    train_data: args.TrainData = None,
+    task: args.TaskName = None,
+    errors: args.Errors = 0,
+    match: args.Match = None,
+    scorer: args.Scorer = None,
+    alias: args.Alias = None,
+    save: args.Save = None,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    threshold: args.Threshold = None,
+    flat: args.Flat = None,
+    batch_size: args.BatchSize = None,
+    precision: args.Precision = "auto",
+    device: args.Device = "auto",
+    backend: args.Backend = "auto",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
     """Score a model or a file of predictions on gold data."""
     from ie_cli.commands import evaluate as command
     from ie_cli.commands.inputs import Input, ModelChoice
 
-    if len(paths) != (1 if predictions is not None else 2):
-        expected = "only DATA, because --predictions is given" if predictions is not None else "MODEL and DATA"
-        raise typer.BadParameter(f"expected {expected}; got {counted(len(paths), 'path')}.")
+    chosen, data = command.model_and_data(paths, model, predictions)
     if alias is not None and scorer != "duie":
         raise typer.BadParameter("--alias requires --scorer duie.")
     report = command.Report(
@@ -180,63 +145,54 @@ def evaluate(
         alias=alias,
         save=tuple(save or ()),
     )
-    gold = Input(paths[-1], format=input_format, text_column=text_column, label_columns=label_columns)
+    gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
     if predictions is not None:
         command.run_eval_predictions(predictions, gold, report)
         return
     choice = ModelChoice(
-        paths[0],
+        chosen,
         threshold=threshold,
         flat=flat,
         batch_size=batch_size,
         precision=precision,
         device=device,
         backend=backend,
+        quiet=quiet,
     )
     command.run_eval(choice, gold, report)
 
 
 @app.command()
 def predict(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="Input; `-` is stdin.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", envvar="IE_MODEL", help="Model directory; the newest one under runs/ if omitted."
-        ),
-    ] = None,
+    files: args.Files,
+    model: args.ModelOption = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
-    input_format: InputFormat = None,
-    text_column: TextColumn = None,
-    output_format: Annotated[
-        str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
-    ] = "jsonl",
-    on_error: OnErrorOrDefault = None,
-    rejects: Annotated[
-        str | None,
-        typer.Option("--rejects", help="File for bad lines with location and error; implies --on-error skip."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume an interrupted job; start a new one if there is none.")
-    ] = False,
-    threshold: Threshold = None,
-    flat: Flat = None,
-    batch_size: BatchSize = None,
-    full_batches: FullBatches = False,
-    precision: Precision = "auto",
-    device: Device = "auto",
-    backend: Backend = "auto",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    document: args.WholeFiles = False,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    output_format: args.ToFormat = None,
+    on_error: args.OnErrorOrDefault = None,
+    rejects: args.Rejects = None,
+    resume: args.ResumeJob = False,
+    threshold: args.Threshold = None,
+    flat: args.Flat = None,
+    batch_size: args.BatchSize = None,
+    full_batches: args.FullBatches = False,
+    precision: args.Precision = "auto",
+    device: args.Device = "auto",
+    backend: args.Backend = "auto",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
-    """Annotate a file and write JSON Lines or another format."""
+    """Annotate files and write JSON Lines or another format."""
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
 
-    if text and input_format not in (None, "text"):
-        raise typer.BadParameter("--text and --input-format contradict each other.")
+    plain = [name for name, wanted in (("text", text), ("document", document)) if wanted]
+    if len({*plain, input_format} - {None}) > 1:
+        raise typer.BadParameter("--text, --document and --from contradict each other.")
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     choice = ModelChoice(
@@ -249,7 +205,8 @@ def predict(
         backend=backend,
         quiet=quiet,
     )
-    data = Input(source, format="text" if text else input_format, text_column=text_column)
+    input_format = plain[0] if plain else input_format
+    data = [Input(path, format=input_format, text_column=text_column) for path in files]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
 
@@ -257,25 +214,18 @@ def predict(
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory written by `ie train`.")],
-    output: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIRECTORY]", help="Directory to write; MODEL-onnx or MODEL-onnx-int8 if omitted."),
-    ] = None,
+    output: args.ExportDirectory = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX graph; the default.")] = True,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Quantize the encoder's matrices to int8: about twice as fast as bfloat16.")
-    ] = False,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Gold data for the comparison; the recipe's dev data if omitted.")
-    ] = None,
-    input_format: InputFormat = None,
-    text_column: TextColumn = None,
-    label_columns: LabelColumns = None,
-    max_loss: Annotated[float, typer.Option("--max-loss", min=0.0, max=1.0, help="Maximum loss in F1.")] = 0.005,
+    int8: args.Int8 = False,
+    data: args.ComparisonData = None,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    max_loss: args.MaxLoss = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
-    yes: Yes = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    yes: args.Yes = False,
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
     """Export a model that predicts without torch, and compare it with the original."""
     from ie_cli.commands.export import run_export
@@ -291,37 +241,23 @@ def export(
 
 @app.command()
 def serve(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]", envvar="IE_MODEL", help="Model directory; the newest one under runs/ if omitted."
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; any but loopback requires a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8000,
-    token: Annotated[
-        str | None,
-        typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must send; `ps` shows it to all users."),
-    ] = None,
-    max_body: Annotated[int, typer.Option("--max-body", min=1, help="Maximum bytes in a request.")] = 2**20,
-    max_texts: Annotated[int, typer.Option("--max-texts", min=1, help="Maximum texts in a request.")] = 256,
-    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Maximum characters in a text.")] = 100_000,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Maximum requests running or queued; further ones get 503.")
-    ] = 256,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the body, and again for the answer.")
-    ] = 30.0,
-    threshold: Threshold = None,
-    flat: Flat = None,
-    batch_size: BatchSize = None,
-    precision: Precision = "auto",
-    device: Device = "auto",
-    backend: Backend = "auto",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    model: args.ServedModel = None,
+    host: args.Host = "127.0.0.1",
+    port: args.Port = 8000,
+    token: args.Token = None,
+    max_body: args.MaxBody = 2**20,
+    max_texts: args.MaxTexts = 256,
+    max_text: args.MaxText = 100_000,
+    concurrency: args.Concurrency = 256,
+    timeout: args.Timeout = 30.0,
+    threshold: args.Threshold = None,
+    flat: args.Flat = None,
+    batch_size: args.BatchSize = None,
+    precision: args.Precision = "auto",
+    device: args.Device = "auto",
+    backend: args.Backend = "auto",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
     """Serve a model as a web page and an HTTP API that takes texts and returns JSON."""
     from ie_cli.commands.inputs import ModelChoice
@@ -346,16 +282,12 @@ def serve(
 def push(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory, trained or exported.")],
     repo: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hugging Face Hub: USER/NAME.")],
-    private: Annotated[
-        bool, typer.Option("--private", help="Create a private repository; refuse a public one.")
-    ] = False,
-    revision: Annotated[str | None, typer.Option("--revision", help="Branch; created if it does not exist.")] = None,
-    message: Annotated[str | None, typer.Option("--message", help="Message of the commit.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the files with their sizes, and upload nothing.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    private: args.Private = False,
+    revision: args.Revision = None,
+    message: args.Message = None,
+    dry_run: args.DryRun = False,
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
     """Upload a model to the Hugging Face Hub."""
     from ie_cli.commands.push import run_push
@@ -365,22 +297,22 @@ def push(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
+    files: args.ConvertedFiles,
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
-    input_format: FromFormat = None,
-    output_format: ToFormat = None,
-    text_column: TextColumn = None,
-    label_columns: LabelColumns = None,
-    on_error: OnError = "stop",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    input_format: args.FromFormat = None,
+    output_format: args.ToFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    on_error: args.OnError = "stop",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
 ) -> None:
     """Convert annotated data to another format, and report what it cannot express."""
     from ie_cli.commands.convert import run_convert
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
 
-    data = Input(source, format=input_format, text_column=text_column, label_columns=label_columns)
+    data = [Input(path, format=input_format, text_column=text_column, label_columns=label_columns) for path in files]
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
 
 

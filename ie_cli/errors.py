@@ -21,6 +21,8 @@ class IEError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # shown below the message in a traceback
 
 
 class RecipeError(IEError):

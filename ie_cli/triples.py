@@ -25,8 +25,6 @@ ROLES = ("subject", "object")
 """The entity labels of a relation model whose data annotate no entities."""
 ABSENT = "mention not in the text"
 """The reason why a triple cannot be located."""
-NO_TYPE = "entity"
-"""The type of a mention if the data give none."""
 
 MAX_PAIRS = 100_000
 """Limit on the span pairs that ``all`` creates for the triples of one text: two mentions that occur a thousand times each

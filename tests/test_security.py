@@ -409,7 +409,7 @@ def test_labels_become_no_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done("train", "recipe.yaml")
     assert Extractor.from_pretrained("runs/test/model").schema.labels == tuple(sorted(LABELS))
     done("eval", "runs/test/model", "data.jsonl", "--errors", "1")
-    done("predict", "data.jsonl", "-o", "out.html", "--format", "html")
+    done("predict", "data.jsonl", "-o", "out.html", "--to", "html")
     assert {path.name for path in tmp_path.iterdir()} == {"data.jsonl", "recipe.yaml", "runs", "out.html"}
     assert [path.name for path in Path("runs").iterdir()] == ["test"]
     allowed = {"model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"}

@@ -22,7 +22,7 @@ RELATED = {
     ),
     "Errors": (
         "ie_cli.errors",
-        ("IEError", "RecipeError", "DataError", "ModelError", "TrainingError", "StorageError", "ServiceError"),
+        ("RecipeError", "DataError", "ModelError", "TrainingError", "StorageError", "ServiceError"),
     ),
 }
 """The types that the public functions accept, return or raise."""

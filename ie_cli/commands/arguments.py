@@ -1,7 +1,8 @@
-"""Options shared by several commands, and the options of `ie eval` for scoring and output."""
+"""Arguments and options of the commands, with their help."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -45,21 +46,41 @@ PrintSchema = Annotated[
         callback=_print_schema,
     ),
 ]
-InputFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--input-format", help="Format of the input; detected if omitted.", autocompletion=complete_input_format
-    ),
+Recipe = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Recipe to write; `-` is stdout. An existing one is kept.")
 ]
+Replace = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+HelpFields = Annotated[bool, typer.Option("--help-fields", help="Explain each field in a comment.")]
+RunDirectory = Annotated[Path | None, typer.Option("--output", "-o", help="Run directory; runs/NAME if omitted.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier run in the directory; other files are kept.")
+]
+ResumeRun = Annotated[
+    bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
+]
+_NEWEST_MODEL = "Model or run directory; the newest one under runs/ if omitted."
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
+_FILES = "Input: files, directories or patterns such as 'x/*.jsonl'; `-` is stdin."
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=_FILES)]
+ConvertedFiles = Annotated[list[str], typer.Argument(metavar="IN...", help=_FILES)]
+WholeFiles = Annotated[
+    bool, typer.Option("--document", help="Read plain text, each file as one document with all its lines.")
+]
+ModelAndData = Annotated[
+    list[str],
+    typer.Argument(metavar="[MODEL] DATA", help="Model directory and gold data; the model may be omitted."),
+]
+ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 FromFormat = Annotated[
     str | None,
     typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
 ]
+_OUTPUT_FORMAT = "Format of the output; if omitted, by its suffix (.jsonl, .conll, .html …), without one JSON Lines."
 ToFormat = Annotated[
     str | None,
     typer.Option(
         "--to",
-        help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines.",
+        help=_OUTPUT_FORMAT,
         autocompletion=complete_output_format,
     ),
 ]
@@ -93,6 +114,13 @@ _ON_ERROR = typer.Option(
 )
 OnError = Annotated[Literal["stop", "keep", "skip"], _ON_ERROR]
 OnErrorOrDefault = Annotated[Literal["stop", "keep", "skip"] | None, _ON_ERROR]
+Rejects = Annotated[
+    str | None,
+    typer.Option("--rejects", help="File for bad lines with location and error; implies --on-error skip."),
+]
+ResumeJob = Annotated[
+    bool, typer.Option("--resume", help="Resume an interrupted job; start a new one if there is none.")
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),
@@ -107,6 +135,14 @@ def _validate_suffixes(paths: list[str] | None) -> list[str] | None:
     return paths
 
 
+Predictions = Annotated[
+    str | None, typer.Option("--predictions", help="Score this file of predictions; give only DATA then.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, unrounded.")]
+TrainData = Annotated[
+    str | None, typer.Option("--train", help="Training data; also reports recall on items not seen in it.")
+]
+Errors = Annotated[int, typer.Option("--errors", min=0, help="Number of examples to print per kind of error.")]
 Match = Annotated[
     Literal["strict", "boundaries", "text"] | None,
     typer.Option("--match", help="How to match relations: by spans and types, by spans only, or by texts."),
@@ -133,3 +169,36 @@ TaskName = Annotated[
     typer.Option("--task", help="Task to score if the model has several, by its name in the recipe."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Read the data named in the model's recipe without asking.")]
+
+ExportDirectory = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DIRECTORY]", help="Directory to write; MODEL-onnx or MODEL-onnx-int8 if omitted."),
+]
+Int8 = Annotated[
+    bool, typer.Option("--int8", help="Quantize the encoder's matrices to int8: about twice as fast as bfloat16.")
+]
+ComparisonData = Annotated[
+    str | None, typer.Option("--data", help="Gold data for the comparison; the recipe's dev data if omitted.")
+]
+MaxLoss = Annotated[float, typer.Option("--max-loss", min=0.0, max=1.0, help="Maximum loss in F1.")]
+
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; any but loopback requires a token.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", envvar="IE_TOKEN", help="Secret that requests must send; `ps` shows it to all users."),
+]
+MaxBody = Annotated[int, typer.Option("--max-body", min=1, help="Maximum bytes in a request.")]
+MaxTexts = Annotated[int, typer.Option("--max-texts", min=1, help="Maximum texts in a request.")]
+MaxText = Annotated[int, typer.Option("--max-text", min=1, help="Maximum characters in a text.")]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, help="Maximum requests running or queued; further ones get 503.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the body, and again for the answer.")
+]
+
+Private = Annotated[bool, typer.Option("--private", help="Create a private repository; refuse a public one.")]
+Revision = Annotated[str | None, typer.Option("--revision", help="Branch; created if it does not exist.")]
+Message = Annotated[str | None, typer.Option("--message", help="Message of the commit.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the files with their sizes, and upload nothing.")]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import typer
+
 from ie_cli.commands.console import counting, say, show_scores, warn
-from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
+from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
 from ie_cli.document import Document
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.system.places import Identity, identity
 from ie_cli.system.streams import is_replaceable, open_output, require_writable
@@ -108,6 +110,34 @@ class Report:
                     out.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
+def model_and_data(paths: Sequence[str], option: str | None, predictions: str | None) -> tuple[str | None, str]:
+    """Return the model and the gold data that a command line names; the model is None if it is to be the newest one.
+
+    Args:
+        paths: the positional arguments: MODEL and DATA, or only DATA.
+        option: the value of --model, or of its variable.
+        predictions: the file of predictions, which take the place of a model.
+
+    Raises:
+        BadParameter: the arguments do not fit together.
+    """
+    from ie_cli.inference.model_directory import FACTS
+    from ie_cli.inference.model_paths import RUN_MODEL
+
+    explicit = option if option != os.environ.get(MODEL_VARIABLE) else None
+    if len(paths) > (2 if predictions is None else 1):
+        expected = (
+            "MODEL and DATA, or only DATA" if predictions is None else "only DATA, because --predictions is given"
+        )
+        raise typer.BadParameter(f"expected {expected}; got {counted(len(paths), 'path')}.")
+    if explicit is not None and (len(paths) > 1 or predictions is not None):
+        other = "MODEL" if predictions is None else "--predictions"
+        raise typer.BadParameter(f"{other} and --model contradict each other.")
+    if len(paths) == 1 and any(os.path.isfile(os.path.join(paths[0], *at, FACTS)) for at in ((), (RUN_MODEL,))):
+        raise typer.BadParameter(f"{paths[0]} is a model: name the gold data after it.")
+    return paths[0] if len(paths) > 1 else option, paths[-1]
+
+
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     """Score a model on gold data: `ie eval MODEL DATA`."""
     from ie_cli.evaluation.evaluate import evaluate_engine
@@ -127,7 +157,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             data.documents(reading),
             task=task,
             options=options if trained is None else replace(options, seen=task.seen(trained)),
-            model=model.directory(),
+            model=model.directory,
             data=data.path,
             keep=report.keep,
             each=count,

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -30,6 +30,12 @@ class Commands(TyperGroup):
                 return self._invoke(ctx)
         except KeyboardInterrupt as error:  # a second one, while the first was being reported
             raise typer.Exit(_stopped(error).exit_code) from error
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, and give its options their current names."""
+        name, command, rest = super().resolve_command(ctx, args)
+        known = {option for parameter in getattr(command, "params", ()) for option in parameter.opts}
+        return name, command, current_names(rest, known)
 
     def _invoke(self, ctx: typer.Context) -> Any:
         try:
@@ -77,6 +83,21 @@ class Commands(TyperGroup):
                 raise
             os.write(2, f"error: {OUT_OF_MEMORY}\n".encode())
         raise typer.Exit(1) from error
+
+
+_RENAMED = {"--input-format": "--from", "--format": "--to"}
+"""Earlier names of options, which scripts may still use."""
+
+
+def current_names(arguments: Sequence[str], known: Collection[str]) -> list[str]:
+    """Replace earlier names of options by the current ones, if the command knows these; `--` ends the options."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    current = []
+    for argument in arguments[:end]:
+        name, equals, value = argument.partition("=")
+        new = _RENAMED.get(name)
+        current.append(f"{new}{equals}{value}" if new in known and name not in known else argument)
+    return [*current, *arguments[end:]]
 
 
 @contextmanager

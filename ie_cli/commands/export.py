@@ -12,6 +12,7 @@ from ie_cli.commands.inputs import Input, ModelChoice, first_data
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.inference.model_directory import choose_form, require_exportable_to
+from ie_cli.inference.model_paths import existing_directory
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.urls import is_url, require_allowed
 
@@ -41,11 +42,12 @@ def run_export(
     """
     if data is not None:
         data.require_exists()
-    directory = output or _beside(model, int8=int8)
-    if Path(model).is_dir():
-        choose_form(Path(model), "torch")
+    found = existing_directory(model)
+    directory = output or _beside(model, found, int8=int8)
+    if found is not None:
+        choose_form(found, "torch")
     require_exportable_to(directory)
-    extractor = ModelChoice(model, precision="float32", device="cpu").load()
+    extractor = ModelChoice(model, precision="float32", device="cpu", quiet=quiet).load()
     from ie_cli.export.onnx import export_onnx
     from ie_cli.reports.model_card import model_card
 
@@ -69,15 +71,14 @@ def run_export(
         )
 
 
-def _beside(model: str, *, int8: bool) -> Path:
+def _beside(model: str, found: Path | None, *, int8: bool) -> Path:
     """Return ``NAME-onnx`` or ``NAME-onnx-int8`` beside the directory NAME."""
-    path = Path(os.path.expanduser(model))
-    if not path.is_dir():
+    if found is None:
         raise ModelError(
             f"{model}: no such directory",
             hint="check the path; for a model from the hub, also name the DIRECTORY to write.",
         )
-    path = path.resolve()
+    path = found.resolve()
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.commands.console import say, warn
@@ -57,16 +58,19 @@ class Input:
     def options(self) -> dict[str, Any]:
         """Return the reading options as JSON values."""
         columns = None if self.label_columns is None else list(self.label_columns)
-        return {"input-format": self.format, "text-column": self.text_column, "label-column": columns}
+        return {"from": self.format, "text-column": self.text_column, "label-column": columns}
 
     def documents(self, reading: Reading) -> Iterator[Document]:
         """Read the documents."""
         return read_documents(self.path, format=self.format, reading=reading)
 
 
-@dataclass(frozen=True, slots=True)
+MODEL_VARIABLE = "IE_MODEL"
+
+
+@dataclass(frozen=True)
 class ModelChoice:
-    """A model, and the options to run it with."""
+    """A model, and the options to run it with; the path may be that of a run, or None for the newest run."""
 
     path: str | None
     _: KW_ONLY
@@ -78,9 +82,29 @@ class ModelChoice:
     backend: Literal["auto", "torch", "onnx"] = "auto"
     quiet: bool = False
 
+    @cached_property
     def directory(self) -> str:
-        """Return the model directory or hub id; by default the newest model under runs/."""
-        return self.path if self.path is not None else str(newest_model(Path("runs")))
+        """The model directory or hub id, looked up once: while a command runs, a run may write a newer model."""
+        from ie_cli.inference.model_paths import existing_directory, newest_model
+
+        if self.path is None:
+            return str(newest_model())
+        with self._naming_variable():
+            return str(existing_directory(self.path) or self.path)
+
+    @property
+    def _from_variable(self) -> bool:
+        return self.path is not None and self.path == os.environ.get(MODEL_VARIABLE)
+
+    @contextmanager
+    def _naming_variable(self) -> Iterator[None]:
+        """Name the variable in an error, if the model comes from it: the command line does not show it."""
+        try:
+            yield
+        except ModelError as error:
+            if not self._from_variable:
+                raise
+            raise ModelError(f"{MODEL_VARIABLE}: {error.message}", hint=error.hint) from error
 
     def options(self) -> dict[str, Any]:
         """Return the options as JSON values."""
@@ -88,13 +112,14 @@ class ModelChoice:
         return {name.replace("_", "-"): getattr(self, name) for name in fields}
 
     def load(self) -> Extractor:
-        """Load the model; if no path is given, load the newest one under runs/ and print its path."""
-        path = self.directory()
-        if self.path is None and not self.quiet:
-            say(f"model: {path}")
+        """Load the model; print its path if the command line does not name it."""
+        path = self.directory
+        if (self.path is None or self._from_variable) and not self.quiet:
+            say(f"model: {path}{f' ({MODEL_VARIABLE})' if self._from_variable else ''}")
         from ie_cli.inference.extractor import Extractor
 
-        return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
+        with self._naming_variable():
+            return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
     def engine(self) -> tuple[Engine, Extractor]:
         """Load the model, and return its engine and the model."""
@@ -105,21 +130,6 @@ class ModelChoice:
 def first_data(recipe: Recipe) -> DataSection:
     """Return the data section of a model's first task, whose reading options are the defaults for other data."""
     return next(iter(recipe.instances().values())).data
-
-
-def newest_model(runs: Path) -> Path:
-    """Return the most recently written model directory under runs/.
-
-    Raises:
-        ModelError: there is no model.
-    """
-    found = sorted(runs.glob("*/model/ie.json"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise ModelError(
-            f"no model found under {runs.absolute()}",
-            hint="train one (`ie train quickstart`), or name a model directory on the command line or in IE_MODEL.",
-        )
-    return found[-1].parent
 
 
 def warn_truncated(engine: Engine) -> None:

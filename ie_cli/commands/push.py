@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ie_cli.commands.console import say
@@ -20,9 +19,12 @@ def run_push(
     quiet: bool,
 ) -> None:
     """Check the files and upload them, or list them in a dry run."""
+    from ie_cli.inference.model_paths import existing_directory, no_such_directory
     from ie_cli.inference.publishing import model_files, publish, require_repository
 
-    directory = Path(os.path.expanduser(model))
+    directory = existing_directory(model)
+    if directory is None:
+        raise no_such_directory(Path(model))
     files = model_files(directory)
     require_repository(repo)
     where = f"{repo}, branch {revision}" if revision is not None else repo

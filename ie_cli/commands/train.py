@@ -8,6 +8,7 @@ from pathlib import Path
 from ie_cli.commands.console import TrainingView, say, show_scores
 from ie_cli.commands.recipe_argument import read_recipe
 from ie_cli.errors import StorageError, join_hints
+from ie_cli.inference.model_paths import RUNS
 from ie_cli.system.signals import Stop
 from ie_cli.training.run_directory import CHECKPOINTS
 
@@ -17,7 +18,7 @@ def run_train(
 ) -> None:
     """Train a model, show the progress, and print the scores of the stored model."""
     recipe = read_recipe(name, overrides)
-    directory = output or Path("runs") / recipe.name
+    directory = output or Path(RUNS) / recipe.name
     view = TrainingView(quiet=quiet)
     with Stop(_report_stop).listening() as stop:
         from ie_cli.training.run import train

@@ -90,17 +90,9 @@ def _preview(
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer:
     """Return the encoder's tokenizer; that of `tiny` needs no vocabulary here, as each character or word is a token anyway."""
-    from ie_cli.modeling.encoder import (
-        apply_options,
-        encoder_config,
-        load_tokenizer,
-        quiet_transformers,
-        tiny_tokenizer,
-    )
+    from ie_cli.modeling.encoder import load_tokenizer_alone, tiny_tokenizer
 
     if recipe.encoder.name == "tiny":
         words = recipe.encoder.vocabulary == "words"
         return recipe_tokenizer(word_tokenizer(()) if words else tiny_tokenizer(Counter()), recipe.encoder)
-    quiet_transformers()
-    apply_options(encoder_config(recipe.encoder.name), recipe.encoder)
-    return recipe_tokenizer(load_tokenizer(recipe.encoder.name), recipe.encoder)
+    return recipe_tokenizer(load_tokenizer_alone(recipe.encoder), recipe.encoder)

@@ -11,7 +11,7 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
-from ie_cli.doctor.siblings import find_siblings, run_name
+from ie_cli.doctor.siblings import find_siblings, name_note, run_name
 from ie_cli.doctor.token_counting import token_counter
 from ie_cli.doctor.windows_proposal import quantile, window
 from ie_cli.errors import DataError, counted
@@ -71,7 +71,7 @@ def propose_recipe(
             f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
             "there is nothing to train on",
             hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}, or '
-            "set the format of the data: --input-format jsonl | duie | cluener | conll | …",
+            "set the format of the data: --from jsonl | duie | cluener | conll | …",
         )
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
     parts = (
@@ -111,7 +111,9 @@ def _commented(line: str, comment: str) -> str:
 def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request) -> Iterator[str]:
     data, reading = request.data, request.reading
     siblings = find_siblings(data, request.format, reading)
-    yield f"name: {flow(run_name(data))}"
+    name = run_name(data)
+    note = name_note(data, name)
+    yield f"name: {flow(name)}" if note is None else _commented(f"name: {flow(name)}", note)
     yield f"task: {task.name}"
     yield "data:"
     if data == "-":

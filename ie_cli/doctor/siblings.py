@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from itertools import islice
@@ -10,6 +11,7 @@ from pathlib import Path
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
+from ie_cli.inference.model_paths import RUNS
 from ie_cli.system.urls import is_url
 from ie_cli.tasks import TASKS
 
@@ -52,13 +54,25 @@ def run_name(data: str) -> str:
     """Return a name for the run: that of the file, or of its directory if the file is called just ``train``."""
     if data == "-":
         return "ner"
-    file = Path(re.sub(r"^(hub|\w+):(//)?", "", data))
-    stem = file.name.split(".")[0]
-    for candidate in (
-        re.sub(r"[_-]*(train|training|dev|test|all)$", "", stem),
-        *(directory.name for directory in list(file.absolute().parents)[:2]),
-    ):
+    for candidate in (_stem(data), *(directory.name for directory in list(_file(data).absolute().parents)[:2])):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("._-")
         if name and name != "data":
             return name
     return "ner"
+
+
+def name_note(data: str, name: str) -> str | None:
+    """Return why the user may want another name for the run: it is not that of the data, or another run has it."""
+    if os.path.exists(os.path.join(RUNS, name)):
+        return f"{RUNS}/{name} exists: change the name to keep that run"
+    if data != "-" and (stem := _stem(data)) and not stem.isascii():
+        return "a name has only ASCII letters, digits, '.', '_' and '-': change it as you like"
+    return None
+
+
+def _file(data: str) -> Path:
+    return Path(re.sub(r"^(hub|\w+):(//)?", "", data))
+
+
+def _stem(data: str) -> str:
+    return re.sub(r"[_-]*(train|training|dev|test|all)$", "", _file(data).name.split(".")[0])

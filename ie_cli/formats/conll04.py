@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from ie_cli.document import Document, Entity, Relation
+from ie_cli.document.fields import FORMAT_FIELDS as NATIVE_FIELDS
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import (
@@ -23,12 +24,14 @@ from ie_cli.formats.common.base import (
     quoted,
     short,
 )
-from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
+from ie_cli.formats.common.joining import join_tokens, look_ahead, tokens_in
+from ie_cli.formats.common.json_stream import convert_objects, name_of, objects_of, read_objects, string_of
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_flat, split_words
-from ie_cli.formats.conll import INVALID_TAGS, join_tokens
+from ie_cli.formats.conll import INVALID_TAGS
+from ie_cli.formats.kept_columns import rows_of
 
-FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"tokens", "tags", "orig_id"}
+FORMAT_FIELDS = NATIVE_FIELDS | {"tokens", "tags", "orig_id"}
 HINT = (
     'write each record as {"tokens": ["Ann", "slept"], "entities": [{"type": "name", "start": 0, "end": 1}], '
     '"relations": []}, or with "tags" instead of entities.'
@@ -38,13 +41,20 @@ HINT = (
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, whose fields determine the layout."""
     repaired = 0
+    joining, objects = look_ahead(
+        read_objects(lines, path),
+        lambda found: tokens_in(found[2].get("tokens")) if isinstance(found[2], dict) else [],
+        path,
+        reading,
+    )
 
     def convert(fields: dict[str, Any], where: str) -> Document:
         nonlocal repaired
-        tokens = _tokens(fields)
-        text, starts = join_tokens(tokens, reading.joiner)
+        tokens = joining.tokens_of(_tokens(fields))
+        text, starts = join_tokens(tokens, joining.joiner)
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
-        document = Document(text, [], [], _id(fields), meta, where)
+        columns = rows_of(tokens, starts) if reading.keep_columns else None
+        document = Document(text, [], [], _id(fields), meta, where, columns=columns)
         if not reading.annotation:
             return document
         ends = [start + len(token) for start, token in zip(starts, tokens, strict=True)]
@@ -58,7 +68,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         document.relations = [_relation(value, entities) for value in objects_of(fields, "relations")]
         return document
 
-    yield from read_records(lines, path, convert, HINT)
+    yield from convert_objects(objects, convert, HINT)
     if repaired:
         reading.report(INVALID_TAGS.format(path=path, count=counted(repaired, "tag")))
 

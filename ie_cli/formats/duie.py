@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ie_cli.document import Document, Spo
+from ie_cli.document.fields import NO_TYPE, spo_fields
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, count_name_clashes, count_native_only, error_at
-from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
+from ie_cli.formats.common.spo_json import spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import MAX_PAIRS, NO_TYPE, LocatedTriples, locate, role_arguments, to_spos
+from ie_cli.triples import MAX_PAIRS, LocatedTriples, locate, role_arguments, to_spos
 
 FORMAT_FIELDS = frozenset({"id", "text", "spo_list"})
 OTHER_LABEL = "entities lose their label, which differs from that of a relation's argument with the same span"

@@ -13,9 +13,10 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import BadLine, Reading, Record, checked_entity, error_at, quoted, short
 from ie_cli.formats.common.hub_dataset import load_rows
+from ie_cli.formats.common.joining import Joining, join_tokens, look_ahead, tokens_in
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
-from ie_cli.formats.conll import join_tokens
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
+from ie_cli.formats.kept_columns import rows_of
 from ie_cli.system.json_reading import NestedTooDeeply, require_shallow
 
 _TAGS = ("ner_tags", "tags", "labels")
@@ -32,11 +33,12 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
     columns = list(rows.features)
     if "tokens" in columns and (tag_column := next((name for name in _TAGS if name in columns), None)):
         names = _names(rows.features[tag_column])
-        for number, row in enumerate(rows, 1):
+        joining, all_rows = look_ahead(iter(rows), lambda row: tokens_in(row.get("tokens")), source, reading)
+        for number, row in enumerate(all_rows, 1):
             where = f"{source}:{number}"
             try:
                 _require_shallow(row)
-                document = _from_tokens(row, tag_column, names, reading)
+                document = _from_tokens(row, tag_column, names, joining, keep_columns=reading.keep_columns)
                 document.where = where
                 yield document
             except DataError as error:
@@ -66,17 +68,21 @@ def _names(feature: Any) -> Sequence[str] | None:
     return getattr(inner, "names", None)
 
 
-def _from_tokens(row: Mapping[str, Any], column: str, names: Sequence[str] | None, reading: Reading) -> Document:
+def _from_tokens(
+    row: Mapping[str, Any], column: str, names: Sequence[str] | None, joining: Joining, *, keep_columns: bool
+) -> Document:
     tokens, tags = _list(row, "tokens"), _list(row, column)
     if len(tokens) != len(tags) or not all(isinstance(token, str) and token for token in tokens):
         raise DataError(
             f"got {counted(len(tokens), 'token')} and {counted(len(tags), 'tag')}; every token needs a text and a tag"
         )
-    text, starts = join_tokens(tokens, reading.joiner)
+    tokens = joining.tokens_of(tokens)
+    text, starts = join_tokens(tokens, joining.joiner)
     spans, _ = spans_of([_tag(tag, names, column) for tag in tags])
     entities = [checked_entity(starts[a], starts[b] + len(tokens[b]), label, text) for a, b, label in spans]
     meta = {key: value for key, value in row.items() if key not in {"tokens", column, "id"}}
-    return Document(text, entities, [], id_of(row), meta)
+    columns = rows_of(tokens, starts) if keep_columns else None
+    return Document(text, entities, [], id_of(row), meta, columns=columns)
 
 
 def _require_shallow(row: Mapping[str, Any]) -> None:

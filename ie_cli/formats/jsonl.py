@@ -38,6 +38,7 @@ from typing import Any
 import orjson
 
 from ie_cli.document import Document
+from ie_cli.document.fields import FORMAT_FIELDS, GUESSED, TRIPLES, document_fields, reserved_names
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import (
     BadLine,
@@ -50,23 +51,17 @@ from ie_cli.formats.common.base import (
     short,
 )
 from ie_cli.formats.common.native_fields import (
-    entity_fields,
     entity_of,
-    event_fields,
     events_of,
     list_of,
     native_names,
-    relation_fields,
     relation_of,
 )
-from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
+from ie_cli.formats.common.spo_json import spos_of_fields
 from ie_cli.system.json_reading import NestedTooDeeply, loads
 from ie_cli.triples import to_spos
 
 _LONG_NUMBER = re.compile(r"\d{19}")
-FORMAT_FIELDS = frozenset({"id", "text", "entities", "relations"})
-GUESSED = ("offsets", "guessed")
-TRIPLES = "triples"
 HINT = (
     'write each line as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}; a relation has a '
     "predicate, and such entities as subject and object."
@@ -206,38 +201,12 @@ def write(document: Document) -> str:
 
 def to_fields(document: Document) -> dict[str, Any]:
     """Return the fields of one native record."""
-    fields: dict[str, Any] = {}
-    if document.id is not None:
-        fields["id"] = document.id
-    fields["text"] = document.text
-    if document.text_pair is not None:
-        fields["text_pair"] = document.text_pair
-    fields["entities"] = [entity_fields(entity, document.text) for entity in sorted(document.entities)]
-    if document.relations:
-        fields["relations"] = [relation_fields(relation, document.text) for relation in sorted(document.relations)]
-    if document.events:
-        fields["events"] = [event_fields(event, document.text) for event in sorted(document.events)]
-    if document.label is not None:
-        fields["label"] = document.label
-    if document.score is not None:
-        fields["score"] = document.score
-    if document.spos is not None:
-        fields[GUESSED[0]] = GUESSED[1]
-        if set(to_spos(document.text, document.relations)) != set(document.spos):
-            fields[TRIPLES] = [spo_fields(spo) for spo in document.spos]
-    left_out = _reserved_names(document) | ({"events"} if _has_invalid_events(document) else set())
-    return fields | {key: value for key, value in document.meta.items() if key not in left_out}
-
-
-def _reserved_names(document: Document) -> set[str]:
-    """Return the names that user fields cannot have, as fields of data in another format may."""
-    own = {name: getattr(document, name) for name in ("text_pair", "label", "score")}
-    names = FORMAT_FIELDS | {name for name, value in own.items() if value is not None}
-    if document.events:
-        names |= {"events"}
-    if document.spos is not None or GUESSED in document.meta.items():
-        names |= {GUESSED[0], TRIPLES}
-    return set(names)
+    fields = document_fields(document)
+    if document.spos is not None and set(to_spos(document.text, document.relations)) == set(document.spos):
+        del fields[TRIPLES]
+    if _has_invalid_events(document):
+        del fields["events"]
+    return fields
 
 
 def count_losses(document: Document) -> Mapping[str, int]:
@@ -245,7 +214,7 @@ def count_losses(document: Document) -> Mapping[str, int]:
     broken = {"fields 'events' of the input look like events but are invalid, and are left out": 1}
     return {
         **(broken if _has_invalid_events(document) else {}),
-        **count_name_clashes(document, _reserved_names(document)),
+        **count_name_clashes(document, reserved_names(document)),
     }
 
 

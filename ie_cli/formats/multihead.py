@@ -26,9 +26,11 @@ from ie_cli.formats.common.base import (
     require_storable,
     short,
 )
+from ie_cli.formats.common.joining import Joining, join_tokens, look_ahead
 from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import count_word_losses, split_flat
-from ie_cli.formats.conll import INVALID_TAGS, join_tokens
+from ie_cli.formats.conll import INVALID_TAGS
+from ie_cli.formats.kept_columns import rows_of
 
 DOCUMENT_MARKER = "#doc"
 NONE = "N"
@@ -53,10 +55,11 @@ class _Block:
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each document."""
     repaired = 0
-    for block in _blocks(lines):
+    joining, blocks = look_ahead(_blocks(lines), _tokens, path, reading)
+    for block in blocks:
         where = f"{path}:{block.number}"
         try:
-            document, broken = _document(block, path, reading)
+            document, broken = _document(block, path, reading, joining)
         except DataError as error:
             yield BadLine(where, "\n".join(block.lines), error)
         else:
@@ -83,12 +86,18 @@ def _blocks(lines: Lines) -> Iterator[_Block]:
         yield block
 
 
+def _tokens(block: _Block) -> list[str]:
+    """Return the tokens of the valid rows."""
+    rows = [line.split("\t", 2) for _, line in block.rows]
+    return [row[1] for row in rows if len(row) > 1 and row[1]]
+
+
 def _id(line: str) -> str | int | None:
     given = line.removeprefix(DOCUMENT_MARKER).strip()
     return int(given) if _NUMBER.fullmatch(given) else given or None
 
 
-def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int]:
+def _document(block: _Block, path: str, reading: Reading, joining: Joining) -> tuple[Document, int]:
     tokens: list[str] = []
     tags: list[str] = []
     links: list[Link] = []
@@ -105,13 +114,15 @@ def _document(block: _Block, path: str, reading: Reading) -> tuple[Document, int
         if problem is not None:
             raise DataError(f"{path}:{number}: {problem}: {quoted(line)}", hint=_HINT)
         tokens.append(row[1])
-    text, starts = join_tokens(tokens, reading.joiner)
+    tokens = joining.tokens_of(tokens)
+    text, starts = join_tokens(tokens, joining.joiner)
     spans, broken = spans_of(tags)
     ending: dict[int, Entity] = {}
     for first, last, label in spans:
         ending[last] = checked_entity(starts[first], starts[last] + len(tokens[last]), label, text)
     relations = [_relation(link, ending, tokens, path) for link in links]
-    return Document(text, list(ending.values()), relations, block.id), broken
+    columns = rows_of(tokens, starts) if reading.keep_columns else None
+    return Document(text, list(ending.values()), relations, block.id, columns=columns), broken
 
 
 def _problem(row: list[str], index: int, annotation: bool) -> str | None:
@@ -194,7 +205,7 @@ def count_losses(document: Document) -> Mapping[str, int]:
     words = split_flat(document)
     changed = _id(_first_line(document)) != document.id
     return {
-        **count_word_losses(document, words),
+        **count_word_losses(document, words, written=lambda relation: relation.predicate != NONE),
         **count_broken_labels(entity.label for entity in words.spans),
         f"relations named '{NONE}' are lost, because that name means no relation in this format": sum(
             r.predicate == NONE for r in words.relations

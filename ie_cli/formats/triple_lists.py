@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.document.fields import FORMAT_FIELDS as NATIVE_FIELDS
+from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import (
@@ -29,9 +31,9 @@ from ie_cli.formats.common.base import (
 )
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.duie import LocationTally
-from ie_cli.triples import NO_TYPE, Span, locate, simple_triples
+from ie_cli.triples import Span, locate, simple_triples
 
-FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
+FORMAT_FIELDS = NATIVE_FIELDS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
 
 _NO_RELATION = "None"
 """The label of two mentions without a relation in NYT."""

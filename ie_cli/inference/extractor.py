@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tokenizers import Tokenizer
 
@@ -38,24 +38,25 @@ from ie_cli.inference.model_directory import (
     TrainedTask,
     choose_form,
     facts_fields,
-    local_directory,
     new_directory,
+    read_card,
     read_facts,
-    reading,
+    read_scores,
 )
+from ie_cli.inference.model_paths import local_directory
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.inference.publishing import model_files, publish
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
-from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     from ie_cli.modeling.model import ExtractionModel
+
 
 RECIPE_HEAD = "# The complete recipe of this model; paths are relative to the directory in which `ie train` was run.\n"
 
@@ -251,6 +252,37 @@ class Extractor:
             batch_size=batch_size or self.recipe.training.eval_batch_size,
         )
 
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
+        self, texts: str | Document, *, threshold: float | None = None, flat: bool | None = None
+    ) -> Document: ...
+
+    @overload
+    def predict(
+        self, texts: Iterable[str | Document], *, threshold: float | None = None, flat: bool | None = None
+    ) -> list[Document]: ...
+
+    def predict(
+        self,
+        texts: str | Document | Iterable[str | Document],
+        *,
+        threshold: float | None = None,
+        flat: bool | None = None,
+    ) -> Document | list[Document]:
+        """Annotate one text, and return a document; or several texts, and return a list of documents.
+
+        Args:
+            texts: a string or a document, or several of them.
+            threshold: minimum score of an item, for all labels.
+            flat: remove overlapping entities.
+
+        Raises:
+            TypeError, ValueError: see `extract`.
+        """
+        if isinstance(texts, (str, Document)):
+            return next(self.extract([texts], threshold=threshold, flat=flat))
+        return list(self.extract(texts, threshold=threshold, flat=flat))
+
     def extract(
         self,
         texts: Iterable[str | Document],
@@ -274,7 +306,7 @@ class Extractor:
             ValueError: see `engine`.
         """
         if isinstance(texts, str):
-            raise TypeError("extract expects an iterable of texts: extract([text])")
+            raise TypeError("extract expects an iterable of texts: use predict(text), or extract([text])")
         engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat)
         return extract(engine, map(_document, texts))
 
@@ -313,7 +345,7 @@ def _load(
                 path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision
             )
         require_consistent(path, recipe, facts.fingerprints, facts.version)
-        scores, card = _scores(path / METRICS), _card(path / CARD)
+        scores, card = read_scores(path / METRICS), read_card(path / CARD)
     return Extractor(loaded, tasks, tokenizer, recipe, facts.pad_id, scores, card)
 
 
@@ -358,21 +390,3 @@ def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTa
                 f"{path}: {RECIPE} has task: {section.task}, but {FACTS} has {misfit}", hint=MIXED_FILES_HINT
             )
     return known
-
-
-def _card(file: Path) -> str | None:
-    """Return the text of a model card, or None if it is missing or unreadable; models run without it."""
-    try:
-        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
-    except OSError:
-        return None
-
-
-def _scores(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
-    with reading(file):
-        scores = loads(file.read_text(encoding="utf-8"))
-        if not isinstance(scores, dict):
-            raise ValueError("it must be an object with the scores of each split")
-        return scores

@@ -257,30 +257,24 @@ def _newer(path: Path, version: int) -> ModelError:
     )
 
 
-_PATTERNS = ["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
+def read_card(file: Path) -> str | None:
+    """Return the text of a model card, or None if it is missing or unreadable; models run without it."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    except OSError:
+        return None
 
 
-def local_directory(path: str | os.PathLike[str]) -> Path:
-    """Return a model directory, downloading it if the path is a hub id.
+def read_scores(file: Path) -> dict[str, Any]:
+    """Return the scores of a model by split; empty if there are none.
 
     Raises:
-        ModelError: there is no such directory, and the hub has no such model or cannot be reached.
+        ModelError: the file is damaged.
     """
-    require_utf8_name(Path(path))
-    directory = Path(os.path.expanduser(path))  # unlike Path.expanduser, it treats `~` of an unknown user as a name
-    if directory.exists() or str(path).count("/") != 1 or str(path).startswith((".", "/", "~")):
-        return directory
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                str(path), allow_patterns=["*.json", "*.safetensors", "*.onnx", "*.onnx.data", "*.yaml", "README.md"]
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: no such directory, and it cannot be downloaded from the hub",
-            hint="check the path and the network connection.",
-        ) from error
+    if not file.exists():
+        return {}
+    with reading(file):
+        scores = loads(file.read_text(encoding="utf-8"))
+        if not isinstance(scores, dict):
+            raise ValueError("it must be an object with the scores of each split")
+        return scores

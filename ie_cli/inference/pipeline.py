@@ -230,6 +230,7 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
         document.meta,
         document.where,
         text_pair=document.text_pair,
+        columns=document.columns and document.columns.without_tags(),
     )
 
 

@@ -23,6 +23,10 @@ from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
 """Minimum interval between journal entries; the journal is written between chunks of records."""
+_CHANGED = {"model": "the model has changed", "inputs": "the list of input files has changed"}
+"""What is said of facts that are no options."""
+_RENAMED = {"format": "to", "input-format": "from"}
+"""Options in the journals of earlier versions, and their current names."""
 Facts = dict[str, Any]
 Item = TypeVar("Item", bound=Document | BadLine)
 
@@ -352,22 +356,21 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
         return {}
     if not resume:  # it appeared while the model was being loaded
         require_no_interrupted_job(targets, resume=resume)
-    before, files = entry["job"], entry["files"]
+    before, files = {_RENAMED.get(name, name): value for name, value in entry["job"].items()}, entry["files"]
     changed = [f"--{name} was given before, but not now" for name in sorted(files.keys() - targets.keys())]
     changed += [f"--{name} is given now, but was not before" for name in sorted(targets.keys() - files.keys())]
     if not entry["complete"]:
         now = json.loads(json.dumps(facts))
         for name in sorted(before.keys() | now.keys()):
-            if name == "model" and before.get(name) != now.get(name):
-                changed.append("the model has changed")
-            elif before.get(name) != now.get(name):
-                changed.append(f"--{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}")
+            if before.get(name) != now.get(name):
+                was = f"--{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}"
+                changed.append(_CHANGED.get(name, was))
     for name, target in targets.items():
         if name in files:
             _require_intact(name, target, entry, journal)
     if changed:
         raise DataError(
             f"{journal}: this job was started differently: {'; '.join(changed)}",
-            hint=f"use the original model and options, or remove {journal} and the part to start again.",
+            hint=f"use the original files, model and options, or remove {journal} and the part to start again.",
         )
     return entry

@@ -6,6 +6,7 @@ import inspect
 import math
 import os
 from collections import Counter
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ie_cli.encoding.word_vocabulary import SPECIALS, surround
 from ie_cli.errors import ModelError, counted
 from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import EncoderSection
+from ie_cli.system.hub import hub_access
 
 TINY = {"hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 768}
 MAY_BE_MISSING = ("pooler.", "position_ids", "token_type_ids")
@@ -30,7 +32,27 @@ def load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
         ModelError: the encoder is missing, is not an encoder, or has no fast tokenizer or no safetensors weights; or
             tokenizer and weights do not match.
     """
+    with _access(section):
+        return _load_encoder(section)
+
+
+def load_tokenizer_alone(section: EncoderSection) -> Tokenizer:
+    """Load the tokenizer of an encoder, and check the recipe's options for it, without its weights.
+
+    Raises:
+        ModelError: see `load_encoder`.
+    """
+    with _access(section):
+        apply_options(encoder_config(section.name), section)
+        return load_tokenizer(section.name)
+
+
+def _access(section: EncoderSection) -> AbstractContextManager[None]:
     quiet_transformers()
+    return hub_access(f"encoder.name: {section.name}", ModelError, files="a config.json")
+
+
+def _load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
     from transformers import AutoModel
 
     config = encoder_config(section.name)
@@ -103,8 +125,7 @@ def encoder_config(name: str) -> Any:
     except Exception as error:  # whatever the libraries raise for damaged files
         raise ModelError(
             f"encoder.name: the config of {name} cannot be read: {_first_line(error)}",
-            hint="use a hub id, a directory with a config.json, or `tiny`; without a network, only directories and models "
-            "that are already downloaded can be used; HF_ENDPOINT names a mirror of the hub.",
+            hint="use a hub id, a directory with a config.json, or `tiny`.",
         ) from error
     require_builtin_kernels(config, name, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:

@@ -77,7 +77,7 @@ def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeEr
     lines += [f"{place}: {message}" for place, message in problems if isinstance(place, str)]
     hint = "see `ie show quickstart-en --help-fields` for the help of every field."
     if file.suffix.lower() not in (".yaml", ".yml"):
-        hint = "name a YAML file; create a recipe for your data with `ie init DATA > recipe.yaml`."
+        hint = "name a YAML file; create a recipe for your data with `ie init DATA -o recipe.yaml`."
     return RecipeError("\n".join(dict.fromkeys(lines)), hint=hint)
 
 
@@ -89,7 +89,7 @@ def _read(file: Path) -> str:
         names = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise RecipeError(
             f"{file}: no such recipe{did_you_mean(file.name, names)}",
-            hint="list the bundled recipes with `ie recipes`, or create one with `ie init DATA > recipe.yaml`.",
+            hint="list the bundled recipes with `ie recipes`, or create one with `ie init DATA -o recipe.yaml`.",
         ) from error
     except (OSError, ValueError) as error:  # a NUL in the name raises ValueError
         raise RecipeError(f"{file}: {getattr(error, 'strerror', None) or error}", hint="name a YAML file.") from error

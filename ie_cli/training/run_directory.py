@@ -55,9 +55,10 @@ def require_new_output(output: Path, *, overwrite: bool = False, resume: bool = 
         return
     facts = read_run(output) if not overwrite else None
     if not overwrite and not resume:
-        what, remedy = "already exists", "choose another directory with --output, or replace it with --overwrite."
+        what = f"already exists{_trained_on(facts)}"
+        remedy = "set another name in the recipe, or another directory with --output; --overwrite replaces the run."
         if facts is not None and not facts["finished"]:
-            what = "contains an unfinished run"
+            what = f"contains an unfinished run{_trained_on(facts)}"
             remedy = "continue it with --resume, or replace it with --overwrite."
         raise DataError(f"{output} {what}", hint=remedy)
     present = [name for name in RUN_FILES if os.path.lexists(output / name)]
@@ -74,6 +75,17 @@ def require_new_output(output: Path, *, overwrite: bool = False, resume: bool = 
         )
     if not (output / MODEL).is_symlink():
         require_replaceable(output / MODEL)
+
+
+def _trained_on(facts: Facts | None) -> str:
+    """Name the training data of a run: two recipes may give their runs the same name."""
+    recipe = (facts or {}).get("recipe")
+    sections = [recipe, *(recipe.get("tasks") or {}).values()] if isinstance(recipe, dict) else []
+    parts = [
+        part["data"].get("train") for part in sections if isinstance(part, dict) and isinstance(part.get("data"), dict)
+    ]
+    files = [str(file) for part in parts for file in (part if isinstance(part, list) else [part])]
+    return f", trained on {', '.join(dict.fromkeys(files))}" if files else ""
 
 
 def _is_leftover(path: Path) -> bool:

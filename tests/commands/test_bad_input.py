@@ -49,7 +49,7 @@ def write_recipe(train_file: str, *, task: str = "ner", more: str = "", training
 
 def run(command: str, file: str, *, format: str = "") -> Result:
     """A command on a file; `check` and `train` by a recipe."""
-    said_format = ["--input-format", format] if format else []
+    said_format = ["--from", format] if format else []
     if command in ("check", "train"):
         task = "relation" if format in ("duie", "triples") else "ner"
         write_recipe(file, task=task, more=f", format: {format}" if format else "")

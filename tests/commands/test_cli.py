@@ -153,13 +153,13 @@ def test_compressed_files_in_and_out(here: Path, name: str) -> None:
 def test_plain_text_and_other_output_formats(here: Path) -> None:
     result = ie("predict", "-", "--text", stdin="王伟在青川大学读书，第1年。\n\n李娜\n")
     assert [line["text"] for line in as_json(result.stdout)] == ["王伟在青川大学读书，第1年。", "", "李娜"]
-    columns = ie("predict", "-", "--text", "--format", "conll", "--flat", stdin="王伟在青川大学读书，第1年。\n")
+    columns = ie("predict", "-", "--text", "--to", "conll", "--flat", stdin="王伟在青川大学读书，第1年。\n")
     assert columns.stdout.startswith("王\tB-person\n伟\tI-person\n在\tO\n")
     assert "overlap" not in columns.stderr
-    nested = ie("predict", "-", "--text", "--format", "conll", stdin="王伟在青川大学读书，第1年。\n")
+    nested = ie("predict", "-", "--text", "--to", "conll", stdin="王伟在青川大学读书，第1年。\n")
     assert "warning: entities that overlap longer ones cannot be stored in one tag column" in nested.stderr
     assert "hint: --flat" in nested.stderr
-    submission = ie("predict", "-", "--format", "cluener", stdin='{"id": 0, "text": "王伟在青川大学读书，第1年。"}\n')
+    submission = ie("predict", "-", "--to", "cluener", stdin='{"id": 0, "text": "王伟在青川大学读书，第1年。"}\n')
     assert as_json(submission.stdout)[0]["label"]["person"] == {"王伟": [[0, 1]]}  # type: ignore[index]
 
 
@@ -182,14 +182,14 @@ def test_columns_are_those_of_the_recipe_or_given(here: Path) -> None:
     assert (
         as_json(ie("predict", "words.txt", "-m", "columns/model", "--text-column", "0").stdout)[0]["text"] == "王伟在"
     )
-    untagged = ("predict", "tokens.txt", "-m", "columns/model", "--input-format", "conll")
+    untagged = ("predict", "tokens.txt", "-m", "columns/model", "--from", "conll")
     (here / "tokens.txt").write_text("王伟\n在\n\n青川\n", encoding="utf-8")
     assert [found["text"] for found in as_json(ie(*untagged, "--text-column", "0").stdout)] == ["王伟在", "青川"]
     (here / "tokens.txt").write_text("1\t王伟\tNN\n# a comment\n2\t#\tPU\n\n1\t青川\tNR\n", encoding="utf-8")
     assert [found["text"] for found in as_json(ie(*untagged).stdout)] == ["王伟#", "青川"]
     missing = ie(*untagged, "--text-column", "3")
     assert "hint: change --text-column;" in missing.stderr
-    assert "hint: set --input-format: jsonl" in ie("predict", "-", "-m", "columns/model", stdin="王伟 在\n").stderr
+    assert "hint: set --from: jsonl" in ie("predict", "-", "-m", "columns/model", stdin="王伟 在\n").stderr
     assert "hint: set --from: jsonl" in ie("convert", "-", "-", stdin="王伟 在\n").stderr
 
 
@@ -249,16 +249,16 @@ def test_bad_lines_are_skipped_or_kept_and_counted(here: Path) -> None:
     [
         (["predict", "nothing.jsonl"], 1, "nothing.jsonl: no such file"),
         (["predict", "dta.jsonl"], 1, "dta.jsonl: no such file; did you mean 'data.jsonl'?"),
-        (["predict", "data.jsonl", "--format", "jsnl"], 1, "unknown format 'jsnl'; did you mean 'jsonl'?"),
-        (["predict", "data.jsonl", "--format", "text"], 1, "format 'text' cannot be written"),
-        (["predict", "data.jsonl", "--on-error", "keep", "--format", "conll"], 1, "--on-error keep requires the output format"),
+        (["predict", "data.jsonl", "--to", "jsnl"], 1, "unknown format 'jsnl'; did you mean 'jsonl'?"),
+        (["predict", "data.jsonl", "--to", "text"], 1, "format 'text' cannot be written"),
+        (["predict", "data.jsonl", "--on-error", "keep", "--to", "conll"], 1, "--on-error keep requires the output format"),
         (["predict", "data.jsonl", "--output", "no/where/x.jsonl"], 1, "no/where"),
         (["predict", "data.jsonl", "--output", "runs"], 1, "runs: is a directory"),
         (["predict", "王" * 300], 1, "no such file"),
         (["train", "王" * 300], 1, "hint: name a YAML file."),
-        (["predict", "data.jsonl", "--text", "--input-format", "conll"], 2, "contradict each other"),
+        (["predict", "data.jsonl", "--text", "--from", "conll"], 2, "contradict each other"),
         (["predict", "data.jsonl", "--threshold", "2"], 2, "threshold"),
-        (["eval", "data.jsonl"], 2, "expected MODEL and DATA"),
+        (["eval", "runs/test/model"], 2, "is a model: name the gold data after it"),
         (["eval", "runs/test/model", "empty.jsonl"], 1, "empty.jsonl: the file is empty"),
         (["eval", "runs/test/model", "plain.jsonl"], 1, "contains no entity: there is nothing to score"),
         (["eval", "--predictions", "plain.jsonl", "data.jsonl"], 1, "plain.jsonl:1 and data.jsonl:1: the texts differ"),

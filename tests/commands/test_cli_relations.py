@@ -52,7 +52,7 @@ def test_train_eval_and_predictions_agree_to_the_last_digit(here: Path) -> None:
     options = ("--precision", "float32", "--device", "cpu")
     evaluated = scores(model, "train.json", *options, "--scorer", "duie")
     assert ie("predict", "train.json", "-o", "out.jsonl", *options).exit_code == 0
-    assert ie("predict", "train.json", "-o", "out.json", "--format", "duie", *options).exit_code == 0
+    assert ie("predict", "train.json", "-o", "out.json", "--to", "duie", *options).exit_code == 0
     native = scores("--predictions", "out.jsonl", "train.json", "--scorer", "duie")
     official = scores("--predictions", "out.json", "train.json", "--scorer", "duie")
     for key in ("precision", "recall", "f1", "match", "text"):
@@ -62,7 +62,7 @@ def test_train_eval_and_predictions_agree_to_the_last_digit(here: Path) -> None:
 
 
 def test_predictions_go_into_the_layout_of_the_official_scorer(here: Path) -> None:
-    result = ie("predict", "train.json", "--format", "duie", "--quiet")
+    result = ie("predict", "train.json", "--to", "duie", "--quiet")
     records = as_json(result.stdout)
     assert [record["text"] for record in records] == [r["text"] for r in as_json(Path("train.json").read_text("utf-8"))]
     for record in records:
@@ -138,7 +138,7 @@ def test_aliases_count_as_the_name(here: Path) -> None:
     gold[0]["spo_list"][0]["subject"] = "小王"  # type: ignore[index]
     Path("gold.json").write_text(json.dumps(gold[0], ensure_ascii=False) + "\n", encoding="utf-8")
     Path("alias.tsv").write_text("小王\t王伟\n王伟\t小王\n", encoding="utf-8")
-    assert ie("predict", "train.json", "-o", "all.json", "--format", "duie", "--quiet").exit_code == 0
+    assert ie("predict", "train.json", "-o", "all.json", "--to", "duie", "--quiet").exit_code == 0
     Path("out.json").write_text(Path("all.json").read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
     plain = scores("--predictions", "out.json", "gold.json", "--scorer", "duie")["official"]
     named = scores("--predictions", "out.json", "gold.json", "--scorer", "duie", "--alias", "alias.tsv")["official"]

@@ -75,13 +75,13 @@ def test_formats_are_completed(shell: str, answer: Answer) -> None:
     read = [name for name in FORMATS if name != "html"]
     for line in (
         "ie convert --from ",
-        "ie eval --input-format ",
-        "ie predict --input-format ",
-        "ie init --input-format ",
+        "ie eval --from ",
+        "ie predict --from ",
+        "ie init --from ",
     ):
         assert offered(answer, shell, line) == read
     written = [name for name in FORMATS if name != "text"]
-    for line in ("ie convert --to ", "ie predict --format "):
+    for line in ("ie convert --to ", "ie predict --to "):
         assert offered(answer, shell, line) == written
     assert offered(answer, shell, "ie convert --to du") == ["duie", "duie1"]
 

@@ -30,6 +30,7 @@ SPEAKERS = {
     "commands/recipes.py": ("copy",),
     "commands/records.py": ("predict", "convert"),
     "commands/serve.py": ("serve",),
+    "commands/sources.py": ("predict", "convert"),
     "commands/train.py": ("train",),
     "doctor": ("init",),
     "evaluation": ("eval",),
@@ -38,6 +39,7 @@ SPEAKERS = {
     "inference/backends": (*RUNNERS, "export"),
     "inference/extractor.py": RUNNERS,
     "inference/model_directory.py": RUNNERS,
+    "inference/model_paths.py": (*RUNNERS, "export", "push"),
     "inference/resumable_output.py": ("predict",),
     "metrics": ("eval",),
     "recipe/bundled.py": ("copy",),
@@ -105,8 +107,8 @@ def test_messages_name_options_that_their_command_has() -> None:
 
 
 def test_a_message_that_names_a_foreign_option_is_found() -> None:
-    assert list(unknown_options("formats/x.py", 'hint = f"{a}: say --from"'))
-    assert list(unknown_options("formats/x.py", 'hint = "`ie predict --from x`"'))
+    assert list(unknown_options("formats/x.py", 'hint = f"{a}: say --to"'))
+    assert list(unknown_options("formats/x.py", 'hint = "`ie train --from x`"'))
     assert not list(unknown_options("formats/x.py", 'hint = "`ie convert --from x`"'))
     assert list(unknown_options("codecs/x.py", 'hint = "--quiet"'))
 

@@ -81,7 +81,7 @@ def test_whatever_is_in_a_record_a_job_ends_well(
     rejects = rejects and how != "stop"
     for name in ("out", "rejects", "out.part", "out.part.json", "rejects.part"):
         Path(name).unlink(missing_ok=True)
-    command = ["predict", "in.jsonl", "--model", here, "--input-format", "jsonl", "--output", "out", "--format", to]
+    command = ["predict", "in.jsonl", "--model", here, "--from", "jsonl", "--output", "out", "--to", to]
     result = ie(*command, "--on-error", how, *(("--rejects", "rejects") if rejects else ()))
     read = read_records("in.jsonl", format="jsonl", reading=Reading(annotation=False))
     bad = [record for record in read if isinstance(record, BadLine)]

@@ -8,11 +8,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.document import ColumnRows, Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, Reading, Record
+from ie_cli.formats.common.joining import join_tokens
 from ie_cli.formats.common.tag_schemes import bio_tags
-from ie_cli.formats.conll import count_losses, join_tokens, longest_non_overlapping, read, split_at_boundaries, write
+from ie_cli.formats.conll import read
+from ie_cli.formats.conll_writer import count_losses, longest_non_overlapping, split_at_boundaries, write
 
 
 def records(text: str, **options: object) -> list[Record]:
@@ -253,3 +255,18 @@ def test_entities_score_like_seqeval(tmp_path: Path) -> None:
         a, b = (one("".join(f"t{n} {tag}\n" for n, tag in enumerate(row)), label_columns=(1,)) for row in rows)
         scorer.add(a, b)
     assert scorer.scores().f1 == pytest.approx(f1_score(gold, guess), abs=1e-15)
+
+
+def test_a_document_keeps_its_lines_if_asked() -> None:
+    text = "# a comment\n1 Anna NNP B-PER\n2 met VBD O\n3 Bob NNP B-PER\n"
+    document = one(text, text_column=1, keep_columns=True)
+    assert document.columns == ColumnRows(
+        ((0, 4), (5, 8), (9, 12)),
+        (("1", "Anna", "NNP", "B-PER"), ("2", "met", "VBD", "O"), ("3", "Bob", "NNP", "B-PER")),
+        1,
+        (3,),
+        " ",
+        ("# a comment",),
+    )
+    assert one(text, text_column=1) == document
+    assert one(text, text_column=1).columns is None

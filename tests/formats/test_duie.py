@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from support.random_documents import TEXT
 
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_documents, read_records
 from ie_cli.formats.common.base import Format
-from ie_cli.triples import NO_TYPE
 
 FILM = "《北方的灯塔》由周雨晨执导，凭此片她2011年获松湖奖。"
 FIRST = {

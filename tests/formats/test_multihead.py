@@ -165,5 +165,8 @@ def test_reading_is_a_stream() -> None:
             taken = number
             yield number, "0\ta\tO\t['N']\t[0]" if number % 2 == 0 else "#doc 1"
 
-    assert len(list(islice(read(lines(), "x", Reading()), 500))) == 500  # type: ignore[arg-type]
+    # The first 1,000 tokens decide how tokens are joined.
+    assert len(list(islice(read(lines(), "x", Reading()), 2000))) == 2000  # type: ignore[arg-type]
+    assert taken == 4001
+    assert len(list(islice(read(lines(), "x", Reading(tokens="words")), 500))) == 500  # type: ignore[arg-type]
     assert taken == 1001

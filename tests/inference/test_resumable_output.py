@@ -126,6 +126,40 @@ def test_a_killed_job_resumes_without_loss(
 _ADD = jobs.Digest.add
 
 
+@pytest.mark.parametrize("moment", [31, 90])
+def test_a_killed_job_of_several_files_resumes_without_loss(
+    moment: int, here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("more").mkdir()
+    shutil.copy("good.jsonl", "more/d.jsonl")
+    options = ("predict", "big.jsonl", "more", "--on-error", "skip")
+    assert ie(*options, "-o", "whole.jsonl").exit_code == 0
+    kill_after(moment)
+    killed(*options, "-o", "out.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    for changed in (("big.jsonl",), ("more", "big.jsonl"), ("big.jsonl", "good.jsonl")):
+        refused = ie("predict", *changed, "--on-error", "skip", "-o", "out.jsonl", "--resume")
+        assert (refused.exit_code, "the list of input files has changed" in refused.stderr) == (1, True)
+    assert ie(*options, "-o", "out.jsonl", "--resume").exit_code == 0
+    assert checksum("out.jsonl") == checksum("whole.jsonl")
+
+
+def test_a_killed_job_resumes_with_the_columns_of_its_input(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "-DOCSTART- O\n\n# s\n王伟 B-person\n在 O\n青川 B-place\n\n"
+    Path("in.conll").write_text(sentence * 20, encoding="utf-8")
+    assert ie("predict", "in.conll", "-o", "whole.conll").exit_code == 0
+    kill_after(16)
+    killed("predict", "in.conll", "-o", "out.conll")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    assert ie("predict", "in.conll", "-o", "out.conll", "--resume").exit_code == 0
+    out = Path("out.conll").read_text(encoding="utf-8")
+    assert out == Path("whole.conll").read_text(encoding="utf-8")
+    given = [line.split(" ")[:2] for line in Path("in.conll").read_text(encoding="utf-8").split("\n")]
+    assert [line.split(" ")[:2] for line in out.split("\n")] == given
+
+
 def test_bad_lines_are_in_the_rejects_with_their_positions(here: Path) -> None:
     assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl").exit_code == 0
     rejected = as_json(Path("bad.jsonl").read_text(encoding="utf-8"))
@@ -170,7 +204,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
     [
         ((), "an interrupted job with 28 records done"),
         (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
-        (("--resume", "--format", "cluener"), "--format was jsonl and is now cluener"),
+        (("--resume", "--to", "cluener"), "--to was jsonl and is now cluener"),
         (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),
         (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects is given now, but was not before"),
     ],
@@ -388,10 +422,10 @@ def test_framed_formats_are_framed_once(
     cut: Path, monkeypatch: pytest.MonkeyPatch, kill_after: Callable[[int], None]
 ) -> None:
     kill_after(20)
-    killed("predict", "good.jsonl", "-o", "out.json", "--format", "conll04")
+    killed("predict", "good.jsonl", "-o", "out.json", "--to", "conll04")
     monkeypatch.setattr(jobs.Digest, "add", _ADD)
-    assert ie("predict", "good.jsonl", "-o", "out.json", "--format", "conll04", "--resume").exit_code == 0
-    assert ie("predict", "good.jsonl", "-o", "whole.json", "--format", "conll04").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "out.json", "--to", "conll04", "--resume").exit_code == 0
+    assert ie("predict", "good.jsonl", "-o", "whole.json", "--to", "conll04").exit_code == 0
     assert Path("out.json").read_bytes() == Path("whole.json").read_bytes()
     assert len(json.loads(Path("out.json").read_text(encoding="utf-8"))) > LINES // 2
 

@@ -111,7 +111,7 @@ def test_a_pipe_waits_for_full_batches_on_request(
     thread = threading.Thread(target=feed)
     thread.start()
     options = ["--full-batches"] if full else []
-    result = ie("predict", str(pipe), "-m", str(model), "--input-format", "jsonl", *options)
+    result = ie("predict", str(pipe), "-m", str(model), "--from", "jsonl", *options)
     thread.join()
     assert result.exit_code == 0, result.stderr
     assert len(result.stdout.splitlines()) == 5

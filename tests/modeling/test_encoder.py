@@ -78,7 +78,7 @@ def test_dropout_and_checkpointing_options(tmp_path: Path) -> None:
     ("name", "message", "hint"),
     [
         ("./nothing-here", "encoder.name: directory ./nothing-here not found", "use a hub id"),
-        ("nobody/has-this", "encoder.name: the config of nobody/has-this cannot be read", "HF_ENDPOINT names a mirror"),
+        ("nobody/has-this", "encoder.name: nobody/has-this: no such directory", "set HF_ENDPOINT to a mirror"),
     ],
 )
 def test_a_missing_encoder_is_an_error(name: str, message: str, hint: str) -> None:

@@ -107,7 +107,7 @@ def test_places_without_a_recipe(here: Path) -> None:
         ("directory.yaml", "directory.yaml: Is a directory\nhint: name a YAML file."),
         ("nothing.yaml", "nothing.yaml: no such recipe"),
         ("a\0b.yaml", "embedded null byte\nhint: name a YAML file."),
-        ("data.jsonl", "`ie init DATA > recipe.yaml`"),
+        ("data.jsonl", "`ie init DATA -o recipe.yaml`"),
     ]:
         for command in COMMANDS:
             result = ie(command, name)

@@ -320,7 +320,7 @@ def test_data_in_place_of_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"text": "a", "entities": []}\n{"text": "b"}\n', encoding="utf-8")
     with pytest.raises(RecipeError, match=r"train\.jsonl:2: not valid YAML") as raised:
         load_recipe(tmp_path / "train.jsonl")
-    assert "`ie init DATA > recipe.yaml`" in str(raised.value.hint)
+    assert "`ie init DATA -o recipe.yaml`" in str(raised.value.hint)
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:

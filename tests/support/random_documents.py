@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ie_cli.document import Argument, Document, Entity, Event, Relation
-from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.common.joining import join_tokens
 
 
 def joined(text: str) -> str:
@@ -38,8 +38,11 @@ def documents(draw: st.DrawFn) -> Document:
 
 @st.composite
 def joined_documents(draw: st.DrawFn, *, flat: bool) -> Document:
-    """A text made of tokens, entities of whole tokens (that overlap or do not), and relations between them."""
-    tokens = draw(TOKENS)
+    """A text made of tokens, entities of whole tokens (that overlap or do not), and relations between them.
+
+    The last token is a word, because a file of single characters is joined with nothing.
+    """
+    tokens = [*some, "word"] if (some := draw(TOKENS)) else []
     text, starts = join_tokens(tokens, None)
     ends = [start + len(token) for start, token in zip(starts, tokens, strict=True)]
     spans: list[tuple[int, int]] = []

@@ -6,17 +6,36 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.triples import Mentions, text_triples, triples_of
 
 Lines = Iterable[tuple[int, str]]
+Tokens = Literal["characters", "words"]
+"""What the tokens of a file are: single characters, joined with nothing, or words."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """What a reader has decided about a file of tokens.
+
+    Attributes:
+        tokens: what the tokens are; None if `Reading.joiner` says how to join them.
+        signature: what distinguishes the documents from those that versions before 0.3 read, for the fingerprint of data.
+    """
+
+    tokens: Tokens | None
+    signature: tuple[str, ...] = ()
 
 
 def _no_report(text: str) -> None:
     """Ignore a report."""
+
+
+def _no_decision(file: TokenFile) -> None:
+    """Ignore a decision."""
 
 
 def _count_no_losses(document: Document) -> Mapping[str, int]:
@@ -25,15 +44,20 @@ def _count_no_losses(document: Document) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Options of reading; the first three apply to columns, `mentions` to triples without offsets.
+    """Options of reading; `text_column` to `nested` apply to columns, `mentions` to triples without offsets.
 
     Attributes:
-        text_column: column of the token; negative numbers count from the right.
+        text_column: column of the token; negative numbers count from the right. 0 is the first column that can hold tokens.
         label_columns: columns of the tags; detected if None.
-        joiner: text between tokens; None is a space, or nothing next to a CJK character.
+        joiner: text between tokens; None is a space, or nothing next to a CJK character or between single characters.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         annotation: whether to read annotations; False for input of prediction.
+        keep_columns: whether documents keep the lines of columns that they are read from.
+        tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
+        nested: whether several tag columns that are detected may hold nested entities.
+        other_columns: columns that hold other tags, so that they are not detected.
         report: called with messages about what was detected and repaired.
+        decided: called before the first document with what was decided about a file of tokens.
     """
 
     text_column: int = 0
@@ -41,7 +65,12 @@ class Reading:
     joiner: str | None = None
     mentions: Mentions = "nearest"
     annotation: bool = True
+    keep_columns: bool = False
+    tokens: Tokens | None = None
+    nested: bool = True
+    other_columns: tuple[int, ...] = ()
     report: Callable[[str], None] = field(default=_no_report, compare=False)
+    decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +97,8 @@ class Format:
         count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
         frame: the text before the first record, between two records, and after the last one.
+        keep_ends: whether `read` gets the lines with their ends.
+        suffixes: the suffixes of file names that stand for the format, in lower case.
     """
 
     name: str
@@ -77,6 +108,8 @@ class Format:
     count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
+    keep_ends: bool = False
+    suffixes: tuple[str, ...] = ()
 
 
 def short(value: Any) -> str:
@@ -96,6 +129,8 @@ def format_field_names(fields: Iterable[str]) -> str:
     return short(", ".join(sorted(fields)) or "nothing")[1:-1]
 
 
+OVERLAPS = "entities that overlap longer ones cannot be stored in one tag column"
+EDGE_WHITESPACE_LOST = "entities that start or end with whitespace lose it, because it is in no token"
 RELATIONS_LOST = "relations cannot be stored in this format"
 EVENTS_LOST = "events cannot be stored in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"
@@ -167,6 +202,10 @@ class OutsideText(DataError):
     def __init__(self, message: str, *, hint: str | None, text: str, span: tuple[int, int]) -> None:
         super().__init__(message, hint=hint)
         self.text, self.span = text, span
+
+
+class UnknownFormat(DataError):
+    """The format of a file cannot be detected."""
 
 
 OFFSETS_RULE = "count characters from 0, the end exclusive"

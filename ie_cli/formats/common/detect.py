@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import quoted
+from ie_cli.formats.common.base import UnknownFormat, quoted
+from ie_cli.formats.common.columns import looks_like_columns, split_whitespace
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
-from ie_cli.formats.conll import DOCUMENT, split_whitespace
+from ie_cli.formats.conll import DOCUMENT
 from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 
@@ -21,9 +22,10 @@ TABLE_HINT = (
     'CSV tables cannot be read: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
 )
 
-_MAX_LINES = 100
+_MAX_LINES = 400
 _MAX_JSON_LINES = 10_000  # the first object of an indented array may have many
 _NO_TOKEN = ("#", DOCUMENT)
+_JSON = frozenset('"{}[],:')
 
 
 def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -35,11 +37,11 @@ def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
     for number, line in stream:
         head.append((number, line))
         first = first or line.strip()
-        if first.startswith(("{", "[")):
+        if first.startswith(("{", "[")) and not _is_row(first):
             cut = any(isinstance(found, dict) for _, _, found in splitter.feed(number, line))
             if cut or _is_json_line(line, first) or len(head) >= _MAX_JSON_LINES:
                 break
-        elif len(head) >= _MAX_LINES or (seen and not line.strip()) or _object(line) is not None:
+        elif len(head) >= _MAX_LINES or _object(line) is not None or (seen and not line.strip() and _is_clear(head)):
             break
         seen = seen or bool(line.strip() and not line.startswith(_NO_TOKEN))
         if seen and first.startswith(DOCUMENT_MARKER):
@@ -56,18 +58,38 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     lines = [line for _, line in head if line.strip()]
     if not lines:
         raise DataError(f"{source}: the file is empty", hint="give a file with at least one record.")
-    if lines[0].lstrip()[0] in "{[":
+    if lines[0].lstrip()[0] in "{[" and not _is_row(lines[0]):
         return _json_format(_objects(head, lines))
     if lines[0].startswith(DOCUMENT_MARKER) and all(
         line.startswith(DOCUMENT_MARKER) or _multihead_row(line) for line in lines[:2]
     ):
         return "multihead"
-    rows = [split_whitespace(line) for line in lines if not line.startswith(_NO_TOKEN)]
-    tagged = sum(len(row) > 1 and any(split_tag(value) for value in row[1:]) for row in rows)
-    if rows and tagged > 0.9 * len(rows):
+    rows = [(number, line) for number, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
+    if looks_like_columns([line for _, line in rows]):
         return "conll"
     hint = TABLE_HINT if source.lower().endswith(".csv") else HINT
-    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
+    without = [(number, line) for number, line in rows if not any(map(split_tag, split_whitespace(line)[1:]))]
+    if without and 2 * len(without) <= len(rows):
+        number, line = without[0]
+        raise DataError(
+            f"{source}:{number}: the format cannot be detected: most of the first lines are columns with a tag such as O or "
+            f"B-PER, but this one has none: {quoted(line)}",
+            hint="correct the line, or name the format: set data.format in the recipe to conll.",
+        )
+    raise UnknownFormat(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
+
+
+def _is_row(line: str) -> bool:
+    """Return whether a line that may be JSON is a row of columns, whose token is a bracket."""
+    return (
+        line.lstrip()[0] in "[{" and len(line.split()) > 1 and not any(char in _JSON for char in line.split(None, 1)[1])
+    )
+
+
+def _is_clear(head: Sequence[tuple[int, str]]) -> bool:
+    """Return whether lines are clearly columns."""
+    lines = [line for _, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
+    return looks_like_columns(lines)
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ie_cli.errors import DataError, IEError, did_you_mean
+from ie_cli.system.hub import hub_access
 from ie_cli.system.json_reading import loads
 from ie_cli.system.urls import ALLOWED_HINT, rejection_reason, require_allowed
 
@@ -47,7 +48,8 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
     require_allowed(name)
     datasets.disable_progress_bars()
     try:
-        data = _load(name, options.get("config"), source)
+        with hub_access(source, DataError, files="the data"):
+            data = _load(name, options.get("config"), source)
     except IEError:
         raise
     except Exception as error:  # the library raises many types of errors

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,7 +55,14 @@ def read_records(
         convert: converts the fields and the place of a record.
         hint: a hint that shows the form of a record.
     """
-    for where, raw, found in read_objects(lines, path):
+    return convert_objects(read_objects(lines, path), convert, hint)
+
+
+def convert_objects(
+    objects: Iterable[FoundObject], convert: Callable[[dict[str, Any], str], Document], hint: str | None
+) -> Iterator[Record]:
+    """Yield the result of `convert` for each object; its errors become bad lines."""
+    for where, raw, found in objects:
         try:
             if isinstance(found, DataError):
                 raise found

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ie_cli.document import Argument, Entity, Event, Relation
+from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import checked_entity, error_at, is_storable, quoted, require_storable, short
-from ie_cli.triples import NO_TYPE
 
 _EVENT_HINT = (
     'write an event as {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, '
@@ -167,43 +167,3 @@ def _is_number(value: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer too large for a float
         return False
-
-
-def entity_fields(entity: Entity, text: str) -> dict[str, Any]:
-    """Return the fields of an entity."""
-    return {
-        "start": entity.start,
-        "end": entity.end,
-        "label": entity.label,
-        "text": text[entity.start : entity.end],
-        **_score_field(entity.score),
-    }
-
-
-def relation_fields(relation: Relation, text: str) -> dict[str, Any]:
-    """Return the fields of a relation."""
-    return {
-        "subject": entity_fields(relation.subject, text),
-        "predicate": relation.predicate,
-        "object": entity_fields(relation.object, text),
-        **_score_field(relation.score),
-    }
-
-
-def event_fields(event: Event, text: str) -> dict[str, Any]:
-    """Return the fields of an event; an argument whose entity has no type has no label."""
-    fields: dict[str, Any] = {"type": event.type}
-    if event.trigger is not None:
-        start, end = event.trigger
-        fields["trigger"] = {"start": start, "end": end, "text": text[start:end]}
-    fields["arguments"] = []
-    for argument in event.arguments:
-        placed = entity_fields(argument.entity, text)
-        if placed["label"] == NO_TYPE:
-            del placed["label"]
-        fields["arguments"].append({"role": argument.role, **placed})
-    return fields | _score_field(event.score)
-
-
-def _score_field(score: float | None) -> dict[str, float]:
-    return {} if score is None else {"score": round(score, 6)}

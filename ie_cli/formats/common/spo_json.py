@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ie_cli.document import Spo
+from ie_cli.document.fields import NO_TYPE, VALUE
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import require_storable, short
-from ie_cli.triples import NO_TYPE
-
-VALUE = "@value"
 
 
 def spos_of_fields(values: Any) -> list[Spo]:
@@ -57,14 +55,3 @@ def _slots(value: Any, name: str) -> dict[str, str]:
     if not isinstance(slots, dict) or not all(isinstance(text, str) for text in slots.values()):
         raise DataError(f"'{name}' must be a string or map '{VALUE}' and slots to strings, got {short(value)}")
     return slots
-
-
-def spo_fields(spo: Spo) -> dict[str, Any]:
-    """Return a triple in the layout of DuIE 2."""
-    return {
-        "predicate": spo.predicate,
-        "subject": spo.subject,
-        "subject_type": spo.subject_type or NO_TYPE,
-        "object": {VALUE: spo.object, **dict(spo.slots)},
-        "object_type": {VALUE: spo.object_type or NO_TYPE, **dict(spo.slot_types)},
-    }

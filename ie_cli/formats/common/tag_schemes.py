@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 OUTSIDE = "O"
 _PREFIXES = frozenset("BIOESLUM")
@@ -21,6 +24,97 @@ def split_tag(tag: str) -> tuple[str, str] | None:
     if len(tag) > 2 and tag[0] in _PREFIXES and tag[0] != OUTSIDE and tag[1] in "-_":
         return tag[0], tag[2:]
     return None
+
+
+NO_LABEL = "entity"
+"""The label of entities whose tags have none, such as B, I and O alone."""
+_BARE = frozenset("BIOESLUM")
+_LABEL = re.compile(r"[^\W\d_][\w./+-]{0,39}")
+
+
+@lru_cache
+def _prefixed(tag: str) -> str | None:
+    return tag if split_tag(tag) else None
+
+
+@lru_cache
+def _suffixed(tag: str) -> str | None:
+    if tag == OUTSIDE:
+        return tag
+    suffixed = len(tag) > 2 and tag[-1] in _PREFIXES and tag[-1] != OUTSIDE and tag[-2] in "-_"
+    return f"{tag[-1]}-{tag[:-2]}" if suffixed else None
+
+
+@lru_cache
+def _bare(tag: str) -> str | None:
+    return tag if tag == OUTSIDE else f"{tag}-{NO_LABEL}" if tag in _BARE else None
+
+
+@lru_cache
+def _unprefixed(tag: str) -> str | None:
+    if tag == OUTSIDE:
+        return tag
+    # A column of broken prefixed tags must not be read as one of labels.
+    return f"I-{tag}" if _LABEL.fullmatch(tag) and not split_tag(tag) and not _suffixed(tag) else None
+
+
+@dataclass(frozen=True, slots=True)
+class TagStyle:
+    """A way to write tags.
+
+    Attributes:
+        standard: converts a tag to a prefix and a label, as in ``B-PER``; the result is None if it is not a tag.
+        example: a tag.
+        note: what is unusual, for the report of a reader.
+        rank: styles with a higher rank do not count beside others.
+    """
+
+    standard: Callable[[str], str | None]
+    example: str
+    note: str = ""
+    rank: int = 0
+
+
+PREFIXED = TagStyle(_prefixed, "B-PER")
+_STYLES = (
+    PREFIXED,
+    TagStyle(_suffixed, "PER-B", "the prefix follows the label (PER-B)", 1),
+    TagStyle(_bare, "B", f"tags without labels: the label is {NO_LABEL!r}", 2),
+    TagStyle(_unprefixed, "PER", "labels without prefixes: equal neighbours are one entity", 3),
+)
+_NEARLY_ALL, _COMMON = 0.9, 0.2
+
+
+def style_of(values: Sequence[str]) -> TagStyle | None:
+    """Return the style in which nearly all values of a column are tags, or None if it is not a column of tags.
+
+    >>> [style_of(values.split()).example for values in ("O B-X", "X-B X-I O", "B I O", "O PER PER")]
+    ['B-PER', 'PER-B', 'B', 'PER']
+    >>> style_of("DT NN VB".split())
+    """
+    counts = Counter(values)
+    for style in _STYLES:
+        tags = {value for value in counts if style.standard(value) is not None}
+        if not is_nearly_all(sum(counts[tag] for tag in tags), len(values)):
+            continue
+        if style.rank < 2 or _is_plausible(style, {tag: counts[tag] for tag in tags}, len(values)):
+            return style
+    return None
+
+
+def is_nearly_all(count: int, total: int) -> bool:
+    """Return whether a count is at most a tenth below a total, or one below it: the lines of a file may contain errors."""
+    return count > 0 and (count >= _NEARLY_ALL * total or count + 1 == total > 2)
+
+
+def _is_plausible(style: TagStyle, tags: dict[str, int], total: int) -> bool:
+    """Return whether a column of such tags is not one of parts of speech or of words: O is frequent, and labels recur."""
+    outside, labels = tags.get(OUTSIDE, 0), tags.keys() - {OUTSIDE}
+    if outside < _COMMON * total or not labels:
+        return False
+    return (
+        bool(labels & {"B", "I", "S", "U"}) if style.example == "B" else len(labels) <= max(3, (total - outside) // 2)
+    )
 
 
 def spans_of(tags: Sequence[str]) -> tuple[list[Span], int]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats.common.base import UNLOCATED_TRIPLES, count_native_only, count_unlocated
-from ie_cli.formats.conll import (
+from ie_cli.formats.common.base import (
     EDGE_WHITESPACE_LOST,
-    OTHER_WHITESPACE,
     OVERLAPS,
+    UNLOCATED_TRIPLES,
+    count_native_only,
+    count_unlocated,
+)
+from ie_cli.formats.common.joining import join_as_read
+from ie_cli.formats.conll_writer import (
+    OTHER_WHITESPACE,
     SPLIT_WORDS,
     WHITESPACE_LOST,
     is_whitespace,
-    join_tokens,
     longest_non_overlapping,
     split_at_boundaries,
 )
@@ -74,11 +78,21 @@ def _split(document: Document, entities: Sequence[Entity]) -> Words:
     )
 
 
-def count_word_losses(document: Document, words: Words) -> dict[str, int]:
-    """Count what is lost if an example is written as these words."""
+def count_word_losses(
+    document: Document, words: Words, *, written: Callable[[Relation], bool] = lambda relation: True
+) -> dict[str, int]:
+    """Count what is lost if an example is written as these words.
+
+    Args:
+        document: the example.
+        words: its words.
+        written: whether the format can write a relation whose arguments have tokens.
+    """
     absent = [entity for entity in typed_entities_of(document) if entity not in words.spans]
     whitespace = sum(is_whitespace(document.text, entity) for entity in absent)
-    implied = {(role, side.start, side.end) for r in words.relations for role, side in role_arguments(r)}
+    implied = {
+        (role, side.start, side.end) for r in filter(written, words.relations) for role, side in role_arguments(r)
+    }
     roles = {e for e in document.entities if e.label in ROLES} - words.spans.keys() - set(absent)
     orphaned = sum((entity.label, entity.start, entity.end) not in implied for entity in roles)
     return {
@@ -87,7 +101,7 @@ def count_word_losses(document: Document, words: Words) -> dict[str, int]:
         EDGE_WHITESPACE_LOST: words.edge_whitespace,
         "relations are lost, because an argument is lost": len(document.relations) - len(words.relations),
         SPLIT_WORDS: words.broken,
-        OTHER_WHITESPACE: int(not words.broken and join_tokens(words.tokens, None)[0] != document.text),
+        OTHER_WHITESPACE: int(not words.broken and join_as_read(words.tokens) != document.text),
         **({"entities labelled with the role of an argument are lost with its relation": orphaned} if orphaned else {}),
         **({UNLOCATED_TRIPLES: count} if (count := count_unlocated(document)) else {}),
         **count_native_only(document),
