@@ -162,13 +162,14 @@ def evaluate(
 
 @app.command()
 def predict(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="Input; `-` is stdin.")],
+    files: args.Files,
     model: args.ModelOption = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     text: Annotated[bool, typer.Option("--text", help="Read plain text, one document per line.")] = False,
+    document: args.WholeFiles = False,
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
-    output_format: args.OutputFormat = "jsonl",
+    output_format: args.OutputFormat = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
     resume: args.ResumeJob = False,
@@ -182,13 +183,14 @@ def predict(
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
-    """Annotate a file and write JSON Lines or another format."""
+    """Annotate files and write JSON Lines or another format."""
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
 
-    if text and input_format not in (None, "text"):
-        raise typer.BadParameter("--text and --input-format contradict each other.")
+    plain = [name for name, wanted in (("text", text), ("document", document)) if wanted]
+    if len({*plain, input_format} - {None}) > 1:
+        raise typer.BadParameter("--text, --document and --input-format contradict each other.")
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     choice = ModelChoice(
@@ -201,7 +203,8 @@ def predict(
         backend=backend,
         quiet=quiet,
     )
-    data = Input(source, format="text" if text else input_format, text_column=text_column)
+    input_format = plain[0] if plain else input_format
+    data = [Input(path, format=input_format, text_column=text_column) for path in files]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
 
@@ -292,7 +295,7 @@ def push(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Input; `-` is stdin.")],
+    files: args.ConvertedFiles,
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
     input_format: args.FromFormat = None,
     output_format: args.ToFormat = None,
@@ -307,7 +310,7 @@ def convert(
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
 
-    data = Input(source, format=input_format, text_column=text_column, label_columns=label_columns)
+    data = [Input(path, format=input_format, text_column=text_column, label_columns=label_columns) for path in files]
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
 
 

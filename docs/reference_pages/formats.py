@@ -16,8 +16,9 @@ SAMPLES = Path(__file__).resolve().parent.parent.parent / "data" / "samples"
 INTRO = """# Formats
 
 `ie` detects the format of a file from its first lines; `data.format` in a recipe and `--input-format` name it. `-` is
-standard input, and `.gz` and `.zst` files and URLs are read directly. `ie convert IN OUT --to FORMAT` converts to another
-format, and counts what that format cannot express. Offsets are 0-based characters of the unchanged text, end exclusive.
+standard input, and `.gz` and `.zst` files and URLs are read directly. `ie convert IN OUT` converts to the format that
+`--to` names or the suffix of OUT stands for (without a suffix, JSON Lines), and counts what that format cannot express.
+Offsets are 0-based characters of the unchanged text, end exclusive.
 
 """
 
@@ -67,7 +68,7 @@ def page() -> str:
         [
             INTRO,
             "## Overview\n\n",
-            table(("format", "read", "write", "layout"), map(_row, FORMATS.values())),
+            table(("format", "read", "write", "suffixes", "layout"), map(_row, FORMATS.values())),
             "`hub:org/dataset` as a file name reads a dataset of the Hugging Face hub; see [hub:](#hub).\n\n",
             "## What a format can express\n\n",
             "`ie convert` and `ie predict --format` omit what a format cannot express, and count it.\n\n",
@@ -82,7 +83,8 @@ def page() -> str:
 
 def _row(one: Format) -> tuple[str, ...]:
     readable = one.name != "html"
-    return f"[{code(one.name)}](#{one.name})", _yes(readable), _yes(one.write is not None), one_line(one.help)
+    suffixes = " ".join(map(code, one.suffixes))
+    return f"[{code(one.name)}](#{one.name})", _yes(readable), _yes(one.write is not None), suffixes, one_line(one.help)
 
 
 def _yes(value: bool) -> str:

@@ -57,6 +57,12 @@ ResumeRun = Annotated[
 _NEWEST_MODEL = "Model directory; the newest one under runs/ if omitted."
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 ServedModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", envvar="IE_MODEL", help=_NEWEST_MODEL)]
+_FILES = "Input: files, directories or patterns such as 'x/*.jsonl'; `-` is stdin."
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=_FILES)]
+ConvertedFiles = Annotated[list[str], typer.Argument(metavar="IN...", help=_FILES)]
+WholeFiles = Annotated[
+    bool, typer.Option("--document", help="Read plain text, each file as one document with all its lines.")
+]
 InputFormat = Annotated[
     str | None,
     typer.Option(
@@ -67,16 +73,17 @@ FromFormat = Annotated[
     str | None,
     typer.Option("--from", help="Format of the input; detected if omitted.", autocompletion=complete_input_format),
 ]
+_OUTPUT_FORMAT = "Format of the output; if omitted, by its suffix (.jsonl, .conll, .html …), without one JSON Lines."
 ToFormat = Annotated[
     str | None,
     typer.Option(
         "--to",
-        help="Format of the output; if omitted, by its suffix: .conll, .html, else JSON Lines.",
+        help=_OUTPUT_FORMAT,
         autocompletion=complete_output_format,
     ),
 ]
 OutputFormat = Annotated[
-    str, typer.Option("--format", help="Format of the output.", autocompletion=complete_output_format)
+    str | None, typer.Option("--format", help=_OUTPUT_FORMAT, autocompletion=complete_output_format)
 ]
 TextColumn = Annotated[
     int | None,

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
-from ie_cli.formats import BadLine, Record, jsonl, read_records
+from ie_cli.formats import BadLine, Record, jsonl
 from ie_cli.system.streams import open_output
 
 
-def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
+def run_convert(given: Sequence[Input], output: Output, *, output_format: str | None, quiet: bool) -> None:
     """Read documents in one format and write them in another, as a stream."""
-    target = output_format_of(output_format or _format_by_name(output.path))
-    output.validate_target(target, source.path)
-    source.require_exists()
+    target = output_format_of(output_format, output.path, option="--to")
+    sources = Sources.find(given, quiet=quiet)
+    output.validate_target(target, sources)
+    sources.require_exist()
     tally = Tally()
     detected: list[str] = []
-    records = read_records(
-        source.path, format=source.format, reading=source.reading(quiet=quiet), detected=detected.append
-    )
+    reading = sources.files[0].reading(quiet=quiet)
+    records = sources.records(reading, detected=detected.append, with_ids=target.name in WITH_IDS)
     with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
         writer = RecordWriter(target, output.on_error, out, None, tally)
-        write_all(_with_texts(records), writer, count, live=is_live(source))
+        write_all(_with_texts(records), writer, count, live=sources.are_live)
     if not quiet:
-        say(f"{counted(tally.written, 'record')}, {detected[0] if detected else source.path} to {target.name}")
+        read = ", ".join(dict.fromkeys(detected)) or sources.paths[0]
+        of = f" of {sources.describe()}" if sources.are_several else ""
+        say(f"{counted(tally.written, 'record')}{of}, {read} to {target.name}")
     report_omissions(tally, output)
 
 
@@ -43,9 +45,3 @@ def _with_texts(records: Iterator[Record]) -> Iterator[Record]:
             yield BadLine(str(record.where), jsonl.dump({"id": record.id}).rstrip(), error)
         else:
             yield record
-
-
-def _format_by_name(output: str) -> str:
-    """Return the format for a file name: columns for `.conll`, a web page for `.html`, otherwise JSON Lines."""
-    suffix = Path(output.removesuffix(".gz").removesuffix(".zst")).suffix
-    return suffix[1:] if suffix in (".conll", ".html") else "jsonl"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_truncated
-from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
-from ie_cli.formats import BadLine, Format, read_records
+from ie_cli.formats import BadLine, Format
 from ie_cli.formats.conll_writer import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_directory
 from ie_cli.inference.resumable_output import (
@@ -36,18 +37,25 @@ IDLE_SECONDS = 0.5
 
 
 def run_predict(
-    choice: ModelChoice, source: Input, output: Output, *, output_format: str, full_batches: bool = False, quiet: bool
+    choice: ModelChoice,
+    given: Sequence[Input],
+    output: Output,
+    *,
+    output_format: str | None,
+    full_batches: bool = False,
+    quiet: bool,
 ) -> None:
     """Annotate the input and write the documents in their order, as a resumable job if the outputs are local files."""
-    target = output_format_of(output_format)
-    output.validate_target(target, source.path)
-    source.require_exists()
+    target = output_format_of(output_format, output.path, option="--format")
+    sources = Sources.find(given, quiet=quiet)
+    output.validate_target(target, sources)
+    sources.require_exist()
     targets = output.targets()
     if targets is None:
         if output.resume:
             raise DataError("--resume requires local output files", hint="name one with --output.")
-        idle = IDLE_SECONDS if is_live(source) and not full_batches else None
-        _predict_stream(choice, source, output, target, idle=idle, quiet=quiet)
+        idle = IDLE_SECONDS if sources.are_live and not full_batches else None
+        _predict_stream(choice, sources, output, target, idle=idle, quiet=quiet)
         return
     require_no_interrupted_job(targets, resume=output.resume)
     if output.resume and is_complete(targets):
@@ -56,30 +64,30 @@ def run_predict(
             "are the same (omit --resume to write it again)"
         )
     else:
-        _predict_job(choice, source, targets, output, target, quiet=quiet)
+        _predict_job(choice, sources, targets, output, target, quiet=quiet)
 
 
 def _predict_stream(
-    choice: ModelChoice, source: Input, output: Output, target: Format, *, idle: float | None, quiet: bool
+    choice: ModelChoice, sources: Sources, output: Output, target: Format, *, idle: float | None, quiet: bool
 ) -> None:
     """Predict to a pipe, a device or remote storage: answer available input at once; this cannot be resumed."""
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract
 
-    records = _records(source, extractor.recipe, quiet=quiet)
+    records = _records(sources, extractor.recipe, target, quiet=quiet)
     tally = Tally()
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
         writer = RecordWriter(target, output.on_error, out, rejects, tally)
         count = stack.enter_context(counting("predicting", quiet=quiet))
-        write_all(extract(engine, records, idle=idle), writer, count, live=is_live(source))
+        write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
 
 
 def _predict_job(
-    choice: ModelChoice, source: Input, targets: dict[str, str], output: Output, target: Format, *, quiet: bool
+    choice: ModelChoice, sources: Sources, targets: dict[str, str], output: Output, target: Format, *, quiet: bool
 ) -> None:
     """Predict to local files, with a journal between chunks from which the job can be resumed."""
     # Taken before the model is loaded: if the model is replaced in the meantime, the job is not resumed with it.
@@ -92,7 +100,7 @@ def _predict_job(
         "format": target.name,
         "on-error": output.on_error,
         **choice.options(),
-        **source.options(),
+        **sources.options(),
     }
     with ExitStack() as stack:
         job = stack.enter_context(open_job(targets, facts, resume=output.resume))
@@ -103,7 +111,7 @@ def _predict_job(
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
         writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
-        records = job.skip(_records(source, extractor.recipe, quiet=quiet), digest)
+        records = job.skip(_records(sources, extractor.recipe, target, quiet=quiet), digest)
         done = job.records
         if not done:
             writer.begin()
@@ -176,7 +184,8 @@ def _out_of_memory(job: Job) -> IEError:
     return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
-def _records(source: Input, recipe: Recipe, *, quiet: bool) -> Iterator[Document | BadLine]:
+def _records(sources: Sources, recipe: Recipe, target: Format, *, quiet: bool) -> Iterator[Document | BadLine]:
     # Tags in the input are ignored, so the label columns of the training data need not exist.
-    reading = replace(source.reading(quiet=quiet, trained=first_data(recipe)), label_columns=None, annotation=False)
-    return read_records(source.path, format=source.format, reading=reading)
+    reading = sources.files[0].reading(quiet=quiet, trained=first_data(recipe))
+    reading = replace(reading, label_columns=None, annotation=False)
+    return sources.records(reading, with_ids=target.name in WITH_IDS)

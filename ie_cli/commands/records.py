@@ -6,20 +6,25 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ie_cli.commands.console import warn
-from ie_cli.commands.inputs import Input
+from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
+from ie_cli.formats.common.base import quoted
 from ie_cli.formats.jsonl import dump
+from ie_cli.formats.suffixes import COMPRESSIONS, format_of, suffix_of, suffixes_of
 from ie_cli.inference.resumable_output import journal_of, part_of
 from ie_cli.system.places import Identity, identity, lock_of
 from ie_cli.system.streams import is_replaceable
 
 OnError = Literal["stop", "keep", "skip"]
+WITH_IDS = ("jsonl", "html")
+"""The formats in which a record may get an id that its input lacks; in others, an id has a meaning or no place."""
+_LOGS = (".txt", ".text", ".log")
+"""Suffixes that promise lines of text only."""
 
 
 class Out(Protocol):
@@ -44,11 +49,12 @@ class Output:
     rejects: str | None = None
     resume: bool = False
 
-    def validate_target(self, target: Format, source: str) -> None:
+    def validate_target(self, target: Format, sources: Sources) -> None:
         """Check that the output options fit together, before a model is loaded.
 
         Raises:
-            DataError: the format cannot hold bad lines, or a file has two purposes.
+            DataError: the format cannot hold bad lines, or a file has two purposes, is in an input directory, or has the
+                wrong suffix for rejects.
         """
         if self.on_error == "keep" and target.name != "jsonl":
             raise DataError(
@@ -56,7 +62,7 @@ class Output:
                 hint="use --on-error skip: the format cannot represent bad lines.",
             )
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
-        read = identity(source, reading=True) if source == "-" or os.path.isfile(source) else None
+        read = {identity(path, reading=True) for path in sources.paths if path == "-" or os.path.isfile(path)}
         taken: dict[Identity, str] = {}
         for path, what in zip(paths, ("the output", "the rejects file"), strict=False):
             replaced = is_replaceable(path)
@@ -65,11 +71,23 @@ class Output:
                 key = identity(name)
                 if key is None:
                     continue
-                other = "the input" if key == read else taken.get(key)
+                other = "the input" if key in read else taken.get(key)
                 if other is not None:
                     shown = "standard output" if name == "-" else name
                     raise DataError(f"{shown}: this file is also {other}", hint=f"use another file for {what}.")
                 taken[key] = what
+        for path in paths:
+            if is_replaceable(path) and sources.would_include(path):
+                raise DataError(
+                    f"{path}: this file would be an input of the next run, because its directory is the input",
+                    hint="write to another directory.",
+                )
+        if self.rejects is not None and suffix_of(self.rejects) not in ("", *FORMATS["jsonl"].suffixes, *_LOGS):
+            raise DataError(
+                f"{self.rejects}: the rejects are written as JSON Lines, and the suffix {quoted(suffix_of(self.rejects))} "
+                "stands for something else",
+                hint="use a name that ends in .jsonl.",
+            )
 
     def targets(self) -> dict[str, str] | None:
         """Return the files of a job by purpose; None if one is not a local file, so that the job cannot be resumed."""
@@ -143,17 +161,30 @@ class RecordWriter:
             self.rejects.write(dump({"where": bad.where, "error": bad.error.message, "line": bad.raw}))
 
 
-def is_live(source: Input) -> bool:
-    """Return whether the input is a stream, which may still be growing."""
-    return source.path == "-" or not Path(source.path).is_file()
+def output_format_of(name: str | None, path: str, *, option: str) -> Format:
+    """Return the output format of that name; if it is None, the one that the suffix of the file stands for.
 
+    A name without a suffix, such as ``-`` or ``/dev/fd/3``, stands for JSON Lines.
 
-def output_format_of(name: str) -> Format:
-    """Return the output format of that name.
+    Args:
+        name: the name of the format, or None.
+        path: the output.
+        option: the option that names the format.
 
     Raises:
-        DataError: there is no such format, or it cannot be written.
+        DataError: there is no such format, or it cannot be written, or the suffix stands for none.
     """
+    if name is None:
+        if not (suffix := suffix_of(path)):
+            return find_format("jsonl")
+        by_suffix = format_of(path)
+        if by_suffix is None or by_suffix.write is None:
+            raise DataError(
+                f"{path}: the suffix {quoted(suffix)} stands for no output format",
+                hint=f"use {', '.join(suffixes_of(written=True))}, with {' or '.join(COMPRESSIONS)} behind it if you like, "
+                f"or name the format with {option}.",
+            )
+        return by_suffix
     target = find_format(name)
     if target.write is None:
         raise DataError(

@@ -8,7 +8,20 @@ from itertools import chain
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError, did_you_mean
-from ie_cli.formats import cluener, conll, conll04, conll_writer, duie, html, hub, jsonl, multihead, text, triple_lists
+from ie_cli.formats import (
+    cluener,
+    conll,
+    conll04,
+    conll_writer,
+    document,
+    duie,
+    html,
+    hub,
+    jsonl,
+    multihead,
+    text,
+    triple_lists,
+)
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
@@ -25,6 +38,7 @@ FORMATS: dict[str, Format] = {
         jsonl.write,
         jsonl.count_losses,
         by_line=True,
+        suffixes=(".jsonl", ".ndjson", ".json"),
     ),
     "cluener": Format(
         "cluener",
@@ -40,6 +54,7 @@ FORMATS: dict[str, Format] = {
         conll.read,
         conll_writer.write,
         conll_writer.count_losses,
+        suffixes=(".conll", ".bio", ".iob", ".tsv"),
     ),
     "duie": Format(
         "duie",
@@ -88,7 +103,10 @@ FORMATS: dict[str, Format] = {
         multihead.write,
         multihead.count_losses,
     ),
-    "text": Format("text", "plain text, one document per line", text.read, by_line=True),
+    "text": Format("text", "plain text, one document per line", text.read, by_line=True, suffixes=(".txt", ".text")),
+    "document": Format(
+        "document", "plain text, the whole file as one document; never detected", document.read, keep_ends=True
+    ),
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",
@@ -96,6 +114,7 @@ FORMATS: dict[str, Format] = {
         html.write,
         html.count_losses,
         html.FRAME,
+        suffixes=(".html", ".htm"),
     ),
 }
 
@@ -136,7 +155,8 @@ def read_records(
         return hub.read(source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
-    lines: Lines = read_lines(source, undecoded.add)
+    keep_ends = format is not None and find_format(format).keep_ends
+    lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
     if format is None:
         stream = iter(lines)
         head = peek(stream)

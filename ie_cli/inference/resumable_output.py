@@ -23,6 +23,8 @@ from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
 """Minimum interval between journal entries; the journal is written between chunks of records."""
+_CHANGED = {"model": "the model has changed", "inputs": "the list of input files has changed"}
+"""What is said of facts that are no options."""
 Facts = dict[str, Any]
 Item = TypeVar("Item", bound=Document | BadLine)
 
@@ -358,16 +360,15 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
     if not entry["complete"]:
         now = json.loads(json.dumps(facts))
         for name in sorted(before.keys() | now.keys()):
-            if name == "model" and before.get(name) != now.get(name):
-                changed.append("the model has changed")
-            elif before.get(name) != now.get(name):
-                changed.append(f"--{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}")
+            if before.get(name) != now.get(name):
+                was = f"--{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}"
+                changed.append(_CHANGED.get(name, was))
     for name, target in targets.items():
         if name in files:
             _require_intact(name, target, entry, journal)
     if changed:
         raise DataError(
             f"{journal}: this job was started differently: {'; '.join(changed)}",
-            hint=f"use the original model and options, or remove {journal} and the part to start again.",
+            hint=f"use the original files, model and options, or remove {journal} and the part to start again.",
         )
     return entry

@@ -22,7 +22,7 @@ from ie_cli.system.urls import is_url, open_url, writing_url
 
 
 def read_lines(
-    path: str, on_undecodable: Callable[[int, bytes, DataError], None] | None = None
+    path: str, on_undecodable: Callable[[int, bytes, DataError], None] | None = None, *, keep_ends: bool = False
 ) -> Iterator[tuple[int, str]]:
     r"""Yield pairs of a line number, starting at 1, and the line without its terminator.
 
@@ -32,6 +32,7 @@ def read_lines(
         path: a file, ``-`` for stdin, or a URL.
         on_undecodable: called with the number of a line that is not UTF-8, its bytes and the error; if it returns, the line is
             skipped. If omitted, the error is raised.
+        keep_ends: whether lines are given with their terminators.
 
     Raises:
         DataError: there is no such file, it is damaged, or a line is not UTF-8.
@@ -43,7 +44,8 @@ def read_lines(
             for number, raw in enumerate(file, 1):
                 while number == 1 and raw.startswith(b"\xef\xbb\xbf"):  # two tools may each have added one
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
-                raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+                if not keep_ends:
+                    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:

@@ -30,6 +30,7 @@ SPEAKERS = {
     "commands/recipes.py": ("copy",),
     "commands/records.py": ("predict", "convert"),
     "commands/serve.py": ("serve",),
+    "commands/sources.py": ("predict", "convert"),
     "commands/train.py": ("train",),
     "doctor": ("init",),
     "evaluation": ("eval",),

@@ -126,6 +126,24 @@ def test_a_killed_job_resumes_without_loss(
 _ADD = jobs.Digest.add
 
 
+@pytest.mark.parametrize("moment", [31, 90])
+def test_a_killed_job_of_several_files_resumes_without_loss(
+    moment: int, here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("more").mkdir()
+    shutil.copy("good.jsonl", "more/d.jsonl")
+    options = ("predict", "big.jsonl", "more", "--on-error", "skip")
+    assert ie(*options, "-o", "whole.jsonl").exit_code == 0
+    kill_after(moment)
+    killed(*options, "-o", "out.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    for changed in (("big.jsonl",), ("more", "big.jsonl"), ("big.jsonl", "good.jsonl")):
+        refused = ie("predict", *changed, "--on-error", "skip", "-o", "out.jsonl", "--resume")
+        assert (refused.exit_code, "the list of input files has changed" in refused.stderr) == (1, True)
+    assert ie(*options, "-o", "out.jsonl", "--resume").exit_code == 0
+    assert checksum("out.jsonl") == checksum("whole.jsonl")
+
+
 def test_bad_lines_are_in_the_rejects_with_their_positions(here: Path) -> None:
     assert ie("predict", "big.jsonl", "-o", "out.jsonl", "--rejects", "bad.jsonl").exit_code == 0
     rejected = as_json(Path("bad.jsonl").read_text(encoding="utf-8"))

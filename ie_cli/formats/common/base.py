@@ -97,6 +97,8 @@ class Format:
         count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
         frame: the text before the first record, between two records, and after the last one.
+        keep_ends: whether `read` gets the lines with their ends.
+        suffixes: the suffixes of file names that stand for the format, in lower case.
     """
 
     name: str
@@ -106,6 +108,8 @@ class Format:
     count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
+    keep_ends: bool = False
+    suffixes: tuple[str, ...] = ()
 
 
 def short(value: Any) -> str:
@@ -196,6 +200,10 @@ class OutsideText(DataError):
     def __init__(self, message: str, *, hint: str | None, text: str, span: tuple[int, int]) -> None:
         super().__init__(message, hint=hint)
         self.text, self.span = text, span
+
+
+class UnknownFormat(DataError):
+    """The format of a file cannot be detected."""
 
 
 OFFSETS_RULE = "count characters from 0, the end exclusive"

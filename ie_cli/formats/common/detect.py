@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import quoted
+from ie_cli.formats.common.base import UnknownFormat, quoted
 from ie_cli.formats.common.columns import looks_like_columns, split_whitespace
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
@@ -76,7 +76,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
             f"B-PER, but this one has none: {quoted(line)}",
             hint="correct the line, or name the format: set data.format in the recipe to conll.",
         )
-    raise DataError(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
+    raise UnknownFormat(f"{source}: the format cannot be detected from the first line: {quoted(lines[0])}", hint=hint)
 
 
 def _is_row(line: str) -> bool:

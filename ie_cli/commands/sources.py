@@ -1,0 +1,222 @@
+"""The input files of a command that reads several as one stream."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ie_cli.commands.console import say
+from ie_cli.commands.inputs import Input
+from ie_cli.document import Document
+from ie_cli.errors import DataError, counted, join_hints
+from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_records
+from ie_cli.formats.common.base import UnknownFormat
+from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.suffixes import suffix_of, suffixes_of
+from ie_cli.system.urls import is_url
+
+WHOLE_FILES = "document"
+"""The format that reads a file as one document."""
+_PLAIN = ("text", WHOLE_FILES)
+_PLAIN_HINT = (
+    "read plain text with `ie predict --text` (one document per line) or `ie predict --document` (one per file)"
+)
+_SHOWN = 3
+_JOURNAL = ".part.json"
+"""The end of the name of a job's journal, which is no data."""
+
+
+def _no_name(name: str) -> None:
+    """Ignore the name of a format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Input files in the order in which they are read.
+
+    Attributes:
+        files: the files, all with the same options.
+        directories: the directories that some of them were found in.
+        searched: whether they were found in a directory or by a pattern, so that one may be all there is today.
+    """
+
+    files: tuple[Input, ...]
+    _: KW_ONLY
+    directories: tuple[Input, ...] = ()
+    searched: bool = False
+
+    @classmethod
+    def find(cls, given: Sequence[Input], *, quiet: bool) -> Sources:
+        """Replace directories by their files, and patterns that no shell has replaced by the files that match.
+
+        Raises:
+            DataError: a directory or a pattern contains no file, or a file is found twice.
+        """
+        files: list[Input] = []
+        searched = False
+        directories = [one for one in given if _is_directory(one.path)]
+        for one in given:
+            if one in directories:
+                paths = _files_in(one, quiet=quiet)
+            elif _is_pattern(one.path):
+                paths = _matches(one.path)
+            else:
+                paths = [one.path]
+            searched |= paths != [one.path]
+            files.extend(replace(one, path=path) for path in paths)
+        _require_distinct([file.path for file in files])
+        return cls(tuple(files), directories=tuple(directories), searched=searched)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the files."""
+        return [file.path for file in self.files]
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is or could be more than one file, so that records need the name of theirs."""
+        return len(self.files) > 1 or self.searched
+
+    @property
+    def are_live(self) -> bool:
+        """Whether one of them is a stream, which may still be growing."""
+        return any(path == "-" or not Path(path).is_file() for path in self.paths)
+
+    def require_exist(self) -> None:
+        """Check that the files exist, before a model is loaded.
+
+        Raises:
+            DataError: one does not, or stdin is closed.
+        """
+        for file in self.files:
+            try:
+                file.require_exists()
+            except DataError as error:
+                raise DataError(error.message, hint=join_hints(_sentence_hint(file.path), error.hint)) from error
+
+    def would_include(self, path: str) -> bool:
+        """Return whether a local file would be an input if it existed, because its directory is one."""
+        parent = os.path.realpath(os.path.dirname(path) or os.curdir)
+        inside = (one for one in self.directories if os.path.realpath(one.path) == parent)
+        return any(suffix_of(path) in _suffixes_for(one) for one in inside)
+
+    def options(self) -> dict[str, Any]:
+        """Return the reading options as JSON values, and the list of the files if there are several."""
+        return self.files[0].options() | ({"inputs": self.paths} if self.are_several else {})
+
+    def describe(self) -> str:
+        """Return the path, or how many files there are, for a message."""
+        return counted(len(self.files), "file") if self.are_several else self.paths[0]
+
+    def records(
+        self, reading: Reading, *, detected: Callable[[str], None] = _no_name, with_ids: bool = False
+    ) -> Iterator[Record]:
+        """Stream the records of all files.
+
+        One of several files that cannot be read is a bad line, so that `--on-error` applies to it as to a record.
+
+        Args:
+            reading: the options of reading.
+            detected: called with the name of each file's format.
+            with_ids: whether documents without an id get their place as id: those of several files, and whole files.
+        """
+        for file in self.files:
+            for record in self._records_of(file, reading, detected):
+                if with_ids and isinstance(record, Document) and record.id is None:
+                    record.id = record.where if self._needs_id(file) else None
+                yield record
+
+    def _needs_id(self, file: Input) -> bool:
+        return self.are_several or (file.format == WHOLE_FILES and file.path != "-")
+
+    def _records_of(self, file: Input, reading: Reading, detected: Callable[[str], None]) -> Iterator[Record]:
+        try:
+            yield from read_records(file.path, format=file.format, reading=reading, detected=detected)
+        except DataError as error:
+            if isinstance(error, UnknownFormat) and not reading.annotation:
+                error = DataError(error.message, hint=join_hints(_PLAIN_HINT, error.hint))
+            if not self.are_several:
+                raise error from None
+            yield BadLine(file.path, "", error)
+
+
+def _sentence_hint(path: str) -> str | None:
+    """Return a hint if a path that does not exist looks like a text."""
+    is_text = (" " in path or not path.isascii()) and not suffix_of(path)
+    return "annotate a sentence with: echo 'SENTENCE' | ie predict - --text" if is_text else None
+
+
+def _is_directory(path: str) -> bool:
+    return path != "-" and not is_url(path) and os.path.isdir(path)
+
+
+def _is_pattern(path: str) -> bool:
+    return glob.has_magic(path) and not is_url(path) and not path.startswith(PREFIX) and not os.path.exists(path)
+
+
+def _matches(pattern: str) -> list[str]:
+    """Return the files that match a pattern, in which ``**`` stands for any directories.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = [path for path in sorted(glob.glob(pattern, recursive=True)) if _is_data(path)]
+    if not found:
+        raise DataError(f"{pattern}: no file matches this pattern", hint="check it with: ls PATTERN")
+    return found
+
+
+def _is_data(path: str) -> bool:
+    return os.path.isfile(path) and not path.endswith(_JOURNAL)
+
+
+def _suffixes_for(directory: Input) -> tuple[str, ...]:
+    """Return the suffixes of the files that are read from a directory."""
+    return FORMATS["text"].suffixes if directory.format in _PLAIN else tuple(suffixes_of(written=False))
+
+
+def _files_in(directory: Input, *, quiet: bool) -> list[str]:
+    """Return the files of a directory whose suffix stands for a format, sorted by name; report the others.
+
+    Raises:
+        DataError: there is none.
+    """
+    expected = _suffixes_for(directory)
+    try:
+        names = sorted(name for name in os.listdir(directory.path) if not name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{directory.path}: {error.strerror or error}", hint="check the permissions of the directory."
+        ) from error
+    paths = [os.path.join(directory.path, name) for name in names]
+    found = [path for path in paths if suffix_of(path) in expected and _is_data(path)]
+    if not found:
+        raise DataError(
+            f"{directory.path}: this directory contains no file with a suffix of {', '.join(expected)}",
+            hint="name the files, or a pattern such as 'DIRECTORY/*.dat'.",
+        )
+    others = [os.path.basename(path) for path in paths if path not in found]
+    if others and not quiet:
+        shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
+        say(
+            f"{directory.path}: reading {counted(len(found), 'file')}; ignored by their suffix: {len(others)} ({shown})"
+        )
+    return found
+
+
+def _require_distinct(paths: Sequence[str]) -> None:
+    """Check that no file is read twice.
+
+    Raises:
+        DataError: one would be.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        key = path if path == "-" or is_url(path) else os.path.realpath(path)
+        if key in seen:
+            raise DataError(f"{path}: this file is named twice as input", hint="name it once.")
+        seen[key] = path
