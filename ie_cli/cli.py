@@ -46,13 +46,17 @@ def init(
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
     debug: args.Debug = False,
 ) -> None:
     """Inspect training data and write a suitable recipe to stdout."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    run_init(Input(data, format=input_format, text_column=text_column, label_columns=label_columns), encoder=encoder)
+    run_init(
+        Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner),
+        encoder=encoder,
+    )
 
 
 @app.command()
@@ -115,6 +119,9 @@ def evaluate(
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    predicted_text_column: args.PredictedTextColumn = None,
+    predicted_label_columns: args.PredictedLabelColumns = None,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
     batch_size: args.BatchSize = None,
@@ -144,9 +151,10 @@ def evaluate(
         alias=alias,
         save=tuple(save or ()),
     )
-    gold = Input(paths[-1], format=input_format, text_column=text_column, label_columns=label_columns)
+    gold = Input(paths[-1], format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
     if predictions is not None:
-        command.run_eval_predictions(predictions, gold, report)
+        guesses = gold.beside(predictions, text_column=predicted_text_column, label_columns=predicted_label_columns)
+        command.run_eval_predictions(guesses, gold, report)
         return
     choice = ModelChoice(
         paths[0],
@@ -169,6 +177,7 @@ def predict(
     document: args.WholeFiles = False,
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
+    joiner: args.Joiner = None,
     output_format: args.OutputFormat = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
@@ -204,7 +213,7 @@ def predict(
         quiet=quiet,
     )
     input_format = plain[0] if plain else input_format
-    data = [Input(path, format=input_format, text_column=text_column) for path in files]
+    data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
 
@@ -219,6 +228,7 @@ def export(
     input_format: args.InputFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
     max_loss: args.MaxLoss = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
     yes: args.Yes = False,
@@ -230,7 +240,7 @@ def export(
     from ie_cli.commands.inputs import Input
 
     gold = (
-        Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+        Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
         if data is not None
         else None
     )
@@ -301,6 +311,7 @@ def convert(
     output_format: args.ToFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
     on_error: args.OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -310,7 +321,10 @@ def convert(
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
 
-    data = [Input(path, format=input_format, text_column=text_column, label_columns=label_columns) for path in files]
+    data = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
 
 

@@ -44,7 +44,7 @@ class Layout:
         counts: the columns that start a sentence where no empty line does, and what they count.
         header: the number of the line with the names of the columns, or None.
         notes: what is unusual, for the report of the reader.
-        signature: what distinguishes the documents from those of versions before 0.3.
+        signature: what distinguishes the documents from those of version 0.1.
     """
 
     tabs: bool
