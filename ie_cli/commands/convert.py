@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input
@@ -29,12 +30,11 @@ def run_convert(source: Input, output: Output, *, output_format: str | None, qui
     source.require_exists()
     tally = Tally()
     detected: list[str] = []
-    records = read_records(
-        source.path, format=source.format, reading=source.reading(quiet=quiet), detected=detected.append
-    )
-    with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
+    with open_output(output.path) as out, counting("converting", quiet=quiet, size=source.size()) as count:
+        reading = replace(source.reading(quiet=quiet), progress=count.on_read)
+        records = read_records(source.path, format=source.format, reading=reading, detected=detected.append)
         writer = RecordWriter(target, output.on_error, out, None, tally)
-        write_all(_with_texts(records), writer, count, live=is_live(source))
+        write_all(_with_texts(count.follow(records)), writer, count, live=is_live(source))
     if not quiet:
         say(f"{counted(tally.written, 'record')}, {detected[0] if detected else source.path} to {target.name}")
     report_omissions(tally, output)

@@ -34,6 +34,7 @@ class Reading:
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         annotation: whether to read annotations; False for input of prediction.
         report: called with messages about what was detected and repaired.
+        progress: called with the number of bytes of each line that was read; None if nobody needs it.
     """
 
     text_column: int = 0
@@ -42,6 +43,7 @@ class Reading:
     mentions: Mentions = "nearest"
     annotation: bool = True
     report: Callable[[str], None] = field(default=_no_report, compare=False)
+    progress: Callable[[int], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
