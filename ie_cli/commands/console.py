@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ie_cli.errors import IEError, counted
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ie_cli.training.events import Evaluated, Event, Finished, Started
     from ie_cli.training.setup import TaskSetup
 
+Item = TypeVar("Item")
 PLAIN_SECONDS = 30.0
 """Interval between progress lines if stderr is not a terminal."""
 
@@ -89,8 +92,11 @@ class TrainingView:
             for event in events:
                 self._report(event)
             return
+        events = iter(events)
+        with busy("reading the data and loading the encoder"):  # both happen before the first event
+            first = next(events, None)
         with Live(console=console, auto_refresh=False, transient=False) as self._live:
-            for event in events:
+            for event in chain([] if first is None else [first], events):
                 self._report(event)
                 self._live.update(self._table(), refresh=True)
 
@@ -211,26 +217,96 @@ class TrainingView:
 
     def _table(self) -> Table:
         table = Table(caption=self._status or None, caption_justify="left")
-        for name in ("epoch", "step", "loss", *self._scores, "sentences/s", "left", "best"):
-            table.add_column(name, justify="right")
-        for row in self._rows[-20:]:
+        names = ("epoch", "step", "loss", *self._scores, "sentences/s", "left", "best")
+        rows = self._rows[-20:]
+        columns = fitting_columns([(name, [row[n] for row in rows]) for n, name in enumerate(names)], console.width)
+        for name, _ in columns:
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in zip(*(values for _, values in columns), strict=True):
             table.add_row(*row)
         return table
 
 
+_LESS_IMPORTANT = ("left", "sentences/s")
+"""Columns to leave out first in a narrow terminal: the line below the table has the same facts."""
+
+
+def fitting_columns(columns: Sequence[tuple[str, list[str]]], width: int) -> list[tuple[str, list[str]]]:
+    """Shorten headings and leave out columns until a table fits the width; a truncated heading would explain nothing.
+
+    Args:
+        columns: the heading and the cells of each column.
+        width: the width of the terminal.
+    """
+
+    def fits() -> bool:
+        return 1 + sum(3 + max(map(len, (name, *cells))) for name, cells in kept) <= width
+
+    kept = list(columns)
+    if not fits():
+        kept = [(_SHORT.get(name, name), cells) for name, cells in kept]
+    for name in (*_LESS_IMPORTANT, *(name for name, _ in columns if name.endswith((".precision", ".recall")))):
+        if not fits():
+            kept = [column for column in kept if column[0] != name]
+    return kept
+
+
+def busy(what: str, *, quiet: bool = False) -> AbstractContextManager[object]:
+    """Show an activity of unknown duration on a terminal."""
+    return nullcontext() if quiet or not console.is_terminal else console.status(f"{what} …")
+
+
+class Counter:
+    """Shows how many items are done, and which share of the input that is; nothing without a `Progress`.
+
+    The input is read ahead by another thread, so the position in the input is remembered for each item.
+    """
+
+    def __init__(self, progress: Progress | None, *, size: int | None, done: int) -> None:
+        self._progress, self._done, self._position = progress, done, 0
+        self._positions: deque[int] = deque()
+        self._task = None if progress is None else progress.add_task("", total=size, items=f"{done:,}")
+
+    def __call__(self) -> None:
+        """Count an item that is done."""
+        self._done += 1
+        if self._progress is not None and self._task is not None:
+            position = self._positions.popleft() if self._positions else None
+            self._progress.update(self._task, items=f"{self._done:,}", completed=position)
+
+    @property
+    def on_read(self) -> Callable[[int], None] | None:
+        """What counts bytes of the input, for `Reading.progress`; None if nothing is shown."""
+        return self._read if self._progress is not None else None
+
+    def _read(self, size: int) -> None:
+        self._position += size
+
+    def follow(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield the items, and remember where in the input each of them ends."""
+        if self._progress is None:
+            yield from items
+            return
+        for item in items:
+            self._positions.append(self._position)
+            yield item
+
+
 @contextmanager
-def counting(what: str, *, quiet: bool, done: int = 0) -> Iterator[Callable[[], None]]:
-    """Show a counter on a terminal, and yield a function to call for each item.
+def counting(what: str, *, quiet: bool, size: int | None = None, done: int = 0) -> Iterator[Counter]:
+    """Show the progress on a terminal, and yield what counts items and bytes.
 
     Args:
         what: the activity to show.
         quiet: show nothing.
+        size: number of bytes of the input, if it is known.
         done: number of items that were processed before.
     """
     if quiet or not console.is_terminal:
-        yield lambda: None
+        yield Counter(None, size=size, done=done)
         return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    share = () if size is None else (TextColumn("{task.percentage:>3.0f} %"),)
+    left = TimeElapsedColumn() if size is None else TimeRemainingColumn(elapsed_when_finished=True)
+    columns = (TextColumn(what), BarColumn(), *share, TextColumn("{task.fields[items]} records"), left)
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, completed=done)
-        yield lambda: progress.advance(task)
+        yield Counter(progress, size=size, done=done)

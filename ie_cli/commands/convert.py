@@ -23,11 +23,13 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
     sources.require_exist()
     tally = Tally()
     detected: list[str] = []
-    reading = replace(sources.files[0].reading(quiet=quiet), keep_columns=target.name == "conll")
-    records = sources.records(reading, detected=detected.append, with_ids=target.name in WITH_IDS)
-    with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
+    with open_output(output.path) as out, counting("converting", quiet=quiet, size=sources.size()) as count:
+        reading = replace(
+            sources.files[0].reading(quiet=quiet), keep_columns=target.name == "conll", progress=count.on_read
+        )
+        records = sources.records(reading, detected=detected.append, with_ids=target.name in WITH_IDS)
         writer = RecordWriter(target, output.on_error, out, None, tally)
-        write_all(_with_texts(records), writer, count, live=sources.are_live)
+        write_all(_with_texts(count.follow(records)), writer, count, live=sources.are_live)
     if not quiet:
         read = ", ".join(dict.fromkeys(detected)) or sources.paths[0]
         of = f" of {sources.describe()}" if sources.are_several else ""

@@ -151,10 +151,10 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     task.validate_options(options)
     reading = data.reading(quiet=report.quiet, trained=section.data, tokens=extractor.tasks[name].tokens)
     trained = report.training_documents(data, reading)
-    with counting("evaluating", quiet=report.quiet) as count:
+    with counting("evaluating", quiet=report.quiet, size=data.size()) as count:
         result = evaluate_engine(
             engine.only(name),
-            data.documents(reading),
+            count.follow(data.documents(replace(reading, progress=count.on_read))),
             task=task,
             options=options if trained is None else replace(options, seen=task.seen(trained)),
             model=model.directory,

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from ie_cli.commands.console import say, warn
+from ie_cli.commands.console import busy, say, warn
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.formats import Reading, read_documents
@@ -76,6 +76,12 @@ class Input:
             with open_input(self.path):  # raises, with a suggestion
                 pass
 
+    def size(self) -> int | None:
+        """Return the number of bytes of a local file that is not compressed, or None."""
+        if self.path == "-" or self.path.endswith((".gz", ".zst")) or not os.path.isfile(self.path):
+            return None
+        return os.path.getsize(self.path) or None
+
     def options(self) -> dict[str, Any]:
         """Return the reading options as JSON values."""
         columns = None if self.label_columns is None else list(self.label_columns)
@@ -139,9 +145,10 @@ class ModelChoice:
         path = self.directory
         if (self.path is None or self._from_variable) and not self.quiet:
             say(f"model: {path}{f' ({MODEL_VARIABLE})' if self._from_variable else ''}")
-        from ie_cli.inference.extractor import Extractor
+        with busy("starting", quiet=self.quiet):
+            from ie_cli.inference.extractor import Extractor
 
-        with self._naming_variable():
+        with self._naming_variable(), busy("loading the model", quiet=self.quiet):
             return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
     def engine(self) -> tuple[Engine, Extractor]:

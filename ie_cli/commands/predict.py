@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -75,13 +75,13 @@ def _predict_stream(
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract
 
-    records = _records(sources, extractor, target, quiet=quiet)
     tally = Tally()
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
         writer = RecordWriter(target, output.on_error, out, rejects, tally)
-        count = stack.enter_context(counting("predicting", quiet=quiet))
+        count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
+        records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
         write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
@@ -112,11 +112,13 @@ def _predict_job(
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
         writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
-        records = job.skip(_records(sources, extractor, target, quiet=quiet), digest)
         done = job.records
+        count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size(), done=done))
+        records = count.follow(
+            job.skip(_records(sources, extractor, target, quiet=quiet, progress=count.on_read), digest)
+        )
         if not done:
             writer.begin()
-        count = stack.enter_context(counting("predicting", quiet=quiet, done=done))
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
         with _reporting_progress(job):
             chunk_end = done  # end of the last complete chunk
@@ -185,10 +187,14 @@ def _out_of_memory(job: Job) -> IEError:
     return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
-def _records(sources: Sources, extractor: Extractor, target: Format, *, quiet: bool) -> Iterator[Document | BadLine]:
+def _records(
+    sources: Sources, extractor: Extractor, target: Format, *, quiet: bool, progress: Callable[[int], None] | None
+) -> Iterator[Document | BadLine]:
     # Tags in the input are ignored, so the label columns of the training data need not exist.
     reading = sources.files[0].reading(
         quiet=quiet, trained=first_data(extractor.recipe), tokens=first_tokens(extractor)
     )
-    reading = replace(reading, label_columns=None, annotation=False, keep_columns=target.name == "conll")
+    reading = replace(
+        reading, label_columns=None, annotation=False, keep_columns=target.name == "conll", progress=progress
+    )
     return sources.records(reading, with_ids=target.name in WITH_IDS)

@@ -104,6 +104,11 @@ class Sources:
         inside = (one for one in self.directories if os.path.realpath(one.path) == parent)
         return any(suffix_of(path) in _suffixes_for(one) for one in inside)
 
+    def size(self) -> int | None:
+        """Return the number of bytes of all files, or None if that of one is not known."""
+        sizes = [file.size() for file in self.files]
+        return None if None in sizes else sum(filter(None, sizes))
+
     def options(self) -> dict[str, Any]:
         """Return the reading options as JSON values, and the list of the files if there are several."""
         return self.files[0].options() | ({"inputs": self.paths} if self.are_several else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ie_cli.commands.console import TrainingView, say, show_scores
+from ie_cli.commands.console import TrainingView, busy, say, show_scores
 from ie_cli.commands.recipe_argument import read_recipe
 from ie_cli.errors import StorageError, join_hints
 from ie_cli.inference.model_paths import RUNS
@@ -21,7 +21,8 @@ def run_train(
     directory = output or Path(RUNS) / recipe.name
     view = TrainingView(quiet=quiet)
     with Stop(_report_stop).listening() as stop:
-        from ie_cli.training.run import train
+        with busy("starting", quiet=quiet):
+            from ie_cli.training.run import train
 
         try:
             view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
@@ -37,7 +38,7 @@ def run_train(
         for name, scores in tasks.items():
             show_scores(scores, f"{split}: {name}" if view.several else split)
     model = view.finished.model
-    say(f"model: {model}\nnext:  ie predict FILE --model {model}    or    ie eval {model} DATA")
+    say(f"model: {model}\nnext:  ie predict FILE --model {model}\n       ie eval {model} DATA")
 
 
 def _report_stop(signum: int) -> None:

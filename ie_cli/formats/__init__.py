@@ -158,6 +158,8 @@ def read_records(
     undecoded = _Undecoded(name)
     keep_ends = format is not None and find_format(format).keep_ends
     lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
+    if reading.progress is not None:
+        lines = _watched(lines, reading.progress)
     if format is None:
         stream = iter(lines)
         head = peek(stream)
@@ -172,6 +174,13 @@ def read_records(
     if not found.by_line:
         undecoded.require_none()
     return undecoded.interleave(found.read(lines, name, reading))
+
+
+def _watched(lines: Lines, progress: Callable[[int], None]) -> Iterator[tuple[int, str]]:
+    """Yield the lines, and report the bytes of each with its line feed."""
+    for number, line in lines:
+        progress(len(line.encode("utf-8", "surrogatepass")) + 1)
+        yield number, line
 
 
 class _Undecoded:

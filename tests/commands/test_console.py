@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,21 @@ from rich.console import Console
 from support.corpora import documents, recipe, write_jsonl
 
 from ie_cli.commands import console
-from ie_cli.commands.console import TrainingView, duration, print_error, say, show_scores, warn
+from ie_cli.commands.console import (
+    TrainingView,
+    busy,
+    counting,
+    duration,
+    fitting_columns,
+    print_error,
+    say,
+    show_scores,
+    warn,
+)
+from ie_cli.commands.inputs import Input
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
+from ie_cli.formats import Reading
 from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
@@ -41,6 +54,7 @@ def test_training_is_a_live_table_on_a_terminal_and_plain_lines_elsewhere(screen
     assert "trained 9 steps in 0:0" in text
     assert view.finished is not None
     if screen.is_terminal:
+        assert "reading the data and loading the encoder …" in text
         assert "\x1b[" in text
         assert "sentences/s" in text
         assert text.count("└") > 3  # drawn again with every event
@@ -117,3 +131,100 @@ def test_texts_and_labels_neither_drive_the_terminal_nor_count_as_markup(screen:
     assert "runs/[bold]x[/bold]" in printed
     assert not {"\x07", "\x9b", "\r"} & set(printed)
     assert "\x1b]" not in printed
+
+
+NUMBERS = {
+    "epoch": "100.0",
+    "step": "123456",
+    "loss": "0.1234",
+    "sentences/s": "1234.5",
+    "left": "1:02:03",
+    "best": "*",
+}
+
+
+@pytest.mark.parametrize(
+    ("scores", "width", "names"),
+    [
+        (("precision", "recall", "F1"), 120, "epoch step loss precision recall F1 sentences/s left best"),
+        (("precision", "recall", "F1"), 80, "epoch step loss P R F1 sentences/s best"),
+        (("precision", "recall", "F1"), 70, "epoch step loss P R F1 best"),
+        (
+            ("a.precision", "a.recall", "a.f1", "b.precision", "b.recall", "b.f1"),
+            80,
+            "epoch step loss a.f1 b.precision b.recall b.f1 best",
+        ),
+    ],
+)
+def test_headings_are_complete_in_a_narrow_terminal(scores: tuple[str, ...], width: int, names: str) -> None:
+    columns = ["epoch", "step", "loss", *scores, "sentences/s", "left", "best"]
+    kept = fitting_columns([(name, [NUMBERS.get(name, "0.1234")]) for name in columns], width)
+    assert " ".join(name for name, _ in kept) == names
+
+
+def test_the_table_of_training_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False, soft_wrap=True)
+    monkeypatch.setattr(console, "console", made)
+    view = TrainingView(quiet=False)
+    view._scores = ("precision", "recall", "F1")
+    view._rows = [("100.0", "123456", "0.1234", "0.1000", "0.2000", "0.3000", "1234.5", "1:02:03", "*")]
+    made.print(view._table())
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown(made))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(part in text for part in ("epoch", "step", "loss", " P ", " R ", "F1", "123456", "0.3000"))
+
+
+def test_progress_is_a_share_of_the_input_if_its_size_is_known(screen: Console) -> None:
+    with counting("predicting", quiet=False, size=200, done=1000) as count:
+        items = count.follow(iter(range(4)))
+        for _ in range(4):  # read ahead of what is done
+            if count.on_read is not None:
+                count.on_read(50)
+            next(items)
+        for _ in range(3):
+            count()
+        if screen.is_terminal:
+            assert count._progress is not None
+            count._progress.refresh()
+    text = shown(screen)
+    assert (count.on_read is not None) == screen.is_terminal
+    assert text == "" or ("75 %" in text and "1,003 records" in text and "/?" not in text)
+    assert bool(text) == screen.is_terminal
+
+
+def test_progress_without_a_size_counts_records(screen: Console) -> None:
+    with counting("converting", quiet=False) as count:
+        if count.on_read is not None:
+            count.on_read(50)
+        count()
+        if count._progress is not None:
+            count._progress.refresh()
+    text = shown(screen)
+    assert bool(text) == screen.is_terminal == ("1 records" in text)
+    assert "%" not in text
+
+
+def test_an_activity_is_shown_only_on_a_terminal(screen: Console) -> None:
+    with busy("loading", quiet=True):
+        pass
+    assert shown(screen) == ""
+    with busy("loading"):
+        say("in between")
+    assert ("loading …" in shown(screen)) == screen.is_terminal
+    assert "in between" in shown(screen)
+
+
+def test_the_bytes_of_all_lines_are_reported(tmp_path: Path) -> None:
+    text = '{"text": "王伟"}\n\n{"text": "b"}\n'
+    (tmp_path / "x.jsonl").write_text(text, encoding="utf-8")
+    source, sizes = Input(str(tmp_path / "x.jsonl")), list[int]()
+    assert len(list(source.documents(Reading(progress=sizes.append)))) == 2
+    assert sum(sizes) == source.size() == len(text.encode())
+
+
+def test_the_size_of_a_stream_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl.gz").write_bytes(b"x")
+    (tmp_path / "empty").touch()
+    for path in ("-", "hub:a/b", "https://x/y", str(tmp_path / "x.jsonl.gz"), str(tmp_path / "empty"), str(tmp_path)):
+        assert Input(path).size() is None

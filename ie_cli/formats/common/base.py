@@ -58,6 +58,7 @@ class Reading:
         other_columns: columns that hold other tags, so that they are not detected.
         report: called with messages about what was detected and repaired.
         decided: called before the first document with what was decided about a file of tokens.
+        progress: called with the number of bytes of each line that was read; None if nobody needs it.
     """
 
     text_column: int = 0
@@ -71,6 +72,7 @@ class Reading:
     other_columns: tuple[int, ...] = ()
     report: Callable[[str], None] = field(default=_no_report, compare=False)
     decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
+    progress: Callable[[int], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
