@@ -97,7 +97,10 @@ def _tokenizer(recipe: Recipe) -> TextTokenizer:
         quiet_transformers,
         tiny_tokenizer,
     )
+    from ie_cli.training.initial_model import InitialModel
 
+    if (start := InitialModel.of(recipe)) is not None:
+        return recipe_tokenizer(start.encoder(recipe.encoder)[1], recipe.encoder)
     if recipe.encoder.name == "tiny":
         words = recipe.encoder.vocabulary == "words"
         return recipe_tokenizer(word_tokenizer(()) if words else tiny_tokenizer(Counter()), recipe.encoder)

@@ -17,9 +17,11 @@ from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.disk_room import missing_space
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
+from ie_cli.training.initial_model import initial_fingerprint
 from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.processes import is_first_process, require_agreement
+from ie_cli.training.run_changes import require_same_precision, require_same_result, require_unchanged
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
@@ -32,10 +34,8 @@ from ie_cli.training.run_directory import (
     read_run,
     require_idle,
     require_new_output,
-    require_same_precision,
-    require_unchanged,
+    require_outside,
     run_facts,
-    state_of,
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
@@ -78,11 +78,12 @@ def train(
     if writes:
         require_idle(output)
         require_new_output(output, overwrite=overwrite, resume=resume)
-    if resume and state_of(output) == "finished":
+    if resume and _is_finished(output, recipe):
         if writes:
             finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
+    require_outside(output, recipe.training.init_from)
     with stop.interruptible():
         setup = _prepare(recipe)
     facts = _facts(recipe, setup, techniques)
@@ -90,7 +91,7 @@ def train(
         if writes:
             stack.enter_context(locked_directory(output))
             require_new_output(output, overwrite=overwrite, resume=resume)  # another run may have ended in the meantime
-            if resume and state_of(output) == "finished":
+            if resume and _is_finished(output, recipe):
                 yield FinishedBefore(output / MODEL)
                 return
         earlier = _find_earlier_run(output, facts, clean=writes) if resume else None
@@ -107,6 +108,19 @@ def train(
         if writes:
             write_run(output, facts | {"finished": True})
             finish_directory(output)
+
+
+def _is_finished(output: Path, recipe: Recipe) -> bool:
+    """Return whether a directory contains the finished run of a recipe.
+
+    Raises:
+        RecipeError, DataError: it contains the finished run of another recipe.
+    """
+    before = read_run(output)
+    if before is None or not before["finished"]:
+        return False
+    require_same_result(output, before, recipe, initial_fingerprint(recipe))
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,7 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         run.started(None if earlier is None else run.step),
         earlier_precision=None if earlier is None else earlier.precision,
         disk_space=disk_space,
+        initial=run.setup.initial if run.step == 0 else None,
     )
 
 
@@ -178,7 +193,15 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
     data = {name: task.data for name, task in setup.tasks.items()}
     schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
     names = [technique.name for technique in techniques]
-    return run_facts(recipe, data, schemas, encoder=setup.encoder_facts(), precision=setup.precision, techniques=names)
+    return run_facts(
+        recipe,
+        data,
+        schemas,
+        encoder=setup.encoder_facts(),
+        precision=setup.precision,
+        techniques=names,
+        initial=initial_fingerprint(recipe),
+    )
 
 
 def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:

@@ -30,6 +30,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS, Task
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.initial_model import InitialModel, InitialWeights
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -69,7 +70,11 @@ class TaskSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """A model with new heads, and its training data."""
+    """A model with new heads, and its training data.
+
+    Attributes:
+        initial: what the weights were taken from, if the run starts from a trained model.
+    """
 
     model: ExtractionModel
     tokenizer: Tokenizer
@@ -78,6 +83,7 @@ class TrainingSetup:
     tasks: Mapping[str, TaskSetup]
     device: torch.device
     precision: Precision
+    initial: InitialWeights | None = None
 
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
         """Return the loss weights by task and score matrix on a device, or None if all are 1."""
@@ -118,15 +124,17 @@ def prepare(recipe: Recipe) -> TrainingSetup:
         DataError, ModelError, RecipeError: the data or the encoder cannot be used, or do not fit the recipe.
     """
     sections = recipe.instances()
-    tiny = recipe.encoder.name == "tiny"
+    start = InitialModel.of(recipe)
+    tiny = recipe.encoder.name == "tiny" and start is None
     data = {name: read_task_data(section.data, characters=tiny) for name, section in sections.items()}
     codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
-    encoder, tokenizer = _encoder(recipe, data)
+    encoder, tokenizer = _encoder(recipe, data) if start is None else start.encoder(recipe.encoder)
     config: Any = encoder.config
     heads = {
         name: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[name])
         for name, section in sections.items()
     }
+    initial = None if start is None else start.initialise(heads, codecs, sections)
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
     plan = WindowPlan.build(
@@ -161,6 +169,7 @@ def prepare(recipe: Recipe) -> TrainingSetup:
         tasks=tasks,
         device=device,
         precision=choose_precision(recipe.training.precision, device),
+        initial=initial,
     )
 
 
