@@ -71,7 +71,7 @@ def recipe_schema() -> Schema:
         "properties": {"tasks": {"minProperties": 1}, **dict.fromkeys(_FORM, False)},
     }
     schema["required"].remove("encoder")
-    definitions["EncoderSection"]["required"].remove("name")
+    del definitions["EncoderSection"]["required"]
     fields["encoder"] = {
         "anyOf": [{"$ref": fields["encoder"]["$ref"]}, _NULL],
         "description": fields["encoder"]["description"],
