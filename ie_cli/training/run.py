@@ -36,6 +36,7 @@ from ie_cli.training.run_directory import (
     require_new_output,
     require_outside,
     run_facts,
+    stored_schemas,
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
@@ -85,7 +86,7 @@ def train(
         return
     require_outside(output, recipe.training.init_from)
     with stop.interruptible():
-        setup = _prepare(recipe)
+        setup = _prepare(recipe, read_run(output) if resume else None)
     facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:
         if writes:
@@ -174,10 +175,11 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
     )
 
 
-def _prepare(recipe: Recipe) -> TrainingSetup:
+def _prepare(recipe: Recipe, earlier: Facts | None) -> TrainingSetup:
+    """Prepare a run, or the rest of an earlier one."""
     require_loggers(recipe.training.trackers)
     set_seed(recipe.training.seed)
-    return prepare(recipe)
+    return prepare(recipe, earlier=None if earlier is None else stored_schemas(recipe, earlier))
 
 
 def _logged(run: Run, log: Log) -> Iterator[Event]:

@@ -195,6 +195,14 @@ def _by_task(recipe: Recipe, parts: Mapping[str, Any]) -> Any:
     return dict(parts) if recipe.tasks else next(iter(parts.values()))
 
 
+def stored_schemas(recipe: Recipe, facts: Facts) -> Mapping[str, Any]:
+    """Return the schemas of a run by task; empty if they are those of another form of the recipe."""
+    schema: Mapping[str, Any] = facts["schema"]
+    if recipe.tasks:
+        return schema if set(schema) == set(recipe.tasks) else {}
+    return {} if "labels" not in schema else dict.fromkeys(recipe.instances(), schema)
+
+
 def read_run(output: Path) -> Facts | None:
     """Read the facts of the run in a directory; return None if there is no run.
 

@@ -117,8 +117,12 @@ class TrainingSetup:
         return json.dumps(fields, sort_keys=True, default=str) + self.tokenizer.to_str()
 
 
-def prepare(recipe: Recipe) -> TrainingSetup:
+def prepare(recipe: Recipe, *, earlier: Mapping[str, Any] | None = None) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
+
+    Args:
+        recipe: the recipe.
+        earlier: the stored schemas of a run to resume, by task; an earlier version may have learned fewer things.
 
     Raises:
         DataError, ModelError, RecipeError: the data or the encoder cannot be used, or do not fit the recipe.
@@ -127,7 +131,10 @@ def prepare(recipe: Recipe) -> TrainingSetup:
     start = InitialModel.of(recipe)
     tiny = recipe.encoder.name == "tiny" and start is None
     data = {name: read_task_data(section.data, characters=tiny) for name, section in sections.items()}
-    codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
+    codecs = {
+        name: _codec(recipe, section, data[name], earlier=(earlier or {}).get(name))
+        for name, section in sections.items()
+    }
     encoder, tokenizer = _encoder(recipe, data) if start is None else start.encoder(recipe.encoder)
     config: Any = encoder.config
     heads = {
@@ -184,7 +191,7 @@ def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, T
     return tiny_encoder(recipe.encoder, characters, tokenizer=tokenizer)
 
 
-def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:
+def _codec(recipe: Recipe, section: TaskSection, data: TaskData, *, earlier: Mapping[str, Any] | None) -> Codec:
     """Build the codec of a task with the schema of its training data."""
     if not data.statistics.documents:
         raise DataError(
@@ -192,7 +199,8 @@ def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:
         )
     task = TASKS[section.task]
     task.validate(recipe, section, data.statistics)
-    return build_codec(section.head, task.build_schema(section, data.statistics))
+    schema = task.build_schema(section, data.statistics)
+    return build_codec(section.head, schema if earlier is None else schema.as_learned(earlier))
 
 
 def _encode(data: TaskData, encoding: Encoding) -> EncodedDataset:
@@ -211,7 +219,7 @@ def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weigh
         return dict.fromkeys(codecs)
     return {
         task: {
-            matrix: torch.tensor([weights.get(name, 1.0) for name in labels])
+            matrix: torch.tensor([weights.get(codec.schema.label_of(name), 1.0) for name in labels])
             for matrix, labels in codec.matrices.items()
         }
         for task, codec in codecs.items()
