@@ -168,7 +168,7 @@ class RelationTask:
             shown = ", ".join(f"{a} → {b} {statistics.pairs[a, first, b]:,}" for a, b in several[first][:4])
             yield Finding(
                 "note",
-                f"train: {len(several)} of {counted(len(statistics.predicates), 'predicate')} join several pairs of types, first "
+                f"train: predicates that join several pairs of types: {len(several)} of {len(statistics.predicates)}, first "
                 f"{first}: {shown}{', …' if len(several[first]) > 4 else ''}",
             )
 
