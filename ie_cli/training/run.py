@@ -73,8 +73,7 @@ def train(
         TrainingError: a loss or gradient is not finite, or memory is insufficient for a single window.
         Stopped: the run was stopped by `stop`.
     """
-    output = Path(output)
-    stop = stop or Stop()
+    output, stop = Path(output), stop or Stop()
     writes = is_first_process()
     if writes:
         require_idle(output)
