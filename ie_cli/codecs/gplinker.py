@@ -2,7 +2,8 @@
 
 Source: GPLinker, kexue.fm/archives/8888. A link matrix has scores for each predicate: one matrix links the first tokens of
 subject and object, another links their last tokens. With entity types, the spans have the labels of the data; without, there
-are two labels, the roles subject and object, which are not entities of the data.
+are two labels, the roles subject and object, which are not entities of the data. A predicate that joins several pairs of
+types then has further scores, one for each pair; of these, the highest decides about the types of a triple.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ NO_TYPES = "types that the schema does not allow"
 class GPLinkerCodec:
     """The codec of relations and the entities that they link.
 
-    *Stored:* ``spans`` of (label, first token, last token); ``links`` of (predicate, subject first, last, object first, last).
+    *Stored:* ``spans`` of (label, first token, last token); ``links`` of (link index, subject first, last, object first,
+    last), see `LabelSchema.links`.
     """
 
     identity: Sequence[Any] = ("gplinker", 1)
@@ -55,8 +57,8 @@ class GPLinkerCodec:
         self.schema = schema
         self.matrices: Mapping[str, Sequence[str]] = {
             "entities": schema.labels,
-            "start_links": schema.predicates,
-            "end_links": schema.predicates,
+            "start_links": schema.link_names,
+            "end_links": schema.link_names,
         }
 
     def encode(
@@ -170,6 +172,7 @@ def _links(
     unreachable: dict[Relation, str] = {}
     aligned: list[Relation] = []
     entries: list[tuple[int, int, int, int, int]] = []
+    pairs: list[int] = []
     for relation in relations:
         reason = _schema_reason(relation, schema)
         subject, object_ = (boundaries.find(side.start, side.end) for side in (relation.subject, relation.object))
@@ -179,10 +182,14 @@ def _links(
             continue
         aligned.append(relation)
         entries.append((schema.predicate_ids[relation.predicate], *subject, *object_))
+        types = (relation.subject.label, relation.object.label)
+        pairs.append(schema.pair_ids.get(relation.predicate, {}).get(types, -1))
     links = np.array(entries, dtype=np.int64).reshape(-1, 5)
     owned = plan.owners(len(boundaries.tokens), links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)) >= 0
     unreachable |= {relation: APART for relation, fits in zip(aligned, owned, strict=True) if not fits}
-    return np.unique(links[owned], axis=0), unreachable
+    typed = links.copy()
+    typed[:, 0] = pairs
+    return np.unique(np.concatenate([links[owned], typed[owned & (typed[:, 0] >= 0)]]), axis=0), unreachable
 
 
 def _schema_reason(relation: Relation, schema: LabelSchema) -> str:
@@ -236,7 +243,9 @@ def link_rules(schema: LabelSchema) -> LinkRules:
     """Return which entity labels a schema allows for the subject and the object of each predicate."""
     count = len(schema.labels)
     if schema.roles:
-        return LinkRules(np.array([True, False]), np.array([False, True]))
+        pairs = {number: schema.pair_ids.get(name, {}) for number, name in enumerate(schema.predicates)}
+        ids = {number: np.array(list(found.values())) for number, found in pairs.items() if found}
+        return LinkRules(np.array([True, False]), np.array([False, True]), pairs=ids)
     if not schema.constrained:
         return LinkRules(np.ones(count, dtype=bool), np.ones(count, dtype=bool))
     allowed = np.zeros((len(schema.predicates), count, count), dtype=bool)
@@ -261,7 +270,7 @@ def to_relations(
 
     Args:
         tokens: the tokens of the text.
-        entries: int64 ``[items, 7]`` of (predicate, subject label, first, last token, object label, first, last token), each
+        entries: int64 ``[items, 7]`` of (link index, subject label, first, last token, object label, first, last token), each
             from the window that owns it.
         scores: probabilities ``[items]``.
         schema: the labels and predicates.
@@ -270,20 +279,20 @@ def to_relations(
 
     Returns:
         The relations; subject and object have the scores of their entities. If the labels are roles, subject and object get
-        the types that the schema lists for the predicate.
+        the types of the link index or, if the predicate joins one pair of types, these.
     """
     known = {entity: entity.score for entity in entities}
     labels = schema.labels
     starts, ends = tokens.starts[entries[:, [2, 5]]].tolist(), tokens.ends[entries[:, [3, 6]]].tolist()
-    best: dict[Relation, Relation] = {}
+    best: dict[tuple[Entity, str, Entity], Relation] = {}
     triples = zip(entries[:, [0, 1, 4]].tolist(), starts, ends, scores.tolist(), strict=True)
-    for (predicate, subject_label, object_label), start, end, score in triples:
+    for (link, subject_label, object_label), start, end, score in triples:
         subject = Entity(start[0], end[0], labels[subject_label])
         object_ = Entity(start[1], end[1], labels[object_label])
         if subject not in known or object_ not in known:
             continue
-        name = schema.predicates[predicate]
-        types = schema.usual_types(name) if schema.roles else (subject.label, object_.label)
+        name, pair = schema.links[link]
+        types = pair or (schema.usual_types(name) if schema.roles else (subject.label, object_.label))
         relation = Relation(
             Entity(subject.start, subject.end, types[0], known[subject]),
             name,
@@ -291,8 +300,9 @@ def to_relations(
             score,
         )
         # Tokens that share a character (byte-level BPE) can yield the same triple twice.
-        if relation not in best or score > (best[relation].score or 0.0):
-            best[relation] = relation
+        triple = (subject, name, object_)
+        if triple not in best or score > (best[triple].score or 0.0):
+            best[triple] = relation
     return sorted(_with_objects(list(best.values()), schema, text))
 
 

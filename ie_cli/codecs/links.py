@@ -6,7 +6,8 @@ affects the cost of these few pairs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -31,19 +32,22 @@ class LinkRules:
     Attributes:
         subject_labels, object_labels: which labels a subject and an object may have; bool ``[labels]``.
         allowed: which (predicate, subject label, object label) are allowed; bool ``[predicates, labels, labels]``, None: all.
+        pairs: the link indices of the pairs of types that a predicate joins, by predicate; one of them is chosen.
     """
 
     subject_labels: npt.NDArray[np.bool_]
     object_labels: npt.NDArray[np.bool_]
     allowed: npt.NDArray[np.bool_] | None = None
+    pairs: Mapping[int, Index] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedLinks:
     """Triples above the threshold.
 
-    *Shapes:* entries int64 ``[items, 8]`` of (sample, predicate, subject label, first, last, object label, first, last); scores
-    ``[items]``: the smallest of the four scores s.
+    *Shapes:* entries int64 ``[items, 8]`` of (sample, link index, subject label, first, last, object label, first, last); scores
+    ``[items]``: the smallest of the four scores s. The link index is the predicate or, if it joins several pairs of types, the
+    pair.
 
     `truncated` lists the samples that exceeded a candidate limit.
     """
@@ -93,7 +97,7 @@ def decode_links(
 
     Args:
         found: the spans of a batch.
-        start: the factors of the links between the first tokens of the spans, by predicate.
+        start: the factors of the links between the first tokens of the spans: of the predicates, then of pairs of types.
         end: the factors of the links between their last tokens.
         rules: the labels that each predicate may link.
         thresholds: the minimum score s per predicate ``[predicates]``.
@@ -110,6 +114,7 @@ def decode_links(
     for sample, (subjects, objects) in sides.items():
         linked, pairs_capped = _link((start, end), sample, (subjects.spans, objects.spans), thresholds)
         entries, scores, capped = _triples(linked, subjects, objects, rules)
+        _choose_pairs(entries, (start, end), sample, rules)
         all_entries.append(np.insert(entries, 0, sample, axis=1))
         all_scores.append(scores)
         if capped or pairs_capped:
@@ -132,8 +137,8 @@ def _link(
     subjects, objects = spans
     for token, part in enumerate(factors):
         i, j = subjects[:, token], objects[:, token]
-        left = part.start[sample][:, i] - thresholds[:, None]  # [predicates, subjects]
-        right = part.end[sample][:, j]  # [predicates, objects]
+        left = part.start[sample][: len(thresholds), i] - thresholds[:, None]  # [predicates, subjects]
+        right = part.end[sample][: len(thresholds), j]  # [predicates, objects]
         pair = part.pair[sample][np.ix_(i, j)]  # [subjects, objects]
         bound = pair + left.max(axis=0)[:, None] + right.max(axis=0)[None, :]
         matrices.append((left, right, pair, bound))
@@ -195,3 +200,16 @@ def _choose_labels(
         subject_label[at], object_label[at] = a[best], b[best]
         score[at] = smaller[np.arange(len(at)), best]
     return subject_label, object_label, score
+
+
+def _choose_pairs(entries: Index, factors: tuple[SharedFactors, SharedFactors], sample: int, rules: LinkRules) -> None:
+    """Replace predicates that join several pairs of types by the pair with the highest score, which is the lower of two."""
+    for predicate, pairs in rules.pairs.items():
+        at = np.nonzero(entries[:, 0] == predicate)[0]
+        scores = []
+        for token, part in enumerate(factors):
+            i, j = entries[at, 2 + token], entries[at, 5 + token]
+            scores.append(
+                part.pair[sample][i, j] + part.start[sample][pairs][:, i] + part.end[sample][pairs][:, j]
+            )  # [pairs, items]
+        entries[at, 0] = pairs[np.minimum(*scores).argmax(axis=0)]

@@ -22,6 +22,7 @@ from ie_cli.reports.terminal import escape_controls, print_tables
 if TYPE_CHECKING:
     from ie_cli.metrics.scores import Scores
     from ie_cli.training.events import Evaluated, Event, Finished, Started
+    from ie_cli.training.initial_model import InitialWeights
     from ie_cli.training.setup import TaskSetup
 
 Item = TypeVar("Item")
@@ -159,6 +160,8 @@ class TrainingView:
         elif event.resumed_from is not None:
             self._say("there is no checkpoint yet: starting from the beginning")
         self.several = len(event.tasks) > 1
+        if event.initial is not None:
+            self._describe_initial(event.initial)
         for name, task in event.tasks.items():
             self._describe(f"{name}: " if len(event.tasks) > 1 else "", task, event)
         if not event.has_dev:
@@ -166,6 +169,20 @@ class TrainingView:
                 "no dev data: nothing is evaluated, and the last weights are kept "
                 "(data.dev: 0.1 splits some off the training data)"
             )
+
+    def _describe_initial(self, initial: InitialWeights) -> None:
+        """Print what is taken from the model that the run starts from, and which weights are new."""
+        self._say(f"starting from {initial.model}: its tokenizer and its encoder")
+        for task, head in initial.heads.items():
+            name = f"{task}: " if self.several else ""
+            if head.reason is not None:
+                self._say(f"warning: {name}the head is new, with all its labels: {head.reason}")
+                continue
+            parts = [f"{len(head.kept)} of {counted(len(head.kept) + len(head.fresh), 'label')} continue"]
+            parts += [
+                f"{what}: {_listed(names)}" for what, names in (("new", head.fresh), ("dropped", head.dropped)) if names
+            ]
+            self._say(f"{name}{'; '.join(parts)}")
 
     def _describe(self, name: str, setup: TaskSetup, event: Started) -> None:
         """Print what a task trains on, and which gold items it cannot learn."""
@@ -290,6 +307,10 @@ class Counter:
         for item in items:
             self._positions.append(self._position)
             yield item
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 @contextmanager

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.system.json_reading import loads
 from ie_cli.system.streams import read_lines
 from ie_cli.triples import ROLES, slot_of
 
 Types = tuple[str, str]
+Joined = tuple[str, str, str]
+"""A predicate with one of the pairs of types that it joins."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class LabelSchema:
         types: the (subject type, object type) pairs of each predicate, the most frequent first.
         constrained: whether a triple must have one of the type pairs of its predicate.
         declared: predicates ``P.slot`` that are slots of complex objects, as opposed to predicates with a dot.
+        joined: for `ROLES`, the pairs of the predicates that join several; the model tells them apart.
     """
 
     labels: tuple[str, ...]
@@ -32,6 +36,7 @@ class LabelSchema:
     types: Mapping[str, tuple[Types, ...]] = field(default_factory=dict)
     constrained: bool = False
     declared: frozenset[str] = frozenset()
+    joined: tuple[Joined, ...] = ()
 
     @classmethod
     def build(cls, labels: Iterable[str], listed: Sequence[str] | None = None) -> LabelSchema:
@@ -68,10 +73,7 @@ class LabelSchema:
         """
         if not pairs:
             raise DataError("the training data contain no relations", hint="check data.format, or use task: ner.")
-        joined: dict[str, list[Types]] = {}
-        for subject, predicate, object_ in sorted(pairs, key=lambda key: (-pairs[key], key)):
-            joined.setdefault(predicate, []).append((subject, object_))
-        types = {predicate: tuple(found) for predicate, found in joined.items()}
+        types = pairs_of(pairs)
         seen = dict(types)
         if known is not None:
             if extra := sorted(set(types) - set(known)):
@@ -88,7 +90,9 @@ class LabelSchema:
             types = {name: seen.get(name, ()) for name in predicates}
         declared = frozenset(slots)
         if labels is None:
-            return cls(ROLES, predicates, types, declared=declared)
+            learned = {name: [pair for pair in types[name] if pair in seen.get(name, ())] for name in predicates}
+            joined = tuple((name, *pair) for name, several in several_pairs(learned).items() for pair in several)
+            return cls(ROLES, predicates, types, declared=declared, joined=joined)
         named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()
         entity_labels = _ordered({*labels, *named}, listed)
         return cls(entity_labels, predicates, types, observed or known is not None, declared)
@@ -108,6 +112,37 @@ class LabelSchema:
         """The index of each predicate."""
         return {predicate: index for index, predicate in enumerate(self.predicates)}
 
+    @cached_property
+    def links(self) -> tuple[tuple[str, Types | None], ...]:
+        """What a link index means: first the predicates, then predicates with a pair of types, from `joined`."""
+        return (*((name, None) for name in self.predicates), *((name, (a, b)) for name, a, b in self.joined))
+
+    @cached_property
+    def link_names(self) -> tuple[str, ...]:
+        """A name for each link index, distinct from all others."""
+        return tuple(name if pair is None else "\t".join((name, *pair)) for name, pair in self.links)
+
+    @cached_property
+    def pair_ids(self) -> dict[str, dict[Types, int]]:
+        """The link indices of the pairs of types, by predicate."""
+        found: dict[str, dict[Types, int]] = {}
+        for index, (name, pair) in enumerate(self.links):
+            if pair is not None:
+                found.setdefault(name, {})[pair] = index
+        return found
+
+    def label_of(self, name: str) -> str:
+        """Return the label or predicate that a name in a score matrix belongs to."""
+        return self._predicate_of.get(name, name)
+
+    @cached_property
+    def _predicate_of(self) -> dict[str, str]:
+        return {name: predicate for name, (predicate, _) in zip(self.link_names, self.links, strict=True)}
+
+    def as_learned(self, facts: Mapping[str, Any]) -> LabelSchema:
+        """Return the schema as a run with these facts learns it: an earlier version did not tell pairs of types apart."""
+        return self if facts.get(JOINED) else replace(self, joined=())
+
     @property
     def roles(self) -> bool:
         """Whether the entity labels are the roles subject and object, not types."""
@@ -123,6 +158,24 @@ class LabelSchema:
         """Return the types that a role model assigns to subject and object of a triple."""
         types = self.types.get(predicate)
         return types[0] if types else ROLES
+
+
+def pairs_of(counts: Mapping[tuple[str, str, str], int]) -> dict[str, tuple[Types, ...]]:
+    """Return the pairs of types that each predicate joins, the most frequent first.
+
+    Args:
+        counts: how often each (subject type, predicate, object type) occurs.
+    """
+    found: dict[str, list[Types]] = {}
+    for subject, predicate, object_ in sorted(counts, key=lambda key: (-counts[key], key)):
+        found.setdefault(predicate, []).append((subject, object_))
+    return {predicate: tuple(pairs) for predicate, pairs in found.items()}
+
+
+def several_pairs(types: Mapping[str, Iterable[Types]]) -> dict[str, list[Types]]:
+    """Return the predicates that join several pairs of types; a pair with an argument of unknown type is none."""
+    known = {name: [pair for pair in pairs if not {"", NO_TYPE} & set(pair)] for name, pairs in types.items()}
+    return {name: pairs for name, pairs in known.items() if len(pairs) > 1}
 
 
 def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, ...]:
@@ -142,11 +195,17 @@ def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, 
     return tuple(listed)
 
 
+JOINED = "joined"
+"""The field for the pairs of types; files of earlier versions have none."""
+
+
 def schema_facts(schema: LabelSchema) -> dict[str, Any]:
     """Convert a schema to JSON values for the model directory."""
     facts: dict[str, Any] = {"labels": schema.labels}
     if predicates := {name: schema.types.get(name, ()) for name in schema.predicates}:
         facts |= {"predicates": predicates, "constrained": schema.constrained, "slots": sorted(schema.declared)}
+    if schema.joined:
+        facts[JOINED] = schema.joined
     return facts
 
 
@@ -167,8 +226,20 @@ def schema_of_facts(facts: Mapping[str, Any]) -> LabelSchema:
         raise ValueError("slots must be a list of names")
     if not isinstance(constrained := facts.get("constrained", False), bool):
         raise ValueError("constrained must be true or false")
+    joined = facts.get(JOINED, [])
+    if not isinstance(joined, list) or not all(_names(part) and len(part) == 3 for part in joined):
+        raise ValueError(f"{JOINED} must be a list of a predicate and two types each")
+    if any(part[0] not in predicates for part in joined) or len({*map(tuple, joined)}) < len(joined):
+        raise ValueError(f"{JOINED} must have distinct pairs of known predicates")
     types = {name: tuple((a, b) for a, b in pairs) for name, pairs in predicates.items()}
-    return LabelSchema(tuple(labels), tuple(predicates), types, constrained, frozenset(slots))
+    return LabelSchema(
+        tuple(labels),
+        tuple(predicates),
+        types,
+        constrained,
+        frozenset(slots),
+        tuple((name, a, b) for name, a, b in joined),
+    )
 
 
 def _names(value: Any) -> bool:

@@ -91,7 +91,10 @@ def _preview(
 def _tokenizer(recipe: Recipe) -> TextTokenizer:
     """Return the encoder's tokenizer; that of `tiny` needs no vocabulary here, as each character or word is a token anyway."""
     from ie_cli.modeling.encoder import load_tokenizer_alone, tiny_tokenizer
+    from ie_cli.training.initial_model import InitialModel
 
+    if (start := InitialModel.of(recipe)) is not None:
+        return recipe_tokenizer(start.encoder(recipe.encoder)[1], recipe.encoder)
     if recipe.encoder.name == "tiny":
         words = recipe.encoder.vocabulary == "words"
         return recipe_tokenizer(word_tokenizer(()) if words else tiny_tokenizer(Counter()), recipe.encoder)

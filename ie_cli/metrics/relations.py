@@ -7,8 +7,10 @@ End-to-end Relation Extraction!"):
     boundaries   predicate, both spans
     text         predicate, both texts; each slot of a complex object is a separate triple
 
-If the data have texts only, the spans are guessed by the reader, and only the third criterion is meaningful. Ratios whose
-denominator is 0 and the macro mean are defined as in `entities`.
+If the data have texts only, the spans are guessed by the reader, and only the third criterion is meaningful. It ignores types.
+If both sides have types, triples are therefore counted once more by text and types.
+
+Ratios whose denominator is 0 and the macro mean are defined as in `entities`.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ie_cli.document import Document
+from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.metrics.duie import OfficialCounts, OfficialScorer, spos_of
 from ie_cli.metrics.entities import COLUMNS, Counts, EntityScorer, EntityScores, macro_f1, macro_row, unseen_notes
 from ie_cli.metrics.scores import Ceiling, DocumentCounts, ScoreTable, reach_notes
-from ie_cli.triples import ROLES, Span, Triple, entities_of, triples_of
+from ie_cli.triples import ROLES, Span, Triple, entities_of, simple_triples, triples_of
 
 Match = Literal["strict", "boundaries", "text"]
 Argument = Span | str
@@ -63,6 +66,14 @@ def items(document: Document, match: Match) -> set[Item]:
     }
 
 
+def typed_items(document: Document) -> set[Item]:
+    """Return the distinct triples of a document by the texts and the types of their arguments."""
+    if document.spos is not None:
+        return {Item(*triple, (a or NO_TYPE, b or NO_TYPE)) for triple, (a, b) in simple_triples(document.spos).items()}
+    found = ((item.triple(document.text), item.labels) for item in items(document, "strict"))
+    return {Item(*triple, labels) for triple, labels in found}
+
+
 def with_text(predicted: Document, text: str) -> Document:
     """Return a prediction with the text of its gold document, because prediction files may omit the text."""
     return predicted if predicted.text == text else replace(predicted, text=text)
@@ -81,6 +92,8 @@ class RelationScores:
         entities: scores of the entities; None if the model has no entity types.
         unseen: counts of triples that do not occur in the training data; only the recall is meaningful.
         documents: counts by document, if requested.
+        typed: counts by text and types; None if `strict` counts types, or one side has none.
+        has_types: whether the arguments of gold triples have types.
     """
 
     match: Match
@@ -93,6 +106,8 @@ class RelationScores:
     ceiling: Ceiling | None = None
     unseen: Counts | None = None
     documents: DocumentCounts | None = None
+    typed: Counts | None = None
+    has_types: bool = False
 
     @property
     def micro(self) -> Counts:
@@ -138,7 +153,12 @@ class RelationScores:
 
     def tables(self) -> list[ScoreTable]:
         """Return a table with a row per predicate and micro, other criteria and macro below; then the entity tables, if any."""
-        criteria = {"spans and types": self.strict, "spans": self.boundaries, "text": self.text}
+        criteria = {
+            "spans and types": self.strict,
+            "spans": self.boundaries,
+            "text": self.text,
+            "text and types": self.typed,
+        }
         others = [(f"by {name}", counts) for name, counts in criteria.items() if counts is not self.micro]
         summary = [self.micro.row("all (micro)")]
         summary += [counts.row(name) for name, counts in others if counts is not None]
@@ -152,6 +172,7 @@ class RelationScores:
             (*summary, macro_row(self.macro_f1)),
             (
                 f"relations {criterion}",
+                *self._type_notes(),
                 *reach_notes(self.ceiling, "relations"),
                 *unseen_notes(self.unseen, "triples"),
             ),
@@ -159,12 +180,19 @@ class RelationScores:
         entities = self.entities.tables() if self.entities is not None else []
         return [table, *(replace(table, title="entities") for table in entities)]
 
+    def _type_notes(self) -> list[str]:
+        """Return the scores that ignore the types that gold has."""
+        blind = ["these scores"] if self.match != "strict" else []
+        blind += ["DuIE's rules"] if self.official is not None else []
+        return [f"{' and '.join(blind)} do not compare the types of arguments"] if blind and self.has_types else []
+
     def to_dict(self) -> dict[str, Any]:
         """Return all scores but those that are None, unrounded, in the layout of ``ie eval --json`` and `metrics.json`."""
         fields: dict[str, Any] = self.micro.to_dict()
         fields["macro_f1"] = self.macro_f1
         fields["match"] = self.match
-        for match, counts in (("strict", self.strict), ("boundaries", self.boundaries), ("text", self.text)):
+        criteria = {"strict": self.strict, "boundaries": self.boundaries, "text": self.text, "text_types": self.typed}
+        for match, counts in criteria.items():
             if counts is not None:
                 fields[match] = counts.to_dict()
         fields["predicates"] = {predicate: counts.to_dict() for predicate, counts in self.predicates.items()}
@@ -212,6 +240,8 @@ class RelationScorer:
             "boundaries": _MatchCounter(documents=documents),
             "text": _MatchCounter(documents=documents),
         }
+        self._typed = _MatchCounter(documents=False)
+        self._argument_types: tuple[set[str], set[str]] = (set(), set())
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count one document; duplicates on either side count once.
@@ -224,6 +254,10 @@ class RelationScorer:
         for match, counter in self._counters.items():
             if match == "text" or not self._guessed:
                 counter.add(items(gold, match), items(predicted, match), gold.text, self._seen)
+        typed = typed_items(gold), typed_items(predicted)
+        self._typed.add(*typed, gold.text, None)
+        for known, side in zip(self._argument_types, typed, strict=True):
+            known.update(label for item in side for label in item.labels)
         if self._official is not None:
             self._official.add(gold.text, spos_of(gold), spos_of(predicted))
         if self._entities is not None:
@@ -235,6 +269,7 @@ class RelationScorer:
         """Return the scores of the documents added so far."""
         match = self._match or ("text" if self._guessed else "strict")
         chosen = self._counters[match]
+        has_types, predicts_types = (bool(types - {NO_TYPE, "", *ROLES}) for types in self._argument_types)
         return RelationScores(
             match,
             None if self._guessed else self._counters["strict"].counts(),
@@ -246,6 +281,8 @@ class RelationScorer:
             (ceilings or {}).get("relations"),
             None if self._seen is None else Counts(chosen.unseen[0], 0, chosen.unseen[1]),
             None if chosen.documents is None else chosen.documents.copy(),
+            self._typed.counts() if self._guessed and has_types and predicts_types else None,
+            has_types,
         )
 
     def _entity_scores(self, ceilings: Mapping[str, Ceiling] | None) -> EntityScores | None:

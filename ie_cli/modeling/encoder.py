@@ -93,7 +93,7 @@ def _load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
         )
     check_vocabulary(tokenizer, encoder, f"encoder.name: the tokenizer of {section.name}")
     if section.gradient_checkpointing:
-        _checkpoint_layers(encoder)
+        checkpoint_layers(encoder)
     return encoder, tokenizer
 
 
@@ -118,7 +118,8 @@ def encoder_config(name: str) -> Any:
     if os.path.isfile(os.path.join(name, "ie.json")):
         raise ModelError(
             f"encoder.name: {name} is a model trained by `ie train`, not an encoder",
-            hint="use the encoder that it was trained from: encoder.name in its recipe.yaml.",
+            hint=f"continue from it with training.init_from: {name}, and without encoder.name; or use the encoder that it was "
+            "trained from: encoder.name in its recipe.yaml.",
         )
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
@@ -291,11 +292,12 @@ def tiny_encoder(
             hint="set encoder.max_length to 512 or less; longer texts are split into windows, not truncated.",
         ) from error
     if section.gradient_checkpointing:
-        _checkpoint_layers(encoder)
+        checkpoint_layers(encoder)
     return encoder, tokenizer
 
 
-def _checkpoint_layers(encoder: nn.Module) -> None:
+def checkpoint_layers(encoder: nn.Module) -> None:
+    """Let each layer recompute its activations in the backward pass."""
     options = {"use_reentrant": False}
     if hasattr(encoder, "activation_checkpointing_enable"):  # transformers 6 removes the older name
         encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=options)  # type: ignore[operator]

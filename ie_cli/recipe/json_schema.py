@@ -70,13 +70,26 @@ def recipe_schema() -> Schema:
         "required": ["tasks"],
         "properties": {"tasks": {"minProperties": 1}, **dict.fromkeys(_FORM, False)},
     }
+    schema["required"].remove("encoder")
+    del definitions["EncoderSection"]["required"]
+    fields["encoder"] = {
+        "anyOf": [{"$ref": fields["encoder"]["$ref"]}, _NULL],
+        "description": fields["encoder"]["description"],
+    }
     return {
         "$schema": DIALECT,
         **schema,
         "title": "Recipe of ie",
         "description": "What `ie train` trains, from which data and how.",
         "oneOf": [one, several],
+        "anyOf": [_with("encoder", "name"), _with("training", "init_from")],
     }
+
+
+def _with(section: str, name: str) -> Schema:
+    """Return the schema of recipes in which a section has a field: the encoder, or the model that it is taken from."""
+    field = {"type": "object", "required": [name], "properties": {name: {"type": "string"}}}
+    return {"required": [section], "properties": {section: field}}
 
 
 def _may_be_empty(annotation: Any) -> bool:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
+from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
 from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
@@ -61,6 +62,8 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     else:
         _expand_short_forms(document.data)
         problems.extend(_apply_overrides(document, places, overrides))
+        if not stored:
+            problems.extend(_inherit_encoder(document.data, places, file.parent))
         _infer_tasks_and_heads(document.data)
         recipe, found = _validate(document)
         if recipe is not None and not stored:  # prediction does not read the training data
@@ -69,6 +72,21 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     if problems or recipe is None:
         raise _recipe_error(file, problems)
     return recipe if stored else _resolve_paths(recipe, file.parent, places)
+
+
+def _inherit_encoder(data: dict[str, Any], places: dict[Loc, Place], directory: Path) -> Iterator[tuple[Place, str]]:
+    """Take the encoder options that a recipe omits from the model that it starts from, and yield the problem, if any."""
+    if (path := given_path(data)) is None:
+        return
+    place = _place(INIT_FROM, places)
+    start = Path() if isinstance(place, str) else directory
+    names, problem = inherit_encoder(
+        data, start / os.path.expanduser(path), lambda file: load_recipe(file, stored=True)
+    )
+    # As those of overrides, paths in the recipe of a model are relative to the current directory.
+    places.update({("encoder", name): "training.init_from" for name in names})
+    if problem is not None:
+        yield place, f"{dotted(INIT_FROM)}: {problem}"
 
 
 def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeError:
@@ -305,8 +323,14 @@ def _resolve_paths(recipe: Recipe, directory: Path, places: Mapping[Loc, Place])
         name: section.model_copy(update={"data": of_task(section.data, ("tasks", name))})
         for name, section in recipe.tasks.items()
     }
+    training = recipe.training
+    if training.init_from is not None:
+        start = Path() if isinstance(_place(INIT_FROM, places), str) else directory
+        path = os.path.join(start, os.path.expanduser(training.init_from))
+        training = training.model_copy(update={"init_from": resolved_model(path)})
     return recipe.model_copy(
         update={
+            "training": training,
             "data": None if recipe.data is None else of_task(recipe.data, ()),
             "tasks": tasks,
             "encoder": recipe.encoder.model_copy(update=chosen),

@@ -103,6 +103,8 @@ TaskName = Annotated[str, AfterValidator(_validate_task), Field(json_schema_extr
 
 
 class TrainingSection(Section):
+    init_from: Text | None = None
+    """Run or model directory to start from instead of a new head on a pretrained encoder; it makes `encoder` optional."""
     epochs: PositiveInt = 10
     """Number of passes over the training data."""
     batch_size: PositiveInt = 16

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ie_cli.data.findings import Finding
-from ie_cli.data.label_schema import LabelSchema, read_schema
+from ie_cli.data.label_schema import LabelSchema, pairs_of, read_schema, several_pairs
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
 from ie_cli.errors import DataError, RecipeError, counted
@@ -152,13 +152,25 @@ class RelationTask:
         names: Mapping[str, Counter[str]],
         items: TrainingItems,
     ) -> Iterator[Finding]:
-        """Yield an error if no triple occurs in its text; `ie check` reports single triples with all unreachable items."""
+        """Yield an error if no triple occurs in its text, and the predicates of train that join several pairs of types.
+
+        `ie check` reports single triples with all unreachable items.
+        """
         if split == "train" and items.total and items.unreachable.get(ABSENT, 0) >= items.total:
             yield Finding(
                 "error",
                 f"train: none of the {items.total:,} relations occurs in its text: there is nothing to train on",
             )
             yield Finding("note", "hint: check that the texts and the triples belong together.")
+        several = several_pairs(pairs_of(statistics.pairs))
+        if split == "train" and several:
+            first = next(iter(several))
+            shown = ", ".join(f"{a} → {b} {statistics.pairs[a, first, b]:,}" for a, b in several[first][:4])
+            yield Finding(
+                "note",
+                f"train: predicates that join several pairs of types: {len(several)} of {len(statistics.predicates)}, first "
+                f"{first}: {shown}{', …' if len(several[first]) > 4 else ''}",
+            )
 
     def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
         """Propose the default head and, if entities are annotated, whether they may nest."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.base import Precision
+from ie_cli.training.initial_model import InitialWeights
 from ie_cli.training.setup import TaskSetup
 
 
@@ -22,6 +23,7 @@ class Started:
         trained_before: all steps were done by an earlier process; only the scores of the result are missing.
         earlier_precision: the precision that the run was started in, if the recipe sets a different one now.
         disk_space: bytes that the run may need and bytes that are free, if these do not suffice.
+        initial: what the weights were taken from, if the run starts from a trained model and is not resumed.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -36,6 +38,7 @@ class Started:
     trained_before: bool = False
     earlier_precision: Precision | None = None
     disk_space: tuple[int, int] | None = None
+    initial: InitialWeights | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,16 +11,17 @@ from pathlib import Path
 from accelerate.utils import set_seed
 
 from ie_cli.data.label_schema import schema_facts
-from ie_cli.formats.common.base import Tokens
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.disk_room import missing_space
 from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
+from ie_cli.training.initial_model import initial_fingerprint
 from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.processes import is_first_process, require_agreement
+from ie_cli.training.run_changes import require_same_precision, require_same_result, require_unchanged
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
@@ -33,10 +34,9 @@ from ie_cli.training.run_directory import (
     read_run,
     require_idle,
     require_new_output,
-    require_same_precision,
-    require_unchanged,
+    require_outside,
     run_facts,
-    state_of,
+    stored_schemas,
     tokens_of_run,
     write_run,
 )
@@ -74,25 +74,25 @@ def train(
         TrainingError: a loss or gradient is not finite, or memory is insufficient for a single window.
         Stopped: the run was stopped by `stop`.
     """
-    output = Path(output)
-    stop = stop or Stop()
+    output, stop = Path(output), stop or Stop()
     writes = is_first_process()
     if writes:
         require_idle(output)
         require_new_output(output, overwrite=overwrite, resume=resume)
-    if resume and state_of(output) == "finished":
+    if resume and _is_finished(output, recipe):
         if writes:
             finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
+    require_outside(output, recipe.training.init_from)
     with stop.interruptible():
-        setup = _prepare(recipe, tokens_of_run(output, recipe) if resume else {})
+        setup = _prepare(recipe, output if resume else None)
     facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:
         if writes:
             stack.enter_context(locked_directory(output))
             require_new_output(output, overwrite=overwrite, resume=resume)  # another run may have ended in the meantime
-            if resume and state_of(output) == "finished":
+            if resume and _is_finished(output, recipe):
                 yield FinishedBefore(output / MODEL)
                 return
         earlier = _find_earlier_run(output, facts, clean=writes) if resume else None
@@ -109,6 +109,19 @@ def train(
         if writes:
             write_run(output, facts | {"finished": True})
             finish_directory(output)
+
+
+def _is_finished(output: Path, recipe: Recipe) -> bool:
+    """Return whether a directory contains the finished run of a recipe.
+
+    Raises:
+        RecipeError, DataError: it contains the finished run of another recipe.
+    """
+    before = read_run(output)
+    if before is None or not before["finished"]:
+        return False
+    require_same_result(output, before, recipe, initial_fingerprint(recipe))
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +171,18 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         run.started(None if earlier is None else run.step),
         earlier_precision=None if earlier is None else earlier.precision,
         disk_space=disk_space,
+        initial=run.setup.initial if run.step == 0 else None,
     )
 
 
-def _prepare(recipe: Recipe, tokens: Mapping[str, Tokens | None]) -> TrainingSetup:
+def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
+    """Prepare a run, or the rest of an earlier one in a directory."""
     require_loggers(recipe.training.trackers)
     set_seed(recipe.training.seed)
-    return prepare(recipe, tokens=tokens)
+    before = None if earlier is None else read_run(earlier)
+    if earlier is None or before is None:
+        return prepare(recipe)
+    return prepare(recipe, tokens=tokens_of_run(earlier, recipe), earlier=stored_schemas(recipe, before))
 
 
 def _logged(run: Run, log: Log) -> Iterator[Event]:
@@ -180,7 +198,15 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
     data = {name: task.data for name, task in setup.tasks.items()}
     schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
     names = [technique.name for technique in techniques]
-    return run_facts(recipe, data, schemas, encoder=setup.encoder_facts(), precision=setup.precision, techniques=names)
+    return run_facts(
+        recipe,
+        data,
+        schemas,
+        encoder=setup.encoder_facts(),
+        precision=setup.precision,
+        techniques=names,
+        initial=initial_fingerprint(recipe),
+    )
 
 
 def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:

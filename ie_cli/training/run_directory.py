@@ -9,12 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, cast
-
-from pydantic import ValidationError
+from typing import Any
 
 from ie_cli.data.reading import TaskData
-from ie_cli.errors import DataError, RecipeError
+from ie_cli.errors import DataError
 from ie_cli.inference.model_directory import FACTS, require_replaceable, require_utf8_name
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
@@ -27,18 +25,6 @@ MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.j
 TOKENS = "tokens"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
-_MAY_CHANGE = {
-    "training.trackers",
-    "training.checkpoint_every",
-    "training.checkpoints",
-    "training.eval_batch_size",
-    "card.language",
-    "card.license",
-}
-_PRECISION = "training.precision"
-_BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev|test|schema_file)")
-"""Fields for files that are compared by content, not by name."""
-
 Facts = dict[str, Any]
 
 
@@ -87,6 +73,19 @@ def _trained_on(facts: Facts | None) -> str:
     ]
     files = [str(file) for part in parts for file in (part if isinstance(part, list) else [part])]
     return f", trained on {', '.join(dict.fromkeys(files))}" if files else ""
+
+
+def require_outside(output: Path, model: str | None) -> None:
+    """Check that the model that a run starts from is not in the directory that the run writes.
+
+    Raises:
+        DataError: the run would replace the model, and could not be resumed then.
+    """
+    if model is not None and Path(model).resolve().is_relative_to(output.resolve()):
+        raise DataError(
+            f"{output}: training.init_from ({model}) is in this directory, which the run would replace",
+            hint="choose another directory with --output.",
+        )
 
 
 def _is_leftover(path: Path) -> bool:
@@ -183,6 +182,7 @@ def run_facts(
     encoder: str,
     precision: Precision,
     techniques: Sequence[str] = (),
+    initial: str | None = None,
 ) -> Facts:
     """Return the settings that must not change if a run is resumed: recipe, data, schema, encoder and precision.
 
@@ -193,6 +193,7 @@ def run_facts(
         encoder: configuration and tokenizer of the encoder as text.
         precision: the precision that the recipe results in on this machine.
         techniques: names of the techniques.
+        initial: hash of the model that the run starts from.
     """
     data_fingerprints = {
         name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
@@ -206,6 +207,7 @@ def run_facts(
         TOKENS: {name: part.train.tokens for name, part in data.items()},
         "schema": _by_task(recipe, {name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
         **({"techniques": list(techniques)} if techniques else {}),
+        **({"initial": initial} if initial is not None else {}),
         "precision": precision,
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }
@@ -214,6 +216,14 @@ def run_facts(
 def _by_task(recipe: Recipe, parts: Mapping[str, Any]) -> Any:
     """Return values by task, or the only value without its name if the recipe has the short form, as in version 0.1."""
     return dict(parts) if recipe.tasks else next(iter(parts.values()))
+
+
+def stored_schemas(recipe: Recipe, facts: Facts) -> Mapping[str, Any]:
+    """Return the schemas of a run by task; empty if they are those of another form of the recipe."""
+    schema: Mapping[str, Any] = facts["schema"]
+    if recipe.tasks:
+        return schema if set(schema) == set(recipe.tasks) else {}
+    return {} if "labels" not in schema else dict.fromkeys(recipe.instances(), schema)
 
 
 def read_run(output: Path) -> Facts | None:
@@ -240,96 +250,3 @@ def read_run(output: Path) -> Facts | None:
 def write_run(output: Path, facts: Facts) -> None:
     """Store the facts of a run."""
     replace_text(output / RUN, json.dumps(with_checksum(facts), ensure_ascii=False, indent=2) + "\n")
-
-
-def require_unchanged(output: Path, before: Facts, now: Facts) -> None:
-    """Check that a run to resume was started with the same recipe, data, schema, encoder and techniques.
-
-    Raises:
-        RecipeError, DataError: something differs.
-    """
-    old, new = _flatten(_with_defaults(before["recipe"])), _flatten(now["recipe"])
-    changed = []
-    for name in sorted((old.keys() | new.keys()) - _MAY_CHANGE):
-        if old.get(name) == new.get(name):
-            continue
-        if name == _PRECISION and old.get(name) == "auto":
-            continue  # the resulting precision is compared
-        match = _BY_CONTENT.fullmatch(name)
-        if match and isinstance(old.get(name), (str, list)) and isinstance(new.get(name), (str, list)):
-            known = before["data"].get(match["task"], {}) if match["task"] else before["data"]
-            if match["part"] not in ("train", "dev") or known.get(match["part"]) is not None:
-                continue  # the file may have been moved; its content is compared
-        if name == "encoder.name" and os.path.isdir(str(new.get(name))):
-            continue  # the directory may have been moved; configuration and tokenizer are compared
-        changed.append(f"{name} was {_short(old.get(name))} and is now {_short(new.get(name))}")
-    hint = "undo the change, or start again in another directory with --output or with --overwrite."
-    if changed:
-        raise RecipeError(f"{output} was started with a different recipe: {'; '.join(changed[:8])}", hint=hint)
-    for name in new:
-        match = _BY_CONTENT.fullmatch(name)
-        if match is None or match["part"] not in ("train", "dev"):
-            continue
-        then, since = (
-            facts["data"].get(match["task"], {}) if match["task"] else facts["data"] for facts in (before, now)
-        )
-        if then.get(match["part"]) != since.get(match["part"]):
-            files = ", ".join(new[name]) if isinstance(new[name], list) else new[name]
-            raise DataError(f"{output} was started with different data: {name} ({files}) has changed", hint=hint)
-    kinds = {"schema": "labels or predicates", "encoder": "encoder settings or tokenizer", "techniques": "techniques"}
-    for what, name in kinds.items():
-        if before.get(what) != now.get(what):
-            raise DataError(f"{output} was started with different {name}", hint=hint)
-
-
-def require_same_precision(output: Path, before: Facts, now: Facts) -> Precision | None:
-    """Return the precision that a run was started in if the recipe sets a different one, or None if it is the same.
-
-    Raises:
-        DataError: the precision differs because `auto` results in another one on this machine.
-    """
-    then, since = before.get("precision", now["precision"]), now["precision"]  # version 0.2 did not store it
-    if then == since:
-        return None
-    if _flatten(now["recipe"])[_PRECISION] != "auto":
-        return cast(Precision, then)
-    raise DataError(
-        f"{output} was started in {then}, but {_PRECISION}: auto results in {since} on this machine",
-        hint=f"continue in the same precision, even if it is slower: --set {_PRECISION}={then}; or change it for the rest "
-        f"of the run: --set {_PRECISION}={since}.",
-    )
-
-
-def _with_defaults(recipe: Any) -> Any:
-    """Return the recipe of an earlier version with defaults for fields that were added later."""
-    try:
-        return Recipe.model_validate(recipe).model_dump(mode="json")
-    except ValidationError:
-        return recipe
-
-
-def _flatten(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the fields by their dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in recipe.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _short(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= 40 else shown[:39] + "…"
-
-
-State = Literal["none", "unfinished", "finished"]
-
-
-def state_of(output: Path) -> State:
-    """Return the state of the run in a directory."""
-    facts = read_run(output)
-    if facts is None:
-        return "none"
-    return "finished" if facts["finished"] else "unfinished"

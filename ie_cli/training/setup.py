@@ -31,6 +31,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS, Task
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.initial_model import InitialModel, InitialWeights
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -70,7 +71,11 @@ class TaskSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """A model with new heads, and its training data."""
+    """A model with new heads, and its training data.
+
+    Attributes:
+        initial: what the weights were taken from, if the run starts from a trained model.
+    """
 
     model: ExtractionModel
     tokenizer: Tokenizer
@@ -79,6 +84,7 @@ class TrainingSetup:
     tasks: Mapping[str, TaskSetup]
     device: torch.device
     precision: Precision
+    initial: InitialWeights | None = None
 
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
         """Return the loss weights by task and score matrix on a device, or None if all are 1."""
@@ -112,30 +118,41 @@ class TrainingSetup:
         return json.dumps(fields, sort_keys=True, default=str) + self.tokenizer.to_str()
 
 
-def prepare(recipe: Recipe, *, tokens: Mapping[str, Tokens | None] | None = None) -> TrainingSetup:
+def prepare(
+    recipe: Recipe,
+    *,
+    tokens: Mapping[str, Tokens | None] | None = None,
+    earlier: Mapping[str, Any] | None = None,
+) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
 
     Args:
         recipe: the recipe.
         tokens: what the tokens of each task's training data are, if it is known from an earlier run.
+        earlier: the stored schemas of a run to resume, by task; an earlier version may have learned fewer things.
 
     Raises:
         DataError, ModelError, RecipeError: the data or the encoder cannot be used, or do not fit the recipe.
     """
     sections = recipe.instances()
-    tiny = recipe.encoder.name == "tiny"
+    start = InitialModel.of(recipe)
+    tiny = recipe.encoder.name == "tiny" and start is None
     known = tokens or {}
     data = {
         name: read_task_data(section.data, characters=tiny, tokens=known.get(name))
         for name, section in sections.items()
     }
-    codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
-    encoder, tokenizer = _encoder(recipe, data)
+    codecs = {
+        name: _codec(recipe, section, data[name], earlier=(earlier or {}).get(name))
+        for name, section in sections.items()
+    }
+    encoder, tokenizer = _encoder(recipe, data) if start is None else start.encoder(recipe.encoder)
     config: Any = encoder.config
     heads = {
         name: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[name])
         for name, section in sections.items()
     }
+    initial = None if start is None else start.initialise(heads, codecs, sections)
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
     plan = WindowPlan.build(
@@ -170,6 +187,7 @@ def prepare(recipe: Recipe, *, tokens: Mapping[str, Tokens | None] | None = None
         tasks=tasks,
         device=device,
         precision=choose_precision(recipe.training.precision, device),
+        initial=initial,
     )
 
 
@@ -184,7 +202,7 @@ def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, T
     return tiny_encoder(recipe.encoder, characters, tokenizer=tokenizer)
 
 
-def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:
+def _codec(recipe: Recipe, section: TaskSection, data: TaskData, *, earlier: Mapping[str, Any] | None) -> Codec:
     """Build the codec of a task with the schema of its training data."""
     if not data.statistics.documents:
         raise DataError(
@@ -192,7 +210,8 @@ def _codec(recipe: Recipe, section: TaskSection, data: TaskData) -> Codec:
         )
     task = TASKS[section.task]
     task.validate(recipe, section, data.statistics)
-    return build_codec(section.head, task.build_schema(section, data.statistics))
+    schema = task.build_schema(section, data.statistics)
+    return build_codec(section.head, schema if earlier is None else schema.as_learned(earlier))
 
 
 def _encode(data: TaskData, encoding: Encoding) -> EncodedDataset:
@@ -211,7 +230,7 @@ def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weigh
         return dict.fromkeys(codecs)
     return {
         task: {
-            matrix: torch.tensor([weights.get(name, 1.0) for name in labels])
+            matrix: torch.tensor([weights.get(codec.schema.label_of(name), 1.0) for name in labels])
             for matrix, labels in codec.matrices.items()
         }
         for task, codec in codecs.items()

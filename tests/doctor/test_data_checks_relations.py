@@ -381,3 +381,21 @@ def test_the_quickstart_data_are_sound() -> None:
     assert of("error", found) == of("warning", found) == []
     [train] = [text for text in of("note", found) if text.startswith("train: ")]
     assert train.startswith("train: 900 examples (")
+
+
+def test_predicates_that_join_several_pairs_of_types_are_a_note(tmp_path: Path) -> None:
+    text = "王伟住在青川。"
+    triple = ("王伟", "住地", "青川")
+    data = [
+        Document(f"{text}{n}", [], [relation(text, triple, (a, "place"))])
+        for n, a in enumerate(["person"] * 5 + ["cat"])
+    ]
+    made = recipe(
+        native(tmp_path / "t.jsonl", *data), native(tmp_path / "d.jsonl", Document(text, [], data[0].relations))
+    )
+    [note] = [note for note in of("note", findings(made)) if "pairs of types" in note]
+    assert note == (
+        "train: predicates that join several pairs of types: 1 of 1, first 住地: person → place 5, cat → place 1"
+    )
+    alike = recipe(native(tmp_path / "one.jsonl", *data[:5]))
+    assert not [note for note in of("note", findings(alike)) if "pairs of types" in note]

@@ -20,7 +20,7 @@ from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.card_metadata import front_matter
 from ie_cli.reports.model_card import model_card
-from ie_cli.training.run_directory import require_unchanged
+from ie_cli.training.run_changes import require_unchanged
 
 TRAIN = Path("train.jsonl")
 

@@ -203,7 +203,7 @@ def ideal(batch: Batch, schema: LabelSchema) -> FakeOutputs:
     for name in ("start_links", "end_links") if schema.predicates else ():
         sample, row, first, last = batch.targets[name].entries.T.numpy()
         pair = np.full((count, length, length), -50, dtype=np.float32)
-        start = np.full((count, len(schema.predicates), length), -9, dtype=np.float32)
+        start = np.full((count, len(schema.links), length), -9, dtype=np.float32)
         end = start.copy()
         pair[sample, first, last], start[sample, row, first], end[sample, row, last] = 0, 6, 6
         matrices[name] = [{"pair": pair, "start": start, "end": end}]

@@ -26,6 +26,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import align, to_entities
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.modeling.heads.base import LabelRows
 from ie_cli.recipe.heads import HeadSection, HeadSpec
 from ie_cli.triples import Mentions
 
@@ -134,6 +135,9 @@ class ToyHead(nn.Module):
         """Return the hidden states of one token of each sample: a second pass with arguments."""
         token = arguments["token"]
         return {name: hidden[torch.arange(len(hidden)), token]}
+
+    def label_rows(self) -> dict[str, LabelRows]:
+        return {"linear.weight": LabelRows("tokens"), "linear.bias": LabelRows("tokens")}
 
 
 def build(hidden_size: int, labels: Mapping[str, int], /, *, scale: float = 2.0) -> ToyHead:

@@ -7,17 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support.corpora import relation_documents, relation_recipe, write_duie, write_jsonl
 from support.fakes import score_engine
 
 from ie_cli.errors import DataError, ModelError, RecipeError
+from ie_cli.export.onnx import export_onnx
 from ie_cli.formats import read_documents
 from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.relations import RelationScores
 from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import Recipe
+from ie_cli.system.checksums import with_checksum
 from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
+from ie_cli.training.setup import prepare
+from ie_cli.triples import to_spos
 
 
 def run(made: Recipe, output: Path) -> tuple[Started, list[Evaluated], Finished]:
@@ -113,3 +118,58 @@ def test_a_run_without_relations_is_refused(tmp_path: Path) -> None:
     data = [replace(document, relations=[]) for document in relation_documents(annotated=True)]
     with pytest.raises(DataError, match="contain no relations"):
         run(relation_recipe(write_jsonl(tmp_path / "t.jsonl", data)), tmp_path / "run")
+
+
+def test_pairs_of_types_are_learned_exported_and_continued(tmp_path: Path) -> None:
+    """One predicate joins a person to a school or to a person, as in CMeIE; the data have no offsets."""
+    lines = []
+    for document in relation_documents(annotated=False):
+        spos = [
+            {
+                "subject": s.subject,
+                "predicate": "相关",
+                "object": s.object,
+                "subject_type": s.subject_type,
+                "object_type": s.object_type,
+            }
+            for s in to_spos(document.text, document.relations)
+        ]
+        lines.append(json.dumps({"text": document.text, "spo_list": spos}, ensure_ascii=False) + "\n")
+    file = tmp_path / "train.json"
+    file.write_text("".join(lines), encoding="utf-8")
+    made = relation_recipe(file, training={"epochs": 40, "eval_every": 120, "label_weights": {"相关": 1.5}})
+    started, _, finished = run(made, tmp_path / "run")
+    schema = started.tasks["relation"].schema
+    assert schema.joined == (("相关", "person", "person"), ("相关", "person", "school"))
+    scores = finished.scores["dev"]["relation"]
+    assert isinstance(scores, RelationScores)
+    assert scores.typed is not None
+    assert (scores.f1, scores.typed.f1) == (1.0, 1.0)
+    loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
+    assert loaded.schema == schema
+    assert json.loads((finished.model / "ie.json").read_text(encoding="utf-8"))["format_version"] == 4
+    texts = [document.text for document in read_documents(str(file))]
+    export_onnx(loaded, tmp_path / "onnx", list(read_documents(str(file))))
+    exported = Extractor.from_pretrained(tmp_path / "onnx")
+    assert [d.relations for d in exported.extract(texts)] == [d.relations for d in loaded.extract(texts)]
+    again = prepare(relation_recipe(file, training={"init_from": str(finished.model)}))
+    name = "heads.relation_head.tables.start_links.bias.weight"
+    assert torch.equal(again.model.state_dict()[name], loaded.model.state_dict()[name])
+
+
+def test_a_run_of_an_earlier_version_resumes_without_pairs_of_types(tmp_path: Path) -> None:
+    data = relation_documents(annotated=False)
+    for document in data:
+        document.relations = [replace(relation, predicate="p") for relation in document.relations]
+    made = relation_recipe(write_jsonl(tmp_path / "t.jsonl", data), data={"dev": None}, training={"epochs": 1})
+    events = train(made, tmp_path / "run")
+    started = next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert isinstance(started, Started)
+    assert len(started.tasks["relation"].schema.joined) == 2
+    facts = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    del facts["schema"]["joined"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(with_checksum(facts)), encoding="utf-8")
+    resumed = next(train(made, tmp_path / "run", resume=True))
+    assert isinstance(resumed, Started)
+    assert resumed.tasks["relation"].schema.joined == ()

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -356,11 +357,11 @@ def test_a_run_that_ended_while_another_one_prepared_is_not_replaced(
 
     setup = module.prepare
 
-    def slow(recipe: Recipe) -> object:
+    def slow(recipe: Recipe, **options: Any) -> object:
         with monkeypatch.context() as patch:
             patch.setattr(module, "prepare", setup)
             list(train(short(data), tmp_path / "run"))
-        return setup(recipe)
+        return setup(recipe, **options)
 
     for resume in (True, False):
         with monkeypatch.context() as patch:

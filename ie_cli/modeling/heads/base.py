@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
@@ -15,6 +16,14 @@ from ie_cli.modeling.losses.factorised import Gold
 from ie_cli.recipe.heads import HEADS, HeadSection
 
 Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """How the first axis of a parameter is indexed: `blocks` consecutive blocks, each with one row per label of a matrix."""
+
+    matrix: str
+    blocks: int = 1
 
 
 class Head(Protocol):
@@ -47,6 +56,9 @@ class Head(Protocol):
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
         """Compute an output that decoding requests in a second pass over the hidden states, e.g. the objects of subjects."""
 
+    def label_rows(self) -> Mapping[str, LabelRows]:
+        """Return the parameters that have rows of their own for each label; all labels share the others."""
+
 
 class Builder(Protocol):
     """Builds a head with fresh weights; its keyword-only arguments are the fields that a recipe may set."""
@@ -64,9 +76,14 @@ class Builder(Protocol):
 def build_head(section: HeadSection, *, hidden_size: int, codec: Codec) -> nn.Module:
     """Build the head that a recipe names, with fresh weights."""
     builder = cast(Builder, HEADS[section.name].builder())
-    parameters = inspect.signature(builder).parameters.values()
-    options = {p.name: getattr(section, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    return builder(hidden_size, {matrix: len(names) for matrix, names in codec.matrices.items()}, **options)
+    labels = {matrix: len(names) for matrix, names in codec.matrices.items()}
+    return builder(hidden_size, labels, **building_options(section))
+
+
+def building_options(section: HeadSection) -> dict[str, Any]:
+    """Return the options of a head that its weights depend on: the keyword-only arguments of its builder."""
+    parameters = inspect.signature(HEADS[section.name].builder()).parameters.values()
+    return {p.name: getattr(section, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 class Scorer(Protocol):
@@ -74,9 +91,11 @@ class Scorer(Protocol):
 
     Attributes:
         upper: only entries with i ≤ j are valid, as for spans.
+        label_blocks: the parameters with rows of their own for each label, and their number of blocks (see `LabelRows`).
     """
 
     upper: bool
+    label_blocks: Mapping[str, int]
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss, summed over labels and averaged over the batch.
@@ -138,6 +157,14 @@ class MatrixHead(nn.Module):
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
         """Raise an error: score matrices are complete after the first pass."""
         raise ModelError(f"the head has no output '{name}' that takes arguments")
+
+    def label_rows(self) -> dict[str, LabelRows]:
+        """Return the rows of each scorer."""
+        return {
+            f"tables.{name}.{parameter}": LabelRows(name, blocks)
+            for name, scorer in self._scorers()
+            for parameter, blocks in scorer.label_blocks.items()
+        }
 
 
 def move(targets: Any, device: torch.device) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ class EfficientGlobalPointer(nn.Module):
         head_size: d, the size of q and k; even.
         rope: use the rotary positions R; without them, the scores do not depend on the order of tokens.
     """
+
+    label_blocks: ClassVar[Mapping[str, int]] = {"bias.weight": 2, "bias.bias": 2}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ class GlobalPointer(nn.Module):
     """
 
     upper = True
+    label_blocks: ClassVar[Mapping[str, int]] = {"weight": 1, "bias": 1}
 
     def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
         super().__init__()
