@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ie_cli.document import Document
+from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
@@ -133,7 +134,7 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
-        return hub.read(source, reading)
+        return _trimmed(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
     lines: Lines = read_lines(source, undecoded.add)
@@ -150,7 +151,18 @@ def read_records(
     found = find_format(format)
     if not found.by_line:
         undecoded.require_none()
-    return undecoded.interleave(found.read(lines, name, reading))
+    return _trimmed(undecoded.interleave(found.read(lines, name, reading)), name, reading)
+
+
+def _trimmed(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
+    """Yield the records with trimmed spans if the options say so or the data have no offsets, and report the number."""
+    counts = TrimCounts()
+    for record in records:
+        if isinstance(record, Document) and (reading.trim or record.spos is not None):
+            record = trim_document(record, counts)
+        yield record
+    if found := counts.describe():
+        reading.report(f"{name}: {found}")
 
 
 class _Undecoded:
