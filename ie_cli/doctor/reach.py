@@ -73,6 +73,10 @@ class Reach:
         found = find_reachable(build_codec(self.head, schema), document, tokens, self.plan)
         return found.counts, found.unreachable
 
+    def is_lost(self, reason: str) -> bool:
+        """Return whether an item is unreachable for a reason."""
+        return any(reason in found.unreachable for found in self._kinds.values())
+
     def items(self) -> TrainingItems:
         """Return the counts of gold items that the task extracts."""
         found = self._kinds.get(self.task.words.items, _KindReach())

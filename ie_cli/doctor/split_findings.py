@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from ie_cli.data.findings import Finding
+from ie_cli.doctor.spans import CUT, INVISIBLE
 from ie_cli.doctor.survey import Survey
+from ie_cli.encoding.alignment import WHITESPACE
 from ie_cli.errors import counted
 from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
 _RARE = 5
+_ODD_SHARE = 0.01  # single spans of this kind may be right
 
 
 def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSection) -> Iterator[Finding]:
@@ -73,15 +76,13 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Ite
 
 
 def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
-    spans = found.spans
-    if spans.cut_words > max(2, spans.spans / 2):
-        yield Finding(
-            "warning",
-            f"{split}: {spans.cut_words} of {spans.spans} entities end inside a word: check that end offsets are exclusive, "
-            "so that text[start:end] is the mention",
-        )
-    if (units := spans.units.verdict()) is not None:
-        yield Finding("warning", f"{split}: {units}")
+    verdict = found.spans.offsets.verdict()
+    if verdict is not None:
+        yield Finding("warning", f"{split}: {verdict}")
+    # Wrong offsets explain cut words, and unreachable items have a finding of their own.
+    known = [CUT] * (verdict is not None) + [INVISIBLE] * found.reach.is_lost(WHITESPACE)
+    for share, text in found.spans.describe_odd(left_out=known):
+        yield Finding("warning" if share >= _ODD_SHARE else "note", f"{split}: {text}")
 
 
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:

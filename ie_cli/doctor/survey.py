@@ -12,7 +12,7 @@ from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
 from ie_cli.doctor.spans import SpanCounts
 from ie_cli.document import Document
 from ie_cli.formats import BadLine, read_records
-from ie_cli.formats.common.base import OFFSETS_HINT, OFFSETS_RULE, OutsideText
+from ie_cli.formats.common.base import OFFSETS_HINT, OFFSETS_RULE, OffsetError
 from ie_cli.tasks import Task
 
 _SHOWN_BAD = 20
@@ -101,5 +101,5 @@ class Survey:
     def add_bad(self, record: BadLine) -> None:
         """Count a record that cannot be read."""
         self.bad.add(record)
-        if isinstance(record.error, OutsideText):
-            self.spans.units.add(record.error.text, [record.error.span], record.where)
+        if isinstance(record.error, OffsetError):
+            self.spans.offsets.add_error(record.error, record.where)
