@@ -13,6 +13,7 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
 from ie_cli.doctor.survey import Survey
+from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
@@ -42,7 +43,8 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
     surveys: dict[str, Survey] = {}
     for name, split in (("train", train), ("dev", dev), ("test", test)):
         if split is not None:
-            surveys[name] = Survey.of(split, task, Reach(task, section.head, tokenizer, plan, schema))
+            unknown = None if recipe.encoder.name == "tiny" else UnknownCharacters(tokenizer)
+            surveys[name] = Survey.of(split, task, Reach(task, section.head, tokenizer, plan, schema, unknown))
             yield from about(name, surveys[name], section, recipe.encoder)
     yield from between(surveys, section)
     if not task.schema_first:

@@ -10,6 +10,7 @@ from typing import Any
 from ie_cli.codecs.base import build_codec, find_reachable
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
 from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
@@ -37,6 +38,7 @@ class Reach:
     Attributes:
         head: the head whose codec defines what can be expressed.
         schema: the schema that may exclude gold items; None excludes none.
+        unknown: counts the unknown characters; None for an encoder whose vocabulary is built from the training data.
         longest: number of tokens in the longest text.
         windowed: number of texts that do not fit into one window.
     """
@@ -46,6 +48,7 @@ class Reach:
     tokenizer: TextTokenizer
     plan: WindowPlan
     schema: LabelSchema | None = None
+    unknown: UnknownCharacters | None = None
     longest: int = 0
     windowed: int = 0
     _kinds: dict[str, _KindReach] = field(default_factory=dict)
@@ -53,6 +56,8 @@ class Reach:
     def add(self, document: Document) -> None:
         """Count a document."""
         [tokens] = self.tokenizer.encode([document.text])
+        if self.unknown is not None:
+            self.unknown.add_tokens(document.text, tokens)
         self.longest = max(self.longest, len(tokens))
         self.windowed += len(tokens) > self.plan.capacity
         schema = self.schema or self.task.schema_of(document)

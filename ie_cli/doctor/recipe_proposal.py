@@ -12,8 +12,10 @@ from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, run_name
-from ie_cli.doctor.token_counting import token_counter
+from ie_cli.doctor.token_counting import local_tokenizer, token_counter
+from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.doctor.windows_proposal import quantile, window
+from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.recipe.yaml import flow
@@ -21,6 +23,7 @@ from ie_cli.tasks import TASKS, Proposal, Task
 
 _WIDTH = 110
 _COMMENT_COLUMN = 38
+_UNKNOWN_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ def propose_recipe(
     formats: list[str] = []
     reading = reading or Reading()
     documents = read_documents(data, format=format, reading=reading, detected=formats.append)
-    statistics = DatasetStatistics.of(documents, parts=(lengths, scripts, overlaps))
+    tokenizer = local_tokenizer(encoder)
+    unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
+    parts = (lengths, scripts, overlaps, *([] if unknown is None else [unknown]))
+    statistics = DatasetStatistics.of(documents, parts=parts)
     for task in reversed(TASKS.values()):
         proposal = task.propose(statistics, overlapping=overlaps.documents)
         if proposal is not None:
@@ -74,14 +80,14 @@ def propose_recipe(
             "set the format of the data: --input-format jsonl | duie | cluener | conll | …",
         )
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
-    parts = (
+    sections = (
         _head_comment(statistics, task, proposal),
         _task_and_data(statistics, task, request),
-        _encoder(lengths, scripts, task, request),
+        (*_encoder(lengths, scripts, task, request), *_normalization(unknown)),
         ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
         _training(lengths, request),
     )
-    return "".join(f"{line}\n" for part in parts for line in part)
+    return "".join(f"{line}\n" for section in sections for line in section)
 
 
 def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal) -> Iterator[str]:
@@ -154,6 +160,12 @@ def _encoder(lengths: TokenLengths, scripts: Scripts, task: Task, request: _Requ
     if uncovered:
         of_spans += f"; {uncovered:,} longer than the stride may be cut by windows"
     yield _commented(f"  stride: {stride}", of_spans)
+
+
+def _normalization(unknown: UnknownCharacters | None) -> Iterator[str]:
+    if unknown is not None and unknown.share >= _UNKNOWN_SHARE and unknown.helped_by_nfkc():
+        comment = f"the encoder does not know {unknown.share:.1%} of the characters without it"
+        yield _commented("  normalization: nfkc", comment)
 
 
 def _about(tokens: int) -> str:

@@ -15,7 +15,7 @@ from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
 _RARE = 5
-_ODD_SHARE = 0.01  # single spans of this kind may be right
+_ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has some unknown character
 
 
 def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSection) -> Iterator[Finding]:
@@ -39,6 +39,8 @@ def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSecti
             f"{split}: {counted(found.reach.windowed, 'text is', 'texts are')} longer than a window (the longest has "
             f"{found.reach.longest} tokens) and split into several windows; nothing is lost",
         )
+    if (unknown := found.reach.unknown) is not None and unknown.unknown:
+        yield Finding("warning" if unknown.share >= _ODD_SHARE else "note", f"{split}: {unknown.describe()}")
     yield from found.reach.findings(split, encoder, trim=section.data.trim)
 
 
