@@ -55,10 +55,15 @@ def occurrences(text: str, mention: str) -> list[Span]:
     at = text.find(mention) if mention else -1
     while at >= 0:
         end = at + len(mention)
-        if not (_splits_run(text, at) or _splits_run(text, end)):
+        if is_whole(text, at, end):
             found.append((at, end))
         at = text.find(mention, at + 1)
     return found
+
+
+def is_whole(text: str, start: int, end: int) -> bool:
+    """Return whether a span neither starts nor ends inside a run of Latin letters or digits."""
+    return not (_splits_run(text, start) or _splits_run(text, end))
 
 
 def _splits_run(text: str, boundary: int) -> bool:

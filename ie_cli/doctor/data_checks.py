@@ -10,6 +10,7 @@ from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.doctor.label_findings import label_findings
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
 from ie_cli.doctor.survey import Survey
@@ -47,6 +48,7 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
             surveys[name] = Survey.of(split, task, Reach(task, section.head, tokenizer, plan, schema, unknown))
             yield from about(name, surveys[name], section, recipe.encoder)
     yield from between(surveys, section)
+    yield from label_findings(surveys, section)
     if not task.schema_first:
         _, problem = _preview(recipe, section, surveys["train"].statistics)
     if problem is not None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.data.statistics import DatasetStatistics, Part
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
@@ -66,7 +66,9 @@ def propose_recipe(
     documents = read_documents(data, format=format, reading=reading, detected=formats.append)
     tokenizer = local_tokenizer(encoder)
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
-    parts = (lengths, scripts, overlaps, *([] if unknown is None else [unknown]))
+    parts: list[Part] = [lengths, scripts, overlaps]
+    if unknown is not None:
+        parts.append(unknown)
     statistics = DatasetStatistics.of(documents, parts=parts)
     for task in reversed(TASKS.values()):
         proposal = task.propose(statistics, overlapping=overlaps.documents)

@@ -15,6 +15,7 @@ from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
 _RARE = 5
+_UNMARKED_SHARE = 0.05  # the same string may be a name here and a word there
 _ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has some unknown character
 
 
@@ -85,6 +86,9 @@ def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
     known = [CUT] * (verdict is not None) + [INVISIBLE] * found.reach.is_lost(WHITESPACE)
     for share, text in found.spans.describe_odd(left_out=known):
         yield Finding("warning" if share >= _ODD_SHARE else "note", f"{split}: {text}")
+    if verdict is None and (unmarked := found.spans.unmarked.describe()) is not None:
+        share, text = unmarked
+        yield Finding("warning" if share >= _UNMARKED_SHARE else "note", f"{split}: {text}")
 
 
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
