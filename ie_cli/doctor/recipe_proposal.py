@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ie_cli.data.statistics import DatasetStatistics, Part
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
+from ie_cli.doctor.dev_shares import DevShares
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, run_name
@@ -66,7 +67,8 @@ def propose_recipe(
     documents = read_documents(data, format=format, reading=reading, detected=formats.append)
     tokenizer = local_tokenizer(encoder)
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
-    parts: list[Part] = [lengths, scripts, overlaps]
+    shares = DevShares()
+    parts: list[Part] = [lengths, scripts, overlaps, shares]
     if unknown is not None:
         parts.append(unknown)
     statistics = DatasetStatistics.of(documents, parts=parts)
@@ -84,7 +86,7 @@ def propose_recipe(
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
     sections = (
         _head_comment(statistics, task, proposal),
-        _task_and_data(statistics, task, request),
+        _task_and_data(statistics, task, request, shares.choose(task)),
         (*_encoder(lengths, scripts, task, request), *_normalization(unknown)),
         ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
         _training(lengths, request),
@@ -116,7 +118,7 @@ def _commented(line: str, comment: str) -> str:
     return f"{line.ljust(_COMMENT_COLUMN - 2)}  # {comment}"
 
 
-def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request) -> Iterator[str]:
+def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request, share: float | None) -> Iterator[str]:
     data, reading = request.data, request.reading
     siblings = find_siblings(data, request.format, reading)
     yield f"name: {flow(run_name(data))}"
@@ -128,8 +130,13 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request)
         yield f"  train: {flow(data)}"
     if "dev" in siblings:
         yield f"  dev: {flow(siblings['dev'])}"
+    elif share is not None:
+        part = "a tenth" if share == 0.1 else f"{share:.0%}"
+        yield _commented(
+            f"  dev: {share}", f"{part} of train, selected by a hash of the text; a separate file is better"
+        )
     else:
-        yield _commented("  dev: 0.1", "a tenth of train, selected by a hash of the text; a separate file is better")
+        yield "  # dev: 0.1                          # no share of so few texts leaves some for train and dev: name a file"
     if "test" in siblings:
         yield f"  test: {flow(siblings['test'])}"
     if request.format:

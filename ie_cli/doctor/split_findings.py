@@ -15,15 +15,27 @@ from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
 _RARE = 5
+_FEW = 50  # examples or items of dev, below which scores say little
 _UNMARKED_SHARE = 0.05  # the same string may be a name here and a word there
 _ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has some unknown character
 
 
-def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSection) -> Iterator[Finding]:
-    """Yield the findings about one split."""
+def about(
+    split: str, found: Survey, section: TaskSection, encoder: EncoderSection | None, *, rest_is_bad: bool = False
+) -> Iterator[Finding]:
+    """Yield the findings about one split.
+
+    Args:
+        split: its name.
+        found: its survey.
+        section: the section of the task.
+        encoder: the section of the encoder; None if its tokens are not known.
+        rest_is_bad: whether the split is a part of data with records that cannot be read, which are reported with another split.
+    """
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
     yield _contents(split, found)
-    yield from _unreadable_or_empty(split, found, section)
+    if found.documents or found.bad.count or not rest_is_bad:
+        yield from _unreadable_or_empty(split, found, section)
     yield from _odd_spans(split, found)
     yield from _repetitions(split, found)
     if found.empty_texts:
@@ -34,6 +46,8 @@ def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSecti
             f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
             "entities from the output: set head.flat: false",
         )
+    if encoder is None:
+        return
     if found.reach.windowed:
         yield Finding(
             "note",
@@ -76,6 +90,17 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Ite
         yield Finding("error", f"{split}: no examples{picked}")
     elif split != "test" and not found.items:
         yield Finding("error", f"{split}: no {found.task.words.items}; check that data.format is right")
+    elif split == "dev" and (found.documents < _FEW or found.items < _FEW):
+        yield Finding("warning", _few(found))
+
+
+def _few(found: Survey) -> str:
+    words = found.task.words
+    items = counted(found.items, words.item, words.items)
+    return (
+        f"dev: {counted(found.documents, 'example')} with {items} are few: a single {words.item} changes the recall by "
+        f"{1 / found.items:.1%}, so that the best epoch and the thresholds are chosen largely by chance"
+    )
 
 
 def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
