@@ -311,6 +311,7 @@ def convert(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    trim: args.Trim = False,
     on_error: args.OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -324,7 +325,7 @@ def convert(
         Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
         for path in files
     ]
-    run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
+    run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from itertools import pairwise, permutations, product
 from typing import Literal
 
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.document.trimming import trim_text
 
 Mentions = Literal["nearest", "first", "all"]
 Span = tuple[int, int]
@@ -52,10 +53,15 @@ def occurrences(text: str, mention: str) -> list[Span]:
     at = text.find(mention) if mention else -1
     while at >= 0:
         end = at + len(mention)
-        if not (_splits_run(text, at) or _splits_run(text, end)):
+        if is_whole(text, at, end):
             found.append((at, end))
         at = text.find(mention, at + 1)
     return found
+
+
+def is_whole(text: str, start: int, end: int) -> bool:
+    """Return whether a span neither starts nor ends inside a run of Latin letters or digits."""
+    return not (_splits_run(text, start) or _splits_run(text, end))
 
 
 def _splits_run(text: str, boundary: int) -> bool:
@@ -131,7 +137,11 @@ def locate(
 
 
 def find_places(text: str, mention: str) -> list[Span]:
-    """Return the occurrences of a mention or, if there are none, those that differ only in case (DuIE's scorer ignores case)."""
+    """Return the occurrences of a mention or, if there are none, those that differ only in case (DuIE's scorer ignores case).
+
+    Whitespace at the ends of the mention is ignored: no model predicts it.
+    """
+    mention = trim_text(mention)
     found = occurrences(text, mention)
     if not found and len(_lower(text)) == len(text) and len(mention.lower()) == len(mention):
         found = occurrences(_lower(text), mention.lower())

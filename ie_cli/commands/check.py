@@ -32,12 +32,15 @@ def _check(name: str, overrides: Sequence[str], *, prefix: str = "") -> int:
     """Print the findings of a recipe and return the number of errors."""
     from ie_cli.doctor.data_checks import check
 
-    errors = 0
+    errors = warnings = 0
     for finding in check(read_recipe(name, overrides)):
         (warn if finding.kind == "warning" else say)(
             f"error: {prefix}{finding.text}" if finding.kind == "error" else f"{prefix}{finding.text}"
         )
         errors += finding.kind == "error"
+        warnings += finding.kind == "warning"
+    if not errors and not warnings:
+        say(f"{prefix}no problems found")
     return errors
 
 

@@ -15,7 +15,7 @@ from ie_cli.formats import BadLine, Record, jsonl
 from ie_cli.system.streams import open_output
 
 
-def run_convert(given: Sequence[Input], output: Output, *, output_format: str | None, quiet: bool) -> None:
+def run_convert(given: Sequence[Input], output: Output, *, output_format: str | None, trim: bool, quiet: bool) -> None:
     """Read documents in one format and write them in another, as a stream."""
     target = output_format_of(output_format, output.path)
     sources = Sources.find(given, quiet=quiet)
@@ -25,7 +25,10 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
     detected: list[str] = []
     with open_output(output.path) as out, counting("converting", quiet=quiet, size=sources.size()) as count:
         reading = replace(
-            sources.files[0].reading(quiet=quiet), keep_columns=target.name == "conll", progress=count.on_read
+            sources.files[0].reading(quiet=quiet),
+            trim=trim,
+            keep_columns=target.name == "conll",
+            progress=count.on_read,
         )
         records = sources.records(reading, detected=detected.append, with_ids=target.name in WITH_IDS)
         writer = RecordWriter(target, output.on_error, out, None, tally)

@@ -150,6 +150,8 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
     digests = []
     for split in splits:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
+        if split.section.trim:  # omitted by default, so that earlier versions computed the same
+            options["trim"] = True
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
     for source, path in zip(splits[0].sources, paths, strict=True):
         with path.open("rb") as file:
@@ -176,7 +178,13 @@ def _is_pipe(source: str) -> bool:
 def reading_of(section: DataSection) -> Reading:
     """Return the reading options of a data section."""
     columns = section.label_columns
-    return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner, section.mentions)
+    return Reading(
+        section.text_column,
+        None if columns is None else tuple(columns),
+        section.joiner,
+        section.mentions,
+        trim=section.trim,
+    )
 
 
 def splits(section: DataSection, *, tokens: Tokens | None = None) -> tuple[Split, Split | None, Split | None]:
@@ -193,8 +201,8 @@ def splits(section: DataSection, *, tokens: Tokens | None = None) -> tuple[Split
         return Split(train, section, decision=decision), dev, test
     share = section.dev
     return (
-        Split(train, section, lambda text: _place(text) >= share, f"train without {share}", decision),
-        Split(train, section, lambda text: _place(text) < share, f"dev {share}", decision),
+        Split(train, section, lambda text: place_of(text) >= share, f"train without {share}", decision),
+        Split(train, section, lambda text: place_of(text) < share, f"dev {share}", decision),
         test,
     )
 
@@ -203,7 +211,7 @@ def _sources(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _place(text: str) -> float:
+def place_of(text: str) -> float:
     """Map a text to a number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.doctor.label_findings import label_findings
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
 from ie_cli.doctor.survey import Survey
+from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
@@ -22,37 +24,66 @@ from ie_cli.tasks import TASKS
 
 
 def check(recipe: Recipe) -> Iterator[Finding]:
-    """Read each split once, and yield the findings by task and split."""
-    tokenizer = _tokenizer(recipe)
+    """Read each split once, and yield the findings by task and split.
+
+    If the encoder cannot be loaded, the data are checked nevertheless, but for what depends on its tokens.
+    """
+    tokenizer: TextTokenizer | None = None
+    try:
+        tokenizer = _tokenizer(recipe)
+    except IEError as error:
+        yield from _errors(error)
     tasks = recipe.instances()
-    for name, section in tasks.items():
-        for finding in _check_task(recipe, section, tokenizer):
+    schemas: dict[str, LabelSchema] = {}
+    for name in tasks:
+        for finding in _check_task(recipe, name, tokenizer, schemas):
             yield finding if len(tasks) == 1 else replace(finding, text=f"{name}: {finding.text}")
+    if len(tasks) > 1 and schemas.keys() == tasks.keys():  # weights may belong to any task
+        try:
+            _validate_names(recipe, schemas)
+        except IEError as error:
+            yield from _errors(error)
 
 
-def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) -> Iterator[Finding]:
+def _errors(error: IEError) -> Iterator[Finding]:
+    yield Finding("error", error.message)
+    yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [error.hint]))
+
+
+def _check_task(
+    recipe: Recipe, name: str, tokenizer: TextTokenizer | None, schemas: dict[str, LabelSchema]
+) -> Iterator[Finding]:
+    """Check a task, and add its schema to `schemas` if a model would have one."""
+    section = recipe.instances()[name]
     task = TASKS[section.task]
     train, dev, test = splits(section.data)
-    schema, problem = _schema_of(recipe, section, train) if task.schema_first else (None, None)
-    plan = WindowPlan.build(
-        max_length=recipe.encoder.max_length,
-        stride=recipe.encoder.stride,
-        special_tokens=tokenizer.special_tokens,
-    )
+    schema, problem = _schema_of(recipe, name, train) if task.schema_first else (None, None)
     surveys: dict[str, Survey] = {}
-    for name, split in (("train", train), ("dev", dev), ("test", test)):
-        if split is not None:
-            surveys[name] = Survey.of(split, task, Reach(task, section.head, tokenizer, plan, schema))
-            yield from about(name, surveys[name], section, recipe.encoder)
+    for part, split in (("train", train), ("dev", dev), ("test", test)):
+        if split is None or (split.keep is not None and part == "dev" and "train" not in surveys):
+            continue  # a share of data that cannot be read
+        try:
+            surveys[part] = Survey.of(split, task, _reach(recipe, section, tokenizer, schema))
+        except DataError as error:
+            yield from _errors(error)
+            continue
+        bad = surveys["train"].bad.count > 0 if split.keep is not None else False
+        encoder = recipe.encoder if tokenizer is not None else None
+        yield from about(part, surveys[part], section, encoder, rest_is_bad=bad)
+    if "train" not in surveys:
+        return
     yield from between(surveys, section)
-    if not task.schema_first:
-        _, problem = _preview(recipe, section, surveys["train"].statistics)
+    yield from label_findings(surveys, section)
+    if not (task.schema_first and surveys["train"].bad.count):  # its schema would be that of a part of the data
+        preview, failure = _preview(recipe, name, surveys["train"].statistics)
+        problem = problem or failure
+        if preview is not None:
+            schemas[name] = preview
     if problem is not None:
-        yield Finding("error", problem.message)
-        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [problem.hint]))
+        yield from _errors(problem)
     else:
-        for name, found in surveys.items():
-            yield from task.findings(name, statistics=found.statistics, names=found.names, items=found.reach.items())
+        for part, found in surveys.items():
+            yield from task.findings(part, statistics=found.statistics, names=found.names, items=found.reach.items())
     if dev is None:
         yield Finding(
             "warning",
@@ -61,31 +92,45 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
         )
 
 
-def _schema_of(recipe: Recipe, section: TaskSection, train: Split) -> tuple[LabelSchema | None, IEError | None]:
+def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None, schema: LabelSchema | None) -> Reach:
+    """Return a new count of reachable items; without a tokenizer, each character is a token."""
+    built = recipe.encoder.name == "tiny" or tokenizer is None
+    tokens = tokenizer or TextTokenizer(word_tokenizer(()), mode="char")
+    plan = WindowPlan.build(
+        max_length=recipe.encoder.max_length,
+        stride=recipe.encoder.stride,
+        special_tokens=tokens.special_tokens,
+    )
+    return Reach(TASKS[section.task], section.head, tokens, plan, schema, None if built else UnknownCharacters(tokens))
+
+
+def _schema_of(recipe: Recipe, name: str, train: Split) -> tuple[LabelSchema | None, IEError | None]:
     """Return the schema that may exclude gold items, or the error that training would raise; neither if data are unreadable."""
     try:
         statistics = DatasetStatistics.of(train)
     except DataError:  # the pass over the data lists every problem
         return None, None
-    schema, problem = _preview(recipe, section, statistics)
+    schema, problem = _preview(recipe, name, statistics)
     # A schema without constraints excludes nothing here: labels that are missing from train are reported separately.
     return (schema if schema is not None and schema.constrained else None), problem
 
 
-def _preview(
-    recipe: Recipe, section: TaskSection, statistics: DatasetStatistics
-) -> tuple[LabelSchema | None, IEError | None]:
+def _preview(recipe: Recipe, name: str, statistics: DatasetStatistics) -> tuple[LabelSchema | None, IEError | None]:
     """Return the schema that a model would have, or None if the data contain nothing to learn, or the error of training."""
-    from ie_cli.training.setup import validate_names
-
+    section = recipe.instances()[name]
     try:
         schema = TASKS[section.task].preview_schema(recipe, section, statistics)
         if schema is not None:
-            names = [name for name, part in recipe.instances().items() if part == section]
-            validate_names(recipe, dict.fromkeys(names, schema))
+            _validate_names(recipe, {name: schema})
     except IEError as error:
         return None, error
     return schema, None
+
+
+def _validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
+    from ie_cli.training.setup import validate_names
+
+    validate_names(recipe, schemas)
 
 
 def _tokenizer(recipe: Recipe) -> TextTokenizer:

@@ -1,30 +1,29 @@
-"""Detect offsets that count UTF-8 bytes or UTF-16 units instead of characters, over an entire file.
+"""Detect offsets that count other units than characters, over an entire file of spans without mentions.
 
-If the data contain mentions, one mention is enough. If they do not, offsets in bytes still lie on boundaries of
-characters and words when they are read as bytes, in every text of the file, and mostly do not when read as characters.
+Offsets in another unit lie on its boundaries in every text. Read that way, they also start and end at boundaries of words, or
+cover strings that occur again as entities; read as characters, mostly not.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
+from ie_cli.doctor.word_boundaries import is_poor
 from ie_cli.formats.common.base import quoted
-from ie_cli.formats.common.joining import is_cjk
-
-Span = tuple[int, int]
+from ie_cli.formats.common.offset_units import INCLUSIVE, UNITS, Places, Shift, Span, Unit
 
 _ENOUGH = 3  # spans with poor boundaries that become good ones; or texts, if the decision rests on probability
+_REPEATED = 5  # spans that repeat another entity
 _CHANCE = -6.0  # log10 of the probability below which offsets on character boundaries are not a coincidence
+_KEPT = 20_000
 
 
 @dataclass(slots=True)
-class _Unit:
-    """The spans of a file, on the assumption that their offsets count this unit.
+class _Reading:
+    """The spans of a file, on the assumption that their offsets count a unit.
 
     Attributes:
         fits: whether all spans lie on character boundaries inside their texts.
@@ -34,12 +33,13 @@ class _Unit:
         beyond: how many of these lie outside their texts if the offsets count characters.
         chance: log10 of the probability that so many different offsets lie on character boundaries by chance.
         texts: hashes of some texts with such spans.
+        strings: hashes of the strings that the spans cover, and how often they occur; at most `_KEPT`.
+        differing: for some of the spans that differ, the hashes of the strings read in this unit and as characters.
         example: a span as given, and as read in this unit.
     """
 
-    name: str
-    encoding: str
-    width: int
+    unit: Unit
+    shift: Shift = Shift(0, 0)
     fits: bool = True
     spans: int = 0
     poor: int = 0
@@ -48,21 +48,20 @@ class _Unit:
     chance: float = 0.0
     offsets: set[int] = field(default_factory=set)
     texts: set[int] = field(default_factory=set)
+    strings: Counter[int] = field(default_factory=Counter)
+    differing: list[tuple[int, int]] = field(default_factory=list)
     example: str = ""
 
-    def add(self, text: str, starts: npt.NDArray[np.int64], span: Span, where: str) -> None:
-        """Add a span of a text.
-
-        Args:
-            text: the text.
-            starts: the offsets in this unit at which the characters of the text start, and the end of the text.
-            span: the span.
-            where: the location of the text.
-        """
-        found = _characters(starts, span)
+    def add(self, text: str, places: Places | None, span: Span, where: str) -> None:
+        """Add a span of a text; `places` is None if the units of this text are its characters."""
+        given = self.shift.apply(span)
+        found = places.read(given) if places is not None else _inside(text, given)
         if found is None:
             self.fits = False
             return
+        if len(self.differing) < _KEPT:
+            self.strings[hash(text[slice(*found)])] += 1
+            self.differing.append((hash(text[slice(*found)]), hash(text[slice(*span)])))
         if found == span:
             return
         outside = span[1] > len(text)
@@ -70,29 +69,26 @@ class _Unit:
         if len(self.texts) < _ENOUGH:
             self.texts.add(hash(text))
         self.beyond += outside
-        self.poor += _poor(text, found)
-        self.poor_as_characters += not outside and _poor(text, span)
-        if self.width == 1:  # in UTF-16 hardly any offset falls inside a character
-            new = {offset for offset in span if offset} - self.offsets
-            self.chance += len(new) * math.log10(len(text) / int(starts[-1]))
+        self.poor += is_poor(text, found)
+        self.poor_as_characters += not outside and is_poor(text, span)
+        if self.unit.encoding == "utf-8" and places is not None and places.starts is not None:
+            new = {
+                offset for offset in span if offset
+            } - self.offsets  # other units have hardly any offset inside a character
+            self.chance += len(new) * math.log10(len(text) / int(places.starts[-1]))
             self.offsets |= new
         if not self.example:  # only the first one is shown
             current = "outside the text" if outside else quoted(text[slice(*span)])
             self.example = f"{where}: {span[0]}-{span[1]} is {current}, and would be {quoted(text[slice(*found)])}"
 
-    def starts(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-        """Return the offsets in this unit at which the characters of a text start, and the end of the text."""
-        sizes = np.ones(len(codes) + 1, np.int64)
-        sizes[0] = 0
-        for limit in (0xFFFF,) if self.width == 2 else (0x7F, 0x7FF, 0xFFFF):
-            sizes[1:] += codes > limit
-        return np.cumsum(sizes)
-
     def likely(self) -> bool:
         """Return whether the offsets probably count this unit and not characters."""
         wrong = self.poor_as_characters + self.beyond
-        better = wrong > 3 * self.poor and (self.beyond > 0 or wrong >= _ENOUGH)
-        return self.spans > 0 and (better or (self._is_no_coincidence() and self.poor <= wrong))
+        better = wrong > 3 * self.poor and (wrong >= _ENOUGH or (self.beyond > 0 and self.unit.encoding is not None))
+        if self.unit.sizes is None:  # every word starts and ends well
+            better = better and wrong > self.spans / 2
+        again = self._is_no_coincidence() or self._repeats_more()
+        return self.spans > 0 and (better or (again and self.poor <= wrong))
 
     def _is_no_coincidence(self) -> bool:
         """Return whether the offsets are unlikely to lie on character boundaries by chance.
@@ -101,13 +97,20 @@ class _Unit:
         """
         return self.chance < _CHANCE and (self.beyond > 0 or len(self.texts) >= _ENOUGH)
 
+    def _repeats_more(self) -> bool:
+        """Return whether far more spans repeat another entity if read in this unit."""
+        as_characters = Counter(characters for _, characters in self.differing)
+        changed = [pair for pair in self.differing if pair[0] != pair[1]]
+        repeated = sum(self.strings[read] > 1 for read, _ in changed)
+        unchanged = sum(as_characters[characters] > 1 for _, characters in changed)
+        return repeated >= _REPEATED and repeated > 3 * unchanged and repeated > len(changed) / 4
+
     def describe(self) -> str:
         """Return what the offsets seem to count, an example and the remedy."""
-        position = "2 * offset" if self.width == 2 else "offset"
+        inclusive = ", with inclusive ends" if self.shift == INCLUSIVE else ""
         return (
-            f"offsets seem to count {self.name}, not characters: read that way, all {self.spans} entities lie inside their "
-            f"texts and on character boundaries; {self.example}; convert them to character offsets: "
-            f"len(raw[:{position}].decode({self.encoding!r})) with raw = text.encode({self.encoding!r})"
+            f"offsets seem to count {self.unit.name}{inclusive}, not characters: read that way, all {self.spans} entities lie "
+            f"inside their texts and on character boundaries; {self.example}; {self.unit.remedy}"
         )
 
 
@@ -115,43 +118,25 @@ class UnitsGuess:
     """Tries all units for the spans of a file."""
 
     def __init__(self) -> None:
-        self._units = [_Unit("UTF-16 units", "utf-16-le", 2), _Unit("UTF-8 bytes", "utf-8", 1)]
+        inclusive = [_Reading(unit, INCLUSIVE) for unit in UNITS if unit.sizes is None]
+        self._readings = [*map(_Reading, UNITS), *inclusive]
 
     def add(self, text: str, spans: Iterable[Span], where: str) -> None:
         """Add the spans of a text, as given."""
-        if not self._units or not (spans := list(spans)):
+        if not self._readings or not (spans := list(spans)):
             return
-        if text.isascii() and all(end <= len(text) for _, end in spans):
-            return
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        if ((codes >= 0xD800) & (codes < 0xE000)).any():  # half a surrogate pair
-            return
-        for unit in self._units:
-            starts = unit.starts(codes)
+        places = {reading.unit.name: reading.unit.places(text) for reading in self._readings}
+        for reading in self._readings:
             for span in spans:
-                unit.add(text, starts, span, where)
-        self._units = [unit for unit in self._units if unit.fits]
+                # Units that differ from characters in few places are not excluded by a span that is empty for another reason.
+                if span[0] < span[1] or reading.unit.sizes is None:
+                    reading.add(text, places[reading.unit.name], span, where)
+        self._readings = [reading for reading in self._readings if reading.fits]
 
     def verdict(self) -> str | None:
         """Return the finding for the file, or None if its offsets may well count characters."""
-        return next((unit.describe() for unit in self._units if unit.likely()), None)
+        return next((reading.describe() for reading in self._readings if reading.likely()), None)
 
 
-def _characters(starts: npt.NDArray[np.int64], span: Span) -> Span | None:
-    """Return a span in characters, or None if it starts or ends inside a character or outside the text."""
-    if span[1] > starts[-1]:
-        return None
-    first, end = np.searchsorted(starts, span)
-    return (int(first), int(end)) if (starts[first], starts[end]) == span else None
-
-
-def _poor(text: str, span: Span) -> bool:
-    """Return whether a span starts or ends with whitespace or inside a word or number."""
-    start, end = span
-    return text[start].isspace() or text[end - 1].isspace() or within_word(text, start) or within_word(text, end)
-
-
-def within_word(text: str, at: int) -> bool:
-    """Return whether an offset lies between letters of one word, in a script that separates words with spaces."""
-    around = text[at - 1 : at + 1]
-    return at > 0 and len(around) == 2 and around.isalpha() and not any(map(is_cjk, around))
+def _inside(text: str, span: Span) -> Span | None:
+    return span if 0 <= span[0] < span[1] <= len(text) else None

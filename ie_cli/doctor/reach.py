@@ -10,8 +10,9 @@ from typing import Any
 from ie_cli.codecs.base import build_codec, find_reachable
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
-from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, TOO_LONG
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -37,6 +38,7 @@ class Reach:
     Attributes:
         head: the head whose codec defines what can be expressed.
         schema: the schema that may exclude gold items; None excludes none.
+        unknown: counts the unknown characters; None for an encoder whose vocabulary is built from the training data.
         longest: number of tokens in the longest text.
         windowed: number of texts that do not fit into one window.
     """
@@ -46,6 +48,7 @@ class Reach:
     tokenizer: TextTokenizer
     plan: WindowPlan
     schema: LabelSchema | None = None
+    unknown: UnknownCharacters | None = None
     longest: int = 0
     windowed: int = 0
     _kinds: dict[str, _KindReach] = field(default_factory=dict)
@@ -53,6 +56,8 @@ class Reach:
     def add(self, document: Document) -> None:
         """Count a document."""
         [tokens] = self.tokenizer.encode([document.text])
+        if self.unknown is not None:
+            self.unknown.add_tokens(document.text, tokens)
         self.longest = max(self.longest, len(tokens))
         self.windowed += len(tokens) > self.plan.capacity
         schema = self.schema or self.task.schema_of(document)
@@ -73,31 +78,42 @@ class Reach:
         found = find_reachable(build_codec(self.head, schema), document, tokens, self.plan)
         return found.counts, found.unreachable
 
+    def is_lost(self, reason: str) -> bool:
+        """Return whether an item is unreachable for a reason."""
+        return any(reason in found.unreachable for found in self._kinds.values())
+
     def items(self) -> TrainingItems:
         """Return the counts of gold items that the task extracts."""
         found = self._kinds.get(self.task.words.items, _KindReach())
         return TrainingItems(found.total, found.unreachable)
 
-    def findings(self, split: str, encoder: EncoderSection) -> Iterator[Finding]:
+    def findings(self, split: str, encoder: EncoderSection, *, trim: bool) -> Iterator[Finding]:
         """Yield a finding for each kind with unreachable items."""
         for kind in self.task.kinds:
             found = self._kinds.get(kind.items)
             if found is not None and found.unreachable:
-                yield _report(split, kind, found, encoder)
+                yield _report(split, kind, found, _remedies(encoder, trim=trim))
 
 
-def _report(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) -> Finding:
+def _remedies(encoder: EncoderSection, *, trim: bool) -> dict[str, str]:
+    """Return what makes items reachable, by the reason why they are not."""
+    windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
+    remedies = {TOO_LONG: windows, APART: windows}
+    if encoder.vocabulary == "words":
+        remedies[INSIDE_TOKEN] = "encoder.vocabulary: characters makes every boundary reachable"
+    elif encoder.tokenization != "char":
+        remedies[INSIDE_TOKEN] = "encoder.tokenization: char makes every boundary reachable"
+        remedies[NO_TOKEN] = "encoder.tokenization: char makes every character a token"
+    if not trim:
+        remedies[WHITESPACE] = "data.trim: true removes it from both ends of every span"
+    return remedies
+
+
+def _report(split: str, kind: Kind, found: _KindReach, remedies: Mapping[str, str]) -> Finding:
     unreachable = found.unreachable.total()
     causes = ", ".join(f"{count} {reason}" for reason, count in found.unreachable.most_common())
     share = f" ({unreachable / found.total:.2%})" if found.total else ""
     text = f"{split}: {unreachable} of {found.total} {kind.items}{share} can never be predicted: {causes}"
-    windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
-    finer = "encoder.vocabulary: characters" if encoder.vocabulary == "words" else "encoder.tokenization: char"
-    remedies = {
-        INSIDE_TOKEN: f"{finer} makes every boundary reachable",
-        TOO_LONG: windows,
-        APART: windows,
-    }
     for reason, shown in found.shown.items():
         text += f"\n  {reason}: {remedies.get(reason, 'fix the annotation')}"
         text += "".join(f"\n    {line}" for line in shown)

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.data.statistics import DatasetStatistics, Part
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
+from ie_cli.doctor.dev_shares import DevShares
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, name_note, run_name
-from ie_cli.doctor.token_counting import token_counter
+from ie_cli.doctor.token_counting import local_tokenizer, token_counter
+from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.doctor.windows_proposal import quantile, window
+from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.formats.common.base import TokenFile
@@ -22,6 +25,7 @@ from ie_cli.tasks import TASKS, Proposal, Task
 
 _WIDTH = 110
 _COMMENT_COLUMN = 38
+_UNKNOWN_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,13 @@ def propose_recipe(
     reading, files = reading or Reading(), list[TokenFile]()
     deciding = replace(reading, decided=files.append)
     documents = read_documents(data, format=format, reading=deciding, detected=formats.append)
-    statistics = DatasetStatistics.of(documents, parts=(lengths, scripts, overlaps))
+    tokenizer = local_tokenizer(encoder)
+    unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
+    shares = DevShares()
+    parts: list[Part] = [lengths, scripts, overlaps, shares]
+    if unknown is not None:
+        parts.append(unknown)
+    statistics = DatasetStatistics.of(documents, parts=parts)
     for task in reversed(TASKS.values()):
         proposal = task.propose(statistics, overlapping=overlaps.documents)
         if proposal is not None:
@@ -78,14 +88,14 @@ def propose_recipe(
     if any(file.tokens == "characters" for file in files):
         reading = replace(reading, joiner="")
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
-    parts = (
+    sections = (
         _head_comment(statistics, task, proposal),
-        _task_and_data(statistics, task, request),
-        _encoder(lengths, scripts, task, request),
+        _task_and_data(statistics, task, request, shares.choose(task)),
+        (*_encoder(lengths, scripts, task, request), *_normalization(unknown)),
         ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
         _training(lengths, request),
     )
-    return "".join(f"{line}\n" for part in parts for line in part)
+    return "".join(f"{line}\n" for section in sections for line in section)
 
 
 def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal) -> Iterator[str]:
@@ -112,7 +122,7 @@ def _commented(line: str, comment: str) -> str:
     return f"{line.ljust(_COMMENT_COLUMN - 2)}  # {comment}"
 
 
-def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request) -> Iterator[str]:
+def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request, share: float | None) -> Iterator[str]:
     data, reading = request.data, request.reading
     siblings = find_siblings(data, request.format, reading)
     name = run_name(data)
@@ -126,8 +136,13 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request)
         yield f"  train: {flow(data)}"
     if "dev" in siblings:
         yield f"  dev: {flow(siblings['dev'])}"
+    elif share is not None:
+        part = "a tenth" if share == 0.1 else f"{share:.0%}"
+        yield _commented(
+            f"  dev: {share}", f"{part} of train, selected by a hash of the text; a separate file is better"
+        )
     else:
-        yield _commented("  dev: 0.1", "a tenth of train, selected by a hash of the text; a separate file is better")
+        yield "  # dev: 0.1                          # no share of so few texts leaves some for train and dev: name a file"
     if "test" in siblings:
         yield f"  test: {flow(siblings['test'])}"
     if request.format:
@@ -160,6 +175,12 @@ def _encoder(lengths: TokenLengths, scripts: Scripts, task: Task, request: _Requ
     if uncovered:
         of_spans += f"; {uncovered:,} longer than the stride may be cut by windows"
     yield _commented(f"  stride: {stride}", of_spans)
+
+
+def _normalization(unknown: UnknownCharacters | None) -> Iterator[str]:
+    if unknown is not None and unknown.share >= _UNKNOWN_SHARE and unknown.helped_by_nfkc():
+        comment = f"the encoder does not know {unknown.share:.1%} of the characters without it"
+        yield _commented("  normalization: nfkc", comment)
 
 
 def _about(tokens: int) -> str:

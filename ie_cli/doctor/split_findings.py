@@ -7,19 +7,35 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from ie_cli.data.findings import Finding
+from ie_cli.doctor.spans import CUT, INVISIBLE
 from ie_cli.doctor.survey import Survey
+from ie_cli.encoding.alignment import WHITESPACE
 from ie_cli.errors import counted
 from ie_cli.recipe.schema import EncoderSection, TaskSection
 
 _SHOWN = 3
 _RARE = 5
+_FEW = 50  # examples or items of dev, below which scores say little
+_UNMARKED_SHARE = 0.05  # the same string may be a name here and a word there
+_ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has some unknown character
 
 
-def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSection) -> Iterator[Finding]:
-    """Yield the findings about one split."""
+def about(
+    split: str, found: Survey, section: TaskSection, encoder: EncoderSection | None, *, rest_is_bad: bool = False
+) -> Iterator[Finding]:
+    """Yield the findings about one split.
+
+    Args:
+        split: its name.
+        found: its survey.
+        section: the section of the task.
+        encoder: the section of the encoder; None if its tokens are not known.
+        rest_is_bad: whether the split is a part of data with records that cannot be read, which are reported with another split.
+    """
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
     yield _contents(split, found)
-    yield from _unreadable_or_empty(split, found, section)
+    if found.documents or found.bad.count or not rest_is_bad:
+        yield from _unreadable_or_empty(split, found, section)
     yield from _odd_spans(split, found)
     yield from _repetitions(split, found)
     if found.empty_texts:
@@ -30,13 +46,17 @@ def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSecti
             f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
             "entities from the output: set head.flat: false",
         )
+    if encoder is None:
+        return
     if found.reach.windowed:
         yield Finding(
             "note",
             f"{split}: {counted(found.reach.windowed, 'text is', 'texts are')} longer than a window (the longest has "
             f"{found.reach.longest} tokens) and split into several windows; nothing is lost",
         )
-    yield from found.reach.findings(split, encoder)
+    if (unknown := found.reach.unknown) is not None and unknown.unknown:
+        yield Finding("warning" if unknown.share >= _ODD_SHARE else "note", f"{split}: {unknown.describe()}")
+    yield from found.reach.findings(split, encoder, trim=section.data.trim)
 
 
 def _contents(split: str, found: Survey) -> Finding:
@@ -70,18 +90,30 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Ite
         yield Finding("error", f"{split}: no examples{picked}")
     elif split != "test" and not found.items:
         yield Finding("error", f"{split}: no {found.task.words.items}; check that data.format is right")
+    elif split == "dev" and (found.documents < _FEW or found.items < _FEW):
+        yield Finding("warning", _few(found))
+
+
+def _few(found: Survey) -> str:
+    words = found.task.words
+    items = counted(found.items, words.item, words.items)
+    return (
+        f"dev: {counted(found.documents, 'example')} with {items} are few: a single {words.item} changes the recall by "
+        f"{1 / found.items:.1%}, so that the best epoch and the thresholds are chosen largely by chance"
+    )
 
 
 def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
-    spans = found.spans
-    if spans.cut_words > max(2, spans.spans / 2):
-        yield Finding(
-            "warning",
-            f"{split}: {spans.cut_words} of {spans.spans} entities end inside a word: check that end offsets are exclusive, "
-            "so that text[start:end] is the mention",
-        )
-    if (units := spans.units.verdict()) is not None:
-        yield Finding("warning", f"{split}: {units}")
+    verdict = found.spans.offsets.verdict()
+    if verdict is not None:
+        yield Finding("warning", f"{split}: {verdict}")
+    # Wrong offsets explain cut words, and unreachable items have a finding of their own.
+    known = [CUT] * (verdict is not None) + [INVISIBLE] * found.reach.is_lost(WHITESPACE)
+    for share, text in found.spans.describe_odd(left_out=known):
+        yield Finding("warning" if share >= _ODD_SHARE else "note", f"{split}: {text}")
+    if verdict is None and (unmarked := found.spans.unmarked.describe()) is not None:
+        share, text = unmarked
+        yield Finding("warning" if share >= _UNMARKED_SHARE else "note", f"{split}: {text}")
 
 
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:

@@ -12,24 +12,29 @@ from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
 from ie_cli.doctor.spans import SpanCounts
 from ie_cli.document import Document
 from ie_cli.formats import BadLine, read_records
-from ie_cli.formats.common.base import OFFSETS_HINT, OFFSETS_RULE, OutsideText
+from ie_cli.formats.common.base import OFFSETS_HINT, OFFSETS_RULE, OffsetError
+from ie_cli.system.streams import NOT_UTF8
 from ie_cli.tasks import Task
 
 _SHOWN_BAD = 20
+_SHOWN_UNDECODED = 3  # a file in another encoding has hardly any other line
 
 
 @dataclass(slots=True)
 class BadRecords:
-    """Records that cannot be read: their number, and the messages and hints of the first ones."""
+    """Records that cannot be read: their number, how many are not UTF-8, and the messages and hints of the first ones."""
 
     count: int = 0
+    undecoded: int = 0
     shown: list[str] = field(default_factory=list)
     hints: dict[str, None] = field(default_factory=dict)
 
     def add(self, record: BadLine) -> None:
         """Count a record."""
         self.count += 1
-        if len(self.shown) < _SHOWN_BAD:
+        is_undecoded = record.error.message.endswith(NOT_UTF8)
+        self.undecoded += is_undecoded
+        if len(self.shown) < _SHOWN_BAD and not (is_undecoded and self.undecoded > _SHOWN_UNDECODED):
             self.shown.append(record.error.message)
             hint = record.error.hint
             if hint == OFFSETS_HINT:  # the rest of this hint says how to list the records, which happens here
@@ -101,5 +106,5 @@ class Survey:
     def add_bad(self, record: BadLine) -> None:
         """Count a record that cannot be read."""
         self.bad.add(record)
-        if isinstance(record.error, OutsideText):
-            self.spans.units.add(record.error.text, [record.error.span], record.where)
+        if isinstance(record.error, OffsetError):
+            self.spans.offsets.add_error(record.error, record.where)

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from ie_cli.data.token_lengths import CountTokens
 from ie_cli.doctor.scripts import HAN, KANA_HANGUL
 from ie_cli.encoding.positions import count_positions
@@ -49,10 +51,9 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
         raise ModelError(
             f"--encoder {encoder}: no such directory", hint="name a hub id, a directory with a config.json, or `tiny`."
         )
-    file = os.path.join(directory, "tokenizer.json")
-    if not directory or not os.path.isfile(file):
+    tokenizer = local_tokenizer(encoder)
+    if tokenizer is None:
         return estimate_tokens, _MAX_POSITIONS
-    tokenizer = read_tokenizer(Path(file), "download the encoder's directory again.")
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
@@ -61,6 +62,18 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
         return len(tokenizer.encode(text, add_special_tokens=False))
 
     return count, _positions(Path(directory))
+
+
+def local_tokenizer(encoder: str | None) -> Tokenizer | None:
+    """Return the tokenizer of an encoder in a local directory, None for any other encoder.
+
+    Raises:
+        ModelError: the tokenizer is damaged.
+    """
+    file = Path(os.path.expanduser(encoder or ""), "tokenizer.json")
+    if not encoder or not file.is_file():
+        return None
+    return read_tokenizer(file, "download the encoder's directory again.")
 
 
 def _positions(directory: Path) -> int:

@@ -42,6 +42,11 @@ class _Characters(dict[int, int]):
         return self[code]
 
 
+def character_table(normalization: Literal["none", "nfkc"]) -> Mapping[int, int]:
+    """Return a table for `str.translate` that maps each character to the one that the tokenizer sees."""
+    return _Characters(nfkc=normalization == "nfkc")
+
+
 _SPACES = np.zeros(0x3001, dtype=bool)
 _SPACES[[code for code in range(0x3001) if chr(code).isspace()]] = True
 
@@ -106,7 +111,7 @@ class TextTokenizer:
         self.tokenizer.encode_special_tokens = True
         self.mode = mode
         self.normalization = normalization
-        self._clean = _Characters(nfkc=normalization == "nfkc")
+        self._clean = character_table(normalization)
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
         self._characters: dict[str, list[int]] = {}
         self._cache: _TokenCache | None = None
@@ -180,12 +185,17 @@ class TextTokenizer:
         return known
 
     @cached_property
-    def _unknown(self) -> int:
+    def unknown_id(self) -> int | None:
+        """The id of the unknown token; None if the vocabulary has none."""
         vocab = self.tokenizer.get_vocab(with_added_tokens=True)
-        for token in ("[UNK]", "<unk>", "<|endoftext|>"):
-            if token in vocab:
-                return vocab[token]
-        return 0
+        return next((vocab[token] for token in ("[UNK]", "<unk>") if token in vocab), None)
+
+    @cached_property
+    def _unknown(self) -> int:
+        """The id of the token for a character without tokens."""
+        if self.unknown_id is not None:
+            return self.unknown_id
+        return self.tokenizer.get_vocab(with_added_tokens=True).get("<|endoftext|>", 0)
 
 
 def recipe_tokenizer(tokenizer: Tokenizer, section: EncoderSection) -> TextTokenizer:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ie_cli.document import Document
+from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import (
     cluener,
@@ -153,7 +154,7 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
-        return hub.read(source, reading)
+        return _trimmed(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
     keep_ends = format is not None and find_format(format).keep_ends
@@ -173,7 +174,18 @@ def read_records(
     found = find_format(format)
     if not found.by_line:
         undecoded.require_none()
-    return undecoded.interleave(found.read(lines, name, reading))
+    return _trimmed(undecoded.interleave(found.read(lines, name, reading)), name, reading)
+
+
+def _trimmed(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
+    """Yield the records with trimmed spans if the options say so or the data have no offsets, and report the number."""
+    counts = TrimCounts()
+    for record in records:
+        if isinstance(record, Document) and (reading.trim or record.spos is not None):
+            record = trim_document(record, counts)
+        yield record
+    if found := counts.describe():
+        reading.report(f"{name}: {found}")
 
 
 def _watched(lines: Lines, progress: Callable[[int], None]) -> Iterator[tuple[int, str]]:

@@ -41,6 +41,8 @@ class DataSection(Section):
     joiner: str | None = None
     """conll, conll04, multihead, hub: text between tokens. If omitted, train decides: a space, but nothing next to Chinese
     characters, and nothing at all if nearly all tokens are single characters."""
+    trim: bool = False
+    """Remove whitespace and invisible characters from both ends of each span; triples without offsets never have them."""
 
 
 class EncoderSection(Section):

@@ -20,6 +20,9 @@ from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import as_text
 from ie_cli.system.urls import is_url, open_url, writing_url
 
+NOT_UTF8 = "is not UTF-8"
+"""The end of the message about a line in another encoding."""
+
 
 def read_lines(
     path: str, on_undecodable: Callable[[int, bytes, DataError], None] | None = None, *, keep_ends: bool = False
@@ -65,7 +68,7 @@ def read_lines(
 
 
 def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
-    where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8"
+    where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) {NOT_UTF8}"
     if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
     compressed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)

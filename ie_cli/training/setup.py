@@ -16,7 +16,7 @@ from torch import nn
 from ie_cli.codecs.base import Codec, build_codec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.reading import TaskData, read_task_data
-from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
+from ie_cli.encoding.tokenizer import TextTokenizer, character_table, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
@@ -195,10 +195,16 @@ def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, T
     """Load the encoder that the recipe names; `tiny` has the characters or words of the training data of all tasks."""
     if recipe.encoder.name != "tiny":
         return load_encoder(recipe.encoder)
-    characters = sum((part.statistics.characters for part in data.values()), start=Counter[str]())
+    table = character_table(recipe.encoder.normalization)  # the vocabulary consists of what the tokenizer will see
+    characters = Counter[str]()
+    for part in data.values():
+        for char, count in part.statistics.characters.items():
+            characters[char.translate(table)] += count
     tokenizer = None
     if recipe.encoder.vocabulary == "words":
-        tokenizer = word_tokenizer(document.text for part in data.values() for document in part.documents)
+        tokenizer = word_tokenizer(
+            document.text.translate(table) for part in data.values() for document in part.documents
+        )
     return tiny_encoder(recipe.encoder, characters, tokenizer=tokenizer)
 
 

@@ -33,12 +33,23 @@ def person(text: str, start: int, end: int) -> Document:
 
 
 def test_good_data_give_notes_alone(write: Callable[[str, list[Document]], str]) -> None:
-    data = [Document(f"{n}号王伟", [Entity(-2 + len(f"{n}号王伟"), len(f"{n}号王伟"), "person")]) for n in range(30)]
+    data = [Document(f"{n}号王伟", [Entity(-2 + len(f"{n}号王伟"), len(f"{n}号王伟"), "person")]) for n in range(70)]
     train, dev = write("train.jsonl", data[:20]), write("dev.jsonl", data[20:])
     assert found(recipe(Path(train), data={"dev": dev})) == [
         ("note", "train: 20 examples (0 without an entity), 20 entities: person 20"),
-        ("note", "dev: 10 examples (0 without an entity), 10 entities: person 10"),
+        ("note", "dev: 50 examples (0 without an entity), 50 entities: person 50"),
     ]
+
+
+def test_few_dev_data_are_a_warning(write: Callable[[str, list[Document]], str]) -> None:
+    data = [person(f"王伟来了{n}", 0, 2) for n in range(40)]
+    train, dev = write("train.jsonl", data[:22]), write("dev.jsonl", data[22:])
+    assert (
+        "warning",
+        "dev: 18 examples with 18 entities are few: a single entity changes the recall by 5.6%, so that the best epoch and the "
+        "thresholds are chosen largely by chance",
+    ) in found(recipe(Path(train), data={"dev": dev}))
+    assert not any("by chance" in text for _, text in found(recipe(Path(dev), data={"dev": None})))
 
 
 def test_bad_lines_are_all_listed_with_their_places(

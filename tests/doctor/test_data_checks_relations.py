@@ -58,9 +58,10 @@ def recipe(train: str, dev: str | None = None, **sections: dict[str, Any]) -> Re
 
 
 def findings(made: Recipe) -> Findings:
-    """What is found, but that there is no dev data."""
+    """What is found, but that there is no or little dev data, and that the small vocabularies of these tests lack characters."""
+    usual = ("no dev data", "chosen largely by chance", "does not know")
     found = [(finding.kind, finding.text) for finding in check(made)]
-    return [(kind, text) for kind, text in found if not text.startswith("no dev data")]
+    return [(kind, text) for kind, text in found if not any(part in text for part in usual)]
 
 
 def of(kind: str, found: Findings) -> list[str]:

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from ie_cli.data.dataset import place_of
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import TokenLengths
 from ie_cli.doctor import token_counting
+from ie_cli.doctor.data_checks import check
 from ie_cli.doctor.overlaps import overlap
 from ie_cli.doctor.recipe_proposal import propose_recipe
 from ie_cli.doctor.scripts import choose_encoder
@@ -64,6 +66,25 @@ def test_examples_in_the_docstrings() -> None:
     assert doctest.testmod(token_counting) == (0, 1)
 
 
+@pytest.mark.parametrize("count", range(1, 13))
+def test_check_accepts_the_proposal_for_few_examples(count: int, write: Write) -> None:
+    names = ["Ann", "Bob", "Cleo", "Dan"]
+    data = [(f"{names[n % 4]} slept {n} times.", [(0, len(names[n % 4]), "PER")]) for n in range(count)]
+    _, recipe = proposed(write("train.jsonl", *data, ("It rained.", [])), encoder="tiny")
+    assert [finding.text for finding in check(recipe) if finding.kind == "error"] == []
+    assert recipe.data is not None
+    halves = {place_of(text) < 0.5 for text, _ in data}
+    assert (recipe.data.dev is not None) == (len(halves) == 2)
+
+
+def test_a_tenth_of_many_examples_is_dev(write: Write) -> None:
+    text, recipe = proposed(write("train.jsonl", *((f"Ann slept {n} times.", [(0, 3, "PER")]) for n in range(60))))
+    line = "  dev: 0.1                            # a tenth of train, selected by a hash of the text; a separate file is better"
+    assert line in text.splitlines()
+    assert recipe.data is not None
+    assert recipe.data.dev == 0.1
+
+
 def test_a_proposal_in_full(write: Write) -> None:
     text, recipe = proposed(write("train.jsonl", *[ENGLISH] * 3))
     name = Path.cwd().name.strip("._-")
@@ -74,7 +95,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "task: ner",
         "data:",
         "  train: train.jsonl",
-        "  dev: 0.1                            # a tenth of train, selected by a hash of the text; a separate file is better",
+        "  # dev: 0.1                          # no share of so few texts leaves some for train and dev: name a file",
         "  format: jsonl",
         "encoder:",
         "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
@@ -89,7 +110,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  head_learning_rate: 1.0e-3",
     ]
     assert recipe.data.train == "train.jsonl"
-    assert recipe.data.dev == 0.1
+    assert recipe.data.dev is None
 
 
 @pytest.mark.parametrize(

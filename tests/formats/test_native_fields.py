@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ie_cli.cli import app
 from ie_cli.document import Argument, Document, Entity, Event, Relation
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, hub, read_records
-from ie_cli.formats.common.base import EVENTS_LOST, PAIRS_LOST, OutsideText
+from ie_cli.formats.common.base import EVENTS_LOST, PAIRS_LOST, OffsetError
 
 TEXT = "Ann met Bob in Rome"
 TRIGGER = {"start": 4, "end": 7, "text": "met"}
@@ -134,8 +134,8 @@ def test_something_else_among_events_is_an_error() -> None:
 def test_spans_outside_their_text_keep_what_determines_their_units() -> None:
     bad = read(changed("argument", start=15, end=25, text=...))
     assert isinstance(bad, BadLine)
-    assert isinstance(bad.error, OutsideText)
-    assert (bad.error.text, bad.error.span) == (TEXT, (15, 25))
+    assert isinstance(bad.error, OffsetError)
+    assert (bad.error.text, bad.error.span, bad.error.mention) == (TEXT, (15, 25), None)
 
 
 @pytest.mark.parametrize("annotation", [True, False])

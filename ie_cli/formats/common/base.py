@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
+from ie_cli.formats.common.offset_units import readings
 from ie_cli.triples import Mentions, text_triples, triples_of
 
 Lines = Iterable[tuple[int, str]]
@@ -51,6 +52,7 @@ class Reading:
         label_columns: columns of the tags; detected if None.
         joiner: text between tokens; None is a space, or nothing next to a CJK character or between single characters.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
+        trim: whether to remove whitespace at the ends of spans; at the ends of mentions without offsets it always is.
         annotation: whether to read annotations; False for input of prediction.
         keep_columns: whether documents keep the lines of columns that they are read from.
         tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
@@ -65,6 +67,7 @@ class Reading:
     label_columns: tuple[int, ...] | None = None
     joiner: str | None = None
     mentions: Mentions = "nearest"
+    trim: bool = False
     annotation: bool = True
     keep_columns: bool = False
     tokens: Tokens | None = None
@@ -193,17 +196,20 @@ def require_storable(name: str, what: str) -> None:
         )
 
 
-class OutsideText(DataError):
-    """Offsets that lie outside their text, given without a mention that would show what they count.
+class OffsetError(DataError):
+    """Offsets that cover nothing, lie outside their text, or do not cover their mention.
 
     Attributes:
         text: the text.
         span: start and end.
+        mention: the text that they should cover, if the data give it.
     """
 
-    def __init__(self, message: str, *, hint: str | None, text: str, span: tuple[int, int]) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None, text: str, span: tuple[int, int], mention: str | None
+    ) -> None:
         super().__init__(message, hint=hint)
-        self.text, self.span = text, span
+        self.text, self.span, self.mention = text, span, mention
 
 
 class UnknownFormat(DataError):
@@ -233,22 +239,22 @@ def checked_entity(
             raise DataError(
                 f"entity {quoted(label)}: {name} must be an integer, got {quoted(value)}", hint=OFFSETS_HINT
             )
-    if end <= start:
-        wrong = "is empty" if end == start else "ends before it starts"
-        raise DataError(f"{_covers(label, start, end)}: it {wrong}", hint=OFFSETS_HINT)
-    if start < 0 or end > len(text):
-        units = _units(start, end, text, mention)
-        message = f"{_covers(label, start, end)}, but the text has {len(text)}{units}"
-        if mention is None and start >= 0:
-            raise OutsideText(message, hint=OFFSETS_HINT, text=text, span=(start, end))
-        raise DataError(message, hint=OFFSETS_HINT)
-    if mention is not None and mention != text[start:end]:
-        raise DataError(
-            f"{_covers(label, start, end)}, which are {quoted(text[start:end])}, but its text is "
-            f"{quoted(mention)}{_units(start, end, text, mention)}",
-            hint=OFFSETS_HINT,
-        )
+    if (wrong := _wrong_span(start, end, text, mention)) is not None:
+        given = mention if isinstance(mention, str) else None
+        message = f"{_covers(label, start, end)}{wrong}{_reading(start, end, text, given)}"
+        raise OffsetError(message, hint=OFFSETS_HINT, text=text, span=(start, end), mention=given)
     return Entity(start, end, label, score)
+
+
+def _wrong_span(start: int, end: int, text: str, mention: Any) -> str | None:
+    """Return what is wrong with a span, as the end of a message; None if nothing is."""
+    if end <= start:
+        return f": it {'is empty' if end == start else 'ends before it starts'}"
+    if start < 0 or end > len(text):
+        return f", but the text has {len(text)}"
+    if mention is not None and mention != text[start:end]:
+        return f", which are {quoted(text[start:end])}, but its text is {quoted(mention)}"
+    return None
 
 
 def _covers(label: str, start: int, end: int) -> str:
@@ -260,22 +266,15 @@ def _shown(number: int) -> str:
     return str(number) if -(10**30) < number < 10**30 else f"a number of {number.bit_length()} bits"
 
 
-def _units(start: int, end: int, text: str, mention: Any) -> str:
-    """Describe offsets that seem to count something other than characters, or return an empty string."""
-    if not isinstance(mention, str):
-        return ""
-    if text[start : end + 1] == mention:
-        return " (its end seems to be inclusive)"
-    for encoding, name, width in (("utf-16-le", "UTF-16 units", 2), ("utf-8", "UTF-8 bytes", 1)):
-        raw = text.encode(encoding, "surrogatepass")[start * width : end * width]
-        if raw == mention.encode(encoding, "surrogatepass"):
-            return f" (its offsets seem to count {name})"
-    return ""
+def _reading(start: int, end: int, text: str, mention: str | None) -> str:
+    """Describe what the offsets seem to count if that makes them cover the mention, or return an empty string."""
+    found = next(readings(text, (start, end), mention), None) if mention else None
+    return f" (its {found})" if found is not None else ""
 
 
 def error_at(where: str, error: DataError, hint: str | None = None) -> DataError:
     """Return an error with its place prepended; `hint` is used if the error has no hint."""
     message, hint = f"{where}: {error.message}", error.hint or hint
-    if isinstance(error, OutsideText):
-        return OutsideText(message, hint=hint, text=error.text, span=error.span)
+    if isinstance(error, OffsetError):
+        return OffsetError(message, hint=hint, text=error.text, span=error.span, mention=error.mention)
     return DataError(message, hint=hint)
