@@ -14,7 +14,7 @@ from ie_cli.errors import DataError
 from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, count_name_clashes, count_native_only, error_at
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
 from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import MAX_PAIRS, NO_TYPE, LocatedTriples, locate, role_arguments, to_spos
+from ie_cli.triples import MAX_PAIRS, NO_TYPE, PAIRS_PER_CHARACTER, LocatedTriples, locate, role_arguments, to_spos
 
 FORMAT_FIELDS = frozenset({"id", "text", "spo_list"})
 OTHER_LABEL = "entities lose their label, which differs from that of a relation's argument with the same span"
@@ -75,7 +75,7 @@ class LocationTally:
         if self._truncated:
             reading.report(
                 f"{self._path}: triples for which only the nearest pair is used, because the triples of their text have more "
-                f"than {MAX_PAIRS:,} pairs of positions: {self._truncated:,}"
+                f"than {MAX_PAIRS:,} pairs of positions, or {PAIRS_PER_CHARACTER} per character: {self._truncated:,}"
             )
 
 
