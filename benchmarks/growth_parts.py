@@ -29,7 +29,7 @@ from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.formats import FORMATS, Reading
 from ie_cli.formats.common.detect import detect, peek
-from ie_cli.formats.conll import longest_non_overlapping
+from ie_cli.formats.conll_writer import longest_non_overlapping
 from ie_cli.metrics.duie import OfficialScorer, spos_of
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.entity_errors import EntityErrors

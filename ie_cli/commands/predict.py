@@ -14,7 +14,7 @@ from ie_cli.commands.records import Output, RecordWriter, Tally, is_live, output
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
 from ie_cli.formats import BadLine, Format, read_records
-from ie_cli.formats.conll import OVERLAPS
+from ie_cli.formats.conll_writer import OVERLAPS
 from ie_cli.inference.model_directory import fingerprint, local_directory
 from ie_cli.inference.resumable_output import (
     ChangedInput,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.formats.common.base import quoted
-from ie_cli.formats.conll import is_cjk
+from ie_cli.formats.common.joining import is_cjk
 
 Span = tuple[int, int]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ie_cli.doctor.offset_units import UnitsGuess, within_word
 from ie_cli.doctor.overlaps import overlap
 from ie_cli.document import Document, Entity
-from ie_cli.formats.conll import is_cjk
+from ie_cli.formats.common.joining import is_cjk
 
 
 @dataclass(slots=True)

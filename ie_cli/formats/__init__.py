@@ -8,7 +8,7 @@ from itertools import chain
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError, did_you_mean
-from ie_cli.formats import cluener, conll, conll04, duie, html, hub, jsonl, multihead, text, triple_lists
+from ie_cli.formats import cluener, conll, conll04, conll_writer, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
@@ -38,8 +38,8 @@ FORMATS: dict[str, Format] = {
         "conll",
         "token and tag columns, with an empty line between sentences",
         conll.read,
-        conll.write,
-        conll.count_losses,
+        conll_writer.write,
+        conll_writer.count_losses,
     ),
     "duie": Format(
         "duie",

@@ -23,10 +23,11 @@ from ie_cli.formats.common.base import (
     quoted,
     short,
 )
+from ie_cli.formats.common.joining import join_tokens
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_flat, split_words
-from ie_cli.formats.conll import INVALID_TAGS, join_tokens
+from ie_cli.formats.conll import INVALID_TAGS
 
 FORMAT_FIELDS = jsonl.FORMAT_FIELDS | {"tokens", "tags", "orig_id"}
 HINT = (

@@ -13,8 +13,8 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import BadLine, Reading, Record, checked_entity, error_at, quoted, short
 from ie_cli.formats.common.hub_dataset import load_rows
+from ie_cli.formats.common.joining import join_tokens
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
-from ie_cli.formats.conll import join_tokens
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
 from ie_cli.system.json_reading import NestedTooDeeply, require_shallow
 

@@ -26,9 +26,10 @@ from ie_cli.formats.common.base import (
     require_storable,
     short,
 )
+from ie_cli.formats.common.joining import join_tokens
 from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels, spans_of, split_tag
 from ie_cli.formats.common.word_tokens import count_word_losses, split_flat
-from ie_cli.formats.conll import INVALID_TAGS, join_tokens
+from ie_cli.formats.conll import INVALID_TAGS
 
 DOCUMENT_MARKER = "#doc"
 NONE = "N"

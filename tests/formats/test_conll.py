@@ -11,8 +11,10 @@ from seqeval.metrics import f1_score
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, Reading, Record
+from ie_cli.formats.common.joining import join_tokens
 from ie_cli.formats.common.tag_schemes import bio_tags
-from ie_cli.formats.conll import count_losses, join_tokens, longest_non_overlapping, read, split_at_boundaries, write
+from ie_cli.formats.conll import read
+from ie_cli.formats.conll_writer import count_losses, longest_non_overlapping, split_at_boundaries, write
 
 
 def records(text: str, **options: object) -> list[Record]:

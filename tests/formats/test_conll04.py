@@ -12,7 +12,7 @@ from support.random_documents import documents, joined_documents
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS, BadLine, Reading, Record
-from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.common.joining import join_tokens
 from ie_cli.formats.conll04 import count_losses, count_losses_table, read, write, write_table
 
 TOKENS = ["Anna", "Meyer", "在", "云", "州", "of", "Vale", "."]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ie_cli.document import Argument, Document, Entity, Event, Relation
-from ie_cli.formats.conll import join_tokens
+from ie_cli.formats.common.joining import join_tokens
 
 
 def joined(text: str) -> str:

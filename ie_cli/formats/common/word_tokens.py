@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats.common.base import UNLOCATED_TRIPLES, count_native_only, count_unlocated
-from ie_cli.formats.conll import (
+from ie_cli.formats.common.joining import join_tokens
+from ie_cli.formats.conll_writer import (
     EDGE_WHITESPACE_LOST,
     OTHER_WHITESPACE,
     OVERLAPS,
     SPLIT_WORDS,
     WHITESPACE_LOST,
     is_whitespace,
-    join_tokens,
     longest_non_overlapping,
     split_at_boundaries,
 )
