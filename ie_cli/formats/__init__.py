@@ -9,10 +9,10 @@ from itertools import chain
 from ie_cli.document import Document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, conll_writer, duie, html, hub, jsonl, multihead, text, triple_lists
-from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
+from ie_cli.formats.common.base import BadLine, Format, Reading, Record
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
-from ie_cli.formats.common.json_stream import ARRAY
+from ie_cli.formats.common.json_stream import ARRAY, read_head, spans_lines
 from ie_cli.system.streams import read_lines
 
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_documents", "read_records"]
@@ -25,6 +25,7 @@ FORMATS: dict[str, Format] = {
         jsonl.write,
         jsonl.count_losses,
         by_line=True,
+        arrays=True,
     ),
     "cluener": Format(
         "cluener",
@@ -33,6 +34,7 @@ FORMATS: dict[str, Format] = {
         cluener.write,
         cluener.count_losses,
         by_line=True,
+        arrays=True,
     ),
     "conll": Format(
         "conll",
@@ -48,6 +50,7 @@ FORMATS: dict[str, Format] = {
         duie.write,
         duie.count_losses,
         by_line=True,
+        arrays=True,
     ),
     "duie1": Format(
         "duie1",
@@ -56,6 +59,7 @@ FORMATS: dict[str, Format] = {
         duie.write_first,
         duie.count_losses_first,
         by_line=True,
+        arrays=True,
     ),
     "triples": Format(
         "triples",
@@ -136,21 +140,21 @@ def read_records(
         return hub.read(source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
-    lines: Lines = read_lines(source, undecoded.add)
+    stream = iter(read_lines(source, undecoded.add))
     if format is None:
-        stream = iter(lines)
         head = peek(stream)
         try:
             format = detect(head, name)
         except DataError:
             undecoded.require_none()  # a more specific error
             raise
-        lines = chain(head, stream)
+    else:
+        head = read_head(stream) if find_format(format).arrays else []
     detected(format)
     found = find_format(format)
-    if not found.by_line:
+    if not found.by_line or (found.arrays and spans_lines(head)):
         undecoded.require_none()
-    return undecoded.interleave(found.read(lines, name, reading))
+    return undecoded.interleave(found.read(chain(head, stream), name, reading))
 
 
 class _Undecoded:

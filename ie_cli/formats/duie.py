@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ie_cli.document import Document, Spo
-from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, count_name_clashes, count_native_only, error_at
+from ie_cli.formats.common.annotation_fields import AnnotationTally
+from ie_cli.formats.common.base import Lines, Reading, Record, count_name_clashes, count_native_only
+from ie_cli.formats.common.json_stream import read_lines_or_array
 from ie_cli.formats.common.spo_json import spo_fields, spos_of_fields
-from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
+from ie_cli.formats.jsonl import dump, id_of, text_of
 from ie_cli.triples import MAX_PAIRS, NO_TYPE, PAIRS_PER_CHARACTER, LocatedTriples, locate, role_arguments, to_spos
 
 FORMAT_FIELDS = frozenset({"id", "text", "spo_list"})
@@ -26,26 +27,23 @@ HINT = (
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each non-empty line, and report the triples that could not be located."""
-    tally = LocationTally(path)
-    for number, line in lines:
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            fields = parse_object(line)
-            text, id_ = text_of(fields), id_of(fields)
-            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
-            document = Document(text, [], [], id_, meta, where)
-            if reading.annotation and fields.get("spo_list") is not None:
-                document.spos = spos_of_fields(fields["spo_list"])
-                located = locate(text, document.spos, reading.mentions)
-                document.relations = located.relations
-                tally.add(located, where)
-            yield document
-        except DataError as error:
-            yield BadLine(where, line, error_at(where, error, HINT))
+    """Yield an example for each record, and report the triples that could not be located."""
+    tally, fields_tally = LocationTally(path), AnnotationTally(path, "spo_list", "relations")
+
+    def convert(fields: dict[str, Any], where: str) -> Document:
+        text, id_ = text_of(fields), id_of(fields)
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
+        document = Document(text, [], [], id_, meta, where)
+        if reading.annotation and fields_tally.expect(fields):
+            document.spos = spos_of_fields(fields["spo_list"])
+            located = locate(text, document.spos, reading.mentions)
+            document.relations = located.relations
+            tally.add(located, where)
+        return document
+
+    yield from read_lines_or_array(lines, path, convert, HINT)
     tally.report(reading)
+    fields_tally.report(reading)
 
 
 class LocationTally:

@@ -16,6 +16,7 @@ from typing import Any
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
+from ie_cli.formats.common.annotation_fields import AnnotationTally
 from ie_cli.formats.common.base import (
     Lines,
     Reading,
@@ -45,13 +46,14 @@ _TOKENS_HINT = "give character spans (subj_char_span, obj_char_span, char_span),
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report the triples that could not be located."""
-    tally = LocationTally(path)
+    tally, fields_tally = LocationTally(path), AnnotationTally(path, "triple_list", "relations")
 
     def convert(fields: dict[str, Any], where: str) -> Document:
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(_text(fields), [], [], jsonl.id_of(fields), meta, where)
         if not reading.annotation:
             return document
+        fields_tally.expect(fields, "relation_list", "relationMentions", "entity_list")
         source = _Source(fields, document.text)
         document.entities, types = _entities(source)
         relations = _relations(source, document.entities)
@@ -67,6 +69,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
     yield from read_records(lines, path, convert, HINT)
     tally.report(reading)
+    fields_tally.report(reading)
 
 
 def _text(fields: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from support.random_documents import TEXT
 
 from ie_cli.document import Document, Entity, Relation, Spo
-from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_documents, read_records
 from ie_cli.formats.common.base import Format
 from ie_cli.triples import NO_TYPE
@@ -281,11 +280,10 @@ def test_the_format_is_detected_from_its_list_of_triples(tmp_path: Path, lines: 
     assert messages == [format]
 
 
-def test_an_array_gets_the_command_that_makes_lines_of_it(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text(json.dumps([FIRST, SECOND]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"x:1: expected a JSON object, got an array") as raised:
-        list(read_documents(str(tmp_path / "x"), format="duie"))
-    assert "jq -c '.[]' IN > OUT" in str(raised.value.hint)
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_an_array_is_read_like_lines(indent: int | None, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(json.dumps([FIRST, SECOND], indent=indent), encoding="utf-8")
+    assert list(read_documents(tmp_path / "x")) == list(records(json.dumps(FIRST), json.dumps(SECOND)))
 
 
 def reported(*documents: dict[str, Any], **options: Any) -> list[str]:

@@ -67,6 +67,7 @@ class Format:
         write: converts an example to its lines, with the line end; None if the format cannot be written.
         count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
+        arrays: whether a file may also be an array of records or contain indented records; only with `by_line`.
         frame: the text before the first record, between two records, and after the last one.
     """
 
@@ -77,6 +78,7 @@ class Format:
     count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
+    arrays: bool = False
 
 
 def short(value: Any) -> str:
