@@ -34,6 +34,7 @@ from ie_cli.commands.arguments import (
     TextColumn,
     Threshold,
     ToFormat,
+    Trim,
     Yes,
 )
 from ie_cli.commands.completion import complete_output_format, prepare_completion
@@ -371,6 +372,7 @@ def convert(
     output_format: ToFormat = None,
     text_column: TextColumn = None,
     label_columns: LabelColumns = None,
+    trim: Trim = False,
     on_error: OnError = "stop",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -381,7 +383,7 @@ def convert(
     from ie_cli.commands.records import Output
 
     data = Input(source, format=input_format, text_column=text_column, label_columns=label_columns)
-    run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
+    run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from itertools import pairwise, permutations, product
 from typing import Literal
 
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.document.trimming import trim_text
 from ie_cli.document.word_boundaries import begins_word, ends_word
 
 Mentions = Literal["nearest", "first", "all"]
@@ -126,7 +127,11 @@ def locate(
 
 
 def find_places(text: str, mention: str) -> list[Span]:
-    """Return the occurrences of a mention or, if there are none, those that differ only in case (DuIE's scorer ignores case)."""
+    """Return the occurrences of a mention or, if there are none, those that differ only in case (DuIE's scorer ignores case).
+
+    Whitespace at the ends of the mention is ignored: no model predicts it.
+    """
+    mention = trim_text(mention)
     found = occurrences(text, mention)
     if not found and len(_lower(text)) == len(text) and len(mention.lower()) == len(mention):
         found = occurrences(_lower(text), mention.lower())

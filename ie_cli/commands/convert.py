@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ie_cli.commands.console import counting, say
@@ -14,7 +15,7 @@ from ie_cli.formats import BadLine, Record, jsonl, read_records
 from ie_cli.system.streams import open_output
 
 
-def run_convert(source: Input, output: Output, *, output_format: str | None, quiet: bool) -> None:
+def run_convert(source: Input, output: Output, *, output_format: str | None, trim: bool, quiet: bool) -> None:
     """Read documents in one format and write them in another, as a stream."""
     target = output_format_of(output_format or _format_by_name(output.path))
     output.validate_target(target, source.path)
@@ -22,7 +23,10 @@ def run_convert(source: Input, output: Output, *, output_format: str | None, qui
     tally = Tally()
     detected: list[str] = []
     records = read_records(
-        source.path, format=source.format, reading=source.reading(quiet=quiet), detected=detected.append
+        source.path,
+        format=source.format,
+        reading=replace(source.reading(quiet=quiet), trim=trim),
+        detected=detected.append,
     )
     with open_output(output.path) as out, counting("converting", quiet=quiet) as count:
         writer = RecordWriter(target, output.on_error, out, None, tally)

@@ -88,6 +88,8 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
     digests = []
     for split in splits:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
+        if split.section.trim:  # omitted by default, so that earlier versions computed the same
+            options["trim"] = True
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
     for path in paths:
         with path.open("rb") as file:
@@ -102,7 +104,13 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
 def reading_of(section: DataSection) -> Reading:
     """Return the reading options of a data section."""
     columns = section.label_columns
-    return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner, section.mentions)
+    return Reading(
+        section.text_column,
+        None if columns is None else tuple(columns),
+        section.joiner,
+        section.mentions,
+        trim=section.trim,
+    )
 
 
 def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:

@@ -11,7 +11,7 @@ from ie_cli.codecs.base import build_codec, find_reachable
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
-from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, TOO_LONG
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -78,26 +78,33 @@ class Reach:
         found = self._kinds.get(self.task.words.items, _KindReach())
         return TrainingItems(found.total, found.unreachable)
 
-    def findings(self, split: str, encoder: EncoderSection) -> Iterator[Finding]:
+    def findings(self, split: str, encoder: EncoderSection, *, trim: bool) -> Iterator[Finding]:
         """Yield a finding for each kind with unreachable items."""
         for kind in self.task.kinds:
             found = self._kinds.get(kind.items)
             if found is not None and found.unreachable:
-                yield _report(split, kind, found, encoder)
+                yield _report(split, kind, found, _remedies(encoder, trim=trim))
 
 
-def _report(split: str, kind: Kind, found: _KindReach, encoder: EncoderSection) -> Finding:
+def _remedies(encoder: EncoderSection, *, trim: bool) -> dict[str, str]:
+    """Return what makes items reachable, by the reason why they are not."""
+    windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
+    remedies = {TOO_LONG: windows, APART: windows}
+    if encoder.vocabulary == "words":
+        remedies[INSIDE_TOKEN] = "encoder.vocabulary: characters makes every boundary reachable"
+    elif encoder.tokenization != "char":
+        remedies[INSIDE_TOKEN] = "encoder.tokenization: char makes every boundary reachable"
+        remedies[NO_TOKEN] = "encoder.tokenization: char makes every character a token"
+    if not trim:
+        remedies[WHITESPACE] = "data.trim: true removes it from both ends of every span"
+    return remedies
+
+
+def _report(split: str, kind: Kind, found: _KindReach, remedies: Mapping[str, str]) -> Finding:
     unreachable = found.unreachable.total()
     causes = ", ".join(f"{count} {reason}" for reason, count in found.unreachable.most_common())
     share = f" ({unreachable / found.total:.2%})" if found.total else ""
     text = f"{split}: {unreachable} of {found.total} {kind.items}{share} can never be predicted: {causes}"
-    windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
-    finer = "encoder.vocabulary: characters" if encoder.vocabulary == "words" else "encoder.tokenization: char"
-    remedies = {
-        INSIDE_TOKEN: f"{finer} makes every boundary reachable",
-        TOO_LONG: windows,
-        APART: windows,
-    }
     for reason, shown in found.shown.items():
         text += f"\n  {reason}: {remedies.get(reason, 'fix the annotation')}"
         text += "".join(f"\n    {line}" for line in shown)

@@ -36,7 +36,7 @@ def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSecti
             f"{split}: {counted(found.reach.windowed, 'text is', 'texts are')} longer than a window (the longest has "
             f"{found.reach.longest} tokens) and split into several windows; nothing is lost",
         )
-    yield from found.reach.findings(split, encoder)
+    yield from found.reach.findings(split, encoder, trim=section.data.trim)
 
 
 def _contents(split: str, found: Survey) -> Finding:

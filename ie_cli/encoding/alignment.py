@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.document import Entity
+from ie_cli.document.trimming import is_invisible
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 
@@ -19,6 +20,7 @@ Index = npt.NDArray[np.int64]
 
 INSIDE_TOKEN = "boundary inside a token"
 WHITESPACE = "whitespace or control character at the boundary"
+NO_TOKEN = "character without a token at the boundary"
 TOO_LONG = "longer than a window holds"
 APART = "subject and object in no common window"
 NO_LABEL = "label unknown to the model"
@@ -45,7 +47,10 @@ class Boundaries:
 
     def reason(self, start: int, end: int) -> str:
         """Return the reason why `find` returns None."""
-        return INSIDE_TOKEN if self._cuts(start) or self._cuts(end) else WHITESPACE
+        if self._cuts(start) or self._cuts(end):
+            return INSIDE_TOKEN
+        outermost = self.text[start : start + 1] + self.text[end - 1 : end]
+        return WHITESPACE if any(map(is_invisible, outermost)) else NO_TOKEN
 
     def _cuts(self, boundary: int) -> bool:
         """Return whether any token starts before a boundary and ends after it."""

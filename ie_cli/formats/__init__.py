@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ie_cli.document import Document
+from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, conll_writer, duie, html, hub, jsonl, multihead, text, triple_lists
 from ie_cli.formats.common.base import BadLine, Format, Reading, Record
@@ -137,7 +138,7 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
-        return hub.read(source, reading)
+        return _trimmed(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
     stream = iter(read_lines(source, undecoded.add))
@@ -154,7 +155,18 @@ def read_records(
     found = find_format(format)
     if not found.by_line or (found.arrays and spans_lines(head)):
         undecoded.require_none()
-    return undecoded.interleave(found.read(chain(head, stream), name, reading))
+    return _trimmed(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
+
+
+def _trimmed(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
+    """Yield the records with trimmed spans if the options say so or the data have no offsets, and report the number."""
+    counts = TrimCounts()
+    for record in records:
+        if isinstance(record, Document) and (reading.trim or record.spos is not None):
+            record = trim_document(record, counts)
+        yield record
+    if found := counts.describe():
+        reading.report(f"{name}: {found}")
 
 
 class _Undecoded:

@@ -40,6 +40,8 @@ class DataSection(Section):
     """Triples without offsets: which of several occurrences to use: the closest pair, the first ones, or all pairs."""
     joiner: str | None = None
     """conll, conll04, multihead: text between tokens; if omitted, a space, or nothing next to Chinese characters."""
+    trim: bool = False
+    """Remove whitespace and invisible characters from both ends of each span; triples without offsets never have them."""
 
 
 class EncoderSection(Section):

@@ -36,7 +36,7 @@ def diagnose(
         reason = max(items.unreachable, key=lambda key: items.unreachable[key])
         return (
             f"{unreachable} of {items.total} training {words.items} cannot be learned ({reason}): "
-            "run `ie check`, and try encoder.tokenization: char."
+            "run `ie check`, which lists them with the remedy."
         )
     if boundaries is not None and boundaries.correct:
         return "Spans are correct, but every label is wrong: check that train and dev use the labels in the same way."

@@ -27,7 +27,7 @@ from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
 
-STORE_VERSION = 5
+STORE_VERSION = 6
 _CHUNK = 1000
 
 

@@ -32,6 +32,7 @@ class Reading:
         label_columns: columns of the tags; detected if None.
         joiner: text between tokens; None is a space, or nothing next to a CJK character.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
+        trim: whether to remove whitespace at the ends of spans; at the ends of mentions without offsets it always is.
         annotation: whether to read annotations; False for input of prediction.
         report: called with messages about what was detected and repaired.
     """
@@ -40,6 +41,7 @@ class Reading:
     label_columns: tuple[int, ...] | None = None
     joiner: str | None = None
     mentions: Mentions = "nearest"
+    trim: bool = False
     annotation: bool = True
     report: Callable[[str], None] = field(default=_no_report, compare=False)
 
