@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ie_cli.commands.console import counting, say, show_scores, warn
 from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
 from ie_cli.document import Document
+from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
 from ie_cli.system.places import Identity, identity
@@ -120,6 +121,8 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     task, options = TASKS[section.task], report.options()
     task.validate_options(options)
     reading = data.reading(quiet=report.quiet, trained=section.data)
+    # A model of an earlier version may have predicates that later recipes skip.
+    reading = replace(reading, relabelling=reading.relabelling.keeping(extractor.tasks[name].schema.predicates))
     trained = report.training_documents(data, reading)
     with counting("evaluating", quiet=report.quiet) as count:
         result = evaluate_engine(
@@ -145,8 +148,9 @@ def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
     if report.task is not None:
         raise DataError("--task selects a task of a model, but --predictions is given", hint="omit one of them.")
     report.validate_save_path(predictions, data.path)
-    reading = data.reading(quiet=report.quiet)
-    predicted = read_documents(predictions, reading=Reading(report=reading.report))
+    relabelling = Relabelling(no_relation=NO_RELATION)
+    reading = replace(data.reading(quiet=report.quiet), relabelling=relabelling)
+    predicted = read_documents(predictions, reading=Reading(report=reading.report, relabelling=relabelling))
     options = report.options()
     result = evaluate_predictions(
         pair_documents(data.documents(reading), predicted),

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ie_cli.document import Document
+from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
 from ie_cli.recipe.schema import DataSection
@@ -33,10 +34,14 @@ class Split:
     part: str = "all"
 
     def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in self.read(reading_of(self.section)))
+
+    def read(self, reading: Reading) -> Iterator[tuple[str, Document]]:
+        """Yield the documents, each with its source, with other options than those of the recipe."""
         for source in self.sources:
-            for document in read_documents(source, format=self.section.format, reading=reading_of(self.section)):
+            for document in read_documents(source, format=self.section.format, reading=reading):
                 if self.keep is None or self.keep(document.text):
-                    yield document
+                    yield source, document
 
     def unfiltered(self) -> Split:
         """Return a split with all documents of its sources."""
@@ -90,6 +95,7 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
         if split.section.trim:  # omitted by default, so that earlier versions computed the same
             options["trim"] = True
+        options |= split.section.model_dump(include={"rename", "ignore", "no_relation"}, exclude_defaults=True)
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
     for path in paths:
         with path.open("rb") as file:
@@ -110,6 +116,7 @@ def reading_of(section: DataSection) -> Reading:
         section.joiner,
         section.mentions,
         trim=section.trim,
+        relabelling=Relabelling(section.rename, frozenset(section.ignore), frozenset(section.no_relation)),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.data.names import unknown_name
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
@@ -45,6 +46,10 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
             surveys[name] = Survey.of(split, task, Reach(task, section.head, tokenizer, plan, schema))
             yield from about(name, surveys[name], section, recipe.encoder)
     yield from between(surveys, section)
+    known = surveys["train"].statistics.known_names()
+    if unknown := unknown_name(section.data, set().union(*(survey.renamed for survey in surveys.values())), known):
+        yield Finding("error", unknown.message)
+        yield Finding("note", f"hint: {unknown.hint}")
     if not task.schema_first:
         _, problem = _preview(recipe, section, surveys["train"].statistics)
     if problem is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
@@ -14,6 +14,7 @@ from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, run_name
 from ie_cli.doctor.token_counting import token_counter
 from ie_cli.doctor.windows_proposal import quantile, window
+from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.recipe.yaml import flow
@@ -59,7 +60,7 @@ def propose_recipe(
     count_tokens, limit = token_counter(encoder)
     lengths, scripts, overlaps = TokenLengths(count_tokens), Scripts(), Overlaps()
     formats: list[str] = []
-    reading = reading or Reading()
+    reading = replace(reading or Reading(), relabelling=Relabelling(no_relation=NO_RELATION))  # the default of recipes
     documents = read_documents(data, format=format, reading=reading, detected=formats.append)
     statistics = DatasetStatistics.of(documents, parts=(lengths, scripts, overlaps))
     for task in reversed(TASKS.values()):

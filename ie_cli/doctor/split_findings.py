@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from ie_cli.data.findings import Finding
+from ie_cli.data.negatives import negatives_by_file
 from ie_cli.doctor.survey import Survey
 from ie_cli.errors import counted
 from ie_cli.recipe.schema import EncoderSection, TaskSection
@@ -19,6 +21,9 @@ def about(split: str, found: Survey, section: TaskSection, encoder: EncoderSecti
     """Yield the findings about one split."""
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
     yield _contents(split, found)
+    if len(found.files) > 1:
+        files = negatives_by_file(found.files, found.task.words.a_item)
+        yield from (replace(finding, text=f"{split}: {finding.text}") for finding in files)
     yield from _unreadable_or_empty(split, found, section)
     yield from _odd_spans(split, found)
     yield from _repetitions(split, found)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ie_cli.document import Document
+from ie_cli.document.relabelling import RelabelledNames
 from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import cluener, conll, conll04, conll_writer, duie, html, hub, jsonl, multihead, text, triple_lists
@@ -138,7 +139,7 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
-        return _trimmed(hub.read(source, reading), source, reading)
+        return _edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
     stream = iter(read_lines(source, undecoded.add))
@@ -155,17 +156,23 @@ def read_records(
     found = find_format(format)
     if not found.by_line or (found.arrays and spans_lines(head)):
         undecoded.require_none()
-    return _trimmed(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
+    return _edited(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
 
 
-def _trimmed(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
-    """Yield the records with trimmed spans if the options say so or the data have no offsets, and report the number."""
-    counts = TrimCounts()
+def _edited(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
+    """Yield the records with trimmed spans and new names as the options say, and report what was changed.
+
+    Spans of data without offsets are always trimmed.
+    """
+    counts, names = TrimCounts(), RelabelledNames(reading.relabelling)
     for record in records:
-        if isinstance(record, Document) and (reading.trim or record.spos is not None):
-            record = trim_document(record, counts)
+        if isinstance(record, Document):
+            if reading.trim or record.spos is not None:
+                record = trim_document(record, counts)
+            if reading.relabelling:
+                record = names.apply(record)
         yield record
-    if found := counts.describe():
+    for found in filter(None, (counts.describe(), *names.describe())):
         reading.report(f"{name}: {found}")
 
 

@@ -48,7 +48,10 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report the triples that could not be located."""
     tally, fields_tally = LocationTally(path), AnnotationTally(path, "triple_list", "relations")
 
+    skipped = 0
+
     def convert(fields: dict[str, Any], where: str) -> Document:
+        nonlocal skipped
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(_text(fields), [], [], jsonl.id_of(fields), meta, where)
         if not reading.annotation:
@@ -60,16 +63,19 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         if relations is not None:
             document.relations = relations
             return document
-        document.spos = _spos(fields, types)
+        document.spos, repeated, unrelated = _spos(fields, types)
+        skipped += unrelated
         if document.spos is not None:
             located = locate(document.text, document.spos, reading.mentions)
             document.relations = located.relations
-            tally.add(located, where)
+            tally.add(located, where, repeated=repeated)
         return document
 
     yield from read_records(lines, path, convert, HINT)
     tally.report(reading)
     fields_tally.report(reading)
+    if skipped:
+        reading.report(f"{path}: pairs of mentions without a relation ({_NO_RELATION}), which are skipped: {skipped:,}")
 
 
 def _text(fields: Mapping[str, Any]) -> str:
@@ -212,24 +218,29 @@ def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
     return labels
 
 
-def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
-    """Return the triples by their texts, without duplicates, or None if the record has no list of them."""
+def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> tuple[list[Spo] | None, int, int]:
+    """Return the triples by their texts, without duplicates, or None if the record has no list of them.
+
+    The numbers of duplicates, and of pairs that are marked as unrelated, are returned too.
+    """
+    skipped = 0
     if fields.get("relation_list") is not None:
         names, values = ("subject", "predicate", "object"), objects_of(fields, "relation_list")
     elif fields.get("triple_list") is not None:
         names, values = ("subject", "predicate", "object"), _triple_list(fields["triple_list"])
     elif fields.get("relationMentions") is not None:
         names, values = ("em1Text", "label", "em2Text"), objects_of(fields, "relationMentions")
-        values = [value for value in values if value.get("label") != _NO_RELATION]
+        related = [value for value in values if value.get("label") != _NO_RELATION]
+        skipped, values = len(values) - len(related), related
     else:
-        return None
+        return None, 0, 0
     spos: dict[Spo, None] = {}
     for value in values:
         subject, predicate, object_ = (string_of(value, name) for name in names)
         require_storable(predicate, "predicate")
         kinds = types.get(subject, NO_TYPE), types.get(object_, NO_TYPE)
         spos.setdefault(Spo(subject, predicate, object_, (), *kinds))
-    return list(spos)
+    return list(spos), len(values) - len(spos), skipped
 
 
 def _triple_list(triples: Any) -> list[dict[str, Any]]:

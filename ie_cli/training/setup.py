@@ -119,7 +119,7 @@ def prepare(recipe: Recipe) -> TrainingSetup:
     """
     sections = recipe.instances()
     tiny = recipe.encoder.name == "tiny"
-    data = {name: read_task_data(section.data, characters=tiny) for name, section in sections.items()}
+    data = {name: _read(section, characters=tiny) for name, section in sections.items()}
     codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
     encoder, tokenizer = _encoder(recipe, data)
     config: Any = encoder.config
@@ -162,6 +162,11 @@ def prepare(recipe: Recipe) -> TrainingSetup:
         device=device,
         precision=choose_precision(recipe.training.precision, device),
     )
+
+
+def _read(section: TaskSection, *, characters: bool) -> TaskData:
+    task = TASKS[section.task]
+    return read_task_data(section.data, characters=characters, annotated=lambda document: bool(task.items(document)))
 
 
 def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.document import Document, Entity
+from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
 from ie_cli.triples import Mentions, text_triples, triples_of
 
@@ -33,6 +34,7 @@ class Reading:
         joiner: text between tokens; None is a space, or nothing next to a CJK character.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         trim: whether to remove whitespace at the ends of spans; at the ends of mentions without offsets it always is.
+        relabelling: the labels and predicates to rename or leave out.
         annotation: whether to read annotations; False for input of prediction.
         report: called with messages about what was detected and repaired.
     """
@@ -42,6 +44,7 @@ class Reading:
     joiner: str | None = None
     mentions: Mentions = "nearest"
     trim: bool = False
+    relabelling: Relabelling = field(default_factory=Relabelling)
     annotation: bool = True
     report: Callable[[str], None] = field(default=_no_report, compare=False)
 
