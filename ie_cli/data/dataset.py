@@ -116,7 +116,7 @@ def reading_of(section: DataSection) -> Reading:
         section.joiner,
         section.mentions,
         trim=section.trim,
-        relabelling=Relabelling(section.rename, frozenset(section.ignore), frozenset(section.no_relation)),
+        relabelling=Relabelling(section.rename, frozenset(section.ignore or ()), frozenset(section.no_relation)),
     )
 
 

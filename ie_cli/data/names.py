@@ -16,7 +16,7 @@ def unknown_name(section: DataSection, found: Collection[str], known: Collection
         found: those names that occurred when all splits were read.
         known: the labels and predicates of the data.
     """
-    for field, names in (("rename", section.rename), ("ignore", section.ignore)):
+    for field, names in (("rename", section.rename), ("ignore", section.ignore or ())):
         for name in names:
             if name not in found:
                 return RecipeError(

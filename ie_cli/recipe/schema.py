@@ -45,7 +45,7 @@ class DataSection(Section):
     """Remove whitespace and invisible characters from both ends of each span; triples without offsets never have them."""
     rename: dict[Text, Text] = {}
     """New names of labels and predicates, by the names in the data; several that get the same name are merged."""
-    ignore: list[Text] = []
+    ignore: Annotated[list[Text], Field(min_length=1)] | None = None
     """Labels and predicates in the data to leave out; also left out are relations between entities with such labels."""
     no_relation: list[Text] = list(NO_RELATION)
     """Predicates that mark two entities without a relation and are skipped; an empty list keeps them as predicates."""
