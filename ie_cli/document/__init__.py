@@ -111,6 +111,8 @@ class Document:
         label: the class of a pair.
         score: the grade of a pair, such as 0 to 5 in STS-B. It is a gold value or a prediction, not a confidence: unlike the
             scores of entities, relations and events, it is part of equality.
+        related: whether relations are annotated even if there are none, so that native JSON has an empty list; ignored by
+            equality.
     """
 
     text: str
@@ -125,6 +127,7 @@ class Document:
     text_pair: str | None = None
     label: str | None = None
     score: float | None = None
+    related: bool = field(default=False, compare=False, repr=False)
 
     def _repr_html_(self) -> str:
         """Return the text with its annotation highlighted, for notebooks."""

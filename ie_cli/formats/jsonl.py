@@ -162,7 +162,7 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
     own = {name: fields[name] for name in names}
     meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS and key not in own and key != place}
     own["events"] = events_of(own.get("events", []), text)
-    document = Document(text, entities, relations, id_of(fields), meta, **own)
+    document = Document(text, entities, relations, id_of(fields), meta, related=related, **own)
     if GUESSED in meta.items():
         del meta[GUESSED[0]]
         written = meta.pop(TRIPLES, None)
@@ -186,7 +186,7 @@ def to_fields(document: Document) -> dict[str, Any]:
     if document.text_pair is not None:
         fields["text_pair"] = document.text_pair
     fields["entities"] = [entity_fields(entity, document.text) for entity in sorted(document.entities)]
-    if document.relations:
+    if document.relations or document.related:
         fields["relations"] = [relation_fields(relation, document.text) for relation in sorted(document.relations)]
     if document.events:
         fields["events"] = [event_fields(event, document.text) for event in sorted(document.events)]

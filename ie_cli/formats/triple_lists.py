@@ -61,7 +61,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         document.entities, types = _entities(source)
         relations = _relations(source, document.entities)
         if relations is not None:
-            document.relations = relations
+            document.relations, document.related = relations, True
             return document
         document.spos, repeated, unrelated = _spos(fields, types)
         skipped += unrelated

@@ -223,3 +223,10 @@ def test_a_line_of_an_array_that_is_not_utf_8_is_an_error(tmp_path: Path) -> Non
     for name in ("jsonl", None):
         with pytest.raises(DataError, match=r"x.json:3: byte 10 .* is not UTF-8"):
             list(read_records(str(file), format=name))
+
+
+def test_empty_relations_are_written_as_they_were_read() -> None:
+    write = FORMATS["jsonl"].write
+    assert write is not None
+    assert json.loads(write(read_one(entities=[], relations=[]))) == {"text": TEXT, "entities": [], "relations": []}
+    assert "relations" not in json.loads(write(read_one(entities=[])))
