@@ -17,6 +17,7 @@ from typing import Literal
 
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.document.trimming import trim_text
+from ie_cli.document.word_boundaries import begins_word, ends_word
 
 Mentions = Literal["nearest", "first", "all"]
 Span = tuple[int, int]
@@ -27,14 +28,14 @@ ROLES = ("subject", "object")
 ABSENT = "mention not in the text"
 """The reason why a triple cannot be located."""
 
-MAX_PAIRS = 100_000
-"""Limit on the span pairs that ``all`` creates for the triples of one text: two mentions that occur a thousand times each
-have a million pairs. A triple that exceeds the remaining limit gets the nearest pair only, and is counted."""
+MAX_PAIRS, PAIRS_PER_CHARACTER = 100_000, 10
+"""Limits on the span pairs that ``all`` creates for the triples of one text: two mentions that occur a thousand times each
+have a million pairs. The second one keeps the cost proportional to the size of the data. A triple that exceeds the remaining
+limit gets the nearest pair only, and is counted."""
 MAX_COMBINATIONS = 1_000
 """Limit on the triples generated for one value by combining the fillers of its slots."""
 
 _SLOT = re.compile(r"(.+)\.([^\W\d]\w*)", re.S)
-_RUN = re.compile(r"[A-Za-z\u00c0-\u024f]|[0-9]")
 
 
 def slot_of(predicate: str) -> tuple[str, str] | None:
@@ -44,7 +45,7 @@ def slot_of(predicate: str) -> tuple[str, str] | None:
 
 
 def occurrences(text: str, mention: str) -> list[Span]:
-    """Return all spans of a mention, overlapping ones included, except those inside a longer run of Latin letters or digits.
+    """Return all spans of a mention, overlapping ones included, except those inside a longer word or number.
 
     >>> occurrences("AB2 A 12", "A"), occurrences("11 2011", "11")
     ([(4, 5)], [(0, 2)])
@@ -53,23 +54,10 @@ def occurrences(text: str, mention: str) -> list[Span]:
     at = text.find(mention) if mention else -1
     while at >= 0:
         end = at + len(mention)
-        if is_whole(text, at, end):
+        if begins_word(text, at) and ends_word(text, end):
             found.append((at, end))
         at = text.find(mention, at + 1)
     return found
-
-
-def is_whole(text: str, start: int, end: int) -> bool:
-    """Return whether a span neither starts nor ends inside a run of Latin letters or digits."""
-    return not (_splits_run(text, start) or _splits_run(text, end))
-
-
-def _splits_run(text: str, boundary: int) -> bool:
-    """Return whether a boundary lies between two letters of one Latin word or two digits of one number."""
-    if not 0 < boundary < len(text):
-        return False
-    left, right = text[boundary - 1], text[boundary]
-    return bool(_RUN.match(left) and _RUN.match(right)) and left.isdigit() == right.isdigit()
 
 
 @dataclass(slots=True)
@@ -99,12 +87,12 @@ def locate(
         text: the text to search.
         spos: the triples.
         mentions: which occurrences to use: ``nearest`` takes the pair with the fewest characters in between, ``first`` the
-            first occurrence of each mention, ``all`` every pair of different spans, up to `MAX_PAIRS` per text.
+            first occurrence of each mention, ``all`` every pair of different spans, up to the limits of this module.
         reachable: whether an occurrence may be used at all, e.g. because its boundaries are token boundaries.
     """
     places: dict[str, list[Span]] = {}
     pairs: dict[tuple[str, str], list[tuple[Span, Span]]] = {}  # cache for `nearest` and `first`
-    remaining = MAX_PAIRS
+    remaining = min(MAX_PAIRS, PAIRS_PER_CHARACTER * len(text))
     found = LocatedTriples()
     chosen: dict[Relation, None] = {}
     for (subject, predicate, object_), (subject_type, object_type) in simple_triples(spos).items():

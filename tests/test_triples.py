@@ -36,6 +36,24 @@ TEXT = "张三主演《甲》，李四也主演《甲》；张三2018年1月在�
         ("啊啊啊", "啊啊", [(0, 2), (1, 3)]),
         ("abc", "", []),
         ("谷歌Google公司", "Google", [(2, 8)]),
+        ("Римский папа живёт в Рим", "Рим", [(21, 24)]),
+        ("Αθηναίος, Αθηνα", "Αθηνα", [(10, 15)]),
+        ("भारतीय सेना भारत में", "भारत", [(12, 16)]),  # the next letter of the first word follows without a mark
+        ("हिन्दी", "हिन्द", []),  # cuts a vowel sign off
+        ("বাংলাদেশ বাংলা", "বাংলা", [(9, 14)]),
+        ("Ελλάδα١٢", "Ελλάδα", [(0, 6)]),
+        ("١٢٣ ١٢", "١٢", [(4, 6)]),  # digits of any script
+        ("１２３ １２", "１２", [(4, 6)]),
+        ("Ｇｏｏｇｌｅ", "Ｇｏ", []),
+        ("Tolo\u0301i Tolo", "Tolo", [(7, 11)]),  # the accent is a code point of its own
+        ("👩\u200d🔬 👩", "👩", [(4, 5)]),
+        ("서울에서는 서울대학교, 서울", "서울", [(0, 2), (13, 15)]),  # with particles, but not in a compound
+        ("Google은", "Google", [(0, 6)]),
+        ("남서울에 서울", "서울", [(5, 7)]),
+        ("وباريس والباريس باريسية", "باريس", [(1, 6), (10, 15)]),  # a conjunction and an article, but not a suffix
+        ("ובלונדון", "לונדון", [(2, 8)]),
+        ("กรุงเทพ", "เทพ", [(4, 7)]),
+        ("東京タワー", "タワー", [(2, 5)]),
     ],
 )
 def test_occurrences_are_not_part_of_a_longer_run(text: str, mention: str, found: list[tuple[int, int]]) -> None:
@@ -89,8 +107,23 @@ def test_a_mention_that_occurs_thousands_of_times_is_reported() -> None:
     assert len(document.relations) == 1
     assert reported[1].startswith("x.json: ")
     assert "nearest pair" in reported[1]
-    assert "more than 100,000 pairs" in reported[1]
+    assert "more than 100,000 pairs of positions, or 10 per character" in reported[1]
     assert reported[1].endswith(": 1")
+
+
+def test_the_pairs_of_all_texts_together_are_bounded_by_the_size_of_the_data() -> None:
+    """Without the limit per character, 24,000 bytes had 1.2 million pairs, each of them a relation."""
+    fields = {"text": "甲乙" * 300, "spo_list": [{"subject": "甲", "predicate": p, "object": "乙"} for p in "pq"]}
+    reported: list[str] = []
+    lines = [(n, json.dumps(fields)) for n in range(1, 14)]
+    documents = list(duie.read(lines, "x.json", Reading(mentions="all", report=reported.append)))
+    found = [len(document.relations) for document in documents if isinstance(document, Document)]
+    assert found == [2] * 13
+    assert reported[1].endswith(": 26")
+    few = json.dumps(fields | {"text": "甲乙" * 5 + "。" * 300})
+    [document] = duie.read([(1, few)], "x.json", Reading(mentions="all"))
+    assert isinstance(document, Document)
+    assert len(document.relations) == 50
 
 
 def test_slots_with_very_many_fillers_give_no_more_triples_than_fillers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,15 +63,17 @@ class Decoded:
 
 @dataclass(slots=True)
 class Annotation:
-    """The predicted annotation of a document."""
+    """The predicted annotation of a document; `related` says that relations were predicted, even if there are none."""
 
     entities: list[Entity] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
+    related: bool = False
 
     def add(self, other: Annotation) -> None:
         """Add what another task found in the same document; an item found by both keeps its higher score."""
         self.entities = _merged(self.entities, other.entities)
         self.relations = _merged(self.relations, other.relations)
+        self.related |= other.related
 
 
 Scored = TypeVar("Scored", Entity, Relation)

@@ -148,7 +148,7 @@ class GPLinkerDecoder:
             owned = plan.owners(len(tokens), spans.entries[:, 1], spans.entries[:, 2]) == spans.entries[:, 3]
             entities = self._entities(tokens, spans.entries[owned, :3], self.decoding.probability(spans.scores[owned]))
         if (links := found.get("links")) is None:
-            return Annotation(entities)
+            return Annotation(entities, related=True)
         hull = links.entries[:, [2, 5]].min(axis=1), links.entries[:, [3, 6]].max(axis=1)
         owned = plan.owners(len(tokens), *hull) == links.entries[:, 7]
         probabilities = self.decoding.probability(links.scores[owned])
@@ -157,6 +157,7 @@ class GPLinkerDecoder:
             to_relations(
                 tokens, links.entries[owned, :7], probabilities, schema=self.schema, text=text, entities=entities
             ),
+            related=True,
         )
 
     def _entities(self, tokens: Tokens, entries: Index, probabilities: npt.NDArray[np.float64]) -> list[Entity]:

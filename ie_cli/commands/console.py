@@ -193,6 +193,14 @@ class TrainingView:
             f"{event.parameters / 1e6:.1f} M parameters, {counted(event.steps, 'step')} on {event.device} "
             f"in {event.precision}"
         )
+        from ie_cli.data.negatives import negatives_by_file
+
+        for report in setup.data.reports:
+            self._say(f"{name}{report}")
+        for finding in negatives_by_file(setup.data.files, setup.task.words.a_item):
+            warning = "warning: " if finding.kind == "warning" else ""
+            if len(setup.data.files) > 1 or any(file.negatives for file in setup.data.files.values()):
+                self._say(f"{warning}{name}{finding.text}")
         for split in setup.unannotated:
             effect = ", and it does not stop training early" if split == "dev" else ""
             self._say(

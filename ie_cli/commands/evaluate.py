@@ -13,6 +13,7 @@ import typer
 from ie_cli.commands.console import counting, say, show_scores, warn
 from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
 from ie_cli.document import Document
+from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading
 from ie_cli.system.places import Identity, identity
@@ -150,6 +151,8 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     task, options = TASKS[section.task], report.options()
     task.validate_options(options)
     reading = data.reading(quiet=report.quiet, trained=section.data, tokens=extractor.tasks[name].tokens)
+    # A model of an earlier version may have predicates that later recipes skip.
+    reading = replace(reading, relabelling=reading.relabelling.keeping(extractor.tasks[name].schema.predicates))
     trained = report.training_documents(data, reading)
     with counting("evaluating", quiet=report.quiet, size=data.size()) as count:
         result = evaluate_engine(
@@ -179,11 +182,11 @@ def run_eval_predictions(predictions: Input, data: Input, report: Report) -> Non
     if report.task is not None:
         raise DataError("--task selects a task of a model, but --predictions is given", hint="omit one of them.")
     report.validate_save_path(predictions.path, data.path)
-    reading = data.reading(quiet=report.quiet)
-    same = predictions.path == data.path
-    gold = data.documents(replace(reading, nested=False, other_columns=predictions.columns if same else ()))
-    guesses = predictions.reading(quiet=report.quiet)
-    predicted = predictions.documents(replace(guesses, nested=False, other_columns=data.columns if same else ()))
+    relabelling, same = Relabelling(no_relation=NO_RELATION), predictions.path == data.path
+    reading = replace(data.reading(quiet=report.quiet), relabelling=relabelling, nested=False)
+    gold = data.documents(replace(reading, other_columns=predictions.columns if same else ()))
+    guesses = replace(predictions.reading(quiet=report.quiet), relabelling=relabelling, nested=False)
+    predicted = predictions.documents(replace(guesses, other_columns=data.columns if same else ()))
     options = report.options()
     result = evaluate_predictions(
         pair_documents(gold, _with_own_options(predicted)),

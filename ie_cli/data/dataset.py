@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ie_cli.document import Document
+from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, find_tokens, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
@@ -75,10 +76,14 @@ class Split:
     decision: TokenDecision | None = None
 
     def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in self.read(self.reading))
+
+    def read(self, reading: Reading) -> Iterator[tuple[str, Document]]:
+        """Yield the documents, each with its source, with other options than those of the recipe."""
         for source in self.sources:
-            for document in read_documents(source, format=self.section.format, reading=self.reading):
+            for document in read_documents(source, format=self.section.format, reading=reading):
                 if self.keep is None or self.keep(document.text):
-                    yield document
+                    yield source, document
 
     @property
     def reading(self) -> Reading:
@@ -152,6 +157,7 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
         if split.section.trim:  # omitted by default, so that earlier versions computed the same
             options["trim"] = True
+        options |= split.section.model_dump(include={"rename", "ignore", "no_relation"}, exclude_defaults=True)
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
     for source, path in zip(splits[0].sources, paths, strict=True):
         with path.open("rb") as file:
@@ -184,6 +190,7 @@ def reading_of(section: DataSection) -> Reading:
         section.joiner,
         section.mentions,
         trim=section.trim,
+        relabelling=Relabelling(section.rename, frozenset(section.ignore or ()), frozenset(section.no_relation)),
     )
 
 

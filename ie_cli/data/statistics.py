@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ie_cli.document import Document
+from ie_cli.triples import simple_triples
 
 
 class Part(Protocol):
@@ -27,6 +28,8 @@ class DatasetStatistics:
         arguments: labels of subjects and objects of relations.
         pairs: (subject type, predicate, object type) triples.
         slots: predicates ``P.slot`` of complex objects.
+        relations: distinct relations of each document by predicate, as they are scored: with their spans and labels, or by their
+            texts if the data have no offsets.
         guessed: whether offsets of some relations were guessed from texts.
         characters: the characters, counted only on request.
         parts: additional counts.
@@ -37,6 +40,7 @@ class DatasetStatistics:
     arguments: Counter[str] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     slots: set[str] = field(default_factory=set)
+    relations: Counter[str] = field(default_factory=Counter)
     guessed: bool = False
     characters: Counter[str] = field(default_factory=Counter)
     parts: Sequence[Part] = ()
@@ -60,6 +64,10 @@ class DatasetStatistics:
         for relation in document.relations:
             self.arguments.update((relation.subject.label, relation.object.label))
             self.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
+        if document.spos is None:
+            self.relations.update(relation.predicate for relation in set(document.relations))
+        else:
+            self.relations.update(predicate for _, predicate, _ in simple_triples(document.spos))
         for spo in document.spos or ():
             self.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
         self.guessed |= document.spos is not None
@@ -73,3 +81,7 @@ class DatasetStatistics:
         for (_, predicate, _), count in self.pairs.items():
             found[predicate] += count
         return found
+
+    def known_names(self) -> set[str]:
+        """Return the labels and predicates."""
+        return {*self.labels, *self.arguments, *self.predicates}

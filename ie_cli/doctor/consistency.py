@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ie_cli.document import Document, Entity
+from ie_cli.document.word_boundaries import begins_word, ends_word
 from ie_cli.errors import counted
 from ie_cli.formats.common.base import quoted
-from ie_cli.triples import is_whole
 
 _KEPT = 1_000_000
 _COMPARISONS = 300_000  # texts that repeat themselves would need one for each character and string
@@ -66,7 +66,7 @@ class UnmarkedMentions:
                 comparisons += len(found)
                 for mention in found:
                     end = at + len(mention)
-                    if not (text.startswith(mention, at) and is_whole(text, at, end)):
+                    if not (text.startswith(mention, at) and begins_word(text, at) and ends_word(text, end)):
                         continue
                     before = bisect_right(starts, end - 1)  # the entities that start before its end
                     if not before or ends[before - 1] <= at:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.data.names import unknown_name
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.label_findings import label_findings
 from ie_cli.doctor.reach import Reach
@@ -74,6 +75,9 @@ def _check_task(
         return
     yield from between(surveys, section)
     yield from label_findings(surveys, section)
+    known = surveys["train"].statistics.known_names()
+    if unknown := unknown_name(section.data, set().union(*(survey.renamed for survey in surveys.values())), known):
+        yield from _errors(unknown)
     if not (task.schema_first and surveys["train"].bad.count):  # its schema would be that of a part of the data
         preview, failure = _preview(recipe, name, surveys["train"].statistics)
         problem = problem or failure

@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple
 
 from ie_cli.doctor.word_boundaries import cuts_end, cuts_start
 from ie_cli.formats.common.base import quoted
-from ie_cli.formats.common.offset_units import INCLUSIVE, SHIFTS, Shift, Span
 from ie_cli.formats.common.joining import is_cjk
+from ie_cli.formats.common.offset_units import INCLUSIVE, SHIFTS, Shift, Span
 
 Side = Literal["start", "end"]
 _SIDES: tuple[Side, Side] = ("start", "end")

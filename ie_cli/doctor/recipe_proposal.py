@@ -16,6 +16,7 @@ from ie_cli.doctor.siblings import find_siblings, name_note, run_name
 from ie_cli.doctor.token_counting import local_tokenizer, token_counter
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.doctor.windows_proposal import quantile, window
+from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
@@ -64,9 +65,12 @@ def propose_recipe(
     count_tokens, limit = token_counter(encoder)
     lengths, scripts, overlaps = TokenLengths(count_tokens), Scripts(), Overlaps()
     formats: list[str] = []
-    reading, files = reading or Reading(), list[TokenFile]()
-    deciding = replace(reading, decided=files.append)
-    documents = read_documents(data, format=format, reading=deciding, detected=formats.append)
+    # The default of recipes.
+    reading = replace(reading or Reading(), relabelling=Relabelling(no_relation=NO_RELATION))
+    files: list[TokenFile] = []
+    documents = read_documents(
+        data, format=format, reading=replace(reading, decided=files.append), detected=formats.append
+    )
     tokenizer = local_tokenizer(encoder)
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
     shares = DevShares()

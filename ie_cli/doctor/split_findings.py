@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from ie_cli.data.findings import Finding
+from ie_cli.data.negatives import negatives_by_file
 from ie_cli.doctor.spans import CUT, INVISIBLE
 from ie_cli.doctor.survey import Survey
 from ie_cli.encoding.alignment import WHITESPACE
@@ -34,6 +36,9 @@ def about(
     """
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
     yield _contents(split, found)
+    if len(found.files) > 1:
+        files = negatives_by_file(found.files, found.task.words.a_item)
+        yield from (replace(finding, text=f"{split}: {finding.text}") for finding in files)
     if found.documents or found.bad.count or not rest_is_bad:
         yield from _unreadable_or_empty(split, found, section)
     yield from _odd_spans(split, found)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ie_cli.data.dataset import Split
+from ie_cli.data.negatives import FileCounts
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
@@ -50,6 +51,8 @@ class Survey:
         names: the names that occur and their counts, by kind of item.
         negatives: number of examples without any item that the task extracts.
         reports: what the readers detected and repaired.
+        files: the counts of examples without such an item, by file.
+        renamed: the names that the recipe renames or ignores and that occur.
     """
 
     task: Task
@@ -63,6 +66,8 @@ class Survey:
     spans: SpanCounts = field(default_factory=SpanCounts)
     bad: BadRecords = field(default_factory=BadRecords)
     reports: list[str] = field(default_factory=list)
+    files: dict[str, FileCounts] = field(default_factory=dict)
+    renamed: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, split: Split, task: Task, reach: Reach) -> Survey:
@@ -78,6 +83,8 @@ class Survey:
                         survey.add_bad(record)
                 elif split.keep is None or split.keep(record.text):
                     survey.add(record)
+                    survey.files.setdefault(source, FileCounts()).add(annotated=bool(task.items(record)))
+        survey.renamed = reading.relabelling.found
         return survey
 
     @property

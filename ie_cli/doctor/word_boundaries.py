@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ie_cli.formats.common.offset_units import Span
 from ie_cli.formats.common.joining import is_cjk
+from ie_cli.formats.common.offset_units import Span
 
 _JOINED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1980-\u19df\uaa60-\uaa7f]")
 """Letters of Thai, Lao, Tibetan, Burmese, Khmer and New Tai Lue, which are written without spaces."""

@@ -183,6 +183,8 @@ class Document:
         columns: the lines that it was read from, if `Reading.keep_columns` asks for them; ignored by equality.
         score: the grade of a pair, such as 0 to 5 in STS-B. It is a gold value or a prediction, not a confidence: unlike the
             scores of entities, relations and events, it is part of equality.
+        related: whether relations are annotated even if there are none, so that native JSON has an empty list; ignored by
+            equality.
     """
 
     text: str
@@ -197,6 +199,7 @@ class Document:
     text_pair: str | None = None
     label: str | None = None
     score: float | None = None
+    related: bool = field(default=False, compare=False, repr=False)
     columns: ColumnRows | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

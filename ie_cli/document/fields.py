@@ -28,7 +28,7 @@ def document_fields(document: Document) -> dict[str, Any]:
     if document.text_pair is not None:
         fields["text_pair"] = document.text_pair
     fields["entities"] = [entity_fields(entity, document.text) for entity in sorted(document.entities)]
-    if document.relations:
+    if document.relations or document.related:
         fields["relations"] = [relation_fields(relation, document.text) for relation in sorted(document.relations)]
     if document.events:
         fields["events"] = [event_fields(event, document.text) for event in sorted(document.events)]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ie_cli.document import Document
+from ie_cli.document.relabelling import RelabelledNames
 from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import (
@@ -27,7 +28,7 @@ from ie_cli.formats import (
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
-from ie_cli.formats.common.json_stream import ARRAY
+from ie_cli.formats.common.json_stream import ARRAY, read_head, spans_lines
 from ie_cli.system.streams import read_lines
 
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_documents", "read_records"]
@@ -41,6 +42,7 @@ FORMATS: dict[str, Format] = {
         jsonl.count_losses,
         by_line=True,
         suffixes=(".jsonl", ".ndjson", ".json"),
+        arrays=True,
     ),
     "cluener": Format(
         "cluener",
@@ -49,6 +51,7 @@ FORMATS: dict[str, Format] = {
         cluener.write,
         cluener.count_losses,
         by_line=True,
+        arrays=True,
     ),
     "conll": Format(
         "conll",
@@ -65,6 +68,7 @@ FORMATS: dict[str, Format] = {
         duie.write,
         duie.count_losses,
         by_line=True,
+        arrays=True,
     ),
     "duie1": Format(
         "duie1",
@@ -73,6 +77,7 @@ FORMATS: dict[str, Format] = {
         duie.write_first,
         duie.count_losses_first,
         by_line=True,
+        arrays=True,
     ),
     "triples": Format(
         "triples",
@@ -154,37 +159,44 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
-        return _trimmed(hub.read(source, reading), source, reading)
+        return _edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
     keep_ends = format is not None and find_format(format).keep_ends
     lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
     if reading.progress is not None:
         lines = _watched(lines, reading.progress)
+    stream = iter(lines)
     if format is None:
-        stream = iter(lines)
         head = peek(stream)
         try:
             format = detect(head, name)
         except DataError:
             undecoded.require_none()  # a more specific error
             raise
-        lines = chain(head, stream)
+    else:
+        head = read_head(stream) if find_format(format).arrays else []
     detected(format)
     found = find_format(format)
-    if not found.by_line:
+    if not found.by_line or (found.arrays and spans_lines(head)):
         undecoded.require_none()
-    return _trimmed(undecoded.interleave(found.read(lines, name, reading)), name, reading)
+    return _edited(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
 
 
-def _trimmed(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
-    """Yield the records with trimmed spans if the options say so or the data have no offsets, and report the number."""
-    counts = TrimCounts()
+def _edited(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
+    """Yield the records with trimmed spans and new names as the options say, and report what was changed.
+
+    Spans of data without offsets are always trimmed.
+    """
+    counts, names = TrimCounts(), RelabelledNames(reading.relabelling)
     for record in records:
-        if isinstance(record, Document) and (reading.trim or record.spos is not None):
-            record = trim_document(record, counts)
+        if isinstance(record, Document):
+            if reading.trim or record.spos is not None:
+                record = trim_document(record, counts)
+            if reading.relabelling:
+                record = names.apply(record)
         yield record
-    if found := counts.describe():
+    for found in filter(None, (counts.describe(), *names.describe())):
         reading.report(f"{name}: {found}")
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
+from ie_cli.formats.common.annotation_fields import AnnotationTally
 from ie_cli.formats.common.base import (
     FIELDS_LOST,
     RELATIONS_LOST,
-    BadLine,
     Lines,
     Reading,
     Record,
@@ -22,32 +22,30 @@ from ie_cli.formats.common.base import (
     count_name_clashes,
     count_native_only,
     count_unlocated,
-    error_at,
     quoted,
     require_storable,
 )
-from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
+from ie_cli.formats.common.json_stream import read_lines_or_array
+from ie_cli.formats.jsonl import dump, id_of, text_of
 
 FORMAT_FIELDS = frozenset({"id", "text", "label"})
 HINT = 'write each line as {"text": "Ann slept", "label": {"name": {"Ann": [[0, 2]]}}}, the end inclusive.'
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each line; the mentions of a submission cannot be checked, because it has no text."""
-    for number, line in lines:
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            fields = parse_object(line)
-            submission = "text" not in fields and fields.get("id") is not None and "label" in fields
-            text = "" if submission else text_of(fields)
-            labels = fields.get("label") if reading.annotation else None
-            entities = list(_entities(labels or {}, None if submission else text))
-            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
-            yield Document(text, entities, [], id_of(fields), meta, where)
-        except DataError as error:
-            yield BadLine(where, line, error_at(where, error, HINT))
+    """Yield an example for each record; the mentions of a submission cannot be checked, because it has no text."""
+    tally = AnnotationTally(path, "label", "entities")
+
+    def convert(fields: dict[str, Any], where: str) -> Document:
+        submission = "text" not in fields and fields.get("id") is not None and "label" in fields
+        text = "" if submission else text_of(fields)
+        labels = fields["label"] if reading.annotation and tally.expect(fields) else None
+        entities = list(_entities(labels or {}, None if submission else text))
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
+        return Document(text, entities, [], id_of(fields), meta, where)
+
+    yield from read_lines_or_array(lines, path, convert, HINT)
+    tally.report(reading)
 
 
 def _entities(labels: Any, text: str | None) -> Iterator[Entity]:

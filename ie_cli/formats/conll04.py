@@ -66,6 +66,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         entities = [checked_entity(starts[first], ends[last], label, text) for first, last, label in spans]
         document.entities = list(dict.fromkeys(entities))
         document.relations = [_relation(value, entities) for value in objects_of(fields, "relations")]
+        document.related = True
         return document
 
     yield from convert_objects(objects, convert, HINT)

@@ -11,14 +11,25 @@ from typing import Any
 
 from ie_cli.document import Document, Spo
 from ie_cli.document.fields import NO_TYPE, spo_fields
-from ie_cli.errors import DataError
-from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, count_name_clashes, count_native_only, error_at
+from ie_cli.formats.common.annotation_fields import AnnotationTally
+from ie_cli.formats.common.base import Lines, Reading, Record, count_name_clashes, count_native_only
+from ie_cli.formats.common.json_stream import read_lines_or_array
 from ie_cli.formats.common.spo_json import spos_of_fields
-from ie_cli.formats.jsonl import dump, id_of, parse_object, text_of
-from ie_cli.triples import MAX_PAIRS, LocatedTriples, locate, role_arguments, to_spos
+from ie_cli.formats.jsonl import dump, id_of, text_of
+from ie_cli.triples import (
+    MAX_PAIRS,
+    PAIRS_PER_CHARACTER,
+    LocatedTriples,
+    locate,
+    role_arguments,
+    text_triples,
+    to_spos,
+)
 
 FORMAT_FIELDS = frozenset({"id", "text", "spo_list"})
 OTHER_LABEL = "entities lose their label, which differs from that of a relation's argument with the same span"
+MERGED = "relations with the same texts as another one are merged with it, because this format has no offsets"
+NO_OFFSETS = "relations lose their offsets, which this format cannot store"
 OTHER_PLACE = "relations are read back with other spans or types, which are guessed from their texts"
 HINT = (
     'write each line as {"text": "…", "spo_list": [{"subject": "…", "predicate": "…", "object": "…", "subject_type": "…", '
@@ -27,26 +38,23 @@ HINT = (
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each non-empty line, and report the triples that could not be located."""
-    tally = LocationTally(path)
-    for number, line in lines:
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            fields = parse_object(line)
-            text, id_ = text_of(fields), id_of(fields)
-            meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
-            document = Document(text, [], [], id_, meta, where)
-            if reading.annotation and fields.get("spo_list") is not None:
-                document.spos = spos_of_fields(fields["spo_list"])
-                located = locate(text, document.spos, reading.mentions)
-                document.relations = located.relations
-                tally.add(located, where)
-            yield document
-        except DataError as error:
-            yield BadLine(where, line, error_at(where, error, HINT))
+    """Yield an example for each record, and report the triples that could not be located."""
+    tally, fields_tally = LocationTally(path), AnnotationTally(path, "spo_list", "relations")
+
+    def convert(fields: dict[str, Any], where: str) -> Document:
+        text, id_ = text_of(fields), id_of(fields)
+        meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
+        document = Document(text, [], [], id_, meta, where)
+        if reading.annotation and fields_tally.expect(fields):
+            document.spos = spos_of_fields(fields["spo_list"])
+            located = locate(text, document.spos, reading.mentions)
+            document.relations = located.relations
+            tally.add(located, where, repeated=len(document.spos) - len(set(document.spos)))
+        return document
+
+    yield from read_lines_or_array(lines, path, convert, HINT)
     tally.report(reading)
+    fields_tally.report(reading)
 
 
 class LocationTally:
@@ -54,11 +62,12 @@ class LocationTally:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._triples = self._ambiguous = self._absent = self._truncated = 0
+        self._triples = self._ambiguous = self._absent = self._truncated = self._repeated = 0
         self._first = ""
 
-    def add(self, located: LocatedTriples, where: str) -> None:
-        """Add the counts of one text."""
+    def add(self, located: LocatedTriples, where: str, *, repeated: int) -> None:
+        """Add the counts of one text, of whose triples some are repetitions."""
+        self._repeated += repeated
         self._triples += located.triples
         self._ambiguous += located.ambiguous
         self._truncated += located.truncated
@@ -68,6 +77,10 @@ class LocationTally:
 
     def report(self, reading: Reading) -> None:
         """Report the counts."""
+        if self._repeated:
+            reading.report(
+                f"{self._path}: triples that repeat another one of their text and count once: {self._repeated:,}"
+            )
         if self._absent or self._ambiguous:
             reading.report(
                 f"{self._path}: triples without offsets: {self._triples:,}; with several possible positions: "
@@ -76,7 +89,7 @@ class LocationTally:
         if self._truncated:
             reading.report(
                 f"{self._path}: triples for which only the nearest pair is used, because the triples of their text have more "
-                f"than {MAX_PAIRS:,} pairs of positions: {self._truncated:,}"
+                f"than {MAX_PAIRS:,} pairs of positions, or {PAIRS_PER_CHARACTER} per character: {self._truncated:,}"
             )
 
 
@@ -134,6 +147,9 @@ def _count_losses(document: Document, triples: list[Spo], written: list[Spo]) ->
     alone = sum((entity.start, entity.end) not in places for entity in absent)
     counts = {OTHER_LABEL: len(absent) - alone}
     if document.spos is None:
+        relations = set(document.relations)
+        distinct = len(text_triples(document.text, relations))
+        counts |= {MERGED: len(relations) - distinct, NO_OFFSETS: distinct}
         every = found if triples == written else locate(document.text, triples, "nearest").relations
         counts[OTHER_PLACE] = len(set(document.relations) - set(every))
     return {

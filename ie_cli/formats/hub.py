@@ -11,6 +11,7 @@ from typing import Any
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
+from ie_cli.formats.common.annotation_fields import ENTITY_FIELDS, AnnotationTally
 from ie_cli.formats.common.base import BadLine, Reading, Record, checked_entity, error_at, quoted, short
 from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.common.joining import Joining, join_tokens, look_ahead, tokens_in
@@ -49,18 +50,19 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
             f"{source}: expected the columns tokens and ner_tags, or text and entities, got {', '.join(columns)}",
             hint="rename the columns, or convert the data to JSON Lines.",
         )
+    tally = AnnotationTally(source)
     for number, row in enumerate(rows, 1):
         where = f"{source}:{number}"
         fields = dict(row)
         try:
             _require_shallow(fields)
-            fields["entities"] = _records(fields.get("entities"))
-            fields["relations"] = _records(fields.get("relations"))
-            document = from_fields(fields if reading.annotation else without_annotation(fields))
+            fields |= {name: _records(value) for name, value in fields.items() if name in ENTITY_FIELDS | {"relations"}}
+            document = from_fields(fields, tally) if reading.annotation else from_fields(without_annotation(fields))
             document.where = where
             yield document
         except DataError as error:
             yield BadLine(where, dump(fields).rstrip(), error_at(where, error, HINT))
+    tally.report(reading)
 
 
 def _names(feature: Any) -> Sequence[str] | None:

@@ -1,4 +1,4 @@
-"""Native JSON Lines: one document per line, in a form that can store the complete data model.
+"""Native JSON: one document per line, or an array of documents, in a form that can store the complete data model.
 
 ::
 
@@ -10,7 +10,15 @@
     {"text": "Ann slept", "text_pair": "Ann was awake", "label": "contradiction", "score": 0.3}
 
 Only ``text`` is required. Offsets count characters of the first text, the end exclusive; if the ``text`` of a span is given, it
-must match the offsets. An event may lack a trigger, and an argument a label.
+must match the offsets. An event may lack a trigger, and an argument a label. Lines are written; a file that is read may also be
+one array, on one or many lines.
+
+What other tools write is read if it has only one meaning. An entity may be ``[start, end, label]``. Its label may be named
+``type``, ``tag`` or ``entity_type``, its offsets ``start_offset`` and ``end_offset``, or ``start_char`` and ``end_char``, or
+``start_idx`` and ``end_idx`` if the mention shows whether the end is inclusive. Without ``entities``, a field with such entities
+is read under another common name: ``label`` or ``labels`` (doccano), ``spans`` (Prodigy), ``ner``, ``annotations``, ``Entities``.
+A record with a field that could be the annotation, but has another name or form, is an error. A record with ``"entities": []``
+has no entities, whatever its other fields contain. What was read from another field, is missing or is not kept is counted.
 
 ``"offsets": "guessed"`` marks relations whose data gave texts alone. If the relations do not reproduce these triples, e.g.
 because one cannot be located in the text, ``triples`` lists all of them.
@@ -31,7 +39,6 @@ events that would make the line invalid are left out and counted.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,16 +47,21 @@ import orjson
 from ie_cli.document import Document
 from ie_cli.document.fields import FORMAT_FIELDS, GUESSED, TRIPLES, document_fields, reserved_names
 from ie_cli.errors import DataError
+from ie_cli.formats.common.annotation_fields import (
+    AnnotationTally,
+    entity_field,
+    require_no_other_relations,
+    text_hint,
+)
 from ie_cli.formats.common.base import (
-    BadLine,
     Lines,
     Reading,
     Record,
     count_name_clashes,
-    error_at,
     format_field_names,
     short,
 )
+from ie_cli.formats.common.json_stream import read_lines_or_array
 from ie_cli.formats.common.native_fields import (
     entity_of,
     events_of,
@@ -58,33 +70,25 @@ from ie_cli.formats.common.native_fields import (
     relation_of,
 )
 from ie_cli.formats.common.spo_json import spos_of_fields
-from ie_cli.system.json_reading import NestedTooDeeply, loads
 from ie_cli.triples import to_spos
 
-_LONG_NUMBER = re.compile(r"\d{19}")
 HINT = (
     'write each line as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}; a relation has a '
     "predicate, and such entities as subject and object."
 )
-_BYTE_ORDER_MARK = "\ufeff"  # found inside concatenated files
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
-    """Yield an example for each non-empty line."""
-    for number, line in lines:
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            fields = parse_object(line)
-            if not reading.annotation:
-                fields = without_annotation(fields)
-            document = from_fields(fields)
-        except DataError as error:
-            yield BadLine(where, line, error_at(where, error, HINT))
-        else:
-            document.where = where
-            yield document
+    """Yield an example for each record, and report what was missing or not kept."""
+    tally = AnnotationTally(path)
+
+    def convert(fields: dict[str, Any], where: str) -> Document:
+        document = from_fields(fields, tally) if reading.annotation else from_fields(without_annotation(fields))
+        document.where = where
+        return document
+
+    yield from read_lines_or_array(lines, path, convert, HINT)
+    tally.report(reading)
 
 
 def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,52 +97,6 @@ def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
     if GUESSED in fields.items():
         annotation |= {GUESSED[0], TRIPLES}
     return {key: value for key, value in fields.items() if key not in annotation}
-
-
-def parse_object(line: str) -> dict[str, Any]:
-    """Parse a line as a JSON object.
-
-    Raises:
-        DataError: the line is not valid JSON, or not an object.
-    """
-    line = line.removeprefix(_BYTE_ORDER_MARK)
-    try:
-        # orjson turns integers of more than 64 bits into floats and rejects lone surrogates, which JSON can contain;
-        # the standard library reads both.
-        value = loads(line, json.loads if _LONG_NUMBER.search(line) else orjson.loads)
-    except ValueError:
-        try:
-            value = loads(line)
-        except ValueError as error:
-            raise DataError(f"not valid JSON: {_why(error)}", hint=_json_hint(line)) from error
-    if not isinstance(value, dict):
-        kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
-        raise DataError(
-            f"expected a JSON object, got {kind}",
-            hint="write one object per line; convert an array to lines with: jq -c '.[]' IN > OUT",
-        )
-    return value
-
-
-def _why(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return (
-            f"{error.msg} (line {error.lineno}, column {error.colno})"
-            if error.lineno > 1
-            else (f"{error.msg} (column {error.colno})")
-        )
-    return str(error) if isinstance(error, NestedTooDeeply) else "a number has too many digits"
-
-
-def _json_hint(line: str) -> str:
-    if "\0" in line:
-        return (
-            "get the file from its source again: it contains NUL characters, so it was damaged in writing or copying."
-        )
-    hint = "write one JSON object per line"
-    if line.strip() in {"[", "{"} or line.lstrip().startswith("["):
-        hint += "; convert a JSON array or indented JSON to lines with: jq -c '.[]' IN > OUT"
-    return hint + "."
 
 
 def text_of(fields: Mapping[str, Any]) -> str:
@@ -155,7 +113,7 @@ def text_of(fields: Mapping[str, Any]) -> str:
     if "text" not in fields:
         raise DataError(
             f"no field 'text' (found: {format_field_names(fields)})",
-            hint='give each line {"text": "…"}; rename a field with: jq -c \'.text = .content\'',
+            hint=text_hint(fields),
         )
     if not isinstance(fields["text"], str):
         raise DataError(f"'text' must be a string, got {short(fields['text'])}")
@@ -174,23 +132,38 @@ def id_of(fields: Mapping[str, Any]) -> str | int | None:
     raise DataError(f"'id' must be a string or an integer, got {short(value)}")
 
 
-def from_fields(fields: Mapping[str, Any]) -> Document:
+def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None) -> Document:
     """Build an example from the fields of one native record.
+
+    Args:
+        fields: the fields.
+        tally: counts the annotation; if it is None, the record is a text to predict, and only native fields are annotation.
 
     Raises:
         DataError: a field is invalid; the message does not include the place.
     """
     text = text_of(fields)
-    entities = [entity_of(value, text) for value in list_of(fields, "entities")]
-    relations = [relation_of(value, text) for value in list_of(fields, "relations")]
-    own = {name: fields[name] for name in native_names(fields)}
-    meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS and key not in own}
+    names = native_names(fields)
+    related = fields.get("relations") is not None
+    annotated = related or bool(names & {"events", "text_pair"}) or GUESSED in fields.items()
+    place: str | None = "entities"
+    dropped = None
+    if tally is not None:
+        place, dropped = entity_field(fields, annotated=annotated), tally.dropped
+        if not related:
+            require_no_other_relations(fields)
+    entities = [entity_of(value, text, dropped) for value in (list_of(fields, place) if place is not None else ())]
+    relations = [relation_of(value, text, dropped) for value in list_of(fields, "relations")]
+    own = {name: fields[name] for name in names}
+    meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS and key not in own and key != place}
     own["events"] = events_of(own.get("events", []), text)
-    document = Document(text, entities, relations, id_of(fields), meta, **own)
+    document = Document(text, entities, relations, id_of(fields), meta, related=related, **own)
     if GUESSED in meta.items():
         del meta[GUESSED[0]]
         written = meta.pop(TRIPLES, None)
         document.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
+    if tally is not None:
+        tally.add(place, annotated=annotated, related=related)
     return document
 
 

@@ -18,6 +18,7 @@ from ie_cli.document.fields import FORMAT_FIELDS as NATIVE_FIELDS
 from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
+from ie_cli.formats.common.annotation_fields import AnnotationTally
 from ie_cli.formats.common.base import (
     Lines,
     Reading,
@@ -47,28 +48,36 @@ _TOKENS_HINT = "give character spans (subj_char_span, obj_char_span, char_span),
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report the triples that could not be located."""
-    tally = LocationTally(path)
+    tally, fields_tally = LocationTally(path), AnnotationTally(path, "triple_list", "relations")
+
+    skipped = 0
 
     def convert(fields: dict[str, Any], where: str) -> Document:
+        nonlocal skipped
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(_text(fields), [], [], jsonl.id_of(fields), meta, where)
         if not reading.annotation:
             return document
+        fields_tally.expect(fields, "relation_list", "relationMentions", "entity_list")
         source = _Source(fields, document.text)
         document.entities, types = _entities(source)
         relations = _relations(source, document.entities)
         if relations is not None:
-            document.relations = relations
+            document.relations, document.related = relations, True
             return document
-        document.spos = _spos(fields, types)
+        document.spos, repeated, unrelated = _spos(fields, types)
+        skipped += unrelated
         if document.spos is not None:
             located = locate(document.text, document.spos, reading.mentions)
             document.relations = located.relations
-            tally.add(located, where)
+            tally.add(located, where, repeated=repeated)
         return document
 
     yield from read_records(lines, path, convert, HINT)
     tally.report(reading)
+    fields_tally.report(reading)
+    if skipped:
+        reading.report(f"{path}: pairs of mentions without a relation ({_NO_RELATION}), which are skipped: {skipped:,}")
 
 
 def _text(fields: Mapping[str, Any]) -> str:
@@ -211,24 +220,29 @@ def _labels(entities: Sequence[Entity]) -> dict[Span, str]:
     return labels
 
 
-def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> list[Spo] | None:
-    """Return the triples by their texts, without duplicates, or None if the record has no list of them."""
+def _spos(fields: dict[str, Any], types: Mapping[str, str]) -> tuple[list[Spo] | None, int, int]:
+    """Return the triples by their texts, without duplicates, or None if the record has no list of them.
+
+    The numbers of duplicates, and of pairs that are marked as unrelated, are returned too.
+    """
+    skipped = 0
     if fields.get("relation_list") is not None:
         names, values = ("subject", "predicate", "object"), objects_of(fields, "relation_list")
     elif fields.get("triple_list") is not None:
         names, values = ("subject", "predicate", "object"), _triple_list(fields["triple_list"])
     elif fields.get("relationMentions") is not None:
         names, values = ("em1Text", "label", "em2Text"), objects_of(fields, "relationMentions")
-        values = [value for value in values if value.get("label") != _NO_RELATION]
+        related = [value for value in values if value.get("label") != _NO_RELATION]
+        skipped, values = len(values) - len(related), related
     else:
-        return None
+        return None, 0, 0
     spos: dict[Spo, None] = {}
     for value in values:
         subject, predicate, object_ = (string_of(value, name) for name in names)
         require_storable(predicate, "predicate")
         kinds = types.get(subject, NO_TYPE), types.get(object_, NO_TYPE)
         spos.setdefault(Spo(subject, predicate, object_, (), *kinds))
-    return list(spos)
+    return list(spos), len(values) - len(spos), skipped
 
 
 def _triple_list(triples: Any) -> list[dict[str, Any]]:

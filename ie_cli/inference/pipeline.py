@@ -219,9 +219,9 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
     """Return a document annotated from the candidates of all its windows."""
     document, annotation = pending.document, Annotation()
     for part in engine.tasks:
-        if part.name in pending.found:
-            merged = {name: _concatenate(pieces) for name, pieces in pending.found[part.name].items()}
-            annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, document.text))
+        found = pending.found.get(part.name, {})
+        merged = {name: _concatenate(pieces) for name, pieces in found.items()}
+        annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, document.text))
     return Document(
         document.text,
         annotation.entities,
@@ -231,6 +231,7 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
         document.where,
         text_pair=document.text_pair,
         columns=document.columns and document.columns.without_tags(),
+        related=annotation.related,
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ie_cli.document.relabelling import NO_RELATION
 from ie_cli.recipe.base import PositiveInt, Precision, Probability, Section, Text
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
@@ -43,6 +44,12 @@ class DataSection(Section):
     characters, and nothing at all if nearly all tokens are single characters."""
     trim: bool = False
     """Remove whitespace and invisible characters from both ends of each span; triples without offsets never have them."""
+    rename: dict[Text, Text] = {}
+    """New names of labels and predicates, by the names in the data; several that get the same name are merged."""
+    ignore: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Labels and predicates in the data to leave out; also left out are relations between entities with such labels."""
+    no_relation: list[Text] = list(NO_RELATION)
+    """Predicates that mark two entities without a relation and are skipped; an empty list keeps them as predicates."""
 
 
 class EncoderSection(Section):

@@ -21,7 +21,7 @@ from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.diagnosis import diagnose
 from ie_cli.tasks.kinds import ENTITIES, RELATIONS, describe_entities
 from ie_cli.tasks.proposal import Line, Proposal, flat_line
-from ie_cli.triples import ABSENT, ROLES, entities_of, triples_of
+from ie_cli.triples import ABSENT, ROLES, entities_of, text_triples, triples_of
 
 
 class RelationTask:
@@ -126,9 +126,13 @@ class RelationTask:
         )
 
     def annotation(self, document: Document) -> dict[str, list[Any]]:
-        """Return the triples of texts and, if entities are annotated, the entities including the arguments."""
+        """Return the relations by their texts and, if entities are annotated, the entities including the arguments."""
         entities = sorted(entities_of(document)) if document.entities else []
-        return {"entities": entities, "relations": sorted(triples_of(document))}
+        if document.spos is None:  # relations with equal texts and different spans are different ones
+            triples = [triple for each in set(document.relations) for triple in text_triples(document.text, [each])]
+        else:
+            triples = list(triples_of(document))
+        return {"entities": entities, "relations": sorted(triples)}
 
     def preview_schema(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> LabelSchema | None:
         """Return the schema that training would build."""
@@ -182,6 +186,6 @@ class RelationTask:
             comment = "the spans are labelled with entity types"
             nesting = (flat_line(statistics, overlapping),)
         return Proposal(
-            names={"entities": statistics.labels, "relations": statistics.predicates},
+            names={"entities": statistics.labels, "relations": statistics.relations},
             head=((f"name: {heads_of(self.name)[0]}", comment), *nesting),
         )

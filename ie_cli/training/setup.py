@@ -138,10 +138,7 @@ def prepare(
     start = InitialModel.of(recipe)
     tiny = recipe.encoder.name == "tiny" and start is None
     known = tokens or {}
-    data = {
-        name: read_task_data(section.data, characters=tiny, tokens=known.get(name))
-        for name, section in sections.items()
-    }
+    data = {name: _read(section, characters=tiny, tokens=known.get(name)) for name, section in sections.items()}
     codecs = {
         name: _codec(recipe, section, data[name], earlier=(earlier or {}).get(name))
         for name, section in sections.items()
@@ -188,6 +185,16 @@ def prepare(
         device=device,
         precision=choose_precision(recipe.training.precision, device),
         initial=initial,
+    )
+
+
+def _read(section: TaskSection, *, characters: bool, tokens: Tokens | None) -> TaskData:
+    task = TASKS[section.task]
+    return read_task_data(
+        section.data,
+        characters=characters,
+        tokens=tokens,
+        annotated=lambda document: bool(task.items(document)),
     )
 
 

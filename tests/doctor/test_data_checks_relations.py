@@ -77,8 +77,10 @@ def many(count: int, *, entities: bool = False, predicate: str = "住地") -> li
 
 def test_relations_with_offsets_are_counted_by_predicate(tmp_path: Path) -> None:
     data = [*many(6), *(placed(f"李娜{n}生于云州", ("李娜", "生地", "云州")) for n in range(5)), Document("今天下雨。")]
-    assert findings(recipe(native(tmp_path / "t.jsonl", *data))) == [
-        ("note", "train: 12 examples (1 without a relation), 11 relations: 住地 6, 生地 5")
+    file = native(tmp_path / "t.jsonl", *data)
+    assert findings(recipe(file)) == [
+        ("note", f"{file}: records without a field 'relations', which count as texts without relations: 1 of 12"),
+        ("note", "train: 12 examples (1 without a relation), 11 relations: 住地 6, 生地 5"),
     ]
 
 
@@ -91,7 +93,7 @@ def test_entities_that_are_annotated_are_counted_too(tmp_path: Path) -> None:
 
 def test_entities_without_a_relation_do_not_make_a_text_positive(tmp_path: Path) -> None:
     data = [*many(5), Document("张敏", [Entity(0, 2, "person")])]
-    [note] = of("note", findings(recipe(native(tmp_path / "t.jsonl", *data))))
+    [_, note] = of("note", findings(recipe(native(tmp_path / "t.jsonl", *data))))
     assert note.startswith("train: 6 examples (1 without a relation), 1 entities: person 1; 5 relations")
 
 
@@ -128,7 +130,10 @@ def test_findings_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
 def test_a_triple_given_twice_counts_once(tmp_path: Path) -> None:
     triple = ("王伟", "住地", "青川")
     train = duie(tmp_path / "t.json", *((LIVES.format(n), [triple, triple]) for n in range(5)))
-    assert of("note", findings(recipe(train))) == ["train: 5 examples (0 without a relation), 5 relations: 住地 5"]
+    assert of("note", findings(recipe(train))) == [
+        f"{train}: triples that repeat another one of their text and count once: 5",
+        "train: 5 examples (0 without a relation), 5 relations: 住地 5",
+    ]
 
 
 def test_several_places_are_a_note(tmp_path: Path) -> None:

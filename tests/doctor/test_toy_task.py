@@ -133,7 +133,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(name: str, *moods: tuple[str, str | None]) -> None:
-    records = [{"text": text} | ({"mood": mood} if mood else {}) for text, mood in moods]
+    records = [{"text": text, "entities": []} | ({"mood": mood} if mood else {}) for text, mood in moods]
     Path(name).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
@@ -206,5 +206,6 @@ def test_each_task_of_a_recipe_is_checked(tmp_path: Path) -> None:
     reported = [finding.text for finding in check(several)]
     assert reported[: len(entities)] == [f"names: {text}" for text in entities]
     assert all(text.startswith("links: ") for text in reported[len(entities) :])
-    assert reported[len(entities)].startswith("links: train: 20 examples (1 without a relation), 57 entities: ")
-    assert reported[len(entities)].endswith("; 38 relations: 学校 19, 老师 19")
+    counts = reported[len(entities) + 1]  # after the note on a record without relations
+    assert counts.startswith("links: train: 20 examples (1 without a relation), 57 entities: ")
+    assert counts.endswith("; 38 relations: 学校 19, 老师 19")

@@ -13,9 +13,9 @@ from support.random_documents import TEXT
 
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.document.fields import NO_TYPE
-from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_documents, read_records
 from ie_cli.formats.common.base import Format
+from ie_cli.formats.duie import MERGED, NO_OFFSETS
 
 FILM = "《北方的灯塔》由周雨晨执导，凭此片她2011年获松湖奖。"
 FIRST = {
@@ -281,11 +281,10 @@ def test_the_format_is_detected_from_its_list_of_triples(tmp_path: Path, lines: 
     assert messages == [format]
 
 
-def test_an_array_gets_the_command_that_makes_lines_of_it(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text(json.dumps([FIRST, SECOND]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"x:1: expected a JSON object, got an array") as raised:
-        list(read_documents(str(tmp_path / "x"), format="duie"))
-    assert "jq -c '.[]' IN > OUT" in str(raised.value.hint)
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_an_array_is_read_like_lines(indent: int | None, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(json.dumps([FIRST, SECOND], indent=indent), encoding="utf-8")
+    assert list(read_documents(tmp_path / "x")) == list(records(json.dumps(FIRST), json.dumps(SECOND)))
 
 
 def reported(*documents: dict[str, Any], **options: Any) -> list[str]:
@@ -302,7 +301,7 @@ def acts(*spos: tuple[str, str]) -> dict[str, Any]:
 
 
 def test_triples_of_one_place_are_not_worth_a_word() -> None:
-    assert reported(acts(("乙", "何明")), {"text": "无"}, {"text": ACTORS, "spo_list": []}) == []
+    assert reported(acts(("乙", "何明")), {"text": "无", "spo_list": []}, {"text": ACTORS, "spo_list": []}) == []
 
 
 def test_triples_of_several_places_are_counted() -> None:
@@ -410,7 +409,9 @@ def test_entities_without_a_relation_are_lost_in_both_editions() -> None:
     film, person = Entity(1, 6, "影视作品"), Entity(8, 11, "人物")
     document = Document(FILM, [film, person, Entity(17, 22, "Date")], [Relation(film, "导演", person)])
     for name in ("duie", "duie1"):
-        assert sum(FORMATS[name].count_losses(document).values()) == 1
+        losses = dict(FORMATS[name].count_losses(document))
+        assert losses.pop(NO_OFFSETS) == 1
+        assert sum(losses.values()) == 1
 
 
 def test_the_layout_is_the_official_one() -> None:
@@ -489,3 +490,13 @@ def test_an_input_field_never_replaces_the_annotation(name: str) -> None:
     document = predicted()
     document.meta = {"spo_list": [{"subject": "x", "predicate": "y", "object": "z"}]}  # of a native record
     assert [spo["predicate"] for spo in json.loads(written(name, document))["spo_list"]] == ["导演", "获奖"]
+
+
+def test_repeated_triples_and_relations_that_are_merged_are_counted() -> None:
+    assert reported(acts(("乙", "何明"), ("乙", "何明"))) == [
+        "d.json: triples that repeat another one of their text and count once: 1"
+    ]
+    text = "甲乙甲乙"
+    relations = [Relation(Entity(n, n + 1, "x"), "p", Entity(n + 1, n + 2, "y")) for n in (0, 2)]
+    losses = FORMATS["duie"].count_losses(Document(text, relations=relations))
+    assert (losses[MERGED], losses[NO_OFFSETS]) == (1, 1)

@@ -105,7 +105,7 @@ def native(*entity: Any, **fields: Any) -> str:
         ('{"text": "a", "id": 1.5}', r"'id' must be a string or an integer, got 1\.5"),
         ('{"text": "a", "id": true}', r"'id' must be a string or an integer, got true"),
         ('{"text": "a", "entities": {}}', r"'entities' must be a list, got \{\}"),
-        ('{"text": "a", "entities": [[0, 1, "x"]]}', r"an entity must be an object .*, got \[0, 1, \"x\"\]"),
+        ('{"text": "a", "entities": [["x", 0, 1]]}', r"an entity must be an object .*, got \[\"x\", 0, 1\]"),
         ('{"text": "a", "entities": [{"start": 0}]}', r"an entity lacks end, label: \{\"start\": 0\}"),
         (native(0, 4, ""), r"an entity's label must be a non-empty string, got ''"),
         (native(0, 4, 5), r"an entity's label must be a non-empty string, got 5"),

@@ -250,7 +250,7 @@ def test_columns_of_media_are_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     reported: list[str] = []
     (document,) = read_documents(f"hub:{tmp_path / 'saved'}", reading=Reading(report=reported.append))
     assert document == Document("a b", [], meta={"note": "n"})
-    assert reported == [f"hub:{tmp_path / 'saved'}: media columns are left out: image, nested"]
+    assert reported[0] == f"hub:{tmp_path / 'saved'}: media columns are left out: image, nested"
 
 
 @pytest.mark.parametrize("name", ["json", "csv", "parquet", "text"])

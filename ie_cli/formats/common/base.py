@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ie_cli.document import Document, Entity
+from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
 from ie_cli.formats.common.offset_units import readings
 from ie_cli.triples import Mentions, text_triples, triples_of
@@ -53,6 +54,7 @@ class Reading:
         joiner: text between tokens; None is a space, or nothing next to a CJK character or between single characters.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         trim: whether to remove whitespace at the ends of spans; at the ends of mentions without offsets it always is.
+        relabelling: the labels and predicates to rename or leave out.
         annotation: whether to read annotations; False for input of prediction.
         keep_columns: whether documents keep the lines of columns that they are read from.
         tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
@@ -68,6 +70,7 @@ class Reading:
     joiner: str | None = None
     mentions: Mentions = "nearest"
     trim: bool = False
+    relabelling: Relabelling = field(default_factory=Relabelling)
     annotation: bool = True
     keep_columns: bool = False
     tokens: Tokens | None = None
@@ -101,6 +104,7 @@ class Format:
         write: converts an example to its lines, with the line end; None if the format cannot be written.
         count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
+        arrays: whether a file may also be an array of records or contain indented records; only with `by_line`.
         frame: the text before the first record, between two records, and after the last one.
         keep_ends: whether `read` gets the lines with their ends.
         suffixes: the suffixes of file names that stand for the format, in lower case.
@@ -115,6 +119,7 @@ class Format:
     by_line: bool = False
     keep_ends: bool = False
     suffixes: tuple[str, ...] = ()
+    arrays: bool = False
 
 
 def short(value: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import UnknownFormat, quoted
 from ie_cli.formats.common.columns import looks_like_columns, split_whitespace
+from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.conll import DOCUMENT
-from ie_cli.formats.jsonl import parse_object
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (

@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import BadLine, Lines, Record, error_at, require_storable, short
-from ie_cli.formats.jsonl import parse_object
+from ie_cli.formats.common.json_object import parse_object
 
 FoundObject = tuple[str, str, "dict[str, Any] | DataError"]
 
@@ -27,6 +28,7 @@ _BROKEN_HINT = "fix its brackets and quotes; reading resumes at the next record 
 
 # A string never spans lines; group 1 is empty if it is not closed.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.S)
+_ARRAY = re.compile(r"[\ufeff\s]*\[\s*(?:\{|$)")
 _BLANK = re.compile(r"\s*")
 _NON_RECORD = re.compile(r'(?:"[^"\\]*(?:\\.[^"\\]*)*"?|[^\[\]{},"])+', re.S)
 _AFTER = {False: re.compile(r"[\s,\[]*"), True: re.compile(r"[\s,\[\]]*")}  # outside and inside an array
@@ -69,6 +71,62 @@ def convert_objects(
             yield convert(found, where)
         except DataError as error:
             yield BadLine(where, raw, error_at(where, error, hint))
+
+
+def read_lines_or_array(
+    lines: Lines, path: str, convert: Callable[[dict[str, Any], str], Document], hint: str | None = None
+) -> Iterator[Record]:
+    """Yield the result of `convert` for each record of a file with one record per line, or of an array or indented records.
+
+    The first lines determine the layout. In lines, each line that cannot be read is a bad line of its own.
+    """
+    stream = iter(lines)
+    head = read_head(stream)
+    if spans_lines(head):
+        yield from read_records(chain(head, stream), path, convert, hint)
+        return
+    for number, line in chain(head, stream):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            yield convert(parse_object(line), where)
+        except DataError as error:
+            yield BadLine(where, line, error_at(where, error, hint))
+
+
+def read_head(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Read the lines that `spans_lines` needs: up to the first line that is not empty, or the one after it."""
+    head: list[tuple[int, str]] = []
+    contents = 0
+    for number, line in stream:
+        head.append((number, line))
+        contents += bool(line.strip())
+        if contents == 2 or (contents and (not line.lstrip().startswith("{") or _is_complete(line))):
+            break
+    return head
+
+
+def spans_lines(head: Iterable[tuple[int, str]]) -> bool:
+    """Return whether the first lines of a file start an array of records, or a record that continues on the next line.
+
+    A first line that is damaged is no such record if the next line is a complete one.
+    """
+    first, second = ([line for _, line in head if line.strip()] + ["", ""])[:2]
+    if not first.lstrip("\ufeff \t").startswith("{"):
+        return _ARRAY.match(first) is not None
+    splitter = RecordSplitter("")
+    for _ in splitter.feed(1, first):
+        pass
+    return bool(splitter.stack) and not (second.startswith("{") and _is_complete(second))
+
+
+def _is_complete(line: str) -> bool:
+    try:
+        parse_object(line)
+    except DataError:
+        return False
+    return True
 
 
 def objects_of(fields: dict[str, Any], name: str) -> list[dict[str, Any]]:

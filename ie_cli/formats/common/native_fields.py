@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from ie_cli.document import Argument, Entity, Event, Relation
 from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import checked_entity, error_at, is_storable, quoted, require_storable, short
+from ie_cli.formats.common.entity_fields import native_fields_of
 
+_RELATION_FIELDS = frozenset({"subject", "predicate", "object", "score"})
 _EVENT_HINT = (
     'write an event as {"type": "visit", "trigger": {"start": 4, "end": 7}, "arguments": [{"role": "guest", "start": 0, '
     '"end": 3}]}; the trigger may be omitted.'
@@ -58,16 +61,14 @@ def list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def entity_of(value: Any, text: str) -> Entity:
-    """Build an entity from its fields.
+def entity_of(value: Any, text: str, dropped: Counter[str] | None = None) -> Entity:
+    """Build an entity from its fields; `dropped` counts those that are not kept.
 
     Raises:
         DataError: a field is invalid; the message does not include the place.
     """
-    if not isinstance(value, dict):
-        raise DataError(f"an entity must be an object with start, end and label, got {short(value)}")
-    _require_fields(value, ("start", "end", "label"), "an entity")
-    return _placed(value, value["label"], text)
+    fields = native_fields_of(value, text, dropped)
+    return _placed(fields, fields["label"], text)
 
 
 def _require_fields(value: dict[str, Any], names: tuple[str, ...], what: str) -> None:
@@ -80,8 +81,8 @@ def _placed(value: dict[str, Any], label: Any, text: str) -> Entity:
     return checked_entity(value["start"], value["end"], label, text, mention=value.get("text"), score=score)
 
 
-def relation_of(value: Any, text: str) -> Relation:
-    """Build a relation from its fields.
+def relation_of(value: Any, text: str, dropped: Counter[str] | None = None) -> Relation:
+    """Build a relation from its fields; `dropped` counts those that are not kept.
 
     Raises:
         DataError: a field is invalid; the message does not include the place.
@@ -91,10 +92,12 @@ def relation_of(value: Any, text: str) -> Relation:
     if not isinstance(value["predicate"], str) or not value["predicate"]:
         raise DataError(f"a predicate must be a non-empty string, got {short(value['predicate'])}")
     require_storable(value["predicate"], "predicate")
+    if dropped is not None:
+        dropped.update(name for name in value if name not in _RELATION_FIELDS)
     return Relation(
-        entity_of(value["subject"], text),
+        entity_of(value["subject"], text, dropped),
         value["predicate"],
-        entity_of(value["object"], text),
+        entity_of(value["object"], text, dropped),
         _score(value.get("score")),
     )
 
