@@ -49,7 +49,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
-from ie_cli.system.json_reading import loads
+from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS
@@ -372,7 +372,7 @@ def _scores(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     with reading(file):
-        scores = loads(file.read_text(encoding="utf-8"))
+        scores = read_json(file)
         if not isinstance(scores, dict):
             raise ValueError("it must be an object with the scores of each split")
         return scores
