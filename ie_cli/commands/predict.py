@@ -29,6 +29,7 @@ from ie_cli.system.signals import Stopped
 from ie_cli.system.streams import open_output
 
 if TYPE_CHECKING:
+    from ie_cli.inference.extractor import Extractor
     from ie_cli.recipe.schema import Recipe
 
 IDLE_SECONDS = 0.5
@@ -71,7 +72,7 @@ def _predict_stream(
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
-        writer = RecordWriter(target, output.on_error, out, rejects, tally)
+        writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
         count = stack.enter_context(counting("predicting", quiet=quiet))
         write_all(extract(engine, records, idle=idle), writer, count, live=is_live(source))
     _report_omissions(tally, output, choice)
@@ -102,7 +103,8 @@ def _predict_job(
         tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest()
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
-        writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
+        parts, labels = job.parts, _labels(extractor)
+        writer = RecordWriter(target, output.on_error, parts["output"], parts.get("rejects"), tally, labels=labels)
         records = job.skip(_records(source, extractor.recipe, quiet=quiet), digest)
         done = job.records
         if not done:
@@ -133,6 +135,11 @@ def _predict_job(
         say(f"{counted(tally.written, 'record')} written to {output.path}")
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
+
+
+def _labels(extractor: Extractor) -> list[str]:
+    """Return the labels of all tasks, in the order in which the page of `ie serve` gives them their styles."""
+    return [label for name in extractor.recipe.instances() for label in extractor.tasks[name].schema.labels]
 
 
 def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:

@@ -96,6 +96,7 @@ FORMATS: dict[str, Format] = {
         html.write,
         html.count_losses,
         html.FRAME,
+        writer=html.page_writer,
     ),
 }
 

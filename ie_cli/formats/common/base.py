@@ -68,6 +68,8 @@ class Format:
         count_losses: counts what `write` cannot store of an example, by description.
         by_line: whether each line is a separate record.
         frame: the text before the first record, between two records, and after the last one.
+        writer: for a format whose records depend on each other, returns what replaces `write` for one output; it is given
+            the labels that are known before the first record.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Format:
     count_losses: Callable[[Document], Mapping[str, int]] = _count_no_losses
     frame: tuple[str, str, str] = ("", "", "")
     by_line: bool = False
+    writer: Callable[[Iterable[str]], Callable[[Document], str]] | None = None
 
 
 def short(value: Any) -> str:
