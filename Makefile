@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export IE_MODEL =
 
-.PHONY: demo test quick fmt lint type unit docs lowest audit bench fuzz clean
+.PHONY: demo test test-browser quick fmt lint type unit docs lowest audit bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +60,14 @@ type: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+$(READY)-browser: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt 'playwright>=1.50,<2'
+	touch $@
+
+# The pages in a real browser. It drives the Chromium of the system: `apt-get install chromium` on Debian.
+test-browser: $(READY)-browser
+	$(BIN)/pytest -m browser
 
 # For development: skip the tests that train a model, start a process, or are slow for another reason, and try fewer examples
 # of each property.

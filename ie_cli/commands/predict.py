@@ -79,7 +79,7 @@ def _predict_stream(
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
-        writer = RecordWriter(target, output.on_error, out, rejects, tally)
+        writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
         records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
         write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
@@ -111,7 +111,8 @@ def _predict_job(
         tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest()
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
-        writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
+        parts, labels = job.parts, _labels(extractor)
+        writer = RecordWriter(target, output.on_error, parts["output"], parts.get("rejects"), tally, labels=labels)
         done = job.records
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size(), done=done))
         records = count.follow(
@@ -144,6 +145,11 @@ def _predict_job(
         say(f"{counted(tally.written, 'record')} written to {output.path}")
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
+
+
+def _labels(extractor: Extractor) -> list[str]:
+    """Return the labels of all tasks, in the order in which the page of `ie serve` gives them their styles."""
+    return [label for name in extractor.recipe.instances() for label in extractor.tasks[name].schema.labels]
 
 
 def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -122,10 +122,20 @@ class Tally:
 class RecordWriter:
     """Writes records in a format, counts what the format cannot express, and handles bad lines."""
 
-    def __init__(self, target: Format, on_error: OnError, out: Out, rejects: Out | None, tally: Tally) -> None:
+    def __init__(
+        self,
+        target: Format,
+        on_error: OnError,
+        out: Out,
+        rejects: Out | None,
+        tally: Tally,
+        *,
+        labels: Iterable[str] = (),
+    ) -> None:
         if target.write is None:
             raise ValueError(f"format {target.name} cannot be written")
-        self.target, self._write = target, target.write
+        self.target = target
+        self._write = target.write if target.writer is None else target.writer(labels)
         self.on_error, self.out, self.rejects, self.tally = on_error, out, rejects, tally
 
     def begin(self) -> None:

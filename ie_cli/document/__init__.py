@@ -231,9 +231,9 @@ class Document:
 
     def _repr_html_(self) -> str:
         """Return the text with its annotation highlighted, for notebooks."""
-        from ie_cli.document.markup import INLINE, article
+        from ie_cli.document.markup import INLINE, NOTEBOOK, article
 
-        return article(self, INLINE)
+        return article(self, INLINE, NOTEBOOK)
 
 
 def _bound(entity: Entity, text: str) -> Entity:

@@ -7,17 +7,22 @@ events are listed below the text. Characters that HTML cannot contain are replac
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ie_cli.document import Document, Entity, Event, Relation
 
-COLOURS = ("#e6194b40", "#3cb44b40", "#ffe11940", "#4363d840", "#f5823140", "#911eb440", "#46f0f040", "#f032e640")
+# The light scheme of Paul Tol, "Colour schemes" (SRON, 2021): made for black text, and for colour-blind readers.
+_BACKGROUNDS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00")
+_LINES = ("solid", "dotted", "dashed", "double")
+STYLES = len(_BACKGROUNDS) * len(_LINES)
+"""Number of different styles of marks; further labels repeat them."""
 DEPTH = 8
 """Limit on nested marks: crossing entities would split each other into more and more pieces. The others are listed."""
 
+NO_BREAK = "\u2060"
+"""The word joiner: a line does not break between a mention and the name of its label."""
 _MARKUP = {
     "&": "&amp;",
     "<": "&lt;",
@@ -30,13 +35,37 @@ _SPECIAL = re.compile("[&<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPECIAL_NAME = re.compile("[&<>\"'\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def style_of(number: int) -> str:
+    """Return the CSS of the style of that number: a background and a line, so that marks differ without colours, too.
+
+    The background is opaque and the text black, so that the contrast does not depend on the page, nor on nested marks.
+    """
+    line = _LINES[(number + number // len(_BACKGROUNDS)) % len(_LINES)]
+    return f"color:#000;background:{_BACKGROUNDS[number % len(_BACKGROUNDS)]};border-bottom:3px {line} #0009"
+
+
+class LabelStyles:
+    """The styles of labels: each label gets the next one, in the order of the labels of a model, or as they appear.
+
+    Args:
+        labels: the labels that are known from the beginning.
+    """
+
+    def __init__(self, labels: Iterable[str] = ()) -> None:
+        self._order = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+
+    def number(self, label: str) -> int:
+        """Return the number of the style of a label."""
+        return self._order.setdefault(label, len(self._order)) % STYLES
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """The appearance of the elements of an article.
 
     Attributes:
         article, header, text, items: HTML attributes of these elements, each with a leading space.
-        mark: the attributes of a mark for a colour index.
+        mark: the attributes of a mark for the number of its style.
         label: for a label name, the attributes of the last mark of an entity, and the element inside it that shows the name.
     """
 
@@ -53,26 +82,34 @@ PAGE = Look(
     header="",
     text=' class="text"',
     items="",
-    mark=lambda colour: f' class="c{colour}"',
+    mark=lambda number: f' class="c{number}"',
     label=lambda name: (f' data-label="{escape_name(name)}"', ""),
 )
 """Appearance by the classes of a style sheet."""
 
-_LABEL = "font-size:.65em;margin:0 .3em;opacity:.8;user-select:none"
+_LABEL = "font-size:.65em;margin:0 .3em;white-space:nowrap;user-select:none"
 INLINE = Look(
     article=' style="padding:.25rem 0"',
     header=' style="font-size:.8rem;opacity:.7"',
     text=' style="margin:0;line-height:2;white-space:pre-wrap;overflow-wrap:anywhere"',
     items=' style="margin:.5rem 0 0;padding-left:1.2rem;line-height:1.6;overflow-wrap:anywhere"',
-    mark=lambda colour: f' style="color:inherit;background:{COLOURS[colour]};border-radius:.25em;padding:.15em .1em"',
-    label=lambda name: ("", f'<small style="{_LABEL}"><bdi>{escape(name)}</bdi></small>'),
+    mark=lambda number: f' style="{style_of(number)};border-radius:.25em;padding:.15em .1em"',
+    label=lambda name: ("", f'<small style="{_LABEL}">{NO_BREAK}<bdi>{escape(name)}</bdi></small>'),
 )
 """Appearance by inline styles only, which affect nothing else on the page."""
+NOTEBOOK = LabelStyles()
+"""The styles of the fragments of this process, so that a label looks the same in all cells of a notebook."""
 
 
-def article(document: Document, look: Look = PAGE) -> str:
-    """Return the document as one element, without scripts and references to other resources."""
-    marked, deep = mark(document.text, _mentions(document), look)
+def article(document: Document, look: Look = PAGE, styles: LabelStyles | None = None) -> str:
+    """Return the document as one element, without scripts and references to other resources.
+
+    Args:
+        document: the document.
+        look: the appearance of the elements.
+        styles: the styles of the labels, if several articles share them.
+    """
+    marked, deep = mark(document.text, _mentions(document), look, styles)
     header = "".join(
         [
             "" if document.id is None else f"<bdi>{escape(str(document.id))}</bdi> ",
@@ -100,16 +137,20 @@ def article(document: Document, look: Look = PAGE) -> str:
     )
 
 
-def mark(text: str, entities: Iterable[Entity], look: Look = PAGE) -> tuple[str, list[Entity]]:
+def mark(
+    text: str, entities: Iterable[Entity], look: Look = PAGE, styles: LabelStyles | None = None
+) -> tuple[str, list[Entity]]:
     """Highlight the entities of a text, and return those that are nested too deeply to be highlighted.
 
     Marks are nested. Of two crossing entities, the one that starts later is split where the other ends; the last piece of an
     entity carries its label.
     """
+    styles = LabelStyles() if styles is None else styles
     begins: dict[int, list[Entity]] = {}
     deep: list[Entity] = []
     for entity in sorted(entities, key=lambda e: (e.start, -e.end, e.label)):
         begins.setdefault(entity.start, []).append(entity)
+        styles.number(entity.label)  # in the order of the text
     boundaries = sorted({0, len(text), *begins, *(entity.end for some in begins.values() for entity in some)})
     pieces: list[str] = []
     stack: list[tuple[Entity, int]] = []  # an entity, and the index of the piece that opens its mark
@@ -121,7 +162,7 @@ def mark(text: str, entities: Iterable[Entity], look: Look = PAGE) -> tuple[str,
             del stack[ends[0] :]
             for entity, piece in reversed(closed):
                 attributes, shown = look.label(entity.label) if entity.end == boundary else ("", "")
-                pieces[piece] = _tag(entity, look, attributes)
+                pieces[piece] = _tag(entity, look.mark(styles.number(entity.label)), attributes)
                 pieces.append(f"{shown}</mark>")
             opening = [entity for entity, _ in closed if entity.end != boundary]
         opening += begins.get(boundary, [])
@@ -154,9 +195,8 @@ def _picture(char: str) -> str:
     return f'<i title="U+{code:04X}">{shown}</i>'
 
 
-def _tag(entity: Entity, look: Look, attributes: str) -> str:
-    colour = zlib.crc32(entity.label.encode("utf-8", "surrogatepass")) % len(COLOURS)
-    return f'<mark{look.mark(colour)}{attributes} title="{_facts(entity)}">'
+def _tag(entity: Entity, appearance: str, attributes: str) -> str:
+    return f'<mark{appearance}{attributes} title="{_facts(entity)}">'
 
 
 _MAX_LISTED = 100

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ie_cli import __version__
 from ie_cli.inference.backends.onnx import OnnxBackend
 from ie_cli.inference.model_directory import EXPORT
-from ie_cli.system.json_reading import loads
+from ie_cli.system.json_reading import read_json
 
 if TYPE_CHECKING:
     from ie_cli.inference.pipeline import Backend
@@ -73,7 +73,7 @@ def _describe_backend(backend: Backend) -> Iterator[tuple[str, str]]:
 def _exported_precision(file: Path) -> str | None:
     """Return the precision of an exported graph, or None if the file next to it does not record it."""
     try:
-        facts = loads(file.read_text(encoding="utf-8"))
+        facts = read_json(file)
     except (OSError, ValueError):
         return None
     return str(facts["precision"]) if isinstance(facts, dict) and "precision" in facts else None

@@ -122,6 +122,7 @@ FORMATS: dict[str, Format] = {
         html.count_losses,
         html.FRAME,
         suffixes=(".html", ".htm"),
+        writer=html.page_writer,
     ),
 }
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ie_cli.document import Document
-from ie_cli.document.markup import COLOURS, article
+from ie_cli.document.markup import STYLES, LabelStyles, article, style_of
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Lines, Reading, Record
 
@@ -19,13 +19,15 @@ STYLE = """
 body { font: 1rem/2 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 article { border-top: 1px solid #8886; padding: .75rem 0; }
 article header, article small { font-size: .8rem; opacity: .7; }
-article .text { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+article .text { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; overflow-x: auto; }
 article ul { margin: .5rem 0 0; padding-left: 1.2rem; line-height: 1.6; overflow-wrap: anywhere; }
 article i { font-style: normal; opacity: .6; }
-mark { color: inherit; border-radius: .25em; padding: .15em .1em; background: #8883; }
-mark[data-label]::after { content: attr(data-label); unicode-bidi: isolate; font-size: .65em; margin: 0 .3em; opacity: .8; }
+mark { border-radius: .25em; padding: .15em .1em; }
+mark[data-label]::after {
+  content: "\\2060" attr(data-label); white-space: nowrap; unicode-bidi: isolate; font-size: .65em; margin: 0 .3em;
+}
 """
-STYLE += "".join(f".c{number} {{ background: {colour}; }}\n" for number, colour in enumerate(COLOURS))
+STYLE += "".join(f".c{number} {{ {style_of(number)}; }}\n" for number in range(STYLES))
 
 
 def page_head(style: str, title: str) -> str:
@@ -61,6 +63,16 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 def write(document: Document) -> str:
     """Return one article."""
     return article(document)
+
+
+def page_writer(labels: Iterable[str]) -> Callable[[Document], str]:
+    """Return a function that writes the articles of one page, in which a label has one style.
+
+    Args:
+        labels: the labels that are known before the first article, in the order of their styles.
+    """
+    styles = LabelStyles(labels)
+    return lambda document: article(document, styles=styles)
 
 
 def count_losses(document: Document) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.formats.common.base import Tokens
 from ie_cli.system.atomic import replace_directory, storing
-from ie_cli.system.json_reading import loads
+from ie_cli.system.json_reading import loads, read_json
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import escape_surrogates
 
@@ -287,7 +287,7 @@ def read_scores(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     with reading(file):
-        scores = loads(file.read_text(encoding="utf-8"))
+        scores = read_json(file)
         if not isinstance(scores, dict):
             raise ValueError("it must be an object with the scores of each split")
         return scores

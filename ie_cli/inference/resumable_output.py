@@ -16,7 +16,7 @@ from ie_cli.errors import DataError, StorageError, counted
 from ie_cli.formats import BadLine
 from ie_cli.system.atomic import copy_mode_and_owner, file_mode, mode_of, replace_text, storing, sync
 from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, with_checksum
-from ie_cli.system.json_reading import loads
+from ie_cli.system.json_reading import read_json
 from ie_cli.system.places import claimed, require_unclaimed
 from ie_cli.system.streams import compressed, require_writable
 from ie_cli.system.temporary import sweep
@@ -289,7 +289,7 @@ def _read(journal: Path) -> Facts:
     if not journal.exists():
         return {}
     try:
-        entry: Facts = loads(journal.read_text(encoding="utf-8"))
+        entry: Facts = read_json(journal)
         if entry["format_version"] != 1 or type(entry["records"]) is not int or type(entry["complete"]) is not bool:
             raise ValueError("unknown version or fields of the wrong type")
         kinds = {"digest": str, "tally": dict, "sizes": dict, "job": dict, "files": dict}

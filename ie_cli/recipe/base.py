@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000)]
+"""A number of things, or of steps: within what the libraries store in 64 bits, also after a multiplication."""
+Million = Annotated[int, Field(gt=0, le=1_000_000)]
+"""A number that is multiplied by the size of the data: more than any run needs, and no overflow."""
 Text = Annotated[str, Field(min_length=1)]
 
 Precision = Literal["float32", "bfloat16", "float16"]

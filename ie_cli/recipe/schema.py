@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ie_cli.document.relabelling import NO_RELATION
-from ie_cli.recipe.base import PositiveInt, Precision, Probability, Section, Text
+from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Section, Text
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
 
@@ -55,9 +55,9 @@ class DataSection(Section):
 class EncoderSection(Section):
     name: Text
     """Hub id; directory with config.json, tokenizer.json and *.safetensors; or `tiny`, a small BERT built from scratch."""
-    max_length: Annotated[int, Field(ge=8)] = 256
+    max_length: Annotated[int, Field(ge=8, le=1_000_000)] = 256
     """Number of tokens in a window, including special tokens."""
-    stride: Annotated[int, Field(ge=0)] = 64
+    stride: Annotated[int, Field(ge=0, le=1_000_000)] = 64
     """Number of tokens by which consecutive windows of a long text overlap."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
@@ -114,13 +114,13 @@ TaskName = Annotated[str, AfterValidator(_validate_task), Field(json_schema_extr
 class TrainingSection(Section):
     init_from: Text | None = None
     """Run or model directory to start from instead of a new head on a pretrained encoder; it makes `encoder` optional."""
-    epochs: PositiveInt = 10
+    epochs: Million = 10
     """Number of passes over the training data."""
-    batch_size: PositiveInt = 16
+    batch_size: Million = 16
     """Windows per step and device."""
     batch_tokens: PositiveInt | None = None
     """Maximum number of tokens per step, padding included, instead of batch_size windows."""
-    eval_batch_size: PositiveInt = 32
+    eval_batch_size: Million = 32
     """Windows per forward pass in evaluation and prediction."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     """Peak learning rate of the encoder."""
@@ -136,7 +136,7 @@ class TrainingSection(Section):
     """Fraction of all steps during which the learning rate rises."""
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Maximum gradient norm; null disables clipping."""
-    accumulation: PositiveInt = 1
+    accumulation: Million = 1
     """Number of batches whose gradients are accumulated into one step."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Random seed of initialisation, shuffling and dropout."""

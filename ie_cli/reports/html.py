@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from ie_cli.document.markup import escape, escape_name
+from ie_cli.document.markup import escape, escape_name, style_of
 from ie_cli.evaluation.result import EvaluationResult
 from ie_cli.formats.html import PAGE_END, STYLE, page_head
 from ie_cli.metrics.scores import ErrorRecord, ScoreTable
@@ -23,8 +23,8 @@ th, td { padding: .1rem .6rem; text-align: right; font-variant-numeric: tabular-
 th:first-child { text-align: left; overflow-wrap: anywhere; }
 tbody th { font-weight: normal; }
 tbody + tbody { border-top: 2px solid #8888; }
-mark.gold { background: #3cb44b40; } mark.predicted { background: #e6194b40; } mark.both { background: #4363d840; }
 """
+    + "".join(f"mark.{side} {{ {style_of(number)}; }}\n" for number, side in enumerate(("gold", "predicted", "both")))
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ie_cli.system.atomic import storing
+from ie_cli.system.text import escape_surrogates
 
 VARIABLE = "IE_CACHE"
 """The environment variable that names the cache directory."""
@@ -19,10 +21,11 @@ VARIABLE = "IE_CACHE"
 def cache_directory() -> Path:
     """Return the cache directory: ``$IE_CACHE``, else ``$XDG_CACHE_HOME/ie``, else ``~/.cache/ie``.
 
-    If one of the last two is not writable, a temporary directory is returned, which is removed when the process ends.
+    If one of the last two is not writable or not valid UTF-8, a temporary directory is returned, which is removed when the
+    process ends.
 
     Raises:
-        StorageError: ``$IE_CACHE`` cannot be written.
+        StorageError: ``$IE_CACHE`` cannot be written or is not valid UTF-8.
     """
     if given := os.environ.get(VARIABLE):
         directory = Path(given)
@@ -43,6 +46,8 @@ def _user_cache() -> Path:
 
 
 def _require_writable(directory: Path) -> None:
+    if escape_surrogates(str(directory)) != str(directory):  # the library that writes the windows does not accept it
+        raise OSError(errno.EILSEQ, "the path is not valid UTF-8", str(directory))
     directory.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=directory).close()
 

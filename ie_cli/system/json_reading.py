@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 MAX_LEVELS = 100
@@ -40,6 +41,18 @@ def loads(text: str, parse: Callable[[str], Any] = json.loads) -> Any:
     if text.count("[") + text.count("{") > MAX_LEVELS:
         require_shallow(value)
     return value
+
+
+def read_json(file: Path) -> Any:
+    """Parse the JSON in a file that `ie` has written; a named pipe in its place would be waited for without end.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file, or does not contain valid JSON.
+    """
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise ValueError("it is a named pipe or a device, not a file")
+    return loads(file.read_text(encoding="utf-8"))
 
 
 def require_shallow(value: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from ie_cli.codecs.base import Codec, Index
 from ie_cli.encoding.padding import pad, text_mask
+from ie_cli.errors import TrainingError, counted
 from ie_cli.modeling.batch import Batch, Collate
 from ie_cli.recipe.schema import TrainingSection
 from ie_cli.training.encoded_dataset import EncodedDataset
@@ -180,7 +181,11 @@ class LengthBuckets:
 
 
 def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskMixture, TasksInTurn]:
-    """Build the windows of all tasks, and the sampler for their order."""
+    """Build the windows of all tasks, and the sampler for their order.
+
+    Raises:
+        TrainingError: no window of a task would be used.
+    """
     windows = {
         name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate)
         for name, task in setup.tasks.items()
@@ -196,5 +201,12 @@ def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskM
         )
         for task in setup.tasks.values()
     ]
+    for name, sampler in zip(windows, samplers, strict=True):
+        if not len(sampler):
+            raise TrainingError(
+                f"training.negatives: {section.negatives:g} leaves no window to train on: none of the "
+                f"{counted(len(sampler.lengths), 'window')} of {name} contains an annotation",
+                hint="annotate some of the texts, or raise training.negatives.",
+            )
     mixture = TaskMixture(windows)
     return mixture, TasksInTurn(samplers, mixture.first, seed=section.seed)

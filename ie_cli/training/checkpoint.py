@@ -17,7 +17,7 @@ from ie_cli.errors import ModelError
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, rename_tensor_of_0_1
 from ie_cli.system.atomic import replace_directory, storing
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
-from ie_cli.system.json_reading import loads
+from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import workspace
 from ie_cli.system.text import write_text
 from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
@@ -85,7 +85,7 @@ def read_checkpoint(directory: Path, needed: Collection[str] = ()) -> Checkpoint
     failed: dict[Path, str] = {}
     for _, path in sorted(_list_checkpoints(directory), reverse=True):
         try:
-            numbers = loads((path / NUMBERS).read_text(encoding="utf-8"))
+            numbers = read_json(path / NUMBERS)
             require_intact(numbers)
             if _TENSORS_CHECKSUM in numbers and numbers[_TENSORS_CHECKSUM] != file_checksum(path / TENSORS):
                 raise ValueError(f"{TENSORS} does not match its checksum")

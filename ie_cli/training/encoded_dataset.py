@@ -23,7 +23,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import replace_file, replace_text, storing
 from ie_cli.system.cache import cache_directory
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
-from ie_cli.system.json_reading import loads
+from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.triples import Mentions
 
@@ -170,7 +170,7 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
 def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | None:
     """Return the dataset of an earlier run, or None if it is damaged and must be encoded again."""
     try:
-        written = loads(facts.read_text(encoding="utf-8"))
+        written = read_json(facts)
         require_intact(written)
         if (written["name"], written["arrow"]) != (path.stem, file_checksum(path)):
             raise ValueError("belongs to other data, or is damaged")

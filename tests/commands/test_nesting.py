@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,24 @@ def test_a_file_of_a_model(name: str, levels: int, loaded: tuple[str, Any], tmp_
     result = ie("predict", "-", "--model", str(directory), stdin="{}")
     assert result.exit_code == 1
     assert f"{name}: damaged: {WORDS}" in said(result)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes of POSIX")
+def test_named_pipes_in_a_model_and_of_a_job_are_damage(
+    loaded: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = write_model(tmp_path / "model")
+    (directory / "metrics.json").unlink()
+    os.mkfifo(directory / "metrics.json")
+    result = ie("predict", "-", "--model", str(directory), stdin="{}")
+    assert result.exit_code == 1
+    assert "metrics.json: damaged: it is a named pipe or a device, not a file" in said(result)
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text('{"text": "王伟"}\n', encoding="utf-8")
+    os.mkfifo("out.jsonl.part.json")
+    result = ie("predict", "in.jsonl", "--model", loaded[0], "--output", "out.jsonl", "--resume")
+    assert result.exit_code == 1
+    assert "out.jsonl.part.json: damaged: it is a named pipe" in said(result)
 
 
 @pytest.mark.parametrize("levels", FATAL)

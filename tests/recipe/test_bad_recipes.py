@@ -74,6 +74,22 @@ def test_errors_of_file_and_overrides_together() -> None:
 
 
 @pytest.mark.parametrize(
+    "field",
+    [
+        *(f"training.{name}" for name in ("epochs", "accumulation", "batch_size", "eval_batch_size", "batch_tokens")),
+        *(f"training.{name}" for name in ("eval_every", "checkpoint_every", "checkpoints", "patience")),
+        "encoder.max_length",
+        "encoder.stride",
+    ],
+)
+@pytest.mark.parametrize("value", [10**9 + 1, 2**63, 10**30])
+def test_numbers_that_overflow_are_above_a_bound(field: str, value: int) -> None:
+    message = refused(SMALL, "--set", f"{field}={value}")
+    assert f"{field}: got {value}, expected an integer" in message
+    assert "at most 1,000,000" in message or " to 1,000,000" in message
+
+
+@pytest.mark.parametrize(
     ("content", "words", "hint"),
     [
         ("", "recipe.yaml:1: expected a mapping with name, data and encoder, got nothing", EXPLAINS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_a_user_cache_that_cannot_be_written_goes_with_the_process(
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
     assert cache_directory().parent == tmp_path
     assert cache_directory() == cache_directory()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
+def test_a_cache_whose_name_is_not_utf_8_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg\udcff"))
+    assert cache_directory().parent == tmp_path
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "own\udcff"))
+    with pytest.raises(StorageError, match=r"own\udcff: .* multibyte"):
+        cache_directory()
+    assert not list(tmp_path.glob("*\udcff"))
 
 
 def test_a_cache_that_is_named_must_be_writable(monkeypatch: pytest.MonkeyPatch) -> None:

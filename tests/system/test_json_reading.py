@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from ie_cli.system.json_reading import MAX_LEVELS, NestedTooDeeply, loads, require_shallow
+from ie_cli.system.json_reading import MAX_LEVELS, NestedTooDeeply, loads, read_json, require_shallow
 
 PACKAGE = Path(__file__).parent.parent.parent / "ie_cli"
 DEPTHS = [MAX_LEVELS + 1, 254, 255, 980, 1000, 1023, 1024, 1025, 5_000, 1_000_000]
@@ -58,3 +60,16 @@ def test_nothing_else_in_the_package_reads_json_of_others() -> None:
         if own.search(line)
     ]
     assert [line.partition(":")[0] for line in found] == ["data/spool.py"]  # the lines that it has just written
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes of POSIX")
+def test_a_named_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "facts.json"
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match="a named pipe or a device, not a file"):
+        read_json(file)
+    file.unlink()
+    file.write_text('{"a": "\u738b"}', encoding="utf-8")
+    assert read_json(file) == {"a": "\u738b"}
+    with pytest.raises(IsADirectoryError):
+        read_json(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.corpora import documents, recipe, write_jsonl
 from support.fakes import characters, windows_of
 
 from ie_cli.data.label_schema import LabelSchema
@@ -17,7 +19,9 @@ from ie_cli.document import Document, Entity
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.training.batching import LengthBuckets, TaskMixture, TasksInTurn, TaskWindows
+from ie_cli.errors import TrainingError
+from ie_cli.training.batching import LengthBuckets, TaskMixture, TasksInTurn, TaskWindows, build_batches
+from ie_cli.training.setup import prepare
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -203,3 +207,12 @@ def test_a_row_of_the_mixture_is_one_of_its_task(row: int) -> None:
     expected = [("a", 0), ("a", 1), ("a", 2), ("b", 0), *[("c", n) for n in range(6)]]
     name, at = expected[row]
     assert mixture[row] == (name, [at])  # type: ignore[comparison-overlap]
+
+
+def test_negatives_of_which_nothing_is_left_are_an_error_before_the_first_step(tmp_path: Path) -> None:
+    plain = [Document(document.text) for document in documents()]
+    file = write_jsonl(tmp_path / "train.jsonl", plain)
+    made = recipe(file, data={"train": str(file), "labels": ["person"]}, training={"negatives": 0.0})
+    with pytest.raises(TrainingError, match="training.negatives: 0 leaves no window to train on: none of the") as error:
+        build_batches(prepare(made), made.training)
+    assert error.value.hint == "annotate some of the texts, or raise training.negatives."

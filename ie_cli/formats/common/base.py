@@ -108,6 +108,8 @@ class Format:
         frame: the text before the first record, between two records, and after the last one.
         keep_ends: whether `read` gets the lines with their ends.
         suffixes: the suffixes of file names that stand for the format, in lower case.
+        writer: for a format whose records depend on each other, returns what replaces `write` for one output; it is given
+            the labels that are known before the first record.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Format:
     keep_ends: bool = False
     suffixes: tuple[str, ...] = ()
     arrays: bool = False
+    writer: Callable[[Iterable[str]], Callable[[Document], str]] | None = None
 
 
 def short(value: Any) -> str:

@@ -1,7 +1,7 @@
 // The page of `ie serve`. Content from texts and models only becomes text nodes and attributes, never markup.
 "use strict";
 
-const COLOURS = 8;
+const STYLES = 32;
 const DEPTH = 8;
 const byId = (id) => document.getElementById(id);
 let labels = [];
@@ -29,7 +29,10 @@ function showMessage(text, isError = false) {
   byId("message").className = isError ? "error" : "";
 }
 
-const colour = (label) => `c${Math.max(0, labels.indexOf(label)) % COLOURS}`;
+const style = (label) => {
+  if (!labels.includes(label)) labels.push(label);
+  return `c${labels.indexOf(label) % STYLES}`;
+};
 const score = (item) => (item.score === undefined ? "" : ` ${item.score.toFixed(4)}`);
 const facts = (entity) => `${entity.label} ${entity.start}-${entity.end}${score(entity)}`;
 
@@ -52,7 +55,7 @@ function marked(text, entities) {
     }
     while (waiting.length && waiting[0].start === boundary) opening.push(waiting.shift());
     for (const entity of opening.slice(0, DEPTH - stack.length).sort((a, b) => b.end - a.end)) {
-      const mark = element("mark", { class: colour(entity.label), title: facts(entity) });
+      const mark = element("mark", { class: style(entity.label), title: facts(entity) });
       (stack.at(-1)?.mark ?? paragraph).append(mark);
       stack.push({ entity, mark });
     }
@@ -97,7 +100,7 @@ async function showModel() {
   const model = await call("/model");
   labels = model.labels;
   byId("name").textContent = model.name;
-  const names = [...model.labels.map((name) => element("bdi", { class: colour(name) }, name)), ...model.predicates.map((name) => element("bdi", {}, name))];
+  const names = [...model.labels.map((name) => element("bdi", { class: style(name) }, name)), ...model.predicates.map((name) => element("bdi", {}, name))];
   byId("labels").replaceChildren(...names.flatMap((name) => [name, " "]));
   showMessage("");
 }
