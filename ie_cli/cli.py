@@ -33,6 +33,7 @@ from ie_cli.commands.arguments import (
     TaskName,
     TextColumn,
     Threshold,
+    Timing,
     ToFormat,
     Yes,
 )
@@ -98,11 +99,11 @@ def show(
 
 
 @app.command()
-def check(recipe: RecipesArgument, overrides: Overrides = None, debug: Debug = False) -> None:
+def check(recipe: RecipesArgument, overrides: Overrides = None, time: Timing = True, debug: Debug = False) -> None:
     """Check recipes and their data for problems before training."""
     from ie_cli.commands.check import run_check
 
-    run_check(recipe, overrides or [])
+    run_check(recipe, overrides or [], time=time)
 
 
 @app.command()

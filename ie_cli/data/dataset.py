@@ -118,8 +118,8 @@ def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:
         return Split(train, section), dev, test
     share = section.dev
     return (
-        Split(train, section, lambda text: _place(text) >= share, f"train without {share}"),
-        Split(train, section, lambda text: _place(text) < share, f"dev {share}"),
+        Split(train, section, lambda text: place(text) >= share, f"train without {share}"),
+        Split(train, section, lambda text: place(text) < share, f"dev {share}"),
         test,
     )
 
@@ -128,7 +128,7 @@ def _sources(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _place(text: str) -> float:
+def place(text: str) -> float:
     """Map a text to a number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ie_cli.data.dataset import Split, splits
@@ -19,6 +19,7 @@ from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, IEError
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS
+from ie_cli.tasks.diagnosis import require_learnable
 
 
 def check(recipe: Recipe) -> Iterator[Finding]:
@@ -52,13 +53,25 @@ def _check_task(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer) 
         yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [problem.hint]))
     else:
         for name, found in surveys.items():
-            yield from task.findings(name, statistics=found.statistics, names=found.names, items=found.reach.items())
+            yield from _annotation(name, found, train.sources)
     if dev is None:
         yield Finding(
             "warning",
             "no dev data: nothing is evaluated, and the last weights are kept; data.dev: 0.1 splits some off the training "
             "data",
         )
+
+
+def _annotation(split: str, found: Survey, sources: Sequence[str]) -> Iterator[Finding]:
+    """Yield what the task finds in the annotation of a split, and an error if train contains nothing that can be learned."""
+    task, items = found.task, found.reach.items()
+    findings = list(task.findings(split, statistics=found.statistics, names=found.names, items=items))
+    yield from findings
+    if split == "train" and not any(finding.kind == "error" for finding in findings):
+        try:
+            require_learnable(task.words, items, sources)
+        except DataError as error:
+            yield Finding("error", error.message)
 
 
 def _schema_of(recipe: Recipe, section: TaskSection, train: Split) -> tuple[LabelSchema | None, IEError | None]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
+from ie_cli.doctor.dev_share import DevShares
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
-from ie_cli.doctor.siblings import find_siblings, run_name
+from ie_cli.doctor.siblings import find_siblings, free_name, run_name
 from ie_cli.doctor.token_counting import token_counter
-from ie_cli.doctor.windows_proposal import quantile, window
+from ie_cli.doctor.windows_proposal import count_windows, quantile, window
+from ie_cli.encoding.encoder_size import EncoderSize
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.recipe.yaml import flow
@@ -21,6 +23,8 @@ from ie_cli.tasks import TASKS, Proposal, Task
 
 _WIDTH = 110
 _COMMENT_COLUMN = 38
+_FEWEST_STEPS, _MOST_EPOCHS = 200, 100
+"""A model needs some steps, however few examples there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,14 @@ def propose_recipe(
         DataError: the data cannot be read, or contain nothing to train on.
     """
     count_tokens, limit = token_counter(encoder)
-    lengths, scripts, overlaps = TokenLengths(count_tokens), Scripts(), Overlaps()
+    lengths, scripts = TokenLengths(count_tokens), Scripts()
+    overlaps, shares = Overlaps(list(TASKS.values())), DevShares(list(TASKS.values()))
     formats: list[str] = []
     reading = reading or Reading()
     documents = read_documents(data, format=format, reading=reading, detected=formats.append)
-    statistics = DatasetStatistics.of(documents, parts=(lengths, scripts, overlaps))
+    statistics = DatasetStatistics.of(documents, parts=(lengths, scripts, overlaps, shares))
     for task in reversed(TASKS.values()):
-        proposal = task.propose(statistics, overlapping=overlaps.documents)
+        proposal = task.propose(statistics, overlapping=overlaps.documents[task.name])
         if proposal is not None:
             break
     else:
@@ -74,12 +79,14 @@ def propose_recipe(
             "set the format of the data: --input-format jsonl | duie | cluener | conll | …",
         )
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
+    spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
+    windows = window(lengths.texts, spans, limit)
     parts = (
         _head_comment(statistics, task, proposal),
-        _task_and_data(statistics, task, request),
-        _encoder(lengths, scripts, task, request),
+        _task_and_data(statistics, task, request, shares.choose(task)),
+        _encoder(windows, lengths, scripts, task, request),
         ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
-        _training(lengths, request),
+        _training(windows, lengths, scripts, request),
     )
     return "".join(f"{line}\n" for part in parts for line in part)
 
@@ -108,10 +115,14 @@ def _commented(line: str, comment: str) -> str:
     return f"{line.ljust(_COMMENT_COLUMN - 2)}  # {comment}"
 
 
-def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request) -> Iterator[str]:
+def _task_and_data(
+    statistics: DatasetStatistics, task: Task, request: _Request, share: tuple[float, int] | None
+) -> Iterator[str]:
     data, reading = request.data, request.reading
     siblings = find_siblings(data, request.format, reading)
-    yield f"name: {flow(run_name(data))}"
+    name = run_name(data, task.name)
+    free = free_name(name)
+    yield f"name: {flow(free)}" if free == name else _commented(f"name: {flow(free)}", f"runs/{name} exists already")
     yield f"task: {task.name}"
     yield "data:"
     if data == "-":
@@ -120,8 +131,16 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request)
         yield f"  train: {flow(data)}"
     if "dev" in siblings:
         yield f"  dev: {flow(siblings['dev'])}"
+    elif share is not None:
+        yield _commented(
+            f"  dev: {share[0]}",
+            f"{share[1]:,} of {counted(statistics.documents, 'example')}, selected by a hash of the text; a separate file is "
+            "better",
+        )
     else:
-        yield _commented("  dev: 0.1", "a tenth of train, selected by a hash of the text; a separate file is better")
+        yield _commented(
+            "  dev: null", "too few examples to split some off; name a file with other examples if there is one"
+        )
     if "test" in siblings:
         yield f"  test: {flow(siblings['test'])}"
     if request.format:
@@ -139,15 +158,16 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request)
         )
 
 
-def _encoder(lengths: TokenLengths, scripts: Scripts, task: Task, request: _Request) -> Iterator[str]:
-    spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
-    max_length, stride, uncovered = window(lengths.texts, spans, request.limit)
+def _encoder(
+    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, task: Task, request: _Request
+) -> Iterator[str]:
+    max_length, stride, uncovered = windows
     yield "encoder:"
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
         yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
-    longest, longest_span = max(lengths.texts), max(spans)
+    longest, longest_span = max(lengths.texts), max(lengths.mentions + lengths.reaches)
     of_texts = f"the longest text has {_about(longest)} tokens; overlong texts are split into windows"
     yield _commented(f"  max_length: {max_length}", of_texts)
     of_spans = f"the longest {task.words.item} has {_about(longest_span)} tokens"
@@ -160,19 +180,28 @@ def _about(tokens: int) -> str:
     return f"over {tokens:,}" if tokens == LONGEST_COUNTED else f"about {tokens:,}"
 
 
-def _training(lengths: TokenLengths, request: _Request) -> Iterator[str]:
-    """Yield the training section, with more epochs for smaller corpora."""
-    documents = lengths.texts.total()
+def _training(
+    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, request: _Request
+) -> Iterator[str]:
+    """Yield the training section: more epochs for fewer windows, and the learning rate that the encoder's size needs."""
+    max_length, stride, _ = windows
+    count = count_windows(lengths.texts, max_length, stride)
+    long = min(quantile(lengths.texts, 0.9), max_length) > 256
+    batch_size = 8 if long or count < 500 else 16
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
-    epochs = next((epochs for most, epochs in sizes if documents < most), 1)
-    long = quantile(lengths.texts, 0.9) > 256
+    epochs = next((epochs for most, epochs in sizes if count < most), 1)
+    epochs = min(_MOST_EPOCHS, max(epochs, -(-_FEWEST_STEPS // -(-count // batch_size))))
     yield "training:"
-    yield _commented(f"  epochs: {epochs}", "the best model on dev is kept")
-    yield f"  batch_size: {8 if long or documents < 500 else 16}"
-    if request.encoder == "tiny":
-        yield _commented(
-            "  learning_rate: 1.0e-3", "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
-        )
+    yield _commented(
+        f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; the best model on dev is kept"
+    )
+    yield f"  batch_size: {batch_size}"
+    size = EncoderSize.read(request.encoder or choose_encoder(scripts.letters))
+    if size.pretrained:
+        comment = f"for an encoder of {size.describe()}"
+        if size.hidden is None:
+            comment = "for base-size encoders; small ones need up to 1.0e-4"
     else:
-        yield _commented("  learning_rate: 2.0e-5", "for base-size encoders; small ones need up to 1.0e-4")
+        comment = "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
+    yield _commented(f"  learning_rate: {size.rate:.1e}".replace("e-0", "e-"), comment)
     yield "  head_learning_rate: 1.0e-3"

@@ -48,10 +48,19 @@ def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
     return False
 
 
-def run_name(data: str) -> str:
+def free_name(name: str) -> str:
+    """Return a name for which there is no run yet: the given one, or one with a number."""
+    number, free = 1, name
+    while (Path("runs") / free).exists():
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def run_name(data: str, default: str = "ner") -> str:
     """Return a name for the run: that of the file, or of its directory if the file is called just ``train``."""
     if data == "-":
-        return "ner"
+        return default
     file = Path(re.sub(r"^(hub|\w+):(//)?", "", data))
     stem = file.name.split(".")[0]
     for candidate in (
@@ -61,4 +70,4 @@ def run_name(data: str) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("._-")
         if name and name != "data":
             return name
-    return "ner"
+    return default

@@ -1,0 +1,271 @@
+"""Measure what a training run would cost on this machine: a few steps on a sample of its data, and how much memory they take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ie_cli.encoding.padding import pad
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.modeling.batch import Batch
+from ie_cli.recipe.base import Precision
+from ie_cli.recipe.schema import Recipe
+from ie_cli.system.memory import peak_memory
+from ie_cli.system.signals import Stop
+from ie_cli.training.batching import TaskWindows
+from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.loop import Run
+from ie_cli.training.setup import TaskSetup, TrainingSetup, prepare, sample_documents, training_items
+
+SAMPLE = 256
+"""Number of training documents that the steps are measured on."""
+SECONDS = 6.0
+"""Time to spend on the steps of a recipe; other windows get less each."""
+_MOST_STEPS = 12
+_WINDOWS = (128, 192, 256, 384)
+"""Values of encoder.max_length to compare with that of the recipe."""
+_MUCH = 0.8
+"""A smaller window is worth mentioning if it takes at most this share of the time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallerWindow:
+    """The same run with smaller windows.
+
+    Attributes:
+        seconds: time of all steps and evaluations.
+        unreachable, total: gold items of the sample that could not be learned, and all of them.
+        documents: number of documents in the sample.
+    """
+
+    max_length: int
+    stride: int
+    seconds: float
+    unreachable: int
+    total: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """The estimated cost of a run.
+
+    Attributes:
+        steps: number of steps of the run.
+        exact: whether the steps were counted on all documents, not on a sample.
+        step_seconds: time of a step.
+        seconds: time of all steps and evaluations.
+        memory: peak memory in bytes, of the device or of this process; None if it was not measured with a whole batch.
+        parts: number of parts in which each batch has to be computed because memory is insufficient.
+        windows: smaller windows that lose nothing more and take much less time, the fastest first.
+    """
+
+    steps: int
+    exact: bool
+    epochs: int
+    step_seconds: float
+    seconds: float
+    device: str
+    threads: int
+    precision: Precision
+    memory: int | None
+    parts: int
+    windows: tuple[SmallerWindow, ...] = ()
+
+
+def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
+    """Run some steps of a recipe, whose model is then discarded; nothing is written to the run's directory.
+
+    Args:
+        recipe: the recipe.
+        seconds: approximate time to spend on the steps.
+
+    Raises:
+        IEError: the run cannot start.
+    """
+    setup = prepare(recipe, sample=SAMPLE)
+    run = Run.start(recipe, setup, Path(recipe.name), stop=Stop())
+    run.model.train()
+    timer = _Timer(run, seconds)
+    largest = timer.largest_batch()
+    whole = timer.whole_batches_fit(largest)
+    if whole:
+        run._step(largest)
+    batch_seconds = timer.batch_seconds() if whole else timer.seconds_by_windows()
+    memory = _peak_memory(run.accelerator.device) if whole else None
+    batches = sum(
+        len(sampler) * windows_of(task) / len(task.dataset)
+        for task, sampler in zip(setup.tasks.values(), run.sampler.samplers, strict=True)
+    )
+    steps_per_epoch = -(-round(batches) // recipe.training.accumulation)
+    steps = steps_per_epoch * recipe.training.epochs
+    evaluations = steps // (recipe.training.eval_every or steps_per_epoch) if setup.has_dev else 0
+    forward = timer.forward_seconds()
+
+    def total(of_batches: float) -> float:
+        return of_batches * recipe.training.epochs + _scoring_seconds(setup, forward, evaluations)
+
+    cost = Cost(
+        steps=steps,
+        exact=all(len(task.data.documents) <= SAMPLE for task in setup.tasks.values()),
+        epochs=recipe.training.epochs,
+        step_seconds=batch_seconds * recipe.training.accumulation,
+        seconds=total(batches * batch_seconds),
+        device=str(run.accelerator.device),
+        threads=torch.get_num_threads(),
+        precision=setup.precision,
+        memory=memory,
+        parts=run.micro_batching.parts,
+    )
+    if len(setup.tasks) > 1 or recipe.training.batch_tokens is not None or not whole:
+        return cost
+    [(name, task)] = setup.tasks.items()
+    smaller = []
+    for windows, dataset in _smaller_windows(recipe, setup, task):
+        part = TaskWindows(name, dataset, task.codec, setup.model.head(name).collate)
+        count = len(dataset) / len(task.dataset) * batches
+        took = total(count * timer.batch_seconds(part, seconds / 4))
+        if took <= _MUCH * cost.seconds:
+            smaller.append(replace(windows, seconds=took))
+    return replace(cost, windows=tuple(sorted(smaller, key=lambda window: window.seconds)))
+
+
+def windows_of(task: TaskSetup) -> float:
+    """Return the number of windows of all training documents, estimated from those of the sample."""
+    documents, windows = len(task.data.documents), task.dataset.windows_of
+    if documents <= SAMPLE:
+        return float(windows.sum())
+    return float(windows[:-1].mean() * documents)  # the last one is the longest document, not a typical one
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
+
+
+class _Timer:
+    """Times steps of a run.
+
+    Args:
+        run: the run.
+        seconds: approximate time to spend on its steps.
+    """
+
+    def __init__(self, run: Run, seconds: float) -> None:
+        self._run, self._seconds = run, seconds
+        self._window_seconds, self._windows = 0.0, 1
+
+    def largest_batch(self) -> Batch:
+        """Return the batch of the longest windows of any task."""
+        name = max(self._run.setup.tasks, key=lambda name: int(self._run.setup.tasks[name].dataset.lengths.max()))
+        task = self._run.setup.tasks[name]
+        section, lengths = self._run.recipe.training, task.dataset.lengths
+        count = section.batch_size
+        if section.batch_tokens is not None:
+            count = max(1, section.batch_tokens // int(lengths.max()))
+        windows = TaskWindows(name, task.dataset, task.codec, self._run.setup.model.head(name).collate)
+        return windows.batch(np.argsort(-lengths, kind="stable")[:count].tolist())
+
+    def whole_batches_fit(self, largest: Batch) -> bool:
+        """Time a single window, and return whether a few whole batches fit into the time."""
+        one, self._windows = largest.part(0, 1), len(largest.input_ids)
+        self._step(one)  # the first step allocates memory and starts threads
+        self._window_seconds = self._step(one)
+        return self._window_seconds * self._windows * 3 < self._seconds
+
+    def seconds_by_windows(self) -> float:
+        """Return the time of a batch whose windows take as long as the longest one alone, which is rather too much."""
+        return self._window_seconds * self._windows
+
+    def batch_seconds(self, windows: TaskWindows | None = None, seconds: float | None = None) -> float:
+        """Return the mean time of a batch.
+
+        Args:
+            windows: the windows to draw batches from; those of the run by default.
+            seconds: approximate time to spend.
+        """
+        start, times = time.monotonic(), list[float]()
+        for batch in self._run._batches() if windows is None else self._random(windows):
+            times.append(self._step(batch))
+            if len(times) >= _MOST_STEPS or time.monotonic() - start > (seconds or self._seconds):
+                break
+        return float(np.mean(times))
+
+    def forward_seconds(self) -> float:
+        """Return the time that one window takes in evaluation, without decoding."""
+        engine = self._run.evaluator.extractor().engine()
+        dataset = next(iter(self._run.setup.tasks.values())).dataset
+        rows = np.linspace(0, len(dataset) - 1, num=min(len(dataset), 8), dtype=int).tolist()
+        ids, mask = pad(dataset.rows(rows).input_ids, dataset.pad_id)
+        start = time.monotonic()
+        engine.backend.run(ids, mask)
+        self._wait()
+        took = time.monotonic() - start
+        self._run.model.train()
+        return took / len(rows)
+
+    def _random(self, windows: TaskWindows) -> Iterator[Batch]:
+        order = np.random.default_rng(0).permutation(len(windows)).tolist()
+        size = self._run.recipe.training.batch_size
+        for first in range(0, len(order), size):
+            yield windows.batch(order[first : first + size])
+
+    def _step(self, batch: Batch) -> float:
+        self._wait()
+        start = time.monotonic()
+        self._run._step(batch)
+        self._wait()
+        return time.monotonic() - start
+
+    def _wait(self) -> None:
+        if self._run.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def _scoring_seconds(setup: TrainingSetup, window_seconds: float, evaluations: int) -> float:
+    """Return the time of all evaluations on dev, and of the scores on dev and test at the end."""
+    seconds = 0.0
+    for task in setup.tasks.values():
+        per_document = windows_of(task) / len(task.data.documents) * window_seconds
+        for documents, times in ((task.data.dev_documents, evaluations + 1), (task.data.test_documents, 1)):
+            seconds += len(documents) * times * per_document if documents is not None else 0.0
+    return seconds
+
+
+def _smaller_windows(
+    recipe: Recipe, setup: TrainingSetup, task: TaskSetup
+) -> Iterator[tuple[SmallerWindow, EncodedDataset]]:
+    """Yield smaller windows with which no more items of the sample are lost, and the sample in these windows."""
+    longest = int(task.dataset.lengths.max())
+    special = setup.text_tokenizer.special_tokens
+    items = training_items(task.task, task.dataset)
+    for max_length in _WINDOWS:
+        if max_length > _MUCH * longest:
+            return
+        stride = min(recipe.encoder.stride, (max_length - special) // 2)
+        encoding = Encoding(
+            tokenizer=setup.text_tokenizer,
+            plan=WindowPlan.build(max_length=max_length, stride=stride, special_tokens=special),
+            codec=task.codec,
+            pad_id=setup.pad_id,
+            mentions=task.section.data.mentions,
+        )
+        dataset = encode_dataset(sample_documents(task.data.documents, SAMPLE), encoding, key=None)
+        found = training_items(task.task, dataset)
+        lost = sum(found.unreachable.values())
+        if lost <= sum(items.unreachable.values()):
+            yield (
+                SmallerWindow(
+                    max_length=max_length,
+                    stride=stride,
+                    seconds=0.0,
+                    unreachable=lost,
+                    total=found.total,
+                    documents=dataset.counts.documents,
+                ),
+                dataset,
+            )
