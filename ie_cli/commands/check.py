@@ -57,6 +57,11 @@ def _report_cost(name: str, overrides: Sequence[str]) -> None:
     except IEError as error:
         say(f"the cost of a run was not measured: {error.message}")
         return
+    except (
+        Exception
+    ) as error:  # whatever a custom head raises; `ie train` will raise it, but the recipe and data are checked
+        say(f"the cost of a run was not measured: {type(error).__name__}: {error}")
+        return
     about = "" if cost.exact else "about "
     threads = f" with {counted(cost.threads, 'thread')}" if cost.device == "cpu" else ""
     memory = "" if cost.memory is None else f"; peak memory about {cost.memory / 1e9:.1f} GB"

@@ -26,11 +26,11 @@ SAMPLE = 256
 """Number of training documents that the steps are measured on."""
 SECONDS = 6.0
 """Time to spend on the steps of a recipe; other windows get less each."""
-_MOST_STEPS = 12
+_MOST_STEPS = 8
 _WINDOWS = (128, 192, 256, 384)
 """Values of encoder.max_length to compare with that of the recipe."""
-_MUCH = 0.8
-"""A smaller window is worth mentioning if it takes at most this share of the time."""
+_SHORTER, _MUCH = 0.8, 0.8
+"""A smaller window is measured up to this share of the longest one, and reported up to this share of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,46 +92,39 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     run = Run.start(recipe, setup, Path(recipe.name), stop=Stop())
     run.model.train()
     timer = _Timer(run, seconds)
-    largest = timer.largest_batch()
-    whole = timer.whole_batches_fit(largest)
-    if whole:
-        run._step(largest)
-    batch_seconds = timer.batch_seconds() if whole else timer.seconds_by_windows()
-    memory = _peak_memory(run.accelerator.device) if whole else None
-    batches = sum(
-        len(sampler) * windows_of(task) / len(task.dataset)
-        for task, sampler in zip(setup.tasks.values(), run.sampler.samplers, strict=True)
+    memory, forward = timer.peak_memory(), timer.forward_seconds()
+    batches, of_steps, sizes = 0.0, 0.0, dict[str, int]()
+    for task, sampler in zip(setup.tasks.values(), run.sampler.samplers, strict=True):
+        number = len(sampler) * windows_of(task) / len(task.dataset)
+        sizes[task.name] = -(-len(sampler.lengths) // len(sampler))
+        took = timer.batch_seconds(timer.windows(task, task.dataset), sizes[task.name], seconds / len(setup.tasks))
+        batches, of_steps = batches + number, of_steps + number * took
+    epochs, accumulation = recipe.training.epochs, recipe.training.accumulation
+    steps_per_epoch = -(-round(batches) // accumulation)
+    scoring = _scoring_seconds(
+        setup, forward, epochs * steps_per_epoch // (recipe.training.eval_every or steps_per_epoch)
     )
-    steps_per_epoch = -(-round(batches) // recipe.training.accumulation)
-    steps = steps_per_epoch * recipe.training.epochs
-    evaluations = steps // (recipe.training.eval_every or steps_per_epoch) if setup.has_dev else 0
-    forward = timer.forward_seconds()
-
-    def total(of_batches: float) -> float:
-        return of_batches * recipe.training.epochs + _scoring_seconds(setup, forward, evaluations)
-
     cost = Cost(
-        steps=steps,
+        steps=steps_per_epoch * epochs,
         exact=all(len(task.data.documents) <= SAMPLE for task in setup.tasks.values()),
-        epochs=recipe.training.epochs,
-        step_seconds=batch_seconds * recipe.training.accumulation,
-        seconds=total(batches * batch_seconds),
+        epochs=epochs,
+        step_seconds=of_steps / batches * accumulation,
+        seconds=of_steps * epochs + scoring,
         device=str(run.accelerator.device),
         threads=torch.get_num_threads(),
         precision=setup.precision,
         memory=memory,
         parts=run.micro_batching.parts,
     )
-    if len(setup.tasks) > 1 or recipe.training.batch_tokens is not None or not whole:
+    if len(setup.tasks) > 1 or recipe.training.batch_tokens is not None:
         return cost
-    [(name, task)] = setup.tasks.items()
+    [task] = setup.tasks.values()
     smaller = []
-    for windows, dataset in _smaller_windows(recipe, setup, task):
-        part = TaskWindows(name, dataset, task.codec, setup.model.head(name).collate)
+    for window, dataset in _smaller_windows(recipe, setup, task):
         count = len(dataset) / len(task.dataset) * batches
-        took = total(count * timer.batch_seconds(part, seconds / 4))
-        if took <= _MUCH * cost.seconds:
-            smaller.append(replace(windows, seconds=took))
+        took = timer.batch_seconds(timer.windows(task, dataset), recipe.training.batch_size, seconds / 4)
+        if (found := count * took * epochs + scoring) <= _MUCH * cost.seconds:
+            smaller.append(replace(window, seconds=found))
     return replace(cost, windows=tuple(sorted(smaller, key=lambda window: window.seconds)))
 
 
@@ -143,55 +136,60 @@ def windows_of(task: TaskSetup) -> float:
     return float(windows[:-1].mean() * documents)  # the last one is the longest document, not a typical one
 
 
-def _peak_memory(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
-
-
 class _Timer:
     """Times steps of a run.
 
     Args:
         run: the run.
-        seconds: approximate time to spend on its steps.
+        seconds: approximate time to spend on the windows of a task.
     """
 
     def __init__(self, run: Run, seconds: float) -> None:
         self._run, self._seconds = run, seconds
-        self._window_seconds, self._windows = 0.0, 1
 
-    def largest_batch(self) -> Batch:
-        """Return the batch of the longest windows of any task."""
-        name = max(self._run.setup.tasks, key=lambda name: int(self._run.setup.tasks[name].dataset.lengths.max()))
-        task = self._run.setup.tasks[name]
+    def windows(self, task: TaskSetup, dataset: EncodedDataset) -> TaskWindows:
+        """Return the windows of a task as batches."""
+        return TaskWindows(task.name, dataset, task.codec, self._run.setup.model.head(task.name).collate)
+
+    def peak_memory(self) -> int | None:
+        """Return the peak memory in a step on the longest windows, or None if such a step would take too long."""
+        task = max(self._run.setup.tasks.values(), key=lambda task: int(task.dataset.lengths.max()))
         section, lengths = self._run.recipe.training, task.dataset.lengths
         count = section.batch_size
         if section.batch_tokens is not None:
             count = max(1, section.batch_tokens // int(lengths.max()))
-        windows = TaskWindows(name, task.dataset, task.codec, self._run.setup.model.head(name).collate)
-        return windows.batch(np.argsort(-lengths, kind="stable")[:count].tolist())
-
-    def whole_batches_fit(self, largest: Batch) -> bool:
-        """Time a single window, and return whether a few whole batches fit into the time."""
-        one, self._windows = largest.part(0, 1), len(largest.input_ids)
+        rows = np.argsort(-lengths, kind="stable")[:count].tolist()
+        batch = self.windows(task, task.dataset).batch(rows)
+        one = batch.part(0, 1)
         self._step(one)  # the first step allocates memory and starts threads
-        self._window_seconds = self._step(one)
-        return self._window_seconds * self._windows * 3 < self._seconds
+        if self._step(one) * len(rows) > 2 * self._seconds:
+            return None
+        self._step(batch)
+        device = self._run.accelerator.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
-    def seconds_by_windows(self) -> float:
-        """Return the time of a batch whose windows take as long as the longest one alone, which is rather too much."""
-        return self._window_seconds * self._windows
+    def batch_seconds(self, windows: TaskWindows, size: int, seconds: float) -> float:
+        """Return the mean time of a batch of random windows.
 
-    def batch_seconds(self, windows: TaskWindows | None = None, seconds: float | None = None) -> float:
-        """Return the mean time of a batch.
+        If whole batches take too long, the time of a single window and that of a few are extrapolated.
 
         Args:
-            windows: the windows to draw batches from; those of the run by default.
+            windows: the windows.
+            size: number of windows in a batch.
             seconds: approximate time to spend.
         """
+        order = np.random.default_rng(0).permutation(len(windows)).tolist()
+        one = windows.batch(order[:1])
+        single = min(self._step(one), self._step(one))
+        size = min(size, len(order))
+        if size > 2 and single * size * 2 > seconds:
+            few = min(size, max(2, int(seconds / 2 / single)))
+            each = max(0.0, self._step(windows.batch(order[:few])) - single) / (few - 1)
+            return single + each * (size - 1)
         start, times = time.monotonic(), list[float]()
-        for batch in self._run._batches() if windows is None else self._random(windows):
-            times.append(self._step(batch))
-            if len(times) >= _MOST_STEPS or time.monotonic() - start > (seconds or self._seconds):
+        for first in range(0, len(order) - size + 1, size):
+            times.append(self._step(windows.batch(order[first : first + size])))
+            if len(times) >= _MOST_STEPS or time.monotonic() - start > seconds:
                 break
         return float(np.mean(times))
 
@@ -207,12 +205,6 @@ class _Timer:
         took = time.monotonic() - start
         self._run.model.train()
         return took / len(rows)
-
-    def _random(self, windows: TaskWindows) -> Iterator[Batch]:
-        order = np.random.default_rng(0).permutation(len(windows)).tolist()
-        size = self._run.recipe.training.batch_size
-        for first in range(0, len(order), size):
-            yield windows.batch(order[first : first + size])
 
     def _step(self, batch: Batch) -> float:
         self._wait()
@@ -244,7 +236,7 @@ def _smaller_windows(
     special = setup.text_tokenizer.special_tokens
     items = training_items(task.task, task.dataset)
     for max_length in _WINDOWS:
-        if max_length > _MUCH * longest:
+        if max_length > _SHORTER * longest:
             return
         stride = min(recipe.encoder.stride, (max_length - special) // 2)
         encoding = Encoding(

@@ -38,7 +38,7 @@ def test_the_steps_are_those_of_the_run(options: dict[str, object], data: Path, 
     found = estimate_cost(made, seconds=0.2)
     assert found.exact
     assert found.steps == first_event(made, tmp_path / "run").steps
-    assert found.seconds > found.steps * found.step_seconds * 0.9 > 0
+    assert found.seconds > found.steps * found.step_seconds * 0.7 > 0
     assert found.memory is None or found.memory > 10**8
 
 
@@ -58,21 +58,23 @@ def test_relations_and_slow_steps_are_estimated_too(tmp_path: Path) -> None:
     assert found.steps == 6
     assert found.seconds > 0
     assert found.memory is None
-    assert found.windows == ()
 
 
-def test_smaller_windows_are_reported_if_they_lose_nothing(tmp_path: Path) -> None:
-    texts = [f"王伟{number}" + "字" * 600 + "李娜在青川" for number in range(12)]
+def test_smaller_windows_are_reported_if_they_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "_MOST_STEPS", 1)
+    monkeypatch.setattr(cost, "_MUCH", 100.0)  # whatever the clock says
+    texts = [f"王伟{number}" + "字" * 400 + "李娜在青川" for number in range(6)]
     short = [Document(text, [Entity(0, 2, "person"), Entity(len(text) - 2, len(text), "place")]) for text in texts]
-    sizes = {"max_length": 512, "stride": 128}
-    made = recipe(write_jsonl(tmp_path / "short.jsonl", short), data={"dev": None}, encoder=sizes)
+    sizes: dict[str, object] = {"max_length": 256, "stride": 128}
+    batches: dict[str, object] = {"batch_size": 2}
+    made = recipe(write_jsonl(tmp_path / "short.jsonl", short), data={"dev": None}, encoder=sizes, training=batches)
     found = estimate_cost(made, seconds=60.0).windows
-    assert found
-    assert all(window.max_length < 512 and window.stride < window.max_length / 2 for window in found)
-    assert all(window.unreachable == 0 and window.total == 24 for window in found)
+    assert {window.max_length for window in found} == {128, 192}
+    assert all(window.max_length < 256 and window.stride < window.max_length / 2 for window in found)
+    assert all(window.unreachable == 0 and window.total == 12 for window in found)
     assert [window.seconds for window in found] == sorted(window.seconds for window in found)
-    long = [Document(text, [Entity(0, 400, "person")]) for text in texts]
-    made = recipe(write_jsonl(tmp_path / "long.jsonl", long), data={"dev": None}, encoder=sizes)
+    long = [Document(text, [Entity(0, 240, "person")]) for text in texts]
+    made = recipe(write_jsonl(tmp_path / "long.jsonl", long), data={"dev": None}, encoder=sizes, training=batches)
     assert estimate_cost(made, seconds=60.0).windows == ()
 
 
@@ -86,20 +88,25 @@ def checked(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_check_reports_the_cost_and_writes_nothing(checked: str) -> None:
     result = ie("check", checked)
     assert result.exit_code == 0, result.stderr
-    assert "steps in 40 epochs, about 0.0" in said(result)
+    assert "80 steps in 40 epochs, about " in said(result)
     assert [path.name for path in Path().iterdir()] == ["recipe.yaml"]
     assert "cost" not in ie("check", checked, "--no-time").stderr
     assert "cost" not in ie("check", checked, checked).stderr
 
 
 def test_a_cost_that_cannot_be_measured_is_no_error(checked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*args: object) -> None:
-        raise TrainingError("out of memory")
+    for error, text in (
+        (TrainingError("out of memory"), "out of memory"),
+        (TypeError("no head"), "TypeError: no head"),
+    ):
 
-    monkeypatch.setattr(cost, "estimate_cost", failing)
-    result = ie("check", checked)
-    assert result.exit_code == 0
-    assert "the cost of a run was not measured: out of memory" in said(result)
+        def failing(*args: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(cost, "estimate_cost", failing)
+        result = ie("check", checked)
+        assert result.exit_code == 0
+        assert f"the cost of a run was not measured: {text}" in said(result)
 
 
 def test_the_peak_memory_of_the_process_is_plausible() -> None:
