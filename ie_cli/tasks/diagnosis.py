@@ -89,7 +89,7 @@ def diagnose(
     advice = items.learning.advise() if items.learning is not None else "Train longer (training.epochs)."
     if micro.predicted == 0:
         return f"The model predicts nothing. {advice}"
-    return (
-        f"The model predicts {words.items}, but none is correct. {advice} "
-        "The offsets of train or dev may also be shifted (`ie check`)."
-    )
+    shifted = " The offsets of train or dev may also be shifted (`ie check`)."
+    if items.learning is not None and items.learning.explains:
+        shifted = ""
+    return f"The model predicts {words.items}, but none is correct. {advice}{shifted}"

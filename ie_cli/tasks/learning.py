@@ -40,6 +40,11 @@ class Learning:
         """The latest loss as a share of that of the first steps; not a number if one of them is unknown."""
         return self.last / self.first if self.first and self.last is not None else math.nan
 
+    @property
+    def explains(self) -> bool:
+        """Whether the rates or a rising loss explain a model that has not learned."""
+        return self.ratio > _ROSE or any(not rate.lowest <= rate.value <= rate.highest for rate in self.rates)
+
     def advise(self) -> str:
         """Return what the losses and rates suggest; rates above the usual ones are never to be raised, nor low ones lowered."""
         high = [rate for rate in self.rates if rate.value > rate.highest]

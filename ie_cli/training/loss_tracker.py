@@ -15,7 +15,7 @@ from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.model import first_not_finite
 
 REPORT_SECONDS = 1.0
-_FIRST_STEPS = 5
+_FIRST_STEPS = 2
 
 
 class LossTracker:

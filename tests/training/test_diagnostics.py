@@ -96,6 +96,19 @@ def test_the_advice_follows_the_rates_and_the_losses(
     assert unwanted not in advice
 
 
+@pytest.mark.parametrize(("factor", "wanted", "unwanted"), [(500.0, "lower it", "raise"), (0.002, "raise it", "lower")])
+def test_a_run_with_extreme_rates_ends_with_the_right_advice(
+    factor: float, wanted: str, unwanted: str, data: Path, tmp_path: Path
+) -> None:
+    rates: dict[str, object] = {"learning_rate": 2e-3 * factor, "head_learning_rate": 5e-3 * factor}
+    events = list(train(recipe(data, training={"epochs": 4, **rates}), tmp_path / "run"))
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    said = " ".join([*finished.advice, *(event.advice or "" for event in events if isinstance(event, Evaluated))])
+    assert wanted in said
+    assert unwanted not in said
+
+
 def test_a_short_run_without_a_correct_entity_ends_with_a_hint(data: Path, tmp_path: Path) -> None:
     made = recipe(data, training={"epochs": 1, "learning_rate": 2e-4, "head_learning_rate": 1e-4})
     *_, finished = train(made, tmp_path / "run")
