@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 
 from ie_cli.encoding.padding import pad
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.errors import ModelError
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
@@ -86,8 +88,9 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
         seconds: approximate time to spend on the steps.
 
     Raises:
-        IEError: the run cannot start.
+        IEError: the run cannot start, or would first have to download the encoder.
     """
+    _require_local_weights(recipe.encoder.name)
     setup = prepare(recipe, sample=SAMPLE)
     run = Run.start(recipe, setup, Path(recipe.name), stop=Stop())
     run.model.train()
@@ -120,14 +123,29 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
         return cost
     [task] = setup.tasks.values()
     smaller = []
-    for window, dataset in _smaller_windows(recipe, setup, task):
-        if time.monotonic() - start > 3 * seconds:
+    for number, (window, dataset) in enumerate(_smaller_windows(recipe, setup, task)):
+        if number and time.monotonic() - start > 3 * seconds:
             break
         count = len(dataset) / len(task.dataset) * batches
         took = timer.batch_seconds(timer.windows(task, dataset), recipe.training.batch_size, seconds / 4)
         if (found := count * took * epochs + scoring) <= _MUCH * cost.seconds:
             smaller.append(replace(window, seconds=found))
     return replace(cost, windows=tuple(sorted(smaller, key=lambda window: window.seconds)))
+
+
+def _require_local_weights(name: str) -> None:
+    """Check that the weights of an encoder need not be downloaded.
+
+    Raises:
+        ModelError: they are neither in a directory nor in the local cache of the Hub.
+    """
+    if name == "tiny" or os.path.isdir(name):
+        return
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "model.safetensors.index.json")
+    if not any(isinstance(try_to_load_from_cache(name, file), str) for file in files):
+        raise ModelError(f"the weights of {name} have not been downloaded yet", hint="`ie train` downloads them.")
 
 
 def windows_of(task: TaskSetup) -> float:
@@ -244,7 +262,7 @@ def _smaller_windows(
     for max_length in _WINDOWS:
         if max_length > _SHORTER * longest:
             continue
-        stride = min(recipe.encoder.stride, (max_length - special) // 2)
+        stride = min(recipe.encoder.stride, max_length // 4)
         encoding = Encoding(
             tokenizer=setup.text_tokenizer,
             plan=WindowPlan.build(max_length=max_length, stride=stride, special_tokens=special),

@@ -9,7 +9,7 @@ from support.corpora import documents, recipe, relation_documents, relation_reci
 from support.runner import ie, said
 
 from ie_cli.document import Document, Entity
-from ie_cli.errors import TrainingError
+from ie_cli.errors import ModelError, TrainingError
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system import memory
@@ -107,6 +107,13 @@ def test_a_cost_that_cannot_be_measured_is_no_error(checked: str, monkeypatch: p
         result = ie("check", checked)
         assert result.exit_code == 0
         assert f"the cost of a run was not measured: {text}" in said(result)
+
+
+def test_nothing_is_downloaded(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "prepare", lambda *args, **options: pytest.fail("the encoder would be downloaded"))
+    made = recipe(data, encoder={"name": "nobody/has-this-encoder"})
+    with pytest.raises(ModelError, match="the weights of nobody/has-this-encoder have not been downloaded yet"):
+        estimate_cost(made)
 
 
 def test_the_peak_memory_of_the_process_is_plausible() -> None:
