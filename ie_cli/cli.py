@@ -73,11 +73,13 @@ def show(
 
 
 @app.command()
-def check(recipe: args.RecipesArgument, overrides: args.Overrides = None, debug: args.Debug = False) -> None:
+def check(
+    recipe: args.RecipesArgument, overrides: args.Overrides = None, time: args.Timing = True, debug: args.Debug = False
+) -> None:
     """Check recipes and their data for problems before training."""
     from ie_cli.commands.check import run_check
 
-    run_check(recipe, overrides or [])
+    run_check(recipe, overrides or [], time=time)
 
 
 @app.command()

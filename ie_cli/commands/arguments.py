@@ -29,6 +29,15 @@ RecipesArgument = Annotated[
 ]
 
 
+Timing = Annotated[
+    bool,
+    typer.Option(
+        "--time/--no-time",
+        help="Time a few training steps, and estimate time and memory; with several recipes, nothing is timed.",
+    ),
+]
+
+
 def _print_schema(wanted: bool) -> None:
     if wanted:
         from ie_cli.commands.show import run_show_schema

@@ -108,7 +108,7 @@ class TrainingView:
             self._start(event)
         elif isinstance(event, progress.Progress):
             self._status = (
-                f"step {event.step}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} sentences/s  "
+                f"step {event.step}/{event.steps}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} examples/s  "
                 f"{duration(event.seconds_left)} left"
             )
             if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
@@ -126,11 +126,15 @@ class TrainingView:
         elif isinstance(event, progress.Finished):
             self.finished = event
             self._status = ""
-            early = " (stopped early: the score no longer improved)" if event.stopped_early else ""
-            self._say(
-                f"trained {counted(event.steps, 'step')} in {duration(event.seconds)}{early}; "
-                f"best at step {event.best_step}"
-            )
+            steps, early = counted(event.steps, "step"), ""
+            if event.stopped_early:
+                steps, early = (
+                    f"{event.steps} of {event.steps_planned} steps",
+                    " (stopped early: the score no longer improved)",
+                )
+            self._say(f"trained {steps} in {duration(event.seconds)}{early}; best at step {event.best_step}")
+            for advice in event.advice:
+                self._say(f"warning: {advice}")
 
     def _start(self, event: Started) -> None:
         from ie_cli.training.disk_room import gigabytes
@@ -221,7 +225,7 @@ class TrainingView:
         values = score_values(event.scores, named=event.named)
         row = (
             f"{event.epoch:.1f}",
-            str(event.step),
+            f"{event.step}/{event.steps}",
             "–" if math.isnan(event.loss) else f"{event.loss:.4f}",
             *map(number, values.values()),
             f"{event.rate:.1f}",
@@ -231,7 +235,7 @@ class TrainingView:
         self._rows.append(row)
         self._scores = tuple(_LONG.get(name, name) for name in values)
         if self._live is None:
-            names = ("epoch", "step", "loss", *(_SHORT.get(name, name) for name in values), "sentences/s", "left", "")
+            names = ("epoch", "step", "loss", *(_SHORT.get(name, name) for name in values), "examples/s", "left", "")
             self._say("  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip())
         if event.advice:
             self._say(f"warning: {event.advice}")
@@ -242,7 +246,7 @@ class TrainingView:
 
     def _table(self) -> Table:
         table = Table(caption=self._status or None, caption_justify="left")
-        names = ("epoch", "step", "loss", *self._scores, "sentences/s", "left", "best")
+        names = ("epoch", "step", "loss", *self._scores, "examples/s", "left", "best")
         rows = self._rows[-20:]
         columns = fitting_columns([(name, [row[n] for row in rows]) for n, name in enumerate(names)], console.width)
         for name, _ in columns:
@@ -252,7 +256,7 @@ class TrainingView:
         return table
 
 
-_LESS_IMPORTANT = ("left", "sentences/s")
+_LESS_IMPORTANT = ("left", "examples/s")
 """Columns to leave out first in a narrow terminal: the line below the table has the same facts."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ie_cli.data.dataset import Split, splits
@@ -22,6 +22,7 @@ from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, IEError
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS
+from ie_cli.tasks.diagnosis import require_learnable
 
 
 def check(recipe: Recipe) -> Iterator[Finding]:
@@ -87,7 +88,7 @@ def _check_task(
         yield from _errors(problem)
     else:
         for part, found in surveys.items():
-            yield from task.findings(part, statistics=found.statistics, names=found.names, items=found.reach.items())
+            yield from _annotation(part, found, train.sources)
     if dev is None:
         yield Finding(
             "warning",
@@ -106,6 +107,18 @@ def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None
         special_tokens=tokens.special_tokens,
     )
     return Reach(TASKS[section.task], section.head, tokens, plan, schema, None if built else UnknownCharacters(tokens))
+
+
+def _annotation(split: str, found: Survey, sources: Sequence[str]) -> Iterator[Finding]:
+    """Yield what the task finds in the annotation of a split, and an error if train contains nothing that can be learned."""
+    task, items = found.task, found.reach.items()
+    findings = list(task.findings(split, statistics=found.statistics, names=found.names, items=items))
+    yield from findings
+    if split == "train" and not any(finding.kind == "error" for finding in findings):
+        try:
+            require_learnable(task.words, items, sources)
+        except DataError as error:
+            yield Finding("error", error.message)
 
 
 def _schema_of(recipe: Recipe, name: str, train: Split) -> tuple[LabelSchema | None, IEError | None]:

@@ -1,11 +1,13 @@
-"""Detect entities that share a character."""
+"""Detect entities that share a character, among those that a task uses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from ie_cli.document import Document, Entity
+from ie_cli.tasks import Task
 
 
 def overlap(entities: Iterable[Entity]) -> bool:
@@ -20,10 +22,19 @@ def overlap(entities: Iterable[Entity]) -> bool:
 
 @dataclass(slots=True)
 class Overlaps:
-    """A part of `DatasetStatistics` that counts examples in which two entities share a character."""
+    """A part of `DatasetStatistics` that counts examples in which two entities share a character.
 
-    documents: int = 0
+    Attributes:
+        tasks: the tasks; those of relations use the arguments of the relations, too.
+        documents: number of examples by the name of the task.
+    """
+
+    tasks: Sequence[Task]
+    documents: Counter[str] = field(default_factory=Counter)
 
     def add(self, document: Document) -> None:
         """Count a document."""
-        self.documents += overlap(document.entities)
+        for task in self.tasks:
+            annotation = task.annotation(document)
+            spans = [item for kind in task.kinds if kind.spans for item in annotation[kind.items]]
+            self.documents[task.name] += overlap(spans)

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 
 from ie_cli.data.statistics import DatasetStatistics, Part
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
-from ie_cli.doctor.dev_shares import DevShares
+from ie_cli.doctor.dev_share import DevShares
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
-from ie_cli.doctor.siblings import find_siblings, name_note, run_name
+from ie_cli.doctor.siblings import find_siblings, free_name, name_note, run_name
 from ie_cli.doctor.token_counting import local_tokenizer, token_counter
 from ie_cli.doctor.unknown_characters import UnknownCharacters
-from ie_cli.doctor.windows_proposal import quantile, window
+from ie_cli.doctor.windows_proposal import count_windows, quantile, window
 from ie_cli.document.relabelling import NO_RELATION, Relabelling
+from ie_cli.encoding.encoder_size import EncoderSize
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
@@ -27,6 +28,8 @@ from ie_cli.tasks import TASKS, Proposal, Task
 _WIDTH = 110
 _COMMENT_COLUMN = 38
 _UNKNOWN_SHARE = 0.001
+_FEWEST_STEPS, _MOST_EPOCHS = 200, 100
+"""A model needs some steps, however few examples there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def propose_recipe(
         DataError: the data cannot be read, or contain nothing to train on.
     """
     count_tokens, limit = token_counter(encoder)
-    lengths, scripts, overlaps = TokenLengths(count_tokens), Scripts(), Overlaps()
+    lengths, scripts = TokenLengths(count_tokens), Scripts()
+    overlaps, shares = Overlaps(list(TASKS.values())), DevShares(list(TASKS.values()))
     formats: list[str] = []
     # The default of recipes.
     reading = replace(reading or Reading(), relabelling=Relabelling(no_relation=NO_RELATION))
@@ -73,13 +77,12 @@ def propose_recipe(
     )
     tokenizer = local_tokenizer(encoder)
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
-    shares = DevShares()
     parts: list[Part] = [lengths, scripts, overlaps, shares]
     if unknown is not None:
         parts.append(unknown)
     statistics = DatasetStatistics.of(documents, parts=parts)
     for task in reversed(TASKS.values()):
-        proposal = task.propose(statistics, overlapping=overlaps.documents)
+        proposal = task.propose(statistics, overlapping=overlaps.documents[task.name])
         if proposal is not None:
             break
     else:
@@ -92,12 +95,14 @@ def propose_recipe(
     if any(file.tokens == "characters" for file in files):
         reading = replace(reading, joiner="")
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
+    spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
+    windows = window(lengths.texts, spans, limit)
     sections = (
         _head_comment(statistics, task, proposal),
         _task_and_data(statistics, task, request, shares.choose(task)),
-        (*_encoder(lengths, scripts, task, request), *_normalization(unknown)),
+        (*_encoder(windows, lengths, scripts, task, request), *_normalization(unknown)),
         ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
-        _training(lengths, request),
+        _training(windows, lengths, scripts, request),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
 
@@ -126,12 +131,15 @@ def _commented(line: str, comment: str) -> str:
     return f"{line.ljust(_COMMENT_COLUMN - 2)}  # {comment}"
 
 
-def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request, share: float | None) -> Iterator[str]:
+def _task_and_data(
+    statistics: DatasetStatistics, task: Task, request: _Request, share: tuple[float, int] | None
+) -> Iterator[str]:
     data, reading = request.data, request.reading
     siblings = find_siblings(data, request.format, reading)
-    name = run_name(data)
-    note = name_note(data, name)
-    yield f"name: {flow(name)}" if note is None else _commented(f"name: {flow(name)}", note)
+    name = run_name(data, task.name)
+    free = free_name(name)
+    note = name_note(data) if free == name else f"runs/{name} exists already"
+    yield f"name: {flow(free)}" if note is None else _commented(f"name: {flow(free)}", note)
     yield f"task: {task.name}"
     yield "data:"
     if data == "-":
@@ -141,12 +149,15 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request,
     if "dev" in siblings:
         yield f"  dev: {flow(siblings['dev'])}"
     elif share is not None:
-        part = "a tenth" if share == 0.1 else f"{share:.0%}"
         yield _commented(
-            f"  dev: {share}", f"{part} of train, selected by a hash of the text; a separate file is better"
+            f"  dev: {share[0]}",
+            f"{share[1]:,} of {counted(statistics.documents, 'example')}, selected by a hash of the text; a separate file is "
+            "better",
         )
     else:
-        yield "  # dev: 0.1                          # no share of so few texts leaves some for train and dev: name a file"
+        yield _commented(
+            "  dev: null", "too few examples to split some off; name a file with other examples if there is one"
+        )
     if "test" in siblings:
         yield f"  test: {flow(siblings['test'])}"
     if request.format:
@@ -164,15 +175,16 @@ def _task_and_data(statistics: DatasetStatistics, task: Task, request: _Request,
         )
 
 
-def _encoder(lengths: TokenLengths, scripts: Scripts, task: Task, request: _Request) -> Iterator[str]:
-    spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
-    max_length, stride, uncovered = window(lengths.texts, spans, request.limit)
+def _encoder(
+    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, task: Task, request: _Request
+) -> Iterator[str]:
+    max_length, stride, uncovered = windows
     yield "encoder:"
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
         yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
-    longest, longest_span = max(lengths.texts), max(spans)
+    longest, longest_span = max(lengths.texts), max(lengths.mentions + lengths.reaches)
     of_texts = f"the longest text has {_about(longest)} tokens; overlong texts are split into windows"
     yield _commented(f"  max_length: {max_length}", of_texts)
     of_spans = f"the longest {task.words.item} has {_about(longest_span)} tokens"
@@ -191,19 +203,28 @@ def _about(tokens: int) -> str:
     return f"over {tokens:,}" if tokens == LONGEST_COUNTED else f"about {tokens:,}"
 
 
-def _training(lengths: TokenLengths, request: _Request) -> Iterator[str]:
-    """Yield the training section, with more epochs for smaller corpora."""
-    documents = lengths.texts.total()
+def _training(
+    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, request: _Request
+) -> Iterator[str]:
+    """Yield the training section: more epochs for fewer windows, and the learning rate that the encoder's size needs."""
+    max_length, stride, _ = windows
+    count = count_windows(lengths.texts, max_length, stride)
+    long = min(quantile(lengths.texts, 0.9), max_length) > 256
+    batch_size = 8 if long or count < 500 else 16
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
-    epochs = next((epochs for most, epochs in sizes if documents < most), 1)
-    long = quantile(lengths.texts, 0.9) > 256
+    epochs = next((epochs for most, epochs in sizes if count < most), 1)
+    epochs = min(_MOST_EPOCHS, max(epochs, -(-_FEWEST_STEPS // -(-count // batch_size))))
     yield "training:"
-    yield _commented(f"  epochs: {epochs}", "the best model on dev is kept")
-    yield f"  batch_size: {8 if long or documents < 500 else 16}"
-    if request.encoder == "tiny":
-        yield _commented(
-            "  learning_rate: 1.0e-3", "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
-        )
+    yield _commented(
+        f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; the best model on dev is kept"
+    )
+    yield f"  batch_size: {batch_size}"
+    size = EncoderSize.read(request.encoder or choose_encoder(scripts.letters))
+    if size.pretrained:
+        comment = f"for an encoder of {size.describe()}"
+        if size.hidden is None:
+            comment = "for base-size encoders; small ones need up to 1.0e-4"
     else:
-        yield _commented("  learning_rate: 2.0e-5", "for base-size encoders; small ones need up to 1.0e-4")
+        comment = "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
+    yield _commented(f"  learning_rate: {size.rate:.1e}".replace("e-0", "e-"), comment)
     yield "  head_learning_rate: 1.0e-3"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from itertools import islice
@@ -11,7 +10,6 @@ from pathlib import Path
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
-from ie_cli.inference.model_paths import RUNS
 from ie_cli.system.urls import is_url
 from ie_cli.tasks import TASKS
 
@@ -50,21 +48,28 @@ def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
     return False
 
 
-def run_name(data: str) -> str:
+def free_name(name: str) -> str:
+    """Return a name for which there is no run yet: the given one, or one with a number."""
+    number, free = 1, name
+    while (Path("runs") / free).exists():
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def run_name(data: str, default: str = "ner") -> str:
     """Return a name for the run: that of the file, or of its directory if the file is called just ``train``."""
     if data == "-":
-        return "ner"
+        return default
     for candidate in (_stem(data), *(directory.name for directory in list(_file(data).absolute().parents)[:2])):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", candidate).strip("._-")
         if name and name != "data":
             return name
-    return "ner"
+    return default
 
 
-def name_note(data: str, name: str) -> str | None:
-    """Return why the user may want another name for the run: it is not that of the data, or another run has it."""
-    if os.path.exists(os.path.join(RUNS, name)):
-        return f"{RUNS}/{name} exists: change the name to keep that run"
+def name_note(data: str) -> str | None:
+    """Return why the name of the run is not that of the data, or None if it is."""
     if data != "-" and (stem := _stem(data)) and not stem.isascii():
         return "a name has only ASCII letters, digits, '.', '_' and '-': change it as you like"
     return None

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ie_cli.encoding.windows import WindowPlan
+
 _SPECIAL_TOKENS = 2
+_SHORT = 256
+"""Windows up to this length are made to fit whole texts."""
+_CONTEXT = 192
+"""The window for longer texts with short entities."""
 
 
 def window(lengths: Counter[int], mentions: Counter[int], limit: int) -> tuple[int, int, int]:
     """Return ``max_length``, a stride that covers the longest entity, and the number of entities that it cannot cover.
 
-    A batch is only as long as its longest text, so a generous `max_length` costs little: it fits all texts if they have
-    up to 256 tokens, and 99 % of them otherwise.
+    A batch is only as long as its longest text, so a generous `max_length` costs little if texts are short: it fits all of
+    them if they have up to 256 tokens, or else 99 %. Longer texts would fill every window, and time and memory grow faster than
+    the window: it is then as long as the longest entity or relation needs, with some context.
     """
     longest, longest_mention = max(lengths), max(mentions)
-    usual = longest if longest + _SPECIAL_TOKENS <= 256 else quantile(lengths, 0.99)
-    needed = max(usual + _SPECIAL_TOKENS, 128, 2 * longest_mention + _SPECIAL_TOKENS if longest > usual else 0)
+    usual = longest if longest + _SPECIAL_TOKENS <= _SHORT else quantile(lengths, 0.99)
+    split = 2 * longest_mention + _SPECIAL_TOKENS  # the stride covers the longest one, and is at most half a window
+    if usual + _SPECIAL_TOKENS <= _SHORT:
+        needed = max(usual + _SPECIAL_TOKENS, 128, split if longest > usual else 0)
+    else:
+        needed = max(_CONTEXT, split)
     max_length = min(_round_up(needed, 16), limit)
     room = max_length - _SPECIAL_TOKENS
     # Windows that overlap by more than half would more than double the time.
@@ -23,6 +34,12 @@ def window(lengths: Counter[int], mentions: Counter[int], limit: int) -> tuple[i
     if longest <= room:  # no text needs a second window
         return max_length, stride, 0
     return max_length, stride, sum(count for length, count in mentions.items() if length > stride + 1)
+
+
+def count_windows(lengths: Counter[int], max_length: int, stride: int) -> int:
+    """Return the number of windows of texts with these lengths."""
+    plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=_SPECIAL_TOKENS)
+    return sum(count * len(plan.starts(length)) for length, count in lengths.items())
 
 
 def quantile(counts: Counter[int], share: float) -> int:

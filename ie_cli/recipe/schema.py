@@ -151,7 +151,7 @@ class TrainingSection(Section):
     checkpoints: PositiveInt = 2
     """Number of most recent checkpoints to keep until the run is finished."""
     patience: PositiveInt | None = None
-    """Stop after this number of evaluations without a better score on dev."""
+    """Stop after this number of evaluations without a better score on dev; warm-up and scores below 0.1 do not count."""
     negatives: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Fraction of the windows without entities that each epoch samples."""
     label_weights: dict[str, Annotated[float, Field(gt=0)]] = {}

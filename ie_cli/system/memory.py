@@ -1,4 +1,4 @@
-"""Memory: settings of the C library's allocator, and recognition of out-of-memory errors."""
+"""Memory: settings of the C library's allocator, the peak of the process, and recognition of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import errno
 import platform
 import re
+import sys
 
 from ie_cli.errors import IEError
 
@@ -24,6 +25,16 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_TOP_PAD, 2**26)
+
+
+def peak_memory() -> int | None:
+    """Return the peak memory of this process in bytes, or None on systems that do not report it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 _MESSAGES = re.compile(

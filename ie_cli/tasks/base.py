@@ -19,6 +19,7 @@ from ie_cli.metrics.relations import Match
 from ie_cli.metrics.scores import ErrorAnalysis, Scorer, Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.kinds import Kind
+from ie_cli.tasks.learning import Learning
 from ie_cli.tasks.proposal import Proposal
 
 
@@ -70,10 +71,15 @@ class ScoringOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingItems:
-    """The gold items of the training data or another split, and how many of them cannot be learned, by reason."""
+    """The gold items of the training data or another split, and how many of them cannot be learned, by reason.
+
+    Attributes:
+        learning: how the training on them goes, if it has begun.
+    """
 
     total: int
     unreachable: Mapping[str, int]
+    learning: Learning | None = None
 
 
 class Task(Protocol):

@@ -93,6 +93,7 @@ class NerTask:
             boundaries=scores.boundaries,
             parts=scores.labels,
             known=schema.labels,
+            ceiling=scores.ceiling,
         )
 
     def annotation(self, document: Document) -> dict[str, list[Entity]]:

@@ -123,6 +123,7 @@ class RelationTask:
             boundaries=scores.boundaries,
             parts=scores.predicates,
             known=schema.predicates,
+            ceiling=scores.ceilings.get("relations"),
         )
 
     def annotation(self, document: Document) -> dict[str, list[Any]]:

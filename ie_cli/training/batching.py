@@ -89,27 +89,28 @@ class TasksInTurn:
         seed: random seed for the order.
 
     Attributes:
+        samplers: the sampler of each task.
         skip: number of batches to skip at the start of an epoch because they were used before; the length includes them.
     """
 
     def __init__(self, samplers: Sequence[LengthBuckets], first: Sequence[int], *, seed: int) -> None:
-        self._samplers, self._first, self._seed = samplers, first, seed
+        self.samplers, self._first, self._seed = samplers, first, seed
         self.skip = 0
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
-        for sampler in self._samplers:
+        for sampler in self.samplers:
             sampler.set_epoch(epoch)
-        self._order = [number for number, sampler in enumerate(self._samplers) for _ in range(len(sampler))]
-        if len(self._samplers) > 1:
+        self._order = [number for number, sampler in enumerate(self.samplers) for _ in range(len(sampler))]
+        if len(self.samplers) > 1:
             np.random.default_rng([self._seed, epoch, 1]).shuffle(self._order)
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __iter__(self) -> Iterator[list[int]]:
-        batches = [iter(sampler) for sampler in self._samplers]
+        batches = [iter(sampler) for sampler in self.samplers]
         for place, number in enumerate(self._order):
             rows = next(batches[number])
             if place >= self.skip:

@@ -2,20 +2,140 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from ie_cli.encoding.encoder_size import HEAD_RATES, EncoderSize
+from ie_cli.errors import counted
 from ie_cli.metrics.scores import Scores
-from ie_cli.tasks import TrainingItems
-from ie_cli.training.setup import TaskSetup
+from ie_cli.recipe.heads import HeadSection
+from ie_cli.recipe.schema import Recipe
+from ie_cli.tasks import Learning, Rate
+from ie_cli.training.setup import TrainingSetup, training_items
 
 SEEN_ENOUGH = 1000
 """Number of gold items after which a working run has found something on dev."""
+FOUND = 0.1
+"""A lower score may be due to chance: an untrained model predicts many spans, and some of them are correct."""
+_FAR_APART = 0.15
+"""Difference of precision and recall from which other thresholds are tried."""
+_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-def diagnose_no_learning(scores: Scores, setup: TaskSetup, epochs: float) -> str | None:
-    """Return why the score is still 0 after many gold items, or None if it is not 0 or it is too early to tell."""
-    words, counts = setup.task.words, setup.dataset.counts
-    items = TrainingItems(counts.items.get(words.items, 0), counts.unreachable.get(words.items, {}))
-    seen = items.total * epochs
-    if scores.primary != 0 or seen < SEEN_ENOUGH:
-        return None
-    name = setup.task.metric.upper()
-    return f"{name} is still 0 after {seen:.0f} {words.annotated}. {setup.task.diagnose(scores, items, setup.schema)}"
+class Diagnostics:
+    """Says why the scores of a run are 0, and repeats nothing.
+
+    Attributes:
+        best: the best score of each task so far, and its step.
+    """
+
+    def __init__(self, recipe: Recipe, setup: TrainingSetup) -> None:
+        self._setup = setup
+        self._steps = 0
+        self._losses: tuple[float | None, float | None] = (None, None)
+        self._rates = _rates(recipe, setup)
+        self._said: set[str] = set()
+        self.best: dict[str, tuple[float, int]] = {}
+
+    def evaluated(
+        self, scores: Mapping[str, Scores], *, step: int, epoch: float, losses: tuple[float | None, float | None]
+    ) -> str | None:
+        """Return why scores are 0, unless it is too early to know, or None.
+
+        Args:
+            scores: the scores on dev by task.
+            step: number of completed steps.
+            epoch: number of completed epochs.
+            losses: the mean loss of the first steps and of those since the last evaluation.
+        """
+        self._steps, self._losses = step, losses
+        found = [self._zero(name, part, epoch) for name, part in scores.items()]
+        for name, part in scores.items():
+            if part.primary > self.best.get(name, (0.0, 0))[0]:
+                self.best[name] = part.primary, step
+        return " ".join(self._new(found)) or None
+
+    def finished(self, scores: Mapping[str, Scores]) -> list[str]:
+        """Return why the scores of the finished model are 0 or hardly more, as far as that has not been said."""
+        found = [self._zero(name, part, None) or self._low(name, part) for name, part in scores.items()]
+        return list(self._new(found))
+
+    def _new(self, found: list[tuple[str, str] | None]) -> Iterator[str]:
+        """Yield the texts whose keys are new."""
+        for item in found:
+            if item is not None and item[0] not in self._said:
+                self._said.add(item[0])
+                yield item[1]
+
+    def _zero(self, name: str, scores: Scores, epoch: float | None) -> tuple[str, str] | None:
+        """Return a key and a diagnosis if the score is 0; `epoch` is None at the end of the run, when nothing is too early."""
+        task = self._setup.tasks[name]
+        if scores.primary != 0:
+            return None
+        metric, learning = task.task.metric.upper(), self._learning()
+        before, at = self.best.get(name, (0.0, 0))
+        if before >= FOUND:
+            return f"{name} fell", f"{metric} has fallen to 0 from {before:.4f} at step {at}. {learning.advise()}"
+        items = training_items(task.task, task.dataset, learning)
+        seen = items.total * epoch if epoch is not None else None
+        if seen is not None and seen < SEEN_ENOUGH:
+            return None
+        still = "still " if not before and seen is not None else ""
+        after = f" after {seen:.0f} {task.task.words.annotated}" if seen is not None else ""
+        was = f" (it was {before:.4f} at step {at})" if before else ""
+        return f"{name} zero", f"{metric} is {still}0{after}{was}. {task.task.diagnose(scores, items, task.schema)}"
+
+    def _low(self, name: str, scores: Scores) -> tuple[str, str] | None:
+        """Return a key and a diagnosis if a model has learned next to nothing."""
+        task = self._setup.tasks[name]
+        if not 0 < scores.primary < FOUND:
+            return None
+        text = f"{task.task.metric.upper()} is only {scores.primary:.4f} after {counted(self._steps, 'step')}."
+        return f"{name} low", f"{text} {self._learning().advise()}"
+
+    def _learning(self) -> Learning:
+        first, last = self._losses
+        return Learning(first=first, last=last, rates=self._rates, steps=self._steps)
+
+
+def _rates(recipe: Recipe, setup: TrainingSetup) -> tuple[Rate, ...]:
+    """Return the learning rates of a recipe with the usual ones for its encoder."""
+    size = EncoderSize.of(setup.model.encoder.config, pretrained=recipe.encoder.name != "tiny")
+    section = recipe.training
+    return (
+        Rate("training.learning_rate", section.learning_rate, *size.rates),
+        Rate("training.head_learning_rate", section.head_learning_rate, *HEAD_RATES),
+    )
+
+
+def thresholds_to_try(scores: Scores, head: HeadSection) -> tuple[float, ...]:
+    """Return lower thresholds if precision is far above recall, higher ones if it is far below, otherwise none."""
+    values = scores.values()
+    if head.thresholds or not {"precision", "recall", "f1"} <= values.keys() or not values["f1"]:
+        return ()
+    difference = values["precision"] - values["recall"]
+    if abs(difference) < _FAR_APART:
+        return ()
+    return tuple(
+        value for value in _THRESHOLDS if (value < head.threshold if difference > 0 else value > head.threshold)
+    )
+
+
+def describe_thresholds(scores: Scores, found: Mapping[float, Scores]) -> str:
+    """Compare the scores at some thresholds with those at the threshold of the recipe.
+
+    Args:
+        scores: the scores at the threshold of the recipe.
+        found: the scores by threshold.
+    """
+    values = scores.values()
+    more, less = ("precision", "recall") if values["precision"] > values["recall"] else ("recall", "precision")
+    text = f"On dev, {more} {values[more]:.4f} is far above {less} {values[less]:.4f}"
+    best = max(found, key=lambda threshold: found[threshold].values()["f1"])
+    other = found[best].values()
+    if other["f1"] <= values["f1"]:
+        listed = ", ".join(map(str, found))
+        return f"{text}, but no other threshold has a higher F1 ({listed} were tried)."
+    return (
+        f"{text}: a threshold of {best} has precision {other['precision']:.4f}, recall {other['recall']:.4f} and F1 "
+        f"{other['f1']:.4f} instead of {values['f1']:.4f} (`ie predict --threshold {best}`, or head.threshold in the recipe)."
+    )

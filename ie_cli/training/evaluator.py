@@ -10,6 +10,7 @@ from typing import Any
 
 from ie_cli.evaluation.evaluate import score
 from ie_cli.evaluation.gold import GoldSet
+from ie_cli.evaluation.thresholds import scores_by_threshold
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine
@@ -17,6 +18,7 @@ from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.model_card import model_card
 from ie_cli.tasks import ScoringOptions
+from ie_cli.training.diagnostics import describe_thresholds, thresholds_to_try
 from ie_cli.training.events import score_values
 from ie_cli.training.setup import TrainingSetup
 
@@ -112,6 +114,33 @@ class Evaluator:
         )
         extractor.write_card(directory, self._card(scores))
         return scores
+
+    def advise_thresholds(self, directory: Path, scores: Mapping[str, Mapping[str, Scores]]) -> list[str]:
+        """Say which threshold would have a better score on dev, if precision and recall are far apart there.
+
+        Args:
+            directory: the model directory.
+            scores: the scores of that model by split and task.
+        """
+        advice = []
+        for name, part in scores.get("dev", {}).items():
+            task, gold = self._setup.tasks[name], self._gold[name]
+            if task.data.dev_is_train or not (thresholds := thresholds_to_try(part, task.section.head)):
+                continue
+            extractor = Extractor.from_pretrained(
+                directory, device=self._recipe.training.device, precision=self._setup.precision
+            )
+            found = scores_by_threshold(
+                extractor,
+                gold,
+                thresholds,
+                name=name,
+                task=task.task,
+                schema=task.schema,
+                options=self._options(),
+            )
+            advice.append(("" if len(self._setup.tasks) == 1 else f"{name}: ") + describe_thresholds(part, found))
+        return advice
 
     def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:
         match = self._recipe.training.match

@@ -43,7 +43,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of the run: `loss` is the mean since the last report, `rate` is in sentences per second."""
+    """The progress of the run.
+
+    Attributes:
+        loss: the mean since the last report.
+        rate: examples per second: a text of several windows is one.
+        steps: number of steps of the whole run.
+    """
 
     step: int
     epoch: float
@@ -51,6 +57,7 @@ class Progress:
     rate: float
     learning_rate: float
     seconds_left: float
+    steps: int
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -83,6 +90,7 @@ class Evaluated:
         named: whether the run has several tasks.
         primary: the score that selects models.
         advice: a diagnosis if the model does not learn.
+        steps: number of steps of the whole run.
     """
 
     step: int
@@ -97,6 +105,7 @@ class Evaluated:
     seconds: float
     seconds_left: float
     advice: str | None
+    steps: int
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -136,7 +145,13 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The run is finished: the model and its scores by split (dev and test, if given) and task."""
+    """The run is finished: the model and its scores by split (dev and test, if given) and task.
+
+    Attributes:
+        steps: number of completed steps.
+        steps_planned: number of steps of the run without stopping early.
+        advice: what the scores suggest, if anything.
+    """
 
     model: Path
     scores: Mapping[str, Mapping[str, Scores]]
@@ -144,6 +159,8 @@ class Finished:
     steps: int
     stopped_early: bool
     seconds: float
+    steps_planned: int
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

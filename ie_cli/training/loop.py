@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -19,23 +18,19 @@ from ie_cli.errors import ModelError, TrainingError
 from ie_cli.inference.integrity import require_undamaged
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing import BALANCERS
 from ie_cli.training.batching import build_batches
-from ie_cli.training.checkpoint import (
-    Checkpoint,
-    RandomState,
-    write_checkpoint,
-)
-from ie_cli.training.diagnostics import diagnose_no_learning
+from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
+from ie_cli.training.diagnostics import FOUND, Diagnostics
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
-from ie_cli.training.loss_tracker import LossTracker, gradient_norm
+from ie_cli.training.loss_tracker import LossTracker, gradient_norm, require_finite
 from ie_cli.training.micro_batching import MicroBatching
-from ie_cli.training.optimizer import build_optimizer, build_schedule
+from ie_cli.training.optimizer import build_optimizer, build_schedule, warmup_steps
+from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_state import pack, unpack
 from ie_cli.training.setup import TrainingSetup
@@ -67,7 +62,7 @@ class Run:
         section = recipe.training
         self.recipe, self.setup, self.output, self.accelerator = recipe, setup, output, accelerator
         self.stop = stop
-        self.evaluator = Evaluator(recipe, setup)
+        self.evaluator, self.diagnostics = Evaluator(recipe, setup), Diagnostics(recipe, setup)
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
         self.techniques, self.balancer = Techniques(techniques), BALANCERS["sum"]()
         mixture, self.sampler = build_batches(setup, section)
@@ -94,14 +89,7 @@ class Run:
         cls, recipe: Recipe, setup: TrainingSetup, output: Path, *, stop: Stop, techniques: Sequence[Technique] = ()
     ) -> Run:
         """Create a run with an accelerator for its device and precision."""
-        AcceleratorState._reset_state()  # an earlier run in this process may have used another precision
-        accelerator = Accelerator(
-            cpu=setup.device.type == "cpu",
-            mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[setup.precision],
-            gradient_accumulation_steps=recipe.training.accumulation,
-            # A batch belongs to one task, so the heads of the others get no gradients.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=len(setup.tasks) > 1)],
-        )
+        accelerator = build_accelerator(recipe, setup)
         return cls(recipe, setup, output, accelerator=accelerator, stop=stop, techniques=techniques)
 
     def started(self, resumed_from: int | None) -> Started:
@@ -249,7 +237,7 @@ class Run:
 
     def _progress(self) -> Progress:
         loss, rate = self.tracker.read()
-        return Progress(self.step, self._epoch(), loss, rate, self._rate(), self._seconds_left())
+        return Progress(self.step, self._epoch(), loss, rate, self._rate(), self._seconds_left(), self.steps)
 
     def _epoch(self) -> float:
         return self.step / self.steps_per_epoch
@@ -289,10 +277,11 @@ class Run:
         self.model.train()
         loss = self.tracker.mean()
         self.evaluated = self.step
-        self.waited = 0 if better else self.waited + 1
         if best:
             self.best_score, self.best_step = rank, self.step
-        advice = [diagnose_no_learning(part, self.setup.tasks[name], self._epoch()) for name, part in scores.items()]
+        self.waited = 0 if better or not self._patience_counts() else self.waited + 1
+        losses = self.tracker.first_loss(), loss
+        advice = self.diagnostics.evaluated(scores, step=self.step, epoch=self._epoch(), losses=losses)
         seconds = time.monotonic() - start
         self.tracker.restart()
         yield Evaluated(
@@ -307,27 +296,20 @@ class Run:
             learning_rate=self._rate(),
             seconds=seconds,
             seconds_left=self._seconds_left(),
-            advice=" ".join(filter(None, advice)) or None,
+            advice=advice,
+            steps=self.steps,
         )
+
+    def _patience_counts(self) -> bool:
+        """Return whether an evaluation without a better score counts: not before the model has learned something."""
+        return not 0 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.training.patience
         return patience is not None and self.waited >= patience and self.setup.can_score
 
-    def _require_finite(self) -> None:
-        """Check the weights, which can become non-finite in a step whose loss and gradient were still finite.
-
-        Raises:
-            TrainingError: a weight is not finite.
-        """
-        if (name := first_not_finite(self.setup.model)) is not None:
-            raise TrainingError(
-                f"step {self.step}: the weights {name} are no longer finite",
-                hint="lower training.learning_rate and training.head_learning_rate.",
-            )
-
     def _save(self) -> None:
-        self._require_finite()
+        require_finite(self.setup.model, self.step)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.evaluator.save_model(self.output / MODEL)
@@ -347,7 +329,7 @@ class Run:
             StorageError: the checkpoint cannot be written; the previous one is kept.
         """
         losses = self.tracker.sums(self.tracker.check(), self.step)
-        self._require_finite()
+        require_finite(self.setup.model, self.step)
         directory = self.output / CHECKPOINTS
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
@@ -392,8 +374,21 @@ class Run:
         """Load the model as users would, score it, and store the scores with it."""
         directory = self.output / MODEL
         scores = self.evaluator.final_scores(directory)
+        advice = (
+            *self.diagnostics.finished(scores.get("dev", {})),
+            *self.evaluator.advise_thresholds(directory, scores),
+        )
         seconds = time.monotonic() - self.started_at
-        return Finished(directory, scores, self.best_step, self.step, self.stopped_early, seconds)
+        return Finished(
+            directory,
+            scores,
+            self.best_step,
+            self.step,
+            self.stopped_early,
+            seconds,
+            steps_planned=self.steps,
+            advice=advice,
+        )
 
 
 def _identity(batch: Any) -> Any:

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from ie_cli.document import Document
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.model import first_not_finite
 
 REPORT_SECONDS = 1.0
+_FIRST_STEPS = 2
 
 
 class LossTracker:
@@ -25,11 +27,13 @@ class LossTracker:
     Attributes:
         total: sum of the losses that were read since the last evaluation; unlike the readings, it does not depend on time.
         count: number of these losses.
+        first: the losses of the first steps of the run, once they were read; none in a run that was resumed later.
     """
 
     def __init__(self, train: Mapping[str, Iterable[Document]]) -> None:
         self._train = train
         self.total, self.count = 0.0, 0
+        self.first: list[float] = []
         self.restart()
 
     def restart(self) -> None:
@@ -99,6 +103,7 @@ class LossTracker:
         losses = self.check()
         rate = self.rate()
         self.total, self.count = self.sums(losses)
+        self.first += [loss for loss, (step, *_) in zip(losses, self._steps, strict=True) if step <= _FIRST_STEPS]
         self.restart()
         return (sum(losses) / len(losses) if losses else math.nan), rate
 
@@ -114,6 +119,10 @@ class LossTracker:
             if step is None or at <= step:
                 total, count = total + loss, count + 1
         return total, count
+
+    def first_loss(self) -> float | None:
+        """Return the mean loss of the first steps of the run, if it is known."""
+        return sum(self.first) / len(self.first) if self.first else None
 
     def rate(self) -> float:
         """Return the sentences per second since the last reading."""
@@ -136,6 +145,19 @@ def gradient_norm(model: nn.Module) -> Tensor:
     norms = [torch.linalg.vector_norm(p.grad) for p in model.parameters() if p.grad is not None]
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm
+
+
+def require_finite(model: nn.Module, step: int) -> None:
+    """Check the weights, which can become non-finite in a step whose loss and gradient were still finite.
+
+    Raises:
+        TrainingError: a weight is not finite.
+    """
+    if (name := first_not_finite(model)) is not None:
+        raise TrainingError(
+            f"step {step}: the weights {name} are no longer finite",
+            hint="lower training.learning_rate and training.head_learning_rate.",
+        )
 
 
 def _locations(documents: set[int], train: Iterable[Document], most: int = 20) -> str:

@@ -47,11 +47,16 @@ def build_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.A
     return torch.optim.AdamW(parameter_groups(model, section), fused=fused)
 
 
+def warmup_steps(section: TrainingSection, steps: int) -> int:
+    """Return the number of steps during which the learning rates rise."""
+    return round(section.warmup * steps)
+
+
 def build_schedule(
     optimizer: torch.optim.Optimizer, section: TrainingSection, *, steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
     """Build a schedule: warm-up over ``warmup · steps``, then the shape set in the recipe, down to 0 at the last step."""
-    warmup = round(section.warmup * steps)
+    warmup = warmup_steps(section, steps)
     shape = SCHEDULES[section.schedule]
 
     def factor(step: int) -> float:

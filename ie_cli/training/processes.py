@@ -1,4 +1,4 @@
-"""Determine whether this is the first process of a run from the environment, as accelerate will do later."""
+"""Processes of a run: whether this is the first one, from the environment as accelerate will do later, and accelerate itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ import os
 from collections.abc import Mapping
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed
 
 from ie_cli.errors import TrainingError
+from ie_cli.recipe.schema import Recipe
+from ie_cli.training.setup import TrainingSetup
 
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 _LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """Variables set by `torchrun` and `accelerate launch`."""
+
+
+def build_accelerator(recipe: Recipe, setup: TrainingSetup) -> Accelerator:
+    """Build the accelerator for the device and the precision of a run."""
+    AcceleratorState._reset_state()  # an earlier run in this process may have used another precision
+    return Accelerator(
+        cpu=setup.device.type == "cpu",
+        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[setup.precision],
+        gradient_accumulation_steps=recipe.training.accumulation,
+        # A batch belongs to one task, so the heads of the others get no gradients.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=len(setup.tasks) > 1)],
+    )
 
 
 def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:

@@ -16,6 +16,8 @@ from torch import nn
 from ie_cli.codecs.base import Codec, build_codec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.reading import TaskData, read_task_data
+from ie_cli.data.spool import Spool
+from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer, character_table, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
@@ -29,7 +31,8 @@ from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe, TaskSection
-from ie_cli.tasks import TASKS, Task
+from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
+from ie_cli.tasks.diagnosis import require_learnable
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
 
@@ -123,6 +126,7 @@ def prepare(
     *,
     tokens: Mapping[str, Tokens | None] | None = None,
     earlier: Mapping[str, Any] | None = None,
+    sample: int | None = None,
 ) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
 
@@ -130,6 +134,7 @@ def prepare(
         recipe: the recipe.
         tokens: what the tokens of each task's training data are, if it is known from an earlier run.
         earlier: the stored schemas of a run to resume, by task; an earlier version may have learned fewer things.
+        sample: encode only about this number of documents, in order to measure what a run costs.
 
     Raises:
         DataError, ModelError, RecipeError: the data or the encoder cannot be used, or do not fit the recipe.
@@ -170,7 +175,7 @@ def prepare(
             section=section,
             codec=codecs[name],
             data=data[name],
-            dataset=_encode(data[name], encoding),
+            dataset=_encode(data[name], encoding, TASKS[section.task], sample=sample),
             weights=weights[name],
         )
     device = choose_device(recipe.training.device)
@@ -227,13 +232,34 @@ def _codec(recipe: Recipe, section: TaskSection, data: TaskData, *, earlier: Map
     return build_codec(section.head, schema if earlier is None else schema.as_learned(earlier))
 
 
-def _encode(data: TaskData, encoding: Encoding) -> EncodedDataset:
+def sample_documents(documents: Spool, count: int) -> list[Document]:
+    """Return about `count` documents at regular intervals and, as the last one, the longest; all if there are no more."""
+    if len(documents) <= count:
+        return list(documents)
+    step, found, longest = -(-len(documents) // count), list[Document](), Document("")
+    for number, document in enumerate(documents):
+        if number % step == 0:
+            found.append(document)
+        longest = max(longest, document, key=lambda one: len(one.text))
+    return [*found, longest]
+
+
+def _encode(data: TaskData, encoding: Encoding, task: Task, *, sample: int | None) -> EncodedDataset:
+    if sample is not None:
+        return encode_dataset(sample_documents(data.documents, sample), encoding, key=None)
     dataset = encode_dataset(data.documents, encoding, key=data.train.fingerprint)
     if not len(dataset):
         raise DataError(
             f"{', '.join(data.train.sources)}: all texts are empty", hint="check data.train and data.format."
         )
+    require_learnable(task.words, training_items(task, dataset), data.train.sources)
     return dataset
+
+
+def training_items(task: Task, dataset: EncodedDataset, learning: Learning | None = None) -> TrainingItems:
+    """Return the gold items that a task learns, and those that it cannot learn."""
+    items, counts = task.words.items, dataset.counts
+    return TrainingItems(counts.items.get(items, 0), counts.unreachable.get(items, {}), learning)
 
 
 def loss_weights(recipe: Recipe, codecs: Mapping[str, Codec]) -> dict[str, Weights | None]:

@@ -56,15 +56,15 @@ def test_training_is_a_live_table_on_a_terminal_and_plain_lines_elsewhere(screen
     if screen.is_terminal:
         assert "reading the data and loading the encoder …" in text
         assert "\x1b[" in text
-        assert "sentences/s" in text
+        assert "examples/s" in text
         assert text.count("└") > 3  # drawn again with every event
         assert "\nepoch 1.0" not in text
     else:
         assert "\x1b" not in text
         lines = [line for line in text.splitlines() if line.startswith("epoch ")]
         assert len(lines) == 3
-        assert lines[0].startswith("epoch 1.0  step 3  loss ")
-        assert all(f"  {name} " in lines[0] for name in ("P", "R", "F1", "sentences/s", "left"))
+        assert lines[0].startswith("epoch 1.0  step 3/9  loss ")
+        assert all(f"  {name} " in lines[0] for name in ("P", "R", "F1", "examples/s", "left"))
 
 
 def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:

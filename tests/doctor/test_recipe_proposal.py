@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from ie_cli.data.dataset import place_of
+from ie_cli.data.dataset import place_of, splits
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import TokenLengths
 from ie_cli.doctor import token_counting
@@ -86,7 +86,8 @@ def test_a_tenth_of_many_examples_is_dev(write: Write) -> None:
 
 
 def test_a_proposal_in_full(write: Write) -> None:
-    text, recipe = proposed(write("train.jsonl", *[ENGLISH] * 3))
+    documents = [(f"{ENGLISH[0]} {number}", ENGLISH[1]) for number in range(3)]
+    text, recipe = proposed(write("train.jsonl", *documents))
     name = Path.cwd().name.strip("._-")
     assert text.splitlines() == [
         "# 3 examples, 6 entities. Next: `ie check` and `ie train` with this file.",
@@ -95,18 +96,18 @@ def test_a_proposal_in_full(write: Write) -> None:
         "task: ner",
         "data:",
         "  train: train.jsonl",
-        "  # dev: 0.1                          # no share of so few texts leaves some for train and dev: name a file",
+        "  dev: 0.1                            # 1 of 3 examples, selected by a hash of the text; a separate file is better",
         "  format: jsonl",
         "encoder:",
         "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
-        "  max_length: 128                     # the longest text has about 14 tokens; overlong texts are split into windows",
+        "  max_length: 128                     # the longest text has about 15 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",
         "  flat: true                          # no two entities overlap in these data; false allows nesting",
         "training:",
-        "  epochs: 20                          # the best model on dev is kept",
+        "  epochs: 100                         # about 100 steps; the best model on dev is kept",
         "  batch_size: 8",
-        "  learning_rate: 2.0e-5               # for base-size encoders; small ones need up to 1.0e-4",
+        "  learning_rate: 2.0e-5               # for an encoder of 12 layers of 768",
         "  head_learning_rate: 1.0e-3",
     ]
     assert recipe.data.train == "train.jsonl"
@@ -173,6 +174,71 @@ def test_overlapping_entities_are_nested(write: Write) -> None:
     text, recipe = proposed(write("a.jsonl", ("University of Bonn", [(0, 18, "ORG"), (14, 18, "LOC")]), ENGLISH))
     assert not recipe.head.flat
     assert "# entities overlap in 1 of 2 examples" in text
+
+
+@pytest.mark.parametrize("count", range(1, 65, 7))
+def test_the_share_for_dev_leaves_examples_on_both_sides(write: Write, count: int) -> None:
+    documents = [(f"{ENGLISH[0]} {number}", ENGLISH[1] if number % 3 == 0 else []) for number in range(count)]
+    text, recipe = proposed(write("a.jsonl", *documents), "tiny")
+    assert recipe.data is not None
+    train, dev, _ = splits(recipe.data)
+    if dev is None:
+        assert count < 5
+        assert "  dev: null " in text
+    else:
+        for split in (train, dev):
+            assert any(document.entities for document in split)
+        selected = len(list(dev))
+        assert f"# {selected} of {count} examples" in text
+        assert abs(selected - count / 10) <= (3 if count < 20 else 2)
+
+
+def test_a_proposal_for_few_examples_passes_the_check(write: Write) -> None:
+    for count in (1, 3, 4, 8, 12):
+        proposed(write("a.jsonl", *[(f"{ENGLISH[0]} {number}", ENGLISH[1]) for number in range(count)]), "tiny")
+        assert [finding for finding in check(load_recipe("proposed.yaml")) if finding.kind == "error"] == []
+
+
+def test_large_data_keep_a_tenth(write: Write) -> None:
+    text, recipe = proposed(write("a.jsonl", *[(f"{ENGLISH[0]} {number}", ENGLISH[1]) for number in range(500)]))
+    assert recipe.data is not None
+    assert recipe.data.dev == 0.1
+
+
+def test_a_name_is_free(write: Write) -> None:
+    Path("runs/news").mkdir(parents=True)
+    text, recipe = proposed(write("news.jsonl", ENGLISH))
+    assert recipe.name == "news-2"
+    assert "# runs/news exists already" in text
+    Path("runs/news-2").mkdir()
+    assert proposed("news.jsonl")[1].name == "news-3"
+
+
+@pytest.mark.parametrize(("hidden", "layers", "rate"), [(384, 6, 1e-4), (768, 12, 2e-5), (1024, 24, 1e-5)])
+def test_the_rate_follows_from_the_size_of_the_encoder(write: Write, hidden: int, layers: int, rate: float) -> None:
+    Path("enc").mkdir()
+    config = {"model_type": "bert", "hidden_size": hidden, "num_hidden_layers": layers}
+    Path("enc/config.json").write_text(json.dumps(config), encoding="utf-8")
+    text, recipe = proposed(write("a.jsonl", ENGLISH), "./enc")
+    assert recipe.training.learning_rate == rate
+    assert f"# for an encoder of {layers} layers of {hidden}" in text
+
+
+def test_an_encoder_of_unknown_size_is_assumed_to_be_a_base_one(write: Write) -> None:
+    text, recipe = proposed(write("a.jsonl", ENGLISH), "nobody/has-this-encoder")
+    assert recipe.training.learning_rate == 2e-5
+    assert "# for base-size encoders; small ones need up to 1.0e-4" in text
+
+
+def test_long_texts_get_windows_for_their_entities_not_for_the_texts(write: Write) -> None:
+    contracts = [(f"{number:03}" + "字" * 3000, [(0, 3, "A")]) for number in range(70)]
+    _, recipe = proposed(write("a.jsonl", *contracts), "tiny")
+    assert (recipe.encoder.max_length, recipe.encoder.stride) == (192, 48)
+    assert recipe.training.epochs == 10  # of 1,470 windows, whereas 70 examples would get more
+    far = [(text, [(0, 3, "A"), (5, 155, "B")]) for text, _ in contracts]
+    _, recipe = proposed(write("b.jsonl", *far), "tiny")
+    assert recipe.encoder.max_length == 304
+    assert recipe.encoder.stride == 151
 
 
 def test_one_error_in_a_thousand_is_not_nesting(write: Write) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import TokenLengths
+from ie_cli.doctor.data_checks import check
 from ie_cli.doctor.recipe_proposal import propose_recipe
 from ie_cli.doctor.token_counting import count_characters, estimate_tokens
 from ie_cli.doctor.windows_proposal import window
@@ -105,7 +106,7 @@ def test_slots_are_predicates_of_the_comment() -> None:
 
 
 def test_a_proposal_for_duie_in_full() -> None:
-    text, _ = proposed(save("films.json", "duie", *[without_offsets()] * 3))
+    text, _ = proposed(save("films.json", "duie", *map(without_offsets, (1, 1, 1))))
     assert text.splitlines() == [
         "# 3 examples, 3 relations. Next: `ie check` and `ie train` with this file.",
         "# 1 predicate: 导演 3",
@@ -113,7 +114,8 @@ def test_a_proposal_for_duie_in_full() -> None:
         "task: relation",
         "data:",
         "  train: films.json",
-        "  # dev: 0.1                          # no share of so few texts leaves some for train and dev: name a file",
+        "  dev: null                           # too few examples to split some off; name a file with other examples if "
+        "there is one",
         "  format: duie",
         "  mentions: nearest                   # triples have no offsets: use the nearest pair of mentions; or first, all",
         "encoder:",
@@ -123,9 +125,9 @@ def test_a_proposal_for_duie_in_full() -> None:
         "head:",
         "  name: gplinker                      # no entities annotated: the spans are labelled as subject or object",
         "training:",
-        "  epochs: 20                          # the best model on dev is kept",
+        "  epochs: 100                         # about 100 steps; the best model on dev is kept",
         "  batch_size: 8",
-        "  learning_rate: 2.0e-5               # for base-size encoders; small ones need up to 1.0e-4",
+        "  learning_rate: 2.0e-5               # for an encoder of 12 layers of 768",
         "  head_learning_rate: 1.0e-3",
     ]
 
@@ -209,12 +211,24 @@ def test_test_data_of_duie_are_no_test_data() -> None:
     assert (recipe.name, recipe.data.dev, recipe.data.test) == ("d", str(Path("d/dev.json")), None)
 
 
+def test_arguments_that_overlap_are_entities_that_nest(tmp_path: Path) -> None:
+    """`ie check` counts the arguments of relations as entities, so `ie init` has to."""
+    inner, outer = Entity(0, 2, "city"), Entity(0, 4, "school")
+    documents = [
+        Document(f"青川大学{number}", [Entity(4, 5, "number")], [Relation(inner, "has", outer)]) for number in range(20)
+    ]
+    text, recipe = proposed(save("t.jsonl", "jsonl", *documents), encoder="tiny")
+    assert not recipe.head.flat
+    assert "# entities overlap in 20 of 20 examples" in text
+    assert not any("overlap" in finding.text for finding in check(load_recipe("proposed.yaml")))
+
+
 def test_the_stride_of_long_texts_covers_the_longest_relation() -> None:
     far = directs(100)
     far.text += "尾" * 500
     text, recipe = proposed(save("t.jsonl", "jsonl", far, *(directs() for _ in range(9))))
     assert "# the longest relation has about 105 tokens" in text
-    assert (recipe.encoder.max_length, recipe.encoder.stride) == (512, 128)
+    assert (recipe.encoder.max_length, recipe.encoder.stride) == (224, 111)
 
 
 def test_relations_that_no_window_covers_are_counted() -> None:
