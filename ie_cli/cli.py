@@ -47,13 +47,14 @@ def init(
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
     debug: args.Debug = False,
 ) -> None:
     """Inspect training data and write a suitable recipe."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    given = Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+    given = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
     run_init(given, encoder=encoder, output=output, force=force)
 
 
@@ -118,6 +119,9 @@ def evaluate(
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    predicted_text_column: args.PredictedTextColumn = None,
+    predicted_label_columns: args.PredictedLabelColumns = None,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
     batch_size: args.BatchSize = None,
@@ -145,9 +149,10 @@ def evaluate(
         alias=alias,
         save=tuple(save or ()),
     )
-    gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+    gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
     if predictions is not None:
-        command.run_eval_predictions(predictions, gold, report)
+        guesses = gold.beside(predictions, text_column=predicted_text_column, label_columns=predicted_label_columns)
+        command.run_eval_predictions(guesses, gold, report)
         return
     choice = ModelChoice(
         chosen,
@@ -171,6 +176,7 @@ def predict(
     document: args.WholeFiles = False,
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
+    joiner: args.Joiner = None,
     output_format: args.ToFormat = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
@@ -206,7 +212,7 @@ def predict(
         quiet=quiet,
     )
     input_format = plain[0] if plain else input_format
-    data = [Input(path, format=input_format, text_column=text_column) for path in files]
+    data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
 
@@ -221,6 +227,7 @@ def export(
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
     max_loss: args.MaxLoss = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
     yes: args.Yes = False,
@@ -232,7 +239,7 @@ def export(
     from ie_cli.commands.inputs import Input
 
     gold = (
-        Input(data, format=input_format, text_column=text_column, label_columns=label_columns)
+        Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
         if data is not None
         else None
     )
@@ -303,6 +310,7 @@ def convert(
     output_format: args.ToFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
     on_error: args.OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -312,7 +320,10 @@ def convert(
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.records import Output
 
-    data = [Input(path, format=input_format, text_column=text_column, label_columns=label_columns) for path in files]
+    data = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, quiet=quiet)
 
 

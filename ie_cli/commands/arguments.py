@@ -92,6 +92,22 @@ LabelColumns = Annotated[
     list[int] | None,
     typer.Option("--label-column", help="For column data: column of the tag; repeat it for nested entities."),
 ]
+Joiner = Annotated[
+    str | None,
+    typer.Option(
+        "--joiner",
+        help="For data of tokens: text between two tokens, '' for none; if omitted, as in the model's training data, "
+        "otherwise a space between words and nothing between single characters.",
+    ),
+]
+PredictedTextColumn = Annotated[
+    int | None,
+    typer.Option("--predicted-text-column", help="--text-column of the file of predictions."),
+]
+PredictedLabelColumns = Annotated[
+    list[int] | None,
+    typer.Option("--predicted-label-column", help="--label-column of the file of predictions; detected if omitted."),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Precision of the encoder.")
 ]

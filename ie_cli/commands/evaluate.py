@@ -14,7 +14,7 @@ from ie_cli.commands.console import counting, say, show_scores, warn
 from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
-from ie_cli.formats import Reading, read_documents
+from ie_cli.formats import Reading
 from ie_cli.system.places import Identity, identity
 from ie_cli.system.streams import is_replaceable, open_output, require_writable
 
@@ -149,7 +149,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     name, section = extractor.task(report.task)
     task, options = TASKS[section.task], report.options()
     task.validate_options(options)
-    reading = data.reading(quiet=report.quiet, trained=section.data)
+    reading = data.reading(quiet=report.quiet, trained=section.data, tokens=extractor.tasks[name].tokens)
     trained = report.training_documents(data, reading)
     with counting("evaluating", quiet=report.quiet) as count:
         result = evaluate_engine(
@@ -167,21 +167,28 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     report.show(result)
 
 
-def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
-    """Score a file of predictions on gold data: `ie eval --predictions FILE DATA`."""
+def run_eval_predictions(predictions: Input, data: Input, report: Report) -> None:
+    """Score a file of predictions on gold data: `ie eval --predictions FILE DATA`.
+
+    Several columns of tags are never united here, because they may be those of gold and predictions. If both are in one file,
+    the columns of one side are not detected as those of the other.
+    """
     from ie_cli.evaluation.prediction_files import accepts, evaluate_predictions, pair_documents
     from ie_cli.tasks import TASKS
 
     if report.task is not None:
         raise DataError("--task selects a task of a model, but --predictions is given", hint="omit one of them.")
-    report.validate_save_path(predictions, data.path)
+    report.validate_save_path(predictions.path, data.path)
     reading = data.reading(quiet=report.quiet)
-    predicted = read_documents(predictions, reading=Reading(report=reading.report))
+    same = predictions.path == data.path
+    gold = data.documents(replace(reading, nested=False, other_columns=predictions.columns if same else ()))
+    guesses = predictions.reading(quiet=report.quiet)
+    predicted = predictions.documents(replace(guesses, nested=False, other_columns=data.columns if same else ()))
     options = report.options()
     result = evaluate_predictions(
-        pair_documents(data.documents(reading), predicted),
+        pair_documents(gold, _with_own_options(predicted)),
         options=options,
-        model=predictions,
+        model=predictions.path,
         data=data.path,
         trained=report.training_documents(data, reading),
         keep=report.keep,
@@ -191,6 +198,20 @@ def run_eval_predictions(predictions: str, data: Input, report: Report) -> None:
         warn(f"--scorer {report.scorer} is ignored: the gold data contain no {what}")
     _require_gold(result)
     report.show(result)
+
+
+def _with_own_options(predicted: Iterator[Document]) -> Iterator[Document]:
+    """Yield predictions; the hint of an error names the options for their columns instead of those for the gold data."""
+    try:
+        yield from predicted
+    except DataError as error:
+        hint = error.hint
+        for field, option in (
+            ("text_column", "--predicted-text-column"),
+            ("label_columns", "--predicted-label-column"),
+        ):
+            hint = hint and hint.replace(f"data.{field} in the recipe", option).replace(f"data.{field}", option)
+        raise DataError(error.message, hint=hint) from error
 
 
 def save(result: EvaluationResult, path: str) -> None:

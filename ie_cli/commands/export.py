@@ -6,15 +6,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import console, say
-from ie_cli.commands.inputs import Input, ModelChoice, first_data
+from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.inference.model_directory import choose_form, require_exportable_to
 from ie_cli.inference.model_paths import existing_directory
-from ie_cli.recipe.schema import Recipe
 from ie_cli.system.urls import is_url, require_allowed
+
+if TYPE_CHECKING:
+    from ie_cli.inference.extractor import Extractor
 
 
 def run_export(
@@ -54,7 +57,7 @@ def run_export(
     if extractor.card is None:
         extractor.card = model_card(extractor.recipe, {name: task.schema for name, task in extractor.tasks.items()}, {})
 
-    gold, source = _gold(extractor.recipe, data, yes=yes, quiet=quiet)
+    gold, source = _gold(extractor, data, yes=yes, quiet=quiet)
     parity = export_onnx(extractor, directory, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
@@ -82,17 +85,20 @@ def _beside(model: str, found: Path | None, *, int8: bool) -> Path:
     return path.with_name(f"{path.name}-onnx{'-int8' if int8 else ''}")
 
 
-def _gold(recipe: Recipe, data: Input | None, *, yes: bool, quiet: bool) -> tuple[dict[str, list[Document]], str]:
+def _gold(extractor: Extractor, data: Input | None, *, yes: bool, quiet: bool) -> tuple[dict[str, list[Document]], str]:
     """Return the gold data for the comparison by task and their name: `data`, or else the recipe's dev data."""
-    sections = recipe.instances()
+    recipe = extractor.recipe
+    sections, tasks = recipe.instances(), extractor.tasks
     if data is not None:
-        given = list(data.documents(data.reading(quiet=quiet, trained=first_data(recipe))))
+        reading = data.reading(quiet=quiet, trained=first_data(recipe), tokens=first_tokens(extractor))
+        given = list(data.documents(reading))
         return {name: given for name, section in sections.items() if _holds(given, section.task)} or {
             next(iter(sections)): given
         }, data.path
     from ie_cli.data.dataset import splits
 
-    dev = {name: part for name, section in sections.items() if (part := splits(section.data)[1]) is not None}
+    parts = {name: splits(section.data, tokens=tasks[name].tokens)[1] for name, section in sections.items()}
+    dev = {name: part for name, part in parts.items() if part is not None}
     if not dev:
         raise DataError(
             "the export is compared with the model on gold data, but its recipe has no dev data",

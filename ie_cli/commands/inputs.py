@@ -17,6 +17,7 @@ from ie_cli.system.standard_streams import standard_input_is_closed
 from ie_cli.system.streams import open_input
 
 if TYPE_CHECKING:
+    from ie_cli.formats.common.base import Tokens
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
     from ie_cli.recipe.schema import DataSection, Recipe
@@ -31,9 +32,18 @@ class Input:
     format: str | None = None
     text_column: int | None = None
     label_columns: Sequence[int] | None = None
+    joiner: str | None = None
 
-    def reading(self, *, quiet: bool = False, trained: DataSection | None = None) -> Reading:
-        """Return how to read the data; columns default to those of the data that the model was trained on."""
+    def reading(
+        self, *, quiet: bool = False, trained: DataSection | None = None, tokens: Tokens | None = None
+    ) -> Reading:
+        """Return how to read the data; columns and joiner default to those of the data that the model was trained on.
+
+        Args:
+            quiet: whether to omit the reports.
+            trained: the data section of the model's recipe.
+            tokens: what the tokens of the model's training data were.
+        """
         from ie_cli.data.dataset import reading_of
 
         reading = reading_of(trained) if trained is not None else Reading()
@@ -41,7 +51,18 @@ class Input:
             reading = replace(reading, text_column=self.text_column)
         if self.label_columns is not None:
             reading = replace(reading, label_columns=tuple(self.label_columns))
+        reading = replace(reading, tokens=tokens) if self.joiner is None else replace(reading, joiner=self.joiner)
         return reading if quiet else replace(reading, report=say)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The columns of the tags, if they are given."""
+        return tuple(self.label_columns or ())
+
+    def beside(self, path: str, *, text_column: int | None, label_columns: Sequence[int] | None) -> Input:
+        """Return another file of the same texts, or this one, whose format is detected, with columns of its own."""
+        column = self.text_column if text_column is None and path == self.path else text_column
+        return replace(self, path=path, format=None, text_column=column, label_columns=label_columns)
 
     def require_exists(self) -> None:
         """Check that the file exists, before a model is loaded.
@@ -58,7 +79,9 @@ class Input:
     def options(self) -> dict[str, Any]:
         """Return the reading options as JSON values."""
         columns = None if self.label_columns is None else list(self.label_columns)
-        return {"from": self.format, "text-column": self.text_column, "label-column": columns}
+        options = {"from": self.format, "text-column": self.text_column, "label-column": columns}
+        # Jobs of earlier versions, which had no such option, can still be resumed.
+        return options if self.joiner is None else options | {"joiner": self.joiner}
 
     def documents(self, reading: Reading) -> Iterator[Document]:
         """Read the documents."""
@@ -130,6 +153,11 @@ class ModelChoice:
 def first_data(recipe: Recipe) -> DataSection:
     """Return the data section of a model's first task, whose reading options are the defaults for other data."""
     return next(iter(recipe.instances().values())).data
+
+
+def first_tokens(extractor: Extractor) -> Tokens | None:
+    """Return what the tokens of the training data of a model's first task were."""
+    return next(iter(extractor.tasks.values())).tokens
 
 
 def warn_truncated(engine: Engine) -> None:

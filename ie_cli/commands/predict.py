@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
-from ie_cli.commands.inputs import Input, ModelChoice, first_data, warn_truncated
+from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens, warn_truncated
 from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
@@ -31,7 +31,7 @@ from ie_cli.system.signals import Stopped
 from ie_cli.system.streams import open_output
 
 if TYPE_CHECKING:
-    from ie_cli.recipe.schema import Recipe
+    from ie_cli.inference.extractor import Extractor
 
 IDLE_SECONDS = 0.5
 """For a pipe: records read so far are annotated after this long without input."""
@@ -75,7 +75,7 @@ def _predict_stream(
     engine, extractor = choice.engine()
     from ie_cli.inference.pipeline import extract
 
-    records = _records(sources, extractor.recipe, target, quiet=quiet)
+    records = _records(sources, extractor, target, quiet=quiet)
     tally = Tally()
     with ExitStack() as stack:
         out = stack.enter_context(open_output(output.path))
@@ -112,7 +112,7 @@ def _predict_job(
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
         writer = RecordWriter(target, output.on_error, job.parts["output"], job.parts.get("rejects"), tally)
-        records = job.skip(_records(sources, extractor.recipe, target, quiet=quiet), digest)
+        records = job.skip(_records(sources, extractor, target, quiet=quiet), digest)
         done = job.records
         if not done:
             writer.begin()
@@ -185,8 +185,10 @@ def _out_of_memory(job: Job) -> IEError:
     return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
-def _records(sources: Sources, recipe: Recipe, target: Format, *, quiet: bool) -> Iterator[Document | BadLine]:
+def _records(sources: Sources, extractor: Extractor, target: Format, *, quiet: bool) -> Iterator[Document | BadLine]:
     # Tags in the input are ignored, so the label columns of the training data need not exist.
-    reading = sources.files[0].reading(quiet=quiet, trained=first_data(recipe))
+    reading = sources.files[0].reading(
+        quiet=quiet, trained=first_data(extractor.recipe), tokens=first_tokens(extractor)
+    )
     reading = replace(reading, label_columns=None, annotation=False, keep_columns=target.name == "conll")
     return sources.records(reading, with_ids=target.name in WITH_IDS)

@@ -5,15 +5,55 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats import Reading, read_documents
+from ie_cli.formats import Reading, find_tokens, read_documents
+from ie_cli.formats.common.base import TokenFile, Tokens
+from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.recipe.loader import COLUMN_OPTIONS
 from ie_cli.recipe.schema import DataSection
+
+_OBJECT = re.compile(rb'\s*(\[\s*)?\{\s*"')
+"""The start of a file of JSON objects."""
+
+
+@dataclass(frozen=True)
+class TokenDecision:
+    """What the tokens of the training data are, found once, so that all splits are joined in the same way.
+
+    Attributes:
+        sources: the sources of the training data.
+        section: the data section of the recipe.
+        given: what they are, if it is known.
+        other: files that were found to contain no tokens, and need not be opened for this.
+    """
+
+    sources: tuple[str, ...]
+    section: DataSection
+    given: Tokens | None = None
+    other: set[str] = field(default_factory=set, compare=False)
+
+    @cached_property
+    def tokens(self) -> Tokens | None:
+        """What they are; None if `data.joiner` decides, the data are no tokens, or the files differ: each decides then."""
+        if self.given is not None or self.section.joiner is not None:
+            return self.given
+        found = {file.tokens for file in self.files(self.sources, None) if file is not None}
+        return found.pop() if len(found) == 1 else None
+
+    def files(self, sources: Sequence[str], tokens: Tokens | None) -> Iterator[TokenFile | None]:
+        """Yield what is decided about each source that can be read more than once; None if it contains no tokens."""
+        reading = replace(reading_of(self.section), tokens=tokens)
+        known = self.section.format in (None, *COLUMN_OPTIONS["joiner"])
+        for source in sources:
+            possible = source.startswith(PREFIX) or (known and source not in self.other and not _is_pipe(source))
+            yield find_tokens(source, format=self.section.format, reading=reading) if possible else None
 
 
 @dataclass(frozen=True)
@@ -25,18 +65,40 @@ class Split:
         section: the data section of the recipe.
         keep: whether a text belongs to this split; None keeps all.
         part: a description of `keep` for the fingerprint.
+        decision: what the tokens of the training data are; by default, the sources are these data.
     """
 
     sources: tuple[str, ...]
     section: DataSection
     keep: Callable[[str], bool] | None = None
     part: str = "all"
+    decision: TokenDecision | None = None
 
     def __iter__(self) -> Iterator[Document]:
         for source in self.sources:
-            for document in read_documents(source, format=self.section.format, reading=reading_of(self.section)):
+            for document in read_documents(source, format=self.section.format, reading=self.reading):
                 if self.keep is None or self.keep(document.text):
                     yield document
+
+    @property
+    def reading(self) -> Reading:
+        """The reading options."""
+        return replace(reading_of(self.section), tokens=self.tokens)
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """What the tokens of the training data are."""
+        return self.decided.tokens
+
+    @cached_property
+    def decided(self) -> TokenDecision:
+        """What the tokens of the training data are, and how that was found."""
+        return self.decision or TokenDecision(self.sources, self.section)
+
+    def signatures(self) -> list[tuple[str, ...]]:
+        """Return what distinguishes the documents of each source from those of version 0.1."""
+        files = self.decided.files(self.sources, self.tokens)
+        return [() if file is None else file.signature for file in files]
 
     def unfiltered(self) -> Split:
         """Return a split with all documents of its sources."""
@@ -51,7 +113,7 @@ class Split:
         for source in self.sources:
             if os.path.isdir(source):
                 raise DataError(f"{source}: is a directory", hint="name a file in it, or a list of files.")
-            if source == "-" or (os.path.exists(source) and not os.path.isfile(source)):
+            if _is_pipe(source):
                 raise DataError(
                     f"{'stdin' if source == '-' else source}: a pipe can be read only once, but training reads its data several "
                     "times",
@@ -89,14 +151,26 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
     for split in splits:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
-    for path in paths:
+    for source, path in zip(splits[0].sources, paths, strict=True):
         with path.open("rb") as file:
+            first = True
             while block := file.read(2**20):
+                if first and _OBJECT.match(block) and b'"tokens"' not in block:
+                    for split in splits:
+                        split.decided.other.add(source)
+                first = False
                 for digest in digests:
                     digest.update(block)
         for digest in digests:
             digest.update(b"\0file\0")
+    for split, digest in zip(splits, digests, strict=True):
+        if any(layouts := split.signatures()):
+            digest.update(json.dumps(layouts).encode())
     return [digest.hexdigest() for digest in digests]
+
+
+def _is_pipe(source: str) -> bool:
+    return source == "-" or (os.path.exists(source) and not os.path.isfile(source))
 
 
 def reading_of(section: DataSection) -> Reading:
@@ -105,21 +179,22 @@ def reading_of(section: DataSection) -> Reading:
     return Reading(section.text_column, None if columns is None else tuple(columns), section.joiner, section.mentions)
 
 
-def splits(section: DataSection) -> tuple[Split, Split | None, Split | None]:
-    """Return the train, dev and test splits of a data section.
+def splits(section: DataSection, *, tokens: Tokens | None = None) -> tuple[Split, Split | None, Split | None]:
+    """Return the train, dev and test splits of a data section; all are joined like the tokens of train, or like `tokens`.
 
     ``dev: 0.1`` takes this fraction of train by a hash of the text: duplicates stay together, and a text is in the same
     split in every run.
     """
     train = _sources(section.train)
-    test = Split(_sources(section.test), section) if section.test is not None else None
+    decision = TokenDecision(train, section, tokens)
+    test = Split(_sources(section.test), section, decision=decision) if section.test is not None else None
     if not isinstance(section.dev, float):
-        dev = Split(_sources(section.dev), section) if section.dev is not None else None
-        return Split(train, section), dev, test
+        dev = Split(_sources(section.dev), section, decision=decision) if section.dev is not None else None
+        return Split(train, section, decision=decision), dev, test
     share = section.dev
     return (
-        Split(train, section, lambda text: _place(text) >= share, f"train without {share}"),
-        Split(train, section, lambda text: _place(text) < share, f"dev {share}"),
+        Split(train, section, lambda text: _place(text) >= share, f"train without {share}", decision),
+        Split(train, section, lambda text: _place(text) < share, f"dev {share}", decision),
         test,
     )
 

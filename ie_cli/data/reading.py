@@ -8,6 +8,7 @@ from ie_cli.data.dataset import Split, compute_fingerprints, splits
 from ie_cli.data.spool import Spool
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
+from ie_cli.formats.common.base import Tokens
 from ie_cli.recipe.schema import DataSection
 
 
@@ -37,7 +38,7 @@ class TaskData:
         return dev is not None and (dev.sources, dev.part) == (self.train.sources, self.train.part)
 
 
-def read_task_data(section: DataSection, *, characters: bool = False) -> TaskData:
+def read_task_data(section: DataSection, *, characters: bool = False, tokens: Tokens | None = None) -> TaskData:
     """Read train, dev and test; if dev is a fraction of train, read both in one pass.
 
     Test is scored only after training, but its errors are reported now.
@@ -45,11 +46,12 @@ def read_task_data(section: DataSection, *, characters: bool = False) -> TaskDat
     Args:
         section: the data section of the recipe.
         characters: whether to count the characters of train too.
+        tokens: what the tokens of train are, if it is known.
 
     Raises:
         DataError: a source is missing, damaged, can be read only once, or changes meanwhile; or dev or test is empty.
     """
-    train, dev, test = splits(section)
+    train, dev, test = splits(section, tokens=tokens)
     for split in (train, dev, test):
         if split is not None:
             split.require_rereadable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
@@ -16,6 +16,7 @@ from ie_cli.doctor.token_counting import token_counter
 from ie_cli.doctor.windows_proposal import quantile, window
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
+from ie_cli.formats.common.base import TokenFile
 from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS, Proposal, Task
 
@@ -59,8 +60,9 @@ def propose_recipe(
     count_tokens, limit = token_counter(encoder)
     lengths, scripts, overlaps = TokenLengths(count_tokens), Scripts(), Overlaps()
     formats: list[str] = []
-    reading = reading or Reading()
-    documents = read_documents(data, format=format, reading=reading, detected=formats.append)
+    reading, files = reading or Reading(), list[TokenFile]()
+    deciding = replace(reading, decided=files.append)
+    documents = read_documents(data, format=format, reading=deciding, detected=formats.append)
     statistics = DatasetStatistics.of(documents, parts=(lengths, scripts, overlaps))
     for task in reversed(TASKS.values()):
         proposal = task.propose(statistics, overlapping=overlaps.documents)
@@ -73,6 +75,8 @@ def propose_recipe(
             hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}, or '
             "set the format of the data: --from jsonl | duie | cluener | conll | …",
         )
+    if any(file.tokens == "characters" for file in files):
+        reading = replace(reading, joiner="")
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
     parts = (
         _head_comment(statistics, task, proposal),

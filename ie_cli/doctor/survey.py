@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from ie_cli.data.dataset import Split, reading_of
+from ie_cli.data.dataset import Split
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
@@ -63,7 +63,7 @@ class Survey:
     def of(cls, split: Split, task: Task, reach: Reach) -> Survey:
         """Survey a split by reading it once."""
         survey = cls(task, reach, {kind.items: Counter() for kind in task.kinds})
-        reading = replace(reading_of(split.section), report=survey.reports.append)
+        reading = replace(split.reading, report=survey.reports.append)
         # If dev is a share of train, both are read from the same files, and train reports the bad records.
         listed_by_train = split.keep is not None and split.part.startswith("dev")
         for source in split.sources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from ie_cli.document import Document
@@ -22,7 +23,7 @@ from ie_cli.formats import (
     text,
     triple_lists,
 )
-from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record
+from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY
@@ -211,6 +212,20 @@ class _Undecoded:
     def _collected(self) -> Iterator[BadLine]:
         lines, self._lines = self._lines, []
         yield from lines
+
+
+def find_tokens(source: str, *, format: str | None, reading: Reading) -> TokenFile | None:
+    """Return what is decided about a file of tokens from its first records; None for other formats.
+
+    A file that cannot be read gives None, too: whoever reads it reports the error.
+    """
+    found: list[TokenFile] = []
+    quiet = replace(reading, report=lambda text: None, decided=found.append)
+    try:
+        next(read_records(source, format=format, reading=quiet), None)
+    except DataError:
+        return None
+    return found[0] if found else None
 
 
 def read_documents(

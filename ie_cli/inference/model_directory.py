@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
+from ie_cli.formats.common.base import Tokens
 from ie_cli.system.atomic import replace_directory, storing
 from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import sweep, workspace
@@ -29,6 +30,7 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
 )
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
+TOKENS = "tokens"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -141,10 +143,13 @@ class TrainedTask:
 
     Attributes:
         temperature: T in the probability σ(s/T).
+        tokens: what the tokens of the training data were, so that tokens to predict are joined in the same way; None if these
+            were no tokens, or the recipe has `data.joiner`.
     """
 
     schema: LabelSchema
     temperature: float = 1.0
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,10 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
     return {
         "format_version": FORMAT_VERSION,
         "pad_id": pad_id,
-        "tasks": {name: {**schema_facts(task.schema), "temperature": task.temperature} for name, task in tasks.items()},
+        "tasks": {
+            name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
+            for name, task in tasks.items()
+        },
         FINGERPRINTS: dict(fingerprints),
     }
 
@@ -215,7 +223,10 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     temperature = facts.get("temperature", 1.0)
     if type(temperature) not in (int, float) or not 1e-6 <= temperature <= 1e6:
         raise ValueError(f"temperature must be a number between 1e-6 and 1e6, got {temperature!r:.40}")
-    return TrainedTask(schema_of_facts(facts), temperature)
+    tokens = facts.get(TOKENS, "words")  # version 0.1 joined all tokens like words
+    if tokens not in ("characters", "words", None):
+        raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
+    return TrainedTask(schema_of_facts(facts), temperature, tokens)
 
 
 def fingerprint(path: Path) -> str:

@@ -31,15 +31,16 @@ class DataSection(Section):
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
     """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
     text_column: int = 0
-    """conll: column of the token, counted from 0; negative numbers count from the right."""
+    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags."""
     label_columns: list[int] | None = None
-    """conll: columns of the tags; if omitted, the last column, or the last two if both contain tags."""
+    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities."""
     schema_file: Text | None = None
     """Relations: file of predicates and the types they join, in DuIE's layout; if omitted, those of the data are used."""
     mentions: Literal["nearest", "first", "all"] = "nearest"
     """Triples without offsets: which of several occurrences to use: the closest pair, the first ones, or all pairs."""
     joiner: str | None = None
-    """conll, conll04, multihead: text between tokens; if omitted, a space, or nothing next to Chinese characters."""
+    """conll, conll04, multihead, hub: text between tokens. If omitted, train decides: a space, but nothing next to Chinese
+    characters, and nothing at all if nearly all tokens are single characters."""
 
 
 class EncoderSection(Section):

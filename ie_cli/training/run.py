@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from accelerate.utils import set_seed
 
 from ie_cli.data.label_schema import schema_facts
+from ie_cli.formats.common.base import Tokens
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
@@ -36,6 +37,7 @@ from ie_cli.training.run_directory import (
     require_unchanged,
     run_facts,
     state_of,
+    tokens_of_run,
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
@@ -84,7 +86,7 @@ def train(
         yield FinishedBefore(output / MODEL)
         return
     with stop.interruptible():
-        setup = _prepare(recipe)
+        setup = _prepare(recipe, tokens_of_run(output, recipe) if resume else {})
     facts = _facts(recipe, setup, techniques)
     with ExitStack() as stack:
         if writes:
@@ -159,10 +161,10 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
     )
 
 
-def _prepare(recipe: Recipe) -> TrainingSetup:
+def _prepare(recipe: Recipe, tokens: Mapping[str, Tokens | None]) -> TrainingSetup:
     require_loggers(recipe.training.trackers)
     set_seed(recipe.training.seed)
-    return prepare(recipe)
+    return prepare(recipe, tokens=tokens)
 
 
 def _logged(run: Run, log: Log) -> Iterator[Event]:

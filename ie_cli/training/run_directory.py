@@ -24,6 +24,7 @@ from ie_cli.system.json_reading import loads
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
+TOKENS = "tokens"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 _MAY_CHANGE = {
@@ -165,6 +166,15 @@ def discard(path: Path) -> None:
         os.replace(path, room / "gone")
 
 
+def tokens_of_run(output: Path, recipe: Recipe) -> dict[str, Any]:
+    """Return what the tokens of each task's training data are in a run; in runs of version 0.1, words."""
+    before = read_run(output)
+    if before is None:
+        return {}
+    found = before.get(TOKENS, dict.fromkeys(recipe.instances(), "words"))
+    return found if isinstance(found, dict) else {}
+
+
 def run_facts(
     recipe: Recipe,
     data: Mapping[str, TaskData],
@@ -193,6 +203,7 @@ def run_facts(
         "finished": False,
         "recipe": recipe.model_dump(mode="json"),
         "data": _by_task(recipe, data_fingerprints),
+        TOKENS: {name: part.train.tokens for name, part in data.items()},
         "schema": _by_task(recipe, {name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
         **({"techniques": list(techniques)} if techniques else {}),
         "precision": precision,

@@ -20,6 +20,7 @@ from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
+from ie_cli.formats.common.base import Tokens
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
@@ -90,7 +91,7 @@ class TrainingSetup:
 
     def trained_tasks(self) -> dict[str, TrainedTask]:
         """Return the tasks for the model directory."""
-        return {name: TrainedTask(task.schema) for name, task in self.tasks.items()}
+        return {name: TrainedTask(task.schema, tokens=task.data.train.tokens) for name, task in self.tasks.items()}
 
     @property
     def has_dev(self) -> bool:
@@ -111,15 +112,23 @@ class TrainingSetup:
         return json.dumps(fields, sort_keys=True, default=str) + self.tokenizer.to_str()
 
 
-def prepare(recipe: Recipe) -> TrainingSetup:
+def prepare(recipe: Recipe, *, tokens: Mapping[str, Tokens | None] | None = None) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
+
+    Args:
+        recipe: the recipe.
+        tokens: what the tokens of each task's training data are, if it is known from an earlier run.
 
     Raises:
         DataError, ModelError, RecipeError: the data or the encoder cannot be used, or do not fit the recipe.
     """
     sections = recipe.instances()
     tiny = recipe.encoder.name == "tiny"
-    data = {name: read_task_data(section.data, characters=tiny) for name, section in sections.items()}
+    known = tokens or {}
+    data = {
+        name: read_task_data(section.data, characters=tiny, tokens=known.get(name))
+        for name, section in sections.items()
+    }
     codecs = {name: _codec(recipe, section, data[name]) for name, section in sections.items()}
     encoder, tokenizer = _encoder(recipe, data)
     config: Any = encoder.config

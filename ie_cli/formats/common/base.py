@@ -23,7 +23,7 @@ class TokenFile:
 
     Attributes:
         tokens: what the tokens are; None if `Reading.joiner` says how to join them.
-        signature: what distinguishes the documents from those that versions before 0.3 read, for the fingerprint of data.
+        signature: what distinguishes the documents from those that version 0.1 read, for the fingerprint of data.
     """
 
     tokens: Tokens | None

@@ -44,7 +44,7 @@ class Layout:
         counts: the columns that start a sentence where no empty line does, and what they count.
         header: the number of the line with the names of the columns, or None.
         notes: what is unusual, for the report of the reader.
-        signature: what distinguishes the documents from those of versions before 0.3.
+        signature: what distinguishes the documents from those of version 0.1.
     """
 
     tabs: bool
@@ -224,6 +224,8 @@ def _named_columns(width: int, path: str, reading: Reading) -> tuple[int, ...] |
 def _tag_columns(table: _Table, columns: Sequence[int]) -> dict[int, TagStyle]:
     """Return the columns of tags with their style; columns in a rarer style do not count beside others."""
     found = {column: style for column in columns if (style := style_of(table.values(column))) is not None}
+    # Words may be O; tags before the tokens are recognised only if they look like nothing else.
+    found = {column: style for column, style in found.items() if column or style.rank < 2}
     best = min((style.rank for style in found.values()), default=0)
     return {column: style for column, style in found.items() if style.rank == best}
 

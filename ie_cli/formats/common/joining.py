@@ -142,17 +142,19 @@ def is_single(token: str) -> bool:
 
 def _are_numbered(sentences: Sequence[Sequence[str]]) -> bool:
     """Return whether nearly all tokens are a character and its number in a word, counted from 0."""
-    tokens = numbered = 0
+    tokens = numbered = ascii_only = 0
     for sentence in sentences:
         expected = 0
         for token in sentence:
             tokens += 1
+            ascii_only += token.isascii()
             match = _NUMBERED.fullmatch(token)
             number = int(match[2]) if match else 0
             # Only the first nine characters of a word have a number of one digit.
             numbered += match is not None and number in (0, expected)
             expected = number + 1
-    return tokens >= _ENOUGH_NUMBERS and numbered > _NEARLY_ALL * tokens
+    # Names such as x0, x1 are not numbered characters.
+    return tokens >= _ENOUGH_NUMBERS and 2 * ascii_only <= tokens and numbered > _NEARLY_ALL * tokens
 
 
 def _without_number(token: str) -> str:

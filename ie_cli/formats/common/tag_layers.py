@@ -20,7 +20,7 @@ class Layers:
     Attributes:
         columns: the columns.
         note: how they were chosen, for the report of the reader, or an empty text.
-        as_before: whether versions before 0.3 read the same columns.
+        as_before: whether version 0.1 read the same columns.
     """
 
     columns: tuple[int, ...]

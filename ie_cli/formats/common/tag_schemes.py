@@ -95,7 +95,8 @@ def style_of(values: Sequence[str]) -> TagStyle | None:
     counts = Counter(values)
     for style in _STYLES:
         tags = {value for value in counts if style.standard(value) is not None}
-        if not is_nearly_all(sum(counts[tag] for tag in tags), len(values)):
+        count = sum(counts[tag] for tag in tags)
+        if not (is_nearly_all(count, len(values)) if style.rank == 0 else count and count >= _NEARLY_ALL * len(values)):
             continue
         if style.rank < 2 or _is_plausible(style, {tag: counts[tag] for tag in tags}, len(values)):
             return style
