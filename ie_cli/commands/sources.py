@@ -143,7 +143,7 @@ class Sources:
             yield from read_records(file.path, format=file.format, reading=reading, detected=detected)
         except DataError as error:
             if isinstance(error, UnknownFormat) and not reading.annotation:
-                error = DataError(error.message, hint=join_hints(_PLAIN_HINT, error.hint))
+                error = DataError(error.message, hint=join_hints(error.hint, _PLAIN_HINT))
             if not self.are_several:
                 raise error from None
             yield BadLine(file.path, "", error)
