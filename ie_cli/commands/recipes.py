@@ -49,7 +49,10 @@ def run_recipes() -> None:
 
 def run_copy(name: str, destination: Path | None, *, force: bool) -> None:
     """Copy a bundled recipe to a file."""
-    from ie_cli.recipe.bundled import copy_recipe
+    from ie_cli.recipe.bundled import copy_recipe, missing_files
 
     path = copy_recipe(name, destination or Path(os.curdir), force=force)
-    say(f"wrote {path}; it reads its data from {path.parent / 'data'}")
+    if missing := missing_files(path):
+        say(f"wrote {path}; its data are not bundled: put them at {', '.join(map(str, missing))}, or change the paths")
+    else:
+        say(f"wrote {path}; it reads its data from {path.parent / 'data'}")

@@ -90,6 +90,14 @@ def copy_recipe(name: str, destination: Path, *, force: bool = False) -> Path:
     return target
 
 
+def missing_files(recipe: Path) -> list[Path]:
+    """Return the data files that a copied recipe names and that are not there: not all data are bundled."""
+    text = re.sub(r"(?m)^\s*#.*$", "", recipe.read_text(encoding="utf-8"))
+    names = re.findall(r"\bdata/([^\s'\",\]}]+)", text)
+    paths = dict.fromkeys(recipe.parent / "data" / name for name in names)
+    return [path for path in paths if not path.is_file()]
+
+
 def _write(path: Path, content: bytes) -> None:
     with open_output(str(path)) as out:
         out.write(content.decode("utf-8"))

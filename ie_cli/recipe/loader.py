@@ -17,7 +17,7 @@ from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
 from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
-from ie_cli.recipe.yaml import Loc, ParsedYaml, flow, parse
+from ie_cli.recipe.yaml import INVALID, Loc, ParsedYaml, flow, parse
 from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
 
 Place = int | str
@@ -32,6 +32,7 @@ COLUMN_OPTIONS = {
     "joiner": ("conll", "conll04", "conll04-table", "multihead"),
 }
 _MAX_BYTES = 1_000_000
+_SHARE = re.compile(r"[0-9]*[.,/]?[0-9]+\s*%?")
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
@@ -68,6 +69,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
         recipe, found = _validate(document)
         if recipe is not None and not stored:  # prediction does not read the training data
             found.extend(_rejected_urls(recipe))
+            found.extend(_mistaken_fractions(recipe))
         problems.extend((_place(loc, places), message) for loc, message in found)
     if problems or recipe is None:
         raise _recipe_error(file, problems)
@@ -94,6 +96,10 @@ def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeEr
     lines = [f"{file}:{line}: {message}" for line, message in of_file]
     lines += [f"{place}: {message}" for place, message in problems if isinstance(place, str)]
     hint = "see `ie show quickstart-en --help-fields` for the help of every field."
+    if problems and all(message.startswith(INVALID) and "character #" not in message for _, message in problems):
+        hint = (
+            "write `key: value`, with a space after the colon, indent with spaces, and quote texts with : # [ ] or { }."
+        )
     if file.suffix.lower() not in (".yaml", ".yml"):
         hint = "name a YAML file; create a recipe for your data with `ie init DATA -o recipe.yaml`."
     return RecipeError("\n".join(dict.fromkeys(lines)), hint=hint)
@@ -271,6 +277,18 @@ def _rejected_urls(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
                     task: Loc = ("tasks", name) if recipe.tasks else ()
                     loc: Loc = (*task, "data", field, number) if listed else (*task, "data", field)
                     yield loc, f"{dotted(loc)}: {message}; {ALLOWED_HINT.removesuffix('.')}"
+
+
+def _mistaken_fractions(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
+    """Yield the dev data that are the name of a file by their type, but look like a share of train, e.g. ``10%``."""
+    for name, section in recipe.instances().items():
+        dev = section.data.dev
+        if isinstance(dev, str) and _SHARE.fullmatch(dev.strip()):
+            loc: Loc = (*(("tasks", name) if recipe.tasks else ()), "data", "dev")
+            yield (
+                loc,
+                f"{dotted(loc)}: got '{dev}', expected a fraction such as 0.1, without quotes (or a file: ./{dev})",
+            )
 
 
 def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:

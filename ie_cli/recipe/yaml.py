@@ -27,6 +27,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 Loc = tuple[str | int, ...]
 
+INVALID = "not valid YAML"
+"""The beginning of the message of every syntax error."""
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 20
 _INT = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
@@ -78,13 +80,13 @@ def parse(text: str) -> ParsedYaml:
         mark = error.problem_mark or error.context_mark
         what = " ".join(dict.fromkeys(part for part in (error.problem, error.context) if part))
         line = (mark.line + 1) if mark else 1
-        document.problems.append(_wide_colon(text, line) or (line, f"not valid YAML: {what}"))
+        document.problems.append(_wide_colon(text, line) or (line, f"{INVALID}: {what}"))
     except YAMLError as error:  # a character that YAML forbids; the position counts characters
         position = getattr(error, "position", 0)
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
-        document.problems.append((line, f"not valid YAML: {str(error).splitlines()[0]}"))
+        document.problems.append((line, f"{INVALID}: {str(error).splitlines()[0]}"))
     except (ValueError, OverflowError, AssertionError) as error:  # the parser itself fails, e.g. on "\\U00110000"
-        document.problems.append((1, f"not valid YAML: {error}"))
+        document.problems.append((1, f"{INVALID}: {error}"))
     else:
         document.problems = list(dict.fromkeys(document.problems))  # an alias repeats the problems of its anchor
         return document
@@ -97,9 +99,7 @@ def _wide_colon(text: str, line: int) -> tuple[int, str] | None:
     if (found := _WIDE_COLON.search(text)) is None:
         return None
     place = text.count("\n", 0, found.end()) + 1
-    return (
-        (place, "not valid YAML: a full-width colon '：' after a key; write ':' and a space") if place <= line else None
-    )
+    return (place, f"{INVALID}: a full-width colon '：' after a key; write ':' and a space") if place <= line else None
 
 
 def _reader() -> YAML:

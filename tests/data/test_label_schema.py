@@ -47,7 +47,7 @@ def test_listed_labels_keep_their_order() -> None:
 
 
 def test_a_label_that_is_not_listed_is_an_error() -> None:
-    with pytest.raises(DataError, match="labels that data.labels does not list: a, d$"):
+    with pytest.raises(DataError, match=r"(?m)labels that data.labels does not list: a, d$"):
         LabelSchema.build(["d", "a", "b"], ["b"])
 
 
@@ -99,7 +99,7 @@ def test_types_that_the_file_does_not_have_are_not_taken_from_the_data() -> None
 
 def test_predicates_that_the_file_does_not_have_are_an_error() -> None:
     pairs = PAIRS | {("a", "主演", "b"): 1, ("a", "z", "b"): 1}
-    with pytest.raises(DataError, match=r"predicates that data\.schema_file lacks: z, 主演$"):
+    with pytest.raises(DataError, match=r"(?m)predicates that data\.schema_file lacks: z, 主演$"):
         LabelSchema.of_relations(None, pairs, known=KNOWN)
 
 
@@ -453,7 +453,7 @@ def test_observed_types_leave_the_predicates_of_the_file(rows: str, schema_file:
 def test_predicates_beyond_the_file_are_an_error(pairs: str, schema_file: str) -> None:
     found = statistics(entities=False)
     found.pairs["人物", "父亲", "人物"] += 1
-    with pytest.raises(DataError, match=r"data\.schema_file lacks: 父亲$"):
+    with pytest.raises(DataError, match=r"(?m)data\.schema_file lacks: 父亲$"):
         build_schema(linker({"schema_file": schema_file}, type_pairs=pairs), found)
 
 

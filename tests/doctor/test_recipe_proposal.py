@@ -274,7 +274,9 @@ def test_many_labels_stay_few_lines(write: Write) -> None:
 
 
 def test_data_without_entities(write: Write) -> None:
-    with pytest.raises(DataError, match=r"^a\.jsonl: 2 examples without any entities: there is nothing to train on$"):
+    with pytest.raises(
+        DataError, match=r"(?m)^a\.jsonl: 2 examples without any entities: there is nothing to train on$"
+    ):
         propose_recipe(write("a.jsonl", ("x", []), ("y", [])))
 
 

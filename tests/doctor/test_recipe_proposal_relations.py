@@ -199,7 +199,7 @@ def test_many_predicates_stay_few_lines() -> None:
     ],
 )
 def test_data_without_a_relation_in_their_texts(documents: list[Document]) -> None:
-    with pytest.raises(DataError, match=r"^t\.json: 1 example without any entities: there is nothing to train on$"):
+    with pytest.raises(DataError, match=r"(?m)^t\.json: 1 example without any entities: there is nothing to train on$"):
         propose_recipe(save("t.json", "duie", *documents))
 
 

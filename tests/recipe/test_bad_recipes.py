@@ -9,7 +9,9 @@ import pytest
 from pydantic import BaseModel
 from support.runner import ie
 
+from ie_cli.errors import RecipeError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection
+from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, TrainingSection
 
 COMMANDS = ("check", "show", "train")
@@ -148,3 +150,29 @@ def test_files_that_a_recipe_names_but_are_not_there(here: Path) -> None:
 def test_a_head_without_a_name_beside_several_tasks(head: str) -> None:
     said = refused(f"name: a\nencoder: {{name: tiny}}\ntasks: {{ner: {{data: {{train: t}}}}}}\nhead:{head}\n")
     assert said.startswith("error: recipe.yaml:4: tasks: replaces task, data and head")
+
+
+@pytest.mark.parametrize("dev", ["10%", "0,1", "1/10", "'0.1'", ".5 %"])
+def test_a_share_that_is_no_number_is_no_file(dev: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(f"name: x\ndata:\n  train: a.jsonl\n  dev: {dev}\nencoder: {{name: tiny}}\n", encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file)
+    plain = dev.strip("'")
+    assert caught.value.message.startswith(
+        f"{file}:4: data.dev: got '{plain}', expected a fraction such as 0.1, without quotes"
+    )
+    file.write_text(file.read_text(encoding="utf-8").replace(dev, f'"./{plain}"'), encoding="utf-8")
+    recipe = load_recipe(file)
+    assert recipe.data is not None
+    assert str(recipe.data.dev).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(("line", "about_syntax"), [("data: [a", True), ("data: {trian: a.jsonl}", False)])
+def test_a_syntax_error_has_a_hint_about_syntax(line: str, about_syntax: bool, tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(f"name: x\n{line}\nencoder: {{name: tiny}}\n", encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file)
+    assert ("a space after the colon" in str(caught.value.hint)) == about_syntax
+    assert ("--help-fields" in str(caught.value.hint)) != about_syntax

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.runner import ie, said
 
 from ie_cli.errors import RecipeError, StorageError
 from ie_cli.recipe import bundled as shipped
-from ie_cli.recipe.bundled import bundled_directory, copy_recipe, find_recipe, list_recipes
+from ie_cli.recipe.bundled import bundled_directory, copy_recipe, find_recipe, list_recipes, missing_files
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.system import atomic
 
@@ -78,7 +79,7 @@ def test_a_copy_may_have_another_name_and_shares_data(tmp_path: Path) -> None:
 def test_existing_files_stay(tmp_path: Path) -> None:
     target = tmp_path / "quickstart.yaml"
     target.write_text("mine", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"quickstart\.yaml exists already$") as raised:
+    with pytest.raises(RecipeError, match=r"(?m)quickstart\.yaml exists already$") as raised:
         copy_recipe("quickstart", tmp_path)
     assert "--force" in str(raised.value.hint)
     assert [path.name for path in tmp_path.iterdir()] == ["quickstart.yaml"]
@@ -91,7 +92,7 @@ def test_other_data_of_the_same_name_stay(tmp_path: Path) -> None:
     other = tmp_path / "data" / "quickstart" / "train.json"
     other.parent.mkdir(parents=True)
     other.write_text("mine", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"train\.json exists already$"):
+    with pytest.raises(RecipeError, match=r"(?m)train\.json exists already$"):
         copy_recipe("quickstart", tmp_path)
     assert not (tmp_path / "quickstart.yaml").exists()
     assert other.read_text(encoding="utf-8") == "mine"
@@ -148,11 +149,11 @@ def test_a_device_stays_one(tmp_path: Path) -> None:
 
 
 def test_unknown_recipe() -> None:
-    with pytest.raises(RecipeError, match=r"^no recipe 'quikstart'; did you mean 'quickstart'\?$"):
+    with pytest.raises(RecipeError, match=r"(?m)^no recipe 'quikstart'; did you mean 'quickstart'\?$"):
         copy_recipe("quikstart", Path())
-    with pytest.raises(RecipeError, match=r"^quikstart: no such recipe; did you mean 'quickstart'\?$"):
+    with pytest.raises(RecipeError, match=r"(?m)^quikstart: no such recipe; did you mean 'quickstart'\?$"):
         find_recipe("quikstart")
-    with pytest.raises(RecipeError, match=r"^no recipe 'xyzzy'$"):
+    with pytest.raises(RecipeError, match=r"(?m)^no recipe 'xyzzy'$"):
         copy_recipe("xyzzy", Path())
 
 
@@ -194,3 +195,16 @@ def test_in_a_wheel_the_directory_is_in_the_package(tmp_path: Path, monkeypatch:
         if recipe.name == "quickstart"
         for source in sources(recipe.path)
     )
+
+
+def test_data_that_are_not_bundled_are_named(tmp_path: Path) -> None:
+    """A copy of a recipe for a corpus cannot run before the corpus is there, and does not claim otherwise."""
+    corpus = said(ie("recipes", "copy", "ner-cluener-egp", str(tmp_path)))
+    assert "its data are not bundled: put them at" in corpus
+    assert all(str(tmp_path / "data" / "cluener" / name) in corpus for name in ("train.json", "dev.json"))
+    bundled = said(ie("recipes", "copy", "quickstart", str(tmp_path)))
+    assert f"it reads its data from {tmp_path / 'data'}" in bundled
+    (tmp_path / "data" / "cluener").mkdir()
+    for name in ("train.json", "dev.json"):
+        (tmp_path / "data" / "cluener" / name).touch()
+    assert missing_files(tmp_path / "ner-cluener-egp.yaml") == []

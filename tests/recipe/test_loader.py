@@ -306,7 +306,7 @@ def test_a_directory_is_not_a_recipe(tmp_path: Path) -> None:
 
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_bytes(b"name: a\n# caf\xe9\n")
-    with pytest.raises(RecipeError, match=r"r\.yaml:2: not UTF-8$"):
+    with pytest.raises(RecipeError, match=r"(?m)r\.yaml:2: not UTF-8$"):
         load_recipe(tmp_path / "r.yaml")
 
 

@@ -48,7 +48,7 @@ def test_missing_packages_are_reported_together(
     for name in PACKAGES:
         monkeypatch.setitem(PACKAGES, name, lambda name=name: name not in missing)
     require_loggers(["csv", *(PACKAGES.keys() - missing)])
-    with pytest.raises(RecipeError, match=f"^training.trackers: {message} installed$") as error:
+    with pytest.raises(RecipeError, match=f"(?m)^training.trackers: {message} installed$") as error:
         require_loggers(list(TRACKERS))
     assert error.value.hint == f"pip install 'ie-cli[{extra}]'"
 
@@ -219,7 +219,7 @@ def test_mlflow_gets_recipe_and_points(tmp_path: Path, mlflow: Service) -> None:
 def test_what_a_service_rejects_is_reported(tmp_path: Path, wandb: Service, function: str) -> None:
     wandb.fails_in = function
     with (
-        pytest.raises(TrainingError, match="^training.trackers: wandb: nobody there$") as error,
+        pytest.raises(TrainingError, match=r"(?m)^training.trackers: wandb: nobody there$") as error,
         opened("wandb", tmp_path) as log,
     ):
         write(log, 1)

@@ -100,7 +100,7 @@ def test_of_many_documents_some_are_named(clock: Clock) -> None:
     tracker.add_norm(torch.tensor(math.inf), 1)
     places = ", ".join(f"train.jsonl:{n}" for n in range(11, 31))
     with pytest.raises(
-        TrainingError, match=f"the norm of the gradient is inf; its batch contains {places} and 3 more$"
+        TrainingError, match=f"(?m)the norm of the gradient is inf; its batch contains {places} and 3 more$"
     ):
         tracker.read()
 
