@@ -121,7 +121,12 @@ OPTIONS = (
         ", ".join(map(code, COLUMN_OPTIONS["label_columns"])),
         "the columns of tags",
     ),
-    ("`data.joiner`", "`--joiner`", ", ".join(map(code, COLUMN_OPTIONS["joiner"])), "the separator of two tokens in a text"),
+    (
+        "`data.joiner`",
+        "`--joiner`",
+        ", ".join(map(code, COLUMN_OPTIONS["joiner"])),
+        "the separator of two tokens in a text",
+    ),
     ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "the mentions at which a triple without offsets is located"),
 )
 
