@@ -81,9 +81,8 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
 
 def _is_row(line: str) -> bool:
     """Return whether a line that may be JSON is a row of columns, whose token is a bracket."""
-    return (
-        line.lstrip()[0] in "[{" and len(line.split()) > 1 and not any(char in _JSON for char in line.split(None, 1)[1])
-    )
+    first, *others = line.split()
+    return first[0] in "[{" and any(map(split_tag, others)) and not any(char in _JSON for char in "".join(others))
 
 
 def _is_clear(head: Sequence[tuple[int, str]]) -> bool:
