@@ -90,6 +90,11 @@ def test_native_output_names_types_and_places(here: Path) -> None:
     assert 0.5 < school["score"] <= 1
 
 
+def test_a_text_without_relations_gets_an_empty_list(here: Path) -> None:
+    [record] = as_json(ie("predict", "-", "--quiet", "--threshold", "1", stdin='{"text": "今天下雨。"}').stdout)
+    assert record == {"text": "今天下雨。", "entities": [], "relations": []}
+
+
 def test_eval_prints_relations_and_their_errors(here: Path) -> None:
     lines = Path("train.json").read_text(encoding="utf-8").splitlines()
     fields = json.loads(lines[0])

@@ -19,10 +19,13 @@ SAME_MACHINE = os.environ.get("IE_SAME_MACHINE") == "1"
 
 
 def assert_predicts(model: Path, data: Path, expected: Path, output: Path, *, options: Sequence[str]) -> None:
-    """Compare `ie predict` with the predictions in a file: items and offsets exactly, scores to 1e-4."""
+    """Compare `ie predict` with the predictions in a file: items and offsets exactly, scores to 1e-4.
+
+    Earlier versions did not write an empty list of relations.
+    """
     result = ie("predict", str(data), "--model", str(model), "--device", "cpu", "--output", str(output), *options)
     assert result.exit_code == 0, result.stderr
-    found, stored = output.read_bytes(), expected.read_bytes()
+    found, stored = output.read_bytes().replace(b',"relations":[]', b""), expected.read_bytes()
     records, wanted = ([json.loads(line) for line in raw.splitlines()] for raw in (found, stored))
     (numbers, others), (wanted_numbers, wanted_others) = _leaves(records), _leaves(wanted)
     assert others == wanted_others
