@@ -150,7 +150,9 @@ def _as_out_of_memory(error: IEError, out_of_memory: IEError) -> IEError:
     where, damaged, _ = error.message.partition(": damaged")
     if damaged:
         return IEError(f"{out_of_memory.message}: {where}", hint=out_of_memory.hint)
-    return IEError(f"{out_of_memory.message}: {error.message}", hint=join_hints(error.hint, out_of_memory.hint))
+    message = f"{out_of_memory.message}: {error.message}" if error.message else out_of_memory.message
+    hint = None if isinstance(error, StorageError) else error.hint  # another place would not help
+    return IEError(message, hint=join_hints(hint, out_of_memory.hint))
 
 
 def out_of_memory(options: Mapping[str, str]) -> IEError:

@@ -68,6 +68,8 @@ def test_out_of_memory_is_reported_with_what_to_do(
     said = " ".join(result.stderr.split())
     assert "error: out of memory" in said
     assert "raise the memory limit" in said
+    assert "choose another place" not in said
+    assert "out of memory: hint" not in said
     assert ("--batch-size" in said) == (command in ("eval", "predict"))
     assert ("training.batch_size" in said) == (command == "train")
 
