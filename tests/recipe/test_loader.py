@@ -73,14 +73,14 @@ FAULTS = [
         "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, flat, threshold, thresholds, head_size, "
         "rope, entity_rows, type_pairs, entity_scorer)",
     ),
-    ("training:\n  epochs: ten", "recipe.yaml:5: training.epochs: got 'ten', expected an integer above 0"),
-    ("training:\n  epochs: 0", "recipe.yaml:5: training.epochs: got 0, expected an integer above 0"),
-    ("training:\n  epochs: 1.5", "recipe.yaml:5: training.epochs: got 1.5, expected an integer above 0"),
-    ("training:\n  epochs: '3'", "recipe.yaml:5: training.epochs: got '3', expected an integer above 0"),
-    ("training:\n  epochs: true", "recipe.yaml:5: training.epochs: got true, expected an integer above 0"),
-    ("training:\n  epochs:", "recipe.yaml:5: training.epochs: got nothing, expected an integer above 0"),
-    ("training:\n  epochs: [1]", "recipe.yaml:5: training.epochs: got [1], expected an integer above 0"),
-    ("training:\n  epochs: {a: 1}", "recipe.yaml:5: training.epochs: got a mapping, expected an integer above 0"),
+    ("training:\n  epochs: ten", "recipe.yaml:5: training.epochs: got 'ten', expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs: 0", "recipe.yaml:5: training.epochs: got 0, expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs: 1.5", "recipe.yaml:5: training.epochs: got 1.5, expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs: '3'", "recipe.yaml:5: training.epochs: got '3', expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs: true", "recipe.yaml:5: training.epochs: got true, expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs:", "recipe.yaml:5: training.epochs: got nothing, expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs: [1]", "recipe.yaml:5: training.epochs: got [1], expected an integer above 0 and at most 1,000,000"),
+    ("training:\n  epochs: {}", "recipe.yaml:5: training.epochs: got a mapping, expected an integer above 0 and at most 1,000,000"),  # noqa: E501
     ("training: {learning_rate: 2e-5x}", "recipe.yaml:4: training.learning_rate: got '2e-5x', expected a number above 0"),
     ("training: {learning_rate: -2E-5}", "recipe.yaml:4: training.learning_rate: got -2E-5, expected a number above 0"),
     ("training: {learning_rate: .inf}", "recipe.yaml:4: training.learning_rate: got .inf, expected a number above 0"),
@@ -172,7 +172,7 @@ def test_all_errors_at_once_by_line_including_inconsistencies(tmp_path: Path) ->
         "encoder.max_length 64, including 2 special tokens, must advance",
         "recipe.yaml:7: head.flat: got 'maybe', expected true or false",
         "recipe.yaml:7: head.thresholds.PRE: data.labels has no label 'PRE'; did you mean 'PER'?",
-        "recipe.yaml:9: training.epochs: got 0, expected an integer above 0",
+        "recipe.yaml:9: training.epochs: got 0, expected an integer above 0 and at most 1,000,000",
         "recipe.yaml:10: training.label_weights.LOC: data.labels has no label 'LOC'",
         "--set training.epoch=1: unknown key 'training.epoch'; did you mean 'training.epochs'?",
     ]
@@ -229,8 +229,8 @@ def test_the_last_override_wins(tmp_path: Path) -> None:
     [
         ("training.epoch=1", "unknown key 'training.epoch'; did you mean 'training.epochs'?"),
         ("epochs=1", "unknown key 'epochs'; did you mean 'training.epochs'?"),
-        ("training.epochs=ten", "training.epochs: got 'ten', expected an integer above 0"),
-        ("training.epochs.x=1", "training.epochs: got a mapping, expected an integer above 0"),
+        ("training.epochs=ten", "training.epochs: got 'ten', expected an integer above 0 and at most 1,000,000"),
+        ("training.epochs.x=1", "training.epochs: got a mapping, expected an integer above 0 and at most 1,000,000"),
         ("training.label_weights={a: 0}", "training.label_weights.a: got 0, expected a number above 0"),
         ("encoder.stride=300", "encoder.stride: got 300, expected at most 253 (recommended: 64), because windows of "
          "encoder.max_length 256, including 2 special tokens, must advance"),
@@ -355,7 +355,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         joiner=draw(st.none() | texts | st.just("")),
     )
     training = TrainingSection(
-        epochs=draw(st.integers(1, 10**9)),
+        epochs=draw(st.integers(1, 10**6)),
         learning_rate=draw(rates),
         weight_decay=draw(st.just(0.0) | rates),
         clip=draw(st.none() | rates),
