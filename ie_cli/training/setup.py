@@ -141,13 +141,9 @@ def prepare(
     """
     sections = recipe.instances()
     start = InitialModel.of(recipe)
-    tiny = recipe.encoder.name == "tiny" and start is None
-    known = tokens or {}
-    data = {name: _read(section, characters=tiny, tokens=known.get(name)) for name, section in sections.items()}
-    codecs = {
-        name: _codec(recipe, section, data[name], earlier=(earlier or {}).get(name))
-        for name, section in sections.items()
-    }
+    tiny, tokens, earlier = recipe.encoder.name == "tiny" and start is None, tokens or {}, earlier or {}
+    data = {name: _read(section, characters=tiny, tokens=tokens.get(name)) for name, section in sections.items()}
+    codecs = {name: _codec(recipe, sections[name], data[name], earlier=earlier.get(name)) for name in sections}
     encoder, tokenizer = _encoder(recipe, data) if start is None else start.encoder(recipe.encoder)
     config: Any = encoder.config
     heads = {
@@ -157,26 +153,18 @@ def prepare(
     initial = None if start is None else start.initialise(heads, codecs, sections)
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
-    plan = WindowPlan.build(
-        max_length=recipe.encoder.max_length,
-        stride=recipe.encoder.stride,
-        special_tokens=text_tokenizer.special_tokens,
-    )
+    plan = _plan(recipe, text_tokenizer)
     validate_names(recipe, {name: codec.schema for name, codec in codecs.items()})
     weights = loss_weights(recipe, codecs)
     tasks = {}
     for name, section in sections.items():
+        codec, task = codecs[name], TASKS[section.task]
         encoding = Encoding(
-            tokenizer=text_tokenizer, plan=plan, codec=codecs[name], pad_id=pad_id, mentions=section.data.mentions
+            tokenizer=text_tokenizer, plan=plan, codec=codec, pad_id=pad_id, mentions=section.data.mentions
         )
+        dataset = _encode(data[name], encoding, task, sample=sample)
         tasks[name] = TaskSetup(
-            name=name,
-            task=TASKS[section.task],
-            section=section,
-            codec=codecs[name],
-            data=data[name],
-            dataset=_encode(data[name], encoding, TASKS[section.task], sample=sample),
-            weights=weights[name],
+            name=name, task=task, section=section, codec=codec, data=data[name], dataset=dataset, weights=weights[name]
         )
     device = choose_device(recipe.training.device)
     if device.type == "cpu":
@@ -190,6 +178,12 @@ def prepare(
         device=device,
         precision=choose_precision(recipe.training.precision, device),
         initial=initial,
+    )
+
+
+def _plan(recipe: Recipe, tokenizer: TextTokenizer) -> WindowPlan:
+    return WindowPlan.build(
+        max_length=recipe.encoder.max_length, stride=recipe.encoder.stride, special_tokens=tokenizer.special_tokens
     )
 
 
