@@ -137,7 +137,7 @@ NUMBERS = {
     "epoch": "100.0",
     "step": "123456",
     "loss": "0.1234",
-    "sentences/s": "1234.5",
+    "examples/s": "1234.5",
     "left": "1:02:03",
     "best": "*",
 }
@@ -146,8 +146,8 @@ NUMBERS = {
 @pytest.mark.parametrize(
     ("scores", "width", "names"),
     [
-        (("precision", "recall", "F1"), 120, "epoch step loss precision recall F1 sentences/s left best"),
-        (("precision", "recall", "F1"), 80, "epoch step loss P R F1 sentences/s best"),
+        (("precision", "recall", "F1"), 120, "epoch step loss precision recall F1 examples/s left best"),
+        (("precision", "recall", "F1"), 80, "epoch step loss P R F1 examples/s best"),
         (("precision", "recall", "F1"), 70, "epoch step loss P R F1 best"),
         (
             ("a.precision", "a.recall", "a.f1", "b.precision", "b.recall", "b.f1"),
@@ -157,7 +157,7 @@ NUMBERS = {
     ],
 )
 def test_headings_are_complete_in_a_narrow_terminal(scores: tuple[str, ...], width: int, names: str) -> None:
-    columns = ["epoch", "step", "loss", *scores, "sentences/s", "left", "best"]
+    columns = ["epoch", "step", "loss", *scores, "examples/s", "left", "best"]
     kept = fitting_columns([(name, [NUMBERS.get(name, "0.1234")]) for name in columns], width)
     assert " ".join(name for name, _ in kept) == names
 

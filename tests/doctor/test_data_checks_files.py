@@ -89,7 +89,7 @@ def test_check_says_that_it_found_nothing(tmp_path: Path) -> None:
 
     made = recipe(store("a.jsonl", 60, "王伟"), data={"dev": str(store("b.jsonl", 60, "李娜"))})
     (tmp_path / "good.yaml").write_text(dump_recipe(made), encoding="utf-8")
-    result = ie("check", str(tmp_path / "good.yaml"))
+    result = ie("check", str(tmp_path / "good.yaml"), "--no-time")
     assert result.exit_code == 0
     assert result.stderr.splitlines()[-1] == "no problems found"
     result = ie("check", str(tmp_path / "good.yaml"), "--set", "data.dev=null")

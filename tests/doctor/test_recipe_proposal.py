@@ -79,10 +79,10 @@ def test_check_accepts_the_proposal_for_few_examples(count: int, write: Write) -
 
 def test_a_tenth_of_many_examples_is_dev(write: Write) -> None:
     text, recipe = proposed(write("train.jsonl", *((f"Ann slept {n} times.", [(0, 3, "PER")]) for n in range(60))))
-    line = "  dev: 0.1                            # a tenth of train, selected by a hash of the text; a separate file is better"
-    assert line in text.splitlines()
     assert recipe.data is not None
     assert recipe.data.dev == 0.1
+    count = sum(place_of(f"Ann slept {n} times.") < 0.1 for n in range(60))
+    assert f"# {count} of 60 examples, selected by a hash of the text; a separate file is better" in text
 
 
 def test_a_proposal_in_full(write: Write) -> None:
@@ -111,7 +111,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  head_learning_rate: 1.0e-3",
     ]
     assert recipe.data.train == "train.jsonl"
-    assert recipe.data.dev is None
+    assert recipe.data.dev == 0.1
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from ie_cli.document import Entity
 from ie_cli.encoding.alignment import (
     INSIDE_TOKEN,
     NO_LABEL,
+    NO_TOKEN,
     TOO_LONG,
     WHITESPACE,
     Boundaries,
@@ -144,7 +145,8 @@ def test_the_reason_is_that_of_a_look_at_every_token(drawn: list[tuple[int, int]
     starts = np.array([first for first, _ in drawn], dtype=np.int32)
     tokens = Tokens(np.zeros_like(starts), starts, starts + np.array([size for _, size in drawn], dtype=np.int32))
     inside = any(a < boundary < b for a, b in zip(tokens.starts, tokens.ends, strict=True) for boundary in (start, end))
-    assert Boundaries("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITESPACE)
+    assert Boundaries("x" * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else NO_TOKEN)
+    assert Boundaries(" " * 13, tokens).reason(start, end) == (INSIDE_TOKEN if inside else WHITESPACE)
 
 
 def test_every_unreachable_entity_has_a_reason() -> None:

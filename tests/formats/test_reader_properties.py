@@ -227,7 +227,7 @@ def test_fields_of_another_format_do_not_replace_the_annotation() -> None:
     assert json.loads(write(document)) == {"text": "王伟", "label": {}}
 
 
-@pytest.mark.parametrize("spo_list", [None, [], [{"subject": "王", "predicate": "p", "object": "伟"}]])
+@pytest.mark.parametrize("spo_list", [[], [{"subject": "王", "predicate": "p", "object": "伟"}]])
 @pytest.mark.parametrize("triples", [5, [], [{"subject": "x", "predicate": "q", "object": "y"}]])
 def test_fields_of_another_format_are_not_read_as_triples(spo_list: Any, triples: Any) -> None:
     line = json.dumps({"text": "王伟", "spo_list": spo_list, "offsets": "guessed", "triples": triples, "x": 1})

@@ -39,6 +39,7 @@ def address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
     )
     monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", url)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # keeps the address of its first use
     for name in ("HF_HUB_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE"):
         monkeypatch.setattr(constants, name, str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
