@@ -15,6 +15,7 @@ from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.formats.common.base import Tokens
 from ie_cli.system.atomic import replace_directory, storing
+from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import loads, read_json
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import escape_surrogates
@@ -266,7 +267,7 @@ def _without_checksums(file: Path) -> bytes | None:
 def _newer(path: Path, version: int) -> ModelError:
     return ModelError(
         f"{path}: has format version {version}, but this version of `ie` supports versions up to {FORMAT_VERSION}",
-        hint="upgrade it: pip install -U ie-cli",
+        hint=f"upgrade it: {upgrade_hint()}",
     )
 
 
