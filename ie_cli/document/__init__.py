@@ -144,6 +144,10 @@ class Event:
         return event_fields(self)
 
 
+DOCUMENT_MARK = "-DOCSTART-"
+"""The token that marks the start of a document in columns; its line is not part of the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnRows:
     """The lines of a file of columns that a document was read from, one for each token.
@@ -163,6 +167,10 @@ class ColumnRows:
     label_columns: tuple[int, ...]
     separator: str
     before: tuple[str, ...] = ()
+
+    def without_header(self) -> ColumnRows:
+        """Return the same lines for output after those of another file: a second header would be read as a token."""
+        return replace(self, before=tuple(line for line in self.before if line.startswith(("#", DOCUMENT_MARK))))
 
     def without_tags(self) -> ColumnRows:
         """Return the same lines as those of a document that was not read with its tags."""
