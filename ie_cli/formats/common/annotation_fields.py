@@ -100,7 +100,7 @@ def require_no_other_relations(fields: Mapping[str, Any]) -> None:
         DataError: it has; the message names it.
     """
     for name, value in fields.items():
-        if name != "relations" and _is_list_of(value, dict) and _ratio(name, "relations") >= _TYPING_ERROR:
+        if name != "relations" and _ratio(name, "relations") >= _TYPING_ERROR and _is_list_of(value, dict):
             raise DataError(
                 f"no field 'relations', but {quoted(name)}",
                 hint="rename it to 'relations', or add \"relations\": [] if it means something else.",
