@@ -14,8 +14,9 @@ def unknown_name(section: DataSection, found: Collection[str], known: Collection
     Args:
         section: the data section of the recipe.
         found: those names that occurred when all splits were read.
-        known: the labels and predicates of the data.
+        known: the labels and predicates of the data after renaming.
     """
+    known = set(known) - {new for old, new in section.rename.items() if old in found} | set(found)
     for field, names in (("rename", section.rename), ("ignore", section.ignore or ())):
         for name in names:
             if name not in found:

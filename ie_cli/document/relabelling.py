@@ -51,6 +51,9 @@ class RelabelledNames:
 
     def apply(self, document: Document) -> Document:
         """Return the document with the new names; items that a new name makes equal are merged."""
+        relabelling = self._relabelling
+        if not (relabelling.rename or relabelling.ignore or document.relations or document.spos):
+            return document
         spos = None if document.spos is None else [new for spo in document.spos if (new := self._spo(spo)) is not None]
         exact = document.spos is None
         entities = [self._entity(entity, count=True) for entity in document.entities]

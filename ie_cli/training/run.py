@@ -182,7 +182,7 @@ def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
     before = None if earlier is None else read_run(earlier)
     if earlier is None or before is None:
         return prepare(recipe)
-    return prepare(recipe, tokens=tokens_of_run(earlier, recipe), earlier=stored_schemas(recipe, before))
+    return prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
 
 
 def _logged(run: Run, log: Log) -> Iterator[Event]:

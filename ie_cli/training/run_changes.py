@@ -15,7 +15,7 @@ from ie_cli.data.dataset import splits
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
-from ie_cli.training.run_directory import MODEL, Facts
+from ie_cli.training.run_directory import MODEL, Facts, tokens_of_run
 
 _NO_EFFECT_ON_RESULT = {"training.trackers", "training.checkpoint_every", "training.checkpoints"}
 _MAY_CHANGE = _NO_EFFECT_ON_RESULT | {"training.eval_batch_size", "card.language", "card.license"}
@@ -80,7 +80,7 @@ def require_same_result(output: Path, before: Facts, recipe: Recipe, initial: st
         RecipeError, DataError: the result would differ.
     """
     old, new = _flatten(_with_defaults(before["recipe"])), _flatten(recipe.model_dump(mode="json"))
-    now = dict(_fingerprints(recipe))
+    now = dict(_fingerprints(recipe, tokens_of_run(before, recipe)))
     changed = [
         name
         for name in _different(old, new, _NO_EFFECT_ON_RESULT)
@@ -124,11 +124,16 @@ def require_same_precision(output: Path, before: Facts, now: Facts) -> Precision
     )
 
 
-def _fingerprints(recipe: Recipe) -> Iterator[tuple[str, str | None]]:
-    """Yield the fields for training and development data with the fingerprints of their contents, if they are files."""
+def _fingerprints(recipe: Recipe, tokens: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Yield the fields for training and development data with the fingerprints of their contents, if they are files.
+
+    Args:
+        recipe: the recipe.
+        tokens: what the tokens of each task's training data are in the run.
+    """
     for task, section in recipe.instances().items():
         prefix = f"tasks.{task}." if recipe.tasks else ""
-        train, dev, _ = splits(section.data)
+        train, dev, _ = splits(section.data, tokens=tokens.get(task))
         for part, split in (("train", train), ("dev", dev)):
             if split is not None:
                 yield f"{prefix}data.{part}", split.fingerprint

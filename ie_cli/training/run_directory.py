@@ -166,12 +166,9 @@ def discard(path: Path) -> None:
         os.replace(path, room / "gone")
 
 
-def tokens_of_run(output: Path, recipe: Recipe) -> dict[str, Any]:
+def tokens_of_run(facts: Facts, recipe: Recipe) -> dict[str, Any]:
     """Return what the tokens of each task's training data are in a run; in runs of version 0.1, words."""
-    before = read_run(output)
-    if before is None:
-        return {}
-    found = before.get(TOKENS, dict.fromkeys(recipe.instances(), "words"))
+    found = facts.get(TOKENS, dict.fromkeys(recipe.instances(), "words"))
     return found if isinstance(found, dict) else {}
 
 

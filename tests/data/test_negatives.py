@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ie_cli.commands.console import TrainingView
+from ie_cli.data.names import unknown_name
 from ie_cli.data.negatives import FileCounts, negatives_by_file
 from ie_cli.data.reading import read_task_data
 from ie_cli.data.statistics import DatasetStatistics
@@ -41,6 +42,16 @@ def recipe_of(**fields: Any) -> Recipe:
     training = {"epochs": 1, "trackers": []}
     return Recipe.model_validate(
         {"name": "x", "data": data, "encoder": {"name": "tiny"}, "training": training, **fields}
+    )
+
+
+def test_the_hint_about_an_unknown_name_lists_the_names_in_the_data() -> None:
+    section = DataSection(train="x", rename={"PER": "person", "LCO": "place"})
+    error = unknown_name(section, {"PER"}, {"person", "LOC"})
+    assert error is not None
+    assert (error.message, error.hint) == (
+        "data.rename: the data contain no label or predicate 'LCO'; did you mean 'LOC'?",
+        "use one of: LOC, PER",
     )
 
 

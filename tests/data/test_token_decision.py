@@ -14,6 +14,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import FACTS, read_facts
 from ie_cli.recipe.schema import DataSection
 from ie_cli.system.json_reading import loads
+from ie_cli.training.events import FinishedBefore
 from ie_cli.training.run import train
 from ie_cli.training.run_directory import TOKENS, read_run, tokens_of_run, write_run
 
@@ -86,12 +87,19 @@ def test_a_model_and_a_run_know_their_tokens(directory: Path) -> None:
     assert [task.tokens for task in Extractor.from_pretrained(model).tasks.values()] == ["characters"]
     run = read_run(directory / "run")
     assert run is not None
-    assert run[TOKENS] == tokens_of_run(directory / "run", made) == {"ner": "characters"}
+    assert run[TOKENS] == tokens_of_run(run, made) == {"ner": "characters"}
     # A model and a run of version 0.1 joined like words.
     facts = loads((model / FACTS).read_text(encoding="utf-8"))
     del facts["tasks"]["ner"][TOKENS]
     (model / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     assert [task.tokens for task in read_facts(model, "torch").tasks.values()] == ["words"]
-    write_run(directory / "run", {name: value for name, value in run.items() if name != TOKENS})
-    assert tokens_of_run(directory / "run", made) == {"ner": "words"}
-    assert tokens_of_run(directory, made) == {}
+    before = {name: value for name, value in run.items() if name != TOKENS}
+    assert tokens_of_run(before, made) == {"ner": "words"}
+    # Its data have not changed, although they would be read in another way today.
+    assert made.data is not None
+    parts = zip(("train", "dev"), splits(made.data, tokens="words"), strict=False)
+    before["data"] = run["data"] | {name: part.fingerprint for name, part in parts if part is not None}
+    assert before["data"] != run["data"]
+    write_run(directory / "run", before)
+    [event] = train(made, directory / "run", resume=True)
+    assert isinstance(event, FinishedBefore)

@@ -47,6 +47,8 @@ def test_predicates_that_mean_no_relation_are_skipped(name: str) -> None:
     found, said = relabelled(document, no_relation=NO_RELATION)
     assert (found.entities, found.relations) == ([A, B], [Relation(A, "knows", B)])
     assert said == [f"skipped predicates that mean no relation: {name} 1"]
+    entities_alone = Document(TEXT, [A, Entity(0, 1, name)])
+    assert RelabelledNames(Relabelling(no_relation=NO_RELATION)).apply(entities_alone) is entities_alone
     kept = Relabelling(no_relation=NO_RELATION).keeping([name])
     assert RelabelledNames(kept).apply(document) == document
 

@@ -39,7 +39,7 @@ def test_the_directory_explains_itself(trained: Path) -> None:
         "tokenizer_config.json",
     }  # fmt: skip
     facts = json.loads((trained / "ie.json").read_text())
-    assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0}}
+    assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0, "tokens": None}}
     readme = (trained / "README.md").read_text(encoding="utf-8")
     assert "| **all (micro)** |" in readme
     assert "`school`" in readme
@@ -126,7 +126,7 @@ def test_a_missing_file_is_named(model: Path, name: str) -> None:
 def test_a_newer_format_is_refused(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text())
     (model / "ie.json").write_text(json.dumps(facts | {"format_version": 99}))
-    with pytest.raises(ModelError, match="has format version 99, but this version of `ie` supports versions up to 3"):
+    with pytest.raises(ModelError, match="has format version 99, but this version of `ie` supports versions up to 4"):
         load(model)
 
 
