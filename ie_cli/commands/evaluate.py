@@ -150,9 +150,10 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     name, section = extractor.task(report.task)
     task, options = TASKS[section.task], report.options()
     task.validate_options(options)
-    reading = data.reading(quiet=report.quiet, trained=section.data, tokens=extractor.tasks[name].tokens)
-    # A model of an earlier version may have predicates that later recipes skip.
-    reading = replace(reading, relabelling=reading.relabelling.keeping(extractor.tasks[name].schema.predicates))
+    known = extractor.tasks[name]
+    reading = data.reading(
+        quiet=report.quiet, trained=section.data, tokens=known.tokens, predicates=known.schema.predicates
+    )
     trained = report.training_documents(data, reading)
     with counting("evaluating", quiet=report.quiet, size=data.size()) as count:
         result = evaluate_engine(

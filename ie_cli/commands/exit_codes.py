@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from ie_cli.commands.console import console, print_error, say
 from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, join_hints
 from ie_cli.system.atomic import storage_error
+from ie_cli.system.distribution import install_hint
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped, stopping
 from ie_cli.system.standard_streams import fill_standard_streams, tolerate_broken_stderr
@@ -45,7 +46,7 @@ class Commands(TyperGroup):
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] == "ie_cli":
                 raise
-            missing = IEError(f"this command needs {error.name}, which is not installed", hint="pip install ie-cli")
+            missing = IEError(f"this command needs {error.name}, which is not installed", hint=install_hint())
             self._fail(ctx, missing, error)
         except KeyboardInterrupt as error:
             stopped = _stopped(error)

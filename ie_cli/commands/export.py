@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ie_cli.inference.model_paths import existing_directory
 from ie_cli.system.urls import is_url, require_allowed
 
 if TYPE_CHECKING:
+    from ie_cli.data.dataset import Split
     from ie_cli.inference.extractor import Extractor
 
 
@@ -90,7 +92,12 @@ def _gold(extractor: Extractor, data: Input | None, *, yes: bool, quiet: bool) -
     recipe = extractor.recipe
     sections, tasks = recipe.instances(), extractor.tasks
     if data is not None:
-        reading = data.reading(quiet=quiet, trained=first_data(recipe), tokens=first_tokens(extractor))
+        reading = data.reading(
+            quiet=quiet,
+            trained=first_data(recipe),
+            tokens=first_tokens(extractor),
+            predicates=[predicate for task in tasks.values() for predicate in task.schema.predicates],
+        )
         given = list(data.documents(reading))
         return {name: given for name, section in sections.items() if _holds(given, section.task)} or {
             next(iter(sections)): given
@@ -109,13 +116,20 @@ def _gold(extractor: Extractor, data: Input | None, *, yes: bool, quiet: bool) -
         require_allowed(source)
     _ask([source for source in sources if _is_elsewhere(source)], yes=yes)
     try:
-        return {name: list(part) for name, part in dev.items()}, ", ".join(sources)
+        return {name: _read(part, tasks[name].schema.predicates) for name, part in dev.items()}, ", ".join(sources)
     except DataError as error:
         raise DataError(
             f"the recipe's dev data, on which the export is compared with the model, cannot be read: {error.message}",
             hint="name annotated data with --data FILE, or run this command in the directory where the model was "
             "trained: the paths in the recipe are relative to it.",
         ) from error
+
+
+def _read(dev: Split, predicates: Sequence[str]) -> list[Document]:
+    """Read dev data as `ie eval` reads gold data for a model with these predicates."""
+    reading = dev.reading
+    names = reading.relabelling.keeping(predicates)
+    return [document for _, document in dev.read(replace(reading, relabelling=names))]
 
 
 def _ask(sources: Sequence[str], *, yes: bool) -> None:

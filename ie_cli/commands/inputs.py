@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
@@ -35,7 +35,12 @@ class Input:
     joiner: str | None = None
 
     def reading(
-        self, *, quiet: bool = False, trained: DataSection | None = None, tokens: Tokens | None = None
+        self,
+        *,
+        quiet: bool = False,
+        trained: DataSection | None = None,
+        tokens: Tokens | None = None,
+        predicates: Collection[str] = (),
     ) -> Reading:
         """Return how to read the data; columns and joiner default to those of the data that the model was trained on.
 
@@ -43,10 +48,11 @@ class Input:
             quiet: whether to omit the reports.
             trained: the data section of the model's recipe.
             tokens: what the tokens of the model's training data were.
+            predicates: the predicates of the model.
         """
         from ie_cli.data.dataset import reading_of
 
-        reading = reading_of(trained) if trained is not None else Reading()
+        reading = reading_of(trained, predicates=predicates) if trained is not None else Reading()
         if self.text_column is not None:
             reading = replace(reading, text_column=self.text_column)
         if self.label_columns is not None:

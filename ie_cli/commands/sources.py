@@ -129,8 +129,10 @@ class Sources:
             detected: called with the name of each file's format.
             with_ids: whether documents without an id get their place as id: those of several files, and whole files.
         """
-        for file in self.files:
+        for number, file in enumerate(self.files):
             for record in self._records_of(file, reading, detected):
+                if number and isinstance(record, Document) and record.columns is not None and record.columns.before:
+                    record.columns = record.columns.without_header()
                 if with_ids and isinstance(record, Document) and record.id is None:
                     record.id = record.where if self._needs_id(file) else None
                 yield record

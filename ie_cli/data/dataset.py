@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -181,16 +181,23 @@ def _is_pipe(source: str) -> bool:
     return source == "-" or (os.path.exists(source) and not os.path.isfile(source))
 
 
-def reading_of(section: DataSection) -> Reading:
-    """Return the reading options of a data section."""
+def reading_of(section: DataSection, *, predicates: Collection[str] = ()) -> Reading:
+    """Return the reading options of a data section.
+
+    Args:
+        section: the data section of a recipe.
+        predicates: those that a model with this recipe predicts. They are never skipped: a model of an earlier version may have
+            some that later recipes skip.
+    """
     columns = section.label_columns
+    names = Relabelling(section.rename, frozenset(section.ignore or ()), frozenset(section.no_relation))
     return Reading(
         section.text_column,
         None if columns is None else tuple(columns),
         section.joiner,
         section.mentions,
         trim=section.trim,
-        relabelling=Relabelling(section.rename, frozenset(section.ignore or ()), frozenset(section.no_relation)),
+        relabelling=names.keeping(predicates),
     )
 
 

@@ -99,7 +99,8 @@ def _check_task(
 
 def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None, schema: LabelSchema | None) -> Reach:
     """Return a new count of reachable items; without a tokenizer, each character is a token."""
-    built = recipe.encoder.name == "tiny" or tokenizer is None
+    made = recipe.encoder.name == "tiny" and recipe.training.init_from is None  # of the characters of the data
+    built = made or tokenizer is None
     tokens = tokenizer or TextTokenizer(word_tokenizer(()), mode="char")
     plan = WindowPlan.build(
         max_length=recipe.encoder.max_length,

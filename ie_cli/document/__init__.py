@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import total_ordering
+from operator import is_not
 from typing import Any
 
 from ie_cli.document.fields import document_fields, entity_fields, event_fields, relation_fields
@@ -143,6 +144,10 @@ class Event:
         return event_fields(self)
 
 
+DOCUMENT_MARK = "-DOCSTART-"
+"""The token that marks the start of a document in columns; its line is not part of the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnRows:
     """The lines of a file of columns that a document was read from, one for each token.
@@ -162,6 +167,10 @@ class ColumnRows:
     label_columns: tuple[int, ...]
     separator: str
     before: tuple[str, ...] = ()
+
+    def without_header(self) -> ColumnRows:
+        """Return the same lines for output after those of another file: a second header would be read as a token."""
+        return replace(self, before=tuple(line for line in self.before if line.startswith(("#", DOCUMENT_MARK))))
 
     def without_tags(self) -> ColumnRows:
         """Return the same lines as those of a document that was not read with its tags."""
@@ -211,10 +220,12 @@ class Document:
         Entities that belong to another text are replaced by copies.
         """
         text = self.text
-        for name in ("entities", "relations", "events"):
+        for name, bind in _BOUND.items():
             items = getattr(self, name)
-            bound = [_BOUND[name](item, text) for item in items]
-            if any(new is not old for new, old in zip(bound, items, strict=True)):
+            if not items:
+                continue
+            bound = [bind(item, text) for item in items]
+            if any(map(is_not, bound, items)):
                 setattr(self, name, bound)
 
     def mention(self, span: Entity | tuple[int, int]) -> str:
@@ -239,10 +250,12 @@ class Document:
 def _bound(entity: Entity, text: str) -> Entity:
     """Return the entity, or a copy if it belongs to another text."""
     known = entity.document_text
+    if known is text:
+        return entity
     if known is None:
         object.__setattr__(entity, "document_text", text)  # no part of its value: equality and hash ignore it
         return entity
-    return entity if known is text or known == text else replace(entity, document_text=text)
+    return entity if known == text else replace(entity, document_text=text)
 
 
 def _bound_relation(relation: Relation, text: str) -> Relation:

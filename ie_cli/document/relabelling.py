@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ie_cli.document import Document, Entity, Relation, Spo
+
+_Item = TypeVar("_Item", Entity, Relation, Spo)
 
 NO_RELATION = ("NA", "no_relation", "Other")
 """The predicates with which NYT, TACRED and SemEval mark two entities without a relation."""
@@ -20,7 +23,7 @@ class Relabelling:
         rename: new names by those in the data.
         ignore: names in the data of entities and relations to leave out; a relation is also left out if the label of its
             subject or object is.
-        no_relation: predicates that mean that there is no relation.
+        no_relation: predicates, by their new names, that mean that there is no relation.
         found: those of `rename` and `ignore` that occurred in the documents so far.
     """
 
@@ -47,17 +50,21 @@ class RelabelledNames:
         self._skipped: Counter[str] = Counter()
 
     def apply(self, document: Document) -> Document:
-        """Return the document with the new names."""
+        """Return the document with the new names; items that a new name makes equal are merged."""
         spos = None if document.spos is None else [new for spo in document.spos if (new := self._spo(spo)) is not None]
         exact = document.spos is None
         entities = [self._entity(entity, count=True) for entity in document.entities]
         relations = [self._relation(relation, exact=exact) for relation in document.relations]
         return replace(
             document,
-            entities=[entity for entity in entities if entity is not None],
-            relations=[relation for relation in relations if relation is not None],
-            spos=spos,
+            entities=self._merged(entity for entity in entities if entity is not None),
+            relations=self._merged(relation for relation in relations if relation is not None),
+            spos=None if spos is None else self._merged(spos),
         )
+
+    def _merged(self, items: Iterable[_Item]) -> list[_Item]:
+        """Return the items, without repetitions if a name is replaced; those in data whose names stay are reported elsewhere."""
+        return list(dict.fromkeys(items) if self._relabelling.rename else items)
 
     def describe(self) -> Iterator[str]:
         """Yield what was changed, with numbers."""
@@ -103,14 +110,15 @@ class RelabelledNames:
         """Return the new name of a predicate; that of a slot ``P.slot`` follows P."""
         base, dot, slot = name.rpartition(".") if slots else ("", "", name)
         known = self._relabelling
-        if name in known.no_relation or (base and base in known.no_relation):
+        if base and not (name in known.rename or name in known.ignore or name in known.no_relation):
+            new = self._predicate(base, count=False)
+            return None if new is None else f"{new}{dot}{slot}"
+        new = self._name(name, count=count)
+        if new is not None and new in known.no_relation:
             if count:
                 self._skipped[name] += 1
             return None
-        if not base or name in known.rename or name in known.ignore:
-            return self._name(name, count=count)
-        new = self._name(base, count=False)
-        return None if new is None else f"{new}{dot}{slot}"
+        return new
 
     def _spo(self, spo: Spo) -> Spo | None:
         predicate = self._predicate(spo.predicate, count=True)

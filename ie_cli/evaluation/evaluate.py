@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from ie_cli.data.dataset import reading_of
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.gold import CeilingCounter
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
+from ie_cli.formats import edited
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
 from ie_cli.metrics.scores import Ceiling, Scores
@@ -119,7 +121,8 @@ def evaluate(
 
     Args:
         extractor: the model.
-        gold: the gold documents.
+        gold: the gold documents with the names that their data have: `data.rename`, `data.ignore`, `data.no_relation` and
+            `data.trim` in the model's recipe apply to them.
         task: the task's name in the model's recipe; may be omitted for a model with one task.
         options: the scoring options.
         errors: the number of examples of each kind of error.
@@ -129,9 +132,10 @@ def evaluate(
         DataError: an option does not apply to the task or these data.
     """
     name, section = extractor.task(task)
+    reading = reading_of(section.data, predicates=extractor.tasks[name].schema.predicates)
     return evaluate_engine(
         extractor.engine().only(name),
-        gold,
+        (document for document in edited(gold, "", reading) if isinstance(document, Document)),
         task=TASKS[section.task],
         options=options,
         model=extractor.recipe.name,

@@ -26,6 +26,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, new_directory, require_exportable_to
 from ie_cli.modeling.encoder import max_tokens
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.system.distribution import install_hint
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS, ScoringOptions
@@ -115,7 +116,7 @@ def _require_exportable(extractor: Extractor, output: Path, gold: Mapping[str, S
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ModelError(
-            f"export requires the packages onnx and onnxscript: {error}", hint='pip install "ie-cli[export]".'
+            f"export requires the packages onnx and onnxscript: {error}", hint=install_hint("export")
         ) from error
     require_exportable_to(output)
     parameters = list(extractor.model.parameters())

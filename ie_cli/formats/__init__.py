@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
@@ -165,7 +165,7 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
-        return _edited(hub.read(source, reading), source, reading)
+        return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     undecoded = _Undecoded(name)
     keep_ends = format is not None and find_format(format).keep_ends
@@ -186,10 +186,10 @@ def read_records(
     found = find_format(format)
     if not found.by_line or (found.arrays and spans_lines(head)):
         undecoded.require_none()
-    return _edited(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
+    return edited(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
 
 
-def _edited(records: Iterator[Record], name: str, reading: Reading) -> Iterator[Record]:
+def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[Record]:
     """Yield the records with trimmed spans and new names as the options say, and report what was changed.
 
     Spans of data without offsets are always trimmed.

@@ -13,15 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from ie_cli.document import ColumnRows, Document, Entity
+from ie_cli.document import DOCUMENT_MARK, ColumnRows, Document, Entity
 from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, TokenFile, quoted
 from ie_cli.formats.common.columns import Block, Layout, Row, SentenceStarts, find_layout
 from ie_cli.formats.common.joining import Joining, find_joining, join_tokens
 from ie_cli.formats.common.tag_schemes import scheme_of, spans_of
 
-DOCUMENT = "-DOCSTART-"
-"""The token that marks the start of a document; its line is not part of the text."""
 INVALID_TAGS = (
     "{path}: {count} without a preceding tag of the same entity; each starts an entity, as in conlleval and seqeval"
 )
@@ -43,7 +41,7 @@ class _Sentence:
 
 
 class _Marks:
-    """The lines that belong to no sentence, if they are kept: a header, and the marks of the start of a document."""
+    """The lines that belong to no sentence, if they are kept: a header, marks of the start of a document, single comments."""
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
@@ -52,7 +50,7 @@ class _Marks:
     def without(self, lines: Lines) -> Iterator[tuple[int, str]]:
         """Yield the other lines."""
         for number, line in lines:
-            if not line.startswith(DOCUMENT):
+            if not line.startswith(DOCUMENT_MARK):
                 yield number, line
             elif self._keep:
                 self._lines.append((number, line))
@@ -62,10 +60,15 @@ class _Marks:
         if self._keep:
             self._lines.extendleft((number, line) for number, line in head if number == header)
 
-    def before(self, number: int) -> Iterator[str]:
-        """Yield the marks before a line, and forget them."""
+    def add_comments(self, comments: list[tuple[int, str]]) -> None:
+        """Add comments without a sentence; other lines may have been read ahead."""
+        if self._keep and comments:
+            self._lines = deque(sorted([*self._lines, *comments]))
+
+    def before(self, number: int) -> Iterator[tuple[int, str]]:
+        """Yield the lines before the one with this number, and forget them."""
         while self._lines and self._lines[0][0] < number:
-            yield self._lines.popleft()[1]
+            yield self._lines.popleft()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +86,21 @@ class _Reader:
         """Return the record of a sentence, None if it has no tokens, and the number of its invalid tags."""
         layout, where = self.layout, f"{self.path}:{sentence.number}"
         rows: list[Row] = []
-        comments: list[str] = []
+        first = 0
+        comments: list[tuple[int, str]] = []
         for number, line in sentence.lines:
             row = layout.split(line)
             if layout.is_comment(line, row):
-                comments.append(line)
+                comments.append((number, line))
                 continue
             if problem := self._problem(row):
                 hint = _ZERO_HINT if problem.endswith("'0'") else _PROBLEM_HINTS[self.annotation]
                 error = DataError(f"{self.path}:{number}: {problem}: {quoted(line)}", hint=hint)
                 return BadLine(where, "\n".join(line for _, line in sentence.lines), error), 0
+            first = first or number
             rows.append(row)
         if not rows:
+            self.marks.add_comments(comments)
             return None, 0
         tokens = self.joining.tokens_of([row[layout.text] for row in rows])
         text, starts = join_tokens(tokens, self.joining.joiner)
@@ -109,7 +115,7 @@ class _Reader:
         if self.keep_columns:
             spans_of_tokens = tuple(zip(starts, ends, strict=True))
             separator = "\t" if layout.tabs else " "
-            before = (*self.marks.before(sentence.number), *comments)
+            before = tuple(line for _, line in sorted([*self.marks.before(first), *comments]))
             document.columns = ColumnRows(
                 spans_of_tokens, tuple(map(tuple, rows)), layout.text, layout.labels, separator, before
             )

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
-from ie_cli.document import Document, Entity
+from ie_cli.document import DOCUMENT_MARK, Document, Entity
 from ie_cli.formats import kept_columns
 from ie_cli.formats.common.base import (
     EDGE_WHITESPACE_LOST,
@@ -18,7 +18,6 @@ from ie_cli.formats.common.base import (
 )
 from ie_cli.formats.common.joining import CJK_RANGES, join_as_read
 from ie_cli.formats.common.tag_schemes import bio_tags, count_broken_labels
-from ie_cli.formats.conll import DOCUMENT
 
 WHITESPACE_LOST = "entities that consist of whitespace are in no token"
 SPLIT_WORDS = (
@@ -103,10 +102,10 @@ def count_losses(document: Document) -> Mapping[str, int]:
 
 def _count_document_markers(text: str, pieces: Sequence[tuple[int, int]], entities: Sequence[Entity]) -> dict[str, int]:
     """Count what is lost with lines that are read as the start of a document."""
-    starts = [start for start, _ in pieces if text.startswith(DOCUMENT, start)]
+    starts = [start for start, _ in pieces if text.startswith(DOCUMENT_MARK, start)]
     return {
-        f"words that start with {DOCUMENT} are read as the start of a document": len(starts),
-        f"entities lose a word that starts with {DOCUMENT}": sum(
+        f"words that start with {DOCUMENT_MARK} are read as the start of a document": len(starts),
+        f"entities lose a word that starts with {DOCUMENT_MARK}": sum(
             bisect_left(starts, entity.start) < bisect_left(starts, entity.end) for entity in entities
         ),
     }

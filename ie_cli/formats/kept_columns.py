@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ie_cli.document import ColumnRows, Document
+from ie_cli.document import DOCUMENT_MARK, ColumnRows, Document
 from ie_cli.formats.common.base import (
     EDGE_WHITESPACE_LOST,
     OVERLAPS,
@@ -20,7 +20,6 @@ from ie_cli.formats.common.base import (
     count_unlocated,
 )
 from ie_cli.formats.common.tag_schemes import OUTSIDE, Span, bio_tags, count_broken_labels, spans_of
-from ie_cli.formats.conll import DOCUMENT
 
 WIDENED = "entities with a boundary inside a token are widened to the whole token; the format jsonl keeps them"
 WITHOUT_TOKEN = "entities that contain no token are lost"
@@ -32,7 +31,9 @@ _SPACES = re.compile(" +")
 
 def rows_of(tokens: Sequence[str], starts: Sequence[int]) -> ColumnRows | None:
     """Return the tokens of another format as columns; None if columns cannot hold them as they are."""
-    if not tokens or any(_BREAK.search(token) or not token.strip() or token.startswith(DOCUMENT) for token in tokens):
+    if not tokens or any(
+        _BREAK.search(token) or not token.strip() or token.startswith(DOCUMENT_MARK) for token in tokens
+    ):
         return None
     spans = tuple((start, start + len(token)) for start, token in zip(starts, tokens, strict=True))
     return ColumnRows(spans, tuple((token,) for token in tokens), 0, (), "\t")
@@ -67,7 +68,7 @@ def _before(line: str, columns: ColumnRows) -> str:
     """Return a line without a token; a header and a mark of the start of a document have the columns of a token."""
     if line.startswith("#"):
         return f"{line}\n"
-    is_mark = line.startswith(DOCUMENT)
+    is_mark = line.startswith(DOCUMENT_MARK)
     added = "" if columns.label_columns else columns.separator + (OUTSIDE if is_mark else ADDED)
     return line + added + ("\n\n" if is_mark else "\n")
 

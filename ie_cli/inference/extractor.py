@@ -50,6 +50,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
+from ie_cli.system.distribution import install_hint
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS
@@ -372,7 +373,7 @@ def _load_torch(path: Path, recipe: Recipe, codecs: Mapping[str, Codec], **optio
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{path}: running this model requires {error.name}, which is not installed",
-            hint="pip install ie-cli, or export the model on a machine with torch: `ie export MODEL DIRECTORY --onnx`.",
+            hint=f"{install_hint()}, or export the model on a machine with torch: `ie export MODEL DIRECTORY --onnx`.",
         ) from error
     return load_torch(path, recipe, codecs, **options)
 

@@ -15,13 +15,14 @@ from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.formats.common.base import Tokens
 from ie_cli.system.atomic import replace_directory, storing
+from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import loads, read_json
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import escape_surrogates
 
-FORMAT_VERSION = (
-    4  # 2: relations; 3: tasks by name, and the encoder's tensors named as in `transformers`; 4: pairs of types
-)
+# 2: relations; 3: tasks by name, and the encoder's tensors named as in `transformers`; 4: pairs of types, what the tokens were,
+# and fields of the recipe that earlier versions refuse
+FORMAT_VERSION = 4
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "model.safetensors",
     "model.onnx",
@@ -180,9 +181,9 @@ class ModelFacts:
 
 
 def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of `ie.json` as JSON values; earlier versions of `ie` read a model that needs no newer format."""
+    """Return the fields of `ie.json` as JSON values."""
     return {
-        "format_version": FORMAT_VERSION if any(task.schema.joined for task in tasks.values()) else 3,
+        "format_version": FORMAT_VERSION,
         "pad_id": pad_id,
         "tasks": {
             name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
@@ -266,7 +267,7 @@ def _without_checksums(file: Path) -> bytes | None:
 def _newer(path: Path, version: int) -> ModelError:
     return ModelError(
         f"{path}: has format version {version}, but this version of `ie` supports versions up to {FORMAT_VERSION}",
-        hint="upgrade it: pip install -U ie-cli",
+        hint=f"upgrade it: {upgrade_hint()}",
     )
 
 

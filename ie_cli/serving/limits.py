@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ie_cli.errors import ServiceError
+from ie_cli.system.distribution import install_hint
 
 __all__ = ["Limits", "require_installed"]
 
@@ -39,5 +40,5 @@ def require_installed() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ServiceError(
-            f"`ie serve` requires the package {error.name}, which is not installed", hint="pip install 'ie-cli[serve]'"
+            f"`ie serve` requires the package {error.name}, which is not installed", hint=install_hint("serve")
         ) from error

@@ -15,6 +15,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from ie_cli.errors import DataError, StorageError, did_you_mean
 from ie_cli.system.atomic import replace_file, storing
+from ie_cli.system.distribution import install_hint
 from ie_cli.system.places import claimed, descriptor_of, is_file
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import as_text
@@ -190,9 +191,7 @@ def zstandard() -> ModuleType:
     try:
         return import_module("zstandard")
     except ImportError as error:
-        raise DataError(
-            "reading and writing .zst requires the zstandard package", hint="pip install 'ie-cli[zstd]'"
-        ) from error
+        raise DataError("reading and writing .zst requires the zstandard package", hint=install_hint("zstd")) from error
 
 
 @contextmanager

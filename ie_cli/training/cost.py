@@ -90,7 +90,7 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     Raises:
         IEError: the run cannot start, or would first have to download the encoder.
     """
-    _require_local_weights(recipe.encoder.name)
+    _require_local_weights(recipe)
     setup = prepare(recipe, sample=SAMPLE)
     run = Run.start(recipe, setup, Path(recipe.name), stop=Stop())
     run.model.train()
@@ -133,13 +133,14 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     return replace(cost, windows=tuple(sorted(smaller, key=lambda window: window.seconds)))
 
 
-def _require_local_weights(name: str) -> None:
-    """Check that the weights of an encoder need not be downloaded.
+def _require_local_weights(recipe: Recipe) -> None:
+    """Check that the weights of the encoder need not be downloaded.
 
     Raises:
         ModelError: they are neither in a directory nor in the local cache of the Hub.
     """
-    if name == "tiny" or os.path.isdir(name):
+    name = recipe.encoder.name
+    if name == "tiny" or os.path.isdir(name) or recipe.training.init_from is not None:
         return
     from huggingface_hub import try_to_load_from_cache
 

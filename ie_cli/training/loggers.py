@@ -20,6 +20,7 @@ from transformers.utils import flatten_dict
 from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import replace_text, storing
+from ie_cli.system.distribution import install_hint
 from ie_cli.system.text import escape_surrogates, open_text
 from ie_cli.training.run_directory import LOG, TENSORBOARD
 
@@ -78,7 +79,7 @@ def require_loggers(names: Sequence[str]) -> None:
     if missing:
         raise RecipeError(
             f"training.trackers: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
-            hint=f"pip install 'ie-cli[{','.join(missing)}]'",
+            hint=install_hint(*missing),
         )
 
 

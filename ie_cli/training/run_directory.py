@@ -18,6 +18,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import locked, replace_text, require_unlocked, storing
 from ie_cli.system.checksums import require_intact, with_checksum
+from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
@@ -238,7 +239,7 @@ def read_run(output: Path) -> Facts | None:
     try:
         facts: Facts = read_json(file)
         if facts["format_version"] > 1:
-            raise DataError(f"{file}: was written by a newer version", hint="upgrade `ie`: pip install -U ie-cli")
+            raise DataError(f"{file}: was written by a newer version", hint=f"upgrade `ie`: {upgrade_hint()}")
         if not isinstance(facts["finished"], bool) or not {"recipe", "data", "schema", "encoder"} <= facts.keys():
             raise ValueError("incomplete")
         require_intact(facts)

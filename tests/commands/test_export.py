@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.corpora import documents, recipe, write_jsonl
+from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 from support.runner import ie, said
 from support.untrained import write_model
 
 from ie_cli.commands import export
+from ie_cli.commands.inputs import Input
+from ie_cli.data.label_schema import LabelSchema
 from ie_cli.errors import ModelError
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.loader import dump_recipe
 
 OUTSIDE = ["../secret.jsonl", "ABSOLUTE", "link.jsonl", "hub:directory", "memory://stranger/x.jsonl", "-", "pipe"]
@@ -109,3 +113,18 @@ def test_on_a_terminal_it_asks_and_shows_what_it_would_read(
     assert reads == read
     assert ("were not read" in said(run)) == (not read)
     assert run.stdout == ""
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_gold_relations_of_a_predicate_that_the_model_predicts_are_not_skipped(tmp_path: Path, given: bool) -> None:
+    """A model of an earlier version may predict `NA`, which new recipes take for the absence of a relation."""
+    documents = relation_documents(annotated=True)[:2]
+    predicate = documents[0].relations[0].predicate
+    file = write_jsonl(tmp_path / "dev.jsonl", documents)
+    file.write_text(file.read_text(encoding="utf-8").replace(predicate, "NA"), encoding="utf-8")
+    made = relation_recipe(file, data={"dev": str(file)})
+    for known in ((), ("NA",)):
+        model: Any = SimpleNamespace(recipe=made, tasks={made.task: TrainedTask(LabelSchema(("x",), known))})
+        gold, _ = export._gold(model, Input(str(file)) if given else None, yes=True, quiet=True)
+        found = {relation.predicate for document in gold[str(made.task)] for relation in document.relations}
+        assert ("NA" in found) == bool(known)

@@ -12,7 +12,7 @@ from ie_cli.commands.inputs import Input
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError
-from ie_cli.formats import BadLine, Reading
+from ie_cli.formats import BadLine, Reading, read_documents
 from ie_cli.system.json_reading import loads
 
 LINE = '{"text": "王伟在云州"}\n'
@@ -140,3 +140,15 @@ def test_a_document_that_is_no_text_is_an_error_at_its_line(here: Path) -> None:
     assert isinstance(good, Document)
     assert isinstance(bad, BadLine)
     assert bad.where == "n.txt"
+
+
+def test_columns_of_several_files_have_one_header(tmp_path: Path) -> None:
+    """A header within the output would be read as a token."""
+    for name, token in (("a", "Ann"), ("b", "Bob")):
+        text = f"token\ttag\n# {name}\n{token}\tB-PER\nslept\tO\n\n"
+        (tmp_path / f"{name}.tsv").write_text(text, encoding="utf-8")
+    out = tmp_path / "out.conll"
+    said(ie("convert", str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv"), str(out)))
+    expected = "token\ttag\n# a\nAnn\tB-PER\nslept\tO\n\n# b\nBob\tB-PER\nslept\tO\n\n"
+    assert out.read_text(encoding="utf-8") == expected
+    assert [document.text for document in read_documents(str(out))] == ["Ann slept", "Bob slept"]

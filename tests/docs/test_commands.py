@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,8 @@ from support.pages import EXECUTED, ROOT, SHOWN, Block, Call, blocks, ie_words, 
 
 from ie_cli.cli import app
 
+DIRECTORIES = {"ie-cli": ".", "ie-cli-predict": "distributions/predict"}
+"""Of the two distributions; `pip install` takes their names or these directories."""
 SHELL = [block for page in pages() for block in blocks(page) if block.language == "sh"]
 
 
@@ -75,17 +78,21 @@ def test_every_command_is_documented() -> None:
     assert command_line().commands.keys() <= named
 
 
+def extras_of(name: str) -> set[str]:
+    """The extras of a distribution."""
+    project = ROOT / DIRECTORIES.get(name, name) / "pyproject.toml"
+    return set(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+
+
 @pytest.mark.parametrize("block", SHELL, ids=str)
 def test_every_target_and_extra_exists(block: Block) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    extras = set(re.findall(r"^(\w+) = \[", project.partition("[project.optional-dependencies]")[2], re.M))
     for call in calls(block):
         if call.words[:1] == ("make",):
             assert {word for word in call.words[1:] if re.fullmatch("[a-z]+", word)} <= targets
         if call.words[:2] == ("pip", "install"):
-            asked = [name for word in call.words for name in re.findall(r"^(?:ie-cli|\.)\[([\w,]+)\]", word)]
-            assert {name for names in asked for name in names.split(",")} <= extras
+            asked = [found for word in call.words for found in re.findall(r"^([\w./-]+)\[([\w,]+)\]", word)]
+            assert all(set(names.split(",")) <= extras_of(distribution) for distribution, names in asked)
 
 
 @pytest.mark.parametrize("page", pages())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.corpora import recipe
+from support.untrained import write_model
 from transformers import BertConfig, BertModel
 
 from ie_cli.doctor.data_checks import check
@@ -98,3 +99,11 @@ def test_the_vocabulary_of_tiny_consists_of_normalised_text(vocabulary: str, tmp
     setup = prepare(recipe(train, data={"dev": None}, encoder=options))
     [tokens] = setup.text_tokenizer.encode(["王伟，ＡＢ在"])
     assert setup.text_tokenizer.unknown_id not in tokens.ids.tolist()
+
+
+def test_the_vocabulary_of_tiny_is_fixed_in_a_run_that_starts_from_a_model(tmp_path: Path) -> None:
+    train = write(tmp_path / "t.jsonl", "王伟囧读书")  # the model knows the characters of write_model
+    made = recipe(train, data={"dev": None}, training={"init_from": str(write_model(tmp_path / "model"))})
+    [found] = [finding.text for finding in check(made) if "does not know" in finding.text]
+    assert found.startswith("train: 5 of 25 characters (20.00%)")
+    assert not [finding for finding in check(recipe(train, data={"dev": None})) if "does not know" in finding.text]

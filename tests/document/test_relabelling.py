@@ -51,6 +51,25 @@ def test_predicates_that_mean_no_relation_are_skipped(name: str) -> None:
     assert RelabelledNames(kept).apply(document) == document
 
 
+def test_a_predicate_means_no_relation_by_its_new_name() -> None:
+    document = Document(TEXT, [A, B], [Relation(A, "NA", B), Relation(A, "nothing", B)])
+    found, said = relabelled(document, rename={"NA": "beside", "nothing": "Other"}, no_relation=NO_RELATION)
+    assert found.relations == [Relation(A, "beside", B)]
+    assert said[1:] == ["skipped predicates that mean no relation: nothing 1"]
+    relabelling = Relabelling(ignore={"NA"}, no_relation=NO_RELATION)
+    assert RelabelledNames(relabelling).apply(document).relations == [Relation(A, "nothing", B)]
+    assert relabelling.found == {"NA"}
+
+
+def test_items_that_become_equal_are_merged() -> None:
+    again = Entity(0, 1, "person")
+    document = Document(TEXT, [A, again], [Relation(A, "knows", C), Relation(again, "met", C)])
+    found, said = relabelled(document, rename={"PERSON": "PER", "person": "PER", "knows": "met"})
+    merged = Entity(0, 1, "PER")
+    assert (found.entities, found.relations) == ([merged], [Relation(merged, "met", C)])
+    assert said == ["renamed labels and predicates: PERSON to PER 1, person to PER 1, knows to met 1"]
+
+
 def test_triples_without_offsets_keep_their_slots_together() -> None:
     spo = Spo("甲", "p", "乙", (("a", "丙"),), "X", "Y", (("a", "Z"),))
     relations = [Relation(A, "p", B), Relation(B, "p.a", C)]

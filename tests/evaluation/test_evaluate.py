@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from support.fakes import Oracle, characters, engine, score_engine
+from support.untrained import write_model
 
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.alignment import NO_LABEL, TOO_LONG
 from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.evaluation.evaluate import evaluate
+from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
+from ie_cli.metrics.entities import EntityScores
 from ie_cli.tasks import TASKS
 
 
@@ -45,3 +51,18 @@ def test_recall_on_names_unseen_in_training() -> None:
     unseen = score_engine(RUNNER, GOLD, seen=seen).unseen
     assert unseen is not None
     assert (unseen.gold, unseen.correct) == (4, 1)
+
+
+def test_evaluate_applies_the_data_options_of_the_model_to_gold(tmp_path: Path) -> None:
+    extractor = Extractor.from_pretrained(write_model(tmp_path / "model", labels=("person",)))
+    options = {"rename": {"PER": "person"}, "ignore": ["place"], "trim": True}
+    assert extractor.recipe.data is not None
+    section = extractor.recipe.data.model_copy(update=options)
+    extractor.recipe = extractor.recipe.model_copy(update={"data": section})
+    gold = Document("王伟 在青川", [Entity(0, 3, "PER"), Entity(4, 6, "place")])
+    scores = evaluate(extractor, [gold]).scores
+    assert isinstance(scores, EntityScores)
+    assert (list(scores.labels), scores.micro.gold) == (["person"], 1)
+    assert scores.ceiling is not None
+    assert scores.ceiling.reachable == 1  # no token ends with whitespace
+    assert gold.entities == [Entity(0, 3, "PER"), Entity(4, 6, "place")]

@@ -193,3 +193,20 @@ def test_tokens_that_columns_cannot_hold_are_split_as_before() -> None:
     for token in ("a\tb", "a\nb", "\u3000", "-DOCSTART-"):
         assert rows_of(["x", token], [0, 2]) is None
     assert rows_of([], []) is None
+
+
+def test_comments_without_a_sentence_are_kept_in_their_order() -> None:
+    text = (
+        "# file\n\ntoken\ttag\n# one\nAnn\tB-PER\nmet\tO\nus\tO\n\n# two\n\n-DOCSTART-\tO\n\n# three\n\nBob\tB-PER\n\n"
+    )
+    again = "# file\ntoken\ttag\n# one\nAnn\tB-PER\nmet\tO\nus\tO\n\n# two\n-DOCSTART-\tO\n\n# three\nBob\tB-PER\n\n"
+    assert written(read(text)) == again
+    assert written(read(again)) == again
+
+
+@pytest.mark.parametrize(
+    "start", ["# file\ntoken\ttag\n", "token\ttag\n# file\n", "# file\n# more\ntoken\ttag\n# one\n"]
+)
+def test_a_header_stays_before_the_first_sentence(start: str) -> None:
+    text = f"{start}Ann\tB-PER\nmet\tO\nus\tO\nyesterday\tO\n\nBob\tB-PER\n\n"
+    assert written(read(text)) == text

@@ -119,3 +119,9 @@ def test_nothing_is_downloaded(data: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_the_peak_memory_of_the_process_is_plausible() -> None:
     peak = memory.peak_memory()
     assert peak is None or 10**7 < peak < 10**12
+
+
+def test_the_weights_of_a_run_that_starts_from_a_model_are_there(data: Path, tmp_path: Path) -> None:
+    made = recipe(data, encoder={"name": "nobody/has-this-encoder"}, training={"init_from": str(tmp_path / "gone")})
+    with pytest.raises(ModelError, match="gone"):  # the model is looked for, not the encoder
+        estimate_cost(made)

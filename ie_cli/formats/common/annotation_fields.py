@@ -28,6 +28,7 @@ _OTHER_FORMATS = {
     "relation_list": "triples",
     "relationMentions": "triples",
 }
+_RELATION_LISTS = _RELATION_FIELDS | _OTHER_FORMATS.keys()
 _RELATION_KEYS = frozenset({"subject", "predicate", "object"})
 _RELATION_FORM = '{"subject": ENTITY, "predicate": "knows", "object": ENTITY}'
 _FORM = '{"start": 0, "end": 3, "label": "name"}'
@@ -104,16 +105,17 @@ def require_no_other_relations(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if name == "relations" or not isinstance(value, list) or not value:
             continue
-        objects = _is_list_of(value, dict)
-        renamable = objects and (
-            _ratio(name, "relations") >= _TYPING_ERROR or all(item.keys() >= _RELATION_KEYS for item in value)
-        )
-        if renamable or ((objects or _is_list_of(value, list)) and name in _RELATION_FIELDS | _OTHER_FORMATS.keys()):
+        renamable = _is_relation(value[0]) or (_ratio(name, "relations") >= _TYPING_ERROR and _is_list_of(value, dict))
+        if renamable or (name in _RELATION_LISTS and isinstance(value[0], (dict, list))):
             remedy = "rename it to 'relations'" if renamable else f'write "relations": [{_RELATION_FORM}]'
             raise DataError(
                 f"no field 'relations', but {quoted(name)} could contain them: {short(value)}",
                 hint=f'{remedy}, or add "relations": [] if it means something else.',
             )
+
+
+def _is_relation(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() >= _RELATION_KEYS
 
 
 def text_hint(fields: Mapping[str, Any]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ie_cli.document import DOCUMENT_MARK
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import UnknownFormat, quoted
 from ie_cli.formats.common.columns import looks_like_columns, split_whitespace
 from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.tag_schemes import split_tag
-from ie_cli.formats.conll import DOCUMENT
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (
@@ -24,7 +24,7 @@ TABLE_HINT = (
 
 _MAX_LINES = 400
 _MAX_JSON_LINES = 10_000  # the first object of an indented array may have many
-_NO_TOKEN = ("#", DOCUMENT)
+_NO_TOKEN = ("#", DOCUMENT_MARK)
 _JSON = frozenset('"{}[],:')
 
 

@@ -17,6 +17,7 @@ from ie_cli.errors import ModelError
 from ie_cli.inference.backends.onnx_weights import first_not_finite
 from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import EXPORT, ONNX, reading
+from ie_cli.system.distribution import install_hint
 
 _BLOCK_SCORES = 2**23  # scores of one window in a block
 INPUTS = ("input_ids", "attention_mask")
@@ -129,7 +130,7 @@ def _session(file: Path) -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            f"{file}: running this model requires onnxruntime: {error}", hint='pip install "ie-cli[onnx]".'
+            f"{file}: running this model requires onnxruntime: {error}", hint=install_hint("onnx")
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors are raised; warnings concern nodes that users cannot change
