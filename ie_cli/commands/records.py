@@ -194,7 +194,7 @@ def output_format_of(name: str | None, path: str) -> Format:
                 "or name the format with --to.",
             )
         return by_suffix
-    target = find_format(name)
+    target = find_format(name, written=True)
     if target.write is None:
         raise DataError(
             f"format '{name}' cannot be written",

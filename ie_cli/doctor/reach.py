@@ -87,18 +87,27 @@ class Reach:
         found = self._kinds.get(self.task.words.items, _KindReach())
         return TrainingItems(found.total, found.unreachable)
 
-    def findings(self, split: str, encoder: EncoderSection, *, trim: bool) -> Iterator[Finding]:
-        """Yield a finding for each kind with unreachable items."""
+    def findings(self, split: str, encoder: EncoderSection, *, trim: bool, shifted: bool) -> Iterator[Finding]:
+        """Yield a finding for each kind with unreachable items.
+
+        Args:
+            split: its name.
+            encoder: the section of the encoder.
+            trim: whether spans were trimmed.
+            shifted: whether the offsets themselves seem to be wrong. Other remedies would then only hide that.
+        """
         for kind in self.task.kinds:
             found = self._kinds.get(kind.items)
             if found is not None and found.unreachable:
-                yield _report(split, kind, found, _remedies(encoder, trim=trim))
+                yield _report(split, kind, found, _remedies(encoder, trim=trim, shifted=shifted))
 
 
-def _remedies(encoder: EncoderSection, *, trim: bool) -> dict[str, str]:
+def _remedies(encoder: EncoderSection, *, trim: bool, shifted: bool) -> dict[str, str]:
     """Return what makes items reachable, by the reason why they are not."""
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
     remedies = {TOO_LONG: windows, APART: windows}
+    if shifted:
+        return remedies | dict.fromkeys((INSIDE_TOKEN, NO_TOKEN, WHITESPACE), "correct the offsets first, see above")
     if encoder.vocabulary == "words":
         remedies[INSIDE_TOKEN] = "encoder.vocabulary: characters makes every boundary reachable"
     elif encoder.tokenization != "char":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ie_cli.data.statistics import DatasetStatistics, Part
@@ -97,12 +97,14 @@ def propose_recipe(
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
     spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
     windows = window(lengths.texts, spans, limit)
+    siblings, share = find_siblings(data, request.format, reading), shares.choose(task)
+    evaluated = "dev" in siblings or share is not None
     sections = (
         _head_comment(statistics, task, proposal),
-        _task_and_data(statistics, task, request, shares.choose(task)),
+        _task_and_data(statistics, task, request, siblings, share),
         (*_encoder(windows, lengths, scripts, task, request), *_normalization(unknown)),
         ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
-        _training(windows, lengths, scripts, request),
+        _training(windows, lengths, scripts, request, evaluated=evaluated),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
 
@@ -132,10 +134,13 @@ def _commented(line: str, comment: str) -> str:
 
 
 def _task_and_data(
-    statistics: DatasetStatistics, task: Task, request: _Request, share: tuple[float, int] | None
+    statistics: DatasetStatistics,
+    task: Task,
+    request: _Request,
+    siblings: Mapping[str, str],
+    share: tuple[float, int] | None,
 ) -> Iterator[str]:
     data, reading = request.data, request.reading
-    siblings = find_siblings(data, request.format, reading)
     name = run_name(data, task.name)
     free = free_name(name)
     note = name_note(data) if free == name else f"runs/{name} exists already"
@@ -204,7 +209,7 @@ def _about(tokens: int) -> str:
 
 
 def _training(
-    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, request: _Request
+    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, request: _Request, *, evaluated: bool
 ) -> Iterator[str]:
     """Yield the training section: more epochs for fewer windows, and the learning rate that the encoder's size needs."""
     max_length, stride, _ = windows
@@ -215,9 +220,8 @@ def _training(
     epochs = next((epochs for most, epochs in sizes if count < most), 1)
     epochs = min(_MOST_EPOCHS, max(epochs, -(-_FEWEST_STEPS // -(-count // batch_size))))
     yield "training:"
-    yield _commented(
-        f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; the best model on dev is kept"
-    )
+    kept = "the best model on dev is kept" if evaluated else "without dev data, the last model is kept"
+    yield _commented(f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; {kept}")
     yield f"  batch_size: {batch_size}"
     size = EncoderSize.read(request.encoder or choose_encoder(scripts.letters))
     if size.pretrained:

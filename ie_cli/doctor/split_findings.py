@@ -41,7 +41,10 @@ def about(
         yield from (replace(finding, text=f"{split}: {finding.text}") for finding in files)
     if found.documents or found.bad.count or not rest_is_bad:
         yield from _unreadable_or_empty(split, found, section)
-    yield from _odd_spans(split, found)
+    verdict = found.spans.offsets.verdict()
+    if verdict is not None and section.data.trim:
+        verdict += "; data.trim has moved some of them already: without it, this finding is more precise"
+    yield from _odd_spans(split, found, verdict)
     yield from _repetitions(split, found)
     if found.empty_texts:
         yield Finding("note", f"{split}: {counted(found.empty_texts, 'empty text')}")
@@ -61,7 +64,7 @@ def about(
         )
     if (unknown := found.reach.unknown) is not None and unknown.unknown:
         yield Finding("warning" if unknown.share >= _ODD_SHARE else "note", f"{split}: {unknown.describe()}")
-    yield from found.reach.findings(split, encoder, trim=section.data.trim)
+    yield from found.reach.findings(split, encoder, trim=section.data.trim, shifted=verdict is not None)
 
 
 def _contents(split: str, found: Survey) -> Finding:
@@ -108,8 +111,7 @@ def _few(found: Survey) -> str:
     )
 
 
-def _odd_spans(split: str, found: Survey) -> Iterator[Finding]:
-    verdict = found.spans.offsets.verdict()
+def _odd_spans(split: str, found: Survey, verdict: str | None) -> Iterator[Finding]:
     if verdict is not None:
         yield Finding("warning", f"{split}: {verdict}")
     # Wrong offsets explain cut words, and unreachable items have a finding of their own.

@@ -127,15 +127,20 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def find_format(name: str) -> Format:
+def find_format(name: str, *, written: bool = False) -> Format:
     """Return the format of a name.
+
+    Args:
+        name: the name of the format.
+        written: whether the hint of the error lists only formats that can be written.
 
     Raises:
         DataError: there is no format of this name.
     """
     if name not in FORMATS:
+        names = [known for known, format in FORMATS.items() if format.write or not written]
         raise DataError(
-            f"unknown format '{name}'{did_you_mean(name, FORMATS)}", hint=f"choose one of {', '.join(FORMATS)}."
+            f"unknown format '{name}'{did_you_mean(name, names)}", hint=f"choose one of {', '.join(names)}."
         )
     return FORMATS[name]
 

@@ -45,6 +45,8 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         text, id_ = text_of(fields), id_of(fields)
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(text, [], [], id_, meta, where)
+        if reading.annotation:
+            fields_tally.add_unread(fields)
         if reading.annotation and fields_tally.expect(fields):
             document.spos = spos_of_fields(fields["spo_list"])
             located = locate(text, document.spos, reading.mentions)

@@ -150,7 +150,7 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
     dropped = None
     if tally is not None:
         place, dropped = entity_field(fields, annotated=annotated), tally.dropped
-        if not related:
+        if not related and GUESSED not in fields.items():
             require_no_other_relations(fields)
     entities = [entity_of(value, text, dropped) for value in (list_of(fields, place) if place is not None else ())]
     relations = [relation_of(value, text, dropped) for value in list_of(fields, "relations")]

@@ -81,6 +81,10 @@ class Extractor:
     scores: dict[str, Any] = field(default_factory=dict)
     card: str | None = None
 
+    def __repr__(self) -> str:
+        """Return the names of the model and its tasks; the parts, such as the tokenizer, would fill pages."""
+        return f"Extractor({self.recipe.name!r}, tasks={list(self.tasks)}, backend={type(self.backend).__name__})"
+
     @classmethod
     def from_pretrained(
         cls,
@@ -306,8 +310,10 @@ class Extractor:
             TypeError: `texts` is a single string, or contains something other than strings and documents.
             ValueError: see `engine`.
         """
-        if isinstance(texts, str):
-            raise TypeError("extract expects an iterable of texts: use predict(text), or extract([text])")
+        if isinstance(texts, (str, Mapping)) or not isinstance(texts, Iterable):  # a dict would give its keys
+            raise TypeError(
+                f"expected several strings or documents, got {texts!r:.60}: use predict(text) or extract([text])"
+            )
         engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat)
         return extract(engine, map(_document, texts))
 

@@ -128,6 +128,29 @@ def test_inclusive_ends_are_suspected(write: Callable[[str, list[Document]], str
     assert not any("inside a word" in text for _, text in findings)
 
 
+@pytest.mark.parametrize("trim", [False, True])
+def test_no_remedy_hides_shifted_offsets(write: Callable[[str, list[Document]], str], trim: bool) -> None:
+    """Trimming makes spans such as 'nna ' reachable, and the model would learn 'nna'."""
+    data = [person(f"Anna came {n}", 1, 5) for n in range(20)]
+    train = Path(write("train.jsonl", data))
+    findings = found(recipe(train, data={"dev": None, "trim": trim}))
+    [shifted] = [text for kind, text in findings if kind == "warning" and "check that offsets count from 0" in text]
+    assert ("data.trim has moved some of them already" in shifted) == trim
+    lost = [text for _, text in findings if "can never be predicted" in text]
+    if not trim:
+        assert "whitespace or control character at the boundary: correct the offsets first, see above" in lost[0]
+    assert "data.trim: true" not in "\n".join(text for _, text in findings)
+
+
+def test_what_a_shared_file_reports_is_reported_once(write: Callable[[str, list[Document]], str]) -> None:
+    train = Path(write("train.jsonl", [person(f"Anna came {n}", 0, 4) for n in range(40)]))
+    texts = [text for _, text in found(recipe(train, data={"dev": 0.3, "rename": {"person": "name"}}))]
+    assert any(text.startswith("dev: ") for text in texts)
+    assert [text for text in texts if "renamed labels" in text] == [
+        f"{train}: renamed labels and predicates: person to name 40"
+    ]
+
+
 def test_a_share_that_selects_nothing_is_reported(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", [person("王伟在", 0, 2)]))
     findings = found(recipe(train, data={"dev": 0.001}))

@@ -185,9 +185,11 @@ def test_the_share_for_dev_leaves_examples_on_both_sides(write: Write, count: in
     if dev is None:
         assert count < 5
         assert "  dev: null " in text
+        assert "steps; without dev data, the last model is kept" in text
     else:
         for split in (train, dev):
             assert any(document.entities for document in split)
+        assert "steps; the best model on dev is kept" in text
         selected = len(list(dev))
         assert f"# {selected} of {count} examples" in text
         assert abs(selected - count / 10) <= (3 if count < 20 else 2)

@@ -125,7 +125,7 @@ def test_a_proposal_for_duie_in_full() -> None:
         "head:",
         "  name: gplinker                      # no entities annotated: the spans are labelled as subject or object",
         "training:",
-        "  epochs: 100                         # about 100 steps; the best model on dev is kept",
+        "  epochs: 100                         # about 100 steps; without dev data, the last model is kept",
         "  batch_size: 8",
         "  learning_rate: 2.0e-5               # for an encoder of 12 layers of 768",
         "  head_learning_rate: 1.0e-3",

@@ -106,6 +106,12 @@ def test_classes_of_a_text_are_user_fields_and_the_missing_entities_are_counted(
         ({"tokens": TEXT.split(), "entities": [{"start": 0, "end": 1, "type": "P"}]}, "the offsets in 'entities' may count",
          "its text too"),
         ({"entities": [NATIVE], "relation": [{"a": 1}]}, "no field 'relations', but 'relation'", "rename it to 'relations'"),
+        ({"entities": [NATIVE], "links": [{"subject": NATIVE, "predicate": "met", "object": NATIVE}]},
+         "no field 'relations', but 'links' could contain them", "rename it to 'relations'"),
+        ({"entities": [NATIVE], "triples": [["Anna", "met", "Bob"]]}, "no field 'relations', but 'triples' could contain",
+         'write "relations": [{"subject": ENTITY'),
+        ({"entities": [NATIVE], "triple_list": [["Anna", "met", "Bob"]]}, "no field 'relations', but 'triple_list' could",
+         'add "relations": []'),
     ],
 )  # fmt: skip
 def test_anything_else_is_an_error_that_names_the_field_and_the_remedy(
@@ -230,3 +236,14 @@ def test_empty_relations_are_written_as_they_were_read() -> None:
     assert write is not None
     assert json.loads(write(read_one(entities=[], relations=[]))) == {"text": TEXT, "entities": [], "relations": []}
     assert "relations" not in json.loads(write(read_one(entities=[])))
+
+
+def test_entities_beside_the_triples_of_duie_are_counted() -> None:
+    """The format locates the mentions of triples in the text and reads no entities."""
+    spo = {"subject": "Anna", "predicate": "met", "object": "Bob"}
+    records = [
+        {"text": TEXT, "entities": [NATIVE], "spo_list": [spo]},
+        {"text": TEXT, "entities": [], "spo_list": [spo]},
+    ]
+    _, said = read(*records, name="duie")
+    assert "x: records with 'entities', which this format does not read: 1 of 2" in said

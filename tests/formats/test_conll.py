@@ -218,9 +218,11 @@ def test_a_bad_line_spoils_its_sentence_alone(line: str, message: str) -> None:
         ({"text_column": 2}, r"no column 2 \(text_column\): the lines have 2 columns"),
         ({"text_column": -3}, r"no column -3 \(text_column\)"),
         ({"label_columns": (5,)}, r"no column 5 \(label_columns\): the lines have 2 columns"),
+        ({"text_column": 1}, r"column 1 is named as the column of the tokens \(text_column\), but contains tags"),
+        ({"text_column": -1}, r"column 1 is named as the column of the tokens \(text_column\), but contains tags"),
     ],
 )
-def test_a_missing_column_is_an_error(options: dict[str, object], message: str) -> None:
+def test_a_missing_or_wrong_column_is_an_error(options: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         records("Anna B-PER\n", **options)
 

@@ -265,6 +265,15 @@ def test_an_unknown_format_gets_a_suggestion() -> None:
         find_format("conl")
 
 
+def test_the_hint_for_an_output_lists_what_can_be_written() -> None:
+    with pytest.raises(DataError, match="unknown format 'csv'") as caught:
+        find_format("csv", written=True)
+    assert caught.value.hint is not None
+    assert "html" in caught.value.hint
+    assert "text" not in caught.value.hint
+    assert "document" not in caught.value.hint
+
+
 def test_the_first_bad_line_stops_reading_examples(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"text": "a"}\n{"text": 1}\n{"text": "b"}\n')
     stream = read_documents(str(tmp_path / "x.jsonl"))

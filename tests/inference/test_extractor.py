@@ -106,6 +106,11 @@ def test_texts_and_examples_in_annotated_examples_out(trained: Path) -> None:
     assert c.meta == {"k": 1}
 
 
+def test_the_repr_is_one_short_line(trained: Path) -> None:
+    extractor = load(trained)
+    assert repr(extractor) == f"Extractor({extractor.recipe.name!r}, tasks=['ner'], backend=TorchBackend)"
+
+
 def test_a_higher_threshold_and_flat_mode_give_less(trained: Path) -> None:
     extractor = load(trained)
     texts = ["王伟在青川大学读书，第1年。"]
@@ -218,8 +223,11 @@ def test_every_damaged_file_is_named(model: Path, name: str, content: str) -> No
 
 def test_wrong_arguments_are_reported(trained: Path) -> None:
     extractor = load(trained)
-    with pytest.raises(TypeError, match="expects an iterable of texts"):
+    with pytest.raises(TypeError, match=r"expected several strings or documents, got '王伟': use predict\(text\)"):
         extractor.extract("王伟")
+    for wrong in (5, None, {"text": "王伟"}):
+        with pytest.raises(TypeError, match="expected several strings or documents, got"):
+            extractor.predict(wrong)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="expected a string or a Document, got 1"):
         list(extractor.extract([1]))  # type: ignore[list-item]
     with pytest.raises(ValueError, match="batch_size"):

@@ -28,6 +28,9 @@ _OTHER_FORMATS = {
     "relation_list": "triples",
     "relationMentions": "triples",
 }
+_RELATION_LISTS = _RELATION_FIELDS | _OTHER_FORMATS.keys()
+_RELATION_KEYS = frozenset({"subject", "predicate", "object"})
+_RELATION_FORM = '{"subject": ENTITY, "predicate": "knows", "object": ENTITY}'
 _FORM = '{"start": 0, "end": 3, "label": "name"}'
 _TYPING_ERROR = 0.8
 """The similarity from which on a name is taken for another one with a typing error."""
@@ -94,17 +97,25 @@ def require_no_other_annotation(
 
 
 def require_no_other_relations(fields: Mapping[str, Any]) -> None:
-    """Check that a native record without ``relations`` has no field with a similar name and a list of objects.
+    """Check that a native record without ``relations`` has no list in another field that could contain the relations.
 
     Raises:
         DataError: it has; the message names it.
     """
     for name, value in fields.items():
-        if name != "relations" and _ratio(name, "relations") >= _TYPING_ERROR and _is_list_of(value, dict):
+        if name == "relations" or not isinstance(value, list) or not value:
+            continue
+        renamable = _is_relation(value[0]) or (_ratio(name, "relations") >= _TYPING_ERROR and _is_list_of(value, dict))
+        if renamable or (name in _RELATION_LISTS and isinstance(value[0], (dict, list))):
+            remedy = "rename it to 'relations'" if renamable else f'write "relations": [{_RELATION_FORM}]'
             raise DataError(
-                f"no field 'relations', but {quoted(name)}",
-                hint="rename it to 'relations', or add \"relations\": [] if it means something else.",
+                f"no field 'relations', but {quoted(name)} could contain them: {short(value)}",
+                hint=f'{remedy}, or add "relations": [] if it means something else.',
             )
+
+
+def _is_relation(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() >= _RELATION_KEYS
 
 
 def text_hint(fields: Mapping[str, Any]) -> str:
@@ -206,7 +217,7 @@ class AnnotationTally:
     def __init__(self, path: str, wanted: str = "entities", items: str = "entities") -> None:
         self._path, self._wanted, self._items = path, wanted, items
         self.dropped: Counter[str] = Counter()
-        self._records = self._without = self._related = self._entities_alone = 0
+        self._records = self._without = self._related = self._entities_alone = self._unread = 0
         self._renamed: Counter[str] = Counter()
 
     def add(self, field: str | None, *, annotated: bool = False, related: bool = False) -> None:
@@ -236,6 +247,10 @@ class AnnotationTally:
         self.add(None if found is None else self._wanted)
         return found is not None
 
+    def add_unread(self, fields: Mapping[str, Any]) -> None:
+        """Count a record with entities in the native field, if the format does not read them."""
+        self._unread += _is_list_of_entities(fields.get("entities"))
+
     def report(self, reading: Reading) -> None:
         """Report the counts."""
         for line in self._lines():
@@ -249,6 +264,8 @@ class AnnotationTally:
             yield (
                 f"records without a field '{self._wanted}', which count as texts without {items}: {self._without:,} of {total}"
             )
+        if self._unread:
+            yield f"records with 'entities', which this format does not read: {self._unread:,} of {total}"
         if self._related and alone:
             yield f"records without a field 'relations', which count as texts without relations: {alone:,} of {total}"
         if self.dropped:

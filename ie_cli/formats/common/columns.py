@@ -236,7 +236,7 @@ def _layers(
     if not tagged:
         if table.width == 1 or not reading.annotation:
             return Layers(())
-        raise _without_tags(table, path)
+        raise _without_tags(table, path, reading)
     if not reading.annotation or len(tagged) == 1:
         return Layers((max(tagged),))
     tags = {
@@ -254,13 +254,18 @@ def _layers(
     return found
 
 
-def _without_tags(table: _Table, path: str) -> DataError:
+def _without_tags(table: _Table, path: str, reading: Reading) -> DataError:
     """Return the error for data without tags; it shows the lines that prevent a column from being one of tags."""
     message = f"{path}: none of the {table.width} columns contains tags such as O and B-PER"
     rows = [(number, row) for block in table.blocks for number, row in block if len(row) == table.width]
     wrong = {c: [(n, row[c]) for n, row in rows if split_tag(row[c]) is None] for c in range(table.width)}
+    if reading.text_column is not None and not wrong[text := reading.text_column % table.width]:
+        return DataError(
+            f"{path}: column {text} is named as the column of the tokens (text_column), but contains tags",
+            hint="change data.text_column in the recipe; columns are counted from 0.",
+        )
     column = min(wrong, key=lambda c: len(wrong[c]))
-    if 2 * len(wrong[column]) <= len(rows):
+    if wrong[column] and 2 * len(wrong[column]) <= len(rows):
         number, value = wrong[column][0]
         message += (
             f" in nearly all lines; column {column} does not in {counted(len(wrong[column]), 'line')} of {len(rows)}, "
