@@ -229,7 +229,7 @@ def checks(records: int, items: int) -> Work:
             spans.add(document, document.entities)
             texts.add(document, sorted(document.entities))
             ids.add(document)
-        spans.units.verdict()
+        spans.offsets.verdict()
 
     return work
 

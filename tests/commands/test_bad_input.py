@@ -107,9 +107,9 @@ BAD = {
         "one JSON object per line",
     ),
     "digits": Bad(entity("0", "9" * 5000), "data.jsonl:2: not valid JSON: a number has too many digits", "JSON object"),
-    "array": Bad("[1, 2]\n", "data.jsonl:1: expected a JSON object, got an array", "jq -c '.[]' IN > OUT"),
+    "array": Bad("[1, 2]\n", "data.jsonl:1: expected a JSON object, got an array", "or one array of objects"),
     "text-number": Bad('{"text": 3}\n', "data.jsonl:1: 'text' must be a string, got 3", 'write each line as {"text": '),
-    "no-text": Bad('{"txt": "a"}\n', "data.jsonl:1: no field 'text' (found: txt)", "jq -c '.text = .content'"),
+    "no-text": Bad('{"txt": "a"}\n', "data.jsonl:1: no field 'text' (found: txt)", """jq -c '.text = .["txt"]'"""),
     "id": Bad('{"text": "a", "id": [1]}\n', "data.jsonl:1: 'id' must be a string or an integer", 'write each line as {"text": '),
     "huge": Bad(
         entity("0", "1" + "0" * 40),
@@ -139,7 +139,8 @@ BAD = {
         "data.jsonl:1: a score must be a finite number, got 999", 'write each line as {"text"', GOLD,
     ),
     "entities": Bad('{"text": "ab", "entities": "x"}\n', "data.jsonl:1: 'entities' must be a list", 'line as {"text"', GOLD),
-    "directory": Bad("", "data: is a directory", "name a file in it", name="data"),
+    "directory": Bad("", "data: is a directory", "name a file in it", ("check", "train", "eval", "init"), name="data"),
+    "directory-without-data": Bad("", "data: this directory contains no file", "name the files", ("convert", "predict"), "data"),
     "missing": Bad("", "data.jsnl: no such file; did you mean 'data.jsonl'?", "check the path", name="data.jsnl"),
     "cluener": Bad(
         '{"text": "王伟", "label": {"x": {"王伟": [[0, 2]]}}}',
@@ -187,7 +188,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_are_reported_by_every_command(here: Path, name: str) -> None:
     bad = BAD[name]
-    if name == "directory":
+    if name.startswith("directory"):
         (here / "data").mkdir()
     else:
         content = bad.content.encode() if isinstance(bad.content, str) else bad.content

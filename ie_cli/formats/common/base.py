@@ -11,7 +11,6 @@ from typing import Any, Literal
 from ie_cli.document import Document, Entity
 from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
-from ie_cli.formats.common.offset_units import readings
 from ie_cli.triples import Mentions, text_triples, triples_of
 
 Lines = Iterable[tuple[int, str]]
@@ -276,6 +275,8 @@ def _shown(number: int) -> str:
 
 def _reading(start: int, end: int, text: str, mention: str | None) -> str:
     """Describe what the offsets seem to count if that makes them cover the mention, or return an empty string."""
+    from ie_cli.formats.common.offset_units import readings  # loads numpy, which completion and most files do not need
+
     found = next(readings(text, (start, end), mention), None) if mention else None
     return f" (its {found})" if found is not None else ""
 
