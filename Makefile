@@ -32,7 +32,7 @@ demo: $(READY)
 	$(BIN)/ie predict data/samples/plain.txt --text --model runs/quickstart/model
 	@echo
 	@echo "Next: your own data."
-	@echo "  $(BIN)/ie init YOUR.jsonl > recipe.yaml     # inspects the data, writes a recipe"
+	@echo "  $(BIN)/ie init YOUR.jsonl -o recipe.yaml    # inspects the data, writes a recipe"
 	@echo "  $(BIN)/ie check recipe.yaml                 # what is wrong with it"
 	@echo "  $(BIN)/ie train recipe.yaml                 # the best model is in runs/NAME/model"
 	@echo "  $(BIN)/ie predict FILE | jq -c '.entities[]'    # or .relations[]?"

@@ -49,14 +49,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sources that are read; the graph itself is not written."""
     found: list[str] = []
 
-    def note(self: Any) -> Any:
+    def note(self: Any, reading: Any) -> Any:
         found.extend(self.sources)
-        return iter(documents(5))
+        return ((self.sources[0], document) for document in documents(5))
 
     def stop(*_: Any, **__: Any) -> None:
         raise ModelError("would be written now")
 
-    monkeypatch.setattr("ie_cli.data.dataset.Split.__iter__", note)
+    monkeypatch.setattr("ie_cli.data.dataset.Split.read", note)
     monkeypatch.setattr("ie_cli.export.onnx.export_onnx", stop)
     return found
 
