@@ -120,6 +120,15 @@ def duie2(name: str) -> tuple[list[dict[str, Any]], list[Document]]:
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line], mine
 
 
+def trimmed(value: Any) -> Any:
+    """The same fields without whitespace at the ends of texts, as triples by text are read; two records have some."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return [trimmed(item) for item in value]
+    return {name: trimmed(item) for name, item in value.items()}
+
+
 @pytest.mark.parametrize(
     ("name", "sentences", "triples", "slots"),
     [("train_a", 5000, 8945, 348), ("train_b", 4398, 7999, 319), ("dev", 1000, 1771, 46)],
@@ -130,7 +139,7 @@ def test_duie2_counts(name: str, sentences: int, triples: int, slots: int) -> No
     for record, document in zip(raw, mine, strict=True):
         text = record["text"]
         assert document.text == text
-        for spo in record["spo_list"]:
+        for spo in trimmed(record["spo_list"]):
             objects = dict(spo["object"])
             by_hand[text, spo["subject"], spo["predicate"], objects.pop("@value")] += 1
             by_hand.update((text, spo["subject"], spo["predicate"], name, value) for name, value in objects.items())
@@ -156,7 +165,7 @@ def test_duie2_is_read_as_it_was_written(name: str) -> None:
     assert write is not None
     for record, document in zip(raw, mine, strict=True):
         back = json.loads(write(document))
-        assert back == record
+        assert back == record | {"spo_list": trimmed(record["spo_list"])}
 
 
 def test_duie2_triples_come_back_from_their_places() -> None:
