@@ -102,11 +102,7 @@ def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None
     made = recipe.encoder.name == "tiny" and recipe.training.init_from is None  # of the characters of the data
     built = made or tokenizer is None
     tokens = tokenizer or TextTokenizer(word_tokenizer(()), mode="char")
-    plan = WindowPlan.build(
-        max_length=recipe.encoder.max_length,
-        stride=recipe.encoder.stride,
-        special_tokens=tokens.special_tokens,
-    )
+    plan = WindowPlan.of(recipe.encoder, special_tokens=tokens.special_tokens)
     return Reach(TASKS[section.task], section.head, tokens, plan, schema, None if built else UnknownCharacters(tokens))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
+from ie_cli.inference.model_paths import RUNS
 from ie_cli.system.urls import is_url
 from ie_cli.tasks import TASKS
 
@@ -51,7 +52,7 @@ def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
 def free_name(name: str) -> str:
     """Return a name for which there is no run yet: the given one, or one with a number."""
     number, free = 1, name
-    while (Path("runs") / free).exists():
+    while (Path(RUNS) / free).exists():
         number += 1
         free = f"{name}-{number}"
     return free

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.errors import RecipeError
+from ie_cli.recipe.schema import EncoderSection
 
 Index = npt.NDArray[np.int64]
 
@@ -39,6 +40,15 @@ class WindowPlan:
                 hint=f"set encoder.stride to at most {capacity // 2}.",
             )
         return cls(capacity, stride)
+
+    @classmethod
+    def of(cls, encoder: EncoderSection, *, special_tokens: int) -> WindowPlan:
+        """Return the plan of a recipe's encoder section.
+
+        Raises:
+            RecipeError: see `build`.
+        """
+        return cls.build(max_length=encoder.max_length, stride=encoder.stride, special_tokens=special_tokens)
 
     def starts(self, tokens: int) -> Index:
         """Return the first token of each window of a text with `tokens` tokens; int64 ``[windows]``, at least one window."""

@@ -229,11 +229,7 @@ class Extractor:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         tokenizer = self.text_tokenizer()
-        plan = WindowPlan.build(
-            max_length=self.recipe.encoder.max_length,
-            stride=self.recipe.encoder.stride,
-            special_tokens=tokenizer.special_tokens,
-        )
+        plan = WindowPlan.of(self.recipe.encoder, special_tokens=tokenizer.special_tokens)
         codecs = self.codecs()
         tasks = tuple(
             Extraction.build(

@@ -153,7 +153,7 @@ def prepare(
     initial = None if start is None else start.initialise(heads, codecs, sections)
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
-    plan = _plan(recipe, text_tokenizer)
+    plan = WindowPlan.of(recipe.encoder, special_tokens=text_tokenizer.special_tokens)
     validate_names(recipe, {name: codec.schema for name, codec in codecs.items()})
     weights = loss_weights(recipe, codecs)
     tasks = {}
@@ -178,12 +178,6 @@ def prepare(
         device=device,
         precision=choose_precision(recipe.training.precision, device),
         initial=initial,
-    )
-
-
-def _plan(recipe: Recipe, tokenizer: TextTokenizer) -> WindowPlan:
-    return WindowPlan.build(
-        max_length=recipe.encoder.max_length, stride=recipe.encoder.stride, special_tokens=tokenizer.special_tokens
     )
 
 
