@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -19,19 +19,30 @@ from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.recipe.heads import HEADS
 from ie_cli.training.batching import TaskWindows
 from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+from ie_cli.triples import ROLES
 
 SCHEMA = LabelSchema(("A", "B", "C"), ("p", "q", "r", "s"))
+ROLE_SCHEMA = LabelSchema(ROLES, SCHEMA.predicates)
 HIDDEN = 16
 TOKENIZER = TextTokenizer(characters())
 PLAN = WindowPlan(60, 20)
 
 
-def codec_of_head(name: str, schema: LabelSchema = SCHEMA, **options: Any) -> Codec:
+def schema_of_head(name: str) -> LabelSchema:
+    """Return the schema of the examples; its labels are roles if the head has no labels of entities."""
+    field = HEADS[name].section.model_fields.get("entity_rows")
+    return ROLE_SCHEMA if field is not None and "types" not in get_args(field.annotation) else SCHEMA
+
+
+def codec_of_head(name: str, schema: LabelSchema | None = None, **options: Any) -> Codec:
     """Build the codec of a head in the table."""
+    schema = schema or schema_of_head(name)
     return build_codec(HEADS[name].section.model_validate({"name": name, **options}), schema)
 
 
-def built(name: str, schema: LabelSchema = SCHEMA, *, hidden_size: int = HIDDEN, **options: Any) -> torch.nn.Module:
+def built(
+    name: str, schema: LabelSchema | None = None, *, hidden_size: int = HIDDEN, **options: Any
+) -> torch.nn.Module:
     """Build a head with fresh, fixed weights; `options` as in a recipe."""
     torch.manual_seed(0)
     section = HEADS[name].section.model_validate({"name": name, **options})
@@ -48,7 +59,8 @@ def windows_for(name: str, head: torch.nn.Module, documents: Sequence[Document])
 def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
     """Draw entities that nest and cross, all with distinct starts and ends, each in at most one relation.
 
-    Factors of any form can express such gold: a pair scorer shared by all labels needs no entry for two labels.
+    Factors of any form can express such gold: a pair scorer shared by all labels needs no entry for two labels. No character
+    occurs twice, so that a mention has only one place.
     """
     random = np.random.default_rng(seed)
     places = zip(random.permutation(length).tolist(), (random.permutation(length) + 1).tolist(), strict=True)
@@ -58,7 +70,7 @@ def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
         Relation(subject, str(random.choice(SCHEMA.predicates)), object_)
         for subject, object_ in zip(entities[::2], entities[1::2], strict=False)
     ]
-    return Document("x" * length, sorted(entities), sorted(relations))
+    return Document("".join(map(chr, range(0x4E00, 0x4E00 + length))), sorted(entities), sorted(relations))
 
 
 EXAMPLES = st.builds(example, st.integers(0, 12), most=st.sampled_from([0, 1, 2, 100]), seed=st.integers(0, 2**20))
