@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.corpora import documents, relation_documents, write_jsonl
+from support.every_command import through_all_commands
 from support.runner import ie, said
 from support.stopping import StopAfter
 from support.toy_head import TOY
@@ -49,39 +50,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HEADS, "toy", TOY)
-
-
-def through_all_commands(recipe: Path, directory: Path, gold: Path) -> dict[str, object]:
-    """check, train with a stop and --resume, eval, predict, export, predict with the export; the scores of eval."""
-    checked = ie("check", str(recipe))
-    assert checked.exit_code == 0, checked.stderr
-    run = directory / "run"
-    with pytest.raises(Stopped):
-        list(train(load_recipe(recipe), run, stop=StopAfter(17)))
-    resumed = ie("train", str(recipe), "--output", str(run), "--resume", "--quiet")
-    assert resumed.exit_code == 0, resumed.stderr
-    straight = ie("train", str(recipe), "--output", str(directory / "straight"), "--quiet")
-    assert straight.exit_code == 0, straight.stderr
-    weights = [(path / "model" / "model.safetensors").read_bytes() for path in (run, directory / "straight")]
-    assert weights[0] == weights[1]
-    model = str(run / "model")
-    scored = ie("eval", model, str(gold), "--json", "--quiet")
-    assert scored.exit_code == 0, scored.stderr
-    exported = ie("export", model, str(directory / "exported"), "--data", str(gold))
-    assert exported.exit_code == 0, exported.stderr
-    found = [
-        ie("predict", str(gold), "--model", path, "--quiet", "--precision", precision)
-        for path, precision in ((model, "float32"), (str(directory / "exported"), "auto"))
-    ]
-    assert [result.exit_code for result in found] == [0, 0]
-    one, other = ([json.loads(line) for line in result.stdout.splitlines()] for result in found)
-    for record in (*one, *other):
-        for entity in record["entities"]:
-            entity.pop("score")
-    assert one == other
-    assert any(record["entities"] for record in one)
-    fields: dict[str, object] = json.loads(scored.stdout)
-    return fields
 
 
 def test_a_head_goes_through_everything_by_its_line_alone(toy: None, here: Path) -> None:

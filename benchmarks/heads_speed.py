@@ -1,0 +1,60 @@
+"""The speeds and memory of `heads.py`: rounds in turn, one process per head, compared with the first head pair by pair."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import heads
+from harness import Reply, Worker, alternate, compare, seconds
+
+ROUNDS = 3
+SENTENCES = 400
+"""The number of training sentences of a round."""
+
+
+def measure(options: heads.Options) -> None:
+    """Print tables of training and extraction."""
+    for job in ("train", "predict"):
+        with ExitStack() as stack:
+            workers = [
+                stack.enter_context(Worker(head, sys.executable, "worker_heads", arguments))
+                for head in options.heads
+                if (arguments := arguments_of(options, head, job)) is not None
+            ]
+            if not workers:
+                print(f"{job}: no model in {options.work}: train first", flush=True)
+                continue
+            replies = alternate(workers, ROUNDS, tell=lambda text: print(text, file=sys.stderr, flush=True))
+        print(table(job, replies), flush=True)
+
+
+def arguments_of(options: heads.Options, head: str, job: str) -> dict[str, Any] | None:
+    """Return the options of a worker; None if the head has no trained model."""
+    if job == "train":
+        fields = heads.settings(options, heads.Job("speed", head, 1.0, 1))
+        train, _ = heads.split(options, SENTENCES)
+        fields += [f"data.train={train}", "training.epochs=1"]
+        return {"job": job, "recipe": str(options.work / "data" / "recipe.yaml"), "settings": fields}
+    models = sorted((options.work / "runs").glob(f"{options.task}-train-*-{head}-*-1/model"))
+    if not models:
+        return None
+    form = next(field.partition("=")[2] for field in options.corpus.settings if field.startswith("data.format="))
+    return {"job": job, "model": str(models[-1]), "data": str(options.data / Path(options.corpus.dev)), "format": form}
+
+
+def table(job: str, replies: dict[str, list[Reply]]) -> str:
+    """Return a Markdown table; the ratio is that of speeds, the head over the baseline."""
+    first = next(iter(replies))
+    lines = [f"| head | {job}: sentences/s | against {first}, pairs of rounds | peak memory, MB |", "|---|--:|--:|--:|"]
+    for head, each in replies.items():
+        if not each:
+            continue
+        spread = seconds(each)
+        rate = each[0]["items"] / spread.median
+        pairs = compare(each, replies[first]).pairs
+        ratio = f"{1 / pairs.median:.2f} ({1 / pairs.high:.2f} to {1 / pairs.low:.2f})"
+        lines.append(f"| {head} | {rate:.1f} | {ratio} | {max(reply['rss_mb'] for reply in each):,.0f} |")
+    return "\n".join(lines)

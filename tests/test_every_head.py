@@ -1,0 +1,40 @@
+"""Every head goes through every command, and learns; its laws without training are in tests/modeling/test_heads.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.corpora import documents, relation_documents, write_jsonl
+from support.every_command import through_all_commands
+
+from ie_cli.recipe.heads import HEADS
+
+EPOCHS = {"ner": 16, "relation": 40}
+RECIPE = """
+name: every
+task: {task}
+data: {{train: train.jsonl, dev: 0.1}}
+encoder: {{name: tiny, max_length: 64, stride: 16}}
+head: {{name: {name}}}
+training:
+  epochs: {epochs}
+  batch_size: 8
+  learning_rate: 2.0e-3
+  head_learning_rate: 1.0e-2
+  precision: float32
+  eval_every: 10000
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_learns_resumes_exports_and_predicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [task] = HEADS[name].tasks
+    gold = write_jsonl(tmp_path / "train.jsonl", documents() if task == "ner" else relation_documents(annotated=True))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(task=task, name=name, epochs=EPOCHS[task]), encoding="utf-8")
+    scores = through_all_commands(recipe, tmp_path, gold)
+    assert isinstance(scores["f1"], float)
+    assert scores["f1"] > 0.9
