@@ -1,4 +1,4 @@
-"""Decode spans and the factors of two link matrices to scored triples, in numpy, shared by every backend.
+"""Decode spans and the scores of two link matrices to scored triples, in numpy, shared by every backend.
 
 Only pairs of decoded spans are scored: the tensor ``[predicates, L, L]`` is never built, so the number of predicates only
 affects the cost of these few pairs.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -81,13 +82,79 @@ class _Side:
 
 
 @dataclass(frozen=True, slots=True)
-class _LinkedPairs:
+class LinkedPairs:
     """Linked pairs of one sample: predicate, subject's and object's position in `_Side`, lower link score; ``[pairs]`` each."""
 
     predicate: Index
     subject: Index
     object: Index
     score: Floats
+
+    def best(self, limit: int) -> tuple[LinkedPairs, bool]:
+        """Return at most `limit` pairs, best score first if there are more, and whether there are more."""
+        if len(self.score) <= limit:
+            return self, False
+        best = np.argsort(-self.score, kind="stable")[:limit]
+        return LinkedPairs(self.predicate[best], self.subject[best], self.object[best], self.score[best]), True
+
+
+class LinkScorer(Protocol):
+    """Scores links from the outputs of a head; `spans` int64 ``[n, 2]`` are those of subjects, and those of objects."""
+
+    def link(self, sample: int, spans: tuple[Index, Index], thresholds: Floats) -> tuple[LinkedPairs, bool]:
+        """Return the pairs of spans that a predicate links in both matrices, and whether a candidate limit was exceeded.
+
+        Args:
+            sample: the number of the sample in the batch.
+            spans: of the subjects and of the objects.
+            thresholds: the minimum score s per predicate ``[predicates]``.
+        """
+
+    def scores(self, sample: int, links: Index, spans: tuple[Index, Index]) -> Floats:
+        """Return the lower score in the two matrices of these link indices ``[links]`` for pairs of spans; ``[links, n]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactorLinks:
+    """The links of two matrices with shared factors: between the first tokens of spans, and between their last tokens."""
+
+    start: SharedFactors
+    end: SharedFactors
+
+    def link(self, sample: int, spans: tuple[Index, Index], thresholds: Floats) -> tuple[LinkedPairs, bool]:
+        """Prune pairs by an upper bound over all predicates in both matrices, then score the predicates of the rest."""
+        matrices = []
+        subjects, objects = spans
+        for token, part in enumerate((self.start, self.end)):
+            i, j = subjects[:, token], objects[:, token]
+            left = part.start[sample][: len(thresholds), i] - thresholds[:, None]  # [predicates, subjects]
+            right = part.end[sample][: len(thresholds), j]  # [predicates, objects]
+            pair = part.pair[sample][np.ix_(i, j)]  # [subjects, objects]
+            bound = pair + left.max(axis=0)[:, None] + right.max(axis=0)[None, :]
+            matrices.append((left, right, pair, bound))
+        bound = np.minimum(matrices[0][3], matrices[1][3])
+        subject, object_ = np.nonzero(bound > 0)
+        capped = len(subject) > MAX_PAIRS
+        if capped:
+            best = np.argsort(-bound[subject, object_], kind="stable")[:MAX_PAIRS]
+            subject, object_ = subject[best], object_[best]
+        score = np.minimum(
+            *(pair[subject, object_] + left[:, subject] + right[:, object_] for left, right, pair, _ in matrices)
+        )  # [predicates, pairs], minus the threshold
+        predicate, at = np.nonzero(score > 0)
+        links = score[predicate, at] + thresholds[predicate]
+        found, many = LinkedPairs(predicate, subject[at], object_[at], links).best(MAX_PAIRS)
+        return found, capped or many
+
+    def scores(self, sample: int, links: Index, spans: tuple[Index, Index]) -> Floats:
+        """Return the lower score in the two matrices; ``[links, n]``."""
+        subjects, objects = spans
+        scores = []
+        for token, part in enumerate((self.start, self.end)):
+            i, j = subjects[:, token], objects[:, token]
+            scores.append(part.pair[sample][i, j] + part.start[sample][links][:, i] + part.end[sample][links][:, j])
+        lower: Floats = np.minimum(*scores)
+        return lower
 
 
 def decode_links(
@@ -102,6 +169,18 @@ def decode_links(
         rules: the labels that each predicate may link.
         thresholds: the minimum score s per predicate ``[predicates]``.
     """
+    return decode_pairs(found, FactorLinks(start, end), rules, thresholds)
+
+
+def decode_pairs(found: DecodedSpans, scorer: LinkScorer, rules: LinkRules, thresholds: Floats) -> DecodedLinks:
+    """Find every triple of two decoded spans whose links a scorer finds.
+
+    Args:
+        found: the spans of a batch.
+        scorer: scores the links: of the predicates, then of pairs of types.
+        rules: the labels that each predicate may link.
+        thresholds: the minimum score s per predicate ``[predicates]``.
+    """
     sides: dict[int, tuple[_Side, _Side]] = {}
     for sample in np.unique(found.entries[:, 0]).tolist():
         selected = found.entries[:, 0] == sample
@@ -112,9 +191,9 @@ def decode_links(
     truncated = {sample for sample, pair in sides.items() if pair[0].capped or pair[1].capped}
     all_entries, all_scores = [np.zeros((0, 8), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
     for sample, (subjects, objects) in sides.items():
-        linked, pairs_capped = _link((start, end), sample, (subjects.spans, objects.spans), thresholds)
+        linked, pairs_capped = scorer.link(sample, (subjects.spans, objects.spans), thresholds)
         entries, scores, capped = _triples(linked, subjects, objects, rules)
-        _choose_pairs(entries, (start, end), sample, rules)
+        _choose_pairs(entries, scorer, sample, rules)
         all_entries.append(np.insert(entries, 0, sample, axis=1))
         all_scores.append(scores)
         if capped or pairs_capped:
@@ -122,45 +201,7 @@ def decode_links(
     return DecodedLinks(np.concatenate(all_entries), np.concatenate(all_scores), frozenset(truncated))
 
 
-def _link(
-    factors: tuple[SharedFactors, SharedFactors], sample: int, spans: tuple[Index, Index], thresholds: Floats
-) -> tuple[_LinkedPairs, bool]:
-    """Prune pairs by an upper bound over all predicates in both link matrices, then score the predicates of the rest.
-
-    Args:
-        factors: of the links between starts and of the links between ends.
-        sample: the number of the sample in the batch.
-        spans: of the subjects and of the objects.
-        thresholds: the minimum score s per predicate ``[predicates]``.
-    """
-    matrices = []
-    subjects, objects = spans
-    for token, part in enumerate(factors):
-        i, j = subjects[:, token], objects[:, token]
-        left = part.start[sample][: len(thresholds), i] - thresholds[:, None]  # [predicates, subjects]
-        right = part.end[sample][: len(thresholds), j]  # [predicates, objects]
-        pair = part.pair[sample][np.ix_(i, j)]  # [subjects, objects]
-        bound = pair + left.max(axis=0)[:, None] + right.max(axis=0)[None, :]
-        matrices.append((left, right, pair, bound))
-    bound = np.minimum(matrices[0][3], matrices[1][3])
-    subject, object_ = np.nonzero(bound > 0)
-    capped = len(subject) > MAX_PAIRS
-    if capped:
-        best = np.argsort(-bound[subject, object_], kind="stable")[:MAX_PAIRS]
-        subject, object_ = subject[best], object_[best]
-    score = np.minimum(
-        *(pair[subject, object_] + left[:, subject] + right[:, object_] for left, right, pair, _ in matrices)
-    )  # [predicates, pairs], minus the threshold
-    predicate, at = np.nonzero(score > 0)
-    links = score[predicate, at] + thresholds[predicate]
-    if len(links) > MAX_PAIRS:
-        capped = True
-        best = np.argsort(-links, kind="stable")[:MAX_PAIRS]
-        predicate, at, links = predicate[best], at[best], links[best]
-    return _LinkedPairs(predicate, subject[at], object_[at], links), capped
-
-
-def _triples(linked: _LinkedPairs, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Floats, bool]:
+def _triples(linked: LinkedPairs, subjects: _Side, objects: _Side, rules: LinkRules) -> tuple[Index, Floats, bool]:
     """Return the entries ``[items, 7]`` without the sample, their scores, and whether the limit was exceeded."""
     predicate, subject, object_, link = linked.predicate, linked.subject, linked.object, linked.score
     subject_label, object_label, entity = _choose_labels(linked, subjects, objects, rules)
@@ -174,7 +215,7 @@ def _triples(linked: _LinkedPairs, subjects: _Side, objects: _Side, rules: LinkR
 
 
 def _choose_labels(
-    linked: _LinkedPairs, subjects: _Side, objects: _Side, rules: LinkRules
+    linked: LinkedPairs, subjects: _Side, objects: _Side, rules: LinkRules
 ) -> tuple[Index, Index, Floats]:
     """Return the labels of subject and object and the lower of their scores; ``[pairs]`` each.
 
@@ -202,14 +243,9 @@ def _choose_labels(
     return subject_label, object_label, score
 
 
-def _choose_pairs(entries: Index, factors: tuple[SharedFactors, SharedFactors], sample: int, rules: LinkRules) -> None:
+def _choose_pairs(entries: Index, scorer: LinkScorer, sample: int, rules: LinkRules) -> None:
     """Replace predicates that join several pairs of types by the pair with the highest score, which is the lower of two."""
     for predicate, pairs in rules.pairs.items():
         at = np.nonzero(entries[:, 0] == predicate)[0]
-        scores = []
-        for token, part in enumerate(factors):
-            i, j = entries[at, 2 + token], entries[at, 5 + token]
-            scores.append(
-                part.pair[sample][i, j] + part.start[sample][pairs][:, i] + part.end[sample][pairs][:, j]
-            )  # [pairs, items]
-        entries[at, 0] = pairs[np.minimum(*scores).argmax(axis=0)]
+        scores = scorer.scores(sample, pairs, (entries[at, 2:4], entries[at, 5:7]))
+        entries[at, 0] = pairs[scores.argmax(axis=0)]

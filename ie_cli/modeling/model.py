@@ -39,6 +39,11 @@ class ExtractionModel(nn.Module):
         output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
+    def begin_step(self, progress: float) -> None:
+        """Prepare all heads for the next step of training, when this share of the steps is completed."""
+        for task in self.tasks:
+            self.head(task).begin_step(progress)
+
     def forward(self, batch: Batch, weights: Mapping[str, Tensors] | None = None) -> dict[str, Tensor]:
         """Return the losses of a batch, named ``TASK.LOSS``.
 

@@ -22,6 +22,8 @@ class HeadSection(Section):
 
     decoding: ClassVar[frozenset[str]] = frozenset({"flat", "threshold", "thresholds"})
     """Fields that may be changed after training, because the weights do not depend on them."""
+    continued: ClassVar[frozenset[str]] = frozenset()
+    """Fields of training alone: a head with another value takes over the weights in training.init_from."""
     has_predicates: ClassVar[bool] = False
     """Whether thresholds and weights may name predicates as well as labels, and data.schema_file is allowed."""
 
@@ -62,6 +64,8 @@ class RelationSection(HeadSection):
     """Options of relation heads: their entity labels, and the types that a predicate joins."""
 
     has_predicates: ClassVar[bool] = True
+    has_entity_labels: ClassVar[bool] = True
+    """Whether the labels of entities may be their types; otherwise they are always roles."""
 
     entity_rows: Literal["auto", "types", "roles"] = "auto"
     """Entity labels: the entity types, or the roles subject and object; `auto`: types if the data annotate entities."""
@@ -76,6 +80,22 @@ class GPLinkerSection(RelationSection, PointerSection):
     """Relation extractor: gplinker."""
     entity_scorer: Literal["global_pointer", "efficient_global_pointer"] = "global_pointer"
     """Scorer of the entities."""
+
+
+class TPLinkerSection(RelationSection):
+    """Tags of pairs of tokens: entities, and links between starts and ends of subject and object (COLING 2020)."""
+
+    has_entity_labels: ClassVar[bool] = False
+    continued: ClassVar[frozenset[str]] = frozenset({"entities_first"})
+
+    name: Literal["tplinker"]
+    """Relation extractor: tplinker."""
+    entity_rows: Literal["auto", "roles"] = "auto"
+    """Entity labels: always the roles subject and object."""
+    head_size: Annotated[int, Field(gt=0, le=4096)] | None = None
+    """Dimension of the vectors of pairs of tokens; by default that of the encoder."""
+    entities_first: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of the training in which the weight of the losses moves from entities to links; 0: equal weights from the start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +134,12 @@ HEADS: dict[str, HeadSpec] = {
         tasks=("relation",),
         codec=lambda: import_module("ie_cli.codecs.gplinker").GPLinkerCodec,
         builder=lambda: import_module("ie_cli.modeling.heads.gplinker").build,
+    ),
+    "tplinker": HeadSpec(
+        section=TPLinkerSection,
+        tasks=("relation",),
+        codec=lambda: import_module("ie_cli.codecs.tplinker").TPLinkerCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.tplinker").build,
     ),
 }
 

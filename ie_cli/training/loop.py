@@ -202,6 +202,7 @@ class Run:
 
     def _step(self, batch: Batch) -> Tensor:
         batch = batch.to(self.accelerator.device)
+        self.setup.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
             loss = self.micro_batching.add(batch, last=last)

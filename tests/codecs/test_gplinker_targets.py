@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from support.fakes import characters, codec_of, wordpiece
 
 from ie_cli.codecs.base import Targets
-from ie_cli.codecs.gplinker import ABSENT, APART, NO_PREDICATE, NO_TYPES
+from ie_cli.codecs.relations import NO_PREDICATE, NO_TYPES
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation, Spo
-from ie_cli.encoding.alignment import INSIDE_TOKEN, NO_LABEL
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_LABEL
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.triples import ROLES, locate
+from ie_cli.triples import ABSENT, ROLES, locate
 
 CHARACTERS = TextTokenizer(characters())
 TYPED = LabelSchema(("P", "Q"), ("p", "q"))

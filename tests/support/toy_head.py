@@ -117,6 +117,9 @@ class ToyHead(nn.Module):
         targets[sample, token, label] = 1
         return targets
 
+    def begin_step(self, progress: float) -> None:
+        """Do nothing."""
+
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Tensor, weights: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:

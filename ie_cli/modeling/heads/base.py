@@ -37,6 +37,14 @@ class Head(Protocol):
             mask: bool ``[batch, L]``, true on text tokens.
         """
 
+    def begin_step(self, progress: float) -> None:
+        """Prepare for the next step of training, e.g. for weights of losses that change; most heads do nothing.
+
+        Args:
+            progress: the share of the steps that is completed, from 0 at the first step to less than 1 at the last; also after
+                a run is resumed.
+        """
+
     def losses(self, hidden: Tensor, mask: Tensor, targets: Any, weights: Tensors | None = None) -> dict[str, Tensor]:
         """Return scalar losses by name, each a mean over the batch.
 
@@ -48,7 +56,10 @@ class Head(Protocol):
         """
 
     def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
-        """Return everything that the codec decodes as named tensors ``MATRIX.NAME``, the outputs of an exported graph."""
+        """Return everything that the codec decodes as named tensors ``MATRIX.NAME``, the outputs of an exported graph.
+
+        Their first axis is that of the samples; it has the size 1 if a tensor is the same for all samples.
+        """
 
     def blocks(self, hidden: Tensor) -> dict[str, Iterator[dict[str, Tensor]]]:
         """Return the outputs by score matrix, large matrices in several blocks of labels."""
@@ -132,6 +143,9 @@ class MatrixHead(nn.Module):
     def collate(self, entries: Tensors, mask: Tensor) -> dict[str, Gold]:
         """Return the gold entries of each score matrix, sorted and validated."""
         return {name: Gold.build(entries[name], mask, upper=scorer.upper) for name, scorer in self._scorers()}
+
+    def begin_step(self, progress: float) -> None:
+        """Do nothing: the losses are the same in every step."""
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Gold], weights: Tensors | None = None

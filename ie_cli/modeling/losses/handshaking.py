@@ -1,0 +1,242 @@
+"""The cross-entropies of handshaking tagging (TPLinker, Wang et al., COLING 2020), a block of entries at a time.
+
+The vector of an entry (i, j), i ≤ j, is ``v = tanh(left(i) + right(j))``. With tags c of the score ``a_c = w_c·v + b_c`` and
+``a_0 = 0`` for none, an entry has the loss ``log Σ_c e^{a_c} - a_gold``: over the tags 0 and 1 for entities, over 0, 1 and 2 for
+each link index. The losses are summed over entries and link indices, and averaged over the batch.
+
+The tensors ``[batch, L, L, size]`` and ``[batch, L, L, tags]`` are never built: the gradient of a block is computed directly
+after its loss. Only entries of two text tokens are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ie_cli.errors import DataError
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold
+
+_NONE = -1e4  # the score of tags that is certainly not the best one, and whose exponential is 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The gold tags of a batch, except for 0: entries int64 ``[n, 4]`` of (sample, column of the tag's score, i, j), i ≤ j.
+
+    The columns are ordered as in `Taggers`.
+    """
+
+    entries: Tensor
+
+    @classmethod
+    def build(cls, entities: Tensor, start_links: Tensor, end_links: Tensor, mask: Tensor, links: int) -> Tagged:
+        """Convert gold entries (sample, label, first, last) and links (sample, link index, subject, object) to tags.
+
+        Args:
+            entities: int64 ``[n, 4]``, duplicates allowed.
+            start_links: int64 ``[n, 4]`` by first tokens, duplicates allowed.
+            end_links: int64 ``[n, 4]`` by last tokens, duplicates allowed.
+            mask: bool ``[batch, L]``, true on text tokens.
+            links: the number of link indices.
+
+        Raises:
+            DataError: an entry is on padding or a special token, or has both directions of a link.
+        """
+        found = [Gold.build(entities, mask).entries]
+        found[0][:, 1] = 0
+        for matrix, entries in enumerate((start_links, end_links)):
+            sample, link, a, b = Gold.build(entries, mask, upper=False).entries.unbind(1)
+            column = 1 + 2 * links * (a > b) + matrix * links + link
+            found.append(torch.stack([sample, column, torch.minimum(a, b), torch.maximum(a, b)], dim=1))
+        tags = torch.cat(found)
+        entry = tags.clone()
+        entry[:, 1] = torch.where(tags[:, 1] > 2 * links, tags[:, 1] - 2 * links, tags[:, 1])
+        distinct, counts = torch.unique(entry, dim=0, return_counts=True)
+        if bool((counts > 1).any()):
+            bad = distinct[counts > 1][0].tolist()
+            raise DataError(f"gold entry (sample, column, first, last) = {bad} has both directions of a link")
+        return cls(tags)
+
+    def to(self, device: torch.device) -> Tagged:
+        return Tagged(self.entries.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Taggers:
+    """The scores of all tags: weight ``[columns, size]``, bias and share ``[columns]``; share is what a loss is multiplied by.
+
+    Of 1 + 4·links columns, the first is that of entities; then come tag 1 of the starts, tag 1 of the ends, tag 2 of the starts
+    and tag 2 of the ends.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    share: Tensor
+
+    @property
+    def pairs(self) -> int:
+        """The number of pairs of columns that share a softmax: link indices in both matrices."""
+        return len(self.weight) // 2
+
+
+def handshaking_loss(left: Tensor, right: Tensor, taggers: Taggers, mask: Tensor, gold: Tagged) -> tuple[Tensor, ...]:
+    """Return the losses of the entities, the links between starts and the links between ends.
+
+    Args:
+        left: the factor of the first token of an entry; ``[batch, L, size]``.
+        right: the factor of the second token.
+        taggers: what scores the tags.
+        mask: bool ``[batch, L]``, true on text tokens.
+        gold: the gold tags.
+
+    Returns:
+        Three scalars, each summed over entries and tags with `share`, and divided by the size of the batch.
+    """
+    with torch.autocast(left.device.type, enabled=False):
+        left, right = (x if x.dtype == torch.float64 else x.float() for x in (left, right))
+        losses: tuple[Tensor, ...] = _HandshakingLoss.apply(  # type: ignore[no-untyped-call]
+            left, right, taggers.weight, taggers.bias, taggers.share, mask, gold
+        )
+    return losses
+
+
+class _HandshakingLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes positional arguments
+        ctx: Any,
+        left: Tensor,
+        right: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        share: Tensor,
+        mask: Tensor,
+        gold: Tagged,
+    ) -> tuple[Tensor, ...]:
+        taggers = Taggers(weight, bias, share)
+        gradient = any(ctx.needs_input_grad[:4])
+        columns, grads = _run(left, right, taggers, mask, gold, gradient=gradient)
+        ctx.mask, ctx.gold = mask, gold
+        ctx.save_for_backward(left, right, weight, bias, share, *grads)
+        links = taggers.pairs // 2
+        return columns[0], columns[1 : 1 + links].sum(), columns[1 + links :].sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
+        left, right, weight, bias, share, *grads = ctx.saved_tensors
+        entities, starts, ends = factors
+        if bool((entities == starts) & (starts == ends)):  # the losses are added: the gradients are those of the sum
+            return *(grad * entities for grad in grads), None, None, None
+        links = len(weight) // 4
+        factor = torch.cat([entities[None], *([starts.expand(links), ends.expand(links)] * 2)])
+        _, grads = _run(left, right, Taggers(weight, bias, share * factor), ctx.mask, ctx.gold, gradient=True)
+        return *grads, None, None, None
+
+
+def _run(
+    left: Tensor, right: Tensor, taggers: Taggers, mask: Tensor, gold: Tagged, *, gradient: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the losses ``[1 + 2·links]``, and the gradients of their sum: of left, right, weight and bias."""
+    batch, length = mask.shape
+    ends = (mask * torch.arange(1, length + 1, device=mask.device)).amax(1)  # the number of tokens up to the last one
+    order = torch.argsort(ends, descending=True)
+    rank = torch.argsort(order)
+    sample, column, i, j = gold.entries.unbind(1)
+    inputs = _Inputs(left[order], right[order], mask[order], taggers, (rank[sample], column, i, j))
+    losses = left.new_zeros(1 + taggers.pairs)
+    grads = tuple(torch.zeros_like(x) for x in (inputs.left, inputs.right, taggers.weight, taggers.bias))
+    for samples, rows, stop in _blocks(ends[order].tolist(), left.shape[2] + len(taggers.weight), left.element_size()):
+        losses += _block(inputs, samples, rows, stop, grads if gradient else None) / batch
+    d_left, d_right, d_weight, d_bias = (grad / batch for grad in grads)
+    return losses, (d_left[rank], d_right[rank], d_weight, d_bias)
+
+
+def _blocks(ends: list[int], width: int, itemsize: int) -> Iterator[tuple[slice, slice, int]]:
+    """Yield blocks of entries that fit in `BLOCK_BYTES`: samples, rows i, and the end of the columns j.
+
+    Args:
+        ends: the number of tokens of each sample, in descending order.
+        width: the numbers per entry.
+        itemsize: bytes per number.
+    """
+    budget = BLOCK_BYTES // (width * itemsize)  # entries
+    first = 0
+    while first < len(ends) and ends[first]:
+        stop = ends[first]
+        last = min(len(ends), first + max(1, budget // stop))
+        row = 0
+        while row < stop:
+            samples = sum(end > row for end in ends[first:last])
+            columns = stop - row
+            step = max(1, min(-(-columns // 8), budget // (columns * samples)))
+            yield slice(first, first + samples), slice(row, min(row + step, stop)), stop
+            row += step
+        first = last
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """The inputs of a batch, longest sample first; gold is (sample, column, i, j)."""
+
+    left: Tensor
+    right: Tensor
+    mask: Tensor
+    taggers: Taggers
+    gold: tuple[Tensor, Tensor, Tensor, Tensor]
+
+    def gold_in(self, samples: slice, rows: slice, stop: int) -> tuple[Tensor, Tensor]:
+        """Return the gold of a block: entries counted within it, and columns."""
+        sample, column, i, j = self.gold
+        here = (sample >= samples.start) & (sample < samples.stop) & (i >= rows.start) & (i < rows.stop)
+        height, width = rows.stop - rows.start, stop - rows.start
+        entry = ((sample[here] - samples.start) * height + i[here] - rows.start) * width + j[here] - rows.start
+        return entry, column[here]
+
+
+def _block(inputs: _Inputs, samples: slice, rows: slice, stop: int, grads: tuple[Tensor, ...] | None) -> Tensor:
+    """Return the losses of a block ``[1 + 2·links]``, and add its gradients to `grads`."""
+    taggers, columns = inputs.taggers, slice(rows.start, stop)
+    left, right = inputs.left[samples, rows], inputs.right[samples, columns]
+    shape = (len(left), left.shape[1], right.shape[1], left.shape[2])
+    vectors = (left[:, :, None] + right[:, None]).tanh_().view(-1, left.shape[2])  # [entries, size]
+    scores = torch.addmm(taggers.bias, vectors, taggers.weight.T)  # [entries, columns]
+    entry, column = inputs.gold_in(samples, rows, stop)
+    at_gold = scores[entry, column]
+    text = inputs.mask
+    i, j = (torch.arange(part.start, part.stop, device=scores.device) for part in (rows, columns))
+    outside = ~(text[samples, rows, None] & text[samples, None, columns] & (i[:, None] <= j))
+    scores.masked_fill_(outside.view(-1, 1), _NONE)
+    losses = _softmax(scores, taggers.pairs)
+    losses.index_put_((torch.where(column > taggers.pairs, column - taggers.pairs, column),), -at_gold, accumulate=True)
+    losses *= taggers.share[: 1 + taggers.pairs]
+    if grads is not None:
+        d_left, d_right, d_weight, d_bias = grads
+        scores[entry, column] -= 1
+        scores *= taggers.share
+        d_weight.addmm_(scores.T, vectors)
+        d_bias += scores.sum(0)
+        d_vectors = torch.ops.aten.tanh_backward(scores @ taggers.weight, vectors).view(shape)
+        d_left[samples, rows] += d_vectors.sum(2)
+        d_right[samples, columns] += d_vectors.sum(1)
+    return losses
+
+
+def _softmax(scores: Tensor, pairs: int) -> Tensor:
+    """Replace scores ``[entries, 1 + 2·pairs]`` by probabilities, and return the sums of ``log Σ_c e^{a_c}`` ``[1 + pairs]``."""
+    entity, first, second = scores[:, :1], scores[:, 1 : 1 + pairs], scores[:, 1 + pairs :]
+    losses = scores.new_empty(1 + pairs)
+    losses[0] = torch.nn.functional.softplus(entity).sum()
+    entity.sigmoid_()
+    top = torch.maximum(first, second).clamp_min_(0)
+    first.sub_(top).exp_()
+    second.sub_(top).exp_()
+    rest = top.neg().expm1_().add_(first).add_(second)  # Σ_c e^{a_c - top} - 1
+    losses[1:] = (top + rest.log1p()).sum(0)
+    rest += 1
+    first.div_(rest)
+    second.div_(rest)
+    return losses
