@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.fakes import characters, codec_of, wordpiece
 
 from ie_cli.codecs.base import Targets
-from ie_cli.codecs.gplinker import ABSENT, APART, NO_PREDICATE, NO_TYPES
+from ie_cli.codecs.relations import ABSENT, APART, NO_PREDICATE, NO_TYPES
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.encoding.alignment import INSIDE_TOKEN, NO_LABEL

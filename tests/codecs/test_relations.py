@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.fakes import SENTENCES, Ideal, score_engine
 
 from ie_cli.codecs.base import Decoding
-from ie_cli.codecs.gplinker import flat_roles
+from ie_cli.codecs.relations import flat_roles
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.windows import WindowPlan

@@ -92,7 +92,7 @@ def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
 @pytest.mark.parametrize("name", [*HEADS, *OTHERS])
 def test_a_graph_gives_the_outputs_of_the_head(name: str, tmp_path: Path) -> None:
     head, options = OTHERS.get(name, (name, {}))
-    model = untrained({"task": built(head, hidden_size=32, head_size=16, **options)})
+    model = untrained({"task": built(head, hidden_size=32, **options)})
     ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
     assert model.encoder.config._attn_implementation == "sdpa"
     codec = codec_of_head(head, **options)

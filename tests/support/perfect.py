@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from support.fakes import FakeOutputs
 from support.heads import HIDDEN, built, windows_for
+from support.perfect_casrel import subjects_and_objects
 
 from ie_cli.codecs.base import Codec, Outputs
 from ie_cli.document import Document
@@ -47,6 +48,7 @@ FORMS: dict[str, Form] = {
     "efficient_global_pointer": matrices,
     "global_pointer": matrices,
     "gplinker": matrices,
+    "casrel": subjects_and_objects,
 }
 """The form of each head in the table of heads."""
 
