@@ -29,15 +29,7 @@ from ie_cli.codecs.base import (
 )
 from ie_cli.codecs.factors import entry_scores, factors_of, shared_factors
 from ie_cli.codecs.links import decode_links
-from ie_cli.codecs.relations import (
-    annotate,
-    find_links,
-    gold_relations,
-    link_rules,
-    links_within,
-    role_spans,
-    unreachable_triples,
-)
+from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, links_within, role_spans
 from ie_cli.codecs.spans import decode_spans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
@@ -71,14 +63,12 @@ class GPLinkerCodec:
     ) -> Targets:
         """Encode relations as links, and entities as spans; a triple without offsets is one item with any number of links."""
         schema = self.schema
-        boundaries = Boundaries(document.text, tokens)
-        gold = gold_relations(document, boundaries, mentions)
-        links, unreachable = find_links(gold.relations, boundaries, plan, schema)
-        triples = gold.absent + unreachable_triples(document, gold.relations, unreachable)
+        gold = GoldRelations.build(document, Boundaries(document.text, tokens), plan, schema, mentions=mentions)
+        links, triples = gold.links(), gold.unreachable_triples()
         if schema.roles:
             columns = {"spans": role_spans(links), "links": links}
             return Targets(columns, {"entities": 0, "relations": gold.count}, {"entities": [], "relations": triples})
-        entities = sorted(entities_of(replace(document, relations=list(gold.relations))))
+        entities = sorted(entities_of(replace(document, relations=list(gold.located))))
         aligned = align(document.text, entities, tokens, plan, schema.ids)
         return Targets(
             {"spans": aligned.spans, "links": links},

@@ -1,13 +1,12 @@
-"""What the codecs of relations share: gold relations as links between token spans, and decoded links as relations.
+"""Relations as links between token spans: what the codecs of relation heads share.
 
-A link joins the first and last token of a subject with those of an object, by predicate. If the entity labels are roles, a
-predicate that joins several pairs of types has further link indices, one for each pair; see `LabelSchema.links`.
+A link is (link index, subject's first and last token, object's first and last token), see `LabelSchema.links`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,58 +26,107 @@ NO_TYPES = "types that the schema does not allow"
 
 @dataclass(frozen=True, slots=True)
 class GoldRelations:
-    """The gold relations of a text with offsets, the number of gold items, and the triples without a place, with the reason."""
+    """The gold relations of a document, and their links.
 
-    relations: Collection[Relation]
-    count: int
-    absent: list[tuple[Triple, str]]
-
-
-def gold_relations(document: Document, boundaries: Boundaries, mentions: Mentions) -> GoldRelations:
-    """Return the relations of a document; triples without offsets are located in the text.
-
-    Args:
+    Attributes:
         document: the document.
-        boundaries: the token boundaries of its text.
-        mentions: which of the occurrences of a triple without offsets to use.
+        located: its relations; for triples without offsets, the relations located for them.
+        count: the number of gold relations; a triple without offsets is one item with any number of links.
+        absent: the triples that cannot be located, with the reason.
+        aligned: the located relations that have a link.
+        entries: the links of `aligned`, with the predicate as the link index; int64 ``[aligned, 5]``.
+        pairs: the link indices of their pairs of types, -1 if there is none; int64 ``[aligned]``.
+        unreachable: the reasons why the other located relations have no link.
     """
-    text = document.text
-    if document.spos is None:
-        relations = set(document.relations)
-        return GoldRelations(relations, len(relations), [])
-    located = locate(text, document.spos, mentions, reachable=lambda span: boundaries.find(*span) is not None)
-    absent = [(triple, absence_reason(text, triple, boundaries)) for triple in located.absent]
-    return GoldRelations(located.relations, located.triples, absent)
+
+    document: Document
+    located: Collection[Relation]
+    count: int
+    absent: Sequence[tuple[Triple, str]]
+    aligned: Sequence[Relation]
+    entries: Index
+    pairs: Index
+    unreachable: Mapping[Relation, str]
+
+    @classmethod
+    def build(
+        cls, document: Document, boundaries: Boundaries, plan: WindowPlan, schema: LabelSchema, *, mentions: Mentions
+    ) -> GoldRelations:
+        """Locate the relations, and align them with the tokens.
+
+        Args:
+            document: the document.
+            boundaries: the token boundaries of its text.
+            plan: the split into windows.
+            schema: the labels and predicates.
+            mentions: if the data have no offsets, which of the occurrences at token boundaries to use.
+        """
+        relations: Collection[Relation] = set(document.relations)
+        absent: list[tuple[Triple, str]] = []
+        count = len(relations)
+        if document.spos is not None:
+            located = locate(
+                document.text, document.spos, mentions, reachable=lambda span: boundaries.find(*span) is not None
+            )
+            relations, count = located.relations, located.triples
+            absent = [(triple, _absence_reason(document.text, triple, boundaries)) for triple in located.absent]
+        unreachable: dict[Relation, str] = {}
+        aligned: list[Relation] = []
+        entries: list[tuple[int, int, int, int, int]] = []
+        pairs: list[int] = []
+        for relation in relations:
+            reason = _schema_reason(relation, schema)
+            subject, object_ = (boundaries.find(side.start, side.end) for side in (relation.subject, relation.object))
+            if reason or subject is None or object_ is None:
+                side = relation.subject if subject is None else relation.object
+                unreachable[relation] = reason or boundaries.reason(side.start, side.end)
+                continue
+            aligned.append(relation)
+            entries.append((schema.predicate_ids[relation.predicate], *subject, *object_))
+            types = (relation.subject.label, relation.object.label)
+            pairs.append(schema.pair_ids.get(relation.predicate, {}).get(types, -1))
+        links = np.array(entries, dtype=np.int64).reshape(-1, 5)
+        found = cls(document, relations, count, absent, aligned, links, np.array(pairs, dtype=np.int64), unreachable)
+        hull = links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)
+        return found.without(plan.owners(len(boundaries.tokens), *hull) < 0, APART)
+
+    def without(self, dropped: npt.NDArray[np.bool_], reason: str) -> GoldRelations:
+        """Return the relations with some of `aligned` made unreachable for one reason."""
+        parts = list(zip(self.aligned, dropped.tolist(), strict=True))
+        return replace(
+            self,
+            aligned=[relation for relation, drop in parts if not drop],
+            entries=self.entries[~dropped],
+            pairs=self.pairs[~dropped],
+            unreachable={**self.unreachable, **{relation: reason for relation, drop in parts if drop}},
+        )
+
+    def links(self) -> Index:
+        """Return the distinct links of the predicates and of their pairs of types; int64 ``[links, 5]``."""
+        typed = self.entries.copy()
+        typed[:, 0] = self.pairs
+        return np.unique(np.concatenate([self.entries, typed[self.pairs >= 0]]), axis=0)
+
+    def unreachable_triples(self) -> list[tuple[Triple, str]]:
+        """Return the absent triples, and the unreachable relations as triples of texts.
+
+        A triple without offsets is unreachable only if all its occurrences are.
+        """
+        text, without_offsets = self.document.text, self.document.spos is not None
+        kept: set[Triple] = set()
+        if without_offsets:
+            kept = text_triples(text, (relation for relation in self.located if relation not in self.unreachable))
+        found = list(self.absent)
+        for relation, reason in self.unreachable.items():
+            [triple] = text_triples(text, [relation])
+            if triple not in kept:
+                found.append((triple, reason))
+                if without_offsets:
+                    kept.add(triple)
+        return found
 
 
-def find_links(
-    relations: Collection[Relation], boundaries: Boundaries, plan: WindowPlan, schema: LabelSchema
-) -> tuple[Index, dict[Relation, str]]:
-    """Return the links of the relations, and the reasons why some relations have none."""
-    unreachable: dict[Relation, str] = {}
-    aligned: list[Relation] = []
-    entries: list[tuple[int, int, int, int, int]] = []
-    pairs: list[int] = []
-    for relation in relations:
-        reason = schema_reason(relation, schema)
-        subject, object_ = (boundaries.find(side.start, side.end) for side in (relation.subject, relation.object))
-        if reason or subject is None or object_ is None:
-            side = relation.subject if subject is None else relation.object
-            unreachable[relation] = reason or boundaries.reason(side.start, side.end)
-            continue
-        aligned.append(relation)
-        entries.append((schema.predicate_ids[relation.predicate], *subject, *object_))
-        types = (relation.subject.label, relation.object.label)
-        pairs.append(schema.pair_ids.get(relation.predicate, {}).get(types, -1))
-    links = np.array(entries, dtype=np.int64).reshape(-1, 5)
-    owned = plan.owners(len(boundaries.tokens), links[:, [1, 3]].min(axis=1), links[:, [2, 4]].max(axis=1)) >= 0
-    unreachable |= {relation: APART for relation, fits in zip(aligned, owned, strict=True) if not fits}
-    typed = links.copy()
-    typed[:, 0] = pairs
-    return np.unique(np.concatenate([links[owned], typed[owned & (typed[:, 0] >= 0)]]), axis=0), unreachable
-
-
-def schema_reason(relation: Relation, schema: LabelSchema) -> str:
+def _schema_reason(relation: Relation, schema: LabelSchema) -> str:
     """Return the reason why the schema cannot express a relation, or an empty string."""
     if relation.predicate not in schema.predicate_ids:
         return NO_PREDICATE
@@ -90,13 +138,7 @@ def schema_reason(relation: Relation, schema: LabelSchema) -> str:
     return NO_TYPES if schema.constrained and types not in schema.types.get(relation.predicate, ()) else ""
 
 
-def role_spans(links: Index) -> Index:
-    """Return subjects as spans of label 0 and objects as spans of label 1; int64 ``[spans, 3]``."""
-    sides = [np.insert(links[:, columns], 0, label, axis=1) for label, columns in enumerate(([1, 2], [3, 4]))]
-    return np.unique(np.concatenate(sides), axis=0)
-
-
-def absence_reason(text: str, triple: Triple, boundaries: Boundaries) -> str:
+def _absence_reason(text: str, triple: Triple, boundaries: Boundaries) -> str:
     """Return the reason why a triple without offsets does not occur at token boundaries."""
     for mention in (triple[0], triple[2]):
         places = find_places(text, mention)
@@ -105,24 +147,10 @@ def absence_reason(text: str, triple: Triple, boundaries: Boundaries) -> str:
     return ABSENT
 
 
-def unreachable_triples(
-    document: Document, relations: Collection[Relation], unreachable: Mapping[Relation, str]
-) -> list[tuple[Triple, str]]:
-    """Return the unreachable relations as triples of texts.
-
-    A triple without offsets is unreachable only if all its occurrences are.
-    """
-    kept: set[Triple] = set()
-    if document.spos is not None:
-        kept = text_triples(document.text, (relation for relation in relations if relation not in unreachable))
-    found: list[tuple[Triple, str]] = []
-    for relation, reason in unreachable.items():
-        [triple] = text_triples(document.text, [relation])
-        if triple not in kept:
-            found.append((triple, reason))
-            if document.spos is not None:
-                kept.add(triple)
-    return found
+def role_spans(links: Index) -> Index:
+    """Return subjects as spans of label 0 and objects as spans of label 1; int64 ``[spans, 3]``."""
+    sides = [np.insert(links[:, columns], 0, label, axis=1) for label, columns in enumerate(([1, 2], [3, 4]))]
+    return np.unique(np.concatenate(sides), axis=0)
 
 
 def links_within(links: Index, first: int, capacity: int) -> Index:

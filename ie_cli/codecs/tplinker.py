@@ -30,15 +30,7 @@ from ie_cli.codecs.base import (
 )
 from ie_cli.codecs.handshaking import Handshaking
 from ie_cli.codecs.links import decode_pairs
-from ie_cli.codecs.relations import (
-    annotate,
-    find_links,
-    gold_relations,
-    link_rules,
-    links_within,
-    role_spans,
-    unreachable_triples,
-)
+from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, links_within, role_spans
 from ie_cli.codecs.spans import DecodedSpans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Relation
@@ -76,19 +68,16 @@ class TPLinkerCodec:
     ) -> Targets:
         """Encode relations as links, and their arguments as spans; entities without a relation are not encoded."""
         boundaries = Boundaries(document.text, tokens)
-        gold = gold_relations(document, boundaries, mentions)
-        links, unreachable = find_links(gold.relations, boundaries, plan, self.schema)
-        conflicts = opposite((relation for relation in gold.relations if relation not in unreachable), boundaries)
-        if conflicts:
-            unreachable |= dict.fromkeys(conflicts, BOTH_DIRECTIONS)
-            kept = [relation for relation in gold.relations if relation not in unreachable]
-            links, _ = find_links(kept, boundaries, plan, self.schema)
+        gold = GoldRelations.build(document, boundaries, plan, self.schema, mentions=mentions)
+        conflicts = opposite(gold.aligned, boundaries)
+        gold = gold.without(np.array([relation in conflicts for relation in gold.aligned], dtype=bool), BOTH_DIRECTIONS)
+        links = gold.links()
         spans = role_spans(links)
         spans[:, 0] = 0
         return Targets(
             {"spans": np.unique(spans, axis=0), "links": links},
             {"entities": 0, "relations": gold.count},
-            {"entities": [], "relations": gold.absent + unreachable_triples(document, gold.relations, unreachable)},
+            {"entities": [], "relations": gold.unreachable_triples()},
         )
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:

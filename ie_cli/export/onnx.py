@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
-from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend, output_prefix
+from ie_cli.export.passes import FirstPass, SecondPass
+from ie_cli.inference.backends.onnx import HIDDEN, INPUTS, OnnxBackend
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.model_directory import EXPORT, ONNX, new_directory, require_exportable_to
+from ie_cli.inference.model_directory import EXPORT, ONNX, QUERIES, new_directory, require_exportable_to
 from ie_cli.modeling.encoder import max_tokens
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.system.distribution import install_hint
@@ -96,7 +96,8 @@ def export_onnx(
         _write_graph(extractor.model, graph)
         if int8:
             _quantise(graph)
-        _strip(graph)
+        for file in sorted(directory.glob("*.onnx")):
+            _strip(file)
         exported = replace(extractor, backend=OnnxBackend(graph, extractor.codecs()))
         parity = _compare(extractor, exported, gold)
         if not force:
@@ -155,28 +156,9 @@ def _note(parity: Parity, precision: object) -> str:
     )
 
 
-class _Outputs(nn.Module):
-    """A model whose outputs are those of all its heads in turn."""
-
-    def __init__(self, model: ExtractionModel) -> None:
-        super().__init__()
-        self.model = model
-        self.names: list[str] = []
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        hidden = self.model.hidden(input_ids, attention_mask)
-        named = {
-            f"{output_prefix(task, self.model.tasks)}{name}": tensor
-            for task in self.model.tasks
-            for name, tensor in self.model.head(task).outputs(hidden).items()
-        }
-        self.names = list(named)
-        return tuple(named.values())
-
-
 def _write_graph(model: ExtractionModel, file: Path) -> None:
-    """Write the graph in float32, with dynamic batch size and length."""
-    module = _Outputs(model)
+    """Write the graph in float32, with dynamic batch size and length, and beside it a second one for queries of the heads."""
+    first, second = FirstPass(model), SecondPass(model)
     config: Any = model.encoder.config
     attention, training = config._attn_implementation, model.training
     ids = torch.ones(2, 16, dtype=torch.int64)
@@ -184,35 +166,48 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
     mask[1, 8:] = False
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=max_tokens(config))}
     try:
-        module.eval()
+        first.eval()
         model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # faster in ONNX Runtime
-        with torch.inference_mode():
-            module(ids, mask)  # sets the names of the outputs
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")  # warnings inside the exporter
-            torch.onnx.export(
-                module,
-                (ids, mask),
-                str(file),
-                dynamo=True,
-                opset_version=_OPSET,
-                input_names=list(INPUTS),
-                output_names=module.names,
-                dynamic_shapes=(axes, axes),
-                external_data=False,
-                verbose=False,
-            )
+        _export(first, (ids, mask), file, INPUTS, (axes, axes))
+        if second.asked:
+            with torch.inference_mode():
+                hidden = model.hidden(ids, mask).clone()
+            given = [torch.arange(3) % 2 for _ in second.inputs]
+            names = (HIDDEN, *second.inputs)
+            _export(second.eval(), (hidden, given), file.with_name(QUERIES), names, (axes, second.axes()))
     except OSError:
         raise
     except Exception as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
-            f"the exporter of torch {torch.__version__} cannot export this {config.model_type} model: {first}",
+            f"the exporter of torch {torch.__version__} cannot export this {config.model_type} model: {first_line}",
             hint="update torch and onnxscript, or predict with torch.",
         ) from error
     finally:
         model.encoder.set_attn_implementation(attention)  # type: ignore[operator]
         model.train(training)
+
+
+def _export(
+    module: FirstPass | SecondPass, given: tuple[Any, ...], file: Path, inputs: Sequence[str], axes: tuple[Any, ...]
+) -> None:
+    """Write the graph of a module, with dynamic axes for its inputs."""
+    with torch.inference_mode():
+        module(*given)  # sets the names of the outputs
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # warnings inside the exporter
+        torch.onnx.export(
+            module,
+            given,
+            str(file),
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=list(inputs),
+            output_names=module.names,
+            dynamic_shapes=axes,
+            external_data=False,
+            verbose=False,
+        )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from ie_cli.inference.model_directory import (
     FORMAT_VERSION,
     METRICS,
     ONNX,
+    QUERIES,
     RECIPE,
     TOKENIZER,
     WEIGHTS,
@@ -41,12 +42,12 @@ from ie_cli.system.text import write_text
 
 MIXED_FILES_HINT = "copy the complete model directory: its files belong together."
 _TEXTS = (CONFIG, TOKENIZER)
-_WEIGHTS = (WEIGHTS, ONNX, f"{ONNX}.data")
+_WEIGHTS = (WEIGHTS, ONNX, f"{ONNX}.data", QUERIES)
 _ENDS = 2**20
 _RECORDS = (METRICS, EXPORT)
 _READ: dict[Form, tuple[str, ...]] = {
     "torch": (WEIGHTS, METRICS),
-    "onnx": (ONNX, f"{ONNX}.data", EXPORT, METRICS),
+    "onnx": (ONNX, f"{ONNX}.data", QUERIES, EXPORT, METRICS),
 }
 """The files that a model of each form is loaded from, in addition to the texts with fingerprints."""
 

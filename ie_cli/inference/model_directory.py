@@ -31,6 +31,8 @@ WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "tokenizer.json",
     "config.json",
 )
+QUERIES = "model-queries.onnx"
+"""The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
 TOKENS = "tokens"

@@ -14,6 +14,7 @@ from ie_cli.inference.model_directory import (
     METRICS,
     NEEDED,
     ONNX,
+    QUERIES,
     RECIPE,
     TOKENIZER_CONFIG,
     Form,
@@ -26,7 +27,7 @@ from ie_cli.system.urls import has_password
 
 _MORE: dict[Form, tuple[str, ...]] = {
     "torch": (TOKENIZER_CONFIG, METRICS, CARD),
-    "onnx": (TOKENIZER_CONFIG, METRICS, CARD, EXPORT, f"{ONNX}.data"),
+    "onnx": (TOKENIZER_CONFIG, METRICS, CARD, EXPORT, f"{ONNX}.data", QUERIES),
 }
 """Optional files of a model."""
 _KNOWN = frozenset(name for table in (NEEDED, _MORE) for names in table.values() for name in names)

@@ -72,6 +72,15 @@ class RelationSection(HeadSection):
     type_pairs: Literal["schema", "observed", "any"] = "schema"
     """With entity types as labels, the types a predicate joins: those of data.schema_file (else any), those of train, or any."""
 
+    def has_entity_types(self, *, annotated: bool) -> bool:
+        """Return whether the entity labels are types, not roles.
+
+        Args:
+            annotated: whether the training data annotate entities.
+        """
+        typed = self.entity_rows == "types" or (self.entity_rows == "auto" and annotated)
+        return typed and self.has_entity_labels
+
 
 class GPLinkerSection(RelationSection, PointerSection):
     """An entity scorer, and two scorers that link starts and ends of subject and object (kexue.fm/archives/8888)."""
@@ -80,6 +89,17 @@ class GPLinkerSection(RelationSection, PointerSection):
     """Relation extractor: gplinker."""
     entity_scorer: Literal["global_pointer", "efficient_global_pointer"] = "global_pointer"
     """Scorer of the entities."""
+
+
+class CasRelSection(RelationSection):
+    """A tagger of subjects, and a tagger of the objects of each subject (Wei et al., ACL 2020; kexue.fm/archives/7161)."""
+
+    has_entity_labels: ClassVar[bool] = False
+
+    name: Literal["casrel"]
+    """Relation extractor: casrel, which finds subjects first, and then the objects of each."""
+    entity_rows: Literal["auto", "roles"] = "auto"
+    """Entity labels: always the roles subject and object."""
 
 
 class TPLinkerSection(RelationSection):
@@ -134,6 +154,12 @@ HEADS: dict[str, HeadSpec] = {
         tasks=("relation",),
         codec=lambda: import_module("ie_cli.codecs.gplinker").GPLinkerCodec,
         builder=lambda: import_module("ie_cli.modeling.heads.gplinker").build,
+    ),
+    "casrel": HeadSpec(
+        section=CasRelSection,
+        tasks=("relation",),
+        codec=lambda: import_module("ie_cli.codecs.casrel").CasRelCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.casrel").build,
     ),
     "tplinker": HeadSpec(
         section=TPLinkerSection,

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from support.corpora import documents, recipe, write_jsonl
+from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 from support.heads import built, codec_of_head
 from transformers import BertConfig, BertModel
 
@@ -24,7 +25,9 @@ from ie_cli.export.onnx import export_onnx
 from ie_cli.inference.backends.onnx import OnnxBackend
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
-from ie_cli.inference.model_directory import ONNX
+from ie_cli.inference.model_directory import ONNX, QUERIES
+from ie_cli.inference.publishing import model_files
+from ie_cli.modeling.heads.base import Head, queries_of
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.heads import HEADS
 from ie_cli.training.run import train
@@ -70,17 +73,22 @@ def inputs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield ids, np.arange(length) < random.integers(2, length + 1, batch)[:, None]
 
 
-def all_arrays(outputs: Outputs, codec: Codec) -> dict[str, np.ndarray]:
-    """Return all arrays of a head's outputs, with blocks concatenated."""
+def all_arrays(outputs: Outputs, codec: Codec, head: Head, *, items: int) -> dict[str, np.ndarray]:
+    """Return all arrays of a head's outputs, with blocks concatenated, and those of its queries for some arguments."""
     found: dict[str, np.ndarray] = {}
-    for matrix in codec.matrices:
+    queries = queries_of(head)
+    for matrix in codec.matrices.keys() - queries.keys():
         blocks = list(outputs.matrix(matrix))
         found |= {f"{matrix}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
+    random = np.random.default_rng(0)
+    for query, arguments in queries.items():
+        given = {argument: random.integers(0, items, 5) for argument in arguments}
+        found |= {f"{query}.{name}": values for name, values in outputs.query(query, given).items()}
     return found
 
 
-def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
-    one, other = all_arrays(before, codec), all_arrays(after, codec)
+def assert_alike(before: Outputs, after: Outputs, codec: Codec, head: torch.nn.Module, shape: tuple[int, ...]) -> None:
+    one, other = (all_arrays(part, codec, cast(Head, head), items=min(shape)) for part in (before, after))
     assert one.keys() == other.keys()
     assert {name.split(".")[0] for name in one} == codec.matrices.keys()
     for name, values in one.items():
@@ -92,18 +100,19 @@ def assert_alike(before: Outputs, after: Outputs, codec: Codec) -> None:
 @pytest.mark.parametrize("name", [*HEADS, *OTHERS])
 def test_a_graph_gives_the_outputs_of_the_head(name: str, tmp_path: Path) -> None:
     head, options = OTHERS.get(name, (name, {}))
-    model = untrained({"task": built(head, hidden_size=32, head_size=16, **options)})
+    module = built(head, hidden_size=32, **options)
+    model = untrained({"task": module})
     ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
     assert model.encoder.config._attn_implementation == "sdpa"
     codec = codec_of_head(head, **options)
     before, after = TorchBackend(model, "float32"), OnnxBackend(tmp_path / ONNX, {"task": codec})
     for ids, mask in inputs():
-        assert_alike(before.run(ids, mask)["task"], after.run(ids, mask)["task"], codec)
+        assert_alike(before.run(ids, mask)["task"], after.run(ids, mask)["task"], codec, module, ids.shape)
 
 
 @pytest.mark.slow
 def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -> None:
-    names = {"ner": "global_pointer", "links": "gplinker"}
+    names = {"ner": "global_pointer", "links": "gplinker", "triples": "casrel", "more triples": "casrel"}
     codecs = {task: codec_of_head(head) for task, head in names.items()}
     model = untrained({task: built(head, hidden_size=32) for task, head in names.items()})
     ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
@@ -112,7 +121,7 @@ def test_a_graph_of_several_tasks_has_the_outputs_of_all_heads(tmp_path: Path) -
         old, new = before.run(ids, mask), after.run(ids, mask)
         assert old.keys() == new.keys() == codecs.keys()
         for task, codec in codecs.items():
-            assert_alike(old[task], new[task], codec)
+            assert_alike(old[task], new[task], codec, cast(torch.nn.Module, model.head(task)), ids.shape)
     with pytest.raises(ModelError, match="not a graph written by `ie export`"):  # matrices are named with their task
         OnnxBackend(tmp_path / ONNX, {"ner": codecs["ner"]})
     with pytest.raises(ModelError, match="the graph has the label counts"):
@@ -328,3 +337,32 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "no such file" in run.stderr
     assert not (tmp_path / "out2").exists()
+
+
+@pytest.mark.slow
+def test_both_passes_are_exported_and_stored(tmp_path: Path) -> None:
+    data = relation_documents(annotated=False)
+    made = relation_recipe(write_jsonl(tmp_path / "t.jsonl", data), head={"name": "casrel"})
+    list(train(made, tmp_path / "run"))
+    model = load(tmp_path / "run" / "model")
+    parity = export_onnx(model, tmp_path / "onnx", data)
+    assert parity.f1_before == parity.f1_after > 0.9
+    assert 0 < parity.mean <= parity.largest < 1e-3
+    exported = load(tmp_path / "onnx")
+    texts = [document.text for document in data] + ["", "今天下雨"]
+    for old, new in zip(model.extract(texts), exported.extract(texts), strict=True):
+        assert old.relations == new.relations
+    second = export_onnx(model, tmp_path / "int8", data, int8=True, force=True)
+    assert second.largest > parity.largest
+    same = [(tmp_path / name / QUERIES).read_bytes() for name in ("onnx", "int8")]
+    assert same[0] == same[1]  # the head stays float32
+    assert QUERIES in json.loads((tmp_path / "onnx" / "ie.json").read_text(encoding="utf-8"))["checksums"]
+    assert QUERIES in model_files(tmp_path / "onnx")
+    whole = (tmp_path / "onnx" / QUERIES).read_bytes()
+    (tmp_path / "onnx" / QUERIES).write_bytes(whole[:-100] + bytes(100))
+    with pytest.raises(ModelError, match=QUERIES):
+        load(tmp_path / "onnx")
+    (tmp_path / "onnx" / QUERIES).unlink()
+    with pytest.raises(ModelError, match="the graph has the label counts") as error:
+        load(tmp_path / "onnx")
+    assert "copy the complete model directory" in str(error.value.hint)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.heads import EXAMPLES, HIDDEN, PLAN, SCHEMA, TOKENIZER, built, codec_of_head, example, windows_for
+from support.heads import APART, EXAMPLES, HIDDEN, PLAN, SCHEMA, TOKENIZER, built, codec_of_head, example, windows_for
 from support.perfect import Perfect
 from support.references import rotation
 from support.toy_head import TOY
@@ -26,7 +26,7 @@ from ie_cli.inference.backends.onnx import OnnxOutputs
 from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.inference.pipeline import Engine, Extraction, extract
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.heads.base import Head, MatrixHead
+from ie_cli.modeling.heads.base import Head, MatrixHead, queries_of
 from ie_cli.modeling.losses import streamed
 from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
 from ie_cli.triples import text_triples
@@ -102,8 +102,13 @@ def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     codec, head, hidden = codec_of_head(name), head_of(name), torch.randn(2, 7, HIDDEN)
     named = head.outputs(hidden)
     assert all(output.count(".") == 1 for output in named)
-    assert {output.split(".")[0] for output in named} == codec.matrices.keys() == head.blocks(hidden).keys()
+    first_pass = codec.matrices.keys() - queries_of(head).keys()
+    assert {output.split(".")[0] for output in named} == first_pass == head.blocks(hidden).keys()
+    assert queries_of(head).keys() <= codec.matrices.keys()
     assert all(len(tensor) in (1, 2) for tensor in named.values())  # 1: the same for all samples
+    for query, arguments in queries_of(head).items():
+        given = dict.fromkeys(arguments, torch.ones(2, dtype=torch.int64))
+        named |= {f"{query}.{output}": tensor for output, tensor in head.query(query, hidden, given).items()}
     for matrix, rows in codec.matrices.items():  # these distinguish an exported graph from another one
         shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{matrix}.")]
         assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
@@ -116,7 +121,8 @@ def test_blocks_and_outputs_have_the_same_scores(name: str, block_bytes: int, mo
     head, hidden = head_of(name), torch.randn(1, 7, HIDDEN)
     with torch.inference_mode():
         graph = {output: tensor.numpy() for output, tensor in head.outputs(hidden).items()}
-    one, other = head_scores(name, head, hidden, length=7), scores(name, OnnxOutputs(graph, ""), 7)
+    one = head_scores(name, head, hidden, length=7)
+    other = scores(name, OnnxOutputs(graph, "", TorchOutputs(head, hidden).query), 7)
     assert len(one) == len(other) >= len(SCHEMA.labels)
     for left, right in zip(one, other, strict=True):
         np.testing.assert_allclose(left, right, atol=1e-6)
@@ -124,7 +130,7 @@ def test_blocks_and_outputs_have_the_same_scores(name: str, block_bytes: int, mo
 
 @every_head
 def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) -> None:
-    codec, document = codec_of_head(name), example(9)
+    codec, document = codec_of_head(name), APART
     [tokens] = TOKENIZER.encode([document.text])
     targets = codec.encode(document, tokens, PLAN)
     assert targets.columns.keys() == codec.columns.keys()
@@ -154,6 +160,12 @@ def test_matrices_are_complete(name: str) -> None:
 # Padding, emptiness, precision
 
 
+def losses(head: Head, *arguments: Any) -> dict[str, torch.Tensor]:
+    """Return the losses of a head with the same random choices in each call."""
+    torch.manual_seed(0)
+    return head.losses(*arguments)
+
+
 @every_head
 def test_a_sentence_scores_the_same_beside_a_longer_one(name: str) -> None:
     head, hidden = head_of(name), torch.randn(1, 5, HIDDEN)
@@ -177,8 +189,8 @@ def test_padding_changes_no_loss(name: str) -> None:
     hidden = torch.randn(1, 9, HIDDEN)
     padded = torch.cat([hidden, 100 * torch.randn(1, 4, HIDDEN)], dim=1)
     wide = torch.cat([batch.text_mask, torch.zeros(1, 4, dtype=torch.bool)], dim=1)
-    short = head.losses(hidden, batch.text_mask, batch.targets)
-    long = head.losses(padded, wide, head.collate(batch.entries, wide))
+    short = losses(head, hidden, batch.text_mask, batch.targets)
+    long = losses(head, padded, wide, head.collate(batch.entries, wide))
     assert short.keys() == long.keys()
     for part, loss in short.items():
         assert loss.shape == ()
@@ -232,10 +244,10 @@ def test_weights_are_by_label_of_each_matrix(name: str) -> None:
     batch = batch_for(name, head, example(7), example(3, seed=1))
     hidden = torch.randn(*batch.input_ids.shape, HIDDEN)
     rows = {matrix: len(names) for matrix, names in codec_of_head(name).matrices.items()}
-    plain = head.losses(hidden, batch.text_mask, batch.targets)
+    plain = losses(head, hidden, batch.text_mask, batch.targets)
     for factor in (1.0, 0.0, 2.5):
         weights = {matrix: torch.full((count,), factor) for matrix, count in rows.items()}
-        weighted = head.losses(hidden, batch.text_mask, batch.targets, weights)
+        weighted = losses(head, hidden, batch.text_mask, batch.targets, weights)
         assert weighted.keys() == plain.keys()
         for part, loss in plain.items():
             torch.testing.assert_close(weighted[part], factor * loss)

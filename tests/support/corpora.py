@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.schema import Recipe
 
 PEOPLE = ["王伟", "李娜", "张敏敏", "陈晨", "Anna"]
@@ -90,7 +91,9 @@ def relation_documents(*, annotated: bool) -> list[Document]:
 
 def relation_recipe(train_file: Path, **sections: dict[str, object]) -> Recipe:
     made = recipe(train_file).model_dump()
-    made |= {"task": "relation", "head": {"name": "gplinker", "head_size": 32, **sections.pop("head", {})}}
+    head = {"name": "gplinker", **sections.pop("head", {})}
+    size = {"head_size": 32} if "head_size" in HEADS[str(head["name"])].section.model_fields else {}
+    made |= {"task": "relation", "head": {**size, **head}}
     for section, values in sections.items():
         made[section] = {**made[section], **values}
     return Recipe.model_validate(made)

@@ -75,3 +75,10 @@ def example(length: int, *, most: int = 100, seed: int = 0) -> Document:
 
 EXAMPLES = st.builds(example, st.integers(0, 12), most=st.sampled_from([0, 1, 2, 100]), seed=st.integers(0, 2**20))
 """Documents with such entities."""
+
+APART = Document(
+    "一二三四五六七八九",
+    [Entity(0, 2, "A"), Entity(3, 4, "B"), Entity(5, 8, "C"), Entity(8, 9, "A")],
+    [Relation(Entity(0, 2, "A"), "p", Entity(3, 4, "B")), Relation(Entity(5, 8, "C"), "s", Entity(8, 9, "A"))],
+)
+"""A document whose entities do not overlap, so that every codec can encode it."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from support.fakes import FakeOutputs
 from support.heads import HIDDEN, built, windows_for
+from support.perfect_casrel import subjects_and_objects
 from support.perfect_tplinker import handshaking
 
 from ie_cli.codecs.base import Codec, Outputs
@@ -48,6 +49,7 @@ FORMS: dict[str, Form] = {
     "efficient_global_pointer": matrices,
     "global_pointer": matrices,
     "gplinker": matrices,
+    "casrel": subjects_and_objects,
     "tplinker": handshaking,
 }
 """The form of each head in the table of heads."""

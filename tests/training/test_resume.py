@@ -19,6 +19,7 @@ from support.corpora import documents, recipe, relation_documents, relation_reci
 
 from ie_cli.errors import DataError, ModelError, RecipeError, StorageError, TrainingError
 from ie_cli.inference.extractor import Extractor
+from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.checksums import with_checksum
 from ie_cli.system.signals import Stop, Stopped
@@ -106,9 +107,10 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_relations_without_dev_resume_too(tmp_path: Path, stop_at: dict[int, Stop]) -> None:
+@pytest.mark.parametrize("head", heads_of("relation"))
+def test_relations_without_dev_resume_too(head: str, tmp_path: Path, stop_at: dict[int, Stop]) -> None:
     file = write_jsonl(tmp_path / "train.jsonl", relation_documents(annotated=True))
-    made = relation_recipe(file, data={"dev": None}, training={"epochs": 2})
+    made = relation_recipe(file, head={"name": head}, data={"dev": None}, training={"epochs": 2})
     list(train(made, tmp_path / "whole"))
     stop_at[2] = stop = Stop()
     with pytest.raises(Stopped):

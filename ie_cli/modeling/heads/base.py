@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -65,10 +65,30 @@ class Head(Protocol):
         """Return the outputs by score matrix, large matrices in several blocks of labels."""
 
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
-        """Compute an output that decoding requests in a second pass over the hidden states, e.g. the objects of subjects."""
+        """Compute an output that decoding requests in a second pass over the hidden states, e.g. the objects of subjects.
+
+        `queries_of` describes how a head declares its queries for an export.
+
+        Args:
+            name: the name of the output.
+            hidden: the encoder's output.
+            arguments: by name, int64 ``[items]`` each.
+
+        Returns:
+            The arrays of the output by name, ``[items, …]`` each.
+        """
 
     def label_rows(self) -> Mapping[str, LabelRows]:
         """Return the parameters that have rows of their own for each label; all labels share the others."""
+
+
+def queries_of(head: Head) -> Mapping[str, Sequence[str]]:
+    """Return the names of the arguments of each query that a head answers: its attribute `queries`, which is optional.
+
+    ``ie export`` writes a second graph for these queries. A query of a score matrix has the name of the matrix.
+    """
+    queries: Mapping[str, Sequence[str]] = getattr(head, "queries", {})
+    return queries
 
 
 class Builder(Protocol):
