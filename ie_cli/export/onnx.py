@@ -25,6 +25,7 @@ from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend, output_prefix
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, new_directory, require_exportable_to
 from ie_cli.modeling.encoder import max_tokens
+from ie_cli.modeling.encoder_functions import exported_attention
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.temporary import scratch
@@ -185,7 +186,7 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=max_tokens(config))}
     try:
         module.eval()
-        model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # faster in ONNX Runtime
+        model.encoder.set_attn_implementation(exported_attention(config))  # type: ignore[operator]
         with torch.inference_mode():
             module(ids, mask)  # sets the names of the outputs
         with warnings.catch_warnings(), _quiet():
