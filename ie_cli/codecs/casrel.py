@@ -26,7 +26,7 @@ from ie_cli.codecs.base import (
     Targets,
 )
 from ie_cli.codecs.nearest import DecodedPairs, best_of_samples, decode_nearest, joint_spans
-from ie_cli.codecs.relations import GoldRelations, flat_roles, to_relations
+from ie_cli.codecs.relations import GoldRelations, flat_roles, links_within, to_relations
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.encoding.alignment import Boundaries, to_entities, within
@@ -85,11 +85,9 @@ class CasRelCodec:
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
         """Return the subjects and links that lie entirely in a window."""
         subjects = np.insert(targets.columns["subjects"], 0, 0, axis=1)
-        links = targets.columns["links"]
-        inside = (links[:, [1, 3]].min(axis=1) >= first) & (links[:, [2, 4]].max(axis=1) < first + capacity)
         return {
             "subjects": within(subjects, first, capacity)[:, 1:] + shift,
-            "links": links[inside] + (shift - first) * np.array([0, 1, 1, 1, 1]),
+            "links": links_within(targets.columns["links"], first, capacity) + shift * np.array([0, 1, 1, 1, 1]),
         }
 
     def entries(self, columns: Columns) -> dict[str, Index]:

@@ -164,6 +164,8 @@ class TrainingView:
         elif event.resumed_from is not None:
             self._say("there is no checkpoint yet: starting from the beginning")
         self.several = len(event.tasks) > 1
+        for change in event.changes:
+            self._say(f"warning: {change}")
         if event.initial is not None:
             self._describe_initial(event.initial)
         for name, task in event.tasks.items():

@@ -20,6 +20,7 @@ from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, IEError
+from ie_cli.recipe.encoder_functions import changes_of_pretrained
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.diagnosis import require_learnable
@@ -35,6 +36,7 @@ def check(recipe: Recipe) -> Iterator[Finding]:
         tokenizer = _tokenizer(recipe)
     except IEError as error:
         yield from _errors(error)
+    yield from (Finding("warning", text) for text in changes_of_pretrained(recipe))
     tasks = recipe.instances()
     schemas: dict[str, LabelSchema] = {}
     for name in tasks:

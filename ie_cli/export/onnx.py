@@ -25,6 +25,7 @@ from ie_cli.inference.backends.onnx import HIDDEN, INPUTS, OnnxBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, QUERIES, new_directory, require_exportable_to
 from ie_cli.modeling.encoder import max_tokens
+from ie_cli.modeling.encoder_functions import exported_attention
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.temporary import scratch
@@ -167,7 +168,7 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=max_tokens(config))}
     try:
         first.eval()
-        model.encoder.set_attn_implementation("eager")  # type: ignore[operator]  # faster in ONNX Runtime
+        model.encoder.set_attn_implementation(exported_attention(config))  # type: ignore[operator]
         _export(first, (ids, mask), file, INPUTS, (axes, axes))
         if second.asked:
             with torch.inference_mode():

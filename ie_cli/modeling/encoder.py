@@ -17,6 +17,7 @@ from ie_cli.encoding.positions import count_positions
 from ie_cli.encoding.tokenizer_loading import probe, tokenizer_errors
 from ie_cli.encoding.word_vocabulary import SPECIALS, surround
 from ie_cli.errors import ModelError, counted
+from ie_cli.modeling.encoder_functions import require_functions, set_functions
 from ie_cli.modeling.model import first_not_finite
 from ie_cli.recipe.schema import EncoderSection
 from ie_cli.system.hub import hub_access
@@ -92,6 +93,7 @@ def _load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
             hint="get the directory from its source again.",
         )
     check_vocabulary(tokenizer, encoder, f"encoder.name: the tokenizer of {section.name}")
+    require_functions(encoder, section)
     if section.gradient_checkpointing:
         checkpoint_layers(encoder)
     return encoder, tokenizer
@@ -137,7 +139,7 @@ def encoder_config(name: str) -> Any:
     return config
 
 
-def require_builtin_kernels(config: Any, name: str, where: str) -> None:
+def require_builtin_kernels(config: Any, name: str, where: str, *, registered: str | None = None) -> None:
     """Check that a config does not name a custom implementation, whose code the library would download from the hub.
 
     Args:
@@ -145,6 +147,7 @@ def require_builtin_kernels(config: Any, name: str, where: str) -> None:
         name: the directory or hub id that the config was read from. Releases of the library differ in which fields they use;
             fields that only other releases use are checked too.
         where: the place for the message.
+        registered: the name of an attention that `ie_cli` itself implements.
 
     Raises:
         ModelError: the config names a custom implementation.
@@ -153,7 +156,7 @@ def require_builtin_kernels(config: Any, name: str, where: str) -> None:
     for part in ("attn", "experts"):
         fields = (stored.get(f"{part}_implementation"), stored.get(f"_{part}_implementation"))
         named = getattr(config, f"_{part}_implementation_internal", None) or fields[0] or fields[1]
-        if named not in (None, "eager", "sdpa"):
+        if named not in (None, "eager", "sdpa", registered):
             raise ModelError(
                 f"{where}: requires {part}_implementation {named!r}, whose code would be downloaded",
                 hint=f"remove {part}_implementation from config.json.",
@@ -161,7 +164,7 @@ def require_builtin_kernels(config: Any, name: str, where: str) -> None:
 
 
 def apply_options(config: Any, section: EncoderSection) -> None:
-    """Set layers and dropout in a config, and check that a window fits its positions."""
+    """Set the recipe's options in a config, and check that a window fits its positions."""
     if section.layers is not None:
         if section.layers > config.num_hidden_layers:
             raise ModelError(
@@ -173,6 +176,7 @@ def apply_options(config: Any, section: EncoderSection) -> None:
             config.layer_types = config.layer_types[: section.layers]
     _set_dropout(config, section.dropout, ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout"))
     _set_dropout(config, section.attention_dropout, ("attention_probs_dropout_prob", "attention_dropout"))
+    set_functions(config, section)
     positions = positions_of(config)
     if section.max_length > positions:
         raise ModelError(

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
+from ie_cli.recipe.encoder_checks import encoder_problems
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
 from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
@@ -23,8 +24,6 @@ from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
 Place = int | str
 """The origin of a value: a line of the file, or an override."""
 
-SPECIAL_TOKENS = 2
-"""Number of special tokens that BERT adds to a window; the tokenizer itself is checked when training starts."""
 PATHS = ("train", "dev", "test", "schema_file")
 COLUMN_OPTIONS = {
     "text_column": ("conll",),
@@ -244,21 +243,8 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
 
 
 def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
-    encoder = recipe.encoder
-    most = encoder.max_length - SPECIAL_TOKENS - 1
-    if encoder.stride > most:
-        yield (
-            ("encoder", "stride"),
-            f"got {encoder.stride}, expected at most {most} (recommended: {encoder.max_length // 4}), because windows of "
-            f"encoder.max_length {encoder.max_length}, including {SPECIAL_TOKENS} special tokens, must advance",
-        )
-    if encoder.vocabulary != "characters" and encoder.name != "tiny":
-        yield ("encoder", "vocabulary"), f"is for the encoder tiny; {encoder.name} has a vocabulary of its own"
-    elif encoder.vocabulary == "words" and encoder.tokenization == "char":  # nearly every token would be unknown
-        yield (
-            ("encoder", "tokenization"),
-            "got char, but encoder.vocabulary is words; set encoder.vocabulary: characters instead",
-        )
+    for option, message in encoder_problems(recipe.encoder):
+        yield ("encoder", option), message
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))

@@ -73,6 +73,18 @@ class EncoderSection(Section):
     """Hidden dropout of the encoder; if omitted, the value of its configuration."""
     attention_dropout: Probability | None = None
     """Attention dropout of the encoder; if omitted, the value of its configuration."""
+    activation: Literal["squareplus"] | None = None
+    """Activation of the feed-forward layers, for encoders built from scratch: `squareplus` is (x + √(x² + b)) / 2. If omitted,
+    the encoder's own."""
+    squareplus_b: Annotated[float, Field(ge=1e-4, le=100)] = 0.3927
+    """`squareplus`: b. 0.3927 (π/8) has the curvature of GELU at 0, 4 that of SoftPlus; 1.5238 is closest to SoftPlus."""
+    attention_scale: Literal["log_n"] | None = None
+    """`log_n` multiplies the attention scores by log n / log base, where a token sees n tokens: longer windows than in training
+    then lose less. For encoders built from scratch. If omitted, the factor is 1."""
+    attention_base: Annotated[int, Field(ge=2, le=1_000_000)] = 512
+    """`log_n`: the number of visible tokens at which the factor is 1."""
+    attention_floor: Annotated[int, Field(ge=1, le=1_000_000)] = 16
+    """`log_n`: fewer visible tokens than this have the factor of this number; with attention_base, no factor is below 1."""
 
 
 def _validate_head(value: Any) -> HeadSection:

@@ -24,6 +24,7 @@ class Started:
         earlier_precision: the precision that the run was started in, if the recipe sets a different one now.
         disk_space: bytes that the run may need and bytes that are free, if these do not suffice.
         initial: what the weights were taken from, if the run starts from a trained model and is not resumed.
+        changes: what options of the recipe change in a pretrained encoder, unless the run is resumed.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -39,6 +40,7 @@ class Started:
     earlier_precision: Precision | None = None
     disk_space: tuple[int, int] | None = None
     initial: InitialWeights | None = None
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

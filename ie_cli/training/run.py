@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 
 from ie_cli.data.label_schema import schema_facts
 from ie_cli.recipe.base import Precision
+from ie_cli.recipe.encoder_functions import changes_of_pretrained
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
@@ -172,6 +173,7 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         earlier_precision=None if earlier is None else earlier.precision,
         disk_space=disk_space,
         initial=run.setup.initial if run.step == 0 else None,
+        changes=tuple(changes_of_pretrained(run.recipe)) if run.step == 0 else (),
     )
 
 

@@ -28,9 +28,11 @@ from ie_cli.modeling.encoder import (
     quiet_transformers,
     require_builtin_kernels,
 )
+from ie_cli.modeling.encoder_functions import require_stored_functions
 from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 from ie_cli.recipe.base import Precision
+from ie_cli.recipe.encoder_functions import attention_name
 from ie_cli.recipe.schema import Recipe
 
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -125,7 +127,9 @@ def load_torch(
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        require_builtin_kernels(config, str(path), str(path / CONFIG))
+        attention = attention_name(recipe.encoder)
+        require_builtin_kernels(config, str(path), str(path / CONFIG), registered=attention)
+        require_stored_functions(config, recipe.encoder)
         if recipe.encoder.max_length > (positions := positions_of(config)):
             raise ModelError(
                 f"{path / RECIPE}: encoder.max_length is {recipe.encoder.max_length}, but the encoder has {positions} "

@@ -1,0 +1,27 @@
+"""Checks of the encoder's section that involve several of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ie_cli.recipe.encoder_functions import options_without_effect
+from ie_cli.recipe.schema import EncoderSection
+
+SPECIAL_TOKENS = 2
+"""Number of special tokens that BERT adds to a window; the tokenizer itself is checked when training starts."""
+
+
+def encoder_problems(encoder: EncoderSection) -> Iterator[tuple[str, str]]:
+    """Yield the fields that do not fit the others, and a message."""
+    most = encoder.max_length - SPECIAL_TOKENS - 1
+    if encoder.stride > most:
+        yield (
+            "stride",
+            f"got {encoder.stride}, expected at most {most} (recommended: {encoder.max_length // 4}), because windows of "
+            f"encoder.max_length {encoder.max_length}, including {SPECIAL_TOKENS} special tokens, must advance",
+        )
+    if encoder.vocabulary != "characters" and encoder.name != "tiny":
+        yield "vocabulary", f"is for the encoder tiny; {encoder.name} has a vocabulary of its own"
+    elif encoder.vocabulary == "words" and encoder.tokenization == "char":  # nearly every token would be unknown
+        yield "tokenization", "got char, but encoder.vocabulary is words; set encoder.vocabulary: characters instead"
+    yield from options_without_effect(encoder)
