@@ -145,7 +145,7 @@ def test_scores_are_the_formula(rope: bool) -> None:
             s, e = first[i], last[j]
             if rope:
                 s, e = rotation(i, 8) @ s, rotation(j, 8) @ e
-            classes = torch.einsum("d,rde,e->r", s, weight, e) + linear @ torch.cat([first[i], last[j]])
+            classes = torch.einsum("d,rde,e->r", s, weight, e) / 8**0.5 + linear @ torch.cat([first[i], last[j]])
             torch.testing.assert_close(found[0, :, i, j], classes[1:] + scorer.bias - classes[0], rtol=1e-4, atol=1e-4)
 
 
