@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from support.fakes import FakeOutputs
 from support.heads import HIDDEN, built, windows_for
+from support.perfect_biaffine import classes
 from support.perfect_casrel import subjects_and_objects
 from support.perfect_tplinker import handshaking
 
@@ -48,6 +49,7 @@ def matrices(codec: Codec, head: torch.nn.Module, batch: Batch) -> FakeOutputs:
 FORMS: dict[str, Form] = {
     "efficient_global_pointer": matrices,
     "global_pointer": matrices,
+    "biaffine": classes,
     "gplinker": matrices,
     "casrel": subjects_and_objects,
     "tplinker": handshaking,
