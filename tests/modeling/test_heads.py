@@ -97,9 +97,14 @@ def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     named = head.outputs(hidden)
     assert all(output.count(".") == 1 for output in named)
     assert {output.split(".")[0] for output in named} == codec.matrices.keys() == head.blocks(hidden).keys()
-    assert all(len(tensor) == 2 for tensor in named.values())
+    other = head.outputs(torch.randn(3, 7, HIDDEN))
+    constant = {output for output, tensor in named.items() if torch.equal(tensor, other[output])}
+    assert all(len(tensor) == 2 for output, tensor in named.items() if output not in constant)
     for matrix, rows in codec.matrices.items():  # these distinguish an exported graph from another one
-        shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{matrix}.")]
+        varying = named.keys() - constant
+        shapes = [
+            tensor.shape for output, tensor in named.items() if output in varying and output.startswith(f"{matrix}.")
+        ]
         assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
 
 
@@ -125,7 +130,8 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
     assert all(targets.columns[column].shape[1] == width for column, width in codec.columns.items())
     assert targets.counts.keys() == targets.unreachable.keys()
     assert targets.counts == {kind: len(getattr(document, kind)) for kind in targets.counts}
-    assert not any(targets.unreachable.values())
+    if HEADS[name].section.nests:
+        assert not any(targets.unreachable.values())
     window = codec.window(targets, 0, PLAN.capacity, 3)
     assert {column: len(rows) for column, rows in window.items()} == {
         column: len(rows) for column, rows in targets.columns.items()
