@@ -187,7 +187,10 @@ def _labelled(
 
 
 def cap_spans(entries: Index, scores: Floats, mask: Mask, thresholds: Floats, truncated: set[int]) -> DecodedSpans:
-    """Keep the spans of each sample with the largest margins over their thresholds, at most `MAX_SPANS` or one per token."""
+    """Keep the spans of each sample with the largest margins over their thresholds, at most `MAX_SPANS` or one per token.
+
+    The samples that exceeded the limit are added to `truncated`.
+    """
     counts = np.bincount(entries[:, 0], minlength=len(mask))
     limits = np.maximum(MAX_SPANS, mask.sum(axis=1))
     for sample in np.nonzero(counts > limits)[0].tolist():

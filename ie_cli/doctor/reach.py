@@ -12,7 +12,7 @@ from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
-from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, OVERLAP, TOO_LONG, WHITESPACE
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -105,7 +105,7 @@ class Reach:
 def _remedies(encoder: EncoderSection, *, trim: bool, shifted: bool) -> dict[str, str]:
     """Return what makes items reachable, by the reason why they are not."""
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
-    remedies = {TOO_LONG: windows, APART: windows}
+    remedies = {TOO_LONG: windows, APART: windows, OVERLAP: "head.name: efficient_global_pointer expresses overlaps"}
     if shifted:
         return remedies | dict.fromkeys((INSIDE_TOKEN, NO_TOKEN, WHITESPACE), "correct the offsets first, see above")
     if encoder.vocabulary == "words":

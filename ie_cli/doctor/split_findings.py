@@ -48,7 +48,7 @@ def about(
     yield from _repetitions(split, found)
     if found.empty_texts:
         yield Finding("note", f"{split}: {counted(found.empty_texts, 'empty text')}")
-    if found.spans.overlapping and section.head.flat:
+    if found.spans.overlapping and section.head.flat and section.head.nests:
         yield Finding(
             "warning",
             f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "

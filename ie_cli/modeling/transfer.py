@@ -52,5 +52,10 @@ def _copy_rows(source: Tensor, target: Tensor, rows: LabelRows, old: Sequence[st
     if not pairs:
         return
     chosen, into = (torch.tensor(side) for side in zip(*pairs, strict=True))
+    if rows.columns:
+        square = source.reshape(rows.blocks, len(old), rows.blocks, len(old))
+        copied = square[:, chosen[:, None], :, chosen].to(target)
+        target.reshape(rows.blocks, len(new), rows.blocks, len(new))[:, into[:, None], :, into] = copied
+        return
     by_label = source.reshape(rows.blocks, len(old), *source.shape[1:])
     target.reshape(rows.blocks, len(new), *target.shape[1:])[:, into] = by_label[:, chosen].to(target)

@@ -22,8 +22,10 @@ class HeadSection(Section):
 
     decoding: ClassVar[frozenset[str]] = frozenset({"flat", "threshold", "thresholds"})
     """Fields that may be changed after training, because the weights do not depend on them."""
-    continued: ClassVar[frozenset[str]] = frozenset()
-    """Fields of training alone: a head with another value takes over the weights in training.init_from."""
+    training: ClassVar[frozenset[str]] = frozenset()
+    """Fields that matter only in training; a model that was trained with other values of them can be trained on."""
+    nests: ClassVar[bool] = True
+    """Whether the head can express entities that overlap."""
     has_predicates: ClassVar[bool] = False
     """Whether thresholds and weights may name predicates as well as labels, and data.schema_file is allowed."""
 
@@ -58,6 +60,37 @@ class GlobalPointerSection(PointerSection):
 
     name: Literal["global_pointer"]
     """Span scorer: global_pointer, or efficient_global_pointer with one shared scorer for all labels."""
+
+
+class TagSection(HeadSection):
+    """Options of heads that give every token one tag, so that entities cannot overlap."""
+
+    nests: ClassVar[bool] = False
+
+    flat: bool = True
+    """Output no overlapping entities: greedy selection by score. The best tags have no overlaps; lower thresholds may have."""
+    scheme: Literal["bio", "bioes"] = "bio"
+    """Tags of the tokens of an entity: `bio` marks the first and the other tokens, `bioes` also the last and the only one."""
+
+
+class CrfSection(TagSection):
+    """A linear-chain conditional random field: scores of tags, and learned scores of neighbouring tags."""
+
+    training: ClassVar[frozenset[str]] = frozenset({"mask_illegal", "transition_learning_rate"})
+
+    name: Literal["crf"]
+    """Tagger: crf, or softmax without scores of neighbouring tags."""
+    mask_illegal: bool = True
+    """Exclude illegal sequences of tags in training; false excludes them only in decoding."""
+    transition_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    """Peak learning rate of the scores of neighbouring tags; they learn too little at the encoder's (kexue.fm/archives/7196)."""
+
+
+class SoftmaxSection(TagSection):
+    """A separate choice of the tag of each token; only decoding looks at neighbouring tags."""
+
+    name: Literal["softmax"]
+    """Tagger: softmax, or crf with scores of neighbouring tags."""
 
 
 class BiaffineSection(PointerSection):
@@ -117,7 +150,7 @@ class TPLinkerSection(RelationSection):
     """Tags of pairs of tokens: entities, and links between starts and ends of subject and object (COLING 2020)."""
 
     has_entity_labels: ClassVar[bool] = False
-    continued: ClassVar[frozenset[str]] = frozenset({"entities_first"})
+    training: ClassVar[frozenset[str]] = frozenset({"entities_first"})
 
     name: Literal["tplinker"]
     """Relation extractor: tplinker."""
@@ -159,6 +192,18 @@ HEADS: dict[str, HeadSpec] = {
         tasks=("ner",),
         codec=lambda: import_module("ie_cli.codecs.spans").SpanCodec,
         builder=lambda: import_module("ie_cli.modeling.heads.global_pointer").build,
+    ),
+    "crf": HeadSpec(
+        section=CrfSection,
+        tasks=("ner",),
+        codec=lambda: import_module("ie_cli.codecs.tags").TagCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.crf").build,
+    ),
+    "softmax": HeadSpec(
+        section=SoftmaxSection,
+        tasks=("ner",),
+        codec=lambda: import_module("ie_cli.codecs.tags").TagCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.softmax").build,
     ),
     "biaffine": HeadSpec(
         section=BiaffineSection,

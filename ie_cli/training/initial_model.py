@@ -154,5 +154,5 @@ def _difference(old: HeadSection, new: HeadSection) -> str | None:
     if old.name != new.name:
         return f"head.name was {old.name} and is now {new.name}"
     before, now = building_options(old), building_options(new)
-    keys = (key for key in now if key not in new.continued and before[key] != now[key])
-    return next((f"head.{key} was {before[key]} and is now {now[key]}" for key in keys), None)
+    changed = (key for key in now if before[key] != now[key] and key not in new.training)
+    return next((f"head.{key} was {before[key]} and is now {now[key]}" for key in changed), None)

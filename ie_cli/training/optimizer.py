@@ -19,8 +19,10 @@ _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[str, object]]:
     """Return AdamW groups: encoder and head rates, layer-wise decay, no weight decay for vectors (biases, normalisations).
 
+    Parameters named by `Head.learning_rates` have that rate, and no weight decay.
     With ``layer_decay`` γ and N layers, layer n learns at ``learning_rate · γ^(N-1-n)`` and the embeddings at γ^N.
     """
+    special = _special_rates(model)
     names = [name for name, _ in model.named_parameters()]
     depth = 1 + max((int(m[1]) for name in names if (m := _LAYER.search(name))), default=-1)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -31,8 +33,20 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
         if _ENCODER.search(name) and not _HEADS.search(name):
             rate = section.learning_rate * section.layer_decay ** _below_top(name, depth)
         decay = section.weight_decay if parameter.ndim > 1 and not name.endswith(".bias") else 0.0
+        if id(parameter) in special:
+            rate, decay = special[id(parameter)], 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+
+
+def _special_rates(model: nn.Module) -> dict[int, float]:
+    """Return the learning rates of the parameters for which a head names one, by the id of the parameter."""
+    return {
+        id(module.get_parameter(name)): rate
+        for module in model.modules()
+        if callable(rates := getattr(module, "learning_rates", None))
+        for name, rate in rates().items()
+    }
 
 
 def _below_top(name: str, depth: int) -> int:

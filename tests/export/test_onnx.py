@@ -54,6 +54,7 @@ def load(path: Path) -> Extractor:
 
 OTHERS = {
     "without positions": ("efficient_global_pointer", {"rope": False}),
+    "crf, bioes": ("crf", {"scheme": "bioes"}),
     "efficient links": ("gplinker", {"entity_scorer": "efficient_global_pointer"}),
 }
 """Variants beside the default options of the heads."""
@@ -100,7 +101,12 @@ def assert_alike(before: Outputs, after: Outputs, codec: Codec, head: torch.nn.M
 @pytest.mark.parametrize("name", [*HEADS, *OTHERS])
 def test_a_graph_gives_the_outputs_of_the_head(name: str, tmp_path: Path) -> None:
     head, options = OTHERS.get(name, (name, {}))
+    if "head_size" in HEADS[head].section.model_fields:
+        options = {**options, "head_size": 16}
     module = built(head, hidden_size=32, **options)
+    with torch.no_grad():
+        for parameter in module.parameters():  # or those that start at 0 would be equal anyway
+            parameter.add_(0.1 * torch.randn(parameter.shape))
     model = untrained({"task": module})
     ie_cli.export.onnx._write_graph(model, tmp_path / ONNX)
     assert model.encoder.config._attn_implementation == "sdpa"

@@ -213,7 +213,9 @@ def test_a_graph_counts_the_tokens_of_local_attention(tmp_path: Path) -> None:
     for tokens, mask in (tuple(part.numpy() for part in batch()), (np.full((1, 20), 7), np.ones((1, 20), dtype=bool))):
         one, other = (next(backend.run(tokens, mask)["task"].matrix("entities")) for backend in (before, after))
         for name, array in one.items():
-            rows = np.broadcast_to(mask[:, None, :, None], array.shape)  # padding may see nothing: its rows are arbitrary
+            rows = np.broadcast_to(
+                mask[:, None, :, None], array.shape
+            )  # padding may see nothing: its rows are arbitrary
             np.testing.assert_allclose(array[rows], other[name][rows], atol=2e-5)
 
 

@@ -114,12 +114,17 @@ def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     first_pass = codec.matrices.keys() - queries_of(head).keys()
     assert {output.split(".")[0] for output in named} == first_pass == head.blocks(hidden).keys()
     assert queries_of(head).keys() <= codec.matrices.keys()
-    assert all(len(tensor) in (1, 2) for tensor in named.values())  # 1: the same for all samples
+    other = head.outputs(torch.randn(3, 7, HIDDEN))
+    constant = {output for output, tensor in named.items() if torch.equal(tensor, other[output])}
+    assert all(len(tensor) == 2 for output, tensor in named.items() if output not in constant)
     for query, arguments in queries_of(head).items():
         given = dict.fromkeys(arguments, torch.ones(2, dtype=torch.int64))
         named |= {f"{query}.{output}": tensor for output, tensor in head.query(query, hidden, given).items()}
     for matrix, rows in codec.matrices.items():  # these distinguish an exported graph from another one
-        shapes = [tensor.shape for output, tensor in named.items() if output.startswith(f"{matrix}.")]
+        varying = named.keys() - constant
+        shapes = [
+            tensor.shape for output, tensor in named.items() if output in varying and output.startswith(f"{matrix}.")
+        ]
         assert any(len(rows) in (shape[1], shape[-1]) for shape in shapes)
 
 
@@ -148,7 +153,8 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
     assert targets.counts.keys() == targets.unreachable.keys()
     assert targets.counts == item_counts(codec, document, targets.counts)
     assert any(targets.counts.values())
-    assert not any(targets.unreachable.values())
+    if HEADS[name].section.nests:
+        assert not any(targets.unreachable.values())
     window = codec.window(targets, 0, PLAN.capacity, 3)
     assert {column: len(rows) for column, rows in window.items()} == {
         column: len(rows) for column, rows in targets.columns.items()

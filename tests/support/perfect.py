@@ -12,6 +12,7 @@ from support.fakes import FakeOutputs
 from support.heads import HIDDEN, built, windows_for
 from support.perfect_biaffine import classes
 from support.perfect_casrel import subjects_and_objects
+from support.perfect_tags import tags
 from support.perfect_tplinker import handshaking
 
 from ie_cli.codecs.base import Codec, Outputs
@@ -49,6 +50,8 @@ def matrices(codec: Codec, head: torch.nn.Module, batch: Batch) -> FakeOutputs:
 FORMS: dict[str, Form] = {
     "efficient_global_pointer": matrices,
     "global_pointer": matrices,
+    "crf": tags,
+    "softmax": tags,
     "biaffine": classes,
     "gplinker": matrices,
     "casrel": subjects_and_objects,

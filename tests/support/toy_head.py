@@ -142,6 +142,9 @@ class ToyHead(nn.Module):
     def label_rows(self) -> dict[str, LabelRows]:
         return {"linear.weight": LabelRows("tokens"), "linear.bias": LabelRows("tokens")}
 
+    def learning_rates(self) -> Mapping[str, float]:
+        return {}
+
 
 def build(hidden_size: int, labels: Mapping[str, int], /, *, scale: float = 2.0) -> ToyHead:
     return ToyHead(hidden_size, labels["tokens"], scale)

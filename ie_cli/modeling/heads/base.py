@@ -20,10 +20,14 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class LabelRows:
-    """How the first axis of a parameter is indexed: `blocks` consecutive blocks, each with one row per label of a matrix."""
+    """How the first axis of a parameter is indexed: `blocks` consecutive blocks, each with one row per label of a matrix.
+
+    With `columns`, the second axis is indexed in the same way.
+    """
 
     matrix: str
     blocks: int = 1
+    columns: bool = False
 
 
 class Head(Protocol):
@@ -80,6 +84,9 @@ class Head(Protocol):
 
     def label_rows(self) -> Mapping[str, LabelRows]:
         """Return the parameters that have rows of their own for each label; all labels share the others."""
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Return the learning rates of parameters with one of their own; these have no weight decay."""
 
 
 def queries_of(head: Head) -> Mapping[str, Sequence[str]]:
@@ -199,6 +206,10 @@ class MatrixHead(nn.Module):
             for name, scorer in self._scorers()
             for parameter, blocks in scorer.label_blocks.items()
         }
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Return nothing: all parameters have the learning rate of heads."""
+        return {}
 
 
 def move(targets: Any, device: torch.device) -> Any:

@@ -1,0 +1,106 @@
+"""Encode gold entities for heads that give every token one tag, and decode the scores of tags to scored spans.
+
+Tags cannot express overlaps. Of gold entities that overlap, the longest is kept, and the others are unreachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ie_cli.codecs.base import Candidates, Columns, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.spans import SpanCodec, SpanDecoder
+from ie_cli.codecs.tag_margins import decode_tags
+from ie_cli.codecs.tag_scheme import SCHEMES, Scheme
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document, Entity
+from ie_cli.encoding.alignment import OVERLAP, align
+from ie_cli.encoding.tokenizer import Tokens
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.recipe.heads import HeadSection, TagSection
+from ie_cli.triples import Mentions
+
+
+class TagCodec(SpanCodec):
+    """The codec of entities as one tag per token.
+
+    *Stored:* ``spans`` of (label, first token, last token), of which no two share a token; the head makes tags from them.
+    """
+
+    identity: Sequence[Any] = ("tags", 1)
+
+    def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
+        self.schema = schema
+        self.matrices: Mapping[str, Sequence[str]] = {"tags": schema.labels}
+        self.scheme = SCHEMES[cast(TagSection, section).scheme]
+
+    def encode(
+        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+    ) -> Targets:
+        """Encode the entities as token spans that do not overlap."""
+        entities = sorted(set(document.entities))
+        aligned = align(document.text, entities, tokens, plan, self.schema.ids)
+        lost = {entity for entity, _ in aligned.unreachable}
+        reachable = [entity for entity in entities if entity not in lost]  # in the order of the spans
+        kept = _without_overlaps(aligned.spans, reachable)
+        overlapping = [(reachable[number], OVERLAP) for number in np.nonzero(~kept)[0].tolist()]
+        return Targets(
+            {"spans": aligned.spans[kept]},
+            {"entities": len(entities)},
+            {"entities": aligned.unreachable + overlapping},
+        )
+
+    def entries(self, columns: Columns) -> dict[str, Index]:
+        """Return the spans (sample, label, first, last), from which the head makes tags."""
+        return {"tags": columns["spans"]}
+
+    def decoder(self, decoding: Decoding) -> TagDecoder:
+        """Return a decoder of spans."""
+        return TagDecoder(self.schema, decoding, self.scheme)
+
+    def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterator[Floats]:
+        """Return, label by label, the scores of its tags and of O on these tokens, and the transitions among these tags."""
+        [block] = outputs.matrix("tags")
+        labels = len(self.schema.labels)
+        outside = block["outside"][sample][tokens]
+        for label in range(labels):
+            parts = [block[role][sample][tokens, label] for role in self.scheme.blocks] + [outside]
+            if "transitions" in block:
+                # Also from O, to O, from the start and to the end: these are the last two rows and columns.
+                own = np.arange(len(self.scheme.blocks)) * labels + label
+                rows = np.append(own, [self.scheme.outside(labels), self.scheme.outside(labels) + 1])
+                parts.append(block["transitions"][np.ix_(rows, rows)].ravel())
+            yield np.concatenate(parts)
+
+
+class TagDecoder(SpanDecoder):
+    """Finds the spans of the best sequence of tags, or those whose margin exceeds the threshold of their label."""
+
+    def __init__(self, schema: LabelSchema, decoding: Decoding, scheme: Scheme) -> None:
+        super().__init__(schema, decoding)
+        self.scheme = scheme
+
+    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+        """Find the spans of a batch."""
+        [block] = outputs.matrix("tags")
+        found = decode_tags(block, mask, self.thresholds, self.scheme)
+        return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)
+
+
+def _without_overlaps(spans: Index, entities: Sequence[Entity]) -> npt.NDArray[np.bool_]:
+    """Return which spans to keep so that no two share a token: longer ones first, then earlier ones, then by label."""
+    kept = np.zeros(len(spans), dtype=bool)
+    taken: set[int] = set()
+    ranked = sorted(
+        (first - last, first, entity.label, number)
+        for number, ((_, first, last), entity) in enumerate(zip(spans.tolist(), entities, strict=True))
+    )
+    for negative, first, _, number in ranked:
+        covered = range(first, first - negative + 1)
+        if taken.isdisjoint(covered):
+            taken.update(covered)
+            kept[number] = True
+    return kept
