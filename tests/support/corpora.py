@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.schema import Recipe
 
 PEOPLE = ["王伟", "李娜", "张敏敏", "陈晨", "Anna"]
@@ -61,6 +62,8 @@ def recipe(train: Path, **sections: dict[str, object]) -> Recipe:
     }
     for section, values in sections.items():
         fields[section] = {**fields[section], **values}
+    if "head_size" not in HEADS[str(fields["head"]["name"])].section.model_fields:
+        del fields["head"]["head_size"]
     return Recipe.model_validate({"name": "test", **fields})
 
 
