@@ -102,6 +102,20 @@ def test_dev_that_is_train_is_an_error(write: Callable[[str, list[Document]], st
     assert ("error", text) in found(recipe(train))
 
 
+@pytest.mark.parametrize("head", ["crf", "softmax"])
+def test_nested_data_for_tags_are_reported_as_unreachable(
+    head: str, write: Callable[[str, list[Document]], str]
+) -> None:
+    train = Path(write("train.jsonl", documents()))
+    findings = found(recipe(train, data={"dev": None}, head={"name": head}))
+    text = "\n".join(text for _, text in findings)
+    assert (
+        "train: 18 of 54 entities (33.33%) can never be predicted: 18 overlap with another entity, which tags" in text
+    )
+    assert "head.name: efficient_global_pointer expresses overlaps" in text
+    assert "head.flat" not in text  # no value of it would help
+
+
 def test_flat_output_of_nested_data_and_unlisted_labels(write: Callable[[str, list[Document]], str]) -> None:
     train = Path(write("train.jsonl", documents()))
     findings = found(recipe(train, data={"dev": None, "labels": ["person", "place"]}, head={"flat": True}))

@@ -54,7 +54,6 @@ def load(path: Path) -> Extractor:
 
 OTHERS = {
     "without positions": ("efficient_global_pointer", {"rope": False}),
-    "crf, bioes": ("crf", {"scheme": "bioes"}),
     "efficient links": ("gplinker", {"entity_scorer": "efficient_global_pointer"}),
 }
 """Variants beside the default options of the heads."""

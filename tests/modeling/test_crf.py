@@ -119,7 +119,8 @@ def test_the_loss_of_softmax_is_the_cross_entropy_summed_over_tokens() -> None:
         -float(logs[sample, token, batch.targets[sample, token]])
         for sample, token in batch.text_mask.nonzero().tolist()
     )
-    assert float(head.losses(hidden, batch.text_mask, batch.targets)["tags"]) == pytest.approx(total / 2, rel=1e-5)
+    found = head.losses(hidden, batch.text_mask, batch.targets)["tags"]
+    assert found.item() == pytest.approx(total / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", TAGGERS)

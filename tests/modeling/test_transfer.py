@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_shared_labels_keep_their_scores(name: str, labels: tuple[str, ...], pre
         assert torch.equal(
             target.state_dict()[key].reshape(shape)[:, new], fresh[key].reshape(shape)[:, new]
         )  # new labels have fresh rows
+        if rows.columns:
+            across = target.state_dict()[key].reshape(*shape[:2], *shape[:2])
+            assert torch.equal(across[:, :, :, new], fresh[key].reshape(*shape[:2], *shape[:2])[:, :, :, new])
+            old = codec_of_head(name).matrices[rows.matrix]
+            trained = source.state_dict()[key].reshape(rows.blocks, len(old), rows.blocks, len(old))
+            for (i, one), (j, two) in product(enumerate(labels_of), repeat=2):
+                if one in old and two in old:
+                    assert torch.equal(across[:, i, :, j], trained[:, old.index(one), :, old.index(two)])
 
 
 def test_a_head_that_hides_its_rows_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ SCALARS = (
 )
 VALUES = SCALARS | st.lists(SCALARS, max_size=2, unique_by=repr) | st.dictionaries(st.sampled_from("xy"), SCALARS)
 NAMES = st.sampled_from(["ner", "relation", "links", "a b", ""])
-HEAD = st.none() | st.sampled_from([*HEADS, "crf"]) | st.dictionaries(
+HEAD = st.none() | st.sampled_from([*HEADS, "perceptron"]) | st.dictionaries(
     st.sampled_from(["name", "flat", "type_pairs", "head_size"]),
     st.sampled_from([*HEADS, "any", True, 64, 63, None]),
 )  # fmt: skip

@@ -14,6 +14,8 @@ from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, GlobalPoin
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
+HEAD_FIELDS = list(dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields))
+
 SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
 
 
@@ -70,8 +72,7 @@ FAULTS = [
     ("head: {epochs: 3}", "recipe.yaml:4: unknown key 'head.epochs'; did you mean 'training.epochs'?"),
     (
         "head: {xyzzy: 3}",
-        "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, flat, threshold, thresholds, head_size, "
-        "rope, entity_rows, type_pairs, entity_scorer)",
+        f"recipe.yaml:4: unknown key 'head.xyzzy' (known: {', '.join(HEAD_FIELDS)})",
     ),
     ("training:\n  epochs: ten", "recipe.yaml:5: training.epochs: got 'ten', expected an integer above 0 and at most 1,000,000"),
     ("training:\n  epochs: 0", "recipe.yaml:5: training.epochs: got 0, expected an integer above 0 and at most 1,000,000"),

@@ -62,6 +62,8 @@ def recipe(train: Path, **sections: dict[str, object]) -> Recipe:
     }
     for section, values in sections.items():
         fields[section] = {**fields[section], **values}
+    if "head_size" not in HEADS[str(fields["head"]["name"])].section.model_fields:
+        del fields["head"]["head_size"]
     return Recipe.model_validate({"name": "test", **fields})
 
 

@@ -17,12 +17,14 @@ from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.extractor import Extractor
+from ie_cli.recipe.heads import CrfSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.tasks import TASKS, ScoringOptions
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Finished, Started
+from ie_cli.training.initial_model import _difference
 from ie_cli.training.run import train
 from ie_cli.training.setup import prepare
 
@@ -321,3 +323,10 @@ def test_another_model_in_its_place_is_refused(trained: Path, data: Path, tmp_pa
         list(train(made, tmp_path / "run", resume=True))
     with pytest.raises(RecipeError, match=r"training\.init_from was .* and is now null"):
         list(train(recipe(data, training={"epochs": 1}), tmp_path / "run", resume=True))
+
+
+def test_options_of_training_alone_may_differ_from_the_model() -> None:
+    before = CrfSection(name="crf", mask_illegal=True, transition_learning_rate=0.1)
+    assert _difference(before, CrfSection(name="crf", mask_illegal=False)) is None
+    other = CrfSection(name="crf", scheme="bioes")
+    assert _difference(before, other) == "head.scheme was bio and is now bioes"
