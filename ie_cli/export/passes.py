@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.inference.backends.onnx import HIDDEN, output_prefix
-from ie_cli.modeling.heads.base import queries_of
 from ie_cli.modeling.model import ExtractionModel
 
 
@@ -27,7 +26,7 @@ class FirstPass(nn.Module):
             for task in self.model.tasks
             for name, tensor in self.model.head(task).outputs(hidden).items()
         }
-        if any(queries_of(self.model.head(task)) for task in self.model.tasks):
+        if any(self.model.head(task).queries for task in self.model.tasks):
             named[HIDDEN] = hidden
         self.names = list(named)
         return tuple(named.values())
@@ -42,7 +41,7 @@ class SecondPass(nn.Module):
         self.asked = [
             (model.head(task), f"{output_prefix(task, model.tasks)}{query}.", query, arguments)
             for task in model.tasks
-            for query, arguments in queries_of(model.head(task)).items()
+            for query, arguments in model.head(task).queries.items()
         ]
         self.inputs = [f"{prefix}{argument}" for _, prefix, _, arguments in self.asked for argument in arguments]
         self.names: list[str] = []

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ie_cli.modeling.heads.base import HeadModule
 from ie_cli.recipe.schema import TrainingSection
 
 # A technique may have wrapped the model in other modules.
@@ -44,8 +45,8 @@ def _special_rates(model: nn.Module) -> dict[int, float]:
     return {
         id(module.get_parameter(name)): rate
         for module in model.modules()
-        if callable(rates := getattr(module, "learning_rates", None))
-        for name, rate in rates().items()
+        if isinstance(module, HeadModule)
+        for name, rate in module.learning_rates().items()
     }
 
 

@@ -27,7 +27,7 @@ from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import ONNX, QUERIES
 from ie_cli.inference.publishing import model_files
-from ie_cli.modeling.heads.base import Head, queries_of
+from ie_cli.modeling.heads.base import Head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.heads import HEADS
 from ie_cli.training.run import train
@@ -76,7 +76,7 @@ def inputs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def all_arrays(outputs: Outputs, codec: Codec, head: Head, *, items: int) -> dict[str, np.ndarray]:
     """Return all arrays of a head's outputs, with blocks concatenated, and those of its queries for some arguments."""
     found: dict[str, np.ndarray] = {}
-    queries = queries_of(head)
+    queries = head.queries
     for matrix in codec.matrices.keys() - queries.keys():
         blocks = list(outputs.matrix(matrix))
         found |= {f"{matrix}.{name}": np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}

@@ -26,7 +26,7 @@ from ie_cli.inference.backends.onnx import OnnxOutputs
 from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.inference.pipeline import Engine, Extraction, extract
 from ie_cli.modeling.batch import Batch
-from ie_cli.modeling.heads.base import Head, MatrixHead, queries_of
+from ie_cli.modeling.heads.base import Head, MatrixHead
 from ie_cli.modeling.losses import span_classes, streamed
 from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
 from ie_cli.triples import text_triples
@@ -44,13 +44,6 @@ def _toy() -> Iterator[None]:
 
 def head_of(name: str, **options: Any) -> Head:
     return cast(Head, built(name, **options))
-
-
-def matrix_head(name: str) -> MatrixHead:
-    head = built(name)
-    if not isinstance(head, MatrixHead):
-        pytest.skip("no head of matrices")
-    return head
 
 
 def scores(name: str, outputs: Outputs, length: int, *, first: int = 0) -> list[npt.NDArray[np.float32]]:
@@ -110,7 +103,7 @@ def all_outputs(head: Head, batch: int, length: int) -> dict[str, torch.Tensor]:
     """Return the outputs of both passes for random hidden states."""
     hidden = torch.randn(batch, length, HIDDEN)
     named = dict(head.outputs(hidden))
-    for query, arguments in queries_of(head).items():
+    for query, arguments in head.queries.items():
         given = dict.fromkeys(arguments, torch.ones(batch, dtype=torch.int64))
         named |= {f"{query}.{output}": tensor for output, tensor in head.query(query, hidden, given).items()}
     return named
@@ -119,11 +112,11 @@ def all_outputs(head: Head, batch: int, length: int) -> dict[str, torch.Tensor]:
 @every_head
 def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     codec, head, hidden = codec_of_head(name), head_of(name), torch.randn(2, 7, HIDDEN)
-    first_pass = codec.matrices.keys() - queries_of(head).keys()
+    first_pass = codec.matrices.keys() - head.queries.keys()
     named = head.outputs(hidden)
     assert all(output.count(".") == 1 for output in named)
     assert {output.split(".")[0] for output in named} == first_pass == head.blocks(hidden).keys()
-    assert queries_of(head).keys() <= codec.matrices.keys()
+    assert head.queries.keys() <= codec.matrices.keys()
     one, other = all_outputs(head, 2, 7), all_outputs(head, 3, 9)
     labels: dict[str, int] = {}  # as a graph is distinguished from that of another model
     for output, tensor in one.items():
@@ -175,9 +168,9 @@ def test_the_identity_of_stored_columns_is_json_and_constant(name: str) -> None:
 
 
 @every_head
-def test_matrices_are_complete(name: str) -> None:
-    with pytest.raises(ModelError, match="no output 'objects' that takes arguments"):
-        matrix_head(name).query("objects", torch.randn(1, 3, HIDDEN), {})
+def test_a_query_that_a_head_does_not_answer_is_an_error(name: str) -> None:
+    with pytest.raises(ModelError, match="no output 'weather' that takes arguments"):
+        head_of(name).query("weather", torch.randn(1, 3, HIDDEN), {})
 
 
 # Padding, emptiness, precision

@@ -26,7 +26,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import align, to_entities
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.modeling.heads.base import LabelRows
+from ie_cli.modeling.heads.base import HeadModule, LabelRows
 from ie_cli.recipe.heads import HeadSection, HeadSpec
 from ie_cli.triples import Mentions
 
@@ -101,7 +101,7 @@ class ToyDecoder:
         return Annotation(to_entities(tokens, runs.entries[owned, :3], probabilities, self.schema.labels))
 
 
-class ToyHead(nn.Module):
+class ToyHead(HeadModule):
     def __init__(self, hidden_size: int, labels: int, scale: float) -> None:
         super().__init__()
         self.labels, self.scale = labels, scale
@@ -116,9 +116,6 @@ class ToyHead(nn.Module):
         targets = torch.zeros(*mask.shape, self.labels)
         targets[sample, token, label] = 1
         return targets
-
-    def begin_step(self, progress: float) -> None:
-        """Do nothing."""
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Tensor, weights: Mapping[str, Tensor] | None = None
@@ -136,14 +133,13 @@ class ToyHead(nn.Module):
 
     def query(self, name: str, hidden: Tensor, arguments: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the hidden states of one token of each sample: a second pass with arguments."""
+        if name != "vectors":
+            return super().query(name, hidden, arguments)
         token = arguments["token"]
         return {name: hidden[torch.arange(len(hidden)), token]}
 
     def label_rows(self) -> dict[str, LabelRows]:
         return {"linear.weight": LabelRows("tokens"), "linear.bias": LabelRows("tokens")}
-
-    def learning_rates(self) -> Mapping[str, float]:
-        return {}
 
 
 def build(hidden_size: int, labels: Mapping[str, int], /, *, scale: float = 2.0) -> ToyHead:

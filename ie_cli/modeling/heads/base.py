@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,14 @@ class LabelRows:
 
 
 class Head(Protocol):
-    """A head on top of an encoder. `hidden` is the encoder's output ``[batch, L, hidden]``, in any precision."""
+    """A head on top of an encoder. `hidden` is the encoder's output ``[batch, L, hidden]``, in any precision.
+
+    `HeadModule` has what is the same in most heads: no queries, no learning rates of its own, and nothing to prepare for a step.
+    """
+
+    @property
+    def queries(self) -> Mapping[str, Sequence[str]]:
+        """The queries that the head answers, and the names of their arguments; a query of a matrix has the matrix's name."""
 
     def collate(self, entries: Tensors, mask: Tensor) -> Any:
         """Convert the gold entries of a batch, from `Codec.entries`, to the targets that `losses` takes; on the CPU.
@@ -71,8 +78,6 @@ class Head(Protocol):
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
         """Compute an output that decoding requests in a second pass over the hidden states, e.g. the objects of subjects.
 
-        `queries_of` describes how a head declares its queries for an export.
-
         Args:
             name: the name of the output.
             hidden: the encoder's output.
@@ -89,13 +94,21 @@ class Head(Protocol):
         """Return the learning rates of parameters with one of their own; these have no weight decay."""
 
 
-def queries_of(head: Head) -> Mapping[str, Sequence[str]]:
-    """Return the names of the arguments of each query that a head answers: its attribute `queries`, which is optional.
+class HeadModule(nn.Module):
+    """The base class of heads: a module that is decoded in one pass, and is trained in the same way in every step."""
 
-    ``ie export`` writes a second graph for these queries. A query of a score matrix has the name of the matrix.
-    """
-    queries: Mapping[str, Sequence[str]] = getattr(head, "queries", {})
-    return queries
+    queries: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def begin_step(self, progress: float) -> None:
+        """Do nothing: the losses are the same in every step."""
+
+    def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
+        """Raise an error: the outputs are complete after the first pass."""
+        raise ModelError(f"the head has no output '{name}' that takes arguments")
+
+    def learning_rates(self) -> Mapping[str, float]:
+        """Return nothing: all parameters have the learning rate of heads."""
+        return {}
 
 
 class Builder(Protocol):
@@ -152,7 +165,7 @@ class Scorer(Protocol):
         """Yield the factors, one block of labels at a time."""
 
 
-class MatrixHead(nn.Module):
+class MatrixHead(HeadModule):
     """A head with one scorer per score matrix; it returns one loss for each.
 
     Args:
@@ -170,9 +183,6 @@ class MatrixHead(nn.Module):
     def collate(self, entries: Tensors, mask: Tensor) -> dict[str, Gold]:
         """Return the gold entries of each score matrix, sorted and validated."""
         return {name: Gold.build(entries[name], mask, upper=scorer.upper) for name, scorer in self._scorers()}
-
-    def begin_step(self, progress: float) -> None:
-        """Do nothing: the losses are the same in every step."""
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Gold], weights: Tensors | None = None
@@ -195,10 +205,6 @@ class MatrixHead(nn.Module):
         """Return the factors of each score matrix, in blocks."""
         return {name: scorer.blocks(hidden) for name, scorer in self._scorers()}
 
-    def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
-        """Raise an error: score matrices are complete after the first pass."""
-        raise ModelError(f"the head has no output '{name}' that takes arguments")
-
     def label_rows(self) -> dict[str, LabelRows]:
         """Return the rows of each scorer."""
         return {
@@ -206,10 +212,6 @@ class MatrixHead(nn.Module):
             for name, scorer in self._scorers()
             for parameter, blocks in scorer.label_blocks.items()
         }
-
-    def learning_rates(self) -> Mapping[str, float]:
-        """Return nothing: all parameters have the learning rate of heads."""
-        return {}
 
 
 def move(targets: Any, device: torch.device) -> Any:

@@ -15,8 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ie_cli.errors import ModelError
-from ie_cli.modeling.heads.base import LabelRows, Tensors
+from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
 from ie_cli.modeling.losses.factorised import Gold
 from ie_cli.modeling.losses.power import power_loss, power_scores
 
@@ -73,7 +72,7 @@ class CasRelTargets:
         return torch.where(some, first, random), torch.where(some, last, random + (end_draw * width).long())
 
 
-class CasRel(nn.Module):
+class CasRel(HeadModule):
     """The taggers of subjects and objects.
 
     Args:
@@ -151,7 +150,7 @@ class CasRel(nn.Module):
             arguments: the ``sample`` of each subject, and its ``first`` and ``last`` token; int64 ``[subjects]``.
         """
         if name not in self.queries:
-            raise ModelError(f"the head has no output '{name}' that takes arguments")
+            return super().query(name, hidden, arguments)
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.to(self.subject.weight.dtype)
             z = self._object_values(hidden, *(arguments[argument] for argument in self.queries[name]))

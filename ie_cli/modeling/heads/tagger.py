@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from ie_cli.codecs.tag_scheme import SCHEMES
-from ie_cli.errors import ModelError
-from ie_cli.modeling.heads.base import LabelRows, Tensors
+from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
 
 
-class Tagger(nn.Module):
+class Tagger(HeadModule):
     """A head with the scores ``e_t(y) = w_y·h_t + v_y`` of the tags y of a token t.
 
     Args:
@@ -66,14 +65,6 @@ class Tagger(nn.Module):
         """Return the outputs in one block, because the labels of a token compete."""
         return {"tags": iter([{name.removeprefix("tags."): part for name, part in self.outputs(hidden).items()}])}
 
-    def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
-        """Raise an error: scores of tags are complete after the first pass."""
-        raise ModelError(f"the head has no output '{name}' that takes arguments")
-
     def label_rows(self) -> dict[str, LabelRows]:
         """Return the rows of the tags of entities; O belongs to no label."""
         return {name: LabelRows("tags", len(self.scheme.blocks)) for name in ("tags.weight", "tags.bias")}
-
-    def learning_rates(self) -> Mapping[str, float]:
-        """Return nothing: all parameters have the learning rate of heads."""
-        return {}

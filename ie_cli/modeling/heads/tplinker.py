@@ -14,8 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ie_cli.errors import ModelError
-from ie_cli.modeling.heads.base import LabelRows, Tensors
+from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
 from ie_cli.modeling.losses.handshaking import Tagged, Taggers, handshaking_loss
 
 PRIOR = -7.0
@@ -32,7 +31,7 @@ class Tagger(nn.Module):
         self.bias = nn.Parameter(torch.full((labels, tags), PRIOR))
 
 
-class TPLinkerHead(nn.Module):
+class TPLinkerHead(HeadModule):
     """The head; see the module.
 
     Args:
@@ -122,10 +121,6 @@ class TPLinkerHead(nn.Module):
             matrix, _, factor = name.partition(".")
             found[matrix][factor] = tensor
         return {name: iter([block]) for name, block in found.items()}
-
-    def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
-        """Raise an error: the outputs are complete after the first pass."""
-        raise ModelError(f"the head has no output '{name}' that takes arguments")
 
     def label_rows(self) -> dict[str, LabelRows]:
         """Return the rows of each tagger."""
