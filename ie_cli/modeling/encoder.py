@@ -19,6 +19,7 @@ from ie_cli.encoding.word_vocabulary import SPECIALS, surround
 from ie_cli.errors import ModelError, counted
 from ie_cli.modeling.encoder_functions import require_functions, set_functions
 from ie_cli.modeling.model import first_not_finite
+from ie_cli.recipe.encoder_functions import PREFIX
 from ie_cli.recipe.schema import EncoderSection
 from ie_cli.system.hub import hub_access
 
@@ -139,7 +140,7 @@ def encoder_config(name: str) -> Any:
     return config
 
 
-def require_builtin_kernels(config: Any, name: str, where: str, *, registered: str | None = None) -> None:
+def require_builtin_kernels(config: Any, name: str, where: str, *, of_model: bool = False) -> None:
     """Check that a config does not name a custom implementation, whose code the library would download from the hub.
 
     Args:
@@ -147,7 +148,7 @@ def require_builtin_kernels(config: Any, name: str, where: str, *, registered: s
         name: the directory or hub id that the config was read from. Releases of the library differ in which fields they use;
             fields that only other releases use are checked too.
         where: the place for the message.
-        registered: the name of an attention that `ie_cli` itself implements.
+        of_model: whether it is the config of a model directory, which may name an attention of `ie_cli`.
 
     Raises:
         ModelError: the config names a custom implementation.
@@ -156,7 +157,13 @@ def require_builtin_kernels(config: Any, name: str, where: str, *, registered: s
     for part in ("attn", "experts"):
         fields = (stored.get(f"{part}_implementation"), stored.get(f"_{part}_implementation"))
         named = getattr(config, f"_{part}_implementation_internal", None) or fields[0] or fields[1]
-        if named not in (None, "eager", "sdpa", registered):
+        if str(named).startswith(PREFIX):
+            if not of_model:
+                raise ModelError(
+                    f"{where}: computes the attention {named!r} of a model trained by `ie train`",
+                    hint="start from that model with training.init_from.",
+                )
+        elif named not in (None, "eager", "sdpa"):
             raise ModelError(
                 f"{where}: requires {part}_implementation {named!r}, whose code would be downloaded",
                 hint=f"remove {part}_implementation from config.json.",

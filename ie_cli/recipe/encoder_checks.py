@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ie_cli.recipe.encoder_functions import options_without_effect
-from ie_cli.recipe.schema import EncoderSection
+from ie_cli.recipe.schema import Recipe
 
 SPECIAL_TOKENS = 2
 """Number of special tokens that BERT adds to a window; the tokenizer itself is checked when training starts."""
 
 
-def encoder_problems(encoder: EncoderSection) -> Iterator[tuple[str, str]]:
+def encoder_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Yield the fields that do not fit the others, and a message."""
+    encoder = recipe.encoder
     most = encoder.max_length - SPECIAL_TOKENS - 1
     if encoder.stride > most:
         yield (
@@ -24,4 +25,5 @@ def encoder_problems(encoder: EncoderSection) -> Iterator[tuple[str, str]]:
         yield "vocabulary", f"is for the encoder tiny; {encoder.name} has a vocabulary of its own"
     elif encoder.vocabulary == "words" and encoder.tokenization == "char":  # nearly every token would be unknown
         yield "tokenization", "got char, but encoder.vocabulary is words; set encoder.vocabulary: characters instead"
-    yield from options_without_effect(encoder)
+    if recipe.training.init_from is None:  # otherwise, they may be those of the model, which is compared later
+        yield from options_without_effect(encoder)

@@ -243,7 +243,7 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
 
 
 def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
-    for option, message in encoder_problems(recipe.encoder):
+    for option, message in encoder_problems(recipe):
         yield ("encoder", option), message
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()

@@ -30,6 +30,7 @@ from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
 from ie_cli.metrics.scores import Ceiling
 from ie_cli.reports.cells import number
+from ie_cli.training.events import Started
 from ie_cli.training.run import train
 
 
@@ -65,6 +66,12 @@ def test_training_is_a_live_table_on_a_terminal_and_plain_lines_elsewhere(screen
         assert len(lines) == 3
         assert lines[0].startswith("epoch 1.0  step 3/9  loss ")
         assert all(f"  {name} " in lines[0] for name in ("P", "R", "F1", "examples/s", "left"))
+
+
+def test_what_changes_in_a_pretrained_encoder_is_a_warning(screen: Console) -> None:
+    facts = {"tasks": {}, "steps": 1, "device": "cpu", "precision": "float32", "parameters": 1, "has_dev": True}
+    TrainingView(quiet=False).follow(iter([Started(**facts, changes=("an option changes the encoder",))]))
+    assert "warning: an option changes the encoder" in shown(screen)
 
 
 def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from ie_cli.modeling.encoder import apply_options, build_encoder, load_encoder
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.modeling.squareplus import SquarePlus
 from ie_cli.recipe.encoder_functions import activation_name, attention_name
+from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import EncoderSection, Recipe
 from ie_cli.training.events import Started
 from ie_cli.training.run import train
@@ -132,7 +133,12 @@ def test_a_library_that_does_not_know_the_functions_refuses_the_model(
             "squareplus_b: 1.25",
             "ie_squareplus_1.5, but ie_squareplus_1.25 in recipe",
         ),
-        ("recipe.yaml", "attention_floor: 2", "attention_floor: 3", "requires attn_implementation 'ie_log_n_8_2'"),
+        (
+            "recipe.yaml",
+            "attention_floor: 2",
+            "attention_floor: 3",
+            "the attention is ie_log_n_8_2, but ie_log_n_8_3 in recipe",
+        ),
         (
             "config.json",
             f'"{ACTIVATION}"',
@@ -175,6 +181,19 @@ def test_a_run_from_the_model_requires_its_functions(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         prepare(made(data, **options, training={"init_from": str(trained)}))
+
+
+def test_a_recipe_that_switches_one_off_is_an_error_about_that_option(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(
+        f"name: a\ndata: {{train: '{data}'}}\nencoder: {{attention_scale: null}}\ntraining: {{init_from: '{trained}'}}\n"
+    )
+    wanted = load_recipe(file)
+    assert (wanted.encoder.attention_scale, wanted.encoder.activation) == (None, "squareplus")
+    with pytest.raises(RecipeError, match="encoder.attention_scale: got None, but .* has log_n"):
+        prepare(wanted)
 
 
 def test_a_run_from_the_model_has_its_functions(trained: Path, data: Path) -> None:
@@ -240,6 +259,15 @@ def test_a_pretrained_encoder_gets_them_with_a_warning(data: Path, tmp_path: Pat
     events.close()  # type: ignore[attr-defined]
     assert len(started.changes) == 2
     assert set(started.changes) <= set(warnings)
+
+
+def test_the_encoder_of_such_a_model_alone_is_not_a_pretrained_encoder(trained: Path, tmp_path: Path) -> None:
+    encoder: Any = load(trained).model.encoder
+    encoder.save_pretrained(tmp_path)
+    shutil.copy(trained / "tokenizer.json", tmp_path)
+    with pytest.raises(ModelError, match="computes the attention 'ie_log_n_8_2' of a model trained by") as error:
+        load_encoder(EncoderSection(name=str(tmp_path), max_length=32, stride=8))
+    assert "training.init_from" in str(error.value.hint)
 
 
 @pytest.mark.parametrize(

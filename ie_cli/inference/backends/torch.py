@@ -32,7 +32,6 @@ from ie_cli.modeling.encoder_functions import require_stored_functions
 from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 from ie_cli.recipe.base import Precision
-from ie_cli.recipe.encoder_functions import attention_name
 from ie_cli.recipe.schema import Recipe
 
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -127,8 +126,7 @@ def load_torch(
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        attention = attention_name(recipe.encoder)
-        require_builtin_kernels(config, str(path), str(path / CONFIG), registered=attention)
+        require_builtin_kernels(config, str(path), str(path / CONFIG), of_model=True)
         require_stored_functions(config, recipe.encoder)
         if recipe.encoder.max_length > (positions := positions_of(config)):
             raise ModelError(
