@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fakes import FakeOutputs
 from support.heads import HIDDEN, SCHEMA, built, codec_of_head, example, windows_for
 from support.tagging import legal_paths, path_total, spans_of
 from torch import nn
 
 from ie_cli.codecs.base import Decoding
 from ie_cli.codecs.tag_scheme import SCHEMES
+from ie_cli.data.label_schema import LabelSchema
 from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.modeling.heads.base import Head
 from ie_cli.modeling.heads.crf import Crf
@@ -199,3 +201,34 @@ def test_the_crf_learns_what_tags_alone_cannot() -> None:
     found = codec_of_head("crf").decoder(Decoding()).decode(TorchOutputs(head, hidden), mask.numpy()).parts["spans"]
     assert sorted(found.entries.tolist()) == [[0, 0, 0, 1], [0, 0, 3, 4]]
     assert loss < 0.1
+
+
+@pytest.mark.parametrize("name", TAGGERS)
+def test_three_hundred_labels_need_no_tensor_of_pairs_for_each_token(name: str) -> None:
+    schema = LabelSchema(tuple(f"label {number}" for number in range(300)))
+    head = cast(Tagger, built(name, schema))
+    batch, length, count = 4, 64, head.scheme.outside(300) + 1
+    mask = torch.ones(batch, length, dtype=torch.bool)
+    first = torch.arange(0, length, 4).repeat(batch)
+    entries = torch.stack(
+        [torch.arange(batch).repeat_interleave(length // 4), first * 4 % 300, first, first + 2], dim=1
+    )
+    saved: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = head.losses(torch.randn(batch, length, HIDDEN), mask, head.collate({"tags": entries}, mask))["tags"]
+    assert sum(saved.values()) < 8 * (10 * batch * length * count + 10 * count**2)  # pairs for each token: 370 MB
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in head.parameters())
+    codec = codec_of_head(name, schema)
+    scores = 9 * np.eye(count, dtype=np.float32)[head.collate({"tags": entries}, mask).numpy()]
+    block = {role: scores[:, :, head.scheme.block(role, 300)] for role in head.scheme.blocks}
+    block["outside"] = scores[:, :, -1]
+    if isinstance(head, Crf):
+        block["transitions"] = head.transitions().detach().numpy()
+    found = codec.decoder(Decoding()).decode(FakeOutputs({"tags": [block]}), mask.numpy())
+    assert sorted(found.parts["spans"].entries.tolist()) == sorted(entries.tolist())

@@ -97,6 +97,7 @@ def test_decoding_is_changed_by_fields_that_the_weights_do_not_depend_on(name: s
     assert HeadSection.decoding <= section.decoding <= section.model_fields.keys()
     parameters = inspect.signature(HEADS[name].builder()).parameters
     assert not section.decoding & parameters.keys()
+    assert section.training <= parameters.keys()  # the others do not matter to a model that is trained on
 
 
 def all_outputs(head: Head, batch: int, length: int) -> dict[str, torch.Tensor]:
@@ -155,6 +156,8 @@ def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) ->
     assert any(targets.counts.values())
     if HEADS[name].section.nests:
         assert not any(targets.unreachable.values())
+    else:
+        assert len(targets.columns["spans"]) + len(targets.unreachable["entities"]) == targets.counts["entities"]
     window = codec.window(targets, 0, PLAN.capacity, 3)
     assert {column: len(rows) for column, rows in window.items()} == {
         column: len(rows) for column, rows in targets.columns.items()

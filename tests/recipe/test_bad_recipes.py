@@ -64,7 +64,7 @@ def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
 
 
 def test_errors_of_file_and_overrides_together() -> None:
-    said = refused(SMALL + "task: nerr\nhead: crf\nextra: 1\n", "--set", "training.epochs=no", "--set", "x")
+    said = refused(SMALL + "task: nerr\nhead: perceptron\nextra: 1\n", "--set", "training.epochs=no", "--set", "x")
     for words in (
         "recipe.yaml:4: task: got 'nerr', expected 'ner' or 'relation'; did you mean 'ner'?",
         "recipe.yaml:5: head.name: unknown head 'perceptron'",

@@ -61,6 +61,7 @@ class Crf(Tagger):
 
     def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return the scores of tags, and the transitions, which are the same for every batch."""
+        # After the scores of tags: the number of labels of a graph is read from the first output of a matrix.
         return super().outputs(hidden) | {"tags.transitions": self.transitions()}
 
     def label_rows(self) -> dict[str, LabelRows]:
