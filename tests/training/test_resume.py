@@ -106,9 +106,11 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_relations_without_dev_resume_too(tmp_path: Path, stop_at: dict[int, Stop]) -> None:
+@pytest.mark.parametrize("head", [{}, {"name": "tplinker", "entities_first": 0.9}], ids=["gplinker", "tplinker"])
+def test_relations_without_dev_resume_too(head: dict[str, object], tmp_path: Path, stop_at: dict[int, Stop]) -> None:
+    """The weights of the losses of tplinker depend on the step."""
     file = write_jsonl(tmp_path / "train.jsonl", relation_documents(annotated=True))
-    made = relation_recipe(file, data={"dev": None}, training={"epochs": 2})
+    made = relation_recipe(file, head=head, data={"dev": None}, training={"epochs": 2})
     list(train(made, tmp_path / "whole"))
     stop_at[2] = stop = Stop()
     with pytest.raises(Stopped):
