@@ -30,6 +30,7 @@ from ie_cli.modeling.encoder import load_encoder, tiny_encoder
 from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
+from ie_cli.recipe.heads import HeadSection
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
@@ -284,13 +285,19 @@ def validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
         for name, schema in schemas.items()
     ]
     if schemas.keys() == sections.keys():
-        known = tuple(name for schema in schemas.values() for name in schema.names)
+        known = tuple(name for task, schema in schemas.items() for name in _weighed(sections[task].head, schema))
         named.insert(0, ("training.label_weights", recipe.training.label_weights, known))
     predicates = any(section.head.has_predicates for section in sections.values())
     for field, given, names in named:
         for name in given:
             if name not in names:
                 raise _unknown(field, name, names, predicates=predicates)
+
+
+def _weighed(head: HeadSection, schema: LabelSchema) -> list[str]:
+    """Return the labels and predicates with a loss of their own: some heads have one label for several roles."""
+    rows = {schema.label_of(name) for names in build_codec(head, schema).matrices.values() for name in names}
+    return [name for name in schema.names if name in rows]
 
 
 def _unknown(field: str, name: str, names: Sequence[str], *, predicates: bool) -> RecipeError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.corpora import relation_recipe
 from support.fakes import FakeOutputs
 from support.heads import PLAN, ROLE_SCHEMA, TOKENIZER, codec_of_head
 from support.perfect import Perfect
@@ -19,8 +21,10 @@ from ie_cli.codecs.tplinker import BOTH_DIRECTIONS, TPLinkerCodec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.errors import RecipeError
 from ie_cli.inference.pipeline import Engine, Extraction, extract
-from ie_cli.recipe.heads import TPLinkerSection
+from ie_cli.recipe.heads import GPLinkerSection, TPLinkerSection
+from ie_cli.training.setup import validate_names
 from ie_cli.triples import ROLES, locate, text_triples
 
 LENGTH, LINKS, SIZE = 6, 3, 4
@@ -84,6 +88,18 @@ def test_a_triple_without_offsets_is_reachable_if_one_of_its_places_is() -> None
     document = Document(text, [], locate(text, spos, "nearest").relations, spos=spos)
     [tokens] = TOKENIZER.encode([text])
     assert find_reachable(codec_for(), document, tokens, PLAN).unreachable["relations"] == []
+
+
+def test_roles_without_a_loss_of_their_own_have_no_weight() -> None:
+    """A weight of subjects would change nothing: subjects and objects are the same label."""
+    recipe = relation_recipe(
+        Path("train.jsonl"), head={"name": "tplinker"}, training={"label_weights": {"subject": 2.0}}
+    )
+    with pytest.raises(RecipeError, match=r"training\.label_weights: the data contain no .* 'subject'"):
+        validate_names(recipe, {"relation": SCHEMA})
+    validate_names(recipe.model_copy(update={"head": GPLinkerSection(name="gplinker")}), {"relation": SCHEMA})
+    weights = {"label_weights": {"q": 2.0}}
+    validate_names(relation_recipe(Path("t.jsonl"), head={"name": "tplinker"}, training=weights), {"relation": SCHEMA})
 
 
 SPAN = st.tuples(st.integers(0, 6), st.integers(1, 3)).map(lambda s: (s[0], min(7, s[0] + s[1])))

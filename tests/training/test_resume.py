@@ -110,7 +110,8 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
 @pytest.mark.parametrize("head", heads_of("relation"))
 def test_relations_without_dev_resume_too(head: str, tmp_path: Path, stop_at: dict[int, Stop]) -> None:
     file = write_jsonl(tmp_path / "train.jsonl", relation_documents(annotated=True))
-    made = relation_recipe(file, head={"name": head}, data={"dev": None}, training={"epochs": 2})
+    options = {"entities_first": 0.9} if head == "tplinker" else {}  # its weights of losses depend on the step
+    made = relation_recipe(file, head={"name": head, **options}, data={"dev": None}, training={"epochs": 2})
     list(train(made, tmp_path / "whole"))
     stop_at[2] = stop = Stop()
     with pytest.raises(Stopped):
