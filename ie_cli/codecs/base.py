@@ -193,10 +193,14 @@ def build_codec(section: HeadSection, schema: LabelSchema) -> Codec:
 
 
 def find_reachable(codec: Codec, document: Document, tokens: Tokens, plan: WindowPlan) -> Targets:
-    """Encode a document to count its unreachable items: a triple without offsets is reachable if any occurrence is."""
+    """Encode a document to count its unreachable items: a triple without offsets is reachable if any occurrence is.
+
+    More occurrences may also exclude each other, so the encoding with fewer unreachable triples counts.
+    """
     found = codec.encode(document, tokens, plan)
     if document.spos is not None and found.unreachable.get("relations"):
-        found = codec.encode(document, tokens, plan, mentions="all")
+        every = codec.encode(document, tokens, plan, mentions="all")
+        found = min(every, found, key=lambda targets: len(targets.unreachable["relations"]))
     return found
 
 

@@ -15,7 +15,7 @@ from support.heads import APART, PLAN, ROLE_SCHEMA, TOKENIZER
 from support.perfect_casrel import PerfectSubjects
 
 from ie_cli.codecs import casrel
-from ie_cli.codecs.base import Annotation, Candidates, Decoding
+from ie_cli.codecs.base import Annotation, Candidates, Decoding, find_reachable
 from ie_cli.codecs.casrel import OBJECT_OVERLAPS, SUBJECT_OVERLAPS, CasRelCodec
 from ie_cli.codecs.nearest import decode_nearest, joint_spans
 from ie_cli.data.label_schema import LabelSchema
@@ -162,6 +162,19 @@ def test_a_triple_without_offsets_is_reachable_if_one_of_its_occurrences_is() ->
         found = codec.encode(Document(text, spos=spos), tokens, PLAN, mentions="all")
         assert found.counts == {"relations": 2}
         assert found.unreachable["relations"] == unreachable
+
+
+def test_occurrences_that_exclude_each_other_do_not_lower_the_ceiling() -> None:
+    codec = codec_of()
+    # The nearest 甲乙 and 乙丙 do not overlap; of all occurrences, every 乙丙 overlaps a 甲乙.
+    gold = Document("甲乙丁甲乙丙戊", spos=[Spo("甲乙", "p", "丁"), Spo("乙丙", "q", "戊")])
+    [tokens] = TOKENIZER.encode([gold.text])
+    every = codec.encode(gold, tokens, PLAN, mentions="all")
+    assert every.unreachable["relations"] == [(("乙丙", "q", "戊"), SUBJECT_OVERLAPS)]
+    more = replace(gold, spos=[*(gold.spos or ()), Spo("x", "p", "丁")])  # so that the nearest are not all reachable
+    assert [triple for triple, _ in find_reachable(codec, more, tokens, PLAN).unreachable["relations"]] == [
+        ("x", "p", "丁")
+    ]
 
 
 def test_a_subject_is_gold_in_every_window_that_contains_it() -> None:

@@ -160,6 +160,20 @@ def test_what_is_not_in_the_text_is_a_warning_with_its_places(tmp_path: Path) ->
     ]
 
 
+def test_what_the_head_cannot_express_is_a_warning_with_a_head_that_can(tmp_path: Path) -> None:
+    train = duie(
+        tmp_path / "t.json",
+        *((f"{n}北京大学在青川", [("北京", "在", "青川"), ("北京大学", "在", "青川")]) for n in range(5)),
+    )
+    assert not of("warning", findings(recipe(train)))
+    [warning] = of("warning", findings(recipe(train, head={"name": "casrel"})))
+    assert warning.startswith(
+        "train: 5 of 10 relations (50.00%) can never be predicted: 5 subject overlaps another subject that ends earlier\n"
+        "  subject overlaps another subject that ends earlier: head.name: gplinker can express it\n"
+        f"    {train}:1: 北京大学 | 在 | 青川\n"
+    )
+
+
 def test_a_slot_that_is_not_in_the_text_leaves_its_triple(tmp_path: Path) -> None:
     award = ("王伟", "获奖", {"@value": "松湖奖", "onDate": "2000年"})
     train = duie(tmp_path / "t.json", *((f"{n}：王伟获松湖奖", [award]) for n in range(5)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
@@ -347,20 +348,16 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_both_passes_are_exported_and_stored(tmp_path: Path) -> None:
     data = relation_documents(annotated=False)
-    made = relation_recipe(write_jsonl(tmp_path / "t.jsonl", data), head={"name": "casrel"})
+    made = relation_recipe(write_jsonl(tmp_path / "t.jsonl", data), head={"name": "casrel"}, training={"epochs": 30})
     list(train(made, tmp_path / "run"))
     model = load(tmp_path / "run" / "model")
-    parity = export_onnx(model, tmp_path / "onnx", data)
-    assert parity.f1_before == parity.f1_after > 0.9
-    assert 0 < parity.mean <= parity.largest < 1e-3
+    parity = export_onnx(model, tmp_path / "onnx", data, int8=True, max_loss=0.1)
+    assert parity.f1_before == 1
+    assert 1e-3 < parity.largest < np.inf
     exported = load(tmp_path / "onnx")
-    texts = [document.text for document in data] + ["", "今天下雨"]
-    for old, new in zip(model.extract(texts), exported.extract(texts), strict=True):
-        assert old.relations == new.relations
-    second = export_onnx(model, tmp_path / "int8", data, int8=True, force=True)
-    assert second.largest > parity.largest
-    same = [(tmp_path / name / QUERIES).read_bytes() for name in ("onnx", "int8")]
-    assert same[0] == same[1]  # the head stays float32
+    assert any(document.relations for document in exported.extract([document.text for document in data]))
+    operators = [{node.op_type for node in onnx.load(tmp_path / "onnx" / name).graph.node} for name in (ONNX, QUERIES)]
+    assert ["MatMulInteger" in found for found in operators] == [True, False]  # the head stays float32
     assert QUERIES in json.loads((tmp_path / "onnx" / "ie.json").read_text(encoding="utf-8"))["checksums"]
     assert QUERIES in model_files(tmp_path / "onnx")
     whole = (tmp_path / "onnx" / QUERIES).read_bytes()

@@ -50,7 +50,7 @@ def recipe(train: Path, **sections: dict[str, object]) -> Recipe:
     fields: dict[str, dict[str, object]] = {
         "data": {"train": str(train), "dev": str(train)},
         "encoder": {"name": "tiny", "max_length": 64, "stride": 16},
-        "head": {"name": "efficient_global_pointer", "head_size": 32},
+        "head": {"name": "efficient_global_pointer"},
         "training": {
             "epochs": 40,
             "batch_size": 8,
@@ -62,9 +62,13 @@ def recipe(train: Path, **sections: dict[str, object]) -> Recipe:
     }
     for section, values in sections.items():
         fields[section] = {**fields[section], **values}
-    if "head_size" not in HEADS[str(fields["head"]["name"])].section.model_fields:
-        del fields["head"]["head_size"]
-    return Recipe.model_validate({"name": "test", **fields})
+    return Recipe.model_validate({"name": "test", **fields, "head": small(fields["head"])})
+
+
+def small(head: dict[str, object]) -> dict[str, object]:
+    """The fields of a head, with small vectors if it has any."""
+    size = {"head_size": 32} if "head_size" in HEADS[str(head["name"])].section.model_fields else {}
+    return {**size, **head}
 
 
 def as_json(text: str) -> list[dict[str, object]]:
@@ -93,9 +97,7 @@ def relation_documents(*, annotated: bool) -> list[Document]:
 
 def relation_recipe(train_file: Path, **sections: dict[str, object]) -> Recipe:
     made = recipe(train_file).model_dump()
-    head = {"name": "gplinker", **sections.pop("head", {})}
-    size = {"head_size": 32} if "head_size" in HEADS[str(head["name"])].section.model_fields else {}
-    made |= {"task": "relation", "head": {**size, **head}}
+    made |= {"task": "relation", "head": small({"name": "gplinker", **sections.pop("head", {})})}
     for section, values in sections.items():
         made[section] = {**made[section], **values}
     return Recipe.model_validate(made)

@@ -18,16 +18,26 @@ def log_power(z: Tensor, power: int) -> Tensor:
 
 def log_rest(z: Tensor, power: int) -> Tensor:
     """Return ``log(1 - σ(z)ⁿ)``; `power` is a power of two."""
-    rest, q, exponent = logsigmoid(-z), torch.sigmoid(z), 1
+    return logsigmoid(-z) + _log_factors(z, power)
+
+
+def _log_factors(z: Tensor, power: int) -> Tensor:
+    """Return ``log(1 + q) + log(1 + q²) + …``, the terms of `log_rest` after the first."""
+    total, q, exponent = torch.zeros_like(z), torch.sigmoid(z), 1
     while exponent < power:
-        rest = rest + torch.log1p(q)
+        total = total + torch.log1p(q)
         q, exponent = q * q, 2 * exponent
-    return rest
+    return total
 
 
 def power_scores(z: Tensor, power: int) -> Tensor:
     """Return the score ``s = log(p/(1-p))``, so that p = σ(s)."""
-    return log_power(z, power) - log_rest(z, power)
+    return power * _log_sigmoid(z) - _log_sigmoid(-z) - _log_factors(z, power)
+
+
+def _log_sigmoid(z: Tensor) -> Tensor:
+    """Return ``log σ(z)`` from operations that an exported graph also has: there, `logsigmoid` is -inf below about -88."""
+    return z.clamp(max=0) - torch.log1p(torch.exp(-z.abs()))
 
 
 def power_loss(z: Tensor, gold: tuple[Tensor, ...], power: int) -> Tensor:
