@@ -142,7 +142,7 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
             scores.append(score)
     if not entries:
         return DecodedSpans(np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32), frozenset())
-    return _cap(np.concatenate(entries), np.concatenate(scores), mask, thresholds, truncated)
+    return cap_spans(np.concatenate(entries), np.concatenate(scores), mask, thresholds, truncated)
 
 
 def _shared(
@@ -186,7 +186,8 @@ def _labelled(
     return labels + part.first, first, last, found, capped
 
 
-def _cap(entries: Index, scores: Floats, mask: Mask, thresholds: Floats, truncated: set[int]) -> DecodedSpans:
+def cap_spans(entries: Index, scores: Floats, mask: Mask, thresholds: Floats, truncated: set[int]) -> DecodedSpans:
+    """Keep the spans of each sample with the largest margins over their thresholds, at most `MAX_SPANS` or one per token."""
     counts = np.bincount(entries[:, 0], minlength=len(mask))
     limits = np.maximum(MAX_SPANS, mask.sum(axis=1))
     for sample in np.nonzero(counts > limits)[0].tolist():

@@ -58,6 +58,17 @@ class GlobalPointerSection(PointerSection):
     """Span scorer: global_pointer, or efficient_global_pointer with one shared scorer for all labels."""
 
 
+class BiaffineSection(PointerSection):
+    """One label, or none, for every span: a softmax over biaffine scores (Yu et al. 2020, arXiv 2005.07150)."""
+
+    name: Literal["biaffine"]
+    """Span classifier: biaffine. Spans may nest, but a span has at most one label."""
+    head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 150
+    """Dimension of the vectors of first and last tokens; each label has a square matrix of this size."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the components of these vectors that are dropped in training."""
+
+
 class RelationSection(HeadSection):
     """Options of relation heads: their entity labels, and the types that a predicate joins."""
 
@@ -108,6 +119,12 @@ HEADS: dict[str, HeadSpec] = {
         tasks=("ner",),
         codec=lambda: import_module("ie_cli.codecs.spans").SpanCodec,
         builder=lambda: import_module("ie_cli.modeling.heads.global_pointer").build,
+    ),
+    "biaffine": HeadSpec(
+        section=BiaffineSection,
+        tasks=("ner",),
+        codec=lambda: import_module("ie_cli.codecs.biaffine").BiaffineCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.biaffine").build,
     ),
     "gplinker": HeadSpec(
         section=GPLinkerSection,

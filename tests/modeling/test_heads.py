@@ -27,7 +27,7 @@ from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.inference.pipeline import Engine, Extraction, extract
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads.base import Head, MatrixHead
-from ie_cli.modeling.losses import streamed
+from ie_cli.modeling.losses import span_classes, streamed
 from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
 from ie_cli.triples import text_triples
 
@@ -53,9 +53,18 @@ def matrix_head(name: str) -> MatrixHead:
     return head
 
 
-def scores(name: str, outputs: Outputs, length: int, *, sample: int = 0) -> list[npt.NDArray[np.float32]]:
-    """Return all scores of a sample on its first tokens, label by label."""
-    return list(codec_of_head(name).scores(outputs, sample, np.arange(length)))
+def scores(name: str, outputs: Outputs, length: int, *, first: int = 0) -> list[npt.NDArray[np.float32]]:
+    """Return all scores of the first sample on tokens from `first`, label by label."""
+    return list(codec_of_head(name).scores(outputs, 0, np.arange(first, first + length)))
+
+
+def scores_by_matrix(name: str, outputs: Outputs, length: int, **options: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the same scores by matrix; ``[labels, length, length]`` each."""
+    found = iter(scores(name, outputs, length, **options))
+    named = codec_of_head(name).matrices
+    by_matrix = {matrix: np.stack([next(found) for _ in names]) for matrix, names in named.items()}
+    assert next(found, None) is None
+    return by_matrix
 
 
 def head_scores(name: str, head: Head, hidden: torch.Tensor, *, length: int) -> list[npt.NDArray[np.float32]]:
@@ -106,7 +115,8 @@ def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
 @every_head
 @pytest.mark.parametrize("block_bytes", [1, streamed.BLOCK_BYTES])
 def test_blocks_and_outputs_have_the_same_scores(name: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamed, "BLOCK_BYTES", block_bytes)
+    for module in (streamed, span_classes):
+        monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
     head, hidden = head_of(name), torch.randn(1, 7, HIDDEN)
     with torch.inference_mode():
         graph = {output: tensor.numpy() for output, tensor in head.outputs(hidden).items()}
@@ -199,9 +209,9 @@ def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> Non
     assert {part: len(found.entries) for part, found in decoded.parts.items()} == dict.fromkeys(decoded.parts, 0)
     if isinstance(head, MatrixHead):
         there = mask[0].nonzero()[0]
-        for matrix, scorer in head.tables.items():
-            for row in entry_scores(factors_of(outputs.matrix(matrix)), 0, there):
-                assert (row[np.triu_indices(5)] if scorer.upper else row).max() < 0
+        for matrix, rows in scores_by_matrix(name, outputs, len(there), first=there[0]).items():
+            upper = cast(Any, head.tables[matrix]).upper
+            assert (rows[:, *np.triu_indices(5)] if upper else rows).max() < 0
 
 
 @every_head
@@ -292,12 +302,11 @@ def test_decoded_items_can_be_encoded_and_have_positive_scores(name: str, length
     if isinstance(head, MatrixHead):
         shift = len(TOKENIZER.prefix)
         window = codec.window(targets, 0, PLAN.capacity, shift)
-        there = np.arange(length + TOKENIZER.special_tokens)
+        dense = scores_by_matrix(name, outputs, length + TOKENIZER.special_tokens)
         for matrix, entries in codec.entries(
             {column: np.insert(rows, 0, 0, axis=1) for column, rows in window.items()}
         ).items():
-            dense = np.stack(list(entry_scores(factors_of(outputs.matrix(matrix)), 0, there)))
-            assert (dense[tuple(entries[:, 1:].T)] > 0).all()
+            assert (dense[matrix][tuple(entries[:, 1:].T)] > 0).all()
 
 
 # What a head computes

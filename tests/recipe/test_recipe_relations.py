@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
-from ie_cli.recipe.heads import GPLinkerSection
+from ie_cli.recipe.heads import GPLinkerSection, heads_of
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
@@ -100,7 +100,7 @@ def test_an_override_moves_what_was_only_filled_in(tmp_path: Path, text: str, ov
 
 
 FOR_RELATIONS = "but task relation supports gplinker"
-FOR_ENTITIES = "head.name: got gplinker, but task ner supports efficient_global_pointer, global_pointer"
+FOR_ENTITIES = f"head.name: got gplinker, but task ner supports {', '.join(heads_of('ner'))}"
 
 
 @pytest.mark.parametrize(

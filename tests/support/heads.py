@@ -43,10 +43,10 @@ def codec_of_head(name: str, schema: LabelSchema | None = None, **options: Any) 
 def built(
     name: str, schema: LabelSchema | None = None, *, hidden_size: int = HIDDEN, **options: Any
 ) -> torch.nn.Module:
-    """Build a head with fresh, fixed weights; `options` as in a recipe."""
+    """Build a head with fresh, fixed weights; `options` as in a recipe. Call `train` for dropout."""
     torch.manual_seed(0)
     section = HEADS[name].section.model_validate({"name": name, **options})
-    return build_head(section, hidden_size=hidden_size, codec=codec_of_head(name, schema, **options))
+    return build_head(section, hidden_size=hidden_size, codec=codec_of_head(name, schema, **options)).eval()
 
 
 def windows_for(name: str, head: torch.nn.Module, documents: Sequence[Document]) -> TaskWindows:

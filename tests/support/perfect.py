@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from support.fakes import FakeOutputs
 from support.heads import HIDDEN, built, windows_for
+from support.perfect_biaffine import classes
 
 from ie_cli.codecs.base import Codec, Outputs
 from ie_cli.document import Document
@@ -46,6 +47,7 @@ def matrices(codec: Codec, head: torch.nn.Module, batch: Batch) -> FakeOutputs:
 FORMS: dict[str, Form] = {
     "efficient_global_pointer": matrices,
     "global_pointer": matrices,
+    "biaffine": classes,
     "gplinker": matrices,
 }
 """The form of each head in the table of heads."""
