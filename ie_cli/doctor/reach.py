@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.codecs.base import build_codec, find_reachable
-from ie_cli.codecs.biaffine import OTHER_LABEL
+from ie_cli.codecs.limits import REMEDIES
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.unknown_characters import UnknownCharacters
@@ -106,7 +106,7 @@ class Reach:
 def _remedies(encoder: EncoderSection, *, trim: bool, shifted: bool) -> dict[str, str]:
     """Return what makes items reachable, by the reason why they are not."""
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
-    remedies = {TOO_LONG: windows, APART: windows, OTHER_LABEL: "head.name: global_pointer gives a span all its labels"}
+    remedies = {**REMEDIES, TOO_LONG: windows, APART: windows}
     if shifted:
         return remedies | dict.fromkeys((INSIDE_TOKEN, NO_TOKEN, WHITESPACE), "correct the offsets first, see above")
     if encoder.vocabulary == "words":
