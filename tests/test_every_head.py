@@ -10,7 +10,7 @@ from support.every_command import through_all_commands
 
 from ie_cli.recipe.heads import HEADS
 
-EPOCHS = {"ner": 16, "relation": 40}
+EPOCHS = {"ner": 30, "relation": 40}
 RECIPE = """
 name: every
 task: {task}

@@ -20,6 +20,10 @@ RELATED = {
         "ie_cli.training.events",
         ("Started", "Progress", "Evaluated", "Halved", "Saved", "Trained", "Finished", "FinishedBefore"),
     ),
+    "Entropy": (
+        "ie_cli.metrics.entropy",
+        ("normalise_entropy", "normalise_logit_entropy", "entropy", "NormalisedEntropy"),
+    ),
     "Errors": (
         "ie_cli.errors",
         ("RecipeError", "DataError", "ModelError", "TrainingError", "StorageError", "ServiceError"),

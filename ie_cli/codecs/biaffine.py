@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.limits import OTHER_LABEL
 from ie_cli.codecs.spans import MAX_SPANS, DecodedSpans, SpanCodec, SpanDecoder, cap_spans
 from ie_cli.document import Document
 from ie_cli.encoding.alignment import align
@@ -21,7 +22,6 @@ from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.triples import Mentions
 
-OTHER_LABEL = "second label of the same span"
 BLOCK_SCORES = 2**23
 """The maximum number of scores of one window that are computed at once."""
 

@@ -25,6 +25,7 @@ from ie_cli.codecs.base import (
     Outputs,
     Targets,
 )
+from ie_cli.codecs.limits import OBJECT_OVERLAPS, SUBJECT_OVERLAPS
 from ie_cli.codecs.nearest import DecodedPairs, best_of_samples, decode_nearest, joint_spans
 from ie_cli.codecs.relations import GoldRelations, flat_roles, links_within, to_relations
 from ie_cli.data.label_schema import LabelSchema
@@ -35,8 +36,6 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
 from ie_cli.triples import ROLES, Mentions
 
-SUBJECT_OVERLAPS = "subject overlaps another subject that ends earlier"
-OBJECT_OVERLAPS = "object overlaps another object of its subject and predicate that ends earlier"
 MAX_SUBJECTS = 128
 """The maximum number of subjects per window (one per token if that is more) whose objects are scored, best score first."""
 MAX_OBJECTS = 4096

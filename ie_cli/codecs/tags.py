@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.codecs.base import Candidates, Columns, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.limits import OVERLAP
 from ie_cli.codecs.spans import SpanCodec, SpanDecoder
 from ie_cli.codecs.tag_margins import decode_tags
 from ie_cli.codecs.tag_scheme import SCHEMES, Scheme
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
-from ie_cli.encoding.alignment import OVERLAP, align
+from ie_cli.encoding.alignment import align
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection, TagSection

@@ -29,6 +29,7 @@ from ie_cli.codecs.base import (
     Targets,
 )
 from ie_cli.codecs.handshaking import Handshaking
+from ie_cli.codecs.limits import BOTH_DIRECTIONS
 from ie_cli.codecs.links import decode_pairs
 from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, links_within, role_spans
 from ie_cli.codecs.spans import DecodedSpans
@@ -42,7 +43,6 @@ from ie_cli.triples import Mentions
 
 ARGUMENT = "argument"
 """The name of the only label of entities."""
-BOTH_DIRECTIONS = "the same boundaries are linked in the opposite direction by the same predicate"
 
 
 class TPLinkerCodec:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.codecs.base import build_codec, find_reachable
-from ie_cli.codecs.casrel import OBJECT_OVERLAPS, SUBJECT_OVERLAPS
-from ie_cli.codecs.tplinker import BOTH_DIRECTIONS
+from ie_cli.codecs.limits import REMEDIES
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
-from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, OVERLAP, TOO_LONG, WHITESPACE
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -107,10 +106,7 @@ class Reach:
 def _remedies(encoder: EncoderSection, *, trim: bool, shifted: bool) -> dict[str, str]:
     """Return what makes items reachable, by the reason why they are not."""
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
-    remedies = {TOO_LONG: windows, APART: windows, OVERLAP: "head.name: efficient_global_pointer expresses overlaps"}
-    remedies |= dict.fromkeys(
-        (SUBJECT_OVERLAPS, OBJECT_OVERLAPS, BOTH_DIRECTIONS), "head.name: gplinker can express it"
-    )
+    remedies = {**REMEDIES, TOO_LONG: windows, APART: windows}
     if shifted:
         return remedies | dict.fromkeys((INSIDE_TOKEN, NO_TOKEN, WHITESPACE), "correct the offsets first, see above")
     if encoder.vocabulary == "words":

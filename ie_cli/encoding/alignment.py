@@ -24,7 +24,6 @@ NO_TOKEN = "character without a token at the boundary"
 TOO_LONG = "longer than a window holds"
 APART = "subject and object in no common window"
 NO_LABEL = "label unknown to the model"
-OVERLAP = "overlap with another entity, which tags cannot express"
 
 
 class Boundaries:

@@ -8,7 +8,6 @@ does not halve the error, the bracket is halved instead. A power keeps the order
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,7 +169,8 @@ def _normalise(logits: Floats, target: Floats) -> tuple[Floats, Floats, Mask]:
     scale[even] = 0
     weights = rows.weights(scale)
     weights[sharp] = logits[sharp] == logits[sharp].max(axis=1, keepdims=True)
-    exponents = np.where(sharp, np.inf, np.where(even, 0.0, scale / rows.spread))
+    with np.errstate(over="ignore"):
+        exponents = np.where(sharp, np.inf, scale / rows.spread)
     missed = np.maximum(lowest - target, target - highest)
     return weights / weights.sum(axis=1, keepdims=True), exponents, missed <= TOLERANCE
 
@@ -179,24 +179,23 @@ def _solve(rows: _Rows, target: Floats) -> Floats:
     """Return γ · spread for targets that can be reached."""
     # Outside this bracket, the entropy differs from that of the ends by less than float64 resolves.
     gap = -np.where(rows.scaled < 0, rows.scaled, -np.inf).max(axis=1)  # from the maximum to the next value
-    low, high = np.full(len(target), math.log(1e-8)), np.log(np.minimum(800 / np.maximum(gap, 1e-297), 1e300))
-    at = np.clip(np.log(rows.spread), low, high)  # γ = 1
+    low, high = np.full(len(target), 1e-8), np.minimum(800 / np.maximum(gap, 1e-297), 1e300)
+    scale = np.clip(rows.spread, low, high)  # γ = 1
     before = np.full(len(target), np.inf)
     active = np.arange(len(target))
     for _ in range(_STEPS):
-        found, slope = rows.moments(np.exp(at[active]))
+        now = scale[active]
+        found, slope = rows.moments(now)
         error = found - target[active]
         going = np.abs(error) > TOLERANCE / 2
-        active, rows, error, slope = active[going], rows.take(going), error[going], slope[going]
+        active, rows, error, slope, now = active[going], rows.take(going), error[going], slope[going], now[going]
         if not len(active):
             break
-        now = at[active]
         low[active] = np.where(error > 0, now, low[active])
         high[active] = np.where(error > 0, high[active], now)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            newton = now - error / slope
+            newton = now * np.exp(-error / slope)  # in log γ
         bad = ~((newton > low[active]) & (newton < high[active])) | (np.abs(error) > before[active] / 2)
-        at[active] = np.where(bad, (low[active] + high[active]) / 2, newton)
+        scale[active] = np.where(bad, np.sqrt(low[active]) * np.sqrt(high[active]), newton)
         before[active] = np.abs(error)
-    scale: Floats = np.exp(at)
     return scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from ie_cli.codecs.limits import REMEDIES
 from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, TOO_LONG
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import Counts
@@ -12,6 +13,7 @@ from ie_cli.tasks.base import TrainingItems, Words
 
 _WINDOWS = "raise encoder.max_length and encoder.stride"
 _REMEDIES = {
+    **REMEDIES,
     INSIDE_TOKEN: "set encoder.tokenization: char, or encoder.vocabulary: characters for `tiny`",
     TOO_LONG: _WINDOWS,
     APART: _WINDOWS,

@@ -10,7 +10,8 @@ from support.heads import PLAN, SCHEMA, TOKENIZER, codec_of_head
 
 from ie_cli.codecs import biaffine as decode
 from ie_cli.codecs import spans
-from ie_cli.codecs.biaffine import OTHER_LABEL, SpanClasses, decode_classes
+from ie_cli.codecs.biaffine import SpanClasses, decode_classes
+from ie_cli.codecs.limits import OTHER_LABEL
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
 

@@ -16,7 +16,8 @@ from support.perfect_casrel import PerfectSubjects
 
 from ie_cli.codecs import casrel
 from ie_cli.codecs.base import Annotation, Candidates, Decoding, find_reachable
-from ie_cli.codecs.casrel import OBJECT_OVERLAPS, SUBJECT_OVERLAPS, CasRelCodec
+from ie_cli.codecs.casrel import CasRelCodec
+from ie_cli.codecs.limits import OBJECT_OVERLAPS, SUBJECT_OVERLAPS
 from ie_cli.codecs.nearest import decode_nearest, joint_spans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation, Spo

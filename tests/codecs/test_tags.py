@@ -14,10 +14,10 @@ from support.heads import SCHEMA, codec_of_head, example
 from support.tagging import Span, follows, legal_paths, margins, spans_of, tag_names
 
 from ie_cli.codecs import tag_margins
+from ie_cli.codecs.limits import OVERLAP
 from ie_cli.codecs.tag_margins import decode_tags
 from ie_cli.codecs.tag_scheme import SCHEMES
 from ie_cli.document import Document, Entity
-from ie_cli.encoding.alignment import OVERLAP
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 

@@ -17,7 +17,8 @@ from support.perfect import Perfect
 
 from ie_cli.codecs import handshaking
 from ie_cli.codecs.base import Candidates, Decoding, Targets, find_reachable
-from ie_cli.codecs.tplinker import BOTH_DIRECTIONS, TPLinkerCodec
+from ie_cli.codecs.limits import BOTH_DIRECTIONS
+from ie_cli.codecs.tplinker import TPLinkerCodec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.encoding.windows import WindowPlan

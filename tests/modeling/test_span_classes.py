@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.heads import HIDDEN, built
+from support.heads import HIDDEN, built, codec_of_head
 from support.references import gold_entries, rotation
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ie_cli.codecs.base import Decoding
+from ie_cli.data.label_schema import LabelSchema
 from ie_cli.errors import DataError
+from ie_cli.inference.backends.torch import TorchOutputs
 from ie_cli.modeling.losses import span_classes
 from ie_cli.modeling.losses.factorised import Gold
 from ie_cli.modeling.losses.span_classes import ClassFactors, require_one_label, span_class_loss
@@ -159,3 +163,35 @@ def test_dropout_is_for_training_only() -> None:
         trained = [head.train().losses(hidden, mask, none)["entities"].item() for _ in range(2)]
     assert evaluated[0] == evaluated[1]
     assert trained[0] != trained[1]
+
+
+class Largest(TorchDispatchMode):
+    """Records the size of the largest tensor that is computed."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor):
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+def test_many_labels_need_the_memory_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tensor [batch, L, labels, L] of 300 labels would have 4,915,200 numbers."""
+    schema = LabelSchema(tuple(f"label {n}" for n in range(300)))
+    head: Any = built("biaffine", schema, head_size=16)
+    hidden, mask = torch.randn(4, 64, HIDDEN, requires_grad=True), torch.ones(4, 64, dtype=torch.bool)
+    gold = head.collate({"entities": torch.tensor([[0, 299, 3, 5], [3, 7, 0, 0]])}, mask)
+    monkeypatch.setattr(span_classes, "BLOCK_BYTES", 2**21)  # two lines of scores of each sample and label
+    with Largest() as largest:
+        head.losses(hidden, mask, gold)["entities"].backward()
+    assert hidden.grad is not None
+    assert 4 * 64 * 300 < largest.numbers <= 2**21 / 4
+    with torch.no_grad():
+        head.tables["entities"].bias[299] = 20.0
+    decoder = codec_of_head("biaffine", schema).decoder(Decoding())
+    decoded = decoder.decode(TorchOutputs(cast(Any, head), hidden.detach()), mask.numpy())
+    assert set(decoded.parts["spans"].entries[:, 1]) == {299}
+    assert len(decoded.parts["spans"].entries) == 4 * 512
+    assert decoded.truncated == {0, 1, 2, 3}

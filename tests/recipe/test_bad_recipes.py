@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from support.runner import ie
 
 from ie_cli.errors import RecipeError
-from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, TrainingSection
 
@@ -39,7 +39,7 @@ WRONG = ["{zzz: [1]}", "[[zzz]]", "-1.5"]
 """Values that hardly any field accepts: a mapping, a list of lists, a negative fraction."""
 
 
-@pytest.mark.parametrize("head", [EfficientGlobalPointerSection, GlobalPointerSection, GPLinkerSection])
+@pytest.mark.parametrize("head", [spec.section for spec in HEADS.values()])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
     name = head.model_json_schema()["properties"]["name"]["const"]

@@ -63,6 +63,7 @@ def test_labels_that_look_like_something_else(tmp_path: Path) -> None:
     assert recipe.data.labels == ["NO", "on", "1", "null"]
 
 
+HEAD_FIELDS = list(dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields))
 FAULTS = [
     ("epochs: 3", "recipe.yaml:4: unknown key 'epochs'; did you mean 'training.epochs'?"),
     ("trainig: {epochs: 3}", "recipe.yaml:4: unknown key 'trainig'; did you mean 'training'?"),

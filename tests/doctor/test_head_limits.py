@@ -1,0 +1,103 @@
+"""What a head cannot express is reported before training, with counts and reasons, and lowers the recall ceiling."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from support.corpora import recipe, write_jsonl
+from support.fakes import characters
+from support.heads import PLAN, TOKENIZER, codec_of_head
+from support.perfect import Perfect
+
+from ie_cli.codecs.base import Decoding, build_codec
+from ie_cli.codecs.limits import OTHER_LABEL, REMEDIES
+from ie_cli.data.label_schema import LabelSchema
+from ie_cli.doctor.data_checks import check
+from ie_cli.document import Document, Entity
+from ie_cli.encoding.alignment import TOO_LONG
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.windows import WindowPlan
+from ie_cli.evaluation.evaluate import score
+from ie_cli.inference.pipeline import Engine, Extraction
+from ie_cli.recipe.heads import HEADS, heads_of
+from ie_cli.tasks import TASKS, ScoringOptions
+from ie_cli.tasks.diagnosis import remedy
+
+every_ner_head = pytest.mark.parametrize("head", heads_of("ner"))
+LABELS = ("A", "B", "C")
+
+
+def sentences() -> list[Document]:
+    """Return texts of different lengths with nested and crossing spans, spans with several labels, and a very long one."""
+    text = "甲乙丙丁戊己庚辛壬癸"
+    spans = [
+        [(0, 4, "A"), (1, 3, "B"), (6, 9, "C")],
+        [(0, 4, "A"), (2, 6, "B")],
+        [(2, 4, "A"), (2, 4, "B"), (2, 4, "C"), (6, 8, "B"), (6, 8, "C")],
+        [(0, 3, "B"), (4, 6, "C")],
+    ]
+    made = [Document(text + "。" * n, [Entity(*span) for span in found]) for n, found in enumerate(spans)]
+    return [*made, Document(text * 8, [Entity(0, 75, "A"), Entity(0, 2, "C")])]
+
+
+@every_ner_head
+def test_check_reports_what_the_codec_cannot_express(head: str, tmp_path: Path) -> None:
+    """Whatever the head: the same items, with their reasons, as training will skip."""
+    train = write_jsonl(tmp_path / "train.jsonl", sentences())
+    made = recipe(train, data={"dev": None}, head={"name": head})
+    tokenizer = TextTokenizer(characters())
+    plan = WindowPlan.build(max_length=64, stride=16, special_tokens=tokenizer.special_tokens)
+    codec = build_codec(made.head, LabelSchema(LABELS))
+    lost = [
+        item
+        for document, tokens in zip(sentences(), tokenizer.encode([d.text for d in sentences()]), strict=True)
+        for item in codec.encode(document, tokens, plan).unreachable["entities"]
+    ]
+    reasons = Counter(reason for _, reason in lost)
+    assert TOO_LONG in reasons
+    [finding] = [found for found in check(made) if "can never be predicted" in found.text]
+    assert finding.kind == "warning"
+    total = sum(len(document.entities) for document in sentences())
+    causes = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    share = f"{len(lost)} of {total} entities ({len(lost) / total:.2%})"
+    assert finding.text.startswith(f"train: {share} can never be predicted: {causes}\n")
+    for reason in reasons:
+        assert f"\n  {reason}: " in finding.text
+
+
+def test_a_second_label_of_a_span_is_reported_with_another_head_as_the_remedy(tmp_path: Path) -> None:
+    train = write_jsonl(tmp_path / "train.jsonl", sentences())
+    made = recipe(train, data={"dev": None}, head={"name": "biaffine"})
+    [text] = [found.text for found in check(made) if "can never be predicted" in found.text]
+    assert text.startswith(
+        "train: 4 of 14 entities (28.57%) can never be predicted: 3 second label of the same span, 1 longer than"
+    )
+    assert f"  {OTHER_LABEL}: head.name: global_pointer gives a span all its labels\n    {train}:3: " in text
+    better = recipe(train, data={"dev": None}, head={"name": "global_pointer"})
+    [text] = [found.text for found in check(better) if "can never be predicted" in found.text]
+    assert text.startswith("train: 1 of 14 entities (7.14%) can never be predicted: 1 longer than")
+
+
+@every_ner_head
+def test_the_recall_ceiling_is_the_recall_of_perfect_scores(head: str) -> None:
+    codec = codec_of_head(head, LabelSchema(LABELS))
+    engine = Engine(
+        cast(Any, Perfect(head, sentences())), TOKENIZER, PLAN, (Extraction.build("task", codec, Decoding()),)
+    )
+    scores = score(engine, sentences()[:4], task=TASKS["ner"], schema=codec.schema, options=ScoringOptions())
+    [ceiling] = scores.ceilings.values()
+    assert scores.primary > 0
+    counts = cast(Any, scores).micro
+    assert (counts.correct, counts.gold) == (ceiling.reachable, ceiling.total)
+    assert counts.predicted == counts.correct
+    if head == "biaffine":
+        assert ceiling.to_dict() == {"recall": 9 / 12, "reachable": 9, "total": 12, "reasons": {OTHER_LABEL: 3}}
+
+
+def test_every_reason_has_one_remedy_for_check_and_training() -> None:
+    for reason, what_to_do in REMEDIES.items():
+        assert remedy({reason: 1}) == what_to_do
+        assert any(name in what_to_do for name in HEADS)
