@@ -56,7 +56,7 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
     for loc in wrong:
         # A union also rejects an invalid list as text: the message about its items is better.
         if not any(other[: len(loc)] == loc for other in wrong if len(other) > len(loc)):
-            yield loc, _wrong_value(loc, _value_at(data, loc), spelled.get(loc))
+            yield loc, _wrong_value(loc, data, spelled.get(loc))
 
 
 def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
@@ -98,8 +98,8 @@ def _value_at(data: Any, loc: Loc) -> Any:
     return data
 
 
-def _wrong_value(loc: Loc, value: Any, spelled: str | None) -> str:
-    schemas = schemas_at(loc)
+def _wrong_value(loc: Loc, data: Any, spelled: str | None) -> str:
+    value, schemas = _value_at(data, loc), schemas_at(loc, data)
     expected = describe(schemas)
     message = f"{dotted(loc) or 'the recipe'}: got {shown(value, spelled)}, expected {expected}"
     if isinstance(value, str):
@@ -151,10 +151,20 @@ def _schema_with(heads: tuple[str, ...]) -> Schema:
     return Recipe.model_json_schema()
 
 
-def schemas_at(loc: Loc) -> list[Schema]:
-    """Return the schemas that apply to a location, one per member of a union; empty if it is unknown."""
+def schemas_at(loc: Loc, data: Any = None) -> list[Schema]:
+    """Return the schemas that apply to a location, one per member of a union; empty if it is unknown.
+
+    Args:
+        loc: the location.
+        data: the recipe, or the part of it on the way to the location, which decides between heads by their names; all heads
+            if omitted.
+    """
     schemas = _members(_recipe_schema())
     for part in loc:
+        name = data.get("name") if isinstance(data, dict) else None
+        if name is not None:
+            schemas = [schema for schema in schemas if _constant_name(schema) == name] or schemas
+        data = data.get(part) if isinstance(data, dict) else None
         inner: list[Schema] = []
         for schema in schemas:
             if isinstance(part, int):
@@ -165,6 +175,11 @@ def schemas_at(loc: Loc) -> list[Schema]:
                 inner += [schema["additionalProperties"]]
         schemas = [member for schema in inner for member in _members(schema)]
     return schemas
+
+
+def _constant_name(schema: Schema) -> Any:
+    """Return the only name that a section may have, e.g. that of a head."""
+    return schema.get("properties", {}).get("name", {}).get("const")
 
 
 def _members(schema: Schema) -> list[Schema]:

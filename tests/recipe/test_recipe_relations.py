@@ -99,7 +99,7 @@ def test_an_override_moves_what_was_only_filled_in(tmp_path: Path, text: str, ov
     assert load(tmp_path, SMALL + text, override).head.name == head
 
 
-FOR_RELATIONS = "but task relation supports gplinker"
+FOR_RELATIONS = "but task relation supports gplinker, casrel, tplinker"
 FOR_ENTITIES = f"head.name: got gplinker, but task ner supports {', '.join(heads_of('ner'))}"
 
 
