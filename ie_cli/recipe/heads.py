@@ -100,8 +100,8 @@ class BiaffineSection(PointerSection):
     """Span classifier: biaffine. Spans may nest, but a span has at most one label."""
     head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 150
     """Dimension of the vectors of first and last tokens; each label has a square matrix of this size."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of the components of these vectors that are dropped in training."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the components of these vectors that are dropped in training, in addition to the encoder's dropout."""
 
 
 class RelationSection(HeadSection):

@@ -17,18 +17,18 @@ NONE_PRIOR = 7.0
 """By how much the class "none" initially exceeds every label: about the logarithm of the number of spans of a sentence.
 
 Without it, the first hundred steps would only teach the model that hardly any span is an entity."""
-SLOPE = 0.1
-"""The slope of the activation for negative inputs."""
-WEIGHT_BOUND = 0.5
-"""The range of the initial entries of U: the initial scores then differ by about 0.5, little beside the prior."""
+WEIGHT_BOUND = 0.1
+"""The range of the initial entries of U for labels: small beside the identity that U starts from."""
 
 
 class Biaffine(nn.Module):
-    """``z_r(i,j) = (R_i s_i)ᵀ (U_r − U_0) (R_j e_j) / √d + (w_r − w_0)ᵀ[s_i; e_j] + b_r``, ``s = f(W_s h)``, ``e = f(W_e h)``.
+    """``z_r(i,j) = (R_i s_i)ᵀ (U_r − U_0) (R_j e_j) / √d + (w_r − w_0)ᵀ[s_i; e_j] + b_r``, ``[s; e] = W h + v``.
 
     The paper has a score for each label and one for the class "none", index 0 here. A softmax depends only on differences, so
-    z is the difference, and "none" has the score 0. The paper has no factor 1/√d; without it, a step of Adam, which moves all
-    d² entries of U by the same amount, changes the scores by more than a prior.
+    z is the difference, and "none" has the score 0. There are four differences to the paper. The positions
+    R take the place of its BiLSTM. It has no factor 1/√d; without it, a step of Adam, which moves all d² entries of U by the same
+    amount, changes the scores by more than the prior. U starts near the identity, so that z starts as the product of rotated
+    vectors that GlobalPointer scores, and no activation follows W: both learn faster here than a random U and a leaky ReLU.
 
     Args:
         hidden_size: the size of the encoder's output.
@@ -42,7 +42,7 @@ class Biaffine(nn.Module):
     label_blocks: ClassVar[Mapping[str, int]] = {"weight": 1, "linear": 1, "bias": 1}
 
     def __init__(
-        self, hidden_size: int, labels: int, *, head_size: int = 150, rope: bool = True, dropout: float = 0.2
+        self, hidden_size: int, labels: int, *, head_size: int = 150, rope: bool = True, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.rope, self.dropout = rope, dropout
@@ -51,7 +51,7 @@ class Biaffine(nn.Module):
         self.weight = nn.Parameter(torch.empty(labels, head_size, head_size).uniform_(-WEIGHT_BOUND, WEIGHT_BOUND))
         self.linear = nn.Parameter(torch.empty(labels, 2 * head_size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.full((labels,), -NONE_PRIOR))
-        self.none_weight = nn.Parameter(torch.zeros(head_size, head_size))
+        self.none_weight = nn.Parameter(-torch.eye(head_size))
         self.none_linear = nn.Parameter(torch.zeros(2 * head_size))
 
     def factors(self, hidden: Tensor) -> ClassFactors:
@@ -63,8 +63,7 @@ class Biaffine(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.to(self.weight.dtype)
             first, last = (
-                nn.functional.dropout(nn.functional.leaky_relu(layer(hidden), SLOPE), self.dropout, self.training)
-                for layer in (self.start, self.end)
+                nn.functional.dropout(layer(hidden), self.dropout, self.training) for layer in (self.start, self.end)
             )  # [batch, L, size]
             of_start, of_end = (self.linear - self.none_linear).chunk(2, dim=1)  # [labels, size]
             start = first @ of_start.T + self.bias  # [batch, L, labels]
@@ -115,7 +114,7 @@ def build(
     *,
     head_size: int = 150,
     rope: bool = True,
-    dropout: float = 0.2,
+    dropout: float = 0.0,
 ) -> MatrixHead:
     """Build a head for entities, with one score matrix."""
     scorer = Biaffine(hidden_size, labels["entities"], head_size=head_size, rope=rope, dropout=dropout)
