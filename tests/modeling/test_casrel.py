@@ -178,6 +178,24 @@ def test_losses_are_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["objects"].item() == pytest.approx(objects)
 
 
+def test_a_batch_split_into_parts_has_the_same_gradient() -> None:
+    """With one subject per window, nothing is left to chance; each window counts the same in any batch."""
+    head = head_of()
+    entries = {"subjects": SUBJECTS[1:].clone(), "objects": OBJECTS[2:].clone()}
+    mask, hidden = MASK[[0, 2]], torch.randn(2, 9, HIDDEN)
+    entries["subjects"][1, 0] = entries["objects"][1, 0] = 1
+    whole = head.losses(hidden, mask, head.collate(entries, mask))
+    parts = []
+    for sample in range(2):
+        own = {
+            name: rows[rows[:, 0] == sample] - torch.eye(1, rows.shape[1], dtype=torch.int64) * sample
+            for name, rows in entries.items()
+        }
+        parts.append(head.losses(hidden[sample, None], mask[sample, None], head.collate(own, mask[sample, None])))
+    for name, loss in whole.items():
+        torch.testing.assert_close(sum(part[name] for part in parts) / 2, loss)
+
+
 def entropy(z: torch.Tensor, gold: bool, power: int) -> float:
     p = torch.sigmoid(z).item() ** power
     return -math.log(p if gold else 1 - p)
