@@ -17,10 +17,12 @@ from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.extractor import Extractor
+from ie_cli.recipe.heads import TPLinkerSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.tasks import TASKS, ScoringOptions
+from ie_cli.training import initial_model
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Finished, Started
 from ie_cli.training.run import train
@@ -321,3 +323,10 @@ def test_another_model_in_its_place_is_refused(trained: Path, data: Path, tmp_pa
         list(train(made, tmp_path / "run", resume=True))
     with pytest.raises(RecipeError, match=r"training\.init_from was .* and is now null"):
         list(train(recipe(data, training={"epochs": 1}), tmp_path / "run", resume=True))
+
+
+def test_a_field_of_training_alone_does_not_keep_a_head_from_continuing() -> None:
+    trained = TPLinkerSection(name="tplinker", entities_first=0.05)
+    assert initial_model._difference(trained, TPLinkerSection(name="tplinker", entities_first=0.5)) is None
+    other = initial_model._difference(trained, TPLinkerSection(name="tplinker", head_size=8))
+    assert other == "head.head_size was None and is now 8"
