@@ -37,4 +37,5 @@ def test_a_head_learns_resumes_exports_and_predicts(name: str, tmp_path: Path, m
     recipe.write_text(RECIPE.format(task=task, name=name, epochs=EPOCHS[task]), encoding="utf-8")
     scores = through_all_commands(recipe, tmp_path, gold)
     assert isinstance(scores["f1"], float)
-    assert scores["f1"] > 0.9
+    assert scores["precision"] > 0.9
+    assert scores["recall"] > 0.9 * scores["ceiling"]["recall"]  # of what the head can express

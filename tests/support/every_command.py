@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.runner import ie
@@ -14,7 +15,7 @@ from ie_cli.system.signals import Stopped
 from ie_cli.training.run import train
 
 
-def through_all_commands(recipe: Path, directory: Path, gold: Path) -> dict[str, object]:
+def through_all_commands(recipe: Path, directory: Path, gold: Path) -> dict[str, Any]:
     """check, train with a stop and --resume, eval, predict, export, predict with the export; the scores of eval."""
     checked = ie("check", str(recipe))
     assert checked.exit_code == 0, checked.stderr
@@ -43,5 +44,5 @@ def through_all_commands(recipe: Path, directory: Path, gold: Path) -> dict[str,
             item.pop("score")
     assert one == other
     assert any(record["entities"] or record.get("relations") for record in one)
-    fields: dict[str, object] = json.loads(scored.stdout)
+    fields: dict[str, Any] = json.loads(scored.stdout)
     return fields

@@ -17,7 +17,7 @@ from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.extractor import Extractor
-from ie_cli.recipe.heads import CrfSection
+from ie_cli.recipe.heads import CrfSection, TPLinkerSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
@@ -330,3 +330,7 @@ def test_options_of_training_alone_may_differ_from_the_model() -> None:
     assert _difference(before, CrfSection(name="crf", mask_illegal=False)) is None
     other = CrfSection(name="crf", scheme="bioes")
     assert _difference(before, other) == "head.scheme was bio and is now bioes"
+    trained = TPLinkerSection(name="tplinker", entities_first=0.05)
+    assert _difference(trained, TPLinkerSection(name="tplinker", entities_first=0.5)) is None
+    sized = TPLinkerSection(name="tplinker", head_size=8)
+    assert _difference(trained, sized) == "head.head_size was None and is now 8"
