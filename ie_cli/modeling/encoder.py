@@ -140,7 +140,7 @@ def encoder_config(name: str) -> Any:
     return config
 
 
-def require_builtin_kernels(config: Any, name: str, where: str, *, of_model: bool = False) -> None:
+def require_builtin_kernels(config: Any, name: str, where: str) -> None:
     """Check that a config does not name a custom implementation, whose code the library would download from the hub.
 
     Args:
@@ -148,7 +148,6 @@ def require_builtin_kernels(config: Any, name: str, where: str, *, of_model: boo
         name: the directory or hub id that the config was read from. Releases of the library differ in which fields they use;
             fields that only other releases use are checked too.
         where: the place for the message.
-        of_model: whether it is the config of a model directory, which may name an attention of `ie_cli`.
 
     Raises:
         ModelError: the config names a custom implementation.
@@ -157,13 +156,8 @@ def require_builtin_kernels(config: Any, name: str, where: str, *, of_model: boo
     for part in ("attn", "experts"):
         fields = (stored.get(f"{part}_implementation"), stored.get(f"_{part}_implementation"))
         named = getattr(config, f"_{part}_implementation_internal", None) or fields[0] or fields[1]
-        if str(named).startswith(PREFIX):
-            if not of_model:
-                raise ModelError(
-                    f"{where}: computes the attention {named!r} of a model trained by `ie train`",
-                    hint="start from that model with training.init_from.",
-                )
-        elif named not in (None, "eager", "sdpa"):
+        ours = part == "attn" and str(named).startswith(PREFIX)  # is compared with the recipe by `encoder_functions`
+        if not ours and named not in (None, "eager", "sdpa"):
             raise ModelError(
                 f"{where}: requires {part}_implementation {named!r}, whose code would be downloaded",
                 hint=f"remove {part}_implementation from config.json.",

@@ -6,6 +6,7 @@ names: loading such an encoder without `ie_cli` is an error and does not silentl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -25,8 +26,15 @@ def set_functions(config: Any, section: EncoderSection) -> None:
     """Set the activation and the attention of the recipe in a config; what the recipe omits is not changed.
 
     Raises:
-        ModelError: the architecture does not support an option.
+        ModelError: the architecture does not support an option, or the encoder was trained with other options.
     """
+    for what, stored, expected in _stored_and_expected(config, section):
+        if stored not in (None, expected):
+            raise ModelError(
+                f"encoder.name: {section.name} was trained by `ie train` with the {what} {stored}, but the recipe requires "
+                f"{expected or 'the usual one'}",
+                hint="set the encoder options to those of its recipe, or start from its model with training.init_from.",
+            )
     register_functions(section)
     if (name := activation_name(section)) is not None:
         fields = [field for field in _ACTIVATIONS if isinstance(getattr(config, field, None), str)]
@@ -73,13 +81,7 @@ def require_stored_functions(config: Any, section: EncoderSection) -> None:
         ValueError: the files differ.
     """
     register_functions(section)
-    names = [getattr(config, field, None) for field in _ACTIVATIONS]
-    activation = next((name for name in names if isinstance(name, str) and name.startswith(PREFIX)), None)
-    attention = config._attn_implementation
-    for what, stored, expected in (
-        ("activation", activation, activation_name(section)),
-        ("attention", attention if (attention or "").startswith(PREFIX) else None, attention_name(section)),
-    ):
+    for what, stored, expected in _stored_and_expected(config, section):
         if stored != expected:
             raise ValueError(
                 f"the {what} is {stored or 'the usual one'}, but {expected or 'the usual one'} in recipe.yaml"
@@ -92,6 +94,17 @@ def exported_attention(config: Any) -> str:
     """Return the attention for a graph: plain operations, which are faster in ONNX Runtime, or the recipe's."""
     name: str = config._attn_implementation
     return name if getattr(config, ATTENTION, None) == name else "eager"
+
+
+def _stored_and_expected(config: Any, section: EncoderSection) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield what a function is for, its name in the config if it is one of `ie_cli`, and its name in the recipe."""
+    activations = [getattr(config, field, None) for field in _ACTIVATIONS]
+    for what, names, expected in (
+        ("activation", activations, activation_name(section)),
+        ("attention", [config._attn_implementation], attention_name(section)),
+    ):
+        ours = (name for name in names if isinstance(name, str) and name.startswith(PREFIX))
+        yield what, next(ours, None), expected
 
 
 def _unsupported(option: str, config: Any, reason: str) -> ModelError:

@@ -164,6 +164,20 @@ def test_files_that_name_different_functions_are_an_error(
         load(tmp_path / "model")
 
 
+@pytest.mark.parametrize("field", ["attn_implementation", "experts_implementation"])
+@pytest.mark.parametrize("name", ["ie_evil/kernel", "ie_log_n_8_2/kernel", "ie_log_n_512_16"])
+def test_a_name_of_our_kind_is_no_way_to_other_code(field: str, name: str, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: name}), encoding="utf-8")
+    facts = json.loads((tmp_path / "model" / "ie.json").read_text())
+    (tmp_path / "model" / "ie.json").write_text(json.dumps({**facts, "files": {}, "checksums": {}}))
+    with pytest.raises(
+        ModelError, match=f"requires {field} '{name}'|the attention is {name}, but ie_log_n_8_2 in recipe"
+    ):
+        load(tmp_path / "model")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -261,13 +275,29 @@ def test_a_pretrained_encoder_gets_them_with_a_warning(data: Path, tmp_path: Pat
     assert set(started.changes) <= set(warnings)
 
 
-def test_the_encoder_of_such_a_model_alone_is_not_a_pretrained_encoder(trained: Path, tmp_path: Path) -> None:
-    encoder: Any = load(trained).model.encoder
+def test_the_encoder_of_such_a_model_alone_requires_its_options(trained: Path, data: Path, tmp_path: Path) -> None:
+    extractor = load(trained)
+    encoder: Any = extractor.model.encoder
     encoder.save_pretrained(tmp_path)
-    shutil.copy(trained / "tokenizer.json", tmp_path)
-    with pytest.raises(ModelError, match="computes the attention 'ie_log_n_8_2' of a model trained by") as error:
-        load_encoder(EncoderSection(name=str(tmp_path), max_length=32, stride=8))
-    assert "training.init_from" in str(error.value.hint)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(trained / name, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    plain = recipe(data, encoder={"name": str(tmp_path)}).encoder
+    same = made(data, name=str(tmp_path)).encoder
+    for section, message in (
+        (plain, "with the activation ie_squareplus_1.5, but the recipe requires the usual one"),
+        (
+            same.model_copy(update={"attention_base": 9}),
+            "with the attention ie_log_n_8_2, but .* requires ie_log_n_9_2",
+        ),
+    ):
+        with pytest.raises(ModelError, match=message) as error:
+            load_encoder(section)
+        assert "training.init_from" in str(error.value.hint)
+    torch.testing.assert_close(hidden(load_encoder(same)[0]), hidden(encoder))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"attn_implementation": "ie_log_n_8_2/kernel"}))
+    with pytest.raises(ModelError, match="with the attention ie_log_n_8_2/kernel, but"):
+        load_encoder(same)
 
 
 @pytest.mark.parametrize(

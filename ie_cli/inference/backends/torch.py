@@ -126,7 +126,7 @@ def load_torch(
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        require_builtin_kernels(config, str(path), str(path / CONFIG), of_model=True)
+        require_builtin_kernels(config, str(path), str(path / CONFIG))
         require_stored_functions(config, recipe.encoder)
         if recipe.encoder.max_length > (positions := positions_of(config)):
             raise ModelError(
