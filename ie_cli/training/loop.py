@@ -29,7 +29,7 @@ from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm, require_finite
 from ie_cli.training.micro_batching import MicroBatching
-from ie_cli.training.optimizer import build_optimizer, build_schedule, warmup_steps
+from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule, warmup_steps
 from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_state import pack, unpack
@@ -244,7 +244,7 @@ class Run:
         return self.step / self.steps_per_epoch
 
     def _rate(self) -> float:
-        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+        return max(float(group["lr"]) for group in self.optimizer.param_groups if OWN_RATE not in group)
 
     def _seconds_left(self) -> float:
         done = self.step - self.resumed_at

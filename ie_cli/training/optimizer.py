@@ -16,6 +16,9 @@ from ie_cli.recipe.schema import TrainingSection
 _ENCODER, _HEADS = re.compile(r"(?:^|\.)encoder\."), re.compile(r"(?:^|\.)heads\.")
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
+OWN_RATE = "own_rate"
+"""Marks the groups of `Head.learning_rates`; the learning rate that a run reports is that of the others."""
+
 
 def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[str, object]]:
     """Return AdamW groups: encoder and head rates, layer-wise decay, no weight decay for vectors (biases, normalisations).
@@ -26,7 +29,7 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
     special = _special_rates(model)
     names = [name for name, _ in model.named_parameters()]
     depth = 1 + max((int(m[1]) for name in names if (m := _LAYER.search(name))), default=-1)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -36,8 +39,11 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
         decay = section.weight_decay if parameter.ndim > 1 and not name.endswith(".bias") else 0.0
         if id(parameter) in special:
             rate, decay = special[id(parameter)], 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+        groups.setdefault((rate, decay, id(parameter) in special), []).append(parameter)
+    return [
+        {"params": params, "lr": rate, "weight_decay": decay, **({OWN_RATE: True} if own else {})}
+        for (rate, decay, own), params in groups.items()
+    ]
 
 
 def _special_rates(model: nn.Module) -> dict[int, float]:

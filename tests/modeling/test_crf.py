@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.corpora import documents, recipe, write_jsonl
 from support.fakes import FakeOutputs
 from support.heads import HIDDEN, SCHEMA, built, codec_of_head, example, windows_for
 from support.tagging import legal_paths, path_total, spans_of
@@ -26,7 +28,9 @@ from ie_cli.modeling.heads.tagger import Tagger
 from ie_cli.modeling.losses.crf import crf_loss
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.schema import TrainingSection
+from ie_cli.training.events import Evaluated
 from ie_cli.training.optimizer import parameter_groups
+from ie_cli.training.run import train
 
 schemes = pytest.mark.parametrize("scheme", SCHEMES)
 TAGGERS = ["crf", "softmax"]
@@ -167,13 +171,18 @@ def test_transitions_have_their_own_learning_rate_and_no_weight_decay() -> None:
         assert len(found) == len(list(model.parameters()))
 
 
+def test_the_reported_learning_rate_is_not_that_of_the_transitions(tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "train.jsonl", documents())
+    made = recipe(data, head={"name": "crf", "transition_learning_rate": 0.5}, training={"epochs": 1, "eval_every": 2})
+    rates = [event.learning_rate for event in train(made, tmp_path / "run") if isinstance(event, Evaluated)]
+    assert 0 < rates[0] <= made.training.head_learning_rate
+
+
 @schemes
 @pytest.mark.parametrize("name", TAGGERS)
 def test_a_head_learns_a_few_sentences(name: str, scheme: str) -> None:
     head = built(name, scheme=scheme)
-    documents = [example(length, seed=length) for length in (3, 6, 8, 11)]
-    windows = windows_for(name, head, documents)
-    batch = windows.batch(range(len(documents)))
+    batch = windows_for(name, head, [example(length, seed=length) for length in (3, 6, 8, 11)]).batch(range(4))
     torch.manual_seed(0)
     hidden = torch.randn(*batch.input_ids.shape, HIDDEN)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.1)
