@@ -64,13 +64,19 @@ class RelationSection(HeadSection):
     """Options of relation heads: their entity labels, and the types that a predicate joins."""
 
     has_predicates: ClassVar[bool] = True
-    has_entity_labels: ClassVar[bool] = True
-    """Whether the labels of entities may be their types; otherwise they are always roles."""
 
     entity_rows: Literal["auto", "types", "roles"] = "auto"
     """Entity labels: the entity types, or the roles subject and object; `auto`: types if the data annotate entities."""
     type_pairs: Literal["schema", "observed", "any"] = "schema"
     """With entity types as labels, the types a predicate joins: those of data.schema_file (else any), those of train, or any."""
+
+    def has_entity_types(self, *, annotated: bool) -> bool:
+        """Return whether the entity labels are types, not roles.
+
+        Args:
+            annotated: whether the training data annotate entities.
+        """
+        return self.entity_rows == "types" or (self.entity_rows == "auto" and annotated)
 
 
 class GPLinkerSection(RelationSection, PointerSection):
@@ -85,7 +91,6 @@ class GPLinkerSection(RelationSection, PointerSection):
 class TPLinkerSection(RelationSection):
     """Tags of pairs of tokens: entities, and links between starts and ends of subject and object (COLING 2020)."""
 
-    has_entity_labels: ClassVar[bool] = False
     continued: ClassVar[frozenset[str]] = frozenset({"entities_first"})
 
     name: Literal["tplinker"]
@@ -96,6 +101,10 @@ class TPLinkerSection(RelationSection):
     """Dimension of the vectors of pairs of tokens; by default that of the encoder."""
     entities_first: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of the training in which the weight of the losses moves from entities to links; 0: equal weights from the start."""
+
+    def has_entity_types(self, *, annotated: bool) -> bool:
+        """Return False: an entity is any argument of a relation."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,7 @@ class RelationTask:
         if not isinstance(head, RelationSection):
             raise TypeError(f"expected the section of a head for relations, got {type(head).__name__}")
         known = read_schema(data.schema_file) if data.schema_file is not None else None
-        typed = head.entity_rows == "types" or (head.entity_rows == "auto" and bool(statistics.labels))
-        typed = typed and head.has_entity_labels
+        typed = head.has_entity_types(annotated=bool(statistics.labels))
         schema = LabelSchema.of_relations(
             {*statistics.labels, *statistics.arguments} if typed else None,
             statistics.pairs,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
-from ie_cli.recipe.heads import EfficientGlobalPointerSection, GlobalPointerSection
+from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, GlobalPointerSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
@@ -71,7 +71,7 @@ FAULTS = [
     (
         "head: {xyzzy: 3}",
         "recipe.yaml:4: unknown key 'head.xyzzy' (known: name, flat, threshold, thresholds, head_size, "
-        "rope, entity_rows, type_pairs, entity_scorer)",
+        "rope, entity_rows, type_pairs, entity_scorer, entities_first)",
     ),
     ("training:\n  epochs: ten", "recipe.yaml:5: training.epochs: got 'ten', expected an integer above 0 and at most 1,000,000"),
     ("training:\n  epochs: 0", "recipe.yaml:5: training.epochs: got 0, expected an integer above 0 and at most 1,000,000"),
@@ -110,11 +110,11 @@ FAULTS = [
     (
         "head: {\n name: global_pointr}",
         "recipe.yaml:5: head.name: unknown head 'global_pointr'; did you mean 'global_pointer'? "
-        "(heads: efficient_global_pointer, global_pointer, gplinker)",
+        f"(heads: {', '.join(HEADS)})",
     ),
     (
-        "head: {name: crf}",
-        "recipe.yaml:4: head.name: unknown head 'crf' (heads: efficient_global_pointer, global_pointer, gplinker)",
+        "head: {name: xyzzy}",
+        f"recipe.yaml:4: head.name: unknown head 'xyzzy' (heads: {', '.join(HEADS)})",
     ),
     ("task: nre", "recipe.yaml:4: task: got 'nre', expected 'ner' or 'relation'; did you mean 'ner'?"),
     ("name: b", "recipe.yaml:4: name: duplicate key, first given in line 1"),

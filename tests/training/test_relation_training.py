@@ -41,7 +41,7 @@ def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, annotated: bo
     started, evaluated, finished = run(made, tmp_path / "run")
     section = made.instances()["relation"].head
     assert isinstance(section, RelationSection)
-    typed = annotated and section.has_entity_labels
+    typed = section.has_entity_types(annotated=annotated)
     # ()["relation"].head.has_entity_labels
     assert started.tasks["relation"].schema.roles is not typed
     scores = finished.scores["dev"]["relation"]
