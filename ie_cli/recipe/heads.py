@@ -109,7 +109,7 @@ class RelationSection(HeadSection):
 
     has_predicates: ClassVar[bool] = True
     has_entity_labels: ClassVar[bool] = True
-    """Whether the labels of entities may be their types; otherwise they are always roles."""
+    """Whether the head can find labelled entities; otherwise its entity labels are always the roles subject and object."""
 
     entity_rows: Literal["auto", "types", "roles"] = "auto"
     """Entity labels: the entity types, or the roles subject and object; `auto`: types if the data annotate entities."""

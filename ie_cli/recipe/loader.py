@@ -382,8 +382,5 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
 
 def _help(section: BaseModel, loc: Loc) -> str:
     text = re.sub(r"\s+", " ", type(section).model_fields[str(loc[-1])].description or "")
-    data: Any = {"name": getattr(section, "name", None)}
-    for part in reversed(loc[:-1]):
-        data = {part: data}
-    expected = describe(schemas_at(loc, data))
+    expected = describe(schemas_at(loc, getattr(section, "name", None)))
     return text if expected in ("a mapping", "text", "true or false") else f"{text} [{expected}]"

@@ -56,7 +56,7 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
     for loc in wrong:
         # A union also rejects an invalid list as text: the message about its items is better.
         if not any(other[: len(loc)] == loc for other in wrong if len(other) > len(loc)):
-            yield loc, _wrong_value(loc, data, spelled.get(loc))
+            yield loc, _wrong_value(loc, _value_at(data, loc), spelled.get(loc), _head_at(loc, data))
 
 
 def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
@@ -98,8 +98,16 @@ def _value_at(data: Any, loc: Loc) -> Any:
     return data
 
 
-def _wrong_value(loc: Loc, data: Any, spelled: str | None) -> str:
-    value, schemas = _value_at(data, loc), schemas_at(loc, data)
+def _head_at(loc: Loc, data: Any) -> str | None:
+    """Return the name of the head that a location belongs to, or None."""
+    if "head" not in loc[:-1]:
+        return None
+    head = _value_at(data, loc[: loc.index("head") + 1])
+    return str(head.get("name")) if isinstance(head, dict) else None
+
+
+def _wrong_value(loc: Loc, value: Any, spelled: str | None, head: str | None) -> str:
+    schemas = schemas_at(loc, head)
     expected = describe(schemas)
     message = f"{dotted(loc) or 'the recipe'}: got {shown(value, spelled)}, expected {expected}"
     if isinstance(value, str):
@@ -151,35 +159,29 @@ def _schema_with(heads: tuple[str, ...]) -> Schema:
     return Recipe.model_json_schema()
 
 
-def schemas_at(loc: Loc, data: Any = None) -> list[Schema]:
+def schemas_at(loc: Loc, head: str | None = None) -> list[Schema]:
     """Return the schemas that apply to a location, one per member of a union; empty if it is unknown.
 
     Args:
         loc: the location.
-        data: the recipe, or the part of it on the way to the location, which decides between heads by their names; all heads
-            if omitted.
+        head: the name of the head, whose fields may allow other values than equally named fields of other heads.
     """
     schemas = _members(_recipe_schema())
     for part in loc:
-        name = data.get("name") if isinstance(data, dict) else None
-        if name is not None:
-            schemas = [schema for schema in schemas if _constant_name(schema) == name] or schemas
-        data = data.get(part) if isinstance(data, dict) else None
         inner: list[Schema] = []
         for schema in schemas:
             if isinstance(part, int):
                 inner += [schema["items"]] if "items" in schema else []
             elif part in schema.get("properties", {}):
                 inner += [schema["properties"][part]]
+            elif "patternProperties" in schema:  # a mapping whose keys have a pattern
+                inner += schema["patternProperties"].values()
             elif isinstance(schema.get("additionalProperties"), dict):
                 inner += [schema["additionalProperties"]]
         schemas = [member for schema in inner for member in _members(schema)]
+        named = [s for s in schemas if head and s.get("properties", {}).get("name", {}).get("const") == head]
+        schemas = named or schemas
     return schemas
-
-
-def _constant_name(schema: Schema) -> Any:
-    """Return the only name that a section may have, e.g. that of a head."""
-    return schema.get("properties", {}).get("name", {}).get("const")
 
 
 def _members(schema: Schema) -> list[Schema]:

@@ -99,7 +99,7 @@ def test_an_override_moves_what_was_only_filled_in(tmp_path: Path, text: str, ov
     assert load(tmp_path, SMALL + text, override).head.name == head
 
 
-FOR_RELATIONS = "but task relation supports gplinker, casrel, tplinker"
+FOR_RELATIONS = f"but task relation supports {', '.join(heads_of('relation'))}"
 FOR_ENTITIES = f"head.name: got gplinker, but task ner supports {', '.join(heads_of('ner'))}"
 
 
@@ -151,6 +151,29 @@ def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: st
 def test_errors_of_gplinker(tmp_path: Path, text: str, message: str) -> None:
     [problem] = complaint(tmp_path, SMALL + f"task: relation\nhead:\n  {text}")
     assert problem.startswith(f"recipe.yaml:6: {message}")
+
+
+@pytest.mark.parametrize(
+    "where", ["task: relation\nhead:\n", "tasks:\n  a:\n    data: {train: t}\n    task: relation\n    head:\n"]
+)
+def test_errors_name_the_values_that_the_head_allows(tmp_path: Path, where: str) -> None:
+    """Fields of the same name have other values in another head."""
+    base = SMALL if "tasks" not in where else "name: a\nencoder: {name: tiny}\n"
+    expected = {
+        "gplinker": ("got 'role', expected 'auto', 'types' or 'roles'", "got -1, expected an even integer"),
+        "tplinker": ("got 'role', expected 'auto' or 'roles'", "got -1, expected an integer"),
+    }
+    for name, messages in expected.items():
+        indent = " " * (len(where.splitlines()[-1]) - len(where.splitlines()[-1].lstrip()) + 2)
+        fields = (f"{indent}name: {name}\n{indent}{field}" for field in ("entity_rows: role", "head_size: -1"))
+        for text, message in zip(fields, messages, strict=True):
+            [problem] = complaint(tmp_path, base + where + text)
+            assert message in problem
+
+
+def test_the_dump_explains_the_fields_of_the_head(tmp_path: Path) -> None:
+    lines = dump_recipe(load(tmp_path, SMALL + "head: tplinker\ntask: relation"), explain=True).splitlines()
+    assert lines[lines.index("  entity_rows: auto") - 1].endswith("['auto' or 'roles']")
 
 
 @pytest.mark.parametrize("task", ["relations", "[relation]", ""])
