@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.codecs.base import build_codec, find_reachable
+from ie_cli.codecs.tplinker import BOTH_DIRECTIONS
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.unknown_characters import UnknownCharacters
@@ -106,6 +107,7 @@ def _remedies(encoder: EncoderSection, *, trim: bool, shifted: bool) -> dict[str
     """Return what makes items reachable, by the reason why they are not."""
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
     remedies = {TOO_LONG: windows, APART: windows}
+    remedies[BOTH_DIRECTIONS] = "head.name: gplinker can express it"
     if shifted:
         return remedies | dict.fromkeys((INSIDE_TOKEN, NO_TOKEN, WHITESPACE), "correct the offsets first, see above")
     if encoder.vocabulary == "words":
