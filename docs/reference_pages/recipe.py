@@ -75,8 +75,8 @@ def _section(section: type[BaseModel], loc: Loc) -> str:
     return table(COLUMNS, rows)
 
 
-def _row(name: str, field: FieldInfo, loc: Loc) -> tuple[str, ...]:
-    return code(name), _default(field), _allowed(loc), one_line(field.description)
+def _row(name: str, field: FieldInfo, loc: Loc, head: str | None = None) -> tuple[str, ...]:
+    return code(name), _default(field), _allowed(loc, head), one_line(field.description)
 
 
 def _default(field: FieldInfo) -> str:
@@ -86,13 +86,13 @@ def _default(field: FieldInfo) -> str:
     return "its defaults" if isinstance(value, BaseModel) else code(flow(value))
 
 
-def _allowed(loc: Loc) -> str:
+def _allowed(loc: Loc, head: str | None) -> str:
     """The values of a field, in the words of the error messages."""
-    schemas = schemas_at(loc)
+    schemas = schemas_at(loc, head)
     if (
         loc[0] != "tasks"
         and loc != ("head",)
-        and (values := schemas_at((*loc, "NAME")))
+        and (values := schemas_at((*loc, "NAME"), head))
         and describe(values) != "a mapping"
     ):
         return f"a mapping of names to: {describe(values)}"
@@ -114,7 +114,7 @@ def _heads() -> Iterator[str]:
         fields = (
             (code("name"), "required", code(name), one_line(field.description))
             if field_name == "name"
-            else _row(field_name, field, ("head", field_name))
+            else _row(field_name, field, ("head", field_name), name)
             for field_name, field in spec.section.model_fields.items()
         )
         yield table(COLUMNS, fields)

@@ -267,6 +267,18 @@ def test_every_reason_is_counted_and_shown(tmp_path: Path) -> None:
     assert warning.count(f"{train}:5: ") == 2
 
 
+def test_what_tplinker_cannot_express_is_a_warning_with_a_head_that_can(tmp_path: Path) -> None:
+    data = [placed(f"{n}王伟爱青川", ("王伟", "爱", "青川"), ("青川", "爱", "王伟")) for n in range(5)]
+    train = native(tmp_path / "t.jsonl", *data)
+    assert not of("warning", findings(recipe(train)))
+    [warning] = of("warning", findings(recipe(train, head={"name": "tplinker"})))
+    reason = "the same boundaries are linked in the opposite direction by the same predicate"
+    assert warning.startswith(
+        f"train: 5 of 10 relations (50.00%) can never be predicted: 5 {reason}\n"
+        f"  {reason}: head.name: gplinker can express it\n    {train}:1: 青川 | 爱 | 王伟\n"
+    )
+
+
 def test_a_share_is_never_more_than_all(tmp_path: Path) -> None:
     first = relation(FAR, ("王伟", "住地", "青川"))
     subject, object_ = (Entity(e.start + len(FAR), e.end + len(FAR), e.label) for e in (first.subject, first.object))
