@@ -37,7 +37,7 @@ BASE = (2e-4, 2e-3)
 SEEDS = (1, 2, 3)
 SELECT = 500
 """The number of training sentences that choose the rate and the epoch, and that are not trained on."""
-COMMON = ["encoder.layers=3", "encoder.normalization=nfkc", "training.batch_size=16", "training.schedule=cosine"]
+COMMON = ["encoder.layers=3", "encoder.normalization=nfkc", "training.batch_size=8", "training.schedule=cosine"]
 COMMON += ["training.trackers=[]", "training.checkpoints=1"]
 
 
@@ -311,10 +311,10 @@ def main() -> None:
     parser.add_argument("heads", nargs="*", help="all by default")
     for name in ("data", "encoders", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--sentences", type=int, default=5000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--search-sentences", type=int, default=1500)
-    parser.add_argument("--search-epochs", type=int, default=5)
+    parser.add_argument("--sentences", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--search-sentences", type=int, default=800)
+    parser.add_argument("--search-epochs", type=int, default=4)
     given = vars(parser.parse_args())
     phase = given.pop("phase")
     given["heads"] = tuple(given["heads"]) or CORPORA[given["task"]].heads

@@ -284,7 +284,7 @@ def validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
         )
         for name, schema in schemas.items()
     ]
-    if schemas.keys() == sections.keys():
+    if recipe.training.label_weights and schemas.keys() == sections.keys():
         known = tuple(name for task, schema in schemas.items() for name in _weighed(sections[task].head, schema))
         named.insert(0, ("training.label_weights", recipe.training.label_weights, known))
     predicates = any(section.head.has_predicates for section in sections.values())
