@@ -188,7 +188,7 @@ class TaskSection(Section):
     """One task of a model: what is extracted, the data and the head."""
 
     task: TaskName = "ner"
-    """What to extract: entities, or relations between them (head gplinker or casrel)."""
+    """What to extract: entities, or relations between them (head gplinker, casrel or tplinker)."""
     data: DataSection
     """The training, development and test data."""
     head: Head = EfficientGlobalPointerSection()
@@ -205,7 +205,7 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the run and of its directory under runs/."""
     task: TaskName = "ner"
-    """What to extract: entities, or relations between them (head gplinker or casrel)."""
+    """What to extract: entities, or relations between them (head gplinker, casrel or tplinker)."""
     data: DataSection | None = None
     """The training, development and test data."""
     encoder: EncoderSection

@@ -33,7 +33,11 @@ def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> 
     from huggingface_hub import ModelCardData
 
     sections = recipe.instances()
-    tags = [tag for section in sections.values() for tag in TASKS[section.task].words.tags]
+    tags = [
+        tag
+        for section in sections.values()
+        for tag in (*TASKS[section.task].words.tags, section.head.name.replace("_", "-"))
+    ]
     sources = [source for section in sections.values() for source in _sources(section.data)]
     results = list(_results(recipe, scores))
     data = ModelCardData(

@@ -28,7 +28,7 @@ class NerTask:
     metric = "f1"
     words = Words(
         title="Named-entity recognition",
-        tags=("named-entity-recognition", "global-pointer"),
+        tags=("named-entity-recognition",),
         item="entity",
         items="entities",
         a_item="an entity",

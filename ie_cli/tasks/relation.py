@@ -31,7 +31,7 @@ class RelationTask:
     metric = "f1"
     words = Words(
         title="Relation extraction",
-        tags=("relation-extraction", "gplinker"),
+        tags=("relation-extraction",),
         item="relation",
         items="relations",
         a_item="a relation",
