@@ -14,6 +14,7 @@ a stopped one is resumed, and several processes may share the work.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import statistics
@@ -22,6 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,27 +154,30 @@ def settings(options: Options, job: Job) -> list[str]:
     return [*made, f"data.test={options.data / options.corpus.dev}"] if final else made
 
 
-def claim(path: Path) -> bool:
-    """Claim a job for this process, unless another running process has it."""
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Claim a job for this process while the context is open; false if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(str(os.getpid()))
-    except FileExistsError:
-        owner = path.read_text(encoding="utf-8")
-        if owner and Path(f"/proc/{owner}").exists():
-            return False
-        path.unlink()
-        return claim(path)
-    return True
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def run(options: Options, job: Job) -> None:
     """Train, and write the result, unless it exists or another process does it."""
+    with claimed(options.work / "claims" / job.name(options)) as free:
+        if free and result_of(options, job) is None:
+            train(options, job)
+
+
+def train(options: Options, job: Job) -> None:
+    """Train, or resume a stopped training, and write the result."""
     name = job.name(options)
     result, directory = options.work / "results" / f"{name}.json", options.work / "runs" / name
-    if result.exists() or not claim(options.work / "claims" / name):
-        return
     recipe = options.work / "data" / "recipe.yaml"
     command = [sys.executable, "-m", "ie_cli", "train", str(recipe), "--output", str(directory)]
     for field in settings(options, job):
@@ -285,7 +290,8 @@ def report(options: Options) -> None:
         rate = max(scores, key=lambda rate: scores[rate])
         done = {seed: result for seed in SEEDS if (result := result_of(options, Job("train", head, rate, seed)))}
         search = " / ".join(f"{scores.get(each, float('nan')):.3f}" for each in RATES)
-        rates = f"{BASE[0] * rate:g}, {BASE[1] * rate:g}"
+        edge = " (at the edge of the search)" if rate in {RATES[0], RATES[-1]} else ""
+        rates = f"{BASE[0] * rate:g}, {BASE[1] * rate:g}{edge}"
         tests = [result.get("official", result["metrics"]["test"]) for result in done.values()]
         tests = [test.get("official", test) for test in tests]
         figures = [spread([test[name] for test in tests]) if tests else "–" for name in ("precision", "recall", "f1")]

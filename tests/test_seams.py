@@ -173,7 +173,7 @@ QUESTIONS = {
     "whether there are predicates": r"(?:if|and|or|not|bool\(|elif|while) ?\(?[\w.]*schema\.predicates\b(?! ?[\[.])",
     "whether rows are roles": r"schema\.roles\b",
     "whether a dataset has links": r"\.linked\b",
-    "the kind of a head's section": r"isinstance\([^)]*(?:GPLinker|Pointer|Relation)Section",
+    "the kind of a head's section": r"isinstance\([^)]*\b(?!HeadSection\b)\w+Section\b",
     "the kind of scores": r"isinstance\([^)]*(?:Entity|Relation)(?:Scores|Scorer)",
     "the kind of factors": r"isinstance\([^)]*(?:Shared|Label)Factors",
 }

@@ -195,12 +195,13 @@ def build_codec(section: HeadSection, schema: LabelSchema) -> Codec:
 def find_reachable(codec: Codec, document: Document, tokens: Tokens, plan: WindowPlan) -> Targets:
     """Encode a document to count its unreachable items: a triple without offsets is reachable if any occurrence is.
 
-    More occurrences may also exclude each other, so the encoding with fewer unreachable triples counts.
+    All occurrences may also exclude each other, so a triple is unreachable only if it is in both encodings.
     """
     found = codec.encode(document, tokens, plan)
     if document.spos is not None and found.unreachable.get("relations"):
         every = codec.encode(document, tokens, plan, mentions="all")
-        found = min(every, found, key=lambda targets: len(targets.unreachable["relations"]))
+        lost = {triple for triple, _ in every.unreachable["relations"]}
+        found.unreachable["relations"] = [item for item in found.unreachable["relations"] if item[0] in lost]
     return found
 
 

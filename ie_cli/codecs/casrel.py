@@ -56,8 +56,8 @@ class CasRelCodec:
     `LabelSchema.links`.
 
     Only relations that `decode_nearest` can find are stored, so that the stored targets decode to exactly themselves. The
-    others are unreachable: of subjects that overlap, and of objects of one subject and predicate that overlap, only those that
-    end first are kept.
+    others are unreachable: of subjects that overlap, and of objects of one subject and predicate that overlap, as many are
+    kept as possible.
     """
 
     identity: Sequence[Any] = ("casrel", 1)
@@ -73,10 +73,10 @@ class CasRelCodec:
         """Encode relations as links; a triple without offsets is one item with any number of links."""
         boundaries = Boundaries(document.text, tokens)
         gold = GoldRelations.build(document, boundaries, plan, self.schema, mentions=mentions)
-        subjects = joint_spans(gold.entries[:, :0], gold.entries[:, 1:3])
-        gold = gold.without(~subjects, SUBJECT_OVERLAPS)
         objects = joint_spans(gold.entries[:, :3], gold.entries[:, 3:])
         gold = gold.without(~objects, OBJECT_OVERLAPS)
+        subjects = joint_spans(gold.entries[:, :0], gold.entries[:, 1:3])
+        gold = gold.without(~subjects, SUBJECT_OVERLAPS)
         links = gold.links()
         columns = {"subjects": np.unique(links[:, 1:3], axis=0), "links": links}
         return Targets(columns, {"relations": gold.count}, {"relations": gold.unreachable_triples()})
@@ -138,7 +138,7 @@ class CasRelDecoder:
             mask,
             self.subject_threshold.repeat(batch),
             np.arange(batch),
-            limit=max(MAX_SUBJECTS, length),
+            limits=np.maximum(MAX_SUBJECTS, mask.sum(axis=1)),
         )
         truncated = subjects.truncated
         entries, scores = [np.zeros((0, 6), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
@@ -150,7 +150,7 @@ class CasRelDecoder:
             scores.append(found.scores)
             truncated |= found.truncated
         triples, lowest = np.concatenate(entries), np.concatenate(scores)
-        kept, more = best_of_samples(triples[:, 0], lowest, MAX_TRIPLES)
+        kept, more = best_of_samples(triples[:, 0], lowest, np.full(batch, MAX_TRIPLES))
         return Decoded({"links": Candidates(triples[kept], lowest[kept])}, truncated | more)
 
     def _triples(self, outputs: Outputs, subjects: Index, scores: Floats, mask: Mask) -> DecodedPairs:
@@ -165,14 +165,12 @@ class CasRelDecoder:
             mask,
             np.tile(self.thresholds, len(subjects)),
             sample.repeat(count),
-            limit=MAX_OBJECTS,
+            limits=np.full(len(mask), MAX_OBJECTS),
         )
         row, begin, stop = objects.entries.T
         subject, link = np.divmod(row, count)
-        for (
-            predicate,
-            pairs,
-        ) in self.pairs.items():  # the pair of types with the highest score, which is the lower of two
+        # A predicate that joins several pairs of types becomes the pair with the highest score, which is the lower of two.
+        for predicate, pairs in self.pairs.items():
             at = np.nonzero(link == predicate)[0]
             which = subject[at, None]
             lower = np.minimum(start[which, pairs, begin[at, None]], end[which, pairs, stop[at, None]])

@@ -20,6 +20,7 @@ from ie_cli.codecs.base import (
     Candidates,
     Columns,
     Decoded,
+    Decoder,
     Decoding,
     Floats,
     Index,
@@ -96,7 +97,7 @@ class GPLinkerCodec:
             "end_links": links[:, [0, 1, 3, 5]],
         }
 
-    def decoder(self, decoding: Decoding) -> GPLinkerDecoder:
+    def decoder(self, decoding: Decoding) -> Decoder:
         """Return a decoder of entities and triples."""
         return GPLinkerDecoder(self.schema, decoding)
 

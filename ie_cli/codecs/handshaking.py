@@ -113,16 +113,16 @@ class Handshaking:
         names = np.arange(len(thresholds))
         count = len(spans[1])
         step = max(1, BLOCK_SCORES // max(2 * len(names), self.left.shape[2]))
-        parts = []
+        found, capped = LinkedPairs.none(), False
         for at in range(0, len(spans[0]) * count, step):
             pairs = np.arange(at, min(at + step, len(spans[0]) * count))
             subject, object_ = pairs // count, pairs % count
             scores = self.scores(sample, names, (spans[0][subject], spans[1][object_]))
             predicate, which = np.nonzero(scores > thresholds[:, None])
-            parts.append(LinkedPairs(predicate, subject[which], object_[which], scores[predicate, which]))
-        columns = zip(*((part.predicate, part.subject, part.object, part.score) for part in parts), strict=True)
-        predicate, subject, object_, score = map(np.concatenate, columns)
-        return LinkedPairs(predicate, subject, object_, score).best(MAX_PAIRS)
+            more = LinkedPairs(predicate, subject[which], object_[which], scores[predicate, which])
+            found, dropped = found.and_also(more).best(MAX_PAIRS)  # at once: any pair may exceed a low threshold
+            capped |= dropped
+        return found, capped
 
     def scores(self, sample: int, links: Index, spans: tuple[Index, Index]) -> Floats:
         """Return the lower score in the two matrices of these link indices for pairs of spans; ``[links, n]``."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 OTHER_LABEL = "second label of the same span"
 OVERLAP = "overlap with another entity, which tags cannot express"
-SUBJECT_OVERLAPS = "subject overlaps another subject that ends earlier"
-OBJECT_OVERLAPS = "object overlaps another object of its subject and predicate that ends earlier"
+SUBJECT_OVERLAPS = "subject overlaps another subject"
+OBJECT_OVERLAPS = "object overlaps another object of its subject and predicate"
 BOTH_DIRECTIONS = "the same boundaries are linked in the opposite direction by the same predicate"
 
 REMEDIES: Mapping[str, str] = {

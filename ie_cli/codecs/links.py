@@ -90,6 +90,21 @@ class LinkedPairs:
     object: Index
     score: Floats
 
+    @classmethod
+    def none(cls) -> LinkedPairs:
+        """Return no pairs."""
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(nothing, nothing, nothing, np.zeros(0, dtype=np.float32))
+
+    def and_also(self, more: LinkedPairs) -> LinkedPairs:
+        """Return these pairs and more."""
+        return LinkedPairs(
+            np.concatenate([self.predicate, more.predicate]),
+            np.concatenate([self.subject, more.subject]),
+            np.concatenate([self.object, more.object]),
+            np.concatenate([self.score, more.score]),
+        )
+
     def best(self, limit: int) -> tuple[LinkedPairs, bool]:
         """Return at most `limit` pairs, best score first if there are more, and whether there are more."""
         if len(self.score) <= limit:

@@ -5,6 +5,7 @@ Source: the decoding of CasRel (kexue.fm/archives/7161), as a score of each span
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ class DecodedPairs:
 
 
 def decode_nearest(
-    start: Floats, end: Floats, mask: Mask, thresholds: Floats, samples: Index, *, limit: int
+    start: Floats, end: Floats, mask: Mask, thresholds: Floats, samples: Index, *, limits: Index
 ) -> DecodedPairs:
     """Find the spans of each row whose score exceeds the threshold of the row.
 
@@ -41,14 +42,14 @@ def decode_nearest(
         mask: true on text tokens ``[batch, L]``.
         thresholds: the minimum score s of each row ``[rows]``.
         samples: the sample of each row ``[rows]``.
-        limit: the maximum number of starts of a sample that are joined, and of its spans, largest margin first.
+        limits: the maximum number of starts of each sample that are joined, and of its spans, largest margin first ``[batch]``.
     """
     length = start.shape[1]
     above, usable = thresholds[:, None], mask[samples]
     chosen = (start > above) & usable
     chosen &= ((end > above) & usable).any(axis=1, keepdims=True)
     row, first = np.nonzero(chosen)
-    kept, truncated = best_of_samples(samples[row], start[row, first] - thresholds[row], limit)
+    kept, truncated = best_of_samples(samples[row], start[row, first] - thresholds[row], limits)
     row, first = row[kept], first[kept]
     entries, scores = [np.zeros((0, 3), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
     step = max(1, _BLOCK // max(1, length))
@@ -62,41 +63,72 @@ def decode_nearest(
         entries.append(np.stack([rows[which], begin[which], last], axis=1))
         scores.append(score[which, last])
     found, values = np.concatenate(entries), np.concatenate(scores)
-    kept, more = best_of_samples(samples[found[:, 0]], values - thresholds[found[:, 0]], limit)
+    kept, more = best_of_samples(samples[found[:, 0]], values - thresholds[found[:, 0]], limits)
     return DecodedPairs(found[kept], values[kept], truncated | more)
 
 
-def best_of_samples(samples: Index, merits: Floats, limit: int) -> tuple[Mask, frozenset[int]]:
-    """Return which items to keep, at most `limit` of each sample with the highest merits, and the samples with more."""
+def best_of_samples(samples: Index, merits: Floats, limits: Index) -> tuple[Mask, frozenset[int]]:
+    """Return which items to keep, of each sample at most its limit with the highest merits, and the samples with more.
+
+    Args:
+        samples: the sample of each item ``[items]``.
+        merits: what decides, ``[items]``.
+        limits: the maximum number of items of each sample ``[batch]``.
+    """
     kept: Mask = np.ones(len(samples), dtype=np.bool_)
-    crowded = np.nonzero(np.bincount(samples) > limit)[0].tolist()
-    for sample in crowded:
+    truncated = np.nonzero(np.bincount(samples, minlength=len(limits)) > limits)[0].tolist()
+    for sample in truncated:
         at = np.nonzero(samples == sample)[0]
-        kept[at[np.argsort(-merits[at], kind="stable")[limit:]]] = False
-    return kept, frozenset(crowded)
+        kept[at[np.argsort(-merits[at], kind="stable")[limits[sample] :]]] = False
+    return kept, frozenset(truncated)
 
 
 def joint_spans(groups: Index, spans: Index) -> Mask:
     """Return which spans are kept so that the starts and ends of those in each group decode to exactly these spans.
 
     A group can have spans that are disjoint, and spans with the same end: otherwise a start would be joined with the end of
-    another span. Of spans that overlap otherwise, those that end first are kept.
+    another span. Of all such choices, one with the most items is kept; a span may be given several times.
 
     Args:
         groups: the group of each span; int64 ``[spans, any]``.
         spans: (first, last) of each span; int64 ``[spans, 2]``.
     """
     kept: Mask = np.zeros(len(spans), dtype=np.bool_)
-    order = sorted(range(len(spans)), key=lambda item: (*groups[item].tolist(), int(spans[item, 1])))
-    group: list[int] | None = None
-    latest = before = -1  # the last end that is kept, and the one before it
-    for item in order:
-        first, last = spans[item].tolist()
-        if groups[item].tolist() != group:
-            group, latest, before = groups[item].tolist(), -1, -1
-        boundary = before if last == latest else latest
-        if first > boundary:
-            kept[item] = True
-            if last != latest:
-                before, latest = latest, last
+    members: dict[tuple[int, ...], list[int]] = {}
+    for number, group in enumerate(groups.tolist()):
+        members.setdefault(tuple(group), []).append(number)
+    for numbers in members.values():
+        at = np.array(numbers)
+        kept[at[_most(spans[at, 0], spans[at, 1])]] = True
+    return kept
+
+
+def _most(first: Index, last: Index) -> Mask:
+    """Return the largest choice of the spans of one group; ``[spans]``.
+
+    A choice is a sequence of ends: after the end e, all spans that end at the next one and start after e can be kept.
+    """
+    ends = np.unique(last).tolist()
+    totals: list[int] = []  # of the best choice whose last end is this one
+    before: list[int] = []  # the number of the end before it, -1 for none
+    leading = [-1]  # the number of the end with the largest total among the first ones
+    for number, end in enumerate(ends):
+        own = np.nonzero(last == end)[0]
+        overlapping = bisect_left(ends, int(first[own].min()))
+        options = [leading[overlapping], *range(overlapping, number)]
+        sums = [
+            (totals[option] if option >= 0 else 0) + int((first[own] > (ends[option] if option >= 0 else -1)).sum())
+            for option in options
+        ]
+        best = max(range(len(options)), key=sums.__getitem__)
+        totals.append(sums[best])
+        before.append(options[best])
+        top = leading[-1]
+        leading.append(number if top < 0 or totals[number] > totals[top] else top)
+    kept: Mask = np.zeros(len(first), dtype=np.bool_)
+    number = leading[-1]
+    while number >= 0:
+        boundary = ends[before[number]] if before[number] >= 0 else -1
+        kept |= (last == ends[number]) & (first > boundary)
+        number = before[number]
     return kept

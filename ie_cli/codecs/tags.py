@@ -5,11 +5,11 @@ Tags cannot express overlaps. Of gold entities that overlap, the longest is kept
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from ie_cli.codecs.base import Candidates, Columns, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
 from ie_cli.codecs.limits import OVERLAP
@@ -91,17 +91,28 @@ class TagDecoder(SpanDecoder):
         return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)
 
 
-def _without_overlaps(spans: Index, entities: Sequence[Entity]) -> npt.NDArray[np.bool_]:
-    """Return which spans to keep so that no two share a token: longer ones first, then earlier ones, then by label."""
-    kept = np.zeros(len(spans), dtype=bool)
-    taken: set[int] = set()
+def _without_overlaps(spans: Index, entities: Sequence[Entity]) -> Mask:
+    """Return which spans to keep so that no two share a token: as many as possible, then as long as possible.
+
+    Of equal choices, the one that ends earlier and the smaller label are kept. This is weighted interval scheduling.
+    """
     ranked = sorted(
-        (first - last, first, entity.label, number)
+        (last, first, entity.label, number)
         for number, ((_, first, last), entity) in enumerate(zip(spans.tolist(), entities, strict=True))
     )
-    for negative, first, _, number in ranked:
-        covered = range(first, first - negative + 1)
-        if taken.isdisjoint(covered):
-            taken.update(covered)
-            kept[number] = True
+    ends = [last for last, *_ in ranked]
+    best = [(0, 0)]  # the number of spans and of their tokens among the first ones
+    chosen: list[bool] = []
+    for at, (last, first, _, _) in enumerate(ranked):
+        count, size = best[bisect_left(ends, first, hi=at)]
+        with_it = (count + 1, size + last - first + 1)
+        chosen.append(with_it > best[-1])
+        best.append(max(with_it, best[-1]))
+    kept = np.zeros(len(spans), dtype=np.bool_)
+    at = len(ranked)
+    while at:
+        at -= 1
+        if chosen[at]:
+            kept[ranked[at][3]] = True
+            at = bisect_left(ends, ranked[at][1], hi=at)
     return kept

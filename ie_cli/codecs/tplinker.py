@@ -19,7 +19,6 @@ import numpy as np
 from ie_cli.codecs.base import (
     Annotation,
     Candidates,
-    Columns,
     Decoded,
     Decoding,
     Floats,
@@ -28,24 +27,25 @@ from ie_cli.codecs.base import (
     Outputs,
     Targets,
 )
+from ie_cli.codecs.gplinker import GPLinkerCodec
 from ie_cli.codecs.handshaking import Handshaking
 from ie_cli.codecs.limits import BOTH_DIRECTIONS
 from ie_cli.codecs.links import decode_pairs
-from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, links_within, role_spans
+from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, role_spans
 from ie_cli.codecs.spans import DecodedSpans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Relation
-from ie_cli.encoding.alignment import Boundaries, within
+from ie_cli.encoding.alignment import Boundaries
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
 from ie_cli.triples import Mentions
 
-ARGUMENT = "argument"
-"""The name of the only label of entities."""
+ARGUMENT = "argument\t"
+"""The name of the only label of entities; no predicate has a name with a tab."""
 
 
-class TPLinkerCodec:
+class TPLinkerCodec(GPLinkerCodec):
     """The codec of relations as tags of pairs of tokens; the labels of the schema are roles.
 
     *Stored:* ``spans`` of (0, first token, last token); ``links`` of (link index, subject first, last, object first, last), see
@@ -53,7 +53,6 @@ class TPLinkerCodec:
     """
 
     identity: Sequence[Any] = ("tplinker", 1)
-    columns: Mapping[str, int] = {"spans": 3, "links": 5}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema = schema
@@ -79,22 +78,6 @@ class TPLinkerCodec:
             {"entities": 0, "relations": gold.count},
             {"entities": [], "relations": gold.unreachable_triples()},
         )
-
-    def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
-        """Return the spans and links that lie entirely in a window."""
-        return {
-            "spans": within(targets.columns["spans"], first, capacity) + np.array([0, shift, shift]),
-            "links": links_within(targets.columns["links"], first, capacity) + shift * np.array([0, 1, 1, 1, 1]),
-        }
-
-    def entries(self, columns: Columns) -> dict[str, Index]:
-        """Return the entries (sample, label, first, last) of the entities, and the links from subject to object."""
-        links = columns["links"]
-        return {
-            "entities": columns["spans"],
-            "start_links": links[:, [0, 1, 2, 4]],
-            "end_links": links[:, [0, 1, 3, 5]],
-        }
 
     def decoder(self, decoding: Decoding) -> TPLinkerDecoder:
         """Return a decoder of triples."""

@@ -109,6 +109,6 @@ def _stored_and_expected(config: Any, section: EncoderSection) -> Iterator[tuple
 
 def _unsupported(option: str, config: Any, reason: str) -> ModelError:
     return ModelError(
-        f"encoder.{option}: a {config.model_type} model does not support this option: {reason}",
+        f"encoder.{option}: models of type {config.model_type} do not support this option: {reason}",
         hint=f"remove encoder.{option}, or use another encoder, e.g. `tiny` or one of type bert, roberta or electra.",
     )

@@ -44,7 +44,7 @@ def options_without_effect(section: EncoderSection) -> Iterator[tuple[str, str]]
         for parameter in parameters:
             value, default = getattr(section, parameter), EncoderSection.model_fields[parameter].default
             if getattr(section, name) is None and value != default:
-                yield parameter, f"got {value:g}, but has no effect without encoder.{name}"
+                yield parameter, f"got {value:g}, but it has no effect without encoder.{name}"
 
 
 def attention_factor(visible: int, section: EncoderSection) -> float:

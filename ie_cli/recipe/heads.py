@@ -45,7 +45,7 @@ class PointerSection(HeadSection):
     head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 64
     """Dimension of the query and key vectors."""
     rope: bool = True
-    """Use rotary position embeddings in the scores; without them GlobalPointer can hardly distinguish spans."""
+    """Use rotary position embeddings in the scores; without them, a head can hardly distinguish spans."""
 
 
 class EfficientGlobalPointerSection(PointerSection):
@@ -96,6 +96,8 @@ class SoftmaxSection(TagSection):
 class BiaffineSection(PointerSection):
     """One label, or none, for every span: a softmax over biaffine scores (Yu et al. 2020, arXiv 2005.07150)."""
 
+    training: ClassVar[frozenset[str]] = frozenset({"dropout"})
+
     name: Literal["biaffine"]
     """Span classifier: biaffine. Spans may nest, but a span has at most one label."""
     head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 150
@@ -113,8 +115,11 @@ class RelationSection(HeadSection):
 
     entity_rows: Literal["auto", "types", "roles"] = "auto"
     """Entity labels: the entity types, or the roles subject and object; `auto`: types if the data annotate entities."""
-    type_pairs: Literal["schema", "observed", "any"] = "schema"
-    """With entity types as labels, the types a predicate joins: those of data.schema_file (else any), those of train, or any."""
+
+    @property
+    def allowed_pairs(self) -> Literal["schema", "observed", "any"]:
+        """The pairs of entity types that a predicate may join."""
+        return "schema"
 
     def has_entity_types(self, *, annotated: bool) -> bool:
         """Return whether the entity labels are types, not roles.
@@ -133,6 +138,13 @@ class GPLinkerSection(RelationSection, PointerSection):
     """Relation extractor: gplinker."""
     entity_scorer: Literal["global_pointer", "efficient_global_pointer"] = "global_pointer"
     """Scorer of the entities."""
+    type_pairs: Literal["schema", "observed", "any"] = "schema"
+    """With entity types as labels, the types a predicate joins: those of data.schema_file (else any), those of train, or any."""
+
+    @property
+    def allowed_pairs(self) -> Literal["schema", "observed", "any"]:
+        """The pairs that the recipe names."""
+        return self.type_pairs
 
 
 class CasRelSection(RelationSection):

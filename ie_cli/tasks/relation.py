@@ -56,10 +56,10 @@ class RelationTask:
             statistics.pairs,
             listed=data.labels if typed else None,
             known=known,
-            observed=head.type_pairs == "observed",
+            observed=head.allowed_pairs == "observed",
             slots=statistics.slots,
         )
-        return replace(schema, constrained=schema.constrained and head.type_pairs != "any")
+        return replace(schema, constrained=schema.constrained and head.allowed_pairs != "any")
 
     def validate(self, recipe: Recipe, section: TaskSection, statistics: DatasetStatistics) -> None:
         """Check that scores do not depend on guessed offsets."""

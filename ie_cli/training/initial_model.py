@@ -19,7 +19,7 @@ from ie_cli.inference.model_directory import fingerprint
 from ie_cli.modeling.encoder import apply_options, build_encoder, checkpoint_layers
 from ie_cli.modeling.heads.base import building_options
 from ie_cli.modeling.transfer import transfer_head
-from ie_cli.recipe.encoder_functions import options_in_use
+from ie_cli.recipe.encoder_functions import options_in_use, options_without_effect
 from ie_cli.recipe.heads import HeadSection
 from ie_cli.recipe.schema import EncoderSection, Recipe, TaskSection
 
@@ -137,6 +137,9 @@ def _require_same_encoder(section: EncoderSection, trained: EncoderSection, path
     for name, value in options_in_use(section).items():
         if value != before.get(name, value):
             raise _misfit(name, value, before[name], path)
+    for name, message in options_without_effect(section):
+        if getattr(section, name) != getattr(trained, name):
+            raise RecipeError(f"encoder.{name}: {message}", hint=f"remove encoder.{name}.")
     one, other = section.name, trained.name
     if one != other and os.path.realpath(one) != os.path.realpath(other):
         raise _misfit("name", one, other, path)

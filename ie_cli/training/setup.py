@@ -288,8 +288,14 @@ def validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
         known = tuple(name for task, schema in schemas.items() for name in _weighed(sections[task].head, schema))
         named.insert(0, ("training.label_weights", recipe.training.label_weights, known))
     predicates = any(section.head.has_predicates for section in sections.values())
+    learned = {name for schema in schemas.values() for name in schema.names}
     for field, given, names in named:
         for name in given:
+            if name not in names and name in learned:
+                raise RecipeError(
+                    f"{field}: '{name}' has no loss of its own with this head",
+                    hint=f"use one of: {', '.join(names[:20])}",
+                )
             if name not in names:
                 raise _unknown(field, name, names, predicates=predicates)
 

@@ -303,9 +303,9 @@ def test_the_encoder_of_such_a_model_alone_requires_its_options(trained: Path, d
 @pytest.mark.parametrize(
     ("kind", "option", "message"),
     [
-        ("roformer", "attention_scale", "a roformer model does not support this option: its attention"),
-        ("deberta-v2", "attention_scale", "a deberta-v2 model does not support this option: its attention"),
-        ("esm", "activation", "a esm model does not support this option: its config"),
+        ("roformer", "attention_scale", "models of type roformer do not support this option: its attention"),
+        ("deberta-v2", "attention_scale", "models of type deberta-v2 do not support this option: its attention"),
+        ("esm", "activation", "models of type esm do not support this option: its config"),
     ],
 )
 def test_architectures_without_the_option_are_an_error(kind: str, option: str, message: str) -> None:

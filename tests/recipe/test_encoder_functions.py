@@ -33,9 +33,12 @@ LOG_N = "attention_scale=log_n"
         ),
         ([LOG_N, "attention_base=1"], "encoder.attention_base: got 1, expected an integer from 2"),
         ([LOG_N, "attention_floor=0"], "encoder.attention_floor: got 0, expected an integer from 1"),
-        (["squareplus_b=4"], "encoder.squareplus_b: got 4, but has no effect without encoder.activation"),
-        (["attention_base=64"], "encoder.attention_base: got 64, but has no effect without encoder.attention_scale"),
-        (["attention_floor=64"], "encoder.attention_floor: got 64, but has no effect without encoder.attention_scale"),
+        (["squareplus_b=4"], "encoder.squareplus_b: got 4, but it has no effect without encoder.activation"),
+        (["attention_base=64"], "encoder.attention_base: got 64, but it has no effect without encoder.attention_scale"),
+        (
+            ["attention_floor=64"],
+            "encoder.attention_floor: got 64, but it has no effect without encoder.attention_scale",
+        ),
     ],
 )
 def test_what_is_refused(overrides: list[str], message: str, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class _Queries:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file, self._session = file, _session(file)
+        self._file, self._session = file, _session(file, spinning=False)
         self._inputs = [value.name for value in self._session.get_inputs() if value.name != HIDDEN]
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.labels = _count_labels(self._session)
@@ -173,7 +173,7 @@ def load_onnx(path: Path, codecs: Mapping[str, Codec]) -> OnnxBackend:
     return backend
 
 
-def _session(file: Path) -> Any:
+def _session(file: Path, *, spinning: bool = True) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -181,6 +181,8 @@ def _session(file: Path) -> Any:
             f"{file}: running this model requires onnxruntime: {error}", hint=install_hint("onnx")
         ) from error
     options = onnxruntime.SessionOptions()
+    if not spinning:  # threads that wait for the next run would slow down the session whose turn it is
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors are raised; warnings concern nodes that users cannot change
     if hasattr(os, "sched_getaffinity"):  # a container may have fewer cores than the machine
         options.intra_op_num_threads = len(os.sched_getaffinity(0))

@@ -69,7 +69,7 @@ class Head(Protocol):
     def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return everything that the codec decodes as named tensors ``MATRIX.NAME``, the outputs of an exported graph.
 
-        Their first axis is that of the samples; it has the size 1 if a tensor is the same for all samples.
+        Their first axis is that of the samples, unless a tensor is the same for all samples.
         """
 
     def blocks(self, hidden: Tensor) -> dict[str, Iterator[dict[str, Tensor]]]:
@@ -128,7 +128,13 @@ def build_head(section: HeadSection, *, hidden_size: int, codec: Codec) -> nn.Mo
     """Build the head that a recipe names, with fresh weights."""
     builder = cast(Builder, HEADS[section.name].builder())
     labels = {matrix: len(names) for matrix, names in codec.matrices.items()}
-    return builder(hidden_size, labels, **building_options(section))
+    head = builder(hidden_size, labels, **building_options(section))
+    if not isinstance(head, HeadModule):
+        raise ModelError(
+            f"the head {section.name} is a {type(head).__name__}, which is not a HeadModule",
+            hint="derive it from ie_cli.modeling.heads.base.HeadModule.",
+        )
+    return head
 
 
 def building_options(section: HeadSection) -> dict[str, Any]:

@@ -18,7 +18,7 @@ NONE_PRIOR = 7.0
 
 Without it, the first hundred steps would only teach the model that hardly any span is an entity."""
 WEIGHT_BOUND = 0.1
-"""The range of the initial entries of U for labels: small beside the identity that U starts from."""
+"""The range of the initial entries of U for labels, beside the identity that U starts from."""
 
 
 class Biaffine(nn.Module):

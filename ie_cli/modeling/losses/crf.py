@@ -3,7 +3,7 @@
 ``-log p(y) = log Z - score(y)``, ``score(y) = start(y_1) + Σ_t e_t(y_t) + Σ_t T(y_t, y_{t+1}) + end(y_n)``, over the text tokens
 only: special tokens and padding are not part of the chain (Lafferty, McCallum and Pereira, 2001; kexue.fm/archives/5542).
 
-The transitions have one table ``[K + 1, K + 1]``: from its row to its column, the last row being the start and the last column
+The transitions have one matrix ``[K + 1, K + 1]``: from its row to its column, the last row being the start and the last column
 the end.
 """
 
