@@ -37,7 +37,7 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
             section = real_loc(problem["loc"][:-1], data)
             yield section, f"{dotted((*section, problem['loc'][-1]))} is missing"
         elif problem["type"] == "extra_forbidden":
-            yield loc, _unknown_key(loc)
+            yield loc, _field_of_another_head(loc, data) or _unknown_key(loc)
         elif problem["type"] == "two_forms":
             yield loc, problem["msg"]
         elif problem["type"] == "unknown_head" and "name" not in _value_at(data, loc):
@@ -117,6 +117,18 @@ def _wrong_value(loc: Loc, value: Any, spelled: str | None, head: str | None) ->
         written = str(spelled or value)
         return f'{message} (put quotes around it: "{written}")' if len(written) <= 60 else message
     return message
+
+
+def _field_of_another_head(loc: Loc, data: Any) -> str | None:
+    """Return the message about a field that the head does not have, but others have; None if it is anything else."""
+    head = _head_at(loc, data)
+    others = [name for name, spec in HEADS.items() if loc[-1] in spec.section.model_fields]
+    if head not in HEADS or loc[-2] != "head" or not others:
+        return None
+    return (
+        f"{dotted(loc)}: the head {head} has no such field, only {', '.join(others)}; remove it, or set the whole section, "
+        f"e.g. --set head={head}"
+    )
 
 
 def _unknown_key(loc: Loc) -> str:

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+import torchcrf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.corpora import documents, recipe, write_jsonl
@@ -18,6 +19,7 @@ from support.tagging import legal_paths, path_total, spans_of
 from torch import nn
 
 from ie_cli.codecs.base import Decoding
+from ie_cli.codecs.tag_margins import decode_tags
 from ie_cli.codecs.tag_scheme import SCHEMES
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.inference.backends.torch import TorchOutputs
@@ -74,6 +76,41 @@ def test_the_loss_is_the_enumeration_of_all_sequences(
         assert tensor.grad.isfinite().all()
     assert given_[0].grad is not None
     assert (given_[0].grad[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_loss_and_best_sequence_are_those_of_another_library(seed: int) -> None:
+    """pytorch-crf has neither masks of transitions nor a start of the chain within the text: its special tokens are cut off."""
+    random, labels, longest = np.random.default_rng(seed), 3, 9
+    scheme = SCHEMES["bio"]
+    count = scheme.outside(labels) + 1
+    lengths = random.integers(1, longest + 1, size=4)
+    emissions = torch.tensor(2 * random.normal(size=(4, longest, count)))
+    transitions = torch.tensor(random.normal(size=(count + 1, count + 1)))
+    mask = torch.tensor(np.arange(longest) < lengths[:, None])
+    other = torchcrf.CRF(count, batch_first=True).double()
+    with torch.no_grad():
+        other.transitions.copy_(transitions[:-1, :-1])
+        other.start_transitions.copy_(transitions[-1, :-1])
+        other.end_transitions.copy_(transitions[:-1, -1])
+    tags = torch.tensor(random.integers(count, size=(4, longest)))
+    expected = -other(emissions, tags, mask=mask, reduction="none")
+    torch.testing.assert_close(crf_loss(emissions, transitions, tags, mask), expected, atol=1e-9, rtol=1e-9)
+    legal = torch.from_numpy(scheme.legal(labels))
+    with torch.no_grad():  # sequences that are not legal are made impossible, as in our decoder
+        for name, part in (
+            ("transitions", legal[:-1, :-1]),
+            ("start_transitions", legal[-1, :-1]),
+            ("end_transitions", legal[:-1, -1]),
+        ):
+            getattr(other, name).masked_fill_(~part, -1e4)
+    block = {role: emissions[:, :, scheme.block(role, labels)].numpy() for role in scheme.blocks}
+    block |= {"outside": emissions[:, :, -1].numpy(), "transitions": transitions.numpy()}
+    found = decode_tags(block, mask.numpy(), np.zeros(labels, dtype=np.float32), scheme)
+    paths = other.decode(emissions, mask=mask)
+    assert {tuple(entry) for entry in found.entries.tolist()} == {
+        (sample, *span) for sample, path in enumerate(paths) for span in spans_of("bio", labels, tuple(path))
+    }
 
 
 @schemes

@@ -12,6 +12,7 @@ from support.runner import ie, said
 from ie_cli.errors import RecipeError, StorageError
 from ie_cli.recipe import bundled as shipped
 from ie_cli.recipe.bundled import bundled_directory, copy_recipe, find_recipe, list_recipes, missing_files
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.system import atomic
 
@@ -50,6 +51,17 @@ def test_the_quickstart_finds_its_data_from_any_directory(tmp_path: Path, monkey
     recipe = find_recipe("quickstart")
     assert recipe is not None
     assert all(Path(source).is_file() for source in sources(recipe.path))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_quickstart_works_with_every_head(name: str) -> None:
+    [task] = HEADS[name].tasks
+    for quickstart in ("quickstart", "quickstart-relations", "quickstart-en"):
+        if load_recipe(quickstart).task == task:
+            assert load_recipe(quickstart, [f"head={name}"]).head.name == name
+    assert (
+        load_recipe("quickstart" if task == "ner" else "quickstart-relations", [f"head.name={name}"]).head.name == name
+    )
 
 
 def test_the_wheel_carries_the_data_of_every_recipe_that_has_them_here() -> None:
