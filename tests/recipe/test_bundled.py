@@ -56,12 +56,11 @@ def test_the_quickstart_finds_its_data_from_any_directory(tmp_path: Path, monkey
 @pytest.mark.parametrize("name", HEADS)
 def test_a_quickstart_works_with_every_head(name: str) -> None:
     [task] = HEADS[name].tasks
-    for quickstart in ("quickstart", "quickstart-relations", "quickstart-en"):
-        if load_recipe(quickstart).task == task:
-            assert load_recipe(quickstart, [f"head={name}"]).head.name == name
-    assert (
-        load_recipe("quickstart" if task == "ner" else "quickstart-relations", [f"head.name={name}"]).head.name == name
-    )
+    first, *others = {"ner": ["quickstart"], "relation": ["quickstart-relations", "quickstart-en"]}[task]
+    directory = bundled_directory() / "recipes"
+    assert load_recipe(directory / f"{first}.yaml", [f"head.name={name}"]).head.name == name
+    for recipe in (first, *others):
+        assert load_recipe(directory / f"{recipe}.yaml", [f"head={name}"]).head.name == name
 
 
 def test_the_wheel_carries_the_data_of_every_recipe_that_has_them_here() -> None:
