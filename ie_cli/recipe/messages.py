@@ -126,8 +126,8 @@ def _field_of_another_head(loc: Loc, data: Any) -> str | None:
     if head not in HEADS or loc[-2] != "head" or not others:
         return None
     return (
-        f"{dotted(loc)}: the head {head} has no such field, only {', '.join(others)}; remove it, or set the whole section, "
-        f"e.g. --set head={head}"
+        f"{dotted(loc)}: the head {head} has no such field, only {', '.join(others)}; remove it, or replace the whole section "
+        f"with `head: {head}`"
     )
 
 

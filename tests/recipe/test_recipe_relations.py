@@ -135,7 +135,7 @@ def test_fields_of_gplinker_are_unknown_to_other_heads(tmp_path: Path, field: st
     [problem] = complaint(tmp_path, SMALL + f"head: {{name: global_pointer, {field}}}")
     name = field.split(":")[0]
     assert problem.startswith(f"recipe.yaml:4: head.{name}: the head global_pointer has no such field, only gplinker")
-    assert problem.endswith("set the whole section, e.g. --set head=global_pointer")
+    assert problem.endswith("replace the whole section with `head: global_pointer`")
 
 
 @pytest.mark.parametrize(

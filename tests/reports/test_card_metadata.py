@@ -45,7 +45,7 @@ def test_what_is_known_is_there_and_nothing_else() -> None:
     assert data == {
         "library_name": "ie-cli",
         "pipeline_tag": "token-classification",
-        "tags": ["information-extraction", "named-entity-recognition", "global-pointer"],
+        "tags": ["information-extraction", "named-entity-recognition", "efficient-global-pointer"],
     }
 
 
