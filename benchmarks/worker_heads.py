@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from harness import Reply
-from worker_ours import Saving, watch_training
+from worker_ours import Ready, train_epoch
 
 from ie_cli.system.cores import share_cores
-
-Ready = tuple[Reply, Callable[[], Reply]]
 
 
 def start(options: Mapping[str, Any]) -> Ready:
@@ -25,28 +19,10 @@ def start(options: Mapping[str, Any]) -> Ready:
 
 
 def train(options: Mapping[str, Any]) -> Ready:
-    """Run an epoch of the real loop, from the event `Started` until the model would be saved."""
+    """Run an epoch of the real loop."""
     from ie_cli.recipe.loader import load_recipe
-    from ie_cli.system.memory import keep_freed_memory
-    from ie_cli.training import run as training
 
-    keep_freed_memory()  # as `ie train` does
-    recipe = load_recipe(options["recipe"], options["settings"])
-    watch = watch_training()
-
-    def run() -> Reply:
-        with tempfile.TemporaryDirectory() as directory:
-            os.environ["IE_CACHE"] = directory  # nothing is reused from an earlier round
-            events = training.train(recipe, Path(directory) / "run")
-            started = next(events)
-            began = time.perf_counter()
-            with suppress(Saving):
-                for _ in events:
-                    pass
-        [task] = started.tasks.values()
-        return {"seconds": watch.ended - began, "items": len(task.dataset), "steps": started.steps}
-
-    return {}, run
+    return train_epoch(load_recipe(options["recipe"], options["settings"]))
 
 
 def predict(options: Mapping[str, Any]) -> Ready:

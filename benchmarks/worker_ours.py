@@ -99,12 +99,16 @@ def watch_training() -> Watch:
 
 def train(options: Options) -> Ready:
     """Run an epoch of the real loop, from the event `Started` until the model would be saved."""
+    return train_epoch(recipe_of(options))
+
+
+def train_epoch(recipe: Recipe) -> Ready:
+    """Run an epoch of a recipe as in `train`."""
     from ie_cli.modeling.devices import choose_device, choose_precision
     from ie_cli.system.memory import keep_freed_memory
     from ie_cli.training import run as training
 
     keep_freed_memory()  # as `ie train` does
-    recipe = recipe_of(options)
     watch = watch_training()
 
     def run() -> Reply:
