@@ -27,11 +27,11 @@ from ie_cli.codecs.base import (
     Outputs,
     Targets,
 )
-from ie_cli.codecs.gplinker import GPLinkerCodec
+from ie_cli.codecs.gplinker import GPLinkerCodec, GPLinkerDecoder
 from ie_cli.codecs.handshaking import Handshaking
 from ie_cli.codecs.limits import BOTH_DIRECTIONS
 from ie_cli.codecs.links import decode_pairs
-from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, role_spans
+from ie_cli.codecs.relations import GoldRelations, role_spans
 from ie_cli.codecs.spans import DecodedSpans
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Relation
@@ -88,16 +88,8 @@ class TPLinkerCodec(GPLinkerCodec):
         return Handshaking.of(outputs).all_scores(sample, tokens)
 
 
-class TPLinkerDecoder:
+class TPLinkerDecoder(GPLinkerDecoder):
     """Finds spans, and the pairs of spans that a predicate links at both ends in the same direction."""
-
-    tokens: Mapping[str, tuple[int, ...]] = {"spans": (1, 2), "links": (2, 3, 5, 6)}
-
-    def __init__(self, schema: LabelSchema, decoding: Decoding) -> None:
-        self.schema, self.decoding = schema, decoding
-        self.thresholds = decoding.minimum_scores(schema.labels)
-        self.link_thresholds = decoding.minimum_scores(schema.predicates)
-        self.rules = link_rules(schema)
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
         """Find the triples of a batch, and the spans, each of them as a subject and as an object."""
@@ -121,7 +113,7 @@ class TPLinkerDecoder:
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
         """Select the triples found in the window that owns them, and their arguments with the roles that they have."""
-        annotation = annotate(found, tokens, plan, schema=self.schema, decoding=self.decoding, text=text)
+        annotation = super().annotate(found, tokens, plan, text)
         subject, object_ = self.schema.labels
         used = {(r.subject.start, r.subject.end, subject) for r in annotation.relations}
         used |= {(r.object.start, r.object.end, object_) for r in annotation.relations}
