@@ -32,14 +32,14 @@ from ie_cli.document import Document
 from ie_cli.formats import read_documents
 from ie_cli.triples import Triple, triples_of
 
-RATES = (0.5, 1.0, 2.0)
+RATES = (1.0, 2.0, 4.0)
 """Factors of the learning rates of `BASE`."""
 BASE = (2e-4, 2e-3)
 """Learning rates of the encoder and of the head."""
 SEEDS = (1, 2, 3)
 SELECT = 500
 """The number of training sentences that choose the rate and the epoch, and that are not trained on."""
-COMMON = ["encoder.layers=3", "encoder.normalization=nfkc", "training.batch_size=8", "training.schedule=cosine"]
+COMMON = ["encoder.layers=3", "encoder.normalization=nfkc", "training.schedule=cosine"]
 COMMON += ["training.trackers=[]", "training.checkpoints=1"]
 
 
@@ -93,8 +93,10 @@ class Options:
     heads: tuple[str, ...]
     sentences: int
     epochs: int
+    batch_size: int
     search_sentences: int
     search_epochs: int
+    speed_sentences: int
 
     @property
     def corpus(self) -> Corpus:
@@ -150,6 +152,7 @@ def settings(options: Options, job: Job) -> list[str]:
     made += [f"data.train={train}", f"data.dev={select}", f"encoder.name={options.encoders}/zh-e5-char", *COMMON]
     made += [f"head.name={job.head}", f"training.seed={job.seed}"]
     made += [f"training.epochs={options.epochs if final else options.search_epochs}"]
+    made += [f"training.batch_size={options.batch_size}"]
     made += [f"training.learning_rate={BASE[0] * job.rate:g}", f"training.head_learning_rate={BASE[1] * job.rate:g}"]
     return [*made, f"data.test={options.data / options.corpus.dev}"] if final else made
 
@@ -319,8 +322,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--search-sentences", type=int, default=800)
     parser.add_argument("--search-epochs", type=int, default=4)
+    parser.add_argument("--speed-sentences", type=int, default=400, help="the number of training sentences of a round")
     given = vars(parser.parse_args())
     phase = given.pop("phase")
     given["heads"] = tuple(given["heads"]) or CORPORA[given["task"]].heads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,19 @@ import heads
 from harness import Reply, Worker, alternate, compare, seconds
 
 ROUNDS = 3
-SENTENCES = 400
-"""The number of training sentences of a round."""
 
 
 def measure(options: heads.Options) -> None:
     """Print tables of training and extraction."""
     for job in ("train", "predict"):
         with ExitStack() as stack:
-            workers = [
-                stack.enter_context(Worker(head, sys.executable, "worker_heads", arguments))
-                for head in options.heads
-                if (arguments := arguments_of(options, head, job)) is not None
-            ]
+            arguments = {head: arguments_of(options, head, job) for head in options.heads}
+            known = {head: each for head, each in arguments.items() if each is not None}
+            with ThreadPoolExecutor() as pool:  # loading the libraries takes longest
+                starts = [
+                    pool.submit(Worker, head, sys.executable, "worker_heads", each) for head, each in known.items()
+                ]
+            workers = [stack.enter_context(start.result()) for start in starts]
             if not workers:
                 print(f"{job}: no model in {options.work}: train first", flush=True)
                 continue
@@ -35,8 +36,8 @@ def arguments_of(options: heads.Options, head: str, job: str) -> dict[str, Any] 
     """Return the options of a worker; None if the head has no trained model."""
     if job == "train":
         fields = heads.settings(options, heads.Job("speed", head, 1.0, 1))
-        train, _ = heads.split(options, SENTENCES)
-        fields += [f"data.train={train}", "training.epochs=1"]
+        train, _ = heads.split(options, options.speed_sentences)
+        fields += [f"data.train={train}", "data.dev=null", "training.epochs=1"]
         return {"job": job, "recipe": str(options.work / "data" / "recipe.yaml"), "settings": fields}
     models = sorted((options.work / "runs").glob(f"{options.task}-train-*-{head}-*-1/model"))
     if not models:
@@ -48,7 +49,12 @@ def arguments_of(options: heads.Options, head: str, job: str) -> dict[str, Any] 
 def table(job: str, replies: dict[str, list[Reply]]) -> str:
     """Return a Markdown table; the ratio is that of speeds, the head over the baseline."""
     first = next(iter(replies))
-    lines = [f"| head | {job}: sentences/s | against {first}, pairs of rounds | peak memory, MB |", "|---|--:|--:|--:|"]
+    memory = "gpu_mb" if "gpu_mb" in replies[first][0] else "rss_mb"
+    kind = "of the GPU, " if memory == "gpu_mb" else ""
+    lines = [
+        f"| head | {job}: sentences/s | against {first}, pairs of rounds | peak memory {kind}MB |",
+        "|---|--:|--:|--:|",
+    ]
     for head, each in replies.items():
         if not each:
             continue
@@ -56,5 +62,5 @@ def table(job: str, replies: dict[str, list[Reply]]) -> str:
         rate = each[0]["items"] / spread.median
         pairs = compare(each, replies[first]).pairs
         ratio = f"{1 / pairs.median:.2f} ({1 / pairs.high:.2f} to {1 / pairs.low:.2f})"
-        lines.append(f"| {head} | {rate:.1f} | {ratio} | {max(reply['rss_mb'] for reply in each):,.0f} |")
+        lines.append(f"| {head} | {rate:.1f} | {ratio} | {max(reply[memory] for reply in each):,.0f} |")
     return "\n".join(lines)

@@ -15,7 +15,15 @@ from ie_cli.system.cores import share_cores
 def start(options: Mapping[str, Any]) -> Ready:
     """Run the job that `options` name: train or predict."""
     share_cores()
-    return {"train": train, "predict": predict}[options["job"]](options)
+    facts, run = {"train": train, "predict": predict}[options["job"]](options)
+    return facts, lambda: run() | gpu_memory()
+
+
+def gpu_memory() -> Reply:
+    """Return the peak of the memory that torch allocated on a GPU, in MB; nothing without one."""
+    import torch
+
+    return {"gpu_mb": torch.cuda.max_memory_allocated() / 2**20} if torch.cuda.is_available() else {}
 
 
 def train(options: Mapping[str, Any]) -> Ready:
@@ -31,7 +39,7 @@ def predict(options: Mapping[str, Any]) -> Ready:
     from ie_cli.formats import read_documents
     from ie_cli.inference.extractor import Extractor
 
-    extractor = Extractor.from_pretrained(options["model"], device="cpu", precision="float32")
+    extractor = Extractor.from_pretrained(options["model"])
     texts = [Document(document.text) for document in read_documents(options["data"], format=options["format"])]
 
     def run() -> Reply:
