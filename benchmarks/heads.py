@@ -247,7 +247,7 @@ def overlap_of(triples: set[Triple]) -> str:
     if max(pairs.values(), default=0) > 1:
         return "same pair"
     mentions = Counter(mention for subject, _, object_ in triples for mention in {subject, object_})
-    return "same entity" if max(mentions.values(), default=0) > 1 else "normal"
+    return "same entity" if max(mentions.values(), default=0) > 1 else "no overlap"
 
 
 def kinds_of(document: Document) -> Iterator[str]:
@@ -258,7 +258,7 @@ def kinds_of(document: Document) -> Iterator[str]:
         yield overlap_of(triples)
 
 
-KINDS = ("1 triple", "2 triples", "3 triples", "4 triples", "5 or more", "normal", "same entity", "same pair")
+KINDS = ("1 triple", "2 triples", "3 triples", "4 triples", "5 or more", "no overlap", "same entity", "same pair")
 
 
 def by_kind(gold: Sequence[Document], predicted: Sequence[Document]) -> dict[str, float]:
