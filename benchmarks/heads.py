@@ -14,19 +14,14 @@ a stopped one is resumed, and several processes may share the work.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import os
-import statistics
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from trials import ie, result_at, spread, train_once, write_lines
 
 from ie_cli.document import Document
 from ie_cli.formats import read_documents
@@ -119,15 +114,6 @@ class Job:
         return f"{options.task}-{self.phase}-{size}-{self.head}-{self.rate:g}-{self.seed}"
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file once."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_text("".join(lines), encoding="utf-8")
-        part.replace(path)
-
-
 def split(options: Options, count: int) -> tuple[Path, Path]:
     """Return files with the first `count` training sentences, and with the last `SELECT` of them all."""
     lines = [
@@ -147,7 +133,6 @@ def settings(options: Options, job: Job) -> list[str]:
     """Return the fields of the recipe of a training."""
     final = job.phase == "train"
     train, select = split(options, options.sentences if final else options.search_sentences)
-    write_lines(options.work / "data" / "recipe.yaml", ["name: heads\n"])
     made = [text.format(data=options.data) for text in options.corpus.settings]
     made += [f"data.train={train}", f"data.dev={select}", f"encoder.name={options.encoders}/zh-e5-char", *COMMON]
     made += [f"head.name={job.head}", f"training.seed={job.seed}"]
@@ -157,65 +142,32 @@ def settings(options: Options, job: Job) -> list[str]:
     return [*made, f"data.test={options.data / options.corpus.dev}"] if final else made
 
 
-@contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Claim a job for this process while the context is open; false if another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
 def run(options: Options, job: Job) -> None:
     """Train, and write the result, unless it exists or another process does it."""
-    with claimed(options.work / "claims" / job.name(options)) as free:
-        if free and result_of(options, job) is None:
-            train(options, job)
+    final, dev = job.phase == "train", options.data / options.corpus.dev
 
-
-def train(options: Options, job: Job) -> None:
-    """Train, or resume a stopped training, and write the result."""
-    name = job.name(options)
-    result, directory = options.work / "results" / f"{name}.json", options.work / "runs" / name
-    recipe = options.work / "data" / "recipe.yaml"
-    command = [sys.executable, "-m", "ie_cli", "train", str(recipe), "--output", str(directory)]
-    for field in settings(options, job):
-        command += ["--set", field]
-    command += ["--resume"] if directory.exists() else []
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
-    if done.returncode:
-        print(f"{name}: {done.stderr.strip()[-800:]}", flush=True)
-        return
-    seconds = time.perf_counter() - began
-    metrics = json.loads((directory / "model" / "metrics.json").read_text(encoding="utf-8"))
-    found = {"seconds": seconds, "metrics": metrics}
-    if job.phase == "train":
-        predictions = options.work / "predictions" / f"{name}.jsonl"
+    def measure(model: Path) -> dict[str, Any]:
+        if not final:
+            return {}
+        predictions = options.work / "predictions" / f"{job.name(options)}.jsonl"
         predictions.parent.mkdir(exist_ok=True)
-        ie("predict", options.data / options.corpus.dev, "--model", directory / "model", "--output", predictions)
-        if options.task == "relation":
-            scorer = ("--scorer", "duie", "--json", "--from", "duie")
-            found["official"] = json.loads(ie("eval", directory / "model", options.data / options.corpus.dev, *scorer))
-    write_lines(result, [json.dumps(found)])
-    f1 = metrics["test" if job.phase == "train" else "dev"]["f1"]
-    print(f"{name}: F1 {f1:.4f}, {seconds:.0f} s", flush=True)
+        ie("predict", dev, "--model", model, "--output", predictions)
+        if options.task != "relation":
+            return {}
+        return {"official": json.loads(ie("eval", model, dev, "--scorer", "duie", "--json", "--from", "duie"))}
 
-
-def ie(*arguments: object) -> str:
-    """Run a command, and return what it prints."""
-    command = [sys.executable, "-m", "ie_cli", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
+    train_once(
+        options.work,
+        job.name(options),
+        settings(options, job),
+        measure,
+        show=lambda metrics: f"F1 {metrics['test' if final else 'dev']['f1']:.4f}",
+    )
 
 
 def result_of(options: Options, job: Job) -> dict[str, Any] | None:
     """Return the stored result of a training."""
-    path = options.work / "results" / f"{job.name(options)}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return result_at(options.work, job.name(options))
 
 
 def searched(options: Options, head: str) -> dict[float, float]:
@@ -272,12 +224,6 @@ def by_kind(gold: Sequence[Document], predicted: Sequence[Document]) -> dict[str
 
 
 # Report
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return mean ± standard deviation."""
-    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{deviation}"
 
 
 def report(options: Options) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import heads
 from harness import Reply, Worker, alternate, compare, seconds
+from trials import write_lines
 
 ROUNDS = 3
 
@@ -35,6 +36,7 @@ def measure(options: heads.Options) -> None:
 def arguments_of(options: heads.Options, head: str, job: str) -> dict[str, Any] | None:
     """Return the options of a worker; None if the head has no trained model."""
     if job == "train":
+        write_lines(options.work / "data" / "recipe.yaml", ["name: trial\n"])
         fields = heads.settings(options, heads.Job("speed", head, 1.0, 1))
         train, _ = heads.split(options, options.speed_sentences)
         fields += [f"data.train={train}", "data.dev=null", "training.epochs=1"]
