@@ -5,9 +5,9 @@
     python benchmarks/pairs.py peers stsb … --peers PYTHON     # CoSENTLoss of sentence-transformers, with the rate of cosent
     python benchmarks/pairs.py report stsb …
 
-`afqmc` in place of `stsb` compares on Chinese questions. DIR holds pairs/, and en-minilm/ and zh-e5-char/, which are no
-part of this repository. The rate and the epoch are chosen on dev (afqmc: the last 500 training pairs), the scores are those of test
-(afqmc: dev). Of `sentence-transformers`, the epoch is chosen in the same way. A run whose result is in WORK is not repeated.
+`afqmc` in place of `stsb` compares on Chinese questions. DIR holds pairs/, and en-minilm/ and zh-e5-char/, which are no part of
+this repository. The rate and the epoch are chosen on dev (afqmc: the last 500 training pairs), also for sentence-transformers;
+the scores are those of test (afqmc: dev). A run whose result is in WORK is not repeated.
 """
 
 from __future__ import annotations
