@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def train_once(
         work: the directory for data, runs and results.
         name: the name of the training.
         settings: the fields of the recipe as ``--set`` takes them.
-        measure: returns the result for a model directory; the time and the scores of the training are added.
+        measure: returns the result for a model directory; the time, the peak memory and the scores of the training are added.
         show: formats the scores for a line of progress.
     """
     with claimed(work / "claims" / name) as free:
@@ -76,13 +77,23 @@ def train_once(
             command += ["--set", field]
         command += ["--resume"] if directory.exists() else []
         began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, encoding="utf-8")
-        if done.returncode:
-            print(f"{name}: {done.stderr.strip()[-800:]}", flush=True)
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=output)
+            _, status, usage = os.wait4(process.pid, 0)  # unlike `wait`, it returns the memory of this process alone
+            output.seek(0)
+            errors = output.read().decode(errors="replace").strip()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            print(f"{name}: {errors[-800:]}", flush=True)
             return
         seconds = time.perf_counter() - began
         metrics = json.loads((directory / "model" / "metrics.json").read_text(encoding="utf-8"))
-        found = {"seconds": seconds, "metrics": metrics, **measure(directory / "model")}
+        found = {
+            "seconds": seconds,
+            "rss_mb": usage.ru_maxrss / 1024,
+            "metrics": metrics,
+            **measure(directory / "model"),
+        }
         write_lines(work / "results" / f"{name}.json", [json.dumps(found)])
         print(f"{name}: {show(metrics)}, {seconds:.0f} s", flush=True)
 
