@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A task: its section of the recipe, its files, and its score; without `dev`, the last `HELD` training lines choose the epoch."""
+    """A task: its section of the recipe, its files and its score; without `dev`, `HELD` training lines choose the epoch."""
 
     section: Mapping[str, Any]
     train: str
