@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ie_cli.codecs.base import (
     Annotation,
@@ -136,10 +137,13 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
                 labels, first, last, score, capped = _shared(part, sample, text, thresholds)
             else:
                 labels, first, last, score, capped = _labelled(part, sample, text, thresholds)
-            if capped:
+            kept, more = best_spans(
+                score - thresholds[labels], int(text.sum())
+            )  # at once: any entry may exceed a low threshold
+            if capped or more:
                 truncated.add(sample)
-            entries.append(np.stack([np.full_like(labels, sample), labels, first, last], axis=1))
-            scores.append(score)
+            entries.append(np.stack([np.full_like(labels, sample), labels, first, last], axis=1)[kept])
+            scores.append(score[kept])
     if not entries:
         return DecodedSpans(np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32), frozenset())
     return cap_spans(np.concatenate(entries), np.concatenate(scores), mask, thresholds, truncated)
@@ -177,13 +181,20 @@ def _labelled(
     labels, first, last = np.nonzero(score > thresholds[:, None, None])
     valid = (first <= last) & text[first] & text[last]
     labels, first, last = labels[valid], first[valid], last[valid]
-    found = score[labels, first, last]
-    limit = max(MAX_SPANS, length)
-    capped = len(labels) > limit
-    if capped:
-        best = np.argsort(thresholds[labels] - found, kind="stable")[:limit]
-        labels, first, last, found = labels[best], first[best], last[best], found[best]
-    return labels + part.first, first, last, found, capped
+    return labels + part.first, first, last, score[labels, first, last], False
+
+
+def best_spans(margins: npt.NDArray[np.floating[Any]], tokens: int) -> tuple[Index | slice, bool]:
+    """Return which spans found in a window to keep, in their order, and whether they exceed the limit of `cap_spans`.
+
+    Args:
+        margins: the scores of the spans minus their thresholds.
+        tokens: the number of text tokens of the window.
+    """
+    limit = max(MAX_SPANS, tokens)
+    if len(margins) <= limit:
+        return slice(None), False
+    return np.sort(np.argsort(-margins, kind="stable")[:limit]), True
 
 
 def cap_spans(entries: Index, scores: Floats, mask: Mask, thresholds: Floats, truncated: set[int]) -> DecodedSpans:
