@@ -12,14 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mask, Outputs
 from ie_cli.codecs.limits import OTHER_LABEL
 from ie_cli.codecs.spans import DecodedSpans, SpanCodec, SpanDecoder, best_spans, cap_spans
-from ie_cli.document import Document
-from ie_cli.encoding.alignment import align
-from ie_cli.encoding.tokenizer import Tokens
-from ie_cli.encoding.windows import WindowPlan
-from ie_cli.triples import Mentions
+from ie_cli.document import Entity
 
 BLOCK_SCORES = 2**23
 """The maximum number of scores of one window that are computed at once."""
@@ -34,28 +30,12 @@ class BiaffineCodec(SpanCodec):
 
     identity: Sequence[Any] = ("biaffine", 1)
 
-    def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
-    ) -> Targets:
-        """Encode the entities as token spans with one label."""
-        entities = sorted(set(document.entities))
-        aligned = align(document.text, entities, tokens, plan, self.schema.ids)
-        lost = {entity for entity, _ in aligned.unreachable}
-        places = [(entity.start, entity.end) for entity in entities if entity not in lost]
+    def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:
+        """Keep the first label of each span."""
         labels: dict[tuple[int, int], int] = {}
-        for place, label in zip(places, aligned.spans[:, 0].tolist(), strict=True):
-            labels[place] = min(label, labels.get(place, label))
-        others = [
-            (entity, OTHER_LABEL)
-            for entity in entities
-            if entity not in lost and self.schema.ids[entity.label] != labels[entity.start, entity.end]
-        ]
-        kept = np.array([labels[place] for place in places], dtype=np.int64) == aligned.spans[:, 0]
-        return Targets(
-            {"spans": aligned.spans[kept]},
-            {"entities": len(entities)},
-            {"entities": [*aligned.unreachable, *others]},
-        )
+        for label, *span in spans.tolist():
+            labels[tuple(span)] = min(label, labels.get(tuple(span), label))
+        return np.array([labels[tuple(span)] == label for label, *span in spans.tolist()], dtype=np.bool_), OTHER_LABEL
 
     def decoder(self, decoding: Decoding) -> BiaffineDecoder:
         """Return a decoder of spans."""

@@ -26,7 +26,7 @@ from ie_cli.codecs.base import (
 )
 from ie_cli.codecs.factors import Factors, LabelFactors, SharedFactors, entry_scores, factors_of
 from ie_cli.data.label_schema import LabelSchema
-from ie_cli.document import Document
+from ie_cli.document import Document, Entity
 from ie_cli.encoding.alignment import align, to_entities, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
@@ -60,7 +60,17 @@ class SpanCodec:
         """Encode the entities as token spans."""
         entities = sorted(set(document.entities))  # the same order in every process: the stored columns have a checksum
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
-        return Targets({"spans": aligned.spans}, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
+        kept, reason = self.expressible(aligned.spans, aligned.reachable)
+        others = [(aligned.reachable[number], reason) for number in np.nonzero(~kept)[0].tolist()]
+        return Targets(
+            {"spans": aligned.spans[kept]},
+            {"entities": len(entities)},
+            {"entities": [*aligned.unreachable, *others]},
+        )
+
+    def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:
+        """Return which gold spans ``[spans, 3]``, of these entities, a prediction can have together, and why not the others."""
+        return np.ones(len(spans), dtype=np.bool_), ""
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
         """Return the spans that lie entirely in a window."""
@@ -97,11 +107,8 @@ class SpanDecoder:
         """Select the spans that were found in the window that owns them."""
         if (spans := found.get("spans")) is None:
             return Annotation()
-        owned = plan.owners(len(tokens), spans.entries[:, 1], spans.entries[:, 2]) == spans.entries[:, 3]
-        probabilities = self.decoding.probability(spans.scores[owned])
-        return Annotation(
-            to_entities(tokens, spans.entries[owned, :3], probabilities, self.schema.labels, flat=self.decoding.flat)
-        )
+        entries, probabilities = self.decoding.owned(spans, tokens, plan, self.tokens["spans"])
+        return Annotation(to_entities(tokens, entries, probabilities, self.schema.labels, flat=self.decoding.flat))
 
 
 @dataclass(frozen=True, slots=True)
