@@ -123,6 +123,21 @@ class Decoding:
         """Return ``σ(s/T)``."""
         return probability(scores, self.temperature)
 
+    def owned(
+        self, found: Candidates, tokens: Tokens, plan: WindowPlan, columns: Sequence[int]
+    ) -> tuple[Index, npt.NDArray[np.float64]]:
+        """Return the entries found in the window that owns them, without its number, and their probabilities.
+
+        Args:
+            found: the candidates of a text.
+            tokens: the tokens of the text.
+            plan: the split into windows.
+            columns: the columns of the entries that are tokens.
+        """
+        places = found.entries[:, columns]
+        owned = plan.owners(len(tokens), places.min(axis=1), places.max(axis=1)) == found.entries[:, -1]
+        return found.entries[owned, :-1], self.probability(found.scores[owned])
+
 
 class Decoder(Protocol):
     """Finds items in model outputs, with the thresholds that it was built with."""

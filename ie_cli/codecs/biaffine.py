@@ -6,21 +6,16 @@ margin over the best other class, ``s_r = z_r − max(0, max_{q≠r} z_q)``: s >
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mask, Outputs
 from ie_cli.codecs.limits import OTHER_LABEL
-from ie_cli.codecs.spans import MAX_SPANS, DecodedSpans, SpanCodec, SpanDecoder, cap_spans
-from ie_cli.document import Document
-from ie_cli.encoding.alignment import align
-from ie_cli.encoding.tokenizer import Tokens
-from ie_cli.encoding.windows import WindowPlan
-from ie_cli.triples import Mentions
+from ie_cli.codecs.spans import DecodedSpans, SpanCodec, SpanDecoder, best_spans, cap_spans
+from ie_cli.document import Entity
 
 BLOCK_SCORES = 2**23
 """The maximum number of scores of one window that are computed at once."""
@@ -35,28 +30,12 @@ class BiaffineCodec(SpanCodec):
 
     identity: Sequence[Any] = ("biaffine", 1)
 
-    def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
-    ) -> Targets:
-        """Encode the entities as token spans with one label."""
-        entities = sorted(set(document.entities))
-        aligned = align(document.text, entities, tokens, plan, self.schema.ids)
-        lost = {entity for entity, _ in aligned.unreachable}
-        places = [(entity.start, entity.end) for entity in entities if entity not in lost]
+    def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:
+        """Keep the first label of each span."""
         labels: dict[tuple[int, int], int] = {}
-        for place, label in zip(places, aligned.spans[:, 0].tolist(), strict=True):
-            labels[place] = min(label, labels.get(place, label))
-        others = [
-            (entity, OTHER_LABEL)
-            for entity in entities
-            if entity not in lost and self.schema.ids[entity.label] != labels[entity.start, entity.end]
-        ]
-        kept = np.array([labels[place] for place in places], dtype=np.int64) == aligned.spans[:, 0]
-        return Targets(
-            {"spans": aligned.spans[kept]},
-            {"entities": len(entities)},
-            {"entities": [*aligned.unreachable, *others]},
-        )
+        for label, *span in spans.tolist():
+            labels[tuple(span)] = min(label, labels.get(tuple(span), label))
+        return np.array([labels[tuple(span)] == label for label, *span in spans.tolist()], dtype=np.bool_), OTHER_LABEL
 
     def decoder(self, decoding: Decoding) -> BiaffineDecoder:
         """Return a decoder of spans."""
@@ -64,12 +43,11 @@ class BiaffineCodec(SpanCodec):
 
     def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterator[Floats]:
         """Return the scores z of all entries, label by label: against "none", which does not depend on the other labels."""
-        parts = list(span_classes(outputs.matrix("entities")))
-        left = np.concatenate([part.left[sample] for part in parts])[tokens]  # [tokens, labels, size]
-        start = np.concatenate([part.start[sample] for part in parts])[tokens]  # [tokens, labels]
-        right, end = parts[0].right[sample, tokens], parts[0].end[sample][:, tokens]
+        classes = SpanClasses.of(outputs)
+        first, last = classes.first[sample, tokens], classes.last[sample, tokens]
+        start, end = classes.start[sample, tokens], classes.end[sample][:, tokens]
         for label in range(len(end)):
-            yield left[:, label] @ right.T + start[:, label, None] + end[label]
+            yield first @ classes.weight[:, label] @ last.T + start[:, label, None] + end[label]
 
 
 class BiaffineDecoder(SpanDecoder):
@@ -77,46 +55,44 @@ class BiaffineDecoder(SpanDecoder):
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
         """Find the spans of a batch."""
-        found = decode_classes(span_classes(outputs.matrix("entities")), mask, self.thresholds)
+        found = decode_classes(SpanClasses.of(outputs), mask, self.thresholds)
         return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)
 
 
 @dataclass(frozen=True, slots=True)
 class SpanClasses:
-    """Factors of the scores of all labels, for the first tokens from `top`.
+    """Factors of the scores of all labels: ``z_r(i,j) = first(i)ᵀ U_r last(j) + start_r(i) + end_r(j)``.
 
-    ``z_r(i,j) = left_r(i)·right(j) + start_r(i) + end_r(j)``
+    The product of the first two factors has a vector for each token and label, so that it is computed for a few tokens at a time.
 
-    *Shapes:* left ``[batch, rows, labels, size]``, start ``[batch, rows, labels]``, right ``[batch, L, size]``, end
+    *Shapes:* first and last ``[batch, L, size]``, weight U ``[size, labels, size]``, start ``[batch, L, labels]``, end
     ``[batch, labels, L]``; float32.
     """
 
-    top: int
-    left: Floats
+    first: Floats
+    weight: Floats
+    last: Floats
     start: Floats
-    right: Floats
     end: Floats
+
+    @classmethod
+    def of(cls, outputs: Outputs) -> SpanClasses:
+        """Take the arrays from the outputs of a model."""
+        [block] = outputs.matrix("entities")
+        return cls(block["first"], block["weight"], block["last"], block["start"], block["end"])
 
     def blocks(self, sample: int, length: int) -> Iterator[tuple[int, Floats]]:
         """Yield the first of some rows, and their scores z with the last tokens from that row; ``[rows, labels, columns]``."""
-        _, rows, labels, _ = self.left.shape
-        step = max(1, BLOCK_SCORES // max(1, labels * length))
-        stop = min(rows, length - self.top)
-        for row in range(0, stop, step):
-            left = self.left[sample, row : min(row + step, stop)]
-            right = self.right[sample, self.top + row : length]
-            scores = (left.reshape(-1, left.shape[2]) @ right.T).reshape(*left.shape[:2], -1)
-            scores += self.start[sample, row : row + len(left), :, None]
-            scores += self.end[sample, :, self.top + row : length]
-            yield self.top + row, scores
-
-
-def span_classes(blocks: Iterable[Mapping[str, npt.NDArray[Any]]]) -> Iterator[SpanClasses]:
-    """Yield the blocks of a score matrix as factors."""
-    top = 0
-    for block in blocks:
-        yield SpanClasses(top, block["left"], block["start"], block["right"], block["end"])
-        top += block["left"].shape[1]
+        size, labels, width = self.weight.shape
+        step = max(1, BLOCK_SCORES // max(1, labels * max(length, width)))
+        for top in range(0, length, step):
+            bottom = min(top + step, length)
+            left: Floats = self.first[sample, top:bottom] @ self.weight.reshape(size, -1)
+            products: Floats = left.reshape(-1, width) @ self.last[sample, top:length].T
+            scores = products.reshape(bottom - top, labels, -1)
+            scores += self.start[sample, top:bottom, :, None]
+            scores += self.end[sample, :, top:length]
+            yield top, scores
 
 
 def margins(scores: Floats) -> Floats:
@@ -130,29 +106,26 @@ def margins(scores: Floats) -> Floats:
     return found
 
 
-def decode_classes(parts: Iterable[SpanClasses], mask: Mask, thresholds: Floats) -> DecodedSpans:
+def decode_classes(classes: SpanClasses, mask: Mask, thresholds: Floats) -> DecodedSpans:
     """Find every label of a span with ``s > threshold`` and first ≤ last, both on text tokens.
 
     Args:
-        parts: the blocks of the score matrix.
+        classes: the factors of the scores.
         mask: ``[batch, L]``, true on text tokens.
         thresholds: the minimum score s per label ``[labels]``.
     """
     entries: list[Index] = [np.zeros((0, 4), dtype=np.int64)]
     scores: list[Floats] = [np.zeros(0, dtype=np.float32)]
     truncated: set[int] = set()
-    for part in parts:
-        for sample in range(len(mask)):
-            length = int(mask[sample].nonzero()[0].max(initial=-1)) + 1
-            limit = max(MAX_SPANS, int(mask[sample].sum()))
-            for top, block in part.blocks(sample, length):
-                labels, first, last, found = _found(block, mask[sample, top:length], thresholds)
-                if len(labels) > limit:  # of the spans that are kept in the end, none is lost here
-                    truncated.add(sample)
-                    kept = np.argsort(thresholds[labels] - found, kind="stable")[:limit]
-                    labels, first, last, found = labels[kept], first[kept], last[kept], found[kept]
-                entries.append(np.stack([np.full_like(labels, sample), labels, first + top, last + top], axis=1))
-                scores.append(found)
+    for sample, text in enumerate(mask):
+        length = int(text.nonzero()[0].max(initial=-1)) + 1
+        for top, block in classes.blocks(sample, length):
+            labels, first, last, found = _found(block, text[top:length], thresholds)
+            kept, more = best_spans(found - thresholds[labels], int(text.sum()))
+            if more:
+                truncated.add(sample)
+            entries.append(np.stack([np.full_like(labels, sample), labels, first + top, last + top], axis=1)[kept])
+            scores.append(found[kept])
     return cap_spans(np.concatenate(entries), np.concatenate(scores), mask, thresholds, truncated)
 
 

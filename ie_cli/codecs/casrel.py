@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ie_cli.codecs.base import (
     Annotation,
@@ -185,10 +184,7 @@ class CasRelDecoder:
         """
         if (links := found.get("links")) is None:
             return Annotation(related=True)
-        hull = links.entries[:, [1, 3]].min(axis=1), links.entries[:, [2, 4]].max(axis=1)
-        owned = plan.owners(len(tokens), *hull) == links.entries[:, 5]
-        entries: Index = links.entries[owned, :5]
-        probabilities: npt.NDArray[np.float64] = self.decoding.probability(links.scores[owned])
+        entries, probabilities = self.decoding.owned(links, tokens, plan, self.tokens["links"])
         sides = [np.insert(entries[:, columns], 0, role, axis=1) for role, columns in enumerate(([1, 2], [3, 4]))]
         entities = to_entities(tokens, np.concatenate(sides), np.tile(probabilities, 2), ROLES)
         if self.decoding.flat:

@@ -200,17 +200,14 @@ def annotate(
     """
     entities: list[Entity] = []
     if (spans := found.get("spans")) is not None:
-        owned = plan.owners(len(tokens), spans.entries[:, 1], spans.entries[:, 2]) == spans.entries[:, 3]
-        chances = decoding.probability(spans.scores[owned])
+        entries, chances = decoding.owned(spans, tokens, plan, (1, 2))
         flat, roles = decoding.flat, schema.roles
-        entities = to_entities(tokens, spans.entries[owned, :3], chances, schema.labels, flat=flat and not roles)
+        entities = to_entities(tokens, entries, chances, schema.labels, flat=flat and not roles)
         entities = flat_roles(entities) if flat and roles else entities
     if (links := found.get("links")) is None:
         return Annotation(entities, related=True)
-    hull = links.entries[:, [2, 5]].min(axis=1), links.entries[:, [3, 6]].max(axis=1)
-    owned = plan.owners(len(tokens), *hull) == links.entries[:, 7]
-    chances = decoding.probability(links.scores[owned])
-    relations = to_relations(tokens, links.entries[owned, :7], chances, schema=schema, text=text, entities=entities)
+    entries, chances = decoding.owned(links, tokens, plan, (2, 3, 5, 6))
+    relations = to_relations(tokens, entries, chances, schema=schema, text=text, entities=entities)
     return Annotation(entities, relations, related=True)
 
 

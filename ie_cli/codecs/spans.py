@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ie_cli.codecs.base import (
     Annotation,
@@ -25,7 +26,7 @@ from ie_cli.codecs.base import (
 )
 from ie_cli.codecs.factors import Factors, LabelFactors, SharedFactors, entry_scores, factors_of
 from ie_cli.data.label_schema import LabelSchema
-from ie_cli.document import Document
+from ie_cli.document import Document, Entity
 from ie_cli.encoding.alignment import align, to_entities, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
@@ -59,7 +60,17 @@ class SpanCodec:
         """Encode the entities as token spans."""
         entities = sorted(set(document.entities))  # the same order in every process: the stored columns have a checksum
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
-        return Targets({"spans": aligned.spans}, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
+        kept, reason = self.expressible(aligned.spans, aligned.reachable)
+        others = [(aligned.reachable[number], reason) for number in np.nonzero(~kept)[0].tolist()]
+        return Targets(
+            {"spans": aligned.spans[kept]},
+            {"entities": len(entities)},
+            {"entities": [*aligned.unreachable, *others]},
+        )
+
+    def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:
+        """Return which gold spans ``[spans, 3]``, of these entities, a prediction can have together, and why not the others."""
+        return np.ones(len(spans), dtype=np.bool_), ""
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
         """Return the spans that lie entirely in a window."""
@@ -96,11 +107,8 @@ class SpanDecoder:
         """Select the spans that were found in the window that owns them."""
         if (spans := found.get("spans")) is None:
             return Annotation()
-        owned = plan.owners(len(tokens), spans.entries[:, 1], spans.entries[:, 2]) == spans.entries[:, 3]
-        probabilities = self.decoding.probability(spans.scores[owned])
-        return Annotation(
-            to_entities(tokens, spans.entries[owned, :3], probabilities, self.schema.labels, flat=self.decoding.flat)
-        )
+        entries, probabilities = self.decoding.owned(spans, tokens, plan, self.tokens["spans"])
+        return Annotation(to_entities(tokens, entries, probabilities, self.schema.labels, flat=self.decoding.flat))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +144,13 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
                 labels, first, last, score, capped = _shared(part, sample, text, thresholds)
             else:
                 labels, first, last, score, capped = _labelled(part, sample, text, thresholds)
-            if capped:
+            kept, more = best_spans(
+                score - thresholds[labels], int(text.sum())
+            )  # at once: any entry may exceed a low threshold
+            if capped or more:
                 truncated.add(sample)
-            entries.append(np.stack([np.full_like(labels, sample), labels, first, last], axis=1))
-            scores.append(score)
+            entries.append(np.stack([np.full_like(labels, sample), labels, first, last], axis=1)[kept])
+            scores.append(score[kept])
     if not entries:
         return DecodedSpans(np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32), frozenset())
     return cap_spans(np.concatenate(entries), np.concatenate(scores), mask, thresholds, truncated)
@@ -177,13 +188,20 @@ def _labelled(
     labels, first, last = np.nonzero(score > thresholds[:, None, None])
     valid = (first <= last) & text[first] & text[last]
     labels, first, last = labels[valid], first[valid], last[valid]
-    found = score[labels, first, last]
-    limit = max(MAX_SPANS, length)
-    capped = len(labels) > limit
-    if capped:
-        best = np.argsort(thresholds[labels] - found, kind="stable")[:limit]
-        labels, first, last, found = labels[best], first[best], last[best], found[best]
-    return labels + part.first, first, last, found, capped
+    return labels + part.first, first, last, score[labels, first, last], False
+
+
+def best_spans(margins: npt.NDArray[np.floating[Any]], tokens: int) -> tuple[Index | slice, bool]:
+    """Return which spans found in a window to keep, in their order, and whether they exceed the limit of `cap_spans`.
+
+    Args:
+        margins: the scores of the spans minus their thresholds.
+        tokens: the number of text tokens of the window.
+    """
+    limit = max(MAX_SPANS, tokens)
+    if len(margins) <= limit:
+        return slice(None), False
+    return np.sort(np.argsort(-margins, kind="stable")[:limit]), True
 
 
 def cap_spans(entries: Index, scores: Floats, mask: Mask, thresholds: Floats, truncated: set[int]) -> DecodedSpans:

@@ -25,11 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.codecs.base import Floats, Index, Mask
-from ie_cli.codecs.spans import MAX_CANDIDATES, DecodedSpans, cap_spans
+from ie_cli.codecs.spans import MAX_CANDIDATES, DecodedSpans, best_spans, cap_spans
 from ie_cli.codecs.tag_scheme import Scheme
 
 # Sums over hundreds of tokens lose digits in float32, and a margin is a difference of two such sums.
 Doubles = npt.NDArray[np.float64]
+BLOCK_SCORES = 2**21
+"""The maximum number of scores in a table of several windows, and of totals of spans, that are computed at once."""
 
 
 def decode_tags(block: Mapping[str, npt.NDArray[Any]], mask: Mask, thresholds: Floats, scheme: Scheme) -> DecodedSpans:
@@ -48,20 +50,22 @@ def decode_tags(block: Mapping[str, npt.NDArray[Any]], mask: Mask, thresholds: F
     truncated: set[int] = set()
     if longest := int(lengths.max(initial=0)):
         order = np.argsort(~mask, axis=1, kind="stable")[:, :longest]  # text tokens first
-        chain = _Chain.build(block, order, lengths, scheme)
-        for sample in np.nonzero(lengths)[0].tolist():
-            labels, first, last, score, capped = _find(chain, sample, int(lengths[sample]), thresholds)
-            if capped:
-                truncated.add(sample)
-            first, last = order[sample, first], order[sample, last]
-            entries.append(np.stack([np.full_like(labels, sample), labels, first, last], axis=1))
-            scores.append(score)
+        step = max(1, BLOCK_SCORES // (longest * (scheme.outside(len(thresholds)) + 1)))
+        for at in range(0, len(mask), step):
+            chain = _Chain.build(block, slice(at, at + step), order, lengths, scheme)
+            for sample in (at + np.nonzero(lengths[at : at + step])[0]).tolist():
+                spans, margins, capped = _find(chain, sample - at, int(lengths[sample]), thresholds)
+                if capped:
+                    truncated.add(sample)
+                spans[:, 1:] = order[sample, spans[:, 1:]]
+                entries.append(np.insert(spans, 0, sample, axis=1))
+                scores.append(margins)
     return cap_spans(np.concatenate(entries), np.concatenate(scores).astype(np.float32), mask, thresholds, truncated)
 
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """The scores of a batch and its tables; t counts text tokens.
+    """The scores of some samples of a batch and their tables; t counts text tokens.
 
     Attributes:
         scheme, labels: the scheme and the number of labels.
@@ -81,10 +85,13 @@ class _Chain:
     closed: Doubles
 
     @classmethod
-    def build(cls, block: Mapping[str, npt.NDArray[Any]], order: Index, lengths: Index, scheme: Scheme) -> _Chain:
-        """Compute the tables for the tokens in `order`, of which the first `lengths` are text tokens."""
-        every = np.concatenate([*(block[role] for role in scheme.blocks), block["outside"][:, :, None]], axis=2)
-        emissions = np.take_along_axis(every, order[:, :, None], axis=1).astype(np.float64)
+    def build(
+        cls, block: Mapping[str, npt.NDArray[Any]], samples: slice, order: Index, lengths: Index, scheme: Scheme
+    ) -> _Chain:
+        """Compute the tables of some samples for the tokens in `order`, of which the first `lengths` are text tokens."""
+        order, lengths = order[samples], lengths[samples]
+        tags = [*(block[role][samples] for role in scheme.blocks), block["outside"][samples, :, None]]
+        emissions = np.take_along_axis(np.concatenate(tags, axis=2), order[:, :, None], axis=1).astype(np.float64)
         labels = block[scheme.blocks[0]].shape[2]
         outer = _Outer.build(block.get("transitions"), scheme, labels)
         inner = {
@@ -184,15 +191,15 @@ def _backward(
     return table, closed
 
 
-def _find(chain: _Chain, sample: int, length: int, thresholds: Floats) -> tuple[Index, Index, Index, Doubles, bool]:
-    """Return the labels, first and last tokens and scores of the spans of a sample, and whether a limit was exceeded."""
+def _find(chain: _Chain, sample: int, length: int, thresholds: Floats) -> tuple[Index, Doubles, bool]:
+    """Return the spans (label, first, last) of a sample, their scores, and whether a limit was exceeded."""
     through = chain.before[sample, :length] + chain.after[sample, :length]
     rivals = _others(through)  # the best score with another tag
-    labels, firsts, lasts, scores = [], [], [], []
+    entries, scores = np.zeros((0, 3), dtype=np.int64), np.zeros(0)
     if "single" in chain.scheme.blocks:
         margin = chain.of(through, "single") - chain.of(rivals, "single")
         first, label = np.nonzero(margin > thresholds)
-        labels, firsts, lasts, scores = [label], [first], [first], [margin[first, label]]
+        entries, scores = np.stack([label, first, first], axis=1), margin[first, label]
     # No span that starts with B at i has a larger margin than the tag B itself.
     rivals = chain.of(rivals, "begin")
     bound = chain.of(through, "begin") - rivals - thresholds
@@ -202,16 +209,17 @@ def _find(chain: _Chain, sample: int, length: int, thresholds: Floats) -> tuple[
     if capped:
         best = np.argsort(-bound[first, label], kind="stable")[:limit]
         first, label = first[best], label[best]
-    totals = _totals(chain, sample, length, first, label)
-    margin = totals - np.maximum(_others(totals), rivals[first, label, None])
-    row, last = np.nonzero(margin > thresholds[label, None])
-    return (
-        np.concatenate([*labels, label[row]]),
-        np.concatenate([*firsts, first[row]]),
-        np.concatenate([*lasts, last]),
-        np.concatenate([*scores, margin[row, last]]),
-        capped,
-    )
+    step = max(1, BLOCK_SCORES // length)
+    for at in range(0, max(1, len(first)), step):
+        begin, own = first[at : at + step], label[at : at + step]
+        totals = _totals(chain, sample, length, begin, own)
+        margin = totals - np.maximum(_others(totals), rivals[begin, own, None])
+        row, last = np.nonzero(margin > thresholds[own, None])
+        entries = np.concatenate([entries, np.stack([own[row], begin[row], last], axis=1)])
+        scores = np.concatenate([scores, margin[row, last]])
+        kept, more = best_spans(scores - thresholds[entries[:, 0]], length)  # at once: a low threshold finds every end
+        entries, scores, capped = entries[kept], scores[kept], capped or more
+    return entries, scores, capped
 
 
 def _others(values: Doubles) -> Doubles:

@@ -11,18 +11,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from ie_cli.codecs.base import Candidates, Columns, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.base import Candidates, Columns, Decoded, Decoding, Floats, Index, Mask, Outputs
 from ie_cli.codecs.limits import OVERLAP
 from ie_cli.codecs.spans import SpanCodec, SpanDecoder
 from ie_cli.codecs.tag_margins import decode_tags
 from ie_cli.codecs.tag_scheme import SCHEMES, Scheme
 from ie_cli.data.label_schema import LabelSchema
-from ie_cli.document import Document, Entity
-from ie_cli.encoding.alignment import align
-from ie_cli.encoding.tokenizer import Tokens
-from ie_cli.encoding.windows import WindowPlan
+from ie_cli.document import Entity
 from ie_cli.recipe.heads import HeadSection, TagSection
-from ie_cli.triples import Mentions
 
 
 class TagCodec(SpanCodec):
@@ -38,21 +34,9 @@ class TagCodec(SpanCodec):
         self.matrices: Mapping[str, Sequence[str]] = {"tags": schema.labels}
         self.scheme = SCHEMES[cast(TagSection, section).scheme]
 
-    def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
-    ) -> Targets:
-        """Encode the entities as token spans that do not overlap."""
-        entities = sorted(set(document.entities))
-        aligned = align(document.text, entities, tokens, plan, self.schema.ids)
-        lost = {entity for entity, _ in aligned.unreachable}
-        reachable = [entity for entity in entities if entity not in lost]  # in the order of the spans
-        kept = _without_overlaps(aligned.spans, reachable)
-        overlapping = [(reachable[number], OVERLAP) for number in np.nonzero(~kept)[0].tolist()]
-        return Targets(
-            {"spans": aligned.spans[kept]},
-            {"entities": len(entities)},
-            {"entities": aligned.unreachable + overlapping},
-        )
+    def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:
+        """Keep spans that do not overlap."""
+        return _without_overlaps(spans, entities), OVERLAP
 
     def entries(self, columns: Columns) -> dict[str, Index]:
         """Return the spans (sample, label, first, last), from which the head makes tags."""

@@ -63,10 +63,12 @@ class Alignment:
     """Gold entities as token spans: ``spans`` is int64 ``[entities, 3]`` of (label, first token, last token).
 
     Attributes:
+        reachable: the entities of the spans.
         unreachable: the entities that no prediction can express, with the reason.
     """
 
     spans: Index
+    reachable: list[Entity]
     unreachable: list[tuple[Entity, str]]
 
 
@@ -99,7 +101,8 @@ def align(
     array = np.array(spans, dtype=np.int64).reshape(-1, 3)
     owners = plan.owners(len(tokens), array[:, 1], array[:, 2])
     unreachable.extend((entity, TOO_LONG) for entity, owner in zip(kept, owners, strict=True) if owner < 0)
-    return Alignment(array[owners >= 0], unreachable)
+    reachable = [entity for entity, owner in zip(kept, owners, strict=True) if owner >= 0]
+    return Alignment(array[owners >= 0], reachable, unreachable)
 
 
 def within(spans: Index, start: int, capacity: int) -> Index:

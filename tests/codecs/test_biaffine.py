@@ -18,20 +18,26 @@ from ie_cli.document import Document, Entity
 Found = dict[tuple[int, ...], float]
 
 
-def factors(random: np.random.Generator, labels: int, length: int) -> tuple[np.ndarray, ...]:
-    left = random.normal(size=(2, length, labels, 3)).astype(np.float32)
-    right = random.normal(size=(2, length, 3)).astype(np.float32)
-    start = random.normal(size=(2, length, labels)).astype(np.float32)
-    return left, start, right, random.normal(size=(2, labels, length)).astype(np.float32)
+def factors(random: np.random.Generator, labels: int, length: int) -> SpanClasses:
+    shapes = (2, length, 3), (3, labels, 3), (2, length, 3), (2, length, labels), (2, labels, length)
+    return SpanClasses(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
 
 
-def dense(arrays: tuple[np.ndarray, ...], mask: np.ndarray, thresholds: np.ndarray) -> Found:
+def dense_scores(classes: SpanClasses) -> np.ndarray:
+    """Compute all scores z in float64; ``[batch, first, last, labels]``."""
+    first, weight, last, start, end = (
+        part.astype(np.float64) for part in (classes.first, classes.weight, classes.last, classes.start, classes.end)
+    )
+    products: np.ndarray = np.einsum("bid,dre,bje->bijr", first, weight, last)
+    return products + start[:, :, None] + end.transpose(0, 2, 1)[:, None]
+
+
+def dense(classes: SpanClasses, mask: np.ndarray, thresholds: np.ndarray) -> Found:
     """Compute all margins in float64, entry by entry."""
-    left, start, right, end = (array.astype(np.float64) for array in arrays)
-    found = {}
+    every, found = dense_scores(classes), {}
     for b, i, j in np.argwhere(mask[:, :, None] & mask[:, None]).tolist():
         if i <= j:
-            scores = (left[b, i] @ right[b, j] + start[b, i] + end[b, :, j]).tolist()
+            scores = every[b, i, j].tolist()
             for r, score in enumerate(scores):
                 margin = score - max([0.0, *scores[:r], *scores[r + 1 :]])
                 if margin > thresholds[r]:
@@ -44,57 +50,48 @@ def dense(arrays: tuple[np.ndarray, ...], mask: np.ndarray, thresholds: np.ndarr
     labels=st.integers(1, 5),
     length=st.integers(1, 8),
     threshold=st.sampled_from([0.0, -1.0, 2.0]),
-    split=st.integers(0, 8),
     block=st.sampled_from([1, 20, 2**23]),
 )
 def test_decoding_finds_what_the_dense_form_finds(
-    seed: int, labels: int, length: int, threshold: float, split: int, block: int
+    seed: int, labels: int, length: int, threshold: float, block: int
 ) -> None:
     random = np.random.default_rng(seed)
-    arrays = left, start, right, end = factors(random, labels, length)
+    classes = factors(random, labels, length)
     mask = random.random((2, length)) < 0.8
     thresholds = np.full(labels, threshold, dtype=np.float32)
     thresholds[0] = 0.5
-    split = min(split, length)
-    parts = [
-        SpanClasses(top, left[:, top:bottom], start[:, top:bottom], right, end)
-        for top, bottom in ((0, split), (split, length))
-        if top < bottom
-    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decode, "BLOCK_SCORES", block)
-        found = decode_classes(parts, mask, thresholds)
+        found = decode_classes(classes, mask, thresholds)
     assert not found.truncated
     scored = dict(zip(map(tuple, found.entries.tolist()), found.scores.tolist(), strict=True))
     assert len(scored) == len(found.entries)
-    assert scored == pytest.approx(dense(arrays, mask, thresholds), abs=1e-4)
+    assert scored == pytest.approx(dense(classes, mask, thresholds), abs=1e-4)
 
 
 @given(seed=st.integers(0, 10**6), labels=st.integers(1, 5))
 def test_at_the_default_threshold_a_span_has_its_most_probable_class(seed: int, labels: int) -> None:
-    arrays = left, start, right, end = factors(np.random.default_rng(seed), labels, 5)
+    classes = factors(np.random.default_rng(seed), labels, 5)
     mask = np.ones((2, 5), dtype=bool)
-    found = decode_classes([SpanClasses(0, left, start, right, end)], mask, np.zeros(labels, np.float32))
+    found = decode_classes(classes, mask, np.zeros(labels, np.float32))
     chosen = {(b, i, j): r for b, r, i, j in found.entries.tolist()}
     assert len(chosen) == len(found.entries)
-    left, start, right, end = (array.astype(np.float64) for array in arrays)
+    scores = dense_scores(classes)
     for b, i, j in np.argwhere(np.ones((2, 5, 5))).tolist():
-        classes = [0.0, *(left[b, i] @ right[b, j] + start[b, i] + end[b, :, j])]
         if i <= j:
-            assert chosen.get((b, i, j), -1) == int(np.argmax(classes)) - 1
+            assert chosen.get((b, i, j), -1) == int(np.argmax([0.0, *scores[b, i, j]])) - 1
 
 
 @pytest.mark.parametrize("block", [1, 2**23])
 def test_a_model_that_fires_everywhere_is_capped_by_margin(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "BLOCK_SCORES", block)
-    for module in (decode, spans):
-        monkeypatch.setattr(module, "MAX_SPANS", 5)
-    arrays = left, start, right, end = factors(np.random.default_rng(0), 3, 12)
-    start += 9
+    monkeypatch.setattr(spans, "MAX_SPANS", 5)
+    classes = factors(np.random.default_rng(0), 3, 12)
+    classes.start[:] += 9
     mask, thresholds = np.ones((2, 12), dtype=bool), np.array([0.5, -2, -3], dtype=np.float32)
-    found = decode_classes([SpanClasses(0, left, start, right, end)], mask, thresholds)
+    found = decode_classes(classes, mask, thresholds)
     assert found.truncated == {0, 1}
-    everything = dense(arrays, mask, thresholds)
+    everything = dense(classes, mask, thresholds)
     for sample in (0, 1):
         margins = {entry: s - float(thresholds[entry[1]]) for entry, s in everything.items() if entry[0] == sample}
         best = sorted(margins, key=lambda entry: -margins[entry])[:12]  # one per token, as that is more than MAX_SPANS
@@ -102,10 +99,8 @@ def test_a_model_that_fires_everywhere_is_capped_by_margin(block: int, monkeypat
 
 
 def test_nothing_is_found_without_text() -> None:
-    left, start, right, end = factors(np.random.default_rng(0), 2, 3)
-    found = decode_classes(
-        [SpanClasses(0, left, start, right, end)], np.zeros((2, 3), dtype=bool), np.full(2, -9, np.float32)
-    )
+    classes = factors(np.random.default_rng(0), 2, 3)
+    found = decode_classes(classes, np.zeros((2, 3), dtype=bool), np.full(2, -9, np.float32))
     assert (found.entries.shape, found.truncated) == ((0, 4), frozenset())
 
 

@@ -105,13 +105,19 @@ def test_a_higher_threshold_adds_no_span(given: tuple[Any, ...], more: float) ->
 @given(tagged(), st.integers(1, 3))
 def test_the_limit_keeps_the_best_of_each_sample_and_names_it(given: tuple[Any, ...], limit: int) -> None:
     every, some = brute(*given), decode_nearest(*given, limits=np.full(2, limit))
-    samples = given[4]
+    start, end, mask, thresholds, samples = given
     kept = dict(zip(map(tuple, some.entries.tolist()), some.scores.tolist(), strict=True))
     assert kept.items() <= every.items()
     for sample in range(2):
-        own = [key for key in every if samples[key[0]] == sample]
-        assert len([key for key in kept if samples[key[0]] == sample]) <= limit
-        assert sample in some.truncated or all(key in kept for key in own)
+        tokens = mask[sample].nonzero()[0].tolist()
+        rows = [row for row in range(len(start)) if samples[row] == sample]
+        usable = [row for row in rows if any(end[row, j] > thresholds[row] for j in tokens)]
+        starts = [(row, i) for row in usable for i in tokens if start[row, i] > thresholds[row]]
+        joined = sorted(starts, key=lambda key: thresholds[key[0]] - start[key])[:limit]
+        spans = [key for key in every if key[:2] in joined]
+        best = sorted(spans, key=lambda key: thresholds[key[0]] - every[key])[:limit]
+        assert {key for key in kept if samples[key[0]] == sample} == set(best)
+        assert (sample in some.truncated) == (len(starts) > limit or len(spans) > limit)
 
 
 # What can be expressed
@@ -298,7 +304,24 @@ def test_exceeded_limits_are_reported(limit: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(casrel, limit, 2)
     decoded = codec_of().decoder(Decoding()).decode(filled(), text())
     assert decoded.truncated == {0}  # the other sample has two triples
-    assert np.bincount(decoded.parts["links"].entries[:, 0]).tolist() == [2, 2]
+    found = decoded.parts["links"]
+    # Of the first sample, the two triples with the score 1 are dropped; they are not the last ones.
+    assert dict(zip(map(tuple, found.entries.tolist()), found.scores.tolist(), strict=True)) == {
+        (0, 1, 1, 2, 4, 5): 2, (0, 1, 3, 3, 4, 5): 3,
+        (1, 1, 1, 1, 4, 5): 1.5, (1, 2, 1, 1, 6, 6): 1,
+    }  # fmt: skip
+
+
+def test_the_best_subjects_are_queried_if_there_are_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A low threshold finds several ends for a start; the limit is one subject per token."""
+    monkeypatch.setattr(casrel, "MAX_SUBJECTS", 1)
+    given = outputs(batch=1, length=5)
+    given.start[0, 0, 1:4] = (-0.5, 2, 1)
+    given.end[0, 0, 1:4] = (-1, 0.25, 0.75)
+    decoded = codec_of().decoder(Decoding(thresholds={"subject": 0.1})).decode(given, text(1, 5))
+    # The scores are 0.25, 0.75, -0.25 for these, and -1, -0.5, -0.5 for 1..1, 1..2 and 1..3.
+    assert given.asked == [[(2, 2), (2, 3), (3, 3)]]
+    assert decoded.truncated == {0}
 
 
 def test_scores_without_learning_end_within_the_limits() -> None:

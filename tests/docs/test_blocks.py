@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import shutil
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from support.graphs import write_once
 from support.page_shell import PageShell, require_json
 from support.pages import EXECUTED, ROOT, Block, blocks, pages
 from support.runner import ie
@@ -19,7 +19,6 @@ from support.runner import ie
 import ie_cli.recipe.bundled
 from ie_cli.export import onnx
 from ie_cli.formats import FORMATS
-from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import Recipe
@@ -70,23 +69,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def graphs() -> dict[str, bytes]:
-    """Of each exported model the graph: the exporter takes ten seconds, and pages export one model several times."""
+def graphs() -> dict[str, dict[str, bytes]]:
+    """Of each exported model the graphs."""
     return {}
 
 
 @pytest.fixture(autouse=True)
-def same_graphs(graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    write = onnx._write_graph
-
-    def write_once(model: ExtractionModel, file: Path) -> None:
-        key = hashlib.sha256(b"".join(value.numpy().tobytes() for value in model.state_dict().values())).hexdigest()
-        if key not in graphs:
-            write(model, file)
-            graphs[key] = file.read_bytes()
-        file.write_bytes(graphs[key])
-
-    monkeypatch.setattr(onnx, "_write_graph", write_once)
+def same_graphs(graphs: dict[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "_write_graph", write_once(onnx._write_graph, graphs))
 
 
 @pytest.fixture

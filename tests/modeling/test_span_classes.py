@@ -142,7 +142,7 @@ def test_scores_are_the_formula(rope: bool) -> None:
     weight = torch.cat([scorer.none_weight[None], scorer.weight])
     linear = torch.cat([scorer.none_linear[None], scorer.linear])
     block = next(scorer.blocks(hidden))
-    found = torch.einsum("bird,bjd->brij", block["left"], block["right"])
+    found = torch.einsum("bid,dre,bje->brij", block["first"], block["weight"], block["last"])
     found += block["start"].transpose(1, 2)[..., None] + block["end"][:, :, None]
     for i in range(5):
         for j in range(5):
@@ -188,6 +188,9 @@ def test_many_labels_need_the_memory_of_a_block(monkeypatch: pytest.MonkeyPatch)
         head.losses(hidden, mask, gold)["entities"].backward()
     assert hidden.grad is not None
     assert 4 * 64 * 300 < largest.numbers <= 2**21 / 4
+    with torch.no_grad(), Largest() as largest:
+        head.outputs(hidden)
+    assert largest.numbers == 4 * 64 * 300  # no vector for each token and label
     with torch.no_grad():
         head.tables["entities"].bias[299] = 20.0
     decoder = codec_of_head("biaffine", schema).decoder(Decoding())

@@ -11,15 +11,16 @@ from ie_cli.modeling.batch import Batch
 
 
 def classes(codec: Codec, head: torch.nn.Module, batch: Batch) -> FakeOutputs:
-    """Return factors by which the scores z exceed 0 only at gold entries, in two blocks of first tokens."""
+    """Return factors by which the scores z exceed 0 only at gold entries; a token of a sample has a component of its own."""
     count, length = batch.input_ids.shape
     sample, label, first, last = batch.targets["entities"].entries.T.numpy()
-    left = np.full((count, length, len(codec.schema.labels), length), -1, dtype=np.float32)
-    left[sample, first, label, last] = 1
-    start = np.zeros(left.shape[:3], dtype=np.float32)
-    shared = {
-        "right": np.tile(np.eye(length, dtype=np.float32), (count, 1, 1)),
-        "end": np.zeros((count, left.shape[2], length), dtype=np.float32),
+    weight = np.full((count, length, len(codec.schema.labels), length), -1, dtype=np.float32)
+    weight[sample, first, label, last] = 1
+    block = {
+        "start": np.zeros((count, length, weight.shape[2]), dtype=np.float32),
+        "end": np.zeros((count, weight.shape[2], length), dtype=np.float32),
+        "first": np.eye(count * length, dtype=np.float32).reshape(count, length, -1),
+        "last": np.tile(np.eye(length, dtype=np.float32), (count, 1, 1)),
+        "weight": weight.reshape(count * length, -1, length),
     }
-    rows = (slice(0, length // 2), slice(length // 2, None))
-    return FakeOutputs({"entities": [{"left": left[:, part], "start": start[:, part], **shared} for part in rows]})
+    return FakeOutputs({"entities": [block]})

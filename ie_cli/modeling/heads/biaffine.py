@@ -79,24 +79,20 @@ class Biaffine(nn.Module):
         return span_class_loss(self.factors(hidden), mask, gold, weights=weights)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
-        """Return what `codecs.biaffine.SpanClasses` decodes, for all first tokens."""
+        """Return what `codecs.biaffine.SpanClasses` decodes; the weight is the same for all samples."""
         factors = self.factors(hidden)
-        return _block(factors, 0, hidden.shape[1])
+        # The number of labels of a graph is read from the first output of a matrix.
+        return {
+            "start": factors.start,
+            "end": factors.end,
+            "first": factors.first,
+            "last": factors.last,
+            "weight": factors.weight.transpose(0, 1).contiguous(),  # [size, labels, size]
+        }
 
     def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
-        """Yield the same for as many first tokens at a time as fit in the caches, with all labels."""
-        factors = self.factors(hidden)
-        for top, bottom in factors.blocks(factors.first.shape[2]):
-            yield _block(factors, top, bottom)
-
-
-def _block(factors: ClassFactors, top: int, bottom: int) -> dict[str, Tensor]:
-    return {
-        "start": factors.start[:, top:bottom],
-        "end": factors.end,
-        "left": factors.left(top, bottom),
-        "right": factors.last,
-    }
+        """Yield the same in one block: these factors are small, and the labels of a span compete."""
+        yield self.tensors(hidden)
 
 
 class BiaffineHead(MatrixHead):

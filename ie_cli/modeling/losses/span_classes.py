@@ -43,10 +43,10 @@ class ClassFactors:
         """Return ``first_iᵀ U_r`` for the first tokens ``top:bottom``; ``[batch, rows, labels, size]``."""
         return left_vectors(self.first[:, top:bottom], self.weight)
 
-    def blocks(self, size: int) -> Iterator[tuple[int, int]]:
-        """Yield ranges of first tokens; `size` numbers for each sample, label and first token fit in `BLOCK_BYTES`."""
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield ranges of first tokens whose scores fit in `BLOCK_BYTES`."""
         batch, length, _ = self.first.shape
-        row_bytes = batch * len(self.weight) * size * self.first.element_size()
+        row_bytes = batch * len(self.weight) * length * self.first.element_size()
         step = max(1, BLOCK_BYTES // max(1, row_bytes))
         for top in range(0, length, step):
             yield top, min(top + step, length)
@@ -111,7 +111,7 @@ class _SpanClassLoss(torch.autograd.Function):
         loss = first.new_zeros(())
         gradient = any(ctx.needs_input_grad[:5])
         sums = ClassFactors(*(torch.zeros_like(x) for x in (first, last, weight, start, end))) if gradient else None
-        for top, bottom in factors.blocks(first.shape[1]):
+        for top, bottom in factors.blocks():
             block = _Block.build(valid, gold, (top, bottom), share)
             left = factors.left(top, bottom)
             scores = block.scores(factors, left)
