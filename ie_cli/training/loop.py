@@ -76,7 +76,7 @@ class Run:
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        cached = CachedGradients(setup.model, lambda part: self.model(part, read_only=True)[part.task], self.weights)
+        cached = CachedGradients(setup.model, self.weights)
         self.micro_batching = MicroBatching(
             self._backward, self._reset_gradients, cached=cached, accumulation=section.accumulation
         )
