@@ -40,6 +40,8 @@ class Counts:
     windows: int = 0
     truncated: int = 0
     """Windows that exceeded the candidate limit: the model is untrained, or the threshold is far too low."""
+    shortened: int = 0
+    """Texts or pairs that a head reads as a whole, and that are longer than a window."""
 
 
 @dataclass(frozen=True, slots=True)
