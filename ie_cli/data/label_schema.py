@@ -29,6 +29,7 @@ class LabelSchema:
         constrained: whether a triple must have one of the type pairs of its predicate.
         declared: predicates ``P.slot`` that are slots of complex objects, as opposed to predicates with a dot.
         joined: for `ROLES`, the pairs of the predicates that join several; the model tells them apart.
+        grades: lowest and highest score of pairs of texts that have scores instead of classes; there are no labels then.
     """
 
     labels: tuple[str, ...]
@@ -37,6 +38,7 @@ class LabelSchema:
     constrained: bool = False
     declared: frozenset[str] = frozenset()
     joined: tuple[Joined, ...] = ()
+    grades: tuple[float, float] | None = None
 
     @classmethod
     def build(cls, labels: Iterable[str], listed: Sequence[str] | None = None) -> LabelSchema:
