@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from ie_cli.codecs.base import Floats
 from ie_cli.document import Document
 from ie_cli.errors import ModelError
-from ie_cli.inference.pairs import text_vectors
-from ie_cli.inference.pipeline import Engine, grouped
+from ie_cli.inference.pairs import PairRows, text_sequence
+from ie_cli.inference.pipeline import Engine, Pending, Window, grouped, run_all
 from ie_cli.system.prefetch import Prefetcher
 
 _CHARACTERS = 2**16  # of the texts that are sorted by length together
@@ -64,11 +64,23 @@ def embed_documents(engine: Engine, documents: Iterable[Document]) -> Iterator[t
         for chunk in grouped(reader, size=engine.lookahead, characters=_CHARACTERS, idle=None):
             found = known.look_up(chunk)
             missing = list(dict.fromkeys(document.text for document in chunk if document.text not in found))
-            new = {text: _unit(vector) for text, vector in text_vectors(engine, part, missing).items()}
+            new = _vectors(engine, part.name, missing)
             known.add(new)
             found |= new
             for document in chunk:
                 yield document, found[document.text]
+
+
+def _vectors(engine: Engine, task: str, texts: Sequence[str]) -> dict[str, Floats]:
+    """Return the unit vectors of distinct texts; a text that is longer than the encoder's sequences is truncated."""
+    rows = PairRows()
+    windows = []
+    for text, tokens in zip(texts, engine.tokenizer.encode(texts), strict=True):
+        reads, key, ids = text_sequence(engine, rows, text, tokens.ids)
+        windows.append(Window(Pending(Document(text), tokens, rows=rows), 0, 0, ids, reads, key))
+    run_all(engine, windows)
+    engine.counts.texts += len(texts)
+    return {text: _unit(rows.rows[task, text]) for text in texts}
 
 
 class _Known:
