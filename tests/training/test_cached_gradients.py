@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.corpora import documents, write_jsonl
-from support.pairs import pair_recipe, write_pairs
+from support.pair_corpora import pair_recipe, write_pairs
 from support.stopping import StopAfter
 from torch import Tensor
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.pairs import pair_recipe, write_pairs
+from support.pair_corpora import pair_recipe, write_pairs
 
 from ie_cli.training.batching import build_batches
 from ie_cli.training.length_buckets import LengthBuckets
