@@ -171,14 +171,17 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
         rows: what the documents share of the outputs for pairs, so that each distinct text is encoded once; if omitted,
             each document has its own.
     """
-    texts = [document.text for document in documents]
-    if engine.reads_pairs:
-        texts += [document.text_pair for document in documents if document.text_pair is not None]
-    distinct = list(dict.fromkeys(texts))
+    seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
+    distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
     tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
     return [
-        Pending(document, tokens[document.text], tokens.get(document.text_pair), PairRows() if rows is None else rows)
-        for document in documents
+        Pending(
+            document,
+            tokens[document.text],
+            None if second is None else tokens[second],
+            PairRows() if rows is None else rows,
+        )
+        for document, second in zip(documents, seconds, strict=True)
     ]
 
 
