@@ -90,15 +90,12 @@ class OnnxBackend:
         with reading(self.file, "check that tokenizer.json belongs to this model, or use smaller batches."):
             values = self._session.run(self._names, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
         found = dict(zip(self._names, values, strict=True))
-        hidden = found.pop(HIDDEN, None)
+        read = {} if self._queries is None else {name: found[name] for name in self._queries.given}
+        found.pop(HIDDEN, None)
         outputs: dict[str, OnnxOutputs] = {}
         for task in self._codecs:
             prefix = output_prefix(task, self._codecs)
-            ask = (
-                None
-                if self._queries is None or hidden is None
-                else partial(self._queries.run, prefix, {HIDDEN: hidden})
-            )
+            ask = None if self._queries is None else partial(self._queries.run, prefix, read)
             outputs[task] = OnnxOutputs(found, prefix, ask)
         return outputs
 
@@ -139,7 +136,7 @@ class _Queries:
 
         Args:
             prefix: the prefix of the task.
-            read: the output of the first graph that the query reads, by its name.
+            read: outputs of the first graph, at least what the query reads.
             name: the name of the query.
             arguments: the arguments of the query.
         """
