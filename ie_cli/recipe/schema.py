@@ -32,9 +32,14 @@ class DataSection(Section):
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
     """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
     text_column: int = 0
-    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags."""
+    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags. pairs: the
+    column of the first text, which the second one follows."""
     label_columns: list[int] | None = None
-    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities."""
+    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities. pairs: that of
+    the label."""
+    grades: bool | None = None
+    """pairs, pairs-json: whether numbers are grades (true) or classes (false); if omitted, those with a decimal point are grades,
+    and all in a column named score or similarity."""
     schema_file: Text | None = None
     """Relations: file of predicates and the types they join, in DuIE's layout; if omitted, those of the data are used."""
     mentions: Literal["nearest", "first", "all"] = "nearest"
