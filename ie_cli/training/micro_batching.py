@@ -63,7 +63,7 @@ class MicroBatching:
         total: Tensor | None = None
         try:
             for part in split(batch, self.parts):
-                share = len(part.input_ids) / len(batch.input_ids)
+                share = len(part) / len(batch)
                 loss = self._backward(part, share) * share
                 total = loss if total is None else total + loss
         except (RuntimeError, MemoryError) as error:
@@ -73,7 +73,7 @@ class MicroBatching:
         return total
 
     def _double_parts(self) -> None:
-        largest = max(len(batch.input_ids) for batch in self._group)
+        largest = max(len(batch) for batch in self._group)
         if self.parts >= largest:
             raise TrainingError(
                 f"out of memory, even with one window at a time ({max(b.input_ids.shape[1] for b in self._group)} tokens)",
@@ -86,7 +86,7 @@ class MicroBatching:
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
     """Split a batch into up to `parts` parts of similar size, none of them empty."""
-    count = len(batch.input_ids)
+    count = len(batch)
     parts = min(parts, count)
     for part in range(parts):
         yield batch.part(part * count // parts, (part + 1) * count // parts) if parts > 1 else batch
