@@ -59,9 +59,8 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         return
     if "text" not in columns:
         raise DataError(
-            f"{source}: expected the columns tokens and ner_tags, text and entities, or the texts of pairs, such as sentence1 "
-            f"and sentence2, got {', '.join(columns)}",
-            hint="rename the columns, or convert the data to JSON Lines.",
+            f"{source}: expected the columns tokens and ner_tags, or text and entities, got {', '.join(columns)}",
+            hint="rename the columns (pairs of texts: sentence1, sentence2 and label), or convert the data to JSON Lines.",
         )
     tally = AnnotationTally(source)
     for number, fields in enumerate(all_rows, 1):
@@ -80,7 +79,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
 def _with_classes(rows: Any, names: PairNames | None) -> Iterator[dict[str, Any]]:
     """Yield the rows; the label of a pair that is an index of a ClassLabel becomes its name, or None if there is none (-1)."""
     label = None if names is None else names.label
-    classes = None if label is None else _names(rows.features[label])
+    classes = None if label is None else _names(dict(rows.features)[label])
     for row in rows:
         fields = dict(row)
         index = fields.get(label) if label is not None else None

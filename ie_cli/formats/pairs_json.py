@@ -8,7 +8,7 @@
 The texts may be named sentence1 and sentence2, also with _1 and _2 or _a and _b, sent1, text1, text_a, question1, query1, q1 or
 s1 with their second names, premise and hypothesis, or text and text_pair. The label is ``gold_label``, ``label``,
 ``is_duplicate``, ``quality``, ``score``, ``similarity``, ``similarity_score`` or ``relatedness_score``, the first of them that
-the file has: a text, or a number. Numbers with a decimal point, and those in the last four, are grades, whole numbers are classes;
+the file has: a text, or a number. Numbers with a decimal point, and those in the last four, are grades, others are classes;
 ``data.grades`` says otherwise. An empty label, or ``-``, with which NLI data mark pairs without consensus, makes a pair without a
 label, which is counted and neither learned nor scored. Other fields are kept.
 

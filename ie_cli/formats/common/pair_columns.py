@@ -82,7 +82,7 @@ def _parse_row(number: int, lines: Sequence[str]) -> TextRow:
     try:
         rows = list(csv.reader([f"{line}\n" for line in lines], strict=True))
     except csv.Error as error:
-        return TextRow(number, raw, problem=f"not a row of comma-separated values: {error}")
+        return TextRow(number, raw, problem=f"not a row of comma-separated values: {str(error).partition(' - ')[0]}")
     if len(rows) > 1:  # a quote that a line closes, and further rows
         return TextRow(number, raw, problem="not a row of comma-separated values: a quote is not closed in its line")
     return TextRow(number, raw, tuple(rows[0]))
@@ -196,10 +196,11 @@ def _detected(rows: Sequence[Sequence[str]], width: int) -> PairColumns | None:
         others = {column: name for column, name in enumerate(_BENCHMARK[:4])}
         return PairColumns(len(_BENCHMARK), 5, 6, 4, graded=True, others=others, more=True)
     counts = all(map(is_whole, columns[0]))
-    if width == 3 and not (counts and _are_texts(columns[2])):
+    texts = _are_texts(columns[-1])
+    if width == 3 and not texts:
         return PairColumns(3, 0, 1, 2)
-    if counts and len(set(columns[0])) == len(columns[0]) and width in (3, 4):
-        return PairColumns(width, 1, 2, 3 if width == 4 else None, id=0)
+    if width == (3 if texts else 4) and counts and len(set(columns[0])) == len(columns[0]):
+        return PairColumns(width, 1, 2, None if texts else 3, id=0)
     return None
 
 

@@ -49,6 +49,7 @@ _IDS = ("id", "idx", "index")
 NLI = frozenset({"entailment", "neutral", "contradiction", "not_entailment", "contradictory"})
 _NO_LABEL = frozenset({"", "-"})
 """Values without a label; SNLI, MNLI and OCNLI mark pairs with - on which the annotators did not agree."""
+_NATIVE = frozenset({"entities", "relations", "events", "score"})
 LOOK_AHEAD = 2000
 """Number of records that decide about classes and grades."""
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -206,5 +207,5 @@ def is_pair_record(fields: Mapping[str, Any]) -> bool:
         return False
     if "text" not in fields:
         return True
-    numbered = isinstance(fields.get("label"), (int, float)) and "entities" not in fields and "score" not in fields
+    numbered = isinstance(fields.get("label"), (int, float)) and not fields.keys() & _NATIVE
     return numbered and (names.text, names.pair, names.label) == ("text", "text_pair", "label")
