@@ -55,10 +55,10 @@ def best_threshold(scores: npt.ArrayLike, positive: npt.ArrayLike, measure: Meas
         return Threshold(math.inf, float(measured[0]))
     if best == count:
         return Threshold(-math.inf, float(measured[best]))
-    return Threshold(_between(values[best], values[best - 1]), float(measured[best]))
+    return Threshold(between(values[best], values[best - 1]), float(measured[best]))
 
 
-def _between(low: float, high: float) -> float:
+def between(low: float, high: float) -> float:
     """Return a threshold from `low`, which it does not exceed, to below `high`."""
     middle = low / 2 + high / 2
     return float(middle if low <= middle < high else low)  # neighbouring numbers have nothing between them
