@@ -47,6 +47,7 @@ class PairCodec:
     def __init__(self, schema: LabelSchema, section: MatchSection) -> None:
         self.schema = schema
         self.reads: Reads = section.reads
+        self._by_cosine = section.by_cosine
         self.columns: Mapping[str, int] = {LEVEL: 1, SPLIT: 1} if self.reads == "texts" else {LEVEL: 1}
         self.matrices: Mapping[str, Sequence[str]] = {MATRIX: schema.labels if section.classifies else ()}
 
@@ -83,7 +84,7 @@ class PairCodec:
 
     def decoder(self, decoding: Decoding) -> PairDecoder:
         """Return a decoder of similarities."""
-        return PairDecoder(self.schema, decoding)
+        return PairDecoder(self.schema, decoding, by_cosine=self._by_cosine)
 
     def scores(self, outputs: Outputs, sample: int, tokens: Index) -> Iterator[Floats]:
         """Return the numbers that a head outputs for a row."""
@@ -95,11 +96,15 @@ class PairDecoder:
     """Turns what a head outputs for pairs into similarities and classes; windows have nothing to decode.
 
     Pairs are decoded by `cosines` or `similarities`, and `annotation`.
+
+    Attributes:
+        by_cosine: whether the similarity of two vectors is their cosine; otherwise the head has logits for them.
     """
 
     tokens: Mapping[str, tuple[int, ...]] = {}
 
-    def __init__(self, schema: LabelSchema, decoding: Decoding) -> None:
+    def __init__(self, schema: LabelSchema, decoding: Decoding, *, by_cosine: bool) -> None:
+        self.by_cosine = by_cosine
         self.schema, self.decision = schema, np.asarray(decoding.decision, dtype=np.float64)
 
     def decode(self, outputs: Outputs, mask: Mask) -> Decoded:

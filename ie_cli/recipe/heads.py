@@ -185,6 +185,9 @@ class MatchSection(HeadSection):
     decoding: ClassVar[frozenset[str]] = frozenset()
     nests: ClassVar[bool] = False
 
+    by_cosine: ClassVar[bool] = False
+    """Whether the similarity of a pair is the cosine of two vectors, not what a classifier says."""
+
     # No fields of these heads: setting one of them in a recipe is an error.
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
@@ -200,6 +203,7 @@ class BiEncoderSection(MatchSection):
     """Options of heads that compare a vector of each text, so that each distinct text is encoded once."""
 
     reads: ClassVar[Reads] = "texts"
+    by_cosine: ClassVar[bool] = True
 
     pooling: Literal["cls", "mean", "first_last"] = "mean"
     """Vector of a text: that of its first token, the mean of all tokens, or that mean over the first and the last layer."""
@@ -230,6 +234,8 @@ class SbertSection(BiEncoderSection):
 
 class InferSentSection(BiEncoderSection):
     """Classifies pairs by [u, v, |u - v|, u * v] (InferSent, arXiv 1705.02364)."""
+
+    by_cosine: ClassVar[bool] = False
 
     name: Literal["infersent"]
     """Scorer of pairs: infersent, a classifier of [u, v, |u - v|, u * v]."""

@@ -62,6 +62,13 @@ class TorchBackend:
             )
         return {task: TorchOutputs(self.model.head(task), hidden) for task, hidden in read.items()}
 
+    def query(
+        self, task: str, name: str, vectors: npt.NDArray[np.float32], arguments: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Run a query of a head on vectors that it has read; float32 ``[rows, d]``."""
+        device = next(self.model.encoder.parameters()).device
+        return TorchOutputs(self.model.head(task), torch.from_numpy(vectors).to(device)).query(name, arguments)
+
     def write(self, directory: Path) -> None:
         """Write `model.safetensors` and the encoder's `config.json`.
 
