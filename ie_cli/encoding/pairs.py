@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.errors import RecipeError
+from ie_cli.errors import RecipeError, counted
 from ie_cli.recipe.heads import Reads
 
 Ids = npt.NDArray[np.int32]
@@ -48,7 +48,7 @@ class PairSequences:
         capacity = max_length - len(prefix) - len(middle or ()) - len(suffix)
         if capacity < 2:
             raise RecipeError(
-                f"encoder.max_length: {max_length} leaves room for {max(0, capacity)} tokens of text",
+                f"encoder.max_length: {max_length} leaves room for {counted(max(0, capacity), 'token')} of text",
                 hint="set a larger encoder.max_length.",
             )
         return cls(prefix, suffix, middle, capacity)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Outputs
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
-from ie_cli.encoding.pairs import PairSequences, TextSequences
+from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.inference.pairs import Key, PairRows, annotate_pair, pair_sequences, store_rows
@@ -86,14 +86,11 @@ class Engine:
     counts: Counts = field(default_factory=Counts)
 
     @cached_property
-    def text_sequences(self) -> TextSequences:
-        """How texts become sequences, for heads that read each text of a pair alone."""
-        return TextSequences.build(self.tokenizer, self.plan.capacity + self.tokenizer.special_tokens)
-
-    @cached_property
-    def pair_sequences(self) -> PairSequences:
-        """How pairs become sequences, for heads that read both texts together."""
-        return PairSequences.build(self.tokenizer, self.plan.capacity + self.tokenizer.special_tokens)
+    def pairs(self) -> dict[Reads, PairSequences]:
+        """How texts and pairs become sequences, by what a head reads."""
+        reads = {part.codec.reads for part in self.tasks} - {"windows"}
+        length = self.plan.capacity + self.tokenizer.special_tokens
+        return {kind: PairSequences.build(kind, self.tokenizer, length) for kind in reads}
 
     @property
     def reads_pairs(self) -> bool:
@@ -171,14 +168,17 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
         rows: what the documents share of the outputs for pairs, so that each distinct text is encoded once; if omitted,
             each document has its own.
     """
-    texts = [document.text for document in documents]
-    if engine.reads_pairs:
-        texts += [document.text_pair for document in documents if document.text_pair is not None]
-    distinct = list(dict.fromkeys(texts))
+    seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
+    distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
     tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
     return [
-        Pending(document, tokens[document.text], tokens.get(document.text_pair), PairRows() if rows is None else rows)
-        for document in documents
+        Pending(
+            document,
+            tokens[document.text],
+            None if second is None else tokens[second],
+            PairRows() if rows is None else rows,
+        )
+        for document, second in zip(documents, seconds, strict=True)
     ]
 
 
