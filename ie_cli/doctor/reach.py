@@ -95,7 +95,7 @@ class Reach:
         """Describe what happens to texts that are too long, and what to do."""
         together = ", in which both texts of a pair are encoded together," if self.head.reads == "pair" else ""
         return (
-            f"are too long for encoder.max_length{together} and lose their ends (the longest has {self.longest} tokens): raise "
+            f"exceed encoder.max_length{together} and lose their ends (the longest has {self.longest} tokens): raise "
             "encoder.max_length if the ends matter"
         )
 

@@ -63,7 +63,7 @@ class EncoderSection(Section):
     max_length: Annotated[int, Field(ge=8, le=1_000_000)] = 256
     """Number of tokens in a window, including special tokens."""
     stride: Annotated[int, Field(ge=0, le=1_000_000)] = 64
-    """Number of tokens by which consecutive windows of a long text overlap."""
+    """Number of tokens by which consecutive windows of a long text overlap. Pairs of texts have none: they are truncated."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     vocabulary: Literal["characters", "words"] = "characters"
@@ -230,6 +230,17 @@ class Recipe(Section):
             raise PydanticCustomError("no_data", "data is missing")
         if self.tasks and self.model_fields_set & {"task", "data", "head"}:
             raise PydanticCustomError("two_forms", TWO_FORMS)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_stride(self) -> Recipe:
+        """Lower the default stride to what max_length allows if no head reads windows, which alone have a stride."""
+        encoder = self.encoder
+        if "stride" not in encoder.model_fields_set and all(
+            section.head.reads != "windows" for section in self.instances().values()
+        ):
+            smaller = encoder.model_copy(update={"stride": min(encoder.stride, encoder.max_length // 4)})
+            object.__setattr__(self, "encoder", smaller)  # the section is frozen
         return self
 
     @model_serializer(mode="wrap")
