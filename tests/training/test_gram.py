@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,23 +28,6 @@ def test_unit_weights_normalise(g: Gradients) -> None:
     weights = unit_weights(g @ g.T)
     sizes = np.linalg.norm(weights[:, None] * g, axis=1)
     np.testing.assert_allclose(sizes, (np.linalg.norm(g, axis=1) > 0).astype(float), atol=1e-9)
-
-
-@given(gradients())
-def test_the_minimum_norm_satisfies_its_conditions(g: Gradients) -> None:
-    """<g_i, u> ≥ |u|², with equality where the weight is not 0."""
-    weights = min_norm_weights(g @ g.T)
-    active = np.linalg.norm(g, axis=1) > 0
-    assert (weights >= 0).all()
-    assert weights[~active].sum() == 0
-    if not active.any():
-        return
-    assert weights.sum() == pytest.approx(1)
-    direction = weights @ g
-    scale = (g**2).sum(axis=1).max()
-    gap = (g[active] @ direction - direction @ direction) / scale
-    assert gap.min() > -1e-9
-    assert np.abs(gap * weights[active]).max() < 1e-9
 
 
 @given(gradients(), st.integers(0, 4))

@@ -17,7 +17,13 @@ from ie_cli.training.balancing.base import Balancer, Weighting
 from ie_cli.training.balancing.by_torchjd import ByTorchJD
 from ie_cli.training.balancing.constant import ConstantWeights
 from ie_cli.training.balancing.representation import RepresentationWeights
-from ie_cli.training.balancing.start_values import BATCHES, initial_weights, loss_names, prior_weights
+from ie_cli.training.balancing.start_values import (
+    BATCHES,
+    initial_weights,
+    loss_names,
+    own_random_state,
+    prior_weights,
+)
 from ie_cli.training.balancing.step_weights import StepWeights
 from ie_cli.training.balancing.weightings import GeneralisedMean, GradNorm, Log, MainAuxiliary, MinNorm
 from ie_cli.training.batching import TaskMixture, TasksInTurn
@@ -39,13 +45,13 @@ def build_balancer(
     if section.name == "sum":
         return ConstantWeights()
     weights = setup.weights_on(accelerator.device)
-    drawn = _Drawn(batches, accelerator)
+    drawn = _Drawn(batches, accelerator, seed=recipe.training.seed)
 
     def losses(batch: Batch) -> dict[str, Any]:
         found: dict[str, Any] = setup.model(batch, weights)
         return found
 
-    names = loss_names(losses, drawn.first(1))
+    names = loss_names(losses, drawn.first(1), seed=recipe.training.seed)
     objectives = names if section.by == "loss" else list(setup.tasks)
     _require_known(section, names, objectives)
     if section.name == "weights":
@@ -58,7 +64,8 @@ def build_balancer(
         )
     if section.name == "prior":
         return ConstantWeights(
-            lambda: prior_weights(setup.model, weights, drawn.first(count), by=section.by), objectives
+            lambda: prior_weights(setup, drawn.first(count), by=section.by, seed=recipe.training.seed),
+            objectives,
         )
     if accelerator.num_processes > 1:
         raise TrainingError(
@@ -102,15 +109,16 @@ def build_weighting(section: BalanceSection, objectives: Sequence[str]) -> Weigh
 class _Drawn:
     """The first batches of each task in the first epoch, on the device of a run."""
 
-    def __init__(self, batches: tuple[TaskMixture, TasksInTurn], accelerator: Accelerator) -> None:
-        (self._mixture, self._sampler), self._device = batches, accelerator.device
+    def __init__(self, batches: tuple[TaskMixture, TasksInTurn], accelerator: Accelerator, *, seed: int) -> None:
+        (self._mixture, self._sampler), self._device, self._seed = batches, accelerator.device, seed
 
     def first(self, count: int) -> dict[str, list[Batch]]:
-        """Return the first batches of each task; fewer if it has no more."""
-        return {
-            task.task: [task.batch(rows).to(self._device) for rows in islice(sampler, count)]
-            for task, sampler in zip(self._mixture.tasks, self._sampler.samplers, strict=True)
-        }
+        """Return the first batches of each task, fewer if it has no more; the run's random generators stay as they are."""
+        with own_random_state(self._seed):  # some heads draw random targets
+            return {
+                task.task: [task.batch(rows).to(self._device) for rows in islice(sampler, count)]
+                for task, sampler in zip(self._mixture.tasks, self._sampler.samplers, strict=True)
+            }
 
 
 def _require_known(section: BalanceSection, names: Sequence[str], objectives: Sequence[str]) -> None:

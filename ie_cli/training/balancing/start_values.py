@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.training.balancing.base import by_objective
 from ie_cli.training.checkpoint import RandomState
+from ie_cli.training.setup import TaskSetup, TrainingSetup
 
 BATCHES = 8
 """Number of batches of each task by default."""
@@ -26,13 +28,21 @@ Losses = Callable[[Batch], dict[str, Tensor]]
 Batches = Mapping[str, Sequence[Batch]]
 
 
-def loss_names(losses: Losses, batches: Batches) -> list[str]:
-    """Return the names of all losses, in the order of the tasks."""
+@contextmanager
+def own_random_state(seed: int) -> Iterator[None]:
+    """Draw random numbers from a seed, and leave the random generators as they were."""
     random = RandomState.now()
-    with torch.no_grad():
-        found = [name for task in batches.values() for name in losses(task[0].part(0, 1))]
-    random.restore()
-    return found
+    set_seed(seed)
+    try:
+        yield
+    finally:
+        random.restore()
+
+
+def loss_names(losses: Losses, batches: Batches, *, seed: int) -> list[str]:
+    """Return the names of all losses, in the order of the tasks."""
+    with own_random_state(seed), torch.no_grad():
+        return [name for task in batches.values() for name in losses(task[0].part(0, 1))]
 
 
 def initial_weights(model: nn.Module, losses: Losses, batches: Batches, *, by: str, seed: int) -> dict[str, float]:
@@ -43,34 +53,42 @@ def initial_weights(model: nn.Module, losses: Losses, batches: Batches, *, by: s
     Raises:
         TrainingError: a loss is 0 or not finite.
     """
-    random, training = RandomState.now(), model.training
-    set_seed(seed)
+    training = model.training
     model.train()
-    means = _means(losses, batches, by)
+    with own_random_state(seed):
+        means = _means(losses, batches, by)
     model.train(training)
-    random.restore()
     return {name: 1 / _usable(value, f"the loss {name}", "initial_loss") for name, value in means.items()}
 
 
-def prior_weights(model: ExtractionModel, weights: Any, batches: Batches, *, by: str) -> dict[str, float]:
-    """Return 1 / L for each loss L of a head whose scores are all 0: log K for K classes, and so on.
+def prior_weights(setup: TrainingSetup, batches: Batches, *, by: str, seed: int) -> dict[str, float]:
+    """Return 1 / L for the loss L of a new head whose random weights are all 0: log K for K classes, and so on.
 
-    It is computed by the head's own loss on gold data, from a copy of the head whose weights are all 0.
+    It is computed by the head's own loss on gold data. What a head deliberately starts with, such as a bias towards no label,
+    is kept.
 
     Raises:
         TrainingError: the loss of such a head is 0 or not finite, so that its start value is not known.
     """
-    random = RandomState.now()
-    heads = {task: copy.deepcopy(model.heads[f"{task}_head"]) for task in model.tasks}
-    for head in heads.values():
-        for parameter in head.parameters():
-            nn.init.zeros_(parameter)
-    config: Any = model.encoder.config
-    device = next(model.parameters()).device
-    without_scores = ExtractionModel(_Zeros(config.hidden_size), heads).to(device).eval()
-    means = _means(lambda batch: without_scores(batch, weights), batches, by)
-    random.restore()
+    config: Any = setup.model.encoder.config
+    device = next(setup.model.parameters()).device
+    with own_random_state(seed):
+        heads = {name: _without_chance(task, config.hidden_size) for name, task in setup.tasks.items()}
+        model = ExtractionModel(_Zeros(config.hidden_size), heads).to(device).eval()
+        model.begin_step(0.0)
+        weights = setup.weights_on(device)
+        means = _means(lambda batch: model(batch, weights), batches, by)
     return {name: 1 / _usable(value, f"the loss {name}", "prior") for name, value in means.items()}
+
+
+def _without_chance(task: TaskSetup, hidden_size: int) -> nn.Module:
+    """Return a new head in which every parameter that is random is 0: two new heads differ in it."""
+    one, other = (build_head(task.section.head, hidden_size=hidden_size, codec=task.codec) for _ in range(2))
+    with torch.no_grad():
+        for parameter, again in zip(one.parameters(), other.parameters(), strict=True):
+            if not torch.equal(parameter, again):
+                parameter.zero_()
+    return one
 
 
 class _Zeros(nn.Module):
