@@ -74,7 +74,10 @@ class Service:
 
 
 def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the public facts about a model, which contain no paths."""
+    """Return the public facts about a model, which contain no paths.
+
+    A model that compares two texts says whether a request must have both.
+    """
     facts = [
         {
             "task": section.task,
@@ -83,8 +86,11 @@ def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, A
         }
         for name, section in recipe.instances().items()
     ]
+    reads = [section.head.reads for section in recipe.instances().values()]
+    pairs = {"text_pair": "optional" if "windows" in reads else "required"} if set(reads) - {"windows"} else {}
     return {
         "name": recipe.name,
+        **pairs,
         **(
             facts[0]
             if len(facts) == 1
