@@ -5,7 +5,7 @@ const STYLES = 32;
 const DEPTH = 8;
 const byId = (id) => document.getElementById(id);
 let labels = [];
-let known = false; // whether the facts about the model have arrived
+let modelShown = false; // whether the facts about the model have arrived
 
 function element(tag, attributes = {}, ...children) {
   const created = document.createElement(tag);
@@ -87,7 +87,7 @@ async function extract(event) {
   event?.preventDefault();
   showMessage("…");
   try {
-    if (!known) await showModel();
+    if (!modelShown) await showModel();
     const pair = byId("pair").value;
     const second = !byId("pair-row").hidden && (pair || byId("pair").required) ? { text_pair: pair } : {};
     const record = await call("/predict", {
@@ -105,7 +105,7 @@ async function extract(event) {
 async function showModel() {
   const model = await call("/model");
   labels = model.labels;
-  known = true;
+  modelShown = true;
   byId("pair-row").hidden = model.text_pair === undefined;
   byId("pair").required = model.text_pair === "required";
   byId("name").textContent = model.name;
