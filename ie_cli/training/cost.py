@@ -15,6 +15,7 @@ from ie_cli.encoding.padding import pad
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError
 from ie_cli.modeling.batch import Batch
+from ie_cli.recipe.balance import sampling_of
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import peak_memory
@@ -96,12 +97,19 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     run.model.train()
     timer, start = _Timer(run, seconds), time.monotonic()
     memory, forward = timer.peak_memory(), timer.forward_seconds()
-    batches, of_steps, sizes = 0.0, 0.0, dict[str, int]()
-    for task, sampler in zip(setup.tasks.values(), run.sampler.samplers, strict=True):
-        number = len(sampler) * windows_of(task) / len(task.dataset)
+    of_steps, sizes, samplers = 0.0, dict[str, int](), run.sampler.samplers
+    drawn = run.sampler.batches_per_epoch(
+        [
+            len(sampler) * windows_of(task) / len(task.dataset)
+            for task, sampler in zip(setup.tasks.values(), samplers, strict=True)
+        ]
+    )
+    for task, sampler, number in zip(setup.tasks.values(), samplers, drawn, strict=True):
         sizes[task.name] = -(-len(sampler.lengths) // len(sampler))
         took = timer.batch_seconds(timer.windows(task, task.dataset), sizes[task.name], seconds / len(setup.tasks))
-        batches, of_steps = batches + number, of_steps + number * took
+        of_steps += number * took
+    # A step has one batch, or one of each task.
+    batches = max(drawn) if sampling_of(recipe) == "together" else sum(drawn)
     epochs, accumulation = recipe.training.epochs, recipe.training.accumulation
     steps_per_epoch = -(-round(batches) // accumulation)
     scoring = _scoring_seconds(
@@ -234,7 +242,7 @@ class _Timer:
     def _step(self, batch: Batch) -> float:
         self._wait()
         start = time.monotonic()
-        self._run._step(batch)
+        self._run._step([batch])
         self._wait()
         return time.monotonic() - start
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ie_cli.metrics.scores import Scores
@@ -51,6 +51,7 @@ class Progress:
         loss: the mean since the last report.
         rate: examples per second: a text of several windows is one.
         steps: number of steps of the whole run.
+        balance: what balancing did since the last evaluation.
     """
 
     step: int
@@ -60,6 +61,7 @@ class Progress:
     learning_rate: float
     seconds_left: float
     steps: int
+    balance: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -68,6 +70,7 @@ class Progress:
             "loss": self.loss,
             "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
+            **self.balance,
         }
 
 
@@ -93,6 +96,7 @@ class Evaluated:
         primary: the score that selects models.
         advice: a diagnosis if the model does not learn.
         steps: number of steps of the whole run.
+        balance: what balancing did since the last evaluation.
     """
 
     step: int
@@ -108,6 +112,7 @@ class Evaluated:
     seconds_left: float
     advice: str | None
     steps: int
+    balance: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -116,6 +121,7 @@ class Evaluated:
             "loss": self.loss,
             "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
+            **self.balance,
             **score_values(self.scores, named=self.named),
         }
 

@@ -213,5 +213,5 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
 
 def _open_logs(run: Run, names: Sequence[str]) -> AbstractContextManager[Log]:
     """Open the logs of a run, with the columns of its scores."""
-    columns = (*COLUMNS, *run.evaluator.columns())
+    columns = (*COLUMNS, *run.balancer.columns(), *run.evaluator.columns())
     return open_loggers(names, run.output, recipe=run.recipe, columns=columns, after=run.logged())
