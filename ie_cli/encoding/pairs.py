@@ -14,108 +14,90 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.errors import RecipeError
+from ie_cli.errors import RecipeError, counted
+from ie_cli.recipe.heads import Reads
 
 Ids = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class TextSequences:
-    """The sequences of single texts: ``prefix + ids + suffix``.
-
-    Args:
-        prefix, suffix: the special tokens around a text.
-        capacity: number of text tokens in a sequence.
-    """
-
-    prefix: Sequence[int]
-    suffix: Sequence[int]
-    capacity: int
-
-    @classmethod
-    def build(cls, tokenizer: TextTokenizer, max_length: int) -> TextSequences:
-        """Return the sequences of at most `max_length` tokens."""
-        capacity = max_length - tokenizer.special_tokens
-        return cls(tokenizer.prefix, tokenizer.suffix, _checked(capacity, max_length))
-
-    def ids(self, text: npt.NDArray[Any]) -> Ids:
-        """Return the sequence of a text."""
-        return _joined(self.prefix, text[: self.capacity], self.suffix)
-
-    def truncates(self, *texts: npt.NDArray[Any]) -> int:
-        """Return how many of these texts are too long."""
-        return sum(len(text) > self.capacity for text in texts)
-
-
-@dataclass(frozen=True, slots=True)
 class PairSequences:
-    """The sequences of pairs: ``prefix + first + middle + second + suffix``; of two long texts, the longer is truncated first.
+    """How pairs become sequences of ids.
 
-    Args:
-        prefix, middle, suffix: the special tokens around and between the texts.
+    Attributes:
+        prefix, suffix: the special tokens at both ends of a sequence.
+        middle: the special tokens between the texts of a pair; None if each text has a sequence of its own.
         capacity: number of text tokens in a sequence.
     """
 
     prefix: Sequence[int]
-    middle: Sequence[int]
     suffix: Sequence[int]
+    middle: Sequence[int] | None
     capacity: int
 
     @classmethod
-    def build(cls, tokenizer: TextTokenizer, max_length: int) -> PairSequences:
-        """Return the sequences of at most `max_length` tokens, with the special tokens that the tokenizer puts in pairs."""
-        prefix, middle, suffix = special_tokens_of_pairs(tokenizer)
-        capacity = max_length - len(prefix) - len(middle) - len(suffix)
-        return cls(prefix, middle, suffix, _checked(capacity, max_length))
+    def build(cls, reads: Reads, tokenizer: TextTokenizer, max_length: int) -> PairSequences:
+        """Return sequences of at most `max_length` tokens, with the special tokens that the tokenizer gives texts or pairs.
 
-    def ids(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Ids:
-        """Return the sequence of a pair."""
+        Raises:
+            RecipeError: they leave no room for two tokens of text.
+        """
+        prefix, suffix, middle = tokenizer.prefix, tokenizer.suffix, None
+        if reads == "pair":
+            prefix, middle, suffix = special_tokens_of_pairs(tokenizer)
+        capacity = max_length - len(prefix) - len(middle or ()) - len(suffix)
+        if capacity < 2:
+            raise RecipeError(
+                f"encoder.max_length: {max_length} leaves room for {counted(max(0, capacity), 'token')} of text",
+                hint="set a larger encoder.max_length.",
+            )
+        return cls(prefix, suffix, middle, capacity)
+
+    def text(self, ids: npt.NDArray[Any]) -> Ids:
+        """Return the sequence of a single text."""
+        return _joined(self.prefix, ids[: self.capacity], self.suffix)
+
+    def ids(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> list[Ids]:
+        """Return the sequences of a pair: two, or one for both texts."""
+        if self.middle is None:
+            return [self.text(first), self.text(second)]
         one, other = self._kept(len(first), len(second))
-        return _joined(self.prefix, first[:one], self.middle, second[:other], self.suffix)
+        return [_joined(self.prefix, first[:one], self.middle, second[:other], self.suffix)]
 
-    def truncates(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> int:
+    def truncated(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> int:
         """Return how many of the two texts are truncated."""
         one, other = self._kept(len(first), len(second))
         return (one < len(first)) + (other < len(second))
 
     def _kept(self, first: int, second: int) -> tuple[int, int]:
-        """Return how many tokens of each text are kept."""
-        half = self.capacity // 2
-        one = min(first, max(self.capacity - half, self.capacity - second))
+        """Return how many tokens of each text are kept; of two texts in one sequence, the longer is truncated first."""
+        if self.middle is None:
+            return min(first, self.capacity), min(second, self.capacity)
+        one = min(first, max(self.capacity - self.capacity // 2, self.capacity - second))
         return one, min(second, self.capacity - one)
 
 
 def special_tokens_of_pairs(tokenizer: TextTokenizer) -> tuple[list[int], list[int], list[int]]:
     """Return the special tokens before, between and after the texts of a pair.
 
-    A post-processor that has only a form for single texts gives both texts the special tokens after a text.
+    If the post-processor has no form for pairs, both texts are followed by the special tokens that follow a single text.
     """
     prefix, suffix = tokenizer.prefix, tokenizer.suffix
     bare, full = _probe(tokenizer.tokenizer)
-    inner = full[len(prefix) : len(full) - len(suffix)]
-    surrounded = full[: len(prefix)] == prefix and full[len(full) - len(suffix) :] == suffix
-    size = len(bare)
-    if surrounded and len(inner) > 2 * size and inner[:size] == bare == inner[-size:]:
-        return prefix, inner[size:-size], suffix
+    middle = full[len(prefix) + len(bare) : len(full) - len(bare) - len(suffix)]
+    if middle and full == [*prefix, *bare, *middle, *bare, *suffix]:
+        return prefix, middle, suffix
     return prefix, suffix, suffix
 
 
 def _probe(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the ids of some text, and of the pair of this text with itself."""
+    """Return the ids of some text without special tokens, and those of the pair of this text with itself."""
+    # A vocabulary without "a" and without an unknown token yields no token for it.
     for probe in ("a", *(token for token in tokenizer.get_vocab() if len(token) == 1)):
         bare: list[int] = tokenizer.encode(probe, add_special_tokens=False).ids
         if bare:
             return bare, tokenizer.encode(probe, probe, add_special_tokens=True).ids
     return [], []
-
-
-def _checked(capacity: int, max_length: int) -> int:
-    if capacity < 2:
-        raise RecipeError(
-            f"encoder.max_length: {max_length} leaves no room for two tokens of text",
-            hint="set a larger encoder.max_length.",
-        )
-    return capacity
 
 
 def _joined(*parts: Sequence[int] | npt.NDArray[Any]) -> Ids:

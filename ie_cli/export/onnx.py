@@ -21,7 +21,7 @@ from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.export.passes import FirstPass, SecondPass
-from ie_cli.inference.backends.onnx import HIDDEN, INPUTS, OnnxBackend
+from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, QUERIES, new_directory, require_exportable_to
 from ie_cli.modeling.encoder import max_tokens
@@ -172,10 +172,12 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
         _export(first, (ids, mask), file, INPUTS, (axes, axes))
         if second.asked:
             with torch.inference_mode():
-                hidden = model.hidden(ids, mask).clone()
+                found = model.read(tuple(second.read), ids, mask)
+            read = {source: found[task].clone() for task, source in second.read.items()}
             given = [torch.arange(3) % 2 for _ in second.inputs]
-            names = (HIDDEN, *second.inputs)
-            _export(second.eval(), (hidden, given), file.with_name(QUERIES), names, (axes, second.axes()))
+            names = (*second.sources, *second.inputs)
+            values = ([read[source] for source in second.sources], given)
+            _export(second.eval(), values, file.with_name(QUERIES), names, second.axes(axes))
     except OSError:
         raise
     except Exception as error:

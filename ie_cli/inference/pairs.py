@@ -40,25 +40,25 @@ def pair_sequences(engine: Engine, pending: Pending) -> Iterator[tuple[Reads, Ke
     """
     if pending.document.text_pair is None or pending.second is None:
         return
-    kinds = {part.codec.reads for part in engine.tasks}
     first, second = pending.document.text, pending.document.text_pair
-    if "texts" in kinds:
+    if "texts" in engine.pairs:
         for text, tokens in ((first, pending.tokens), (second, pending.second)):
             if text not in pending.rows.planned:
                 yield text_sequence(engine, pending.rows, text, tokens.ids)
-    if "pair" in kinds and (first, second) not in pending.rows.planned:
+    if "pair" in engine.pairs and (first, second) not in pending.rows.planned:
         pending.rows.planned.add((first, second))
-        sequences = engine.pair_sequences
-        ids = sequences.ids(pending.tokens.ids, pending.second.ids)
-        engine.counts.shortened += sequences.truncates(pending.tokens.ids, pending.second.ids)
+        sequences = engine.pairs["pair"]
+        [ids] = sequences.ids(pending.tokens.ids, pending.second.ids)
+        engine.counts.shortened += bool(sequences.truncated(pending.tokens.ids, pending.second.ids))
         yield "pair", (first, second), _not_empty(engine, ids)
 
 
 def text_sequence(engine: Engine, rows: PairRows, text: str, tokens: Ids) -> tuple[Reads, Key, Ids]:
     """Plan the sequence of a text, and return what it holds, its key and its ids."""
     rows.planned.add(text)
-    engine.counts.shortened += engine.text_sequences.truncates(tokens)
-    return "texts", text, _not_empty(engine, engine.text_sequences.ids(tokens))
+    sequences = engine.pairs["texts"]
+    engine.counts.shortened += len(tokens) > sequences.capacity
+    return "texts", text, _not_empty(engine, sequences.text(tokens))
 
 
 def _not_empty(engine: Engine, ids: Ids) -> Ids:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Outputs
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
-from ie_cli.encoding.pairs import PairSequences, TextSequences
+from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.inference.pairs import Key, PairRows, annotate_pair, pair_sequences, store_rows
@@ -86,14 +86,11 @@ class Engine:
     counts: Counts = field(default_factory=Counts)
 
     @cached_property
-    def text_sequences(self) -> TextSequences:
-        """How texts become sequences, for heads that read each text of a pair alone."""
-        return TextSequences.build(self.tokenizer, self.plan.capacity + self.tokenizer.special_tokens)
-
-    @cached_property
-    def pair_sequences(self) -> PairSequences:
-        """How pairs become sequences, for heads that read both texts together."""
-        return PairSequences.build(self.tokenizer, self.plan.capacity + self.tokenizer.special_tokens)
+    def pairs(self) -> dict[Reads, PairSequences]:
+        """How texts and pairs become sequences, by what a head reads."""
+        reads = {part.codec.reads for part in self.tasks} - {"windows"}
+        length = self.plan.capacity + self.tokenizer.special_tokens
+        return {kind: PairSequences.build(kind, self.tokenizer, length) for kind in reads}
 
     @property
     def reads_pairs(self) -> bool:
@@ -171,22 +168,24 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
         rows: what the documents share of the outputs for pairs, so that each distinct text is encoded once; if omitted,
             each document has its own.
     """
-    texts = [document.text for document in documents]
-    if engine.reads_pairs:
-        texts += [document.text_pair for document in documents if document.text_pair is not None]
-    distinct = list(dict.fromkeys(texts))
+    seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
+    distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
     tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
     return [
-        Pending(document, tokens[document.text], tokens.get(document.text_pair), PairRows() if rows is None else rows)
-        for document in documents
+        Pending(
+            document,
+            tokens[document.text],
+            None if second is None else tokens[second],
+            PairRows() if rows is None else rows,
+        )
+        for document, second in zip(documents, seconds, strict=True)
     ]
 
 
 def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document]:
     """Annotate documents: sort all their windows by length, run them in batches, and decode the outputs."""
     waiting = deque(documents)
-    windows = [window for pending in waiting for window in split_windows(engine, pending)]
-    run_all(engine, windows)
+    run_all(engine, split_windows(engine, documents))
     engine.counts.texts += len(waiting)
     while waiting:
         yield merge_windows(engine, waiting.popleft())
@@ -240,20 +239,28 @@ class Window:
     key: Key | None = None
 
 
-def split_windows(engine: Engine, pending: Pending) -> list[Window]:
-    """Return the sequences that a document needs: its windows, of which a text without tokens has none, and those of its pair."""
-    tokens, windows = pending.tokens, list[Window]()
-    if len(tokens) and any(part.codec.reads == "windows" for part in engine.tasks):
-        for number, first in enumerate(engine.plan.starts(len(tokens)).tolist()):
-            windows.append(Window(pending, number, first, tokens.ids[first : first + engine.plan.capacity]))
-    if pending.second is None:
-        return windows
-    for reads, key, ids in pair_sequences(engine, pending):
-        if reads == "texts" and key == pending.document.text and len(windows) == 1:  # the window is the same sequence
-            windows[0] = replace(windows[0], key=key)
-        else:
-            windows.append(Window(pending, 0, 0, ids, reads, key))
+def split_windows(engine: Engine, documents: Sequence[Pending]) -> list[Window]:
+    """Return the sequences that documents need: their windows, of which a text without tokens has none, and those of pairs."""
+    windows = [window for pending in documents for window in _windows_of(engine, pending)]
+    for pending in documents:  # after all windows, because a window that is a whole text is also the text's sequence
+        windows += [Window(pending, 0, 0, ids, reads, key) for reads, key, ids in pair_sequences(engine, pending)]
     return windows
+
+
+def _windows_of(engine: Engine, pending: Pending) -> list[Window]:
+    tokens, text = pending.tokens, pending.document.text
+    if not len(tokens) or all(part.codec.reads != "windows" for part in engine.tasks):
+        return []
+    starts, capacity = engine.plan.starts(len(tokens)).tolist(), engine.plan.capacity
+    planned = pending.rows.planned
+    key: Key | None = None
+    if len(starts) == 1 and pending.second is not None and "texts" in engine.pairs and text not in planned:
+        planned.add(text)
+        key = text
+    return [
+        Window(pending, number, first, tokens.ids[first : first + capacity], key=key)
+        for number, first in enumerate(starts)
+    ]
 
 
 def max_windows(engine: Engine, length: int) -> int:

@@ -15,6 +15,19 @@ Collate = Callable[[Mapping[str, Tensor], Tensor], Any]
 """The type of `Head.collate`: gold entries and text mask -> targets."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Losses of more samples than those of a batch, and their gradients at what the head reads of this batch, by name."""
+
+    losses: Mapping[str, Tensor]
+    gradients: Mapping[str, Tensor]
+
+    def carried(self, read: Tensor) -> dict[str, Tensor]:
+        """Return the losses as functions of what the head reads: they have these values, and these gradients."""
+        products = {name: (read * gradient).sum() for name, gradient in self.gradients.items()}
+        return {name: loss + (products[name] - products[name].detach()) for name, loss in self.losses.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A batch of samples of one task: windows, or pairs of texts.
@@ -28,6 +41,7 @@ class Batch:
         collate: builds `targets`, the input of the head's losses, from `entries`.
         documents: for each sample, the number of its document in the training data.
         rows: number of consecutive rows that belong to a sample: 2 for pairs whose texts are encoded separately, else 1.
+        replay: the losses to use instead of those of this batch alone; None for its own.
     """
 
     task: str
@@ -39,6 +53,7 @@ class Batch:
     targets: Any
     documents: Sequence[int]
     rows: int = 1
+    replay: Replay | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -81,6 +96,7 @@ class Batch:
             targets=move(self.targets, device),
             documents=self.documents,
             rows=self.rows,
+            replay=self.replay,
         )
 
     def part(self, first: int, end: int) -> Batch:

@@ -54,17 +54,25 @@ class ExtractionModel(nn.Module):
         for task in self.tasks:
             self.head(task).begin_step(progress)
 
-    def forward(self, batch: Batch, weights: Mapping[str, Tensors] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, weights: Mapping[str, Tensors] | None = None, *, read_only: bool = False
+    ) -> dict[str, Tensor]:
         """Return the losses of a batch, named ``TASK.LOSS``.
 
         Args:
             batch: the batch.
             weights: the weight of each label's loss ``[labels]``, by task and score matrix.
+            read_only: return what the head reads of the encoder's output, named ``TASK``, instead of losses.
         """
         [read] = self.read([batch.task], batch.input_ids, batch.attention_mask).values()
-        losses = self.head(batch.task).losses(
-            read, batch.text_mask, batch.targets, weights.get(batch.task) if weights is not None else None
-        )
+        if read_only:
+            return {batch.task: read}
+        if batch.replay is not None:
+            losses = batch.replay.carried(read)
+        else:
+            losses = self.head(batch.task).losses(
+                read, batch.text_mask, batch.targets, weights.get(batch.task) if weights is not None else None
+            )
         return {f"{batch.task}.{name}": loss for name, loss in losses.items()}
 
 

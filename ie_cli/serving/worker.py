@@ -199,7 +199,7 @@ class Worker:
         """Measure the speed of the model before the first request, after one batch to warm up."""
         engine = replace(self._engine, counts=Counts())
         [tokens] = engine.tokenizer.encode(["王伟 lives in Paris. " * engine.plan.capacity])
-        windows = split_windows(engine, Pending(Document(""), tokens))[:1]
+        windows = split_windows(engine, [Pending(Document(""), tokens)])[:1]
         if not windows:
             return
         length = len(windows[0].ids)
@@ -269,7 +269,7 @@ class Worker:
         all_tokens = self._engine.tokenizer.encode([text for _, text in texts])
         for (number, text), tokens in zip(texts, all_tokens, strict=True):
             pending = Pending(Document(text), tokens)
-            windows = split_windows(self._engine, pending)
+            windows = split_windows(self._engine, [pending])
             prepared.append((_Text(number, pending, len(windows)), windows))
         return sum(len(text) for _, text in texts), prepared
 

@@ -23,6 +23,7 @@ from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing import BALANCERS
 from ie_cli.training.batching import build_batches
+from ie_cli.training.cached_gradients import CachedGradients
 from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
 from ie_cli.training.diagnostics import FOUND, Diagnostics
 from ie_cli.training.evaluator import Evaluator
@@ -75,7 +76,10 @@ class Run:
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        self.micro_batching = MicroBatching(self._backward, self._reset_gradients)
+        cached = CachedGradients(setup.model, self.weights)
+        self.micro_batching = MicroBatching(
+            self._backward, self._reset_gradients, cached=cached, accumulation=section.accumulation
+        )
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()
@@ -200,7 +204,7 @@ class Run:
         windows_of = self.setup.tasks[batch.task].dataset.windows_of
         return float((1 / windows_of[batch.documents]).sum())
 
-    def _step(self, batch: Batch) -> Tensor:
+    def _step(self, batch: Batch) -> Tensor | None:
         batch = batch.to(self.accelerator.device)
         self.setup.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
