@@ -333,6 +333,7 @@ def convert(
 
 app.command()(vectors.embed)
 app.command()(vectors.search)
+app.command()(vectors.link)
 
 
 def main() -> None:

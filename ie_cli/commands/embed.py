@@ -61,6 +61,11 @@ class Embedder:
         """What identifies the model and the task in files of vectors."""
         return self._loaded[2]
 
+    @property
+    def engine(self) -> Engine:
+        """The engine of the task."""
+        return self._loaded[0]
+
     def documents(self, sources: Sources, progress: Progress) -> Iterator[tuple[Document, Floats]]:
         """Yield the documents of some files with their vectors."""
         from ie_cli.inference.embedding import embed_documents

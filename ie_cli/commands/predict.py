@@ -121,7 +121,7 @@ def _predict_job(
         if not done:
             writer.begin()
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
-        with _reporting_progress(job):
+        with reporting_progress(job):
             chunk_end = done  # end of the last complete chunk
             try:
                 for chunk in chunks:
@@ -159,7 +159,7 @@ def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None
 
 
 @contextmanager
-def _reporting_progress(job: Job) -> Iterator[None]:
+def reporting_progress(job: Job) -> Iterator[None]:
     """Add to an error or a signal how many records the job keeps."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import typer
@@ -74,6 +75,69 @@ def search(
     choice = ModelChoice(model, batch_size=batch_size, precision=precision, device=device, backend=backend, quiet=quiet)
     asked, searched = Input(queries, format=_plain(text, input_format)), Input(corpus, format=corpus_format)
     run_search(choice, asked, searched, output, top_k=top_k, task=task, quiet=quiet)
+
+
+def link(
+    files: args.Files,
+    names: Annotated[
+        str,
+        typer.Option("--names", help="Canonical names in JSON Lines: id, name, and optionally aliases and label."),
+    ],
+    model: args.ModelOption = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="Output in JSON Lines; `-` is stdout.")] = "-",
+    rerank: Annotated[
+        str | None, typer.Option("--rerank", help="Cross-encoder that reads each mention with its most similar names.")
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Number of names for --rerank.")] = 10,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Score that a link must exceed; by default, what the model decides by."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact/--no-exact", help="Link a mention that equals a name or an alias without a model.")
+    ] = True,
+    context: Annotated[
+        int, typer.Option("--context", min=0, help="Characters around a mention that the models read, too.")
+    ] = 0,
+    name_vectors: Annotated[
+        str | None, typer.Option("--vectors", help="Vectors of the names, written by `ie embed` with the same model.")
+    ] = None,
+    task: Task = None,
+    on_error: args.OnErrorOrDefault = None,
+    rejects: args.Rejects = None,
+    resume: args.ResumeJob = False,
+    batch_size: args.BatchSize = None,
+    precision: args.Precision = "auto",
+    device: args.Device = "auto",
+    backend: args.Backend = "auto",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Link the entities in the output of `ie predict` to canonical names with ids, by a model of sentence pairs."""
+    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.link import run_link
+    from ie_cli.commands.link_setup import LinkRequest
+    from ie_cli.commands.records import Output
+    from ie_cli.inference.linking import LinkOptions
+
+    if rejects is not None and on_error == "stop":
+        raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
+    if threshold is not None and not math.isfinite(threshold):
+        raise typer.BadParameter(f"--threshold must be a finite number, got {threshold}.")
+    first, second = (
+        ModelChoice(path, batch_size=batch_size, precision=precision, device=device, backend=backend, quiet=quiet)
+        for path in (model, rerank)
+    )
+    request = LinkRequest(
+        names,
+        vectors=name_vectors,
+        task=task,
+        rerank=None if rerank is None else second,
+        options=LinkOptions(top_k=top_k, threshold=threshold, equal_first=exact),
+        context=context,
+    )
+    out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
+    run_link(first, [Input(path, format="jsonl") for path in files], out, request, quiet=quiet)
 
 
 def _plain(text: bool, input_format: str | None) -> str | None:

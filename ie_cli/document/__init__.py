@@ -190,6 +190,7 @@ class Document:
         text_pair: the second text of a pair.
         label: the class of a pair.
         columns: the lines that it was read from, if `Reading.keep_columns` asks for them; ignored by equality.
+        fields: the native JSON object that it was read from, if `Reading.keep_fields` asks for it; ignored by equality.
         score: the grade of a pair, such as 0 to 5 in STS-B. It is a gold value or a prediction, not a confidence: unlike the
             scores of entities, relations and events, it is part of equality.
         related: whether relations are annotated even if there are none, so that native JSON has an empty list; ignored by
@@ -210,6 +211,7 @@ class Document:
     score: float | None = None
     related: bool = field(default=False, compare=False, repr=False)
     columns: ColumnRows | None = field(default=None, compare=False, repr=False)
+    fields: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.attach_text()

@@ -85,10 +85,12 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     def convert(fields: dict[str, Any], where: str) -> Document:
         document = from_fields(fields, tally) if reading.annotation else from_fields(without_annotation(fields))
         document.where = where
+        document.fields = fields if reading.keep_fields else None
         return document
 
     yield from read_lines_or_array(lines, path, convert, HINT)
-    tally.report(reading)
+    if not reading.keep_fields:
+        tally.report(reading)
 
 
 def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,11 +147,11 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
     text = text_of(fields)
     names = native_names(fields)
     related = fields.get("relations") is not None
-    annotated = related or bool(names & {"events", "text_pair"}) or GUESSED in fields.items()
+    annotated = _is_annotated(fields, names)
     place: str | None = "entities"
     dropped = None
     if tally is not None:
-        place, dropped = entity_field(fields, annotated=annotated), tally.dropped
+        place, dropped = place_of_entities(fields), tally.dropped
         if not related and GUESSED not in fields.items():
             require_no_other_relations(fields)
     entities = [entity_of(value, text, dropped) for value in (list_of(fields, place) if place is not None else ())]
@@ -165,6 +167,21 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
     if tally is not None:
         tally.add(place, annotated=annotated, related=related)
     return document
+
+
+def place_of_entities(fields: Mapping[str, Any]) -> str | None:
+    """Return the field with the entities of a record, or None if it has none.
+
+    Raises:
+        DataError: several fields could contain them.
+    """
+    return entity_field(fields, annotated=_is_annotated(fields, native_names(fields)))
+
+
+def _is_annotated(fields: Mapping[str, Any], names: frozenset[str]) -> bool:
+    """Return whether a record has an annotation besides its entities."""
+    related = fields.get("relations") is not None
+    return related or bool(names & {"events", "text_pair"}) or GUESSED in fields.items()
 
 
 def write(document: Document) -> str:

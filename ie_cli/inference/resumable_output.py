@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar
 from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError, counted
 from ie_cli.formats import BadLine
+from ie_cli.formats.jsonl import dump
 from ie_cli.system.atomic import copy_mode_and_owner, file_mode, mode_of, replace_text, storing, sync
 from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import read_json
@@ -23,7 +24,12 @@ from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
 """Minimum interval between journal entries; the journal is written between chunks of records."""
-_CHANGED = {"model": "the model has changed", "inputs": "the list of input files has changed"}
+_CHANGED = {
+    "model": "the model has changed",
+    "inputs": "the list of input files has changed",
+    "names": "the names have changed",
+    "rerank": "the model for --rerank has changed",
+}
 """What is said of facts that are no options."""
 _RENAMED = {"format": "to", "input-format": "from"}
 """Options in the journals of earlier versions, and their current names."""
@@ -43,12 +49,19 @@ class Digest:
 
     def add(self, record: Document | BadLine) -> None:
         """Add the next record."""
-        text = (record.raw if isinstance(record, BadLine) else record.text).encode("utf-8", "surrogatepass")
+        text = _content_of(record).encode("utf-8", "surrogatepass")
         self._hash.update(len(text).to_bytes(8, "little"))
         self._hash.update(text)
 
     def __str__(self) -> str:
         return self._hash.copy().hexdigest()
+
+
+def _content_of(record: Document | BadLine) -> str:
+    """Return what must not change in a record: its text, or all its fields if the job keeps them."""
+    if isinstance(record, BadLine):
+        return record.raw
+    return record.text if record.fields is None else dump(record.fields)
 
 
 class Part:

@@ -58,6 +58,7 @@ class Reading:
         relabelling: the labels and predicates to rename or leave out.
         annotation: whether to read annotations; False for input of prediction.
         keep_columns: whether documents keep the lines of columns that they are read from.
+        keep_fields: whether documents keep the native JSON object that they are read from.
         tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
         nested: whether several tag columns that are detected may hold nested entities.
         other_columns: columns that hold other tags, so that they are not detected.
@@ -74,6 +75,7 @@ class Reading:
     relabelling: Relabelling = field(default_factory=Relabelling)
     annotation: bool = True
     keep_columns: bool = False
+    keep_fields: bool = False
     tokens: Tokens | None = None
     nested: bool = True
     grades: bool | None = None
