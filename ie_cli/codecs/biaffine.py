@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mask, Outputs, Targets
+from ie_cli.codecs.flat import flat_alignment
 from ie_cli.codecs.limits import OTHER_LABEL
 from ie_cli.codecs.spans import MAX_SPANS, DecodedSpans, SpanCodec, SpanDecoder, cap_spans
 from ie_cli.document import Document
@@ -36,11 +37,19 @@ class BiaffineCodec(SpanCodec):
     identity: Sequence[Any] = ("biaffine", 1)
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode the entities as token spans with one label."""
         entities = sorted(set(document.entities))
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
+        if flat:
+            aligned = flat_alignment(aligned, entities)
         lost = {entity for entity, _ in aligned.unreachable}
         places = [(entity.start, entity.end) for entity in entities if entity not in lost]
         labels: dict[tuple[int, int], int] = {}

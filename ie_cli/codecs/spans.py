@@ -24,6 +24,7 @@ from ie_cli.codecs.base import (
     Targets,
 )
 from ie_cli.codecs.factors import Factors, LabelFactors, SharedFactors, entry_scores, factors_of
+from ie_cli.codecs.flat import flat_alignment
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.encoding.alignment import align, to_entities, within
@@ -54,11 +55,19 @@ class SpanCodec:
         self.matrices: Mapping[str, Sequence[str]] = {"entities": schema.labels}
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode the entities as token spans."""
         entities = sorted(set(document.entities))  # the same order in every process: the stored columns have a checksum
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
+        if flat:
+            aligned = flat_alignment(aligned, entities)
         return Targets({"spans": aligned.spans}, {"entities": len(entities)}, {"entities": list(aligned.unreachable)})
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:

@@ -168,8 +168,8 @@ def test_what_the_head_cannot_express_is_a_warning_with_a_head_that_can(tmp_path
     assert not of("warning", findings(recipe(train)))
     [warning] = of("warning", findings(recipe(train, head={"name": "casrel"})))
     assert warning.startswith(
-        "train: 5 of 10 relations (50.00%) can never be predicted: 5 subject overlaps another subject\n"
-        "  subject overlaps another subject: head.name: gplinker can express it\n"
+        "train: 5 of 10 relations (50.00%) can never be predicted: 5 with a subject that overlaps another subject\n"
+        "  with a subject that overlaps another subject: head.name: gplinker can express it\n"
         f"    {train}:1: 北京大学 | 在 | 青川\n"
     )
 
