@@ -38,6 +38,14 @@ class HeadSection(Section):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
 
+    def has_entity_types(self, *, annotated: bool) -> bool:
+        """Return whether the head learns the annotated entities with their types, those in no relation included.
+
+        Args:
+            annotated: whether the training data annotate entities.
+        """
+        return True
+
 
 class PointerSection(HeadSection):
     """Options of heads that score pairs of tokens with query and key vectors."""
@@ -122,11 +130,7 @@ class RelationSection(HeadSection):
         return "schema"
 
     def has_entity_types(self, *, annotated: bool) -> bool:
-        """Return whether the entity labels are types, not roles.
-
-        Args:
-            annotated: whether the training data annotate entities.
-        """
+        """Return whether the entity labels are types, not roles."""
         typed = self.entity_rows == "types" or (self.entity_rows == "auto" and annotated)
         return typed and self.has_entity_labels
 
