@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -216,8 +217,9 @@ def find_reachable(
         plan: the split into windows.
         flat: whether overlapping entities are removed from the output.
     """
-    # A codec for which `flat` changes nothing need not have the option.
-    encode: Callable[..., Targets] = partial(codec.encode, flat=True) if flat else codec.encode
+    encode: Callable[..., Targets] = codec.encode
+    if flat and "flat" in signature(codec.encode).parameters:  # codecs written for earlier versions lack the option
+        encode = partial(encode, flat=True)
     found = encode(document, tokens, plan)
     if document.spos is not None and found.unreachable.get("relations"):
         every = encode(document, tokens, plan, mentions="all")

@@ -45,7 +45,8 @@ def check(recipe: Recipe) -> Iterator[Finding]:
         reasons = {} if start is None else start.reasons_for_new_heads(tasks)
     except IEError as error:
         yield from _errors(error)
-    yield from (Finding("warning", text) for text in changes_of_pretrained(recipe))
+    if tokenizer is not None:  # an encoder that does not support an option is an error, not a warning
+        yield from (Finding("warning", text) for text in changes_of_pretrained(recipe))
     for name, reason in reasons.items():
         yield Finding("warning", ("" if len(tasks) == 1 else f"{name}: ") + describe_new_head(reason))
     schemas: dict[str, LabelSchema] = {}

@@ -121,6 +121,9 @@ class RelationSection(HeadSection):
     has_entity_labels: ClassVar[bool] = True
     """Whether the head can find labelled entities; otherwise its entity labels are always the roles subject and object."""
 
+    flat: bool = False
+    """Output no overlapping entities: greedy selection by score. A span may still be both subject and object. Relations whose
+    subject or object is removed are removed, too."""
     entity_rows: Literal["auto", "types", "roles"] = "auto"
     """Entity labels: the entity types, or the roles subject and object; `auto`: types if the data annotate entities."""
 

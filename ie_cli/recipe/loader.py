@@ -359,5 +359,7 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
 
 def _help(section: BaseModel, loc: Loc) -> str:
     text = re.sub(r"\s+", " ", type(section).model_fields[str(loc[-1])].description or "")
+    if loc[-2:] == ("head", "name"):  # the allowed value is that of this section alone, but the text names other heads
+        return text
     expected = describe(schemas_at(loc, getattr(section, "name", None)))
     return text if expected in ("a mapping", "text", "true or false") else f"{text} [{expected}]"
