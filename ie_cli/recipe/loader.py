@@ -83,8 +83,9 @@ def load_recipe(
         heads.update(filter(None, (head_at(loc, document.data) for loc, _ in found if loc[-1:] != ("name",))))
     if problems or recipe is None:
         raise _recipe_error(file, problems, heads)
-    for note in notes if report is not None else ():
-        report(note)
+    if report is not None:
+        for note in notes:
+            report(note)
     return recipe if stored else _resolve_paths(recipe, file.parent, places)
 
 
