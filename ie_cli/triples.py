@@ -202,6 +202,15 @@ def entities_of(document: Document) -> set[Entity]:
     return {*document.entities, *_arguments(document)}
 
 
+def entities_and_unrelated(document: Document) -> tuple[int, int]:
+    """Return the number of entities, and of those whose span is no argument of a relation; none if none are annotated."""
+    if not document.entities:
+        return 0, 0
+    entities = entities_of(document)
+    related = {(side.start, side.end) for side in _arguments(document)}
+    return len(entities), sum((entity.start, entity.end) not in related for entity in entities)
+
+
 def typed_entities_of(document: Document) -> list[Entity]:
     """Return the same in order, without entities whose label only repeats the role of a relation's argument."""
     implied = {

@@ -7,8 +7,10 @@ window that owns them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -188,7 +190,13 @@ class Codec(Protocol):
         """The score matrices that a head outputs, with the names of their labels or predicates."""
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode the gold of one document.
 
@@ -197,6 +205,8 @@ class Codec(Protocol):
             tokens: the tokens of its text.
             plan: the split into windows.
             mentions: if the data have no offsets, which of the occurrences at token boundaries to use.
+            flat: whether to encode only what output without overlapping entities can contain; the other items are
+                unreachable. Training never sets it, because the scores of a model do not depend on it.
         """
 
     def window(self, targets: Targets, first: int, capacity: int, shift: int) -> dict[str, Index]:
@@ -222,14 +232,30 @@ def build_codec(section: HeadSection, schema: LabelSchema) -> Codec:
     return codec
 
 
-def find_reachable(codec: Codec, document: Document, tokens: Tokens, plan: WindowPlan) -> Targets:
+def find_reachable(
+    codec: Codec, document: Document, tokens: Tokens, plan: WindowPlan, *, flat: bool = False
+) -> Targets:
     """Encode a document to count its unreachable items: a triple without offsets is reachable if any occurrence is.
 
-    All occurrences may also exclude each other, so a triple is unreachable only if it is in both encodings.
+    All occurrences may also exclude each other, so a triple is unreachable only if it is in both encodings. Flat output can
+    contain one occurrence of each triple, and a choice from all of them is the largest.
+
+    Args:
+        codec: the codec.
+        document: the document.
+        tokens: the tokens of its text.
+        plan: the split into windows.
+        flat: whether overlapping entities are removed from the output.
     """
-    found = codec.encode(document, tokens, plan)
+    encode: Callable[..., Targets] = codec.encode
+    if flat and "flat" in signature(codec.encode).parameters:  # codecs written for earlier versions lack the option
+        encode = partial(encode, flat=True)
+    found = encode(document, tokens, plan)
     if document.spos is not None and found.unreachable.get("relations"):
-        every = codec.encode(document, tokens, plan, mentions="all")
+        every = encode(document, tokens, plan, mentions="all")
+        if flat:
+            found.unreachable["relations"] = every.unreachable["relations"]
+            return found
         lost = {triple for triple, _ in every.unreachable["relations"]}
         found.unreachable["relations"] = [item for item in found.unreachable["relations"] if item[0] in lost]
     return found

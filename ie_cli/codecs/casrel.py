@@ -68,11 +68,19 @@ class CasRelCodec:
         self.matrices: Mapping[str, Sequence[str]] = {"subjects": ROLES[:1], "objects": schema.link_names}
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode relations as links; a triple without offsets is one item with any number of links."""
         boundaries = Boundaries(document.text, tokens)
         gold = GoldRelations.build(document, boundaries, plan, self.schema, mentions=mentions)
+        if flat:  # what is left has no spans that overlap, and can be expressed
+            gold = gold.flat()
         objects = joint_spans(gold.entries[:, :3], gold.entries[:, 3:])
         gold = gold.without(~objects, OBJECT_OVERLAPS)
         subjects = joint_spans(gold.entries[:, :0], gold.entries[:, 1:3])

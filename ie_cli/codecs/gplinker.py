@@ -29,6 +29,7 @@ from ie_cli.codecs.base import (
     Targets,
 )
 from ie_cli.codecs.factors import entry_scores, factors_of, shared_factors
+from ie_cli.codecs.flat import flat_alignment
 from ie_cli.codecs.links import decode_links
 from ie_cli.codecs.relations import GoldRelations, annotate, link_rules, links_within, role_spans
 from ie_cli.codecs.spans import decode_spans
@@ -61,17 +62,27 @@ class GPLinkerCodec:
         }
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode relations as links, and entities as spans; a triple without offsets is one item with any number of links."""
         schema = self.schema
         gold = GoldRelations.build(document, Boundaries(document.text, tokens), plan, schema, mentions=mentions)
+        if flat:
+            gold = gold.flat(labelled=not schema.roles)
         links, triples = gold.links(), gold.unreachable_triples()
         if schema.roles:
             columns = {"spans": role_spans(links), "links": links}
             return Targets(columns, {"entities": 0, "relations": gold.count}, {"entities": [], "relations": triples})
         entities = sorted(entities_of(replace(document, relations=list(gold.located))))
         aligned = align(document.text, entities, tokens, plan, schema.ids)
+        if flat:
+            aligned = flat_alignment(aligned)
         return Targets(
             {"spans": aligned.spans, "links": links},
             {"entities": len(entities), "relations": gold.count},

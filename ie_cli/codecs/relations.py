@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from ie_cli.codecs.base import Annotation, Candidates, Decoding, Index
+from ie_cli.codecs.flat import Alternative, largest_compatible
+from ie_cli.codecs.limits import FLAT_RELATION
 from ie_cli.codecs.links import LinkRules
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
@@ -101,6 +104,27 @@ class GoldRelations:
             unreachable={**self.unreachable, **{relation: reason for relation, drop in parts if drop}},
         )
 
+    def flat(self, *, labelled: bool = False, directed: bool = False) -> GoldRelations:
+        """Return the relations with those of `aligned` made unreachable that flat output cannot contain.
+
+        Of triples without offsets, one occurrence each is kept.
+
+        Args:
+            labelled: whether a span with two labels counts as two entities, which overlap.
+            directed: whether a predicate cannot join the same two spans in both directions.
+        """
+        sides = [
+            (_argument(relation.subject, labelled), _argument(relation.object, labelled)) for relation in self.aligned
+        ]
+        alternatives: list[list[Alternative]] = []
+        if self.document.spos is not None:
+            triples = chain.from_iterable(text_triples(self.document.text, [one]) for one in self.aligned)
+            alternatives.append([(triple, number) for number, triple in enumerate(triples)])
+        if directed:
+            pairs = zip(self.aligned, sides, strict=True)
+            alternatives.append([((one.predicate, frozenset(pair)), pair) for one, pair in pairs])
+        return self.without(~largest_compatible(sides, alternatives), FLAT_RELATION)
+
     def links(self) -> Index:
         """Return the distinct links of the predicates and of their pairs of types; int64 ``[links, 5]``."""
         typed = self.entries.copy()
@@ -136,6 +160,10 @@ def _schema_reason(relation: Relation, schema: LabelSchema) -> str:
     if not set(types) <= schema.ids.keys():
         return NO_LABEL
     return NO_TYPES if schema.constrained and types not in schema.types.get(relation.predicate, ()) else ""
+
+
+def _argument(entity: Entity, labelled: bool) -> Entity:
+    return Entity(entity.start, entity.end, entity.label if labelled else "")
 
 
 def _absence_reason(text: str, triple: Triple, boundaries: Boundaries) -> str:

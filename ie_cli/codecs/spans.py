@@ -25,6 +25,7 @@ from ie_cli.codecs.base import (
     Targets,
 )
 from ie_cli.codecs.factors import Factors, LabelFactors, SharedFactors, entry_scores, factors_of
+from ie_cli.codecs.flat import flat_alignment
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.alignment import align, to_entities, within
@@ -52,15 +53,23 @@ class SpanCodec:
     columns: Mapping[str, int] = {"spans": 3}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
-        self.schema = schema
+        self.schema, self.nests = schema, section.nests
         self.matrices: Mapping[str, Sequence[str]] = {"entities": schema.labels}
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode the entities as token spans."""
         entities = sorted(set(document.entities))  # the same order in every process: the stored columns have a checksum
         aligned = align(document.text, entities, tokens, plan, self.schema.ids)
+        if flat and self.nests:
+            aligned = flat_alignment(aligned)
         kept, reason = self.expressible(aligned.spans, aligned.reachable)
         others = [(aligned.reachable[number], reason) for number in np.nonzero(~kept)[0].tolist()]
         return Targets(

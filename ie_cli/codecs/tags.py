@@ -5,13 +5,13 @@ Tags cannot express overlaps. Of gold entities that overlap, the longest is kept
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from ie_cli.codecs.base import Candidates, Columns, Decoded, Decoding, Floats, Index, Mask, Outputs
+from ie_cli.codecs.flat import largest_without_overlaps
 from ie_cli.codecs.limits import OVERLAP
 from ie_cli.codecs.spans import SpanCodec, SpanDecoder
 from ie_cli.codecs.tag_margins import decode_tags
@@ -36,7 +36,7 @@ class TagCodec(SpanCodec):
 
     def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:
         """Keep spans that do not overlap."""
-        return _without_overlaps(spans, entities), OVERLAP
+        return largest_without_overlaps(spans[:, 1:], [entity.label for entity in entities]), OVERLAP
 
     def entries(self, columns: Columns) -> dict[str, Index]:
         """Return the spans (sample, label, first, last), from which the head makes tags."""
@@ -73,30 +73,3 @@ class TagDecoder(SpanDecoder):
         [block] = outputs.matrix("tags")
         found = decode_tags(block, mask, self.thresholds, self.scheme)
         return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)
-
-
-def _without_overlaps(spans: Index, entities: Sequence[Entity]) -> Mask:
-    """Return which spans to keep so that no two share a token: as many as possible, then as long as possible.
-
-    Of equal choices, the one that ends earlier and the smaller label are kept. This is weighted interval scheduling.
-    """
-    ranked = sorted(
-        (last, first, entity.label, number)
-        for number, ((_, first, last), entity) in enumerate(zip(spans.tolist(), entities, strict=True))
-    )
-    ends = [last for last, *_ in ranked]
-    best = [(0, 0)]  # the number of spans and of their tokens among the first ones
-    chosen: list[bool] = []
-    for at, (last, first, _, _) in enumerate(ranked):
-        count, size = best[bisect_left(ends, first, hi=at)]
-        with_it = (count + 1, size + last - first + 1)
-        chosen.append(with_it > best[-1])
-        best.append(max(with_it, best[-1]))
-    kept = np.zeros(len(spans), dtype=np.bool_)
-    at = len(ranked)
-    while at:
-        at -= 1
-        if chosen[at]:
-            kept[ranked[at][3]] = True
-            at = bisect_left(ends, ranked[at][1], hi=at)
-    return kept

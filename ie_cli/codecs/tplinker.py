@@ -63,11 +63,19 @@ class TPLinkerCodec(GPLinkerCodec):
         }
 
     def encode(
-        self, document: Document, tokens: Tokens, plan: WindowPlan, *, mentions: Mentions = "nearest"
+        self,
+        document: Document,
+        tokens: Tokens,
+        plan: WindowPlan,
+        *,
+        mentions: Mentions = "nearest",
+        flat: bool = False,
     ) -> Targets:
         """Encode relations as links, and their arguments as spans; entities without a relation are not encoded."""
         boundaries = Boundaries(document.text, tokens)
         gold = GoldRelations.build(document, boundaries, plan, self.schema, mentions=mentions)
+        if flat:
+            gold = gold.flat(directed=True)
         conflicts = opposite(gold.aligned, boundaries)
         gold = gold.without(np.array([relation in conflicts for relation in gold.aligned], dtype=bool), BOTH_DIRECTIONS)
         links = gold.links()

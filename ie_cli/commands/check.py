@@ -56,7 +56,7 @@ def _report_cost(name: str, overrides: Sequence[str]) -> None:
     from ie_cli.training.cost import estimate_cost
 
     try:
-        cost = estimate_cost(read_recipe(name, overrides))
+        cost = estimate_cost(read_recipe(name, overrides, quiet=True))
     except IEError as error:
         say(f"the cost of a run was not measured: {error.message}")
         return

@@ -178,11 +178,13 @@ class TrainingView:
 
     def _describe_initial(self, initial: InitialWeights) -> None:
         """Print what is taken from the model that the run starts from, and which weights are new."""
+        from ie_cli.training.initial_model import describe_new_head
+
         self._say(f"starting from {initial.model}: its tokenizer and its encoder")
         for task, head in initial.heads.items():
             name = f"{task}: " if self.several else ""
             if head.reason is not None:
-                self._say(f"warning: {name}the head is new, with all its labels: {head.reason}")
+                self._say(f"warning: {name}{describe_new_head(head.reason)}")
                 continue
             parts = [f"{len(head.kept)} of {counted(len(head.kept) + len(head.fresh), 'label')} continue"]
             parts += [
@@ -200,9 +202,12 @@ class TrainingView:
             f"in {event.precision}"
         )
         from ie_cli.data.negatives import negatives_by_file
+        from ie_cli.tasks.unlearned import unlearned_entities
 
         for report in setup.data.reports:
             self._say(f"{name}{report}")
+        if (unlearned := unlearned_entities(setup.section, setup.data.statistics)) is not None:
+            self._say(f"{'warning: ' if unlearned.kind == 'warning' else ''}{name}{unlearned.text}")
         for finding in negatives_by_file(setup.data.files, setup.task.words.a_item):
             warning = "warning: " if finding.kind == "warning" else ""
             if len(setup.data.files) > 1 or any(file.negatives for file in setup.data.files.values()):

@@ -35,12 +35,18 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, and give its options their current names."""
         name, command, rest = super().resolve_command(ctx, args)
+        ctx.meta[_ARGUMENTS] = rest
         known = {option for parameter in getattr(command, "params", ()) for option in parameter.opts}
         return name, command, current_names(rest, known)
 
     def _invoke(self, ctx: typer.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            got = given_value(ctx.meta.get(_ARGUMENTS, ()), getattr(error.param, "opts", ()))
+            if got is not None and got not in error.message:
+                error.message = f"{error.message.removesuffix('.')}; got {got}"
+            raise
         except IEError as error:
             self._fail(ctx, error, error)
         except ModuleNotFoundError as error:
@@ -84,6 +90,20 @@ class Commands(TyperGroup):
                 raise
             os.write(2, f"error: {OUT_OF_MEMORY}\n".encode())
         raise typer.Exit(1) from error
+
+
+_ARGUMENTS = "ie.arguments"
+"""The key of a context under which the arguments of the command are kept for messages."""
+
+
+def given_value(arguments: Sequence[str], options: Collection[str]) -> str | None:
+    """Return the last value of an option on a command line, or None if it is not given in a usual form."""
+    got = None
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        name, equals, value = argument.partition("=")
+        if name in options:
+            got = value if equals else following
+    return got
 
 
 _RENAMED = {"--input-format": "--from", "--format": "--to"}

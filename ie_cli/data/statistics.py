@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ie_cli.document import Document
-from ie_cli.triples import simple_triples
+from ie_cli.triples import entities_and_unrelated, simple_triples
 
 
 class Part(Protocol):
@@ -30,6 +30,8 @@ class DatasetStatistics:
         slots: predicates ``P.slot`` of complex objects.
         relations: distinct relations of each document by predicate, as they are scored: with their spans and labels, or by their
             texts if the data have no offsets.
+        entities: number of distinct entities of each document.
+        unrelated: number of those that are neither the subject nor the object of a relation.
         guessed: whether offsets of some relations were guessed from texts.
         text_pairs: documents that are pairs of texts, annotated or not.
         pair_labels: classes of the pairs.
@@ -44,6 +46,8 @@ class DatasetStatistics:
     pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     slots: set[str] = field(default_factory=set)
     relations: Counter[str] = field(default_factory=Counter)
+    entities: int = 0
+    unrelated: int = 0
     guessed: bool = False
     text_pairs: int = 0
     pair_labels: Counter[str] = field(default_factory=Counter)
@@ -67,6 +71,9 @@ class DatasetStatistics:
         """Count a document."""
         self.documents += 1
         self.labels.update(entity.label for entity in document.entities)
+        entities, unrelated = entities_and_unrelated(document)
+        self.entities += entities
+        self.unrelated += unrelated
         for relation in document.relations:
             self.arguments.update((relation.subject.label, relation.object.label))
             self.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
@@ -27,19 +28,29 @@ from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.diagnosis import require_learnable
 
+if TYPE_CHECKING:
+    from ie_cli.training.initial_model import InitialModel
+
 
 def check(recipe: Recipe) -> Iterator[Finding]:
     """Read each split once, and yield the findings by task and split.
 
     If the encoder cannot be loaded, the data are checked nevertheless, but for what depends on its tokens.
     """
+    from ie_cli.training.initial_model import InitialModel, describe_new_head
+
     tokenizer: TextTokenizer | None = None
+    tasks, reasons = recipe.instances(), dict[str, str]()
     try:
-        tokenizer = _tokenizer(recipe)
+        start = InitialModel.of(recipe)
+        tokenizer = _tokenizer(recipe, start)
+        reasons = {} if start is None else start.reasons_for_new_heads(tasks)
     except IEError as error:
         yield from _errors(error)
-    yield from (Finding("warning", text) for text in changes_of_pretrained(recipe))
-    tasks = recipe.instances()
+    if tokenizer is not None:  # an encoder that does not support an option is an error, not a warning
+        yield from (Finding("warning", text) for text in changes_of_pretrained(recipe))
+    for name, reason in reasons.items():
+        yield Finding("warning", ("" if len(tasks) == 1 else f"{name}: ") + describe_new_head(reason))
     schemas: dict[str, LabelSchema] = {}
     for name in tasks:
         for finding in _check_task(recipe, name, tokenizer, schemas):
@@ -75,7 +86,8 @@ def _check_task(
             continue
         bad = surveys["train"].bad.count > 0 if split.keep is not None else False
         encoder = recipe.encoder if tokenizer is not None else None
-        yield from about(part, surveys[part], section, encoder, rest_is_bad=bad)
+        empty = part != "train" and "train" in surveys and surveys["train"].is_empty
+        yield from about(part, surveys[part], section, encoder, rest_is_bad=bad, train_is_empty=empty)
     if "train" not in surveys:
         return
     yield from between(surveys, section)
@@ -155,12 +167,11 @@ def _validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
     validate_names(recipe, schemas)
 
 
-def _tokenizer(recipe: Recipe) -> TextTokenizer:
+def _tokenizer(recipe: Recipe, start: InitialModel | None) -> TextTokenizer:
     """Return the encoder's tokenizer; that of `tiny` needs no vocabulary here, as each character or word is a token anyway."""
     from ie_cli.modeling.encoder import load_tokenizer_alone, tiny_tokenizer
-    from ie_cli.training.initial_model import InitialModel
 
-    if (start := InitialModel.of(recipe)) is not None:
+    if start is not None:
         return recipe_tokenizer(start.encoder(recipe.encoder)[1], recipe.encoder)
     if recipe.encoder.name == "tiny":
         words = recipe.encoder.vocabulary == "words"

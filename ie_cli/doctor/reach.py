@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.codecs.base import build_codec, find_reachable
-from ie_cli.codecs.limits import REMEDIES
+from ie_cli.codecs.limits import FLAT, REMEDIES
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.unknown_characters import UnknownCharacters
@@ -103,7 +103,8 @@ class Reach:
         self, document: Document, tokens: Tokens, schema: LabelSchema
     ) -> tuple[Mapping[str, int], Mapping[str, Sequence[tuple[Any, str]]]]:
         """Return, by kind, the number of gold items in a document, and the unreachable ones with their reasons."""
-        found = find_reachable(build_codec(self.head, schema), document, tokens, self.plan)
+        codec = build_codec(self.head, schema)
+        found = find_reachable(codec, document, tokens, self.plan, flat=self.head.flat)
         return found.counts, found.unreachable
 
     def is_lost(self, reason: str) -> bool:
@@ -111,9 +112,10 @@ class Reach:
         return any(reason in found.unreachable for found in self._kinds.values())
 
     def items(self) -> TrainingItems:
-        """Return the counts of gold items that the task extracts."""
+        """Return the counts of gold items that the task learns; a model learns also what flat output removes."""
         found = self._kinds.get(self.task.words.items, _KindReach())
-        return TrainingItems(found.total, found.unreachable)
+        lost = {reason: count for reason, count in found.unreachable.items() if reason not in FLAT}
+        return TrainingItems(found.total, lost)
 
     def findings(self, split: str, encoder: EncoderSection, *, trim: bool, shifted: bool) -> Iterator[Finding]:
         """Yield a finding for each kind with unreachable items.

@@ -14,7 +14,10 @@ from ie_cli.doctor.spans import CUT, INVISIBLE
 from ie_cli.doctor.survey import Survey
 from ie_cli.encoding.alignment import WHITESPACE
 from ie_cli.errors import counted
+from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import EncoderSection, TaskSection
+from ie_cli.tasks import TASKS
+from ie_cli.tasks.unlearned import unlearned_entities
 
 _SHOWN = 3
 _RARE = 5
@@ -24,7 +27,13 @@ _ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has 
 
 
 def about(
-    split: str, found: Survey, section: TaskSection, encoder: EncoderSection | None, *, rest_is_bad: bool = False
+    split: str,
+    found: Survey,
+    section: TaskSection,
+    encoder: EncoderSection | None,
+    *,
+    rest_is_bad: bool = False,
+    train_is_empty: bool = False,
 ) -> Iterator[Finding]:
     """Yield the findings about one split.
 
@@ -34,6 +43,7 @@ def about(
         section: the section of the task.
         encoder: the section of the encoder; None if its tokens are not known.
         rest_is_bad: whether the split is a part of data with records that cannot be read, which are reported with another split.
+        train_is_empty: whether train has no items either, which is reported with train.
     """
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
     yield _contents(split, found)
@@ -41,7 +51,7 @@ def about(
         files = negatives_by_file(found.files, found.task.words.a_item)
         yield from (replace(finding, text=f"{split}: {finding.text}") for finding in files)
     if found.documents or found.bad.count or not rest_is_bad:
-        yield from _unreadable_or_empty(split, found, section)
+        yield from _unreadable_or_empty(split, found, section, train_is_empty=train_is_empty)
     verdict = found.spans.offsets.verdict()
     if verdict is not None and section.data.trim:
         verdict += "; data.trim has moved some of them already: without it, this finding is more precise"
@@ -56,6 +66,9 @@ def about(
             f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
             "entities from the output: set head.flat: false",
         )
+    unlearned = unlearned_entities(section, found.statistics) if split == "train" and found.items else None
+    if unlearned is not None:
+        yield replace(unlearned, text=f"{split}: {unlearned.text}")
     if encoder is None:
         return
     if found.reach.truncated:
@@ -88,7 +101,7 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "none"
 
 
-def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Iterator[Finding]:
+def _unreadable_or_empty(split: str, found: Survey, section: TaskSection, *, train_is_empty: bool) -> Iterator[Finding]:
     """Yield findings about records that cannot be read, and about data without examples or items."""
     bad = found.bad
     if bad.count:
@@ -104,9 +117,22 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Ite
         )
         yield Finding("error", f"{split}: no examples{picked}")
     elif split != "test" and not found.items:
-        yield Finding("error", f"{split}: no {found.task.words.items}; check that data.format is right")
+        if not train_is_empty:
+            yield Finding("error", f"{split}: {_nothing_to_extract(found, section)}")
     elif split == "dev" and (found.documents < _FEW or found.items < _FEW):
         yield Finding("warning", _few(found))
+
+
+def _nothing_to_extract(found: Survey, section: TaskSection) -> str:
+    """Return why data contain no items: they may be annotated for another task than that of the head."""
+    items = found.task.words.items
+    for name, other in TASKS.items():
+        if name != section.task and other.propose(found.statistics, overlapping=0) is not None:
+            return (
+                f"the head {section.head.name} extracts {items}, but the data contain none; for {other.words.items}, use task: "
+                f"{name} and one of its heads: {', '.join(heads_of(name))}"
+            )
+    return f"no {items}; check that data.format is right"
 
 
 def _few(found: Survey) -> str:

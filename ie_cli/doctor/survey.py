@@ -100,6 +100,11 @@ class Survey:
         """The number of items that the task extracts."""
         return self.names[self.task.words.items].total()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all records can be read, and none of them has an item that the task extracts."""
+        return not self.bad.count and not self.items
+
     def add(self, document: Document) -> None:
         """Count a document."""
         annotation = self.task.annotation(document)

@@ -15,10 +15,10 @@ from ie_cli.metrics.scores import Ceiling
 
 
 class CeilingCounter:
-    """Counts the gold items that a model can express with its tokens, windows and schema."""
+    """Counts the gold items that the output of a model can contain, with its tokens, windows, schema and `flat`."""
 
-    def __init__(self, codec: Codec, tokenizer: TextTokenizer, plan: WindowPlan) -> None:
-        self._codec, self._tokenizer, self._plan = codec, tokenizer, plan
+    def __init__(self, codec: Codec, tokenizer: TextTokenizer, plan: WindowPlan, *, flat: bool) -> None:
+        self._codec, self._tokenizer, self._plan, self._flat = codec, tokenizer, plan, flat
         self._totals: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = {}
 
@@ -26,12 +26,12 @@ class CeilingCounter:
     def of(cls, engine: Engine) -> CeilingCounter:
         """Return a counter for the only task of an engine."""
         [part] = engine.tasks
-        return cls(part.codec, engine.tokenizer, engine.plan)
+        return cls(part.codec, engine.tokenizer, engine.plan, flat=part.flat)
 
     def add(self, document: Document) -> None:
         """Count one gold document; a triple without offsets is reachable if any of its occurrences is."""
         [tokens] = self._tokenizer.encode([document.text])
-        found: Targets = find_reachable(self._codec, document, tokens, self._plan)
+        found: Targets = find_reachable(self._codec, document, tokens, self._plan, flat=self._flat)
         self._totals.update(found.counts)
         for kind, items in found.unreachable.items():
             self._reasons.setdefault(kind, Counter()).update(reason for _, reason in items)

@@ -54,16 +54,21 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """One task of an engine: its name in the recipe, and how its head's outputs are decoded."""
+    """One task of an engine: its name in the recipe, and how its head's outputs are decoded.
+
+    Attributes:
+        flat: whether overlaps are removed from the output.
+    """
 
     name: str
     codec: Codec
     decoder: Decoder
+    flat: bool = False
 
     @classmethod
     def build(cls, name: str, codec: Codec, decoding: Decoding) -> Extraction:
         """Build the decoder of a task."""
-        return cls(name, codec, codec.decoder(decoding))
+        return cls(name, codec, codec.decoder(decoding), decoding.flat)
 
 
 @dataclass(frozen=True)

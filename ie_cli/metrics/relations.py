@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 from ie_cli.document import Document
 from ie_cli.document.fields import NO_TYPE
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, counted
 from ie_cli.metrics.duie import OfficialCounts, OfficialScorer, spos_of
 from ie_cli.metrics.entities import COLUMNS, Counts, EntityScorer, EntityScores, macro_f1, macro_row, unseen_notes
 from ie_cli.metrics.scores import Ceiling, DocumentCounts, ScoreTable, reach_notes
-from ie_cli.triples import ROLES, Span, Triple, entities_of, simple_triples, triples_of
+from ie_cli.triples import ROLES, Span, Triple, entities_and_unrelated, entities_of, simple_triples, triples_of
 
 Match = Literal["strict", "boundaries", "text"]
 Argument = Span | str
@@ -94,6 +94,7 @@ class RelationScores:
         documents: counts by document, if requested.
         typed: counts by text and types; None if `strict` counts types, or one side has none.
         has_types: whether the arguments of gold triples have types.
+        unscored: the number of annotated entities, and of those in no relation, if the model has no entity types.
     """
 
     match: Match
@@ -108,6 +109,7 @@ class RelationScores:
     documents: DocumentCounts | None = None
     typed: Counts | None = None
     has_types: bool = False
+    unscored: tuple[int, int] = (0, 0)
 
     @property
     def micro(self) -> Counts:
@@ -173,6 +175,7 @@ class RelationScores:
             (
                 f"relations {criterion}",
                 *self._type_notes(),
+                *self._entity_notes(),
                 *reach_notes(self.ceiling, "relations"),
                 *unseen_notes(self.unseen, "triples"),
             ),
@@ -185,6 +188,20 @@ class RelationScores:
         blind = ["these scores"] if self.match != "strict" else []
         blind += ["DuIE's rules"] if self.official is not None else []
         return [f"{' and '.join(blind)} do not compare the types of arguments"] if blind and self.has_types else []
+
+    def _entity_notes(self) -> list[str]:
+        """Return what is not scored of the annotated entities if the model has no entity types."""
+        entities, unrelated = self.unscored
+        if unrelated:
+            are = "is" if unrelated == 1 else "are"
+            return [
+                f"{unrelated:,} of {entities:,} annotated entities {are} in no relation; the model does not extract them, nor "
+                "entity types"
+            ]
+        if entities:
+            types = counted(entities, "annotated entity", "annotated entities")
+            return [f"the types of {types} are not compared: the model does not extract them"]
+        return []
 
     def to_dict(self) -> dict[str, Any]:
         """Return all scores but those that are None, unrounded, in the layout of ``ie eval --json`` and `metrics.json`."""
@@ -232,6 +249,7 @@ class RelationScorer:
         self._entities = None if entities is False else EntityScorer(labels)
         self._score_entities = entities
         self._gold_has_entities, self._types = False, set[str]()
+        self._unscored = (0, 0)
         self._seen = seen
         self._official = official
         self._guessed = False
@@ -264,6 +282,9 @@ class RelationScorer:
             self._entities.add(*(replace(side, entities=list(entities_of(side))) for side in (gold, predicted)))
             self._gold_has_entities |= bool(gold.entities)
             self._types.update(entity.label for entity in predicted.entities)
+        else:
+            entities, unrelated = entities_and_unrelated(gold)
+            self._unscored = self._unscored[0] + entities, self._unscored[1] + unrelated
 
     def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> RelationScores:
         """Return the scores of the documents added so far."""
@@ -283,6 +304,7 @@ class RelationScorer:
             None if chosen.documents is None else chosen.documents.copy(),
             self._typed.counts() if self._guessed and has_types and predicts_types else None,
             has_types,
+            self._unscored,
         )
 
     def _entity_scores(self, ceilings: Mapping[str, Ceiling] | None) -> EntityScores | None:

@@ -43,6 +43,14 @@ class HeadSection(Section):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
 
+    def has_entity_types(self, *, annotated: bool) -> bool:
+        """Return whether the head learns the annotated entities with their types, those in no relation included.
+
+        Args:
+            annotated: whether the training data annotate entities.
+        """
+        return True
+
 
 class PointerSection(HeadSection):
     """Options of heads that score pairs of tokens with query and key vectors."""
@@ -118,6 +126,9 @@ class RelationSection(HeadSection):
     has_entity_labels: ClassVar[bool] = True
     """Whether the head can find labelled entities; otherwise its entity labels are always the roles subject and object."""
 
+    flat: bool = False
+    """Output no overlapping entities: greedy selection by score. A span may still be both subject and object. Relations whose
+    subject or object is removed are removed, too."""
     entity_rows: Literal["auto", "types", "roles"] = "auto"
     """Entity labels: the entity types, or the roles subject and object; `auto`: types if the data annotate entities."""
 
@@ -127,11 +138,7 @@ class RelationSection(HeadSection):
         return "schema"
 
     def has_entity_types(self, *, annotated: bool) -> bool:
-        """Return whether the entity labels are types, not roles.
-
-        Args:
-            annotated: whether the training data annotate entities.
-        """
+        """Return whether the entity labels are types, not roles."""
         typed = self.entity_rows == "types" or (self.entity_rows == "auto" and annotated)
         return typed and self.has_entity_labels
 

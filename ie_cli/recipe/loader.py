@@ -6,7 +6,7 @@ import codecs
 import copy
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,11 @@ from ie_cli.recipe.balance import balance_problems
 from ie_cli.recipe.encoder_checks import encoder_problems
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
-from ie_cli.recipe.messages import describe, dotted, schema_problems, schemas_at
+from ie_cli.recipe.messages import describe, dotted, head_at, schema_problems, schemas_at
+from ie_cli.recipe.overrides import Place, apply_overrides, drop_fields_of_other_heads, expand_short_forms, place_of
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 from ie_cli.recipe.yaml import INVALID, Loc, ParsedYaml, flow, parse
 from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
-
-Place = int | str
-"""The origin of a value: a line of the file, or an override."""
 
 PATHS = ("train", "dev", "test", "schema_file")
 COLUMN_OPTIONS = {
@@ -32,17 +30,27 @@ COLUMN_OPTIONS = {
     "grades": ("pairs", "pairs-json"),
     "joiner": ("conll", "conll04", "conll04-table", "multihead"),
 }
+_EXAMPLE, _EXAMPLE_TASK = "quickstart-en", "relation"
+"""The bundled recipe that hints use to explain fields, and its task."""
 _MAX_BYTES = 1_000_000
 _SHARE = re.compile(r"[0-9]*[.,/]?[0-9]+\s*%?")
 
 
-def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
+def load_recipe(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    stored: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Recipe:
     """Read a recipe, and make its paths relative to the current directory, as those of overrides already are.
 
     Args:
         path: the YAML file.
-        overrides: ``section.key=value``, with values as in YAML; null restores the default of a field.
+        overrides: ``section.key=value``, with values as in YAML; null restores the default of a field. If one names another
+            head, the fields of the file that this head does not have are left out.
         stored: whether it is the recipe of a model directory, whose paths are those of the training run.
+        report: called with a note on the fields that are left out.
 
     Raises:
         RecipeError: it lists every problem of the file and the overrides, each with its line.
@@ -51,6 +59,7 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     document = parse(_read(file))
     problems: list[tuple[Place, str]] = list(document.problems)
     recipe, places = None, dict[Loc, Place](document.lines)
+    heads, notes = set[str](), list[str]()
     if not isinstance(document.data, dict):
         if not problems:
             got = (
@@ -62,8 +71,9 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
             )
             problems.append((1, f"expected a mapping with name, data and encoder, got {got}"))
     else:
-        _expand_short_forms(document.data)
-        problems.extend(_apply_overrides(document, places, overrides))
+        expand_short_forms(document.data)
+        problems.extend(apply_overrides(document, places, overrides))
+        notes.extend(drop_fields_of_other_heads(document.data, places))
         if not stored:
             problems.extend(_inherit_encoder(document.data, places, file.parent))
         _infer_tasks_and_heads(document.data)
@@ -71,9 +81,13 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
         if recipe is not None and not stored:  # prediction does not read the training data
             found.extend(_rejected_urls(recipe))
             found.extend(_mistaken_fractions(recipe))
-        problems.extend((_place(loc, places), message) for loc, message in found)
+        problems.extend((place_of(loc, places), message) for loc, message in found)
+        heads.update(filter(None, (head_at(loc, document.data) for loc, _ in found if loc[-1:] != ("name",))))
     if problems or recipe is None:
-        raise _recipe_error(file, problems)
+        raise _recipe_error(file, problems, heads)
+    if report is not None:
+        for note in notes:
+            report(note)
     return recipe if stored else _resolve_paths(recipe, file.parent, places)
 
 
@@ -81,7 +95,7 @@ def _inherit_encoder(data: dict[str, Any], places: dict[Loc, Place], directory: 
     """Take the encoder options that a recipe omits from the model that it starts from, and yield the problem, if any."""
     if (path := given_path(data)) is None:
         return
-    place = _place(INIT_FROM, places)
+    place = place_of(INIT_FROM, places)
     start = Path() if isinstance(place, str) else directory
     names, problem = inherit_encoder(
         data, start / os.path.expanduser(path), lambda file: load_recipe(file, stored=True)
@@ -92,11 +106,18 @@ def _inherit_encoder(data: dict[str, Any], places: dict[Loc, Place], directory: 
         yield place, f"{dotted(INIT_FROM)}: {problem}"
 
 
-def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeError:
+def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]], heads: Collection[str] = ()) -> RecipeError:
+    """Return an error with all problems.
+
+    Args:
+        file: the recipe.
+        problems: the problems.
+        heads: the names of the heads whose fields some problems concern.
+    """
     of_file = sorted((place, message) for place, message in problems if isinstance(place, int))
     lines = [f"{file}:{line}: {message}" for line, message in of_file]
     lines += [f"{place}: {message}" for place, message in problems if isinstance(place, str)]
-    hint = "see `ie show quickstart-en --help-fields` for the help of every field."
+    hint = f"see `{_help_command(heads)}` for the help of every field."
     if problems and all(message.startswith(INVALID) and "character #" not in message for _, message in problems):
         hint = (
             "write `key: value`, with a space after the colon, indent with spaces, and quote texts with : # [ ] or { }."
@@ -104,6 +125,16 @@ def _recipe_error(file: Path, problems: Sequence[tuple[Place, str]]) -> RecipeEr
     if file.suffix.lower() not in (".yaml", ".yml"):
         hint = "name a YAML file; create a recipe for your data with `ie init DATA -o recipe.yaml`."
     return RecipeError("\n".join(dict.fromkeys(lines)), hint=hint)
+
+
+def _help_command(heads: Collection[str]) -> str:
+    """Return the command that explains the fields of a head, or those of another head if it is not exactly one."""
+    name = next(iter(heads), "") if len(heads) == 1 else ""
+    task = HEADS[name].tasks[0] if name in HEADS else _EXAMPLE_TASK
+    if name not in HEADS or name == heads_of(_EXAMPLE_TASK)[0]:
+        return f"ie show {_EXAMPLE} --help-fields"
+    other = f" --set task={task}" if task != _EXAMPLE_TASK else ""
+    return f"ie show {_EXAMPLE}{other} --set head={name} --help-fields"
 
 
 def _read(file: Path) -> str:
@@ -130,18 +161,9 @@ def _read(file: Path) -> str:
         raise RecipeError(f"{file}:{line}: not UTF-8", hint=hint) from error
 
 
-def _expand_short_forms(data: dict[str, Any]) -> None:
-    """Expand short forms: an empty section, and a head given by its name alone."""
-    for name, field in Recipe.model_fields.items():
-        if name in data and data[name] is None and (name == "head" or _is_section(field.annotation)):
-            data[name] = {}
-    if isinstance(data.get("head"), str):
-        data["head"] = {"name": data["head"]}
-
-
 def _infer_tasks_and_heads(data: dict[str, Any]) -> None:
     """Derive a missing head from the task, and a missing task from the head."""
-    _expand_short_forms(data)
+    expand_short_forms(data)
     if isinstance(data.get("tasks"), dict) and data["tasks"]:
         for name, section in data["tasks"].items():
             if isinstance(section, dict):
@@ -165,46 +187,6 @@ def _infer_task_and_head(data: dict[str, Any]) -> None:
         task = data.get("task")
         known = task if isinstance(task, str) and task in task_names() else task_names()[0]
         data["head"].setdefault("name", heads_of(known)[0])
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _apply_overrides(
-    document: ParsedYaml, places: dict[Loc, Place], overrides: Sequence[str]
-) -> Iterator[tuple[Place, str]]:
-    """Apply overrides to a document, and yield their problems."""
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        place = f"--set {override}"
-        # The last part may be a label, which may contain any character.
-        depth = 4 if key.startswith("tasks.") else 3 if key.startswith("training.balance.weights.") else 2
-        loc = tuple(part.strip() for part in key.split(".", depth))
-        if not equals or not all(loc):
-            yield place, "expected section.key=value, e.g. training.epochs=1"
-            continue
-        parsed = parse(flow(value) if value == "-" else value)  # stdin, not the start of a list
-        if parsed.problems:
-            yield from ((place, message) for _, message in parsed.problems)
-            continue
-        target = document.data
-        for part in loc[:-1]:
-            if not isinstance(target.get(part), dict):
-                target[part] = {}
-            target = target[part]
-        if parsed.data is None and (schemas := schemas_at(loc)) and {"type": "null"} not in schemas:
-            target.pop(loc[-1], None)
-        else:
-            target[loc[-1]] = parsed.data
-        for table in (places, document.spelled):
-            for old in [old for old in table if old[: len(loc)] == loc]:
-                del table[old]
-        for depth in range(1, len(loc)):
-            places.setdefault(loc[:depth], place)
-        places[loc] = place
-        document.spelled.update({loc + inner: text for inner, text in parsed.spelled.items()})
-        _expand_short_forms(document.data)
 
 
 def _validate(document: ParsedYaml) -> tuple[Recipe | None, list[tuple[Loc, str]]]:
@@ -232,12 +214,6 @@ def _drop(data: Any, loc: Loc) -> None:
         data = data.get(part) if isinstance(data, dict) else None
     if isinstance(data, dict) and field:
         data.pop(field[-1], None)
-
-
-def _place(loc: Loc, places: Mapping[Loc, Place]) -> Place:
-    while loc and loc not in places:
-        loc = loc[:-1]
-    return places.get(loc, 1)
 
 
 def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
@@ -285,7 +261,7 @@ def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:
     data, head = section.data, section.head
     if head.name not in (heads := heads_of(section.task)):
         yield ("head", "name"), f"got {head.name}, but task {section.task} supports {', '.join(heads)}"
-    if data.schema_file is not None and not head.has_predicates:
+    elif data.schema_file is not None and not head.has_predicates:
         tasks = dict.fromkeys(task for spec in HEADS.values() if spec.section.has_predicates for task in spec.tasks)
         yield ("data", "schema_file"), f"applies only to task: {', '.join(tasks)}"
     for name, formats in COLUMN_OPTIONS.items():
@@ -299,7 +275,8 @@ def _label_inconsistencies(
     for number, label in enumerate(labels):
         if label in labels[:number]:
             yield (*prefix, "data", "labels", number), f"the label '{label}' is listed twice"
-    if section.head.has_predicates:  # the names may be those of predicates
+    # The names may be those of predicates, or of the labels for another head.
+    if section.head.has_predicates or section.head.name not in heads_of(section.task):
         return
     for loc, named in (
         ((*prefix, "head", "thresholds"), section.head.thresholds),
@@ -333,7 +310,7 @@ def _resolve_paths(recipe: Recipe, directory: Path, places: Mapping[Loc, Place])
     }
     training = recipe.training
     if training.init_from is not None:
-        start = Path() if isinstance(_place(INIT_FROM, places), str) else directory
+        start = Path() if isinstance(place_of(INIT_FROM, places), str) else directory
         path = os.path.join(start, os.path.expanduser(training.init_from))
         training = training.model_copy(update={"init_from": resolved_model(path)})
     return recipe.model_copy(
@@ -386,5 +363,7 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
 
 def _help(section: BaseModel, loc: Loc) -> str:
     text = re.sub(r"\s+", " ", type(section).model_fields[str(loc[-1])].description or "")
+    if loc[-2:] == ("head", "name"):  # the allowed value is that of this section alone, but the text names other heads
+        return text
     expected = describe(schemas_at(loc, getattr(section, "name", None)))
     return text if expected in ("a mapping", "text", "true or false") else f"{text} [{expected}]"

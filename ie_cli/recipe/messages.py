@@ -56,7 +56,7 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
     for loc in wrong:
         # A union also rejects an invalid list as text: the message about its items is better.
         if not any(other[: len(loc)] == loc for other in wrong if len(other) > len(loc)):
-            yield loc, _wrong_value(loc, _value_at(data, loc), spelled.get(loc), _head_at(loc, data))
+            yield loc, _wrong_value(loc, _value_at(data, loc), spelled.get(loc), head_at(loc, data))
 
 
 def real_loc(loc: Sequence[str | int], data: Any) -> Loc:
@@ -98,7 +98,7 @@ def _value_at(data: Any, loc: Loc) -> Any:
     return data
 
 
-def _head_at(loc: Loc, data: Any) -> str | None:
+def head_at(loc: Loc, data: Any) -> str | None:
     """Return the name of the head that a location belongs to, or None."""
     if "head" not in loc[:-1]:
         return None
@@ -121,7 +121,7 @@ def _wrong_value(loc: Loc, value: Any, spelled: str | None, head: str | None) ->
 
 def _field_of_another_head(loc: Loc, data: Any) -> str | None:
     """Return the message about a field that the head does not have, but others have; None if it is anything else."""
-    head = _head_at(loc, data)
+    head = head_at(loc, data)
     others = [name for name, spec in HEADS.items() if loc[-1] in spec.section.model_fields]
     if head not in HEADS or loc[-2] != "head" or not others:
         return None

@@ -90,7 +90,7 @@ class EncoderSection(Section):
     attention_base: Annotated[int, Field(ge=2, le=1_000_000)] = 512
     """`log_n`: the number of visible tokens at which the factor is 1."""
     attention_floor: Annotated[int, Field(ge=1, le=1_000_000)] = 16
-    """`log_n`: fewer visible tokens than this have the factor of this number; with attention_base, no factor is below 1."""
+    """`log_n`: fewer visible tokens than this have the factor of this number; if it is attention_base, no factor is below 1."""
 
 
 def _validate_head(value: Any) -> HeadSection:

@@ -27,6 +27,11 @@ _TOKENIZATION = ("vocabulary", "tokenization", "normalization")
 """The encoder options that token ids depend on."""
 
 
+def describe_new_head(reason: str) -> str:
+    """Return the warning about a head that does not continue that of the model."""
+    return f"the head is new, with all its labels: {reason}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitialHead:
     """What a head takes from the model.
@@ -90,18 +95,26 @@ class InitialModel:
             checkpoint_layers(encoder)
         return encoder, self.extractor.tokenizer
 
+    def reasons_for_new_heads(self, sections: Mapping[str, TaskSection]) -> dict[str, str]:
+        """Return by task why its head cannot continue that of the model; tasks whose head can are left out."""
+        trained = self.extractor.recipe.instances()
+        reasons = {
+            name: _difference(trained[name].head, section.head) if name in trained else f"no task {name}"
+            for name, section in sections.items()
+        }
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
     def initialise(
         self, heads: Mapping[str, nn.Module], codecs: Mapping[str, Codec], sections: Mapping[str, TaskSection]
     ) -> InitialWeights:
         """Copy the weights of the model's heads to new heads; tasks and labels are matched by name."""
-        trained, known = self.extractor.recipe.instances(), self.extractor.codecs()
+        known = self.extractor.codecs()
         taken: dict[str, InitialHead] = {}
+        reasons = self.reasons_for_new_heads(sections)
         for name, head in heads.items():
             names = codecs[name].schema.names
             before = known[name].schema.names if name in known else ()
-            reason: str | None = f"no task {name}"
-            if name in trained:
-                reason = _difference(trained[name].head, sections[name].head) or _kinds(known[name], codecs[name])
+            reason = reasons.get(name) or _kinds(known[name], codecs[name])
             if reason is not None:
                 taken[name] = InitialHead(kept=(), fresh=names, dropped=before, reason=reason)
                 continue

@@ -18,6 +18,7 @@ from transformers import BertConfig, BertModel
 
 from ie_cli.doctor.data_checks import check
 from ie_cli.document import Document, Entity, Relation
+from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import Recipe
 
 Triple = tuple[str, str, str]
@@ -168,8 +169,8 @@ def test_what_the_head_cannot_express_is_a_warning_with_a_head_that_can(tmp_path
     assert not of("warning", findings(recipe(train)))
     [warning] = of("warning", findings(recipe(train, head={"name": "casrel"})))
     assert warning.startswith(
-        "train: 5 of 10 relations (50.00%) can never be predicted: 5 subject overlaps another subject\n"
-        "  subject overlaps another subject: head.name: gplinker can express it\n"
+        "train: 5 of 10 relations (50.00%) can never be predicted: 5 with a subject that overlaps another subject\n"
+        "  with a subject that overlaps another subject: head.name: gplinker can express it\n"
         f"    {train}:1: 北京大学 | 在 | 青川\n"
     )
 
@@ -272,7 +273,7 @@ def test_what_tplinker_cannot_express_is_a_warning_with_a_head_that_can(tmp_path
     train = native(tmp_path / "t.jsonl", *data)
     assert not of("warning", findings(recipe(train)))
     [warning] = of("warning", findings(recipe(train, head={"name": "tplinker"})))
-    reason = "the same boundaries are linked in the opposite direction by the same predicate"
+    reason = "with boundaries that the same predicate links in the opposite direction"
     assert warning.startswith(
         f"train: 5 of 10 relations (50.00%) can never be predicted: 5 {reason}\n"
         f"  {reason}: head.name: gplinker can express it\n    {train}:1: 青川 | 爱 | 王伟\n"
@@ -361,7 +362,16 @@ def test_slots_that_the_schema_file_does_not_have_are_an_error(tmp_path: Path) -
 
 def test_no_relation_at_all_is_an_error(tmp_path: Path) -> None:
     train = native(tmp_path / "t.jsonl", Document("王伟", [Entity(0, 2, "person")]))
-    assert of("error", findings(recipe(train))) == ["train: no relations; check that data.format is right"]
+    assert of("error", findings(recipe(train))) == [
+        "train: the head gplinker extracts relations, but the data contain none; for entities, use task: ner and one of its "
+        f"heads: {', '.join(heads_of('ner'))}"
+    ]
+
+
+def test_data_of_another_task_are_one_error(tmp_path: Path) -> None:
+    files = [native(tmp_path / f"{n}.jsonl", Document("王伟" + "。" * n, [Entity(0, 2, "person")])) for n in range(2)]
+    [error] = of("error", findings(recipe(*files, head={"name": "casrel"})))
+    assert error.startswith("train: the head casrel extracts relations, but the data contain none; for entities, use")
 
 
 @pytest.mark.parametrize("spo_list", [None, []])
@@ -382,7 +392,10 @@ def test_dev_without_a_relation_is_an_error_and_test_is_none(tmp_path: Path) -> 
 
 def test_relations_alone_are_no_entities_to_train_on(tmp_path: Path) -> None:
     made = recipe_of_entities(Path(native(tmp_path / "t.jsonl", *many(5))), data={"dev": None})
-    assert of("error", findings(made)) == ["train: no entities; check that data.format is right"]
+    assert of("error", findings(made)) == [
+        "train: the head efficient_global_pointer extracts entities, but the data contain none; for relations, use task: "
+        f"relation and one of its heads: {', '.join(heads_of('relation'))}"
+    ]
 
 
 def test_bad_lines_of_duie_are_listed_with_their_places(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, TrainingSection
 
 COMMANDS = ("check", "show", "train")
-EXPLAINS = "`ie show quickstart-en --help-fields`"
+EXPLAINS = "--help-fields` for the help of every field"
 SMALL = "name: a\ndata: {train: t.jsonl}\nencoder: {name: tiny}\n"
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 from support.runner import ie, said
 
+from ie_cli.doctor.data_checks import check
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError, ModelError, RecipeError
 from ie_cli.evaluation.evaluate import score
@@ -112,6 +113,15 @@ def test_a_dropped_label_takes_no_row_with_it(trained: Path, data: Path, tmp_pat
     old = load_file(trained / "model" / "model.safetensors")["heads.ner_head.tables.entities.bias.bias"].view(2, 3)
     new = setup.model.state_dict()["heads.ner_head.tables.entities.bias.bias"].view(2, 2)
     assert torch.equal(new, old[:, [0, 2]])
+
+
+def test_check_warns_of_a_new_head_like_train(trained: Path, data: Path) -> None:
+    found = list(check(from_model(data, trained / "model", head={"name": "global_pointer"})))
+    assert (
+        "warning",
+        "the head is new, with all its labels: head.name was efficient_global_pointer and is now global_pointer",
+    ) in [(finding.kind, finding.text) for finding in found]
+    assert not any("the head is new" in finding.text for finding in check(from_model(data, trained / "model")))
 
 
 def test_other_heads_take_the_encoder_only_and_say_why(trained: Path, data: Path) -> None:
