@@ -315,7 +315,7 @@ class Run:
 
     def _patience_counts(self) -> bool:
         """Return whether an evaluation without a better score counts: not before the model has learned something."""
-        return not 0 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
+        return not -1 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.training.patience
