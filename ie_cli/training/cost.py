@@ -193,7 +193,10 @@ class _Timer:
         first = self._step(one)  # this one also allocates memory and starts threads
         if first > self._seconds or self._step(one) * len(rows) > 2 * self._seconds:
             return None
-        self._step(batch)
+        # Balancing keeps the gradients of each task until the end of a step with all of them.
+        others = [other for other in self._run.setup.tasks.values() if other is not task]
+        together = sampling_of(self._run.recipe) == "together"
+        self._step(batch, *(self.windows(other, other.dataset).batch([0]) for other in others if together))
         device = self._run.accelerator.device
         return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
@@ -239,10 +242,10 @@ class _Timer:
         self._run.model.train()
         return (time.monotonic() - start) / done
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, *batches: Batch) -> float:
         self._wait()
         start = time.monotonic()
-        self._run._step([batch])
+        self._run._step(batches)
         self._wait()
         return time.monotonic() - start
 
