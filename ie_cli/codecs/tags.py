@@ -5,7 +5,7 @@ Tags cannot express overlaps. Of gold entities that overlap, the longest is kept
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -30,8 +30,8 @@ class TagCodec(SpanCodec):
     identity: Sequence[Any] = ("tags", 1)
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
-        self.schema = schema
-        self.matrices: Mapping[str, Sequence[str]] = {"tags": schema.labels}
+        super().__init__(schema, section)
+        self.matrices = {"tags": schema.labels}
         self.scheme = SCHEMES[cast(TagSection, section).scheme]
 
     def expressible(self, spans: Index, entities: Sequence[Entity]) -> tuple[Mask, str]:

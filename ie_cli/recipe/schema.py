@@ -31,7 +31,8 @@ class DataSection(Section):
     format: Text | None = None
     """Input format; detected from the file if omitted."""
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
+    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data. Classes of pairs: from the
+    least to the most similar; numbers and words like `neutral` and `yes` have a known order."""
     text_column: int = 0
     """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags. pairs: the
     column of the first text, which the second one follows."""
@@ -135,7 +136,7 @@ class TrainingSection(Section):
     epochs: Million = 10
     """Number of passes over the training data."""
     batch_size: Million = 16
-    """Windows per step and device."""
+    """Windows, or pairs of texts, per step and device."""
     batch_tokens: PositiveInt | None = None
     """Maximum number of tokens per step, padding included, instead of batch_size windows."""
     eval_batch_size: Million = 32
@@ -205,7 +206,7 @@ class TaskSection(Section):
     """One task of a model: what is extracted, the data and the head."""
 
     task: TaskName = "ner"
-    """What to extract: entities, or relations between them (head gplinker, casrel or tplinker)."""
+    """What to extract: entities, relations between them (head gplinker, casrel or tplinker), or the similarity of two texts."""
     data: DataSection
     """The training, development and test data."""
     head: Head = EfficientGlobalPointerSection()
@@ -222,7 +223,7 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the run and of its directory under runs/."""
     task: TaskName = "ner"
-    """What to extract: entities, or relations between them (head gplinker, casrel or tplinker)."""
+    """What to extract: entities, relations between them (head gplinker, casrel or tplinker), or the similarity of two texts."""
     data: DataSection | None = None
     """The training, development and test data."""
     encoder: EncoderSection

@@ -16,7 +16,7 @@ import pytest
 import torch
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 from support.graphs import write_once
-from support.heads import built, codec_of_head
+from support.heads import WINDOW_HEADS, built, codec_of_head
 from transformers import BertConfig, BertModel
 
 import ie_cli.export.onnx
@@ -116,7 +116,11 @@ def one_of_each_head() -> tuple[dict[str, torch.nn.Module], dict[str, Codec]]:
     """Return the heads and their variants by task, with other weights than those they start with, and their codecs."""
     heads: dict[str, torch.nn.Module] = {}
     codecs: dict[str, Codec] = {}
-    for name, (head, fields) in {**{name: (name, {}) for name in HEADS}, **OTHERS, "again": ("casrel", {})}.items():
+    for name, (head, fields) in {
+        **{name: (name, {}) for name in [*WINDOW_HEADS, "infersent"]},
+        **OTHERS,
+        "again": ("casrel", {}),
+    }.items():
         sized = "head_size" in HEADS[head].section.model_fields
         options: dict[str, Any] = {**fields, "head_size": 16} if sized else fields
         heads[name], codecs[name] = built(head, hidden_size=32, **options), codec_of_head(head, **options)
