@@ -43,6 +43,11 @@ class HeadSection(Section):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
 
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether the loss compares the pairs of a batch with each other, and learns nothing from those of a single class."""
+        return False
+
 
 class PointerSection(HeadSection):
     """Options of heads that score pairs of tokens with query and key vectors."""
@@ -197,6 +202,11 @@ class MatchSection(HeadSection):
     def classifies(self) -> bool:
         """Whether each class has weights of its own."""
         return True
+
+    @property
+    def compares_pairs(self) -> bool:
+        """As its classes have no weights, the loss is the CoSENT loss."""
+        return not self.classifies
 
 
 class BiEncoderSection(MatchSection):
