@@ -3,7 +3,8 @@
 The gold value of a pair is its class, if the pairs have classes, or else its score. Rank correlation needs no threshold. The
 classes are those of the predictions; if these have only scores, the scores are cut where the accuracy on the same data is best.
 
-A pair without a prediction has a wrong class, and the lowest score. No score is NaN.
+A pair without a prediction has a wrong class, and the lowest score. No score is NaN. If the gold has no class of the model, or
+scores instead of classes, the model is scored on other data than it has learned: the gold then decides what is scored.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ from ie_cli.metrics.scores import Ceiling, ScoreTable
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+_TITLES = {
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "average_precision": "average precision",
+}
+"""The scores and their titles in a table."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairScores:
@@ -37,7 +47,7 @@ class PairScores:
     Attributes:
         pairs: the number of gold pairs.
         labels: counts by class, from the least to the most similar; empty if the pairs have scores, or none has been classified.
-        ordered: the classes, in their order if it is known; empty if the pairs have scores.
+        measures: the names of the columns of the logs.
         accuracy, f1: of the classes; F1 is that of the most similar of two classes, or the mean of more.
         average_precision: of the most similar of two classes.
         decision: the cuts on the score, if they were chosen on these data.
@@ -50,7 +60,7 @@ class PairScores:
     spearman: float
     pearson: float
     labels: Mapping[str, Counts] = field(default_factory=dict)
-    ordered: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ("spearman", "pearson")
     accuracy: float | None = None
     f1: float | None = None
     average_precision: float | None = None
@@ -81,20 +91,11 @@ class PairScores:
 
     def values(self) -> dict[str, float]:
         """Return the columns of the logs."""
-        found: dict[str, float | None] = {"spearman": self.spearman, "pearson": self.pearson}
-        if self.ordered:
-            found |= {"accuracy": self.accuracy, "f1": self.f1}
-        if len(self.ordered) == 2:
-            found["average_precision"] = self.average_precision
-        return {name: value or 0.0 for name, value in found.items()}
+        return {name: getattr(self, name) or 0.0 for name in self.measures}
 
     def tables(self) -> list[ScoreTable]:
         """Return a table with the scores of all pairs and, if they have classes, one with a row per class."""
-        columns: dict[str, float | None] = {"Spearman": self.spearman, "Pearson": self.pearson}
-        if self.ordered:
-            columns |= {"accuracy": self.accuracy, "F1": self.f1}
-        if len(self.ordered) == 2:
-            columns["average precision"] = self.average_precision
+        columns = {title: value for name, title in _TITLES.items() if (value := getattr(self, name)) is not None}
         tables = [
             ScoreTable(
                 "pairs" if self.labels else "",
@@ -111,10 +112,7 @@ class PairScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all scores, unrounded, in the layout of ``ie eval --json`` and `metrics.json`."""
-        fields: dict[str, Any] = {"spearman": self.spearman, "pearson": self.pearson}
-        for name in ("accuracy", "f1", "average_precision"):
-            if (value := getattr(self, name)) is not None:
-                fields[name] = value
+        fields: dict[str, Any] = {name: value for name in _TITLES if (value := getattr(self, name)) is not None}
         fields["pairs"] = self.pairs
         if self.labels:
             fields["labels"] = {label: counts.to_dict() for label, counts in self.labels.items()}
@@ -133,16 +131,17 @@ class PairScores:
     def _cut_notes(self) -> tuple[str, ...]:
         if self.decision is None:
             return ()
-        cuts = ", ".join("none" if abs(cut) >= LARGEST else f"{cut:.4f}" for cut in self.decision)
-        return (f"the scores are cut where the accuracy on these data is best, which makes it an upper bound: {cuts}",)
+        cuts = ", ".join(map(_shown, self.decision))
+        return (
+            f"the scores are cut where accuracy or F1 is best on these data, an upper bound for other data: {cuts}",
+        )
 
 
 class PairScorer:
     """Counts pairs of gold and predicted documents; memory grows by about 30 bytes with each.
 
     Args:
-        labels: the classes of the model from the least to the most similar; if there are neither these nor grades, the gold
-            decides.
+        labels: the classes of the model from the least to the most similar.
         graded: whether the model has learned scores instead of classes.
         seen: the texts of the training data, to score all other pairs separately.
         cut_by: what is maximised where predictions have only scores.
@@ -184,7 +183,7 @@ class PairScorer:
     def scores(self, ceilings: Mapping[str, Ceiling] | None = None) -> PairScores:
         """Return the scores of the documents added so far."""
         gold, values = np.array(self._gold, dtype=np.int64), np.array(self._values)
-        graded = self._graded or not (self._known or (gold >= 0).any())
+        graded = (gold < 0).all() or (self._graded and not np.isnan(values).all())
         kept = ~np.isnan(values) if graded else gold >= 0
         notes = []
         if left := len(gold) - int(kept.sum()):
@@ -194,14 +193,26 @@ class PairScorer:
         if graded:
             if np.isnan(scores).all():  # a tool that predicts classes only
                 scores = np.array([*map(_number, self._names), math.nan])[guess]
-            return _ranked(values[kept], scores, unseen, notes)
-        return self._classified(gold[kept], guess, scores, unseen, notes)
+            found = _ranked(values[kept], scores, unseen, notes)
+        else:
+            found = self._classified(gold[kept], guess, scores, unseen, notes)
+        return replace(found, measures=self._measures() or found.measures)
+
+    def _measures(self) -> tuple[str, ...]:
+        """Return the names of the columns for the model, whatever it is scored on; none without a model."""
+        names = tuple(_TITLES)
+        return names[:2] if self._graded else names if len(self._known) == 2 else names[:4] if self._known else ()
+
+    def _order(self, found: set[str]) -> tuple[str, ...]:
+        """Return the classes from the least to the most similar: those of the model, or of the gold; empty if it is unknown."""
+        return self._known if found & set(self._known) else order_of_classes(found) or ()
 
     def _classified(
         self, gold: Index, guess: Index, scores: Doubles, unseen: Mask | None, notes: list[str]
     ) -> PairScores:
         """Return the scores of pairs with classes."""
-        order = self._known or order_of_classes(self._names[index] for index in np.unique(gold).tolist()) or ()
+        occurring = {self._names[index] for index in np.unique(gold).tolist()}
+        order = self._order(occurring)
         names = tuple(dict.fromkeys([*order, *sorted(self._names)]))
         place = {name: index for index, name in enumerate(names)}
         places = np.array([*(place[name] for name in self._names), -1], dtype=np.int64)
@@ -213,22 +224,30 @@ class PairScorer:
         found = _ranked(np.where(ordered, gold, math.nan), ranks, unseen, notes)
         cuts: tuple[float, ...] | None = None
         usable = ordered & ~np.isnan(scores)
-        if (guess < 0).all() and usable.any() and len(order) > 1:
+        foreign = len(order) > 0 and (guess >= len(order)).all()  # classes of other data than these
+        if ((guess < 0).all() or foreign) and usable.any() and len(order) > 1:
+            names = order if ordered.all() else names
             cuts = best_cuts(scores[usable], gold[usable], len(order), self._cut_by)
             guess = np.where(np.isnan(scores), -1, classify(scores, cuts))
-        elif missing := int((guess < 0).sum()):
+        elif 0 < (missing := int((guess < 0).sum())) < len(guess):
             found = replace(found, notes=(*found.notes, f"{counted(missing, 'pair')} without a predicted class: wrong"))
         labels = _counts(names, gold, guess) if (guess >= 0).any() else {}
         binary = len(order) == 2
         return replace(
             found,
-            ordered=order or names,
+            measures=tuple(_TITLES)[: 5 if binary else 4],
             labels=labels,
             accuracy=sum(part.correct for part in labels.values()) / len(gold) if labels else None,
             f1=(labels[order[1]].f1 if binary else macro_f1(labels.values())) if labels else None,
             average_precision=average_precision(gold == 1, filled(ranks)) if binary else None,
             decision=None if cuts is None else storable(cuts),
         )
+
+
+def _shown(cut: float) -> str:
+    if abs(cut) >= LARGEST:
+        return "above all scores" if cut > 0 else "below all scores"
+    return f"{cut:.4f}"
 
 
 def _number(name: str) -> float:

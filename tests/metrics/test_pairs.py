@@ -72,7 +72,7 @@ def test_scores_are_cut_where_the_accuracy_is_best() -> None:
     assert (scores.accuracy, scores.f1) == (1.0, 1.0)
     assert scores.primary == scores.spearman == pytest.approx(spearman(np.array([1, 0, 1, 0.0]), np.array(values)))
     assert scores.labels["1"].predicted == 2
-    assert "upper bound: 0.6750" in scores.tables()[1].notes[0]
+    assert "for other data: 0.6750" in scores.tables()[1].notes[0]
 
 
 def test_predicted_classes_are_not_chosen_again() -> None:
@@ -103,7 +103,7 @@ def test_the_order_of_the_model_counts() -> None:
 def test_without_a_model_the_gold_gives_the_order() -> None:
     words = ["entailment", "neutral", "contradiction"]
     scores = scored([pair(word) for word in words], [pair(score=score) for score in (0.9, 0.5, 0.1)])
-    assert scores.ordered == ("contradiction", "neutral", "entailment")
+    assert list(scores.labels) == ["contradiction", "neutral", "entailment"]
     assert (scores.spearman, scores.accuracy) == (pytest.approx(1), 1)
     assert scores.decision == (pytest.approx(0.3), pytest.approx(0.7))
 
@@ -137,8 +137,39 @@ def test_the_cuts_may_be_chosen_by_f1() -> None:
     gold = [pair(label) for label in "0001000"]
     predicted = [pair(score=score / 10) for score in range(7)]
     assert scored(gold, predicted, labels=("0", "1")).decision == (3.4028234663852886e38,)
-    assert "upper bound: none" in scored(gold, predicted, labels=("0", "1")).tables()[1].notes[0]
+    assert "for other data: above all scores" in scored(gold, predicted, labels=("0", "1")).tables()[1].notes[0]
     assert scored(gold, predicted, labels=("0", "1"), cut_by="f1").decision == (pytest.approx(0.25),)
+
+
+# Other data than those of the model
+
+
+def test_a_model_of_classes_is_ranked_on_grades() -> None:
+    gold = [pair(score=score) for score in (0.0, 2.5, 5.0)]
+    scores = scored(gold, [pair("0", 0.1), pair("0", 0.2), pair("1", 0.9)], labels=("0", "1"))
+    assert (scores.spearman, scores.accuracy, scores.support) == (pytest.approx(1), None, 3)
+    assert scores.values().keys() == {
+        "spearman",
+        "pearson",
+        "accuracy",
+        "f1",
+        "average_precision",
+    }  # as in the log so far
+    assert scores.tables()[0].columns == ("", "Spearman", "Pearson", "pairs")
+
+
+def test_a_model_of_grades_is_cut_on_classes() -> None:
+    scores = scored([pair("0"), pair("1")], [pair(score=1.5), pair(score=4.5)], graded=True)
+    assert (scores.spearman, scores.accuracy, scores.decision) == (pytest.approx(1), 1.0, (3.0,))
+    assert scores.values().keys() == {"spearman", "pearson"}
+
+
+def test_a_model_of_other_classes_is_cut_on_these() -> None:
+    gold = [pair("0"), pair("1"), pair("0")]
+    predicted = [pair("neutral", 0.5), pair("entailment", 0.9), pair("neutral", 0.2)]
+    scores = scored(gold, predicted, labels=("contradiction", "neutral", "entailment"))
+    assert (scores.accuracy, scores.decision) == (1.0, (pytest.approx(0.7),))
+    assert list(scores.labels) == ["0", "1"]
 
 
 # Grades
