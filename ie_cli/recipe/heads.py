@@ -43,6 +43,11 @@ class HeadSection(Section):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
 
+    @property
+    def cut_by(self) -> Literal["accuracy", "f1"]:
+        """What the cuts between the classes of pairs maximise."""
+        return "accuracy"
+
 
 class PointerSection(HeadSection):
     """Options of heads that score pairs of tokens with query and key vectors."""
@@ -182,7 +187,7 @@ class TPLinkerSection(RelationSection):
 class MatchSection(HeadSection):
     """Options of heads that score pairs of texts: nothing is found above a threshold, and no items overlap."""
 
-    decoding: ClassVar[frozenset[str]] = frozenset()
+    decoding: ClassVar[frozenset[str]] = frozenset({"decision"})
     nests: ClassVar[bool] = False
 
     by_cosine: ClassVar[bool] = False
@@ -192,6 +197,15 @@ class MatchSection(HeadSection):
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
+
+    decision: Literal["accuracy", "f1"] = "accuracy"
+    """What the scores between classes, chosen on dev, maximise: `accuracy`; or `f1`, for data with a rare class: that of the most
+    similar of two classes, or the mean of more."""
+
+    @property
+    def cut_by(self) -> Literal["accuracy", "f1"]:
+        """What the recipe says."""
+        return self.decision
 
     @property
     def classifies(self) -> bool:

@@ -31,7 +31,8 @@ class DataSection(Section):
     format: Text | None = None
     """Input format; detected from the file if omitted."""
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
+    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data. Classes of pairs: from the
+    least to the most similar; numbers and words like `neutral` and `yes` have a known order."""
     text_column: int = 0
     """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags. pairs: the
     column of the first text, which the second one follows."""

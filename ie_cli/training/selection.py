@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ie_cli.metrics.scores import Scores
@@ -16,7 +17,8 @@ def primary_score(scores: Mapping[str, Scores], select: Select) -> float:
         select: `mean`, `worst`, or weights by task; tasks without development data do not count.
     """
     if select == "worst":
-        return min(part.primary for part in scores.values())
+        values = [part.primary for part in scores.values()]
+        return math.nan if any(map(math.isnan, values)) else min(values)
     weights = (
         dict.fromkeys(scores, 1.0) if select == "mean" else {name: w for name, w in select.items() if name in scores}
     )
