@@ -1,7 +1,7 @@
 """``hub:org/dataset`` or ``hub:/local/directory``, through `datasets`; ``?split=validation&config=zh`` selects a part.
 
 Three layouts are supported: ``tokens`` with ``ner_tags`` (names, or indices of a ClassLabel), the native fields ``text``,
-``entities``, ``id`` and the others of `jsonl`, and the fields of pairs of texts as in `pairs_json`; their label may be an index
+``entities``, ``id`` and the others of `jsonl`, and the fields of pairs of texts as in ``pairs-json``; their label may be an index
 of a ClassLabel. Code of a dataset is never run.
 """
 

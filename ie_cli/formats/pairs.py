@@ -1,11 +1,11 @@
 """Pairs of texts in columns: LCQMC, BQ, ATEC, PAWS-X, AFQMC, GLUE, and STS-B with tabs or as CSV.
 
-The columns are text, text and label, also with an id before them, those that a header names (`pairs_json` lists the names), or
+The columns are text, text and label, also with an id before them, those that a header names (``pairs-json`` lists the names), or
 those of the original STS benchmark. Tabs separate them, and quotes are part of the text; without tabs, the file is read as CSV,
 whose texts may contain commas and line breaks in quotes. ``data.text_column`` names the column of the first text, which the
 second one follows, and ``data.label_columns`` that of the label. The reader reports the columns.
 
-A label is a class or, if it is a number with a decimal point, a grade, as in `pairs_json`. Further columns with a name are user
+A label is a class or, if it is a number with a decimal point, a grade, as in ``pairs-json``. Further columns with a name are user
 fields. Output has tabs and a header; tabs and line breaks in a text become spaces.
 """
 

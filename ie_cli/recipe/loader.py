@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
+from ie_cli.recipe.balance import balance_problems
 from ie_cli.recipe.encoder_checks import encoder_problems
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
@@ -178,7 +179,8 @@ def _apply_overrides(
         key, equals, value = override.partition("=")
         place = f"--set {override}"
         # The last part may be a label, which may contain any character.
-        loc = tuple(part.strip() for part in key.split(".", 4 if key.startswith("tasks.") else 2))
+        depth = 4 if key.startswith("tasks.") else 3 if key.startswith("training.balance.weights.") else 2
+        loc = tuple(part.strip() for part in key.split(".", depth))
         if not equals or not all(loc):
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue
@@ -246,6 +248,7 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
 def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     for option, message in encoder_problems(recipe):
         yield ("encoder", option), message
+    yield from balance_problems(recipe)
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))

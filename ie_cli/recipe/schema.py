@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ie_cli.document.relabelling import NO_RELATION
+from ie_cli.recipe.balance import Balance, BalanceSection, Sampling, Select
 from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Section, Text
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
@@ -176,6 +177,17 @@ class TrainingSection(Section):
     """Loss weights of labels or predicates; 1 if omitted."""
     match: Literal["auto", "strict", "boundaries", "text"] = "auto"
     """Relations: criterion for a correct relation in model selection; `auto`: text if the data have no offsets, else strict."""
+    sampling: Sampling | None = None
+    """Several tasks: what a step draws. `in_turn`: every batch of every task once per epoch; `size` and `temperature`: a random
+    task, by its share of the batches, or by that share to the power 1/T; `together`: one batch of each task, short tasks starting
+    again. If omitted, `together` for methods of `balance` that compare the tasks in a step, otherwise `in_turn`."""
+    sampling_temperature: Annotated[float, Field(ge=1)] | None = None
+    """`sampling: temperature`: T; 1 draws by size, and the larger T, the more equal the tasks; 2 if omitted."""
+    balance: Balance = BalanceSection()
+    """Several tasks or losses: how their gradients are combined; the name of a method, or a mapping with its options."""
+    select: Select = "mean"
+    """Several tasks: the score on dev that selects the model and counts for patience: the mean of their primary scores, the worst
+    of them, or a mean with weights by task, in which other tasks do not count."""
     trackers: list[Literal["csv", "tensorboard", "wandb", "mlflow"]] = ["csv"]
     """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
 

@@ -26,10 +26,15 @@ class CachedGradients:
     Args:
         model: the model.
         weights: the weight of each label's loss, by task and score matrix.
+        accumulation: number of batches in a step.
+
+    Attributes:
+        waits: whether batches have to wait for the end of a step, which has several.
     """
 
-    def __init__(self, model: ExtractionModel, weights: Mapping[str, Tensors] | None) -> None:
+    def __init__(self, model: ExtractionModel, weights: Mapping[str, Tensors] | None, *, accumulation: int = 1) -> None:
         self._model, self._weights = model, weights
+        self.waits = accumulation > 1
 
     def compares(self, batch: Batch) -> bool:
         """Return whether the losses of a batch compare its samples with each other."""

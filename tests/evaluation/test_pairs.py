@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.corpora import write_jsonl
-from support.pair_models import BINARY, graded, pair_recipe, pairs, write_pair_model
+from support.pairs import BINARY, graded, pair_recipe, pairs, write_pair_model
 from support.runner import ie, said
 
 from ie_cli.data.label_schema import LabelSchema

@@ -56,7 +56,7 @@ def micro_batching(setup: TrainingSetup, parts: int, accumulation: int = 1) -> M
         return loss.detach()
 
     return MicroBatching(
-        backward, model.zero_grad, parts, cached=CachedGradients(model, None), accumulation=accumulation
+        backward, model.zero_grad, parts, cached=CachedGradients(model, None, accumulation=accumulation)
     )
 
 
