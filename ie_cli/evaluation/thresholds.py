@@ -95,5 +95,5 @@ def scores_by_threshold(
 def _run(engine: Engine, documents: list[Document]) -> list[Pending]:
     """Return documents with the candidates of all their windows."""
     waiting = tokenise(engine, documents)
-    run_all(engine, [window for pending in waiting for window in split_windows(engine, pending)])
+    run_all(engine, split_windows(engine, waiting))
     return waiting

@@ -185,8 +185,7 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
 def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document]:
     """Annotate documents: sort all their windows by length, run them in batches, and decode the outputs."""
     waiting = deque(documents)
-    windows = [window for pending in waiting for window in split_windows(engine, pending)]
-    run_all(engine, windows)
+    run_all(engine, split_windows(engine, documents))
     engine.counts.texts += len(waiting)
     while waiting:
         yield merge_windows(engine, waiting.popleft())
@@ -240,20 +239,28 @@ class Window:
     key: Key | None = None
 
 
-def split_windows(engine: Engine, pending: Pending) -> list[Window]:
-    """Return the sequences that a document needs: its windows, of which a text without tokens has none, and those of its pair."""
-    tokens, windows = pending.tokens, list[Window]()
-    if len(tokens) and any(part.codec.reads == "windows" for part in engine.tasks):
-        for number, first in enumerate(engine.plan.starts(len(tokens)).tolist()):
-            windows.append(Window(pending, number, first, tokens.ids[first : first + engine.plan.capacity]))
-    if pending.second is None:
-        return windows
-    for reads, key, ids in pair_sequences(engine, pending):
-        if reads == "texts" and key == pending.document.text and len(windows) == 1:  # the window is the same sequence
-            windows[0] = replace(windows[0], key=key)
-        else:
-            windows.append(Window(pending, 0, 0, ids, reads, key))
+def split_windows(engine: Engine, documents: Sequence[Pending]) -> list[Window]:
+    """Return the sequences that documents need: their windows, of which a text without tokens has none, and those of pairs."""
+    windows = [window for pending in documents for window in _windows_of(engine, pending)]
+    for pending in documents:  # after all windows, because a window that is a whole text is also the text's sequence
+        windows += [Window(pending, 0, 0, ids, reads, key) for reads, key, ids in pair_sequences(engine, pending)]
     return windows
+
+
+def _windows_of(engine: Engine, pending: Pending) -> list[Window]:
+    tokens, text = pending.tokens, pending.document.text
+    if not len(tokens) or all(part.codec.reads != "windows" for part in engine.tasks):
+        return []
+    starts, capacity = engine.plan.starts(len(tokens)).tolist(), engine.plan.capacity
+    planned = pending.rows.planned
+    key: Key | None = None
+    if len(starts) == 1 and pending.second is not None and "texts" in engine.pairs and text not in planned:
+        planned.add(text)
+        key = text
+    return [
+        Window(pending, number, first, tokens.ids[first : first + capacity], key=key)
+        for number, first in enumerate(starts)
+    ]
 
 
 def max_windows(engine: Engine, length: int) -> int:

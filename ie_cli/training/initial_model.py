@@ -99,7 +99,7 @@ class InitialModel:
         for name, head in heads.items():
             names = codecs[name].schema.names
             before = known[name].schema.names if name in known else ()
-            reason = f"no task {name}"
+            reason: str | None = f"no task {name}"
             if name in trained:
                 reason = _difference(trained[name].head, sections[name].head) or _kinds(known[name], codecs[name])
             if reason is not None:
