@@ -60,7 +60,7 @@ class DatasetStatistics:
         for document in documents:
             statistics.add(document)
             if characters:
-                statistics.characters.update(document.text)
+                statistics.characters.update(document.text + (document.text_pair or ""))
         return statistics
 
     def add(self, document: Document) -> None:

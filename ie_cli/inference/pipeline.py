@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Outputs
+from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
@@ -50,6 +50,8 @@ class Counts:
     """Windows that exceeded the candidate limit: the model is untrained, or the threshold is far too low."""
     shortened: int = 0
     """Texts or pairs that a head reads as a whole, and that are longer than a window."""
+    unpaired: int = 0
+    """Documents without a second text, if every task compares two texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,12 @@ class Engine:
     @property
     def reads_pairs(self) -> bool:
         """Whether a task needs the second texts of documents."""
-        return any(part.codec.reads != "windows" for part in self.tasks)
+        return bool(self.pairs)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether every task compares two texts."""
+        return all(part.codec.reads != "windows" for part in self.tasks)
 
     def only(self, name: str) -> Engine:
         """Return the engine restricted to one of its tasks."""
@@ -187,6 +194,7 @@ def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document
     waiting = deque(documents)
     run_all(engine, split_windows(engine, documents))
     engine.counts.texts += len(waiting)
+    engine.counts.unpaired += sum(pending.second is None for pending in waiting) if engine.needs_pairs else 0
     while waiting:
         yield merge_windows(engine, waiting.popleft())
 
@@ -249,7 +257,7 @@ def split_windows(engine: Engine, documents: Sequence[Pending]) -> list[Window]:
 
 def _windows_of(engine: Engine, pending: Pending) -> list[Window]:
     tokens, text = pending.tokens, pending.document.text
-    if not len(tokens) or all(part.codec.reads != "windows" for part in engine.tasks):
+    if not len(tokens) or engine.needs_pairs:
         return []
     starts, capacity = engine.plan.starts(len(tokens)).tolist(), engine.plan.capacity
     planned = pending.rows.planned
@@ -278,23 +286,27 @@ def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
             _run_alike(engine, alike, reads)
 
 
-def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
+def padded(engine: Engine, batch: Sequence[Window]) -> tuple[npt.NDArray[np.int64], Mask, Mask]:
+    """Return the ids, the mask and the mask of text tokens of sequences that are read alike; ``[batch, L]`` each."""
     tokenizer = engine.tokenizer
-    ids, mask = pad(
-        [tokenizer.surround(window.ids) if reads == "windows" else window.ids for window in batch], engine.pad_id
-    )
+    sequences = [tokenizer.surround(window.ids) if window.reads == "windows" else window.ids for window in batch]
+    ids, mask = pad(sequences, engine.pad_id)
+    return ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
+
+
+def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
+    ids, mask, text = padded(engine, batch)
     outputs = engine.backend.run(ids, mask)
     store_rows(engine, batch, outputs, "texts" if reads == "windows" else reads)
     if reads != "windows":
         return
     parts = [part for part in engine.tasks if part.codec.reads == "windows"]
-    text = text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
     decoded = {part.name: part.decoder.decode(outputs[part.name], text) for part in parts}
     for part in parts:
         for name, candidates in decoded[part.name].parts.items():
             columns = part.decoder.tokens[name]
             for window, entries, scores in _by_window(batch, candidates):
-                entries[:, columns] += window.first - len(tokenizer.prefix)
+                entries[:, columns] += window.first - len(engine.tokenizer.prefix)
                 entries = np.insert(entries, entries.shape[1], window.number, axis=1)
                 window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(entries, scores))
     engine.counts.windows += len(batch)

@@ -131,8 +131,10 @@ class PairScores:
     def _cut_notes(self) -> tuple[str, ...]:
         if self.decision is None:
             return ()
-        cuts = ", ".join("none" if abs(cut) >= LARGEST else f"{cut:.4f}" for cut in self.decision)
-        return (f"the scores are cut where the accuracy on these data is best, which makes it an upper bound: {cuts}",)
+        cuts = ", ".join(map(_shown, self.decision))
+        return (
+            f"the scores are cut where accuracy or F1 is best on these data, an upper bound for other data: {cuts}",
+        )
 
 
 class PairScorer:
@@ -240,6 +242,12 @@ class PairScorer:
             average_precision=average_precision(gold == 1, filled(ranks)) if binary else None,
             decision=None if cuts is None else storable(cuts),
         )
+
+
+def _shown(cut: float) -> str:
+    if abs(cut) >= LARGEST:
+        return "above all scores" if cut > 0 else "below all scores"
+    return f"{cut:.4f}"
 
 
 def _number(name: str) -> float:

@@ -43,6 +43,16 @@ class HeadSection(Section):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
 
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether the loss compares the pairs of a batch with each other, and learns nothing from those of a single class."""
+        return False
+
+    @property
+    def cut_by(self) -> Literal["accuracy", "f1"]:
+        """What the cuts between the classes of pairs maximise."""
+        return "accuracy"
+
 
 class PointerSection(HeadSection):
     """Options of heads that score pairs of tokens with query and key vectors."""
@@ -182,7 +192,7 @@ class TPLinkerSection(RelationSection):
 class MatchSection(HeadSection):
     """Options of heads that score pairs of texts: nothing is found above a threshold, and no items overlap."""
 
-    decoding: ClassVar[frozenset[str]] = frozenset()
+    decoding: ClassVar[frozenset[str]] = frozenset({"decision"})
     nests: ClassVar[bool] = False
 
     by_cosine: ClassVar[bool] = False
@@ -193,10 +203,24 @@ class MatchSection(HeadSection):
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
 
+    decision: Literal["accuracy", "f1"] = "accuracy"
+    """What the scores between classes, chosen on dev, maximise: `accuracy`; or `f1`, for data with a rare class: that of the most
+    similar of two classes, or the mean of more."""
+
+    @property
+    def cut_by(self) -> Literal["accuracy", "f1"]:
+        """What the recipe says."""
+        return self.decision
+
     @property
     def classifies(self) -> bool:
         """Whether each class has weights of its own."""
         return True
+
+    @property
+    def compares_pairs(self) -> bool:
+        """As its classes have no weights, the loss is the CoSENT loss."""
+        return not self.classifies
 
 
 class BiEncoderSection(MatchSection):

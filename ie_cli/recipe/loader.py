@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
+from ie_cli.recipe.balance import BalanceSection, balance_problems
 from ie_cli.recipe.encoder_checks import encoder_problems
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
@@ -26,8 +27,9 @@ Place = int | str
 
 PATHS = ("train", "dev", "test", "schema_file")
 COLUMN_OPTIONS = {
-    "text_column": ("conll",),
-    "label_columns": ("conll",),
+    "text_column": ("conll", "pairs"),
+    "label_columns": ("conll", "pairs"),
+    "grades": ("pairs", "pairs-json"),
     "joiner": ("conll", "conll04", "conll04-table", "multihead"),
 }
 _MAX_BYTES = 1_000_000
@@ -177,7 +179,8 @@ def _apply_overrides(
         key, equals, value = override.partition("=")
         place = f"--set {override}"
         # The last part may be a label, which may contain any character.
-        loc = tuple(part.strip() for part in key.split(".", 4 if key.startswith("tasks.") else 2))
+        depth = 4 if key.startswith("tasks.") else 3 if key.startswith("training.balance.weights.") else 2
+        loc = tuple(part.strip() for part in key.split(".", depth))
         if not equals or not all(loc):
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue
@@ -245,6 +248,7 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
 def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     for option, message in encoder_problems(recipe):
         yield ("encoder", option), message
+    yield from balance_problems(recipe)
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))
@@ -368,7 +372,9 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
             if not loc and isinstance(value, BaseModel):
                 yield "\n"
             yield f"{pad}# {_help(section, inner)}\n"
-        if isinstance(value, BaseModel):
+        if isinstance(value, BalanceSection) and not explain and value == BalanceSection(name=value.name):
+            yield f"{pad}{name}: {value.name}\n"
+        elif isinstance(value, BaseModel):
             yield f"{pad}{name}:\n"
             yield from _dump(value, inner, explain)
         elif name == "tasks" and isinstance(section, Recipe):

@@ -154,11 +154,13 @@ def _fields(section: Sequence[str | int]) -> list[str]:
     if section == ["head"]:
         fields = dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields)
         return sorted(fields, key="name".__ne__)
-    annotation = Recipe.model_fields[str(section[0])].annotation if len(section) == 1 else None
-    kinds = [
-        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
-    ]
-    return list(kinds[0].model_fields) if kinds else []
+    model: type[BaseModel] | None = Recipe
+    for part in section:
+        field = None if model is None else model.model_fields.get(str(part))
+        annotations = () if field is None else (field.annotation, *get_args(field.annotation))
+        kinds = [kind for kind in annotations if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        model = kinds[0] if kinds else None
+    return [] if model is None else list(model.model_fields)
 
 
 def _recipe_schema() -> Schema:

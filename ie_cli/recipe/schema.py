@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ie_cli.document.relabelling import NO_RELATION
+from ie_cli.recipe.balance import Balance, BalanceSection, Sampling, Select
 from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Section, Text
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
@@ -30,11 +31,17 @@ class DataSection(Section):
     format: Text | None = None
     """Input format; detected from the file if omitted."""
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
+    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data. Classes of pairs: from the
+    least to the most similar; numbers and words like `neutral` and `yes` have a known order."""
     text_column: int = 0
-    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags."""
+    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags. pairs: the
+    column of the first text, which the second one follows."""
     label_columns: list[int] | None = None
-    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities."""
+    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities. pairs: that of
+    the label."""
+    grades: bool | None = None
+    """pairs, pairs-json: whether numbers are grades (true) or classes (false); if omitted, those with a decimal point are grades,
+    and all in a column named score or similarity."""
     schema_file: Text | None = None
     """Relations: file of predicates and the types they join, in DuIE's layout; if omitted, those of the data are used."""
     mentions: Literal["nearest", "first", "all"] = "nearest"
@@ -58,7 +65,7 @@ class EncoderSection(Section):
     max_length: Annotated[int, Field(ge=8, le=1_000_000)] = 256
     """Number of tokens in a window, including special tokens."""
     stride: Annotated[int, Field(ge=0, le=1_000_000)] = 64
-    """Number of tokens by which consecutive windows of a long text overlap."""
+    """Number of tokens by which consecutive windows of a long text overlap. Pairs of texts have none: they are truncated."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     vocabulary: Literal["characters", "words"] = "characters"
@@ -170,6 +177,17 @@ class TrainingSection(Section):
     """Loss weights of labels or predicates; 1 if omitted."""
     match: Literal["auto", "strict", "boundaries", "text"] = "auto"
     """Relations: criterion for a correct relation in model selection; `auto`: text if the data have no offsets, else strict."""
+    sampling: Sampling | None = None
+    """Several tasks: what a step draws. `in_turn`: every batch of every task once per epoch; `size` and `temperature`: a random
+    task, by its share of the batches, or by that share to the power 1/T; `together`: one batch of each task, short tasks starting
+    again. If omitted, `together` for methods of `balance` that compare the tasks in a step, otherwise `in_turn`."""
+    sampling_temperature: Annotated[float, Field(ge=1)] | None = None
+    """`sampling: temperature`: T; 1 draws by size, and the larger T, the more equal the tasks; 2 if omitted."""
+    balance: Balance = BalanceSection()
+    """Several tasks or losses: how their gradients are combined; the name of a method, or a mapping with its options."""
+    select: Select = "mean"
+    """Several tasks: the score on dev that selects the model and counts for patience: the mean of their primary scores, the worst
+    of them, or a mean with weights by task, in which other tasks do not count."""
     trackers: list[Literal["csv", "tensorboard", "wandb", "mlflow"]] = ["csv"]
     """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
 
@@ -225,6 +243,17 @@ class Recipe(Section):
             raise PydanticCustomError("no_data", "data is missing")
         if self.tasks and self.model_fields_set & {"task", "data", "head"}:
             raise PydanticCustomError("two_forms", TWO_FORMS)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_stride(self) -> Recipe:
+        """Lower the default stride to what max_length allows if no head reads windows, which alone have a stride."""
+        encoder = self.encoder
+        if "stride" not in encoder.model_fields_set and all(
+            section.head.reads != "windows" for section in self.instances().values()
+        ):
+            smaller = encoder.model_copy(update={"stride": min(encoder.stride, encoder.max_length // 4)})
+            object.__setattr__(self, "encoder", smaller)  # the section is frozen
         return self
 
     @model_serializer(mode="wrap")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ie_cli.data.class_order import order_of_classes
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.statistics import DatasetStatistics
@@ -16,6 +17,7 @@ from ie_cli.metrics.pairs import PairScorer, PairScores
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.recipe.yaml import flow
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.kinds import GRADED, PAIRS, Pair, pair_of
 from ie_cli.tasks.proposal import Proposal
@@ -149,9 +151,14 @@ class MatchTask:
             return None
         graded = statistics.text_pairs - statistics.pair_labels.total()
         names = statistics.pair_labels or Counter({GRADED: graded})
+        classes = sorted(statistics.pair_labels)
+        unordered = bool(classes) and order_of_classes(classes) is None
+        order = (f"labels: {flow(classes)}", "write them from the least to the most similar")
         comment = "each text is encoded alone; cross_encoder reads both together, which is more exact and slower"
         return Proposal(
-            names={"pairs": names}, head=tuple((f"name: {head}", comment) for head in heads_of(self.name)[:1])
+            names={"pairs": names},
+            head=tuple((f"name: {head}", comment) for head in heads_of(self.name)[:1]),
+            data=(order,) if unordered else (),
         )
 
 

@@ -81,6 +81,14 @@ class TaskMixture:
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
 
+    def step(self, rows: Sequence[int]) -> tuple[Batch, ...]:
+        """Return the batches of some rows, one for each of their tasks."""
+        numbers = (np.searchsorted(self.first, rows, side="right") - 1).tolist()
+        by_task: dict[int, list[int]] = {}
+        for row, number in zip(rows, numbers, strict=True):
+            by_task.setdefault(number, []).append(row)
+        return tuple(self.__getitems__(part) for part in by_task.values())
+
 
 class TasksInTurn:
     """A batch sampler over a `TaskMixture`: in each epoch, all batches of all tasks in a new random order.
@@ -107,6 +115,10 @@ class TasksInTurn:
         self._order = [number for number, sampler in enumerate(self.samplers) for _ in range(len(sampler))]
         if len(self.samplers) > 1:
             np.random.default_rng([self._seed, epoch, 1]).shuffle(self._order)
+
+    def batches_per_epoch(self, sizes: Sequence[float]) -> list[float]:
+        """Return how many batches of each task an epoch draws, given the numbers of batches that they have."""
+        return list(sizes)
 
     def __len__(self) -> int:
         return len(self._order)

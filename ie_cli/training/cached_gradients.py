@@ -1,6 +1,6 @@
 """The gradient of a loss that compares all samples of a step with each other, computed in parts that fit into memory.
 
-A first pass without gradients collects what the head reads of the encoder's output: for pairs, two vectors or some logits each.
+A first pass collects what the head reads of the encoder's output: for pairs, two vectors or some logits each.
 The loss of all samples together, and its gradients at these few numbers, need little memory. A second pass computes each part
 again, with the same random numbers, and carries its share of these gradients back through the encoder (GradCache,
 arXiv 2101.06983). The result is the gradient of the whole, not that of a sum of losses of parts.
@@ -8,7 +8,7 @@ arXiv 2101.06983). The result is the gradient of the whole, not that of a sum of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -19,21 +19,22 @@ from ie_cli.modeling.heads.base import Tensors
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.training.checkpoint import RandomState
 
-Read = Callable[[Batch], Tensor]
-"""Runs the encoder on a batch, and returns what the head of its task reads."""
-
 
 class CachedGradients:
     """Replaces batches by ones whose losses, over all of them together, and gradients are known.
 
     Args:
         model: the model.
-        read: runs it; a wrapper of the model may choose a precision.
         weights: the weight of each label's loss, by task and score matrix.
+        accumulation: number of batches in a step.
+
+    Attributes:
+        waits: whether batches have to wait for the end of a step, which has several.
     """
 
-    def __init__(self, model: ExtractionModel, read: Read, weights: Mapping[str, Tensors] | None) -> None:
-        self._model, self._read, self._weights = model, read, weights
+    def __init__(self, model: ExtractionModel, weights: Mapping[str, Tensors] | None, *, accumulation: int = 1) -> None:
+        self._model, self._weights = model, weights
+        self.waits = accumulation > 1
 
     def compares(self, batch: Batch) -> bool:
         """Return whether the losses of a batch compare its samples with each other."""
@@ -50,10 +51,10 @@ class CachedGradients:
             weight: a factor of the gradients.
         """
         states, read = list[RandomState](), list[Tensor]()
-        with torch.no_grad():
-            for part in parts:
-                states.append(RandomState.now())
-                read.append(self._read(part))
+        for part in parts:
+            states.append(RandomState.now())
+            # Not without gradients: attention may then be computed by other code, which draws other random numbers.
+            read.append(self._model(part, read_only=True)[part.task].detach())
         values, gradients = self._losses(parts, torch.cat(read))
         samples, rows = sum(map(len, parts)), [len(part) for part in read]
         by_part = zip(*(torch.split(gradient, rows) for gradient in gradients), strict=True)

@@ -15,6 +15,7 @@ from ie_cli.encoding.padding import pad
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError
 from ie_cli.modeling.batch import Batch
+from ie_cli.recipe.balance import sampling_of
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import peak_memory
@@ -96,12 +97,19 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     run.model.train()
     timer, start = _Timer(run, seconds), time.monotonic()
     memory, forward = timer.peak_memory(), timer.forward_seconds()
-    batches, of_steps, sizes = 0.0, 0.0, dict[str, int]()
-    for task, sampler in zip(setup.tasks.values(), run.sampler.samplers, strict=True):
-        number = len(sampler) * windows_of(task) / len(task.dataset)
+    of_steps, sizes, samplers = 0.0, dict[str, int](), run.sampler.samplers
+    drawn = run.sampler.batches_per_epoch(
+        [
+            len(sampler) * windows_of(task) / len(task.dataset)
+            for task, sampler in zip(setup.tasks.values(), samplers, strict=True)
+        ]
+    )
+    for task, sampler, number in zip(setup.tasks.values(), samplers, drawn, strict=True):
         sizes[task.name] = -(-len(sampler.lengths) // len(sampler))
         took = timer.batch_seconds(timer.windows(task, task.dataset), sizes[task.name], seconds / len(setup.tasks))
-        batches, of_steps = batches + number, of_steps + number * took
+        of_steps += number * took
+    # A step has one batch, or one of each task.
+    batches = max(drawn) if sampling_of(recipe) == "together" else sum(drawn)
     epochs, accumulation = recipe.training.epochs, recipe.training.accumulation
     steps_per_epoch = -(-round(batches) // accumulation)
     scoring = _scoring_seconds(
@@ -185,7 +193,10 @@ class _Timer:
         first = self._step(one)  # this one also allocates memory and starts threads
         if first > self._seconds or self._step(one) * len(rows) > 2 * self._seconds:
             return None
-        self._step(batch)
+        # Balancing keeps the gradients of each task until the end of a step with all of them.
+        others = [other for other in self._run.setup.tasks.values() if other is not task]
+        together = sampling_of(self._run.recipe) == "together"
+        self._step(batch, *(self.windows(other, other.dataset).batch([0]) for other in others if together))
         device = self._run.accelerator.device
         return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
@@ -217,12 +228,12 @@ class _Timer:
         return float(np.mean(times))
 
     def forward_seconds(self) -> float:
-        """Return the time that one window takes in evaluation, without decoding."""
+        """Return the time that one window or pair takes in evaluation, without decoding."""
         engine = self._run.evaluator.extractor().engine()
         dataset = next(iter(self._run.setup.tasks.values())).dataset
         start, done = time.monotonic(), 0
         for row in np.linspace(0, len(dataset) - 1, num=min(len(dataset), 8), dtype=int).tolist():
-            ids, mask = pad(dataset.rows([row]).input_ids, dataset.pad_id)
+            ids, mask = pad(dataset.rows([row]).sequences, dataset.pad_id)
             engine.backend.run(ids, mask)
             self._wait()
             done += 1
@@ -231,10 +242,10 @@ class _Timer:
         self._run.model.train()
         return (time.monotonic() - start) / done
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, *batches: Batch) -> float:
         self._wait()
         start = time.monotonic()
-        self._run._step(batch)
+        self._run._step(batches)
         self._wait()
         return time.monotonic() - start
 
@@ -274,7 +285,7 @@ def _smaller_windows(
         dataset = encode_dataset(sample_documents(task.data.documents, SAMPLE), encoding, key=None)
         found = training_items(task.task, dataset)
         lost = sum(found.unreachable.values())
-        if lost <= sum(items.unreachable.values()):
+        if lost <= sum(items.unreachable.values()) and dataset.counts.truncated <= task.dataset.counts.truncated:
             yield (
                 SmallerWindow(
                     max_length=max_length,

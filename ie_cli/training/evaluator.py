@@ -67,7 +67,7 @@ class Evaluator:
         return list(
             score_values(
                 {
-                    name: task.task.scorer(task.schema, self._options()).scores()
+                    name: task.task.scorer(task.schema, self._options(name)).scores()
                     for name, task in self._setup.tasks.items()
                     if task.data.dev_documents is not None
                 },
@@ -83,7 +83,7 @@ class Evaluator:
                 gold,
                 task=self._setup.tasks[name].task,
                 schema=self._setup.tasks[name].schema,
-                options=self._options(),
+                options=self._options(name),
                 ceilings=gold.ceilings,
             )
             for name, gold in self._gold.items()
@@ -132,7 +132,7 @@ class Evaluator:
                     documents,
                     task=task.task,
                     schema=task.schema,
-                    options=self._options(seen[name]),
+                    options=self._options(name, seen[name]),
                     ceilings=self._gold[name].ceilings if split == "dev" else None,
                 )
         return found
@@ -159,14 +159,14 @@ class Evaluator:
                 name=name,
                 task=task.task,
                 schema=task.schema,
-                options=self._options(),
+                options=self._options(name),
             )
             advice.append(("" if len(self._setup.tasks) == 1 else f"{name}: ") + describe_thresholds(part, found))
         return advice
 
-    def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:
-        match = self._recipe.training.match
-        return ScoringOptions(match=None if match == "auto" else match, seen=seen)
+    def _options(self, name: str, seen: Collection[Any] | None = None) -> ScoringOptions:
+        match, head = self._recipe.training.match, self._setup.tasks[name].section.head
+        return ScoringOptions(match=None if match == "auto" else match, seen=seen, cut_by=head.cut_by)
 
 
 def _decisions(scores: Mapping[str, Scores]) -> dict[str, tuple[float, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ie_cli.metrics.scores import Scores
@@ -25,6 +25,7 @@ class Started:
         disk_space: bytes that the run may need and bytes that are free, if these do not suffice.
         initial: what the weights were taken from, if the run starts from a trained model and is not resumed.
         changes: what options of the recipe change in a pretrained encoder, unless the run is resumed.
+        notes: what a user should know of the pairs of texts in the training data.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -41,6 +42,7 @@ class Started:
     disk_space: tuple[int, int] | None = None
     initial: InitialWeights | None = None
     changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Progress:
         loss: the mean since the last report.
         rate: examples per second: a text of several windows is one.
         steps: number of steps of the whole run.
+        balance: what balancing did since the last evaluation.
     """
 
     step: int
@@ -60,6 +63,7 @@ class Progress:
     learning_rate: float
     seconds_left: float
     steps: int
+    balance: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -68,6 +72,7 @@ class Progress:
             "loss": self.loss,
             "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
+            **self.balance,
         }
 
 
@@ -93,6 +98,7 @@ class Evaluated:
         primary: the score that selects models.
         advice: a diagnosis if the model does not learn.
         steps: number of steps of the whole run.
+        balance: what balancing did since the last evaluation.
     """
 
     step: int
@@ -108,6 +114,7 @@ class Evaluated:
     seconds_left: float
     advice: str | None
     steps: int
+    balance: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -116,6 +123,7 @@ class Evaluated:
             "loss": self.loss,
             "sentences_per_second": self.rate,
             "learning_rate": self.learning_rate,
+            **self.balance,
             **score_values(self.scores, named=self.named),
         }
 

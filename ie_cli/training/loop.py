@@ -14,15 +14,12 @@ from accelerate.utils import set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ie_cli.errors import ModelError, TrainingError
-from ie_cli.inference.integrity import require_undamaged
-from ie_cli.inference.model_directory import FACTS
+from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
-from ie_cli.training.balancing import BALANCERS
-from ie_cli.training.batching import build_batches
+from ie_cli.training.balancing.build import build_balancer
 from ie_cli.training.cached_gradients import CachedGradients
 from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
 from ie_cli.training.diagnostics import FOUND, Diagnostics
@@ -33,7 +30,9 @@ from ie_cli.training.micro_batching import MicroBatching
 from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule, warmup_steps
 from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
-from ie_cli.training.run_state import pack, unpack
+from ie_cli.training.run_state import pack, require_best_model, unpack
+from ie_cli.training.sampling import Steps, build_steps
+from ie_cli.training.selection import primary_score
 from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
 
@@ -65,9 +64,9 @@ class Run:
         self.stop = stop
         self.evaluator, self.diagnostics = Evaluator(recipe, setup), Diagnostics(recipe, setup)
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
-        self.techniques, self.balancer = Techniques(techniques), BALANCERS["sum"]()
-        mixture, self.sampler = build_batches(setup, section)
-        loader: Any = DataLoader(cast(Any, mixture), batch_sampler=self.sampler, collate_fn=_identity)
+        self.techniques = Techniques(techniques)
+        mixture, self.sampler = build_steps(setup, recipe)
+        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
@@ -76,10 +75,9 @@ class Run:
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        cached = CachedGradients(setup.model, lambda part: self.model(part, read_only=True)[part.task], self.weights)
-        self.micro_batching = MicroBatching(
-            self._backward, self._reset_gradients, cached=cached, accumulation=section.accumulation
-        )
+        self.balancer = build_balancer(recipe, setup, accelerator, (mixture, self.sampler))
+        cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation)
+        self.micro_batching = MicroBatching(self._backward, self._reset_gradients, cached=cached)
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()
@@ -151,11 +149,11 @@ class Run:
         if self._evaluation_due():  # the run was stopped between a step and its evaluation
             yield from self._evaluate()
         while self.epoch < self.recipe.training.epochs and not self._out_of_patience():
-            for batch in self._batches():
+            for batches in self._batches():
                 self.stop.check()
                 parts = self.micro_batching.parts
-                loss = self._step(batch)
-                self.tracker.add(loss, self.step + 1, batch, sentences=self._sentences(batch))
+                for batch, loss in zip(batches, self._step(batches), strict=True):
+                    self.tracker.add(loss, self.step + 1, batch, sentences=self._sentences(batch))
                 if self.micro_batching.parts > parts:
                     yield Halved(self.step + 1, self.micro_batching.parts)
                 self.seen += 1
@@ -172,7 +170,7 @@ class Run:
                 if self._checkpoint_due():
                     yield self._checkpoint()
             self.epoch, self.batch = self.epoch + 1, 0
-        # With batch_tokens, the number of batches may vary by epoch, and `steps` is computed from the first one.
+        # With batch_tokens, the number of steps may vary by epoch, and `steps` is computed from the first one.
         if not self.setup.has_dev:
             self.best_step = self.step
             self.tracker.read()  # do not keep a model if its loss is not finite
@@ -181,8 +179,8 @@ class Run:
         elif self.evaluated != self.step:
             yield from self._evaluate()
 
-    def _batches(self) -> Iterator[Batch]:
-        """Yield the remaining batches of this epoch."""
+    def _batches(self) -> Iterator[tuple[Batch, ...]]:
+        """Yield the remaining batches of this epoch: one at a time, or one of each task."""
         self.seen = self.batch
         self.sampler.set_epoch(self.epoch)
         self.loader.iteration = self.epoch  # accelerate sets the sampler's epoch from it
@@ -190,10 +188,10 @@ class Run:
         # Starting an epoch draws a random number; in a resumed epoch it was drawn before.
         if not self.batch:
             self.random.restore()
-        for number, batch in enumerate(self.loader):
+        for number, batches in enumerate(self.loader):
             if number == 0 and self.batch:
                 self.random.restore()
-            yield batch
+            yield batches
 
     def _finish_step(self) -> None:
         """Record a completed step, from which the run can be resumed."""
@@ -204,12 +202,17 @@ class Run:
         windows_of = self.setup.tasks[batch.task].dataset.windows_of
         return float((1 / windows_of[batch.documents]).sum())
 
-    def _step(self, batch: Batch) -> Tensor | None:
-        batch = batch.to(self.accelerator.device)
+    def _step(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+        """Add the gradients of some batches, complete the step if they are its last ones, and return their losses."""
         self.setup.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
-            loss = self.micro_batching.add(batch, last=last)
+            losses = [
+                self.micro_batching.add(batch.to(self.accelerator.device), last=last and batch is batches[-1])
+                for batch in batches
+            ]
+            if last:
+                self.balancer.finish_step()
             norm = self._clip() if last else None
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -218,7 +221,7 @@ class Run:
                 self.schedule.step()
             if last:
                 self.techniques.after_step(self.step + 1)
-        return loss
+        return losses
 
     def _backward(self, part: Batch, share: float) -> Tensor:
         """Add the gradients of a part of a batch with all techniques; if memory is insufficient, the step is repeated."""
@@ -232,6 +235,7 @@ class Run:
         if self.accelerator.num_processes > 1:  # the other processes would wait forever for this one
             raise TrainingError("out of memory", hint="lower training.batch_size and raise training.accumulation.")
         self.setup.model.zero_grad()
+        self.balancer.reset()
 
     def _clip(self) -> Tensor:
         """Clip the gradient, and return its norm before clipping."""
@@ -242,7 +246,9 @@ class Run:
 
     def _progress(self) -> Progress:
         loss, rate = self.tracker.read()
-        return Progress(self.step, self._epoch(), loss, rate, self._rate(), self._seconds_left(), self.steps)
+        return Progress(
+            self.step, self._epoch(), loss, rate, self._rate(), self._seconds_left(), self.steps, self.balancer.values()
+        )
 
     def _epoch(self) -> float:
         return self.step / self.steps_per_epoch
@@ -271,7 +277,7 @@ class Run:
         # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
         with self.stop.interruptible(), self.techniques.evaluation_weights():
             scores = self.evaluator.dev_scores()
-            primary = sum(part.primary for part in scores.values()) / len(scores)
+            primary = primary_score(scores, self.recipe.training.select)
             rank = -math.inf if math.isnan(primary) else primary
             better = not self.best_step or rank > self.best_score
             best = (
@@ -287,8 +293,9 @@ class Run:
         self.waited = 0 if better or not self._patience_counts() else self.waited + 1
         losses = self.tracker.first_loss(), loss
         advice = self.diagnostics.evaluated(scores, step=self.step, epoch=self._epoch(), losses=losses)
-        seconds = time.monotonic() - start
+        seconds, balance = time.monotonic() - start, self.balancer.values()
         self.tracker.restart()
+        self.balancer.restart()
         yield Evaluated(
             step=self.step,
             epoch=self._epoch(),
@@ -303,11 +310,12 @@ class Run:
             seconds_left=self._seconds_left(),
             advice=advice,
             steps=self.steps,
+            balance=balance,
         )
 
     def _patience_counts(self) -> bool:
         """Return whether an evaluation without a better score counts: not before the model has learned something."""
-        return not 0 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
+        return not -1 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.training.patience
@@ -350,14 +358,7 @@ class Run:
         Raises:
             ModelError: the checkpoint does not fit, or the best model of the run is missing or damaged.
         """
-        if checkpoint.numbers["best_step"]:
-            if not (self.output / MODEL / FACTS).is_file():
-                raise ModelError(
-                    f"{self.output / MODEL}: missing; it was the best model of the run, from step "
-                    f"{checkpoint.numbers['best_step']}",
-                    hint="restore it, or start again with --overwrite.",
-                )
-            require_undamaged(self.output / MODEL, "torch")
+        require_best_model(self.output / MODEL, checkpoint)
         unpack(self, checkpoint)
         self.resumed_at, self.damaged = self.step, checkpoint.damaged
         if self.accelerator.is_main_process:
@@ -394,7 +395,3 @@ class Run:
             steps_planned=self.steps,
             advice=advice,
         )
-
-
-def _identity(batch: Any) -> Any:
-    return batch

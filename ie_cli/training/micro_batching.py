@@ -28,7 +28,6 @@ class MicroBatching:
         reset: sets all gradients to None.
         parts: initial number of parts.
         cached: computes losses that compare samples; None if there are none.
-        accumulation: number of batches in a step.
     """
 
     def __init__(
@@ -38,10 +37,8 @@ class MicroBatching:
         parts: int = 1,
         *,
         cached: CachedGradients | None = None,
-        accumulation: int = 1,
     ) -> None:
         self._backward, self._reset, self._cached = backward, reset, cached
-        self._waits = accumulation > 1
         self.parts = parts
         self._done: list[Group] = []
         self._waiting: dict[str, list[Batch]] = {}
@@ -60,7 +57,7 @@ class MicroBatching:
             TrainingError: memory is insufficient for a single sample.
         """
         due: list[Group] = [[batch]]
-        if self._waits and self._cached is not None and self._cached.compares(batch):
+        if self._cached is not None and self._cached.waits and self._cached.compares(batch):
             self._waiting.setdefault(batch.task, []).append(batch)
             due = []
         if last:

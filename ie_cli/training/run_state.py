@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ie_cli.errors import ModelError
+from ie_cli.inference.integrity import require_undamaged
+from ie_cli.inference.model_directory import FACTS
 from ie_cli.training.checkpoint import (
     Checkpoint,
     load_model,
@@ -44,6 +48,22 @@ def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
         "random": run.random.numbers(),
     }
     return Checkpoint(tensors, numbers)
+
+
+def require_best_model(directory: Path, checkpoint: Checkpoint) -> None:
+    """Check that the best model so far is still there, if the run had one at a checkpoint.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    if not checkpoint.numbers["best_step"]:
+        return
+    if not (directory / FACTS).is_file():
+        raise ModelError(
+            f"{directory}: missing; it was the best model of the run, from step {checkpoint.numbers['best_step']}",
+            hint="restore it, or start again with --overwrite.",
+        )
+    require_undamaged(directory, "torch")
 
 
 def unpack(run: Run, checkpoint: Checkpoint) -> None:

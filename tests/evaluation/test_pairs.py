@@ -9,23 +9,28 @@ from typing import Any
 
 import pytest
 from support.corpora import write_jsonl
-from support.pair_models import BINARY, graded, pair_recipe, pairs, write_pair_model
+from support.pairs import BINARY, graded, pair_recipe, pairs, write_pair_model
 from support.runner import ie, said
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
+from ie_cli.inference import integrity
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.metrics.best_cuts import LARGEST
 from ie_cli.metrics.pairs import PairScores
+from ie_cli.recipe.schema import Recipe
 from ie_cli.tasks import TASKS
 from ie_cli.training.evaluator import Evaluator
 
 GRADED = LabelSchema((), grades=(0.0, 5.0))
 
 
-def final(directory: Path, *, schema: LabelSchema = BINARY, **splits: list[Document] | None) -> dict[str, PairScores]:
+def final(
+    directory: Path, *, schema: LabelSchema = BINARY, recipe: Recipe | None = None, **splits: list[Document] | None
+) -> dict[str, PairScores]:
     """Score a model directory as the end of a run does."""
-    recipe = pair_recipe()
+    recipe = pair_recipe() if recipe is None else recipe
     model = Extractor.from_pretrained(directory, device="cpu", precision="float32")
     data = {"documents": pairs(), "dev_documents": None, "test_documents": None} | splits
     task: Any = SimpleNamespace(
@@ -171,3 +176,21 @@ def test_the_card_shows_how_to_predict_pairs(model: Path) -> None:
     assert 'extractor.extract([Document("…", text_pair="…")])' in card
     assert "from ie_cli import Document, Extractor" in card
     assert "jq -c '{label, score}'" in card
+
+
+def test_the_recipe_says_what_the_decision_maximises(model: Path, tmp_path: Path) -> None:
+    """A single similar pair of many, whose score is not the highest."""
+    odd = [*(pair for pair in pairs(24) if pair.label == "0"), pairs(2)[1]]
+    for document in odd[:2]:
+        document.text_pair = document.text  # the most similar texts have the other class
+    by = {}
+    for measure in ("accuracy", "f1"):
+        recipe = pair_recipe().model_copy(update={"head": pair_recipe().head.model_copy(update={"decision": measure})})
+        write_pair_model(model, recipe)
+        by[measure] = final(model, recipe=recipe, dev_documents=odd)["dev"]
+        gold = write_jsonl(tmp_path / "gold.jsonl", odd)
+        integrity.replace_tasks(model, {"match": TrainedTask(BINARY)})
+        scored = json.loads(ie("eval", str(model), str(gold), "--json", "--quiet", "--device", "cpu").stdout)
+        assert scored["f1"] == by[measure].f1
+    assert (by["accuracy"].f1, by["f1"].f1) == (0, 0.5)
+    assert (by["accuracy"].accuracy or 0) > (by["f1"].accuracy or 0)

@@ -72,7 +72,7 @@ def test_scores_are_cut_where_the_accuracy_is_best() -> None:
     assert (scores.accuracy, scores.f1) == (1.0, 1.0)
     assert scores.primary == scores.spearman == pytest.approx(spearman(np.array([1, 0, 1, 0.0]), np.array(values)))
     assert scores.labels["1"].predicted == 2
-    assert "upper bound: 0.6750" in scores.tables()[1].notes[0]
+    assert "for other data: 0.6750" in scores.tables()[1].notes[0]
 
 
 def test_predicted_classes_are_not_chosen_again() -> None:
@@ -137,7 +137,7 @@ def test_the_cuts_may_be_chosen_by_f1() -> None:
     gold = [pair(label) for label in "0001000"]
     predicted = [pair(score=score / 10) for score in range(7)]
     assert scored(gold, predicted, labels=("0", "1")).decision == (3.4028234663852886e38,)
-    assert "upper bound: none" in scored(gold, predicted, labels=("0", "1")).tables()[1].notes[0]
+    assert "for other data: above all scores" in scored(gold, predicted, labels=("0", "1")).tables()[1].notes[0]
     assert scored(gold, predicted, labels=("0", "1"), cut_by="f1").decision == (pytest.approx(0.25),)
 
 

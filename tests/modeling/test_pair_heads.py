@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.heads import CLASSES, GRADES, HIDDEN, PAIR_HEADS, built, codec_of_head, windows_for
-from support.pairs import pair_documents
+from support.pair_corpora import pair_documents
 from torch import Tensor
 
 from ie_cli.data.label_schema import LabelSchema

@@ -20,6 +20,7 @@ from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.modeling.encoder import tiny_encoder
 from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.schema import Recipe
 
 CLASSES = LabelSchema(("different", "related", "same"))
@@ -35,8 +36,7 @@ def extractor_of(tasks: Mapping[str, tuple[dict[str, Any], TrainedTask]], *, max
     fields["encoder"] |= {"max_length": max_length, "stride": 4}
     data = {"train": "train.jsonl"}
     sections = {
-        name: {"task": "ner" if "pointer" in head["name"] else "match", "data": data, "head": head}
-        for name, (head, _) in tasks.items()
+        name: {"task": HEADS[head["name"]].tasks[0], "data": data, "head": head} for name, (head, _) in tasks.items()
     }
     made = Recipe.model_validate({**fields, "tasks": sections})
     encoder, tokenizer = tiny_encoder(made.encoder, Counter(TEXT * 2))

@@ -1,55 +1,76 @@
-"""Pairs of texts of our own, for tests that encode or train them."""
+"""Pairs of texts, and a model that scores them without training: its encoder has random weights."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from support.corpora import recipe, write_jsonl
+import torch
 
+from ie_cli.codecs.base import build_codec
+from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
+from ie_cli.inference.backends.torch import TorchBackend
+from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import TrainedTask
+from ie_cli.modeling.encoder import tiny_encoder
+from ie_cli.modeling.heads.base import build_head
+from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.schema import Recipe
+from ie_cli.reports.model_card import model_card
 
-TOPICS = ["红橙黄绿蓝", "猫狗鸟鱼马", "山河湖海岛", "春夏秋冬年"]
-
-
-def text_of(topic: int, random: np.random.Generator) -> str:
-    """Draw a text about a topic: some of its characters."""
-    return "".join(random.choice(list(TOPICS[topic]), int(random.integers(3, 6))))
+WORDS = ("red", "blue", "green", "house", "tree", "river")
+BINARY = LabelSchema(("0", "1"))
 
 
-def pair_documents(count: int = 64, *, graded: bool = False, classes: int = 2, seed: int = 0) -> list[Document]:
-    """Pairs about the same topic (the highest class or grade), or about others.
-
-    Args:
-        count: number of pairs.
-        graded: scores from 0 to 5 instead of classes.
-        classes: number of classes, ``0`` being the least similar.
-        seed: random seed.
-    """
-    random = np.random.default_rng(seed)
+def pairs(count: int = 24, labels: Sequence[str] = ("0", "1")) -> list[Document]:
+    """Pairs that share more words the higher their class is; the last ones of a class differ less."""
     made = []
     for number in range(count):
-        level = number % classes if not graded else number % 6
-        highest = 5 if graded else classes - 1
-        first = int(random.integers(4))
-        # The share of the second text that is about the topic of the first one grows with the level.
-        other = text_of((first + 1) % 4, random)
-        same = round(len(other) * level / highest)
-        second = text_of(first, random)[:same] + other[same:]
-        label: dict[str, Any] = {"score": float(level)} if graded else {"label": str(level)}
-        made.append(Document(text_of(first, random), text_pair=second, id=number, **label))
+        level = number % len(labels)
+        words = [WORDS[(number + step) % len(WORDS)] for step in range(4)]
+        kept = 4 * level // max(1, len(labels) - 1)
+        other = words[:kept] + [WORDS[(number + step + 2) % len(WORDS)] for step in range(kept, 4)]
+        text, second = (" ".join(part) for part in (words, other[::-1]))
+        made.append(Document(text, id=number, text_pair=second, label=labels[level]))
     return made
 
 
-def pair_recipe(file: Path, **sections: dict[str, object]) -> Recipe:
-    """A recipe that trains a tiny encoder on pairs in seconds, without development data."""
-    given = {"data": {"train": str(file), "dev": None}, "head": {"name": "cosent"}, **sections}
-    fields = recipe(file, **{"training": {"epochs": 2}, **{k: v for k, v in given.items() if k != "head"}}).model_dump()
-    return Recipe.model_validate({**fields, "task": "match", "head": given["head"]})
+def graded(count: int = 24) -> list[Document]:
+    """The same pairs with scores from 0 to 5."""
+    levels = tuple("012345")
+    return [
+        Document(pair.text, id=pair.id, text_pair=pair.text_pair, score=float(pair.label or 0))
+        for pair in pairs(count, levels)
+    ]
 
 
-def write_pairs(directory: Path, **options: Any) -> Path:
-    """Store pairs as native JSON lines."""
-    return write_jsonl(directory / "pairs.jsonl", pair_documents(**options))
+def pair_recipe(train: str = "train.jsonl", **data: object) -> Recipe:
+    """A recipe of pairs."""
+    return Recipe.model_validate(
+        {
+            "name": "pairs",
+            "task": "match",
+            "data": {"train": train, **data},
+            "encoder": {"name": "tiny", "max_length": 32, "stride": 8},
+            "head": {"name": "cosent"},
+            "training": {"precision": "float32", "device": "cpu"},
+        }
+    )
+
+
+def write_pair_model(
+    directory: Path, recipe: Recipe | None = None, schema: LabelSchema = BINARY, decision: tuple[float, ...] = ()
+) -> Path:
+    """Write a tiny model of pairs with random weights."""
+    torch.manual_seed(0)
+    made = pair_recipe() if recipe is None else recipe
+    encoder, tokenizer = tiny_encoder(made.encoder, Counter("".join(WORDS) + " "))
+    codec = build_codec(made.head, schema)
+    head = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
+    backend = TorchBackend(ExtractionModel(encoder, {made.task: head}), "float32")
+    card = model_card(made, {made.task: schema}, {})
+    task = TrainedTask(schema, decision=decision)
+    Extractor(backend, {made.task: task}, tokenizer, made, 0, card=card).save_pretrained(directory)
+    return directory

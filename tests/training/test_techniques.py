@@ -19,8 +19,7 @@ from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stopped
 from ie_cli.training import loop
-from ie_cli.training.balancing import BALANCERS
-from ie_cli.training.balancing.plain_sum import PlainSum
+from ie_cli.training.balancing.constant import ConstantWeights
 from ie_cli.training.run import train
 from ie_cli.training.techniques.base import Compute, Techniques
 
@@ -195,8 +194,9 @@ def test_techniques_are_nested_in_their_order() -> None:
 
 def test_the_plain_sum_is_the_gradient_of_the_sum() -> None:
     x = torch.tensor(3.0, requires_grad=True)
-    loss = PlainSum().backward({"a": x * x, "b": 2 * x}, share=0.5, backward=lambda total: total.backward())
+    plain = ConstantWeights()
+    loss = plain.backward({"t.a": x * x, "t.b": 2 * x}, share=0.5, backward=lambda total: total.backward())
     assert float(loss) == 15.0
     assert float(x.grad) == 0.5 * 8.0  # type: ignore[arg-type]
-    assert BALANCERS.keys() == {"sum"}
-    assert BALANCERS["sum"]().state_dict() == {}
+    assert plain.state_dict() == {}
+    assert plain.columns() == []

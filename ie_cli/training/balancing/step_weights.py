@@ -1,0 +1,139 @@
+"""Balance the gradients of several objectives at the shared weights, once per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ie_cli.training.balancing.base import Backward, Doubles, Weighting, by_objective, total
+from ie_cli.training.balancing.record import BalanceRecord
+
+
+class StepWeights:
+    """Keeps the gradient of each objective at the shared weights, and adds them with weights at the end of a step.
+
+    Therefore the weights are those of the whole step, however many batches and parts it has. All other weights, those of the
+    heads, get the plain gradients of their own losses.
+
+    Args:
+        weighting: computes the weights.
+        objectives: the names of what is balanced.
+        by: whether an objective is a task or a loss.
+        shared: the shared weights.
+        compared: the numbers of those at which the gradients are compared.
+        scale: returns the factor that the gradients currently have, in float16.
+    """
+
+    def __init__(
+        self,
+        weighting: Weighting,
+        objectives: Sequence[str],
+        *,
+        by: str,
+        shared: Sequence[nn.Parameter],
+        compared: Sequence[int],
+        scale: Callable[[], float],
+    ) -> None:
+        self._weighting, self._by, self._scale = weighting, by, scale
+        self._objectives, self._shared, self._compared = tuple(objectives), list(shared), list(compared)
+        self._record = BalanceRecord(objectives, compares=weighting.compares)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the gradients and losses of the current step."""
+        self._gradients: dict[str, list[Tensor | None]] = {}
+        self._losses: dict[str, Tensor] = {}
+        self._shares: dict[str, float] = {}
+
+    def columns(self) -> list[str]:
+        """Return the columns of the record."""
+        return self._record.columns()
+
+    def backward(self, losses: Mapping[str, Tensor], *, share: float, backward: Backward) -> Tensor:
+        """Add the gradient of each objective to its own; those of the batch remain where optimizers and techniques look."""
+        parts = by_objective(losses, self._by)
+        last = next(reversed(parts))
+        for name, loss in parts.items():
+            kept = self._gradients.get(name) or [None] * len(self._shared)
+            for parameter, gradient in zip(self._shared, kept, strict=True):
+                parameter.grad = gradient
+            backward(loss * share if share < 1 else loss, retain_graph=name != last)
+            self._gradients[name] = [parameter.grad for parameter in self._shared]
+            self._losses[name] = self._losses.get(name, 0.0) + loss.detach() * share
+            self._shares[name] = self._shares.get(name, 0.0) + share
+        if len(parts) > 1:
+            self._put({name: 1.0 for name in parts})
+        return total(losses).detach()
+
+    def finish_step(self) -> None:
+        """Add the gradients of the step with their weights; without weights if they are not finite, which the loop handles."""
+        present = np.array([name in self._gradients for name in self._objectives])
+        losses = np.array(
+            [
+                float(self._losses[name]) / self._shares[name] if name in self._losses else 0.0
+                for name in self._objectives
+            ]
+        )
+        gram = self._gram() if self._weighting.compares else np.zeros((len(losses), len(losses)))
+        if np.isfinite(losses).all() and np.isfinite(gram).all():
+            weights = self._weighting.weights(losses, gram, present)
+            self._record.add(weights, gram, present)
+        else:
+            weights = present.astype(np.float64)
+            self._record.skip()
+        self._put(dict(zip(self._objectives, weights.tolist(), strict=True)), in_place=True)
+        self.reset()
+
+    def _gram(self) -> Doubles:
+        """Return the products of the gradients, as if they had no scale; 0 for objectives that are absent."""
+        size = len(self._objectives)
+        products = torch.zeros(size, size, dtype=torch.float64)
+        for i, one in enumerate(self._objectives):
+            for j, other in enumerate(self._objectives[: i + 1]):
+                if one in self._gradients and other in self._gradients:
+                    products[i, j] = products[j, i] = self._product(self._gradients[one], self._gradients[other])
+        found: Doubles = products.numpy() / self._scale() ** 2
+        return found
+
+    def _product(self, one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> float:
+        parts = [
+            torch.dot(a.flatten(), b.flatten()).double()
+            for place in self._compared
+            if (a := one[place]) is not None and (b := other[place]) is not None
+        ]
+        return float(torch.stack(parts).sum()) if parts else 0.0
+
+    def _put(self, weights: Mapping[str, float], *, in_place: bool = False) -> None:
+        """Set the gradient of the shared weights to a weighted sum; `in_place` if the gradients are not needed any more."""
+        for place, parameter in enumerate(self._shared):
+            found: Tensor | None = None
+            for name, weight in weights.items():
+                gradient = self._gradients[name][place] if name in self._gradients else None
+                if gradient is None:
+                    continue
+                if found is None:
+                    found = gradient.mul_(weight) if in_place else gradient * weight
+                else:
+                    found.add_(gradient, alpha=weight)
+            parameter.grad = found
+
+    def values(self) -> dict[str, float]:
+        """Return the means since the last evaluation."""
+        return self._record.values()
+
+    def restart(self) -> None:
+        """Start new means."""
+        self._record.restart()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the record and the state of the weighting."""
+        return self._record.state_dict() | {f"weighting.{k}": v for k, v in self._weighting.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the record and the state of the weighting."""
+        self._record.load_state_dict(state)
+        prefix = "weighting."
+        self._weighting.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -1,0 +1,98 @@
+"""A model of two tasks in the commands: scores by task, one pass over the encoder, all heads in the exported graph."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.corpora import as_json, documents, relation_documents, write_jsonl
+from support.runner import ie, said
+from support.two_tasks import LINKS, NAMES, two_tasks
+
+from ie_cli.inference.extractor import Extractor
+from ie_cli.recipe.loader import dump_recipe
+from ie_cli.training.run import train
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a trained model, its export and data that both tasks have."""
+    directory = tmp_path_factory.mktemp("two")
+    made = two_tasks(directory, balance="grad_norm", select="worst", epochs=25, head_learning_rate=1e-2)
+    (directory / "recipe.yaml").write_text(dump_recipe(made), encoding="utf-8")
+    list(train(made, directory / "run"))
+    write_jsonl(directory / "both.jsonl", relation_documents(annotated=True))
+    exported = ie("export", str(directory / "run" / "model"), str(directory / "exported"), "--yes")
+    assert exported.exit_code == 0, exported.stderr
+    return directory
+
+
+def scores(model: Path, data: Path, task: str) -> Any:
+    result = ie("eval", str(model), str(data), "--task", task, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("model", ["run/model", "exported"])
+@pytest.mark.parametrize("task", [NAMES, LINKS])
+def test_each_task_has_the_scores_that_training_reported(model: str, task: str, here: Path) -> None:
+    metrics = json.loads((here / "run" / "model" / "metrics.json").read_text(encoding="utf-8"))
+    found = scores(here / model, here / f"{task}.jsonl", task)
+    assert found["f1"] == pytest.approx(metrics["dev"][task]["f1"])
+    assert found["f1"] > 0.5
+
+
+def test_the_task_must_be_named_and_known(here: Path) -> None:
+    model, data = str(here / "run" / "model"), str(here / "names.jsonl")
+    assert "names, links" in said(ie("eval", model, data))
+    assert "the model has the tasks names, links; got name" in said(ie("eval", model, data, "--task", "name"))
+
+
+def test_both_heads_predict_in_one_pass_over_the_encoder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = Extractor.from_pretrained(here / "run" / "model", device="cpu", precision="float32")
+    encoder = extractor.backend.model.encoder  # type: ignore[attr-defined]
+    seen = 0
+
+    def count(module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+        nonlocal seen
+        seen += len(kwargs["input_ids"])
+
+    encoder.register_forward_pre_hook(count, with_kwargs=True)
+    texts = [document.text for document in relation_documents(annotated=True)]
+    found = list(extractor.extract(texts))
+    assert seen == len(texts)
+    assert any(document.relations for document in found)
+    labels = {entity.label for document in found for entity in document.entities}
+    assert labels <= {"person", "place", "school"}
+
+
+def test_predictions_have_the_items_of_both_heads_and_the_export_agrees(here: Path) -> None:
+    lines = {}
+    for model in ("run/model", "exported"):
+        result = ie("predict", str(here / "both.jsonl"), "--model", str(here / model), "--quiet")
+        assert result.exit_code == 0, result.stderr
+        lines[model] = as_json(result.stdout)
+    assert len(lines["exported"]) == 20
+    for field in ("entities", "relations"):
+        one, other = ([record[field] for record in found] for found in lines.values())
+        assert any(one)
+        assert [len(part) for part in one] == [len(part) for part in other]  # type: ignore[arg-type]
+
+
+def test_the_recipe_is_checked_with_its_methods(here: Path) -> None:
+    write_jsonl(here / "other.jsonl", documents()[5:])
+    recipe = [
+        "check",
+        str(here / "recipe.yaml"),
+        "--set",
+        f"tasks.{NAMES}.data.dev=0.3",
+        "--set",
+        f"tasks.{LINKS}.data.dev=0.3",
+    ]
+    assert ie(*recipe).exit_code == 0
+    wrong = ie(*recipe, "--set", "training.balance=main_auxiliary")
+    assert wrong.exit_code == 1
+    assert "training.balance.main: is missing: name the main task" in said(wrong)
