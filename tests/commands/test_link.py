@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pair_models import pair_recipe, write_pair_model
+from support.pairs import pair_recipe, write_pair_model
 from support.runner import ie, said
 from support.untrained import write_model
 
