@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
@@ -124,7 +124,7 @@ class LinkJob:
     def _progress(self) -> dict[str, Any]:
         return {"records": self._tally.fields(), "links": dict(self._counts), "unnamed": dict(self._unnamed)}
 
-    def _records(self, progress: Any) -> Iterator[Record]:
+    def _records(self, progress: Callable[[int], None] | None) -> Iterator[Record]:
         reading = self._sources.files[0].reading(quiet=self._quiet)
         return self._sources.records(replace(reading, keep_fields=True, progress=progress))
 

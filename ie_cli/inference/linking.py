@@ -159,8 +159,12 @@ class Linker:
             asked = [mention for mention in mentions if mention.label == group]
             rows = self._index.rows(group)
             hits = TopHits(np.stack([vectors[mention.read] for mention in asked]), self._index.depth(group, count))
+            everything = (
+                len(rows) == len(self._name_vectors) and group is None
+            )  # in their order, so that none is copied
             for first in range(0, len(rows), _BLOCK):
-                hits.add(self._name_vectors[rows[first : first + _BLOCK]])
+                part = slice(first, first + _BLOCK)
+                hits.add(self._name_vectors[part if everything else rows[part]])
             for mention, places, scores in zip(asked, hits.rows, hits.scores.tolist(), strict=True):
                 found[mention] = self._best_rows(rows[places], scores)[:count]
         return {mention: found[mention] for mention in mentions}

@@ -33,6 +33,7 @@ from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import IEError
 from ie_cli.formats import FORMATS, BadLine, Reading, read_records
+from ie_cli.inference.canonical_names import NameIndex, read_names
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
 from ie_cli.metrics.duie import read_aliases
@@ -44,6 +45,10 @@ from ie_cli.triples import typed_entities_of
 SCHEMAS = [
     b'{"predicate": "p", "subject_type": "a", "object_type": "b"}\n',
     '{"subject_type": "人", "predicate": "获奖", "object_type": {"@value": "奖", "onDate": "Date"}}\n# end\n'.encode(),
+]
+NAMES = [
+    b'{"id": "Q1", "name": "Ann", "aliases": ["A.", "Ann"], "label": "person"}\n{"id": 2, "name": "Ann", "x": null}\n',
+    '[{"id": "1", "name": "青川", "label": null},\n {"name": "Wien", "id": 1, "aliases": null}]'.encode(),
 ]
 PARTS = ("ie.json", "config.json", "tokenizer.json", "recipe.yaml", "metrics.json")
 
@@ -188,6 +193,16 @@ def schema(data: bytes) -> None:
 
 def aliases(data: bytes) -> None:
     read_aliases(str(file_of(data, "aliases.txt")))
+
+
+def names(data: bytes) -> None:
+    """Canonical names: each has an id of its own, and is among the candidates of its label."""
+    found, _ = read_names(str(file_of(data, "names.jsonl")))
+    index = NameIndex(found)
+    need(len({name.id for name in found}) == len(found), "ids")
+    for name in found:
+        owners = [found[owner] for owner in index.owners[index.rows(index.group(name.label))]]
+        need(name in owners, f"{name} has no candidates")
 
 
 @cache
@@ -359,6 +374,7 @@ def targets() -> dict[str, Target]:
         Target("override", override, lambda: [b"training.epochs=3\ndata.labels=[a, b]\nhead=global_pointer"]),
         Target("schema", schema, lambda: SCHEMAS),
         Target("aliases", aliases, lambda: [b"a\tb\tc\nd\te\n"], 0.3),
+        Target("names", names, lambda: NAMES, 0.3),
         Target("model", model, model_parts, 1),
         Target("windows", windows, _nothing, 1.5),
         Target("metrics", metrics, _nothing),
