@@ -46,6 +46,8 @@ EXAMPLES = {
     "triples": Sample("triples.json", "json"),
     "conll04": Sample("relations.conll04.json", "json"),
     "multihead": Sample("relations.multihead.txt"),
+    "pairs": Sample("pairs.tsv"),
+    "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
 }
 """The formats with their own sample; for the others, a sample of another format is converted."""
@@ -58,6 +60,7 @@ MORE = {
         ("Two tag columns give nested entities:", Sample("nested.tsv")),
         ("BMES tags:", Sample("bmes.conll", lines=8)),
     ),
+    "pairs": (("Grades as in STS-B, separated by commas:", Sample("pairs.csv")),),
     "triples": (("TPLinker's fields, with character spans:", Sample("relations.tplinker.json", "json")),),
 }
 
@@ -113,19 +116,25 @@ OPTIONS = (
         "`data.text_column`",
         "`--text-column`",
         ", ".join(map(code, COLUMN_OPTIONS["text_column"])),
-        "the column of the token",
+        "the column of the token, or of the first text of a pair",
     ),
     (
         "`data.label_columns`",
         "`--label-column`",
         ", ".join(map(code, COLUMN_OPTIONS["label_columns"])),
-        "the columns of tags",
+        "the columns of tags, or that of a pair's label",
     ),
     (
         "`data.joiner`",
         "`--joiner`",
         ", ".join(map(code, COLUMN_OPTIONS["joiner"])),
         "the separator of two tokens in a text",
+    ),
+    (
+        "`data.grades`",
+        "",
+        ", ".join(map(code, COLUMN_OPTIONS["grades"])),
+        "whether numbers that label pairs are grades",
     ),
     ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "the mentions at which a triple without offsets is located"),
 )

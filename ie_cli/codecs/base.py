@@ -18,7 +18,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.recipe.heads import HEADS, HeadSection
+from ie_cli.recipe.heads import HEADS, HeadSection, Reads
 from ie_cli.triples import Mentions
 
 Floats = npt.NDArray[np.float32]
@@ -63,17 +63,26 @@ class Decoded:
 
 @dataclass(slots=True)
 class Annotation:
-    """The predicted annotation of a document; `related` says that relations were predicted, even if there are none."""
+    """The predicted annotation of a document.
+
+    Attributes:
+        related: whether relations were predicted, even if there are none.
+        label, score: the class and the similarity of a pair; None if there is no pair, or no class was decided.
+    """
 
     entities: list[Entity] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     related: bool = False
+    label: str | None = None
+    score: float | None = None
 
     def add(self, other: Annotation) -> None:
         """Add what another task found in the same document; an item found by both keeps its higher score."""
         self.entities = _merged(self.entities, other.entities)
         self.relations = _merged(self.relations, other.relations)
         self.related |= other.related
+        if other.score is not None:
+            self.label, self.score = other.label, other.score
 
 
 Scored = TypeVar("Scored", Entity, Relation)
@@ -108,12 +117,14 @@ class Decoding:
         thresholds: minimum probability by label or predicate, if it differs from `threshold`.
         temperature: T of the probability σ(s/T).
         flat: remove overlaps.
+        decision: the scores between the ordered classes of pairs, ascending: a pair with a higher score has the higher class.
     """
 
     threshold: float = 0.5
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     flat: bool = False
+    decision: tuple[float, ...] = ()
 
     def minimum_scores(self, names: Sequence[str]) -> Floats:
         """Return the minimum score s of each name; float32 ``[names]``."""
@@ -144,6 +155,10 @@ class Codec(Protocol):
     @property
     def schema(self) -> LabelSchema:
         """The labels and predicates of the model."""
+
+    @property
+    def reads(self) -> Reads:
+        """What a sequence of the encoder holds."""
 
     @property
     def identity(self) -> Sequence[Any]:

@@ -33,7 +33,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import Boundaries, to_entities, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.recipe.heads import HeadSection
+from ie_cli.recipe.heads import HeadSection, Reads
 from ie_cli.triples import ROLES, Mentions
 
 MAX_SUBJECTS = 128
@@ -60,6 +60,7 @@ class CasRelCodec:
     kept as possible.
     """
 
+    reads: Reads = "windows"
     identity: Sequence[Any] = ("casrel", 1)
     columns: Mapping[str, int] = {"subjects": 2, "links": 5}
 

@@ -37,7 +37,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import Boundaries, align, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.recipe.heads import HeadSection
+from ie_cli.recipe.heads import HeadSection, Reads
 from ie_cli.triples import Mentions, entities_of
 
 
@@ -48,6 +48,7 @@ class GPLinkerCodec:
     last), see `LabelSchema.links`.
     """
 
+    reads: Reads = "windows"
     identity: Sequence[Any] = ("gplinker", 1)
     columns: Mapping[str, int] = {"spans": 3, "links": 5}
 

@@ -29,7 +29,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import align, to_entities, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.recipe.heads import HeadSection
+from ie_cli.recipe.heads import HeadSection, Reads
 from ie_cli.triples import Mentions
 
 MAX_CANDIDATES = 4096
@@ -46,6 +46,7 @@ class SpanCodec:
     *Stored:* ``spans`` of (label, first token, last token).
     """
 
+    reads: Reads = "windows"
     identity: Sequence[Any] = ("spans", 1)
     columns: Mapping[str, int] = {"spans": 3}
 

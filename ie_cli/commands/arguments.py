@@ -206,7 +206,9 @@ Int8 = Annotated[
 ComparisonData = Annotated[
     str | None, typer.Option("--data", help="Gold data for the comparison; the recipe's dev data if omitted.")
 ]
-MaxLoss = Annotated[float, typer.Option("--max-loss", min=0.0, max=1.0, help="Maximum loss in F1.")]
+MaxLoss = Annotated[
+    float, typer.Option("--max-loss", min=0.0, max=1.0, help="Maximum loss in F1, or for pairs in Spearman.")
+]
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on; any but loopback requires a token.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")]

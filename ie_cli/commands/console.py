@@ -164,8 +164,8 @@ class TrainingView:
         elif event.resumed_from is not None:
             self._say("there is no checkpoint yet: starting from the beginning")
         self.several = len(event.tasks) > 1
-        for change in event.changes:
-            self._say(f"warning: {change}")
+        for warning in (*event.changes, *event.notes):
+            self._say(f"warning: {warning}")
         if event.initial is not None:
             self._describe_initial(event.initial)
         for name, task in event.tasks.items():
@@ -194,8 +194,9 @@ class TrainingView:
         """Print what a task trains on, and which gold items it cannot learn."""
         counts = setup.dataset.counts
         gold = ", ".join(setup.task.describe(counts.items, setup.schema))
+        where = f" in {counted(counts.windows, 'window')}" if setup.codec.reads == "windows" else ""
         self._say(
-            f"{name}{counted(counts.documents, 'example')} in {counted(counts.windows, 'window')}, {gold}; "
+            f"{name}{counted(counts.documents, 'example')}{where}, {gold}; "
             f"{event.parameters / 1e6:.1f} M parameters, {counted(event.steps, 'step')} on {event.device} "
             f"in {event.precision}"
         )

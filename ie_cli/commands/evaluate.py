@@ -148,7 +148,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     report.validate_save_path(data.path)
     engine, extractor = model.engine()
     name, section = extractor.task(report.task)
-    task, options = TASKS[section.task], report.options()
+    task, options = TASKS[section.task], replace(report.options(), cut_by=section.head.cut_by)
     task.validate_options(options)
     known = extractor.tasks[name]
     reading = data.reading(

@@ -33,14 +33,14 @@ def run_export(
     yes: bool,
     quiet: bool,
 ) -> None:
-    """Export a model, compare it with the original, and report the loss in F1.
+    """Export a model, compare it with the original, and report the loss in the primary score.
 
     Args:
         model: directory of the trained model.
         output: directory to write; beside the model if None.
         data: gold data for the comparison; the recipe's dev data if None.
         int8: quantize the encoder's matrices.
-        max_loss: largest loss in F1 that is accepted.
+        max_loss: largest loss in the primary score that is accepted.
         force: write the model whatever the loss is.
         yes: read the data named in the model's recipe without asking.
         quiet: report nothing.
@@ -63,7 +63,7 @@ def run_export(
     parity = export_onnx(extractor, directory, gold, int8=int8, max_loss=max_loss, force=force)
     if not quiet:
         say(
-            f"F1 {parity.f1_before:.4f} -> {parity.f1_after:.4f} on "
+            f"{parity.metric} {parity.f1_before:.4f} -> {parity.f1_after:.4f} on "
             f"{counted(sum(map(len, gold.values())), 'text')} of {source}, compared with the model in float32"
         )
         say(

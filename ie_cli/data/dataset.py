@@ -157,7 +157,8 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
         if split.section.trim:  # omitted by default, so that earlier versions computed the same
             options["trim"] = True
-        options |= split.section.model_dump(include={"rename", "ignore", "no_relation"}, exclude_defaults=True)
+        later = {"rename", "ignore", "no_relation", "grades"}
+        options |= split.section.model_dump(include=later, exclude_defaults=True)
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
     for source, path in zip(splits[0].sources, paths, strict=True):
         with path.open("rb") as file:
@@ -198,6 +199,7 @@ def reading_of(section: DataSection, *, predicates: Collection[str] = ()) -> Rea
         section.mentions,
         trim=section.trim,
         relabelling=names.keeping(predicates),
+        grades=section.grades,
     )
 
 

@@ -1,12 +1,14 @@
-"""The label schema of a model: entity labels and predicates with their indices, and the types that predicates join."""
+"""The label schema of a model: entity labels and predicates with their indices, or the ordered classes of pairs of texts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
+from ie_cli.data.class_order import order_of_classes
 from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.system.json_reading import loads
@@ -23,12 +25,14 @@ class LabelSchema:
     """The labels and predicates of a model; an id is the label index in its head.
 
     Attributes:
-        labels: entity labels; `ROLES` if the data annotate relations only.
+        labels: entity labels; `ROLES` if the data annotate relations only; for pairs of texts, their classes from the least to
+            the most similar.
         predicates: the predicates.
         types: the (subject type, object type) pairs of each predicate, the most frequent first.
         constrained: whether a triple must have one of the type pairs of its predicate.
         declared: predicates ``P.slot`` that are slots of complex objects, as opposed to predicates with a dot.
         joined: for `ROLES`, the pairs of the predicates that join several; the model tells them apart.
+        grades: lowest and highest score of pairs of texts that have scores instead of classes; there are no labels then.
     """
 
     labels: tuple[str, ...]
@@ -37,6 +41,7 @@ class LabelSchema:
     constrained: bool = False
     declared: frozenset[str] = frozenset()
     joined: tuple[Joined, ...] = ()
+    grades: tuple[float, float] | None = None
 
     @classmethod
     def build(cls, labels: Iterable[str], listed: Sequence[str] | None = None) -> LabelSchema:
@@ -96,6 +101,46 @@ class LabelSchema:
         named = {kind for pair in types.values() for types_ in pair for kind in types_} if known is not None else set()
         entity_labels = _ordered({*labels, *named}, listed)
         return cls(entity_labels, predicates, types, observed or known is not None, declared)
+
+    @classmethod
+    def of_pairs(
+        cls, labels: Mapping[str, int], scores: tuple[float, float] | None, listed: Sequence[str] | None = None
+    ) -> LabelSchema:
+        """Build the schema of pairs of texts: classes in their order, or the range of the scores.
+
+        Args:
+            labels: how often each class occurs in the training data.
+            scores: lowest and highest score of the pairs without a class.
+            listed: the classes from the least to the most similar, if the recipe lists them.
+
+        Raises:
+            DataError: the data contain nothing to learn, classes as well as scores, a class that the recipe does not list, or
+                classes whose order is unknown.
+        """
+        if labels and scores is not None:
+            raise DataError(
+                "some pairs of the training data have a class, and others have only a score",
+                hint="use data in which all pairs have a `label`, or in which none has one.",
+            )
+        if scores is not None:
+            return cls((), grades=_range(scores, listed))
+        if not labels:
+            raise DataError(
+                "the training data contain no pairs of texts with a class or a score",
+                hint="check data.format; native JSON lines have the fields text, text_pair, and label or score.",
+            )
+        classes = _ordered(labels, listed) if listed is not None else order_of_classes(labels)
+        if classes is None:
+            raise DataError(
+                f"the order of the classes {', '.join(sorted(labels)[:10])} is unknown",
+                hint="list them in data.labels, from the least to the most similar.",
+            )
+        if len(labels) < 2:
+            raise DataError(
+                f"all pairs of the training data have the class {next(iter(labels))}: there is nothing to learn",
+                hint="add pairs of another class.",
+            )
+        return cls(classes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -178,6 +223,20 @@ def several_pairs(types: Mapping[str, Iterable[Types]]) -> dict[str, list[Types]
     return {name: pairs for name, pairs in known.items() if len(pairs) > 1}
 
 
+def _range(scores: tuple[float, float], listed: Sequence[str] | None) -> tuple[float, float]:
+    if listed is not None:
+        raise DataError(
+            f"data.labels lists {', '.join(listed[:10])}, but the pairs of the training data have scores instead of classes",
+            hint="remove data.labels, or give each pair a `label`.",
+        )
+    if scores[0] == scores[1]:
+        raise DataError(
+            f"all pairs of the training data have the score {scores[0]:g}: there is nothing to learn",
+            hint="add pairs with other scores.",
+        )
+    return scores
+
+
 def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, ...]:
     found = set(labels)
     if listed is None:
@@ -197,6 +256,8 @@ def _ordered(labels: Iterable[str], listed: Sequence[str] | None) -> tuple[str, 
 
 JOINED = "joined"
 """The field for the pairs of types; files of earlier versions have none."""
+GRADES = "grades"
+"""The field for the range of the scores of pairs; only models of graded pairs have it."""
 
 
 def schema_facts(schema: LabelSchema) -> dict[str, Any]:
@@ -206,6 +267,8 @@ def schema_facts(schema: LabelSchema) -> dict[str, Any]:
         facts |= {"predicates": predicates, "constrained": schema.constrained, "slots": sorted(schema.declared)}
     if schema.joined:
         facts[JOINED] = schema.joined
+    if schema.grades is not None:
+        facts[GRADES] = schema.grades
     return facts
 
 
@@ -216,8 +279,11 @@ def schema_of_facts(facts: Mapping[str, Any]) -> LabelSchema:
         ValueError: the values are not a valid schema.
     """
     labels, predicates, slots = facts.get("labels"), facts.get("predicates", {}), facts.get("slots", [])
-    if not _names(labels) or not labels:
+    grades = _grades(facts.get(GRADES))
+    if not _names(labels) or (not labels and grades is None):
         raise ValueError("labels must be a list of names")
+    if grades is not None and (labels or predicates):
+        raise ValueError(f"{GRADES} and labels or predicates exclude each other")
     if len(set(labels)) < len(labels):
         raise ValueError("labels must not contain duplicates")
     if not isinstance(predicates, dict) or not all(map(_pairs, predicates.values())):
@@ -239,10 +305,20 @@ def schema_of_facts(facts: Mapping[str, Any]) -> LabelSchema:
         constrained,
         frozenset(slots),
         tuple((name, a, b) for name, a, b in joined),
+        grades,
     )
 
 
-def _names(value: Any) -> bool:
+def _grades(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+    if not numbers or not -math.inf < value[0] < value[1] < math.inf:
+        raise ValueError(f"{GRADES} must be the lowest and the highest score")
+    return float(value[0]), float(value[1])
+
+
+def _names(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 

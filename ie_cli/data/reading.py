@@ -86,7 +86,7 @@ def read_task_data(
             statistics.add(document)
             files.setdefault(source, FileCounts()).add(annotated=annotated(document))
             if characters:
-                statistics.characters.update(document.text)
+                statistics.characters.update(document.text + (document.text_pair or ""))
             documents.add(document)
         elif dev_documents is not None:  # dev is the rest of train
             dev_documents.add(document)

@@ -31,6 +31,9 @@ class DatasetStatistics:
         relations: distinct relations of each document by predicate, as they are scored: with their spans and labels, or by their
             texts if the data have no offsets.
         guessed: whether offsets of some relations were guessed from texts.
+        text_pairs: documents that are pairs of texts, annotated or not.
+        pair_labels: classes of the pairs.
+        pair_scores: lowest and highest score of the pairs that have a score and no class; None if there are none.
         characters: the characters, counted only on request.
         parts: additional counts.
     """
@@ -42,6 +45,9 @@ class DatasetStatistics:
     slots: set[str] = field(default_factory=set)
     relations: Counter[str] = field(default_factory=Counter)
     guessed: bool = False
+    text_pairs: int = 0
+    pair_labels: Counter[str] = field(default_factory=Counter)
+    pair_scores: tuple[float, float] | None = None
     characters: Counter[str] = field(default_factory=Counter)
     parts: Sequence[Part] = ()
 
@@ -54,7 +60,7 @@ class DatasetStatistics:
         for document in documents:
             statistics.add(document)
             if characters:
-                statistics.characters.update(document.text)
+                statistics.characters.update(document.text + (document.text_pair or ""))
         return statistics
 
     def add(self, document: Document) -> None:
@@ -71,8 +77,18 @@ class DatasetStatistics:
         for spo in document.spos or ():
             self.slots.update(f"{spo.predicate}.{slot}" for slot, _ in spo.slots)
         self.guessed |= document.spos is not None
+        if document.text_pair is not None:
+            self._add_pair(document)
         for part in self.parts:
             part.add(document)
+
+    def _add_pair(self, document: Document) -> None:
+        self.text_pairs += 1
+        if document.label is not None:
+            self.pair_labels[document.label] += 1
+        elif (score := document.score) is not None:
+            low, high = self.pair_scores or (score, score)
+            self.pair_scores = min(low, score), max(high, score)
 
     @property
     def predicates(self) -> Counter[str]:
@@ -84,4 +100,4 @@ class DatasetStatistics:
 
     def known_names(self) -> set[str]:
         """Return the labels and predicates."""
-        return {*self.labels, *self.arguments, *self.predicates}
+        return {*self.labels, *self.arguments, *self.predicates, *self.pair_labels}

@@ -20,19 +20,23 @@ class TokenLengths:
 
     Attributes:
         count_tokens: returns the number of tokens of a text.
-        texts: number of texts by length.
+        texts: number of texts by length, without second texts of pairs.
+        seconds: number of second texts of pairs by length.
         mentions: number of entities by length.
         reaches: number of relations by length, from the start of the first argument to the end of the last.
     """
 
     count_tokens: CountTokens
     texts: Counter[int] = field(default_factory=Counter)
+    seconds: Counter[int] = field(default_factory=Counter)
     mentions: Counter[int] = field(default_factory=Counter)
     reaches: Counter[int] = field(default_factory=Counter)
 
     def add(self, document: Document) -> None:
         """Count a document."""
         self.texts[self._length(document.text)] += 1
+        if document.text_pair is not None:
+            self.seconds[self._length(document.text_pair)] += 1
         for entity in document.entities:
             self.mentions[self._length(document.text[entity.start : entity.end])] += 1
         for relation in document.relations:

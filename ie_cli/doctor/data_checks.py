@@ -12,10 +12,12 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.names import unknown_name
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.label_findings import label_findings
+from ie_cli.doctor.pairs import pairs_to_learn
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
 from ie_cli.doctor.survey import Survey
 from ie_cli.doctor.unknown_characters import UnknownCharacters
+from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
@@ -78,6 +80,7 @@ def _check_task(
         return
     yield from between(surveys, section)
     yield from label_findings(surveys, section)
+    yield from pairs_to_learn(surveys["train"].statistics, section, recipe.training)
     known = surveys["train"].statistics.known_names()
     if unknown := unknown_name(section.data, set().union(*(survey.renamed for survey in surveys.values())), known):
         yield from _errors(unknown)
@@ -105,7 +108,10 @@ def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None
     built = made or tokenizer is None
     tokens = tokenizer or TextTokenizer(word_tokenizer(()), mode="char")
     plan = WindowPlan.of(recipe.encoder, special_tokens=tokens.special_tokens)
-    return Reach(TASKS[section.task], section.head, tokens, plan, schema, None if built else UnknownCharacters(tokens))
+    unknown = None if built else UnknownCharacters(tokens)
+    reads = section.head.reads
+    sequences = None if reads == "windows" else PairSequences.build(reads, tokens, recipe.encoder.max_length)
+    return Reach(TASKS[section.task], section.head, tokens, plan, schema, unknown, sequences)
 
 
 def _annotation(split: str, found: Survey, sources: Sequence[str]) -> Iterator[Finding]:

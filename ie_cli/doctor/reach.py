@@ -14,6 +14,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
 from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
+from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.recipe.heads import HeadSection
@@ -40,8 +41,11 @@ class Reach:
         head: the head whose codec defines what can be expressed.
         schema: the schema that may exclude gold items; None excludes none.
         unknown: counts the unknown characters; None for an encoder whose vocabulary is built from the training data.
+        sequences: the sequences of the texts of pairs; None if the head reads windows of single texts.
         longest: number of tokens in the longest text.
         windowed: number of texts that do not fit into one window.
+        texts: number of texts in pairs that the head reads.
+        truncated: number of them that are too long and lose their ends.
     """
 
     task: Task
@@ -50,8 +54,11 @@ class Reach:
     plan: WindowPlan
     schema: LabelSchema | None = None
     unknown: UnknownCharacters | None = None
+    sequences: PairSequences | None = None
     longest: int = 0
     windowed: int = 0
+    texts: int = 0
+    truncated: int = 0
     _kinds: dict[str, _KindReach] = field(default_factory=dict)
 
     def add(self, document: Document) -> None:
@@ -60,7 +67,10 @@ class Reach:
         if self.unknown is not None:
             self.unknown.add_tokens(document.text, tokens)
         self.longest = max(self.longest, len(tokens))
-        self.windowed += len(tokens) > self.plan.capacity
+        if self.sequences is None:
+            self.windowed += len(tokens) > self.plan.capacity
+        elif document.text_pair is not None:
+            self._add_second(tokens, document.text_pair, self.sequences)
         schema = self.schema or self.task.schema_of(document)
         totals, unreachable = self._find(document, tokens, schema)
         for kind in self.task.kinds:
@@ -71,6 +81,23 @@ class Reach:
                 shown = found.shown.setdefault(reason, [])
                 if len(shown) < _SHOWN:
                     shown.append(f"{document.where}: {kind.show(document.text, item)}")
+
+    def _add_second(self, first: Tokens, text: str, sequences: PairSequences) -> None:
+        """Count the second text of a pair, and which of both are too long."""
+        [second] = self.tokenizer.encode([text])
+        if self.unknown is not None:
+            self.unknown.add_tokens(text, second)
+        self.longest = max(self.longest, len(second))
+        self.texts += 2
+        self.truncated += sequences.truncated(first.ids, second.ids)
+
+    def describe_truncation(self) -> str:
+        """Describe what happens to texts that are too long, and what to do."""
+        together = ", in which both texts of a pair are encoded together," if self.head.reads == "pair" else ""
+        return (
+            f"exceed encoder.max_length{together} and lose their ends (the longest has {self.longest} tokens): raise "
+            "encoder.max_length if the ends matter"
+        )
 
     def _find(
         self, document: Document, tokens: Tokens, schema: LabelSchema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ie_cli.data.statistics import DatasetStatistics, Part
@@ -15,15 +15,19 @@ from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, free_name, name_note, run_name
 from ie_cli.doctor.token_counting import local_tokenizer, token_counter
 from ie_cli.doctor.unknown_characters import UnknownCharacters
-from ie_cli.doctor.windows_proposal import count_windows, quantile, window
+from ie_cli.doctor.windows_proposal import SPECIAL_TOKENS, count_windows, pair_length, quantile, window
 from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.encoding.encoder_size import EncoderSize
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.formats.common.base import TokenFile
+from ie_cli.recipe.heads import HEADS, Reads, heads_of
+from ie_cli.recipe.loader import COLUMN_OPTIONS
 from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS, Proposal, Task
+from ie_cli.tasks.kinds import GRADED
+from ie_cli.tasks.proposal import Line
 
 _WIDTH = 110
 _COMMENT_COLUMN = 38
@@ -45,6 +49,38 @@ class _Request:
     reading: Reading
     encoder: str | None
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lengths:
+    """The lengths of the texts, and what is proposed for them.
+
+    Attributes:
+        reads: what a sequence of the proposed head holds.
+        lost: number of entities longer than the stride, or of texts of pairs longer than a sequence.
+        sequences: number of sequences, or of pairs, in an epoch.
+    """
+
+    reads: Reads
+    texts: Counter[int]
+    spans: Counter[int]
+    max_length: int
+    stride: int
+    lost: int
+    sequences: int
+
+    @classmethod
+    def of(cls, lengths: TokenLengths, task: Task, limit: int) -> _Lengths:
+        reads = HEADS[heads_of(task.name)[0]].section.reads
+        if reads == "windows":
+            spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
+            max_length, stride, lost = window(lengths.texts, spans, limit)
+            count = count_windows(lengths.texts, max_length, stride)
+            return cls(reads, lengths.texts, spans, max_length, stride, lost, count)
+        texts = lengths.texts + lengths.seconds
+        max_length = pair_length(texts, limit, together=reads == "pair")
+        lost = sum(count for length, count in texts.items() if length > max_length - SPECIAL_TOKENS)
+        return cls(reads, texts, Counter(), max_length, 0, lost, lengths.seconds.total())
 
 
 def propose_recipe(
@@ -89,22 +125,22 @@ def propose_recipe(
         raise DataError(
             f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
             "there is nothing to train on",
-            hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]}, or '
-            "set the format of the data: --from jsonl | duie | cluener | conll | …",
+            hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]} or '
+            '{"text": "Ann slept", "text_pair": "Ann was awake", "label": "0"}, or set the format of the data: '
+            "--from jsonl | duie | cluener | conll | pairs | …",
         )
     if any(file.tokens == "characters" for file in files):
         reading = replace(reading, joiner="")
     request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
-    spans = lengths.mentions + lengths.reaches  # a relation must fit into one window, too
-    windows = window(lengths.texts, spans, limit)
+    proposed = _Lengths.of(lengths, task, limit)
     siblings, share = find_siblings(data, request.format, reading), shares.choose(task)
     evaluated = "dev" in siblings or share is not None
     sections = (
         _head_comment(statistics, task, proposal),
-        _task_and_data(statistics, task, request, siblings, share),
-        (*_encoder(windows, lengths, scripts, task, request), *_normalization(unknown)),
-        ("head:", *(_commented(f"  {line}", comment) for line, comment in proposal.head)),
-        _training(windows, lengths, scripts, request, evaluated=evaluated),
+        (*_task_and_data(statistics, task, request, siblings, share), *_section_lines(proposal.data)),
+        (*_encoder(proposed, scripts, task, request), *_normalization(unknown)),
+        ("head:", *_section_lines(proposal.head)),
+        _training(proposed, scripts, request, evaluated=evaluated),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
 
@@ -114,7 +150,12 @@ def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal)
     annotated = ", ".join(f"{count:,} {items}" for items, count in counts.items() if count)
     yield f"# {counted(statistics.documents, 'example')}, {annotated}. Next: `ie check` and `ie train` with this file."
     for kind in task.kinds:
-        yield from _names(kind.name, proposal.names[kind.items])
+        names = proposal.names[kind.items]
+        if names.keys() == {GRADED} and statistics.pair_scores is not None:
+            low, high = statistics.pair_scores
+            yield f"# scores from {low:g} to {high:g}"
+        else:
+            yield from _names(kind.name, names)
 
 
 def _names(what: str, labels: Counter[str]) -> Iterator[str]:
@@ -127,6 +168,10 @@ def _names(what: str, labels: Counter[str]) -> Iterator[str]:
     text = f"{counted(len(labels), what)}: {', '.join(shown)}"
     lines = textwrap.wrap(text, _WIDTH, max_lines=6, placeholder=" …", break_on_hyphens=False)
     yield from (f"# {line}" for line in lines)
+
+
+def _section_lines(lines: Sequence[Line]) -> Iterator[str]:
+    return (_commented(f"  {line}", comment) for line, comment in lines)
 
 
 def _commented(line: str, comment: str) -> str:
@@ -173,6 +218,8 @@ def _task_and_data(
         yield f"  joiner: {flow(reading.joiner)}"
     if reading.label_columns is not None:
         yield f"  label_columns: {list(reading.label_columns)}"
+    if request.format in COLUMN_OPTIONS["grades"] and statistics.pair_scores is not None and not statistics.pair_labels:
+        yield _commented("  grades: true", "all numbers are grades, also in a file where none has a decimal point")
     if statistics.guessed:
         yield _commented(
             f"  mentions: {reading.mentions}",
@@ -180,22 +227,22 @@ def _task_and_data(
         )
 
 
-def _encoder(
-    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, task: Task, request: _Request
-) -> Iterator[str]:
-    max_length, stride, uncovered = windows
+def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request) -> Iterator[str]:
     yield "encoder:"
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
         yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
-    longest, longest_span = max(lengths.texts), max(lengths.mentions + lengths.reaches)
-    of_texts = f"the longest text has {_about(longest)} tokens; overlong texts are split into windows"
-    yield _commented(f"  max_length: {max_length}", of_texts)
-    of_spans = f"the longest {task.words.item} has {_about(longest_span)} tokens"
-    if uncovered:
-        of_spans += f"; {uncovered:,} longer than the stride may be cut by windows"
-    yield _commented(f"  stride: {stride}", of_spans)
+    of_texts = f"the longest text has {_about(max(lengths.texts))} tokens; "
+    if lengths.reads != "windows":
+        ends = f"{lengths.lost:,} longer ones lose their ends" if lengths.lost else "longer ones would lose their ends"
+        yield _commented(f"  max_length: {lengths.max_length}", of_texts + ends)
+        return
+    yield _commented(f"  max_length: {lengths.max_length}", f"{of_texts}overlong texts are split into windows")
+    of_spans = f"the longest {task.words.item} has {_about(max(lengths.spans))} tokens"
+    if lengths.lost:
+        of_spans += f"; {lengths.lost:,} longer than the stride may be cut by windows"
+    yield _commented(f"  stride: {lengths.stride}", of_spans)
 
 
 def _normalization(unknown: UnknownCharacters | None) -> Iterator[str]:
@@ -208,14 +255,13 @@ def _about(tokens: int) -> str:
     return f"over {tokens:,}" if tokens == LONGEST_COUNTED else f"about {tokens:,}"
 
 
-def _training(
-    windows: tuple[int, int, int], lengths: TokenLengths, scripts: Scripts, request: _Request, *, evaluated: bool
-) -> Iterator[str]:
-    """Yield the training section: more epochs for fewer windows, and the learning rate that the encoder's size needs."""
-    max_length, stride, _ = windows
-    count = count_windows(lengths.texts, max_length, stride)
-    long = min(quantile(lengths.texts, 0.9), max_length) > 256
+def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluated: bool) -> Iterator[str]:
+    """Yield the training section: more epochs for fewer sequences, and the learning rate that the encoder's size needs."""
+    count = lengths.sequences
+    long = min(quantile(lengths.texts, 0.9), lengths.max_length) > 256
     batch_size = 8 if long or count < 500 else 16
+    if lengths.reads != "windows":
+        batch_size *= 2  # short texts, which a loss compares with each other
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
     epochs = next((epochs for most, epochs in sizes if count < most), 1)
     epochs = min(_MOST_EPOCHS, max(epochs, -(-_FEWEST_STEPS // -(-count // batch_size))))
@@ -231,4 +277,5 @@ def _training(
     else:
         comment = "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
     yield _commented(f"  learning_rate: {size.rate:.1e}".replace("e-0", "e-"), comment)
-    yield "  head_learning_rate: 1.0e-3"
+    if lengths.reads == "windows":
+        yield "  head_learning_rate: 1.0e-3"

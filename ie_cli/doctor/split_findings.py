@@ -9,6 +9,7 @@ from typing import Literal
 
 from ie_cli.data.findings import Finding
 from ie_cli.data.negatives import negatives_by_file
+from ie_cli.doctor.pairs import about_pairs, between_pairs
 from ie_cli.doctor.spans import CUT, INVISIBLE
 from ie_cli.doctor.survey import Survey
 from ie_cli.encoding.alignment import WHITESPACE
@@ -46,6 +47,7 @@ def about(
         verdict += "; data.trim has moved some of them already: without it, this finding is more precise"
     yield from _odd_spans(split, found, verdict)
     yield from _repetitions(split, found)
+    yield from about_pairs(split, found.pairs, found.statistics, section)
     if found.empty_texts:
         yield Finding("note", f"{split}: {counted(found.empty_texts, 'empty text')}")
     if found.spans.overlapping and section.head.flat and section.head.nests:
@@ -56,6 +58,11 @@ def about(
         )
     if encoder is None:
         return
+    if found.reach.truncated:
+        yield Finding(
+            "warning" if found.reach.truncated >= found.reach.texts * _ODD_SHARE else "note",
+            f"{split}: {found.reach.truncated} of {counted(found.reach.texts, 'text')} {found.reach.describe_truncation()}",
+        )
     if found.reach.windowed:
         yield Finding(
             "note",
@@ -105,10 +112,10 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection) -> Ite
 def _few(found: Survey) -> str:
     words = found.task.words
     items = counted(found.items, words.item, words.items)
-    return (
-        f"dev: {counted(found.documents, 'example')} with {items} are few: a single {words.item} changes the recall by "
-        f"{1 / found.items:.1%}, so that the best epoch and the thresholds are chosen largely by chance"
-    )
+    few = f"dev: {counted(found.documents, 'example')} with {items} are few"
+    if found.task.metric == "f1":
+        few += f": a single {words.item} changes the recall by {1 / found.items:.1%}"
+    return f"{few}, so that the best epoch and the thresholds are chosen largely by chance"
 
 
 def _odd_spans(split: str, found: Survey, verdict: str | None) -> Iterator[Finding]:
@@ -157,6 +164,7 @@ def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Fin
         if split == "train":
             continue
         yield from _leakage(split, train, other)
+        yield from between_pairs(split, train.pairs, other.pairs)
         for kind in kinds:
             if unknown := sorted(set(other.names[kind.items]) - set(train.names[kind.items])):
                 yield Finding(

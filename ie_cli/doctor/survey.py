@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ie_cli.data.dataset import Split
 from ie_cli.data.negatives import FileCounts
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.doctor.pairs import PairChecks
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
 from ie_cli.doctor.spans import SpanCounts
@@ -50,6 +51,7 @@ class Survey:
     Attributes:
         names: the names that occur and their counts, by kind of item.
         negatives: number of examples without any item that the task extracts.
+        texts: the texts, but not those of pairs if the task reads pairs.
         reports: what the readers detected and repaired.
         files: the counts of examples without such an item, by file.
         renamed: the names that the recipe renames or ignores and that occur.
@@ -62,6 +64,7 @@ class Survey:
     empty_texts: int = 0
     statistics: DatasetStatistics = field(default_factory=DatasetStatistics)
     texts: RepeatedTexts = field(default_factory=RepeatedTexts)
+    pairs: PairChecks = field(default_factory=PairChecks)
     ids: RepeatedIds = field(default_factory=RepeatedIds)
     spans: SpanCounts = field(default_factory=SpanCounts)
     bad: BadRecords = field(default_factory=BadRecords)
@@ -102,11 +105,13 @@ class Survey:
         annotation = self.task.annotation(document)
         self.statistics.add(document)
         self.negatives += not annotation[self.task.words.items]
-        self.empty_texts += not document.text.strip()
+        self.pairs.add(document)
         for kind in self.task.kinds:
             self.names[kind.items].update(map(kind.name_of, annotation[kind.items]))
         self.spans.add(document, [item for kind in self.task.kinds if kind.spans for item in annotation[kind.items]])
-        self.texts.add(document, sorted(annotation.items()))
+        if document.text_pair is None or any(kind.spans for kind in self.task.kinds):  # each text is an example
+            self.empty_texts += not document.text.strip()
+            self.texts.add(document, sorted(annotation.items()))
         self.ids.add(document)
         self.reach.add(document)
 

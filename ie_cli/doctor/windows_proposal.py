@@ -6,7 +6,7 @@ from collections import Counter
 
 from ie_cli.encoding.windows import WindowPlan
 
-_SPECIAL_TOKENS = 2
+SPECIAL_TOKENS = 2
 _SHORT = 256
 """Windows up to this length are made to fit whole texts."""
 _CONTEXT = 192
@@ -21,14 +21,14 @@ def window(lengths: Counter[int], mentions: Counter[int], limit: int) -> tuple[i
     the window: it is then as long as the longest entity or relation needs, with some context.
     """
     longest, longest_mention = max(lengths), max(mentions)
-    usual = longest if longest + _SPECIAL_TOKENS <= _SHORT else quantile(lengths, 0.99)
-    split = 2 * longest_mention + _SPECIAL_TOKENS  # the stride covers the longest one, and is at most half a window
-    if usual + _SPECIAL_TOKENS <= _SHORT:
-        needed = max(usual + _SPECIAL_TOKENS, 128, split if longest > usual else 0)
+    usual = longest if longest + SPECIAL_TOKENS <= _SHORT else quantile(lengths, 0.99)
+    split = 2 * longest_mention + SPECIAL_TOKENS  # the stride covers the longest one, and is at most half a window
+    if usual + SPECIAL_TOKENS <= _SHORT:
+        needed = max(usual + SPECIAL_TOKENS, 128, split if longest > usual else 0)
     else:
         needed = max(_CONTEXT, split)
     max_length = min(_round_up(needed, 16), limit)
-    room = max_length - _SPECIAL_TOKENS
+    room = max_length - SPECIAL_TOKENS
     # Windows that overlap by more than half would more than double the time.
     stride = min(max(_round_up(longest_mention, 8), max_length // 4), room // 2)
     if longest <= room:  # no text needs a second window
@@ -36,9 +36,21 @@ def window(lengths: Counter[int], mentions: Counter[int], limit: int) -> tuple[i
     return max_length, stride, sum(count for length, count in mentions.items() if length > stride + 1)
 
 
+def pair_length(lengths: Counter[int], limit: int, *, together: bool) -> int:
+    """Return a ``max_length`` for texts of pairs, which are truncated instead of split: it fits 99.9 % of them.
+
+    Args:
+        lengths: number of texts by length in tokens.
+        limit: maximum number of tokens for the encoder.
+        together: whether both texts of a pair are in one sequence.
+    """
+    texts = 2 if together else 1
+    return max(8, min(_round_up(texts * quantile(lengths, 0.999) + SPECIAL_TOKENS + texts - 1, 8), limit))
+
+
 def count_windows(lengths: Counter[int], max_length: int, stride: int) -> int:
     """Return the number of windows of texts with these lengths."""
-    plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=_SPECIAL_TOKENS)
+    plan = WindowPlan.build(max_length=max_length, stride=stride, special_tokens=SPECIAL_TOKENS)
     return sum(count * len(plan.starts(length)) for length, count in lengths.items())
 
 

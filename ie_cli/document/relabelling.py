@@ -22,7 +22,7 @@ class Relabelling:
     Attributes:
         rename: new names by those in the data.
         ignore: names in the data of entities and relations to leave out; a relation is also left out if the label of its
-            subject or object is.
+            subject or object is. A pair of texts keeps the texts, and loses the class.
         no_relation: predicates, by their new names, that mean that there is no relation.
         found: those of `rename` and `ignore` that occurred in the documents so far.
     """
@@ -54,12 +54,14 @@ class RelabelledNames:
         relabelling = self._relabelling
         if not (relabelling.rename or relabelling.ignore or document.relations or document.spos):
             return document
+        label = None if document.label is None else self._name(document.label, count=True)
         spos = None if document.spos is None else [new for spo in document.spos if (new := self._spo(spo)) is not None]
         exact = document.spos is None
         entities = [self._entity(entity, count=True) for entity in document.entities]
         relations = [self._relation(relation, exact=exact) for relation in document.relations]
         return replace(
             document,
+            label=label,
             entities=self._merged(entity for entity in entities if entity is not None),
             relations=self._merged(relation for relation in relations if relation is not None),
             spos=None if spos is None else self._merged(spos),

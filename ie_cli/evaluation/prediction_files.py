@@ -16,7 +16,7 @@ from ie_cli.tasks import TASKS, ScoringOptions, Task
 
 
 def pair_documents(gold: Iterable[Document], predicted: Iterable[Document]) -> Iterator[tuple[Document, Document]]:
-    """Pair documents by order in a stream, and check that their texts (and ids, if both have one) are equal.
+    """Pair documents by order in a stream, and check that their texts (and second texts and ids, if both have one) are equal.
 
     A prediction without a text (CLUENER's submission format) must have the id of the gold example.
 
@@ -48,11 +48,16 @@ def _check(truth: Document, guess: Document, number: int) -> None:
                 f"{where}: an entity ends at {end}, but the text has {counted(len(truth.text), 'character')}",
                 hint="check that these are predictions of the same data, and that the ids are unique.",
             )
-    elif guess.text != truth.text:
-        raise DataError(
-            f"{where}: the texts differ: {guess.text[:40]!r} and {truth.text[:40]!r}",
-            hint="predictions and gold data must have the same texts in the same order, without missing lines.",
-        )
+        return
+    texts = [(guess.text, truth.text)]
+    if guess.text_pair is not None and truth.text_pair is not None:  # formats of entities cannot hold a second text
+        texts.append((guess.text_pair, truth.text_pair))
+    for one, other in texts:
+        if one != other:
+            raise DataError(
+                f"{where}: the texts differ: {one[:40]!r} and {other[:40]!r}",
+                hint="predictions and gold data must have the same texts in the same order, without missing lines.",
+            )
 
 
 def evaluate_predictions(

@@ -6,22 +6,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Outputs
+from ie_cli.codecs.base import Floats, Outputs
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import (
+    Arguments,
     Backend,
     Engine,
     Pending,
-    max_windows,
     merge_windows,
-    run_windows,
+    run_all,
     split_windows,
+    tokenise,
 )
 from ie_cli.metrics.scores import Scores
 from ie_cli.tasks import ScoringOptions, Task
@@ -42,6 +44,10 @@ class _Repeated:
         """Return the outputs of the model under each name."""
         outputs = self.backend.run(input_ids, attention_mask)
         return {name: outputs[task] for name, task in self.names.items()}
+
+    def query(self, task: str, name: str, vectors: Floats, arguments: Arguments) -> Mapping[str, npt.NDArray[Any]]:
+        """Run a query of the repeated task."""
+        return self.backend.query(self.names[task], name, vectors, arguments)
 
     def write(self, directory: Path) -> None:
         """Write the files of the model."""
@@ -88,12 +94,6 @@ def scores_by_threshold(
 
 def _run(engine: Engine, documents: list[Document]) -> list[Pending]:
     """Return documents with the candidates of all their windows."""
-    tokens = engine.tokenizer.encode([document.text for document in documents])
-    waiting = [Pending(document, part) for document, part in zip(documents, tokens, strict=True)]
-    windows = [window for pending in waiting for window in split_windows(engine, pending)]
-    windows.sort(key=lambda window: -len(window.ids))
-    while windows:
-        count = max_windows(engine, len(windows[0].ids))
-        run_windows(engine, windows[:count])
-        del windows[:count]
+    waiting = tokenise(engine, documents)
+    run_all(engine, split_windows(engine, waiting))
     return waiting

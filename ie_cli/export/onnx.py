@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,25 @@ import numpy as np
 import torch
 
 from ie_cli.document import Document
-from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.export.passes import FirstPass, SecondPass
-from ie_cli.inference.backends.onnx import HIDDEN, INPUTS, OnnxBackend
+from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, QUERIES, new_directory, require_exportable_to
+from ie_cli.inference.pairs import PairRows
+from ie_cli.inference.pipeline import padded, split_windows, tokenise
 from ie_cli.modeling.encoder import max_tokens
 from ie_cli.modeling.encoder_functions import exported_attention
 from ie_cli.modeling.model import ExtractionModel
+from ie_cli.recipe.heads import Reads
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS, ScoringOptions
 
 MAX_LOSS = 0.005
-"""The maximum loss of F1 in an export, absolute."""
+"""The maximum loss of F1, or of another primary score, in an export; absolute."""
 COMPARED = 256
 """The number of windows whose scores are compared entry by entry."""
 _BATCH_SIZE = 8
@@ -45,14 +47,15 @@ Gold = Sequence[Document] | Mapping[str, Sequence[Document]]
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The comparison of an export with its model: F1 of both on the same data, and the differences of their scores.
+    """The comparison of an export with its model: both are scored on the same data, and their outputs are compared.
 
     Attributes:
-        f1_before: F1 of the model in float32.
-        f1_after: F1 of the export.
+        f1_before: the primary score of the model in float32, e.g. F1.
+        f1_after: that of the export.
         largest, mean: absolute differences of the scores s (before the sigmoid) of all entries on text tokens in the compared
             windows.
-        windows: the number of compared windows.
+        windows: the number of compared windows; a text or a pair that is read as a whole counts as one.
+        metric: the name of the primary score.
     """
 
     f1_before: float
@@ -60,6 +63,7 @@ class Parity:
     largest: float
     mean: float
     windows: int
+    metric: str = "F1"
 
     @property
     def loss(self) -> float:
@@ -83,7 +87,7 @@ def export_onnx(
         data: gold documents to compare on; for a model with several tasks, documents by task (a task without documents is not
             compared).
         int8: quantise the matrices of the encoder, with one scale per column; the head stays float32.
-        max_loss: the maximum loss of F1, absolute.
+        max_loss: the maximum loss of F1, or of another primary score, absolute.
         force: write the export even if it loses more.
 
     Raises:
@@ -136,14 +140,14 @@ def _require_parity(parity: Parity, max_loss: float) -> None:
     hint = "nothing was written: omit --int8, raise --max-loss, or write it anyway with --force."
     if not math.isfinite(parity.mean):
         raise ModelError("the scores of the export are not finite", hint=hint)
-    if parity.f1_before == 0:
+    if parity.f1_before <= 0:  # a rank correlation may be negative
         raise DataError(
             "the model predicts nothing correctly in the data, so the export cannot be compared with it",
             hint="provide data like its training data with --data, or write the export anyway with --force.",
         )
     if parity.loss > max_loss:
         raise ModelError(
-            f"the export loses {parity.loss:.4f} of F1 ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
+            f"the export loses {parity.loss:.4f} of {parity.metric} ({parity.f1_before:.4f} -> {parity.f1_after:.4f}), more than "
             f"{max_loss:g}; largest difference of scores {parity.largest:.3f}",
             hint=hint,
         )
@@ -152,8 +156,9 @@ def _require_parity(parity: Parity, max_loss: float) -> None:
 def _note(parity: Parity, precision: object) -> str:
     return (
         f"\n## Export\n\nThis directory contains an ONNX graph in {precision} instead of the weights; the scores above are those "
-        f"of the original model. On the data used for comparison, the F1 of the model is {parity.f1_before:.4f}, that of the "
-        f"export {parity.f1_after:.4f}. The export requires neither torch nor transformers: `ie predict FILE --model PATH`.\n"
+        f"of the original model. On the data used for comparison, the {parity.metric} of the model is "
+        f"{parity.f1_before:.4f}, that of the export {parity.f1_after:.4f}. The export requires neither torch nor "
+        "transformers: `ie predict FILE --model PATH`.\n"
     )
 
 
@@ -172,10 +177,12 @@ def _write_graph(model: ExtractionModel, file: Path) -> None:
         _export(first, (ids, mask), file, INPUTS, (axes, axes))
         if second.asked:
             with torch.inference_mode():
-                hidden = model.hidden(ids, mask).clone()
+                found = model.read(tuple(second.read), ids, mask)
+            read = {source: found[task].clone() for task, source in second.read.items()}
             given = [torch.arange(3) % 2 for _ in second.inputs]
-            names = (HIDDEN, *second.inputs)
-            _export(second.eval(), (hidden, given), file.with_name(QUERIES), names, (axes, second.axes()))
+            names = (*second.sources, *second.inputs)
+            values = ([read[source] for source in second.sources], given)
+            _export(second.eval(), values, file.with_name(QUERIES), names, second.axes(axes))
     except OSError:
         raise
     except Exception as error:
@@ -258,15 +265,16 @@ def _of_encoder(node: Any) -> bool:
 
 
 def _compare(before: Extractor, after: Extractor, gold: Mapping[str, Sequence[Document]]) -> Parity:
-    """Compare both models on the same data; with several tasks, F1 is that of the task that loses most."""
-    pairs = [tuple(_primary(model, name, gold[name]) for model in (before, after)) for name in gold if gold[name]]
-    first, second = max(pairs, key=lambda pair: pair[0] - pair[1])
+    """Compare both models on the same data; with several tasks, the score is that of the task that loses most."""
+    found = {name: [_primary(model, name, gold[name]) for model in (before, after)] for name in gold if gold[name]}
+    worst = max(found, key=lambda name: found[name][0] - found[name][1])
+    metric = TASKS[before.recipe.instances()[worst].task].metric
     largest, total, count, windows = 0.0, 0.0, 0, 0
     codecs = {part.name: part.codec for part in before.engine().tasks}
-    for ids, mask, text in _batches(before, list(chain.from_iterable(gold.values()))):
+    for reads, ids, mask, text in _batches(before, list(chain.from_iterable(gold.values()))):
         old, new = before.backend.run(ids, mask), after.backend.run(ids, mask)
         for task, codec in codecs.items():
-            for sample in range(len(ids)):
+            for sample in range(len(ids) if codec.reads == reads else 0):
                 tokens = text[sample].nonzero()[0]
                 for one, other in zip(
                     codec.scores(old[task], sample, tokens), codec.scores(new[task], sample, tokens), strict=True
@@ -276,7 +284,9 @@ def _compare(before: Extractor, after: Extractor, gold: Mapping[str, Sequence[Do
                     total += float(gap.sum())
                     count += gap.size
         windows += len(ids)
-    return Parity(first, second, largest, total / max(1, count), windows)
+    metric = "F1" if metric == "f1" else metric.capitalize()
+    first, second = found[worst]
+    return Parity(first, second, largest, total / max(1, count), windows, metric)
 
 
 def _primary(model: Extractor, name: str, gold: Sequence[Document]) -> float:
@@ -287,12 +297,12 @@ def _primary(model: Extractor, name: str, gold: Sequence[Document]) -> float:
     return score(model.engine().only(name), gold, task=task, schema=model.tasks[name].schema, options=options).primary
 
 
-def _batches(extractor: Extractor, data: Sequence[Document]) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield batches of ids, mask and text mask of the first windows of the data."""
+def _batches(extractor: Extractor, data: Sequence[Document]) -> Iterator[tuple[Reads, Any, Any, Any]]:
+    """Yield what the sequences of a batch hold, ids, mask and text mask: first windows of the data, and sequences of pairs."""
     engine = extractor.engine()
-    tokenizer, plan = engine.tokenizer, engine.plan
-    texts = [document.text for document in data[:COMPARED]]
-    windows = [tokenizer.surround(tokens.ids[: plan.capacity]) for tokens in tokenizer.encode(texts) if len(tokens)]
-    for at in range(0, len(windows), _BATCH_SIZE):
-        ids, mask = pad(windows[at : at + _BATCH_SIZE], engine.pad_id)
-        yield ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
+    documents = tokenise(engine, data[:COMPARED], PairRows())
+    windows = [window for window in split_windows(engine, documents) if window.number == 0]
+    for reads, group in groupby(windows, key=lambda window: window.reads):
+        alike = list(group)
+        for at in range(0, len(alike), _BATCH_SIZE):
+            yield (reads, *padded(engine, alike[at : at + _BATCH_SIZE]))

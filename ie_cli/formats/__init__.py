@@ -22,6 +22,8 @@ from ie_cli.formats import (
     hub,
     jsonl,
     multihead,
+    pairs,
+    pairs_json,
     text,
     triple_lists,
 )
@@ -109,6 +111,21 @@ FORMATS: dict[str, Format] = {
         multihead.read,
         multihead.write,
         multihead.count_losses,
+    ),
+    "pairs": Format(
+        "pairs",
+        "pairs of texts in columns: text, text and label, by tabs or as CSV; written with tabs and a header",
+        pairs.read,
+        pairs.write,
+        pairs.count_losses,
+        pairs.FRAME,
+    ),
+    "pairs-json": Format(
+        "pairs-json",
+        "pairs of texts in JSON: sentence1, sentence2 and label, or other names of these fields",
+        pairs_json.read,
+        by_line=True,
+        arrays=True,
     ),
     "text": Format("text", "plain text, one document per line", text.read, by_line=True, suffixes=(".txt", ".text")),
     "document": Format(

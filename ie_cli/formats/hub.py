@@ -1,12 +1,14 @@
 """``hub:org/dataset`` or ``hub:/local/directory``, through `datasets`; ``?split=validation&config=zh`` selects a part.
 
-Two layouts are supported: ``tokens`` with ``ner_tags`` (names, or indices of a ClassLabel), and the native fields ``text``,
-``entities``, ``id`` and the others of `jsonl`. Code of a dataset is never run.
+Three layouts are supported: ``tokens`` with ``ner_tags`` (names, or indices of a ClassLabel), the native fields ``text``,
+``entities``, ``id`` and the others of `jsonl`, and the fields of pairs of texts as in ``pairs-json``; their label may be an index
+of a ClassLabel. Code of a dataset is never run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from ie_cli.document import Document
@@ -15,9 +17,12 @@ from ie_cli.formats.common.annotation_fields import ENTITY_FIELDS, AnnotationTal
 from ie_cli.formats.common.base import BadLine, Reading, Record, checked_entity, error_at, quoted, short
 from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.common.joining import Joining, join_tokens, look_ahead, tokens_in
+from ie_cli.formats.common.pair_fields import LOOK_AHEAD, PairNames, is_pair_record
 from ie_cli.formats.common.tag_schemes import spans_of, split_tag
 from ie_cli.formats.jsonl import HINT, dump, from_fields, id_of, without_annotation
 from ie_cli.formats.kept_columns import rows_of
+from ie_cli.formats.pairs_json import HINT as PAIR_HINT
+from ie_cli.formats.pairs_json import PairReader
 from ie_cli.system.json_reading import NestedTooDeeply, require_shallow
 
 _TAGS = ("ner_tags", "tags", "labels")
@@ -34,8 +39,8 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
     columns = list(rows.features)
     if "tokens" in columns and (tag_column := next((name for name in _TAGS if name in columns), None)):
         names = _names(rows.features[tag_column])
-        joining, all_rows = look_ahead(iter(rows), lambda row: tokens_in(row.get("tokens")), source, reading)
-        for number, row in enumerate(all_rows, 1):
+        joining, tagged = look_ahead(iter(rows), lambda row: tokens_in(row.get("tokens")), source, reading)
+        for number, row in enumerate(tagged, 1):
             where = f"{source}:{number}"
             try:
                 _require_shallow(row)
@@ -45,15 +50,21 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
             except DataError as error:
                 yield BadLine(where, dump(row).rstrip(), error_at(where, error, _TOKENS_HINT))
         return
+    pair_names = PairNames.of(columns)
+    all_rows = _with_classes(rows, pair_names)
+    head = list(islice(all_rows, LOOK_AHEAD)) if pair_names is not None else []
+    all_rows = chain(head, all_rows)
+    if any(map(is_pair_record, head)):
+        yield from _pairs(head, all_rows, source, reading)
+        return
     if "text" not in columns:
         raise DataError(
             f"{source}: expected the columns tokens and ner_tags, or text and entities, got {', '.join(columns)}",
-            hint="rename the columns, or convert the data to JSON Lines.",
+            hint="rename the columns (pairs of texts: sentence1, sentence2 and label), or convert the data to JSON Lines.",
         )
     tally = AnnotationTally(source)
-    for number, row in enumerate(rows, 1):
+    for number, fields in enumerate(all_rows, 1):
         where = f"{source}:{number}"
-        fields = dict(row)
         try:
             _require_shallow(fields)
             fields |= {name: _records(value) for name, value in fields.items() if name in ENTITY_FIELDS | {"relations"}}
@@ -63,6 +74,33 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
         except DataError as error:
             yield BadLine(where, dump(fields).rstrip(), error_at(where, error, HINT))
     tally.report(reading)
+
+
+def _with_classes(rows: Any, names: PairNames | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows; the label of a pair that is an index of a ClassLabel becomes its name, or None if there is none (-1)."""
+    label = None if names is None else names.label
+    classes = None if label is None else _names(dict(rows.features)[label])
+    for row in rows:
+        fields = dict(row)
+        index = fields.get(label) if label is not None else None
+        if label is not None and classes is not None and isinstance(index, int):
+            fields[label] = classes[index] if 0 <= index < len(classes) else None
+        yield fields
+
+
+def _pairs(
+    head: list[dict[str, Any]], rows: Iterable[dict[str, Any]], source: str, reading: Reading
+) -> Iterator[Record]:
+    """Yield the pairs of rows with the fields of `pairs_json`."""
+    reader = PairReader.of(head, source, reading)
+    for number, fields in enumerate(rows, 1):
+        where = f"{source}:{number}"
+        try:
+            _require_shallow(fields)
+            yield reader.document(fields, where)
+        except DataError as error:
+            yield BadLine(where, dump(fields).rstrip(), error_at(where, error, PAIR_HINT))
+    reader.report()
 
 
 def _names(feature: Any) -> Sequence[str] | None:

@@ -240,6 +240,7 @@ class Extractor:
                     thresholds=section.head.thresholds if threshold is None else {},
                     temperature=self.tasks[name].temperature,
                     flat=section.head.flat if flat is None else flat,
+                    decision=self.tasks[name].decision,
                 ),
             )
             for name, section in self.recipe.instances().items()

@@ -31,8 +31,10 @@ from ie_cli.inference.model_directory import (
     WEIGHTS,
     Form,
     ModelFacts,
+    TrainedTask,
     read_facts,
     reading,
+    tasks_fields,
 )
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.atomic import replace_text
@@ -84,6 +86,16 @@ def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
     """Write `ie.json` with checksums of its own fields and of the other files."""
     found = {name: _checksum(directory / name) for name in (*_WEIGHTS, *_RECORDS) if (directory / name).is_file()}
     write_text(directory / FACTS, _json({**facts, CHECKSUMS: found | {FACTS: _checksum_of_facts(facts)}}))
+
+
+def replace_tasks(directory: Path, tasks: Mapping[str, TrainedTask]) -> None:
+    """Replace the facts about the tasks in the `ie.json` of an existing model directory, in one step."""
+    file = directory / FACTS
+    with reading(file):
+        stored = loads(file.read_text(encoding="utf-8"))
+        stored["tasks"] = tasks_fields(tasks)
+        stored[CHECKSUMS][FACTS] = _checksum_of_facts(stored)
+    replace_text(file, _json(stored))
 
 
 @contextmanager

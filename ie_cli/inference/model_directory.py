@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import escape_surrogates
 
 # 2: relations; 3: tasks by name, and the encoder's tensors named as in `transformers`; 4: pairs of types, what the tokens were,
-# and fields of the recipe that earlier versions refuse
-FORMAT_VERSION = 4
+# and fields of the recipe that earlier versions refuse; 5: pairs of texts, with grades and decisions
+FORMAT_VERSION = 5
 WEIGHTS, ONNX, FACTS, RECIPE, TOKENIZER, CONFIG = (
     "model.safetensors",
     "model.onnx",
@@ -35,7 +36,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS = "tokens"
+TOKENS, DECISION = "tokens", "decision"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -150,11 +151,14 @@ class TrainedTask:
         temperature: T in the probability σ(s/T).
         tokens: what the tokens of the training data were, so that tokens to predict are joined in the same way; None if these
             were no tokens, or the recipe has `data.joiner`.
+        decision: the ascending cuts on the score between the ordered classes of pairs, chosen on the development data; empty if
+            there are no classes, or were no such data.
     """
 
     schema: LabelSchema
     temperature: float = 1.0
     tokens: Tokens | None = None
+    decision: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +191,17 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
     return {
         "format_version": FORMAT_VERSION,
         "pad_id": pad_id,
-        "tasks": {
-            name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
-            for name, task in tasks.items()
-        },
+        "tasks": tasks_fields(tasks),
         FINGERPRINTS: dict(fingerprints),
+    }
+
+
+def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
+    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision."""
+    return {
+        name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
+        | ({DECISION: list(task.decision)} if task.decision else {})
+        for name, task in tasks.items()
     }
 
 
@@ -231,7 +241,16 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     tokens = facts.get(TOKENS, "words")  # version 0.1 joined all tokens like words
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
-    return TrainedTask(schema_of_facts(facts), temperature, tokens)
+    schema = schema_of_facts(facts)
+    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema))
+
+
+def _decision(cuts: Any, schema: LabelSchema) -> tuple[float, ...]:
+    if not isinstance(cuts, list) or not all(type(cut) in (int, float) and math.isfinite(cut) for cut in cuts):
+        raise ValueError(f"{DECISION} must be a list of numbers, got {cuts!r:.40}")
+    if cuts and (len(cuts) != len(schema.labels) - 1 or cuts != sorted(cuts)):
+        raise ValueError(f"{DECISION} must have one ascending number between each two of {len(schema.labels)} classes")
+    return tuple(map(float, cuts))
 
 
 def fingerprint(path: Path) -> str:

@@ -6,20 +6,25 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Outputs
+from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
+from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.inference.pairs import Key, PairRows, annotate_pair, pair_sequences, store_rows
+from ie_cli.recipe.heads import Reads
 from ie_cli.system.prefetch import Idle, Prefetcher
 
 Other = TypeVar("Other")
+Arguments = Mapping[str, npt.NDArray[Any]]
 
 
 class Backend(Protocol):
@@ -27,6 +32,9 @@ class Backend(Protocol):
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Mapping[str, Outputs]:
         """Return the outputs of each task's head for one batch; ids int64 and mask bool ``[batch, L]``."""
+
+    def query(self, task: str, name: str, vectors: Floats, arguments: Arguments) -> Mapping[str, npt.NDArray[Any]]:
+        """Run a query of a task's head on vectors of its output, float32 ``[rows, d]``, whatever batches they are from."""
 
     def write(self, directory: Path) -> None:
         """Write the files of the model into a model directory."""
@@ -40,6 +48,10 @@ class Counts:
     windows: int = 0
     truncated: int = 0
     """Windows that exceeded the candidate limit: the model is untrained, or the threshold is far too low."""
+    shortened: int = 0
+    """Texts or pairs that a head reads as a whole, and that are longer than a window."""
+    unpaired: int = 0
+    """Documents without a second text, if every task compares two texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,23 @@ class Engine:
     batch_size: int = 32
     lookahead: int = 1024
     counts: Counts = field(default_factory=Counts)
+
+    @cached_property
+    def pairs(self) -> dict[Reads, PairSequences]:
+        """How texts and pairs become sequences, by what a head reads."""
+        reads = {part.codec.reads for part in self.tasks} - {"windows"}
+        length = self.plan.capacity + self.tokenizer.special_tokens
+        return {kind: PairSequences.build(kind, self.tokenizer, length) for kind in reads}
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether a task needs the second texts of documents."""
+        return bool(self.pairs)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether every task compares two texts."""
+        return all(part.codec.reads != "windows" for part in self.tasks)
 
     def only(self, name: str) -> Engine:
         """Return the engine restricted to one of its tasks."""
@@ -114,11 +143,10 @@ def extract_chunks(
     """
     reader = Prefetcher(items, waiting=min(engine.lookahead, _WAITING))
     chunks = grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
-    ready = Prefetcher(_tokenised(engine.tokenizer, chunks), waiting=1)
+    ready = Prefetcher(_tokenised(engine, chunks), waiting=1)
     try:
-        for chunk, tokens in ready:
-            documents = [item for item in chunk if isinstance(item, Document)]
-            yield _filled(chunk, _annotate(engine, documents, tokens))
+        for chunk, pending in ready:
+            yield _filled(chunk, _annotate(engine, pending))
     finally:
         ready.close()
         reader.close()
@@ -131,29 +159,56 @@ def _filled(chunk: Iterable[Document | Other], annotated: Iterator[Document]) ->
 
 
 def _tokenised(
-    tokenizer: TextTokenizer, chunks: Iterable[list[Document | Other]]
-) -> Iterator[tuple[list[Document | Other], list[Tokens]]]:
-    """Yield each chunk with the tokens of its documents."""
+    engine: Engine, chunks: Iterable[list[Document | Other]]
+) -> Iterator[tuple[list[Document | Other], list[Pending]]]:
+    """Yield each chunk with its documents and their tokens."""
     for chunk in chunks:
-        yield chunk, tokenizer.encode([item.text for item in chunk if isinstance(item, Document)])
+        yield chunk, tokenise(engine, [item for item in chunk if isinstance(item, Document)], PairRows())
 
 
-def _annotate(engine: Engine, documents: Sequence[Document], tokens: Sequence[Tokens]) -> Iterator[Document]:
+def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | None = None) -> list[Pending]:
+    """Tokenise documents, and their second texts if a task needs these.
+
+    Args:
+        engine: what predicts.
+        documents: the documents.
+        rows: what the documents share of the outputs for pairs, so that each distinct text is encoded once; if omitted,
+            each document has its own.
+    """
+    seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
+    distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
+    tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
+    return [
+        Pending(
+            document,
+            tokens[document.text],
+            None if second is None else tokens[second],
+            PairRows() if rows is None else rows,
+        )
+        for document, second in zip(documents, seconds, strict=True)
+    ]
+
+
+def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document]:
     """Annotate documents: sort all their windows by length, run them in batches, and decode the outputs."""
-    waiting = deque(Pending(document, own) for document, own in zip(documents, tokens, strict=True))
-    windows = [window for pending in waiting for window in split_windows(engine, pending)]
-    windows.sort(
-        key=lambda window: -len(window.ids)
-    )  # longest first, so that a lack of memory shows at once; the sort is stable
+    waiting = deque(documents)
+    run_all(engine, split_windows(engine, documents))
+    engine.counts.texts += len(waiting)
+    engine.counts.unpaired += sum(pending.second is None for pending in waiting) if engine.needs_pairs else 0
+    while waiting:
+        yield merge_windows(engine, waiting.popleft())
+
+
+def run_all(engine: Engine, windows: list[Window]) -> None:
+    """Run windows in batches of similar lengths, and empty the list."""
+    # Those that are read alike together; the longest first, so that a lack of memory shows at once. The sort is stable.
+    windows.sort(key=lambda window: (window.reads != "windows", window.reads, -len(window.ids)))
     start = 0
     while start < len(windows):
         batch = windows[start : start + max_windows(engine, len(windows[start].ids))]
         run_windows(engine, batch)
         start += len(batch)
     windows.clear()
-    engine.counts.texts += len(waiting)
-    while waiting:
-        yield merge_windows(engine, waiting.popleft())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,30 +216,57 @@ class Pending:
     """A tokenised document whose windows are being run.
 
     Attributes:
+        second: the tokens of the second text, if a task needs them.
+        rows: the outputs for pairs.
         found: task -> part -> candidates of each window, with token positions counted from the start of the text.
     """
 
     document: Document
     tokens: Tokens
+    second: Tokens | None = None
+    rows: PairRows = field(default_factory=PairRows)
     found: dict[str, dict[str, list[Candidates]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A window of a document: its number, its first token, and its ids without special tokens."""
+    """A sequence of tokens for the encoder: a window of a document, a text of a pair, or a pair.
+
+    Attributes:
+        number, first: of a window of a document, its number and its first token.
+        ids: the ids; those of a window of a document are without special tokens.
+        reads: what the sequence holds.
+        key: what the output for a complete text or a pair is stored under; None if it is not needed.
+    """
 
     owner: Pending
     number: int
     first: int
     ids: npt.NDArray[np.int32]
+    reads: Reads = "windows"
+    key: Key | None = None
 
 
-def split_windows(engine: Engine, pending: Pending) -> list[Window]:
-    """Return the windows of a document; a text without tokens has none."""
-    tokens = pending.tokens
-    starts = engine.plan.starts(len(tokens)).tolist() if len(tokens) else []
+def split_windows(engine: Engine, documents: Sequence[Pending]) -> list[Window]:
+    """Return the sequences that documents need: their windows, of which a text without tokens has none, and those of pairs."""
+    windows = [window for pending in documents for window in _windows_of(engine, pending)]
+    for pending in documents:  # after all windows, because a window that is a whole text is also the text's sequence
+        windows += [Window(pending, 0, 0, ids, reads, key) for reads, key, ids in pair_sequences(engine, pending)]
+    return windows
+
+
+def _windows_of(engine: Engine, pending: Pending) -> list[Window]:
+    tokens, text = pending.tokens, pending.document.text
+    if not len(tokens) or engine.needs_pairs:
+        return []
+    starts, capacity = engine.plan.starts(len(tokens)).tolist(), engine.plan.capacity
+    planned = pending.rows.planned
+    key: Key | None = None
+    if len(starts) == 1 and pending.second is not None and "texts" in engine.pairs and text not in planned:
+        planned.add(text)
+        key = text
     return [
-        Window(pending, number, first, tokens.ids[first : first + engine.plan.capacity])
+        Window(pending, number, first, tokens.ids[first : first + capacity], key=key)
         for number, first in enumerate(starts)
     ]
 
@@ -198,17 +280,33 @@ def max_windows(engine: Engine, length: int) -> int:
 
 
 def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
-    """Run one batch of windows, and add the candidates to their documents."""
+    """Run one batch of sequences, and add what is found to their documents."""
+    for reads in ("windows", "texts", "pair"):
+        if alike := [window for window in batch if window.reads == reads]:
+            _run_alike(engine, alike, reads)
+
+
+def padded(engine: Engine, batch: Sequence[Window]) -> tuple[npt.NDArray[np.int64], Mask, Mask]:
+    """Return the ids, the mask and the mask of text tokens of sequences that are read alike; ``[batch, L]`` each."""
     tokenizer = engine.tokenizer
-    ids, mask = pad([tokenizer.surround(window.ids) for window in batch], engine.pad_id)
-    text = text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
+    sequences = [tokenizer.surround(window.ids) if window.reads == "windows" else window.ids for window in batch]
+    ids, mask = pad(sequences, engine.pad_id)
+    return ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
+
+
+def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
+    ids, mask, text = padded(engine, batch)
     outputs = engine.backend.run(ids, mask)
-    decoded = {part.name: part.decoder.decode(outputs[part.name], text) for part in engine.tasks}
-    for part in engine.tasks:
+    store_rows(engine, batch, outputs, "texts" if reads == "windows" else reads)
+    if reads != "windows":
+        return
+    parts = [part for part in engine.tasks if part.codec.reads == "windows"]
+    decoded = {part.name: part.decoder.decode(outputs[part.name], text) for part in parts}
+    for part in parts:
         for name, candidates in decoded[part.name].parts.items():
             columns = part.decoder.tokens[name]
             for window, entries, scores in _by_window(batch, candidates):
-                entries[:, columns] += window.first - len(tokenizer.prefix)
+                entries[:, columns] += window.first - len(engine.tokenizer.prefix)
                 entries = np.insert(entries, entries.shape[1], window.number, axis=1)
                 window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(entries, scores))
     engine.counts.windows += len(batch)
@@ -219,6 +317,9 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
     """Return a document annotated from the candidates of all its windows."""
     document, annotation = pending.document, Annotation()
     for part in engine.tasks:
+        if part.codec.reads != "windows":
+            annotation.add(annotate_pair(engine, part, pending))
+            continue
         found = pending.found.get(part.name, {})
         merged = {name: _concatenate(pieces) for name, pieces in found.items()}
         annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, document.text))
@@ -230,6 +331,8 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
         document.meta,
         document.where,
         text_pair=document.text_pair,
+        label=annotation.label,
+        score=annotation.score,
         columns=document.columns and document.columns.without_tags(),
         related=annotation.related,
     )

@@ -73,7 +73,10 @@ class DocumentCounts:
 
 
 class Scores(Protocol):
-    """The scores of a corpus."""
+    """The scores of a corpus.
+
+    Scores may also have an attribute `decision`: the cuts between ordered classes, if they were chosen on these data.
+    """
 
     @property
     def primary(self) -> float:

@@ -1,4 +1,4 @@
-"""Batches of windows as tensors."""
+"""Batches of windows, or of pairs of texts, as tensors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,33 @@ Collate = Callable[[Mapping[str, Tensor], Tensor], Any]
 """The type of `Head.collate`: gold entries and text mask -> targets."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Losses of more samples than those of a batch, and their gradients at what the head reads of this batch, by name."""
+
+    losses: Mapping[str, Tensor]
+    gradients: Mapping[str, Tensor]
+
+    def carried(self, read: Tensor) -> dict[str, Tensor]:
+        """Return the losses as functions of what the head reads: they have these values, and these gradients."""
+        products = {name: (read * gradient).sum() for name, gradient in self.gradients.items()}
+        return {name: loss + (products[name] - products[name].detach()) for name, loss in self.losses.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch of windows of one task.
+    """A batch of samples of one task: windows, or pairs of texts.
 
-    *Shapes:* input_ids int64, attention_mask and text_mask bool ``[batch, L]``; text_mask is false on special tokens.
+    *Shapes:* input_ids int64, attention_mask and text_mask bool ``[samples * rows, L]``; for windows, text_mask is false on
+    special tokens.
 
     Attributes:
         task: the name of the task in the recipe.
         entries: the gold entries from `Codec.entries`; int64 ``[entries, columns]``, the first column being the sample.
         collate: builds `targets`, the input of the head's losses, from `entries`.
-        documents: for each window, the number of its document in the training data.
+        documents: for each sample, the number of its document in the training data.
+        rows: number of consecutive rows that belong to a sample: 2 for pairs whose texts are encoded separately, else 1.
+        replay: the losses to use instead of those of this batch alone; None for its own.
     """
 
     task: str
@@ -36,6 +52,12 @@ class Batch:
     collate: Collate
     targets: Any
     documents: Sequence[int]
+    rows: int = 1
+    replay: Replay | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.input_ids) // self.rows
 
     @classmethod
     def build(
@@ -48,6 +70,7 @@ class Batch:
         *,
         collate: Collate,
         documents: Sequence[int],
+        rows: int = 1,
     ) -> Batch:
         """Build a batch with the targets from `collate`."""
         return cls(
@@ -59,6 +82,7 @@ class Batch:
             collate=collate,
             targets=collate(entries, text_mask),
             documents=documents,
+            rows=rows,
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -71,11 +95,14 @@ class Batch:
             collate=self.collate,
             targets=move(self.targets, device),
             documents=self.documents,
+            rows=self.rows,
+            replay=self.replay,
         )
 
     def part(self, first: int, end: int) -> Batch:
-        """Return the windows ``first:end`` as a batch, without padding that only other windows need."""
-        mask = self.attention_mask[first:end]
+        """Return the samples ``first:end`` as a batch, without padding that only other samples need."""
+        rows = slice(first * self.rows, end * self.rows)
+        mask = self.attention_mask[rows]
         length = int(mask.any(0).nonzero().max()) + 1
         entries = {}
         for name, every in self.entries.items():
@@ -84,10 +111,11 @@ class Batch:
             entries[name] = selected
         return Batch.build(
             self.task,
-            self.input_ids[first:end, :length],
+            self.input_ids[rows, :length],
             mask[:, :length],
-            self.text_mask[first:end, :length],
+            self.text_mask[rows, :length],
             entries,
             collate=self.collate,
             documents=self.documents[first:end],
+            rows=self.rows,
         )

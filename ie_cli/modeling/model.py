@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -39,22 +39,40 @@ class ExtractionModel(nn.Module):
         output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
+    def read(self, tasks: Sequence[str], input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """Return what the heads of some tasks keep of the encoder output, which is computed once for all of them."""
+        heads = {task: self.head(task) for task in tasks}
+        if not any(head.needs_first_layer for head in heads.values()):
+            hidden, first = self.hidden(input_ids, attention_mask), None
+        else:
+            output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+            hidden, first = output.last_hidden_state, output.hidden_states[1]
+        return {task: head.read(hidden, attention_mask, first) for task, head in heads.items()}
+
     def begin_step(self, progress: float) -> None:
         """Prepare all heads for the next step of training, when this share of the steps is completed."""
         for task in self.tasks:
             self.head(task).begin_step(progress)
 
-    def forward(self, batch: Batch, weights: Mapping[str, Tensors] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, weights: Mapping[str, Tensors] | None = None, *, read_only: bool = False
+    ) -> dict[str, Tensor]:
         """Return the losses of a batch, named ``TASK.LOSS``.
 
         Args:
             batch: the batch.
             weights: the weight of each label's loss ``[labels]``, by task and score matrix.
+            read_only: return what the head reads of the encoder's output, named ``TASK``, instead of losses.
         """
-        hidden = self.hidden(batch.input_ids, batch.attention_mask)
-        losses = self.head(batch.task).losses(
-            hidden, batch.text_mask, batch.targets, weights.get(batch.task) if weights is not None else None
-        )
+        [read] = self.read([batch.task], batch.input_ids, batch.attention_mask).values()
+        if read_only:
+            return {batch.task: read}
+        if batch.replay is not None:
+            losses = batch.replay.carried(read)
+        else:
+            losses = self.head(batch.task).losses(
+                read, batch.text_mask, batch.targets, weights.get(batch.task) if weights is not None else None
+            )
         return {f"{batch.task}.{name}": loss for name, loss in losses.items()}
 
 

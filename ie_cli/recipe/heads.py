@@ -16,6 +16,9 @@ from pydantic import Field
 
 from ie_cli.recipe.base import Section
 
+Reads = Literal["windows", "texts", "pair"]
+"""What a sequence of the encoder holds: a window of a text, one of the two texts of a pair, or both."""
+
 
 class HeadSection(Section):
     """Options of all heads; each head in the table defines its own `name`."""
@@ -28,6 +31,8 @@ class HeadSection(Section):
     """Whether the head can express entities that overlap."""
     has_predicates: ClassVar[bool] = False
     """Whether thresholds and weights may name predicates as well as labels, and data.schema_file is allowed."""
+    reads: ClassVar[Reads] = "windows"
+    """What a sequence of the encoder holds."""
 
     name: str
     """Name of the head in the table of heads."""
@@ -37,6 +42,16 @@ class HeadSection(Section):
     """Minimum score of an item in the output."""
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
+
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether the loss compares the pairs of a batch with each other, and learns nothing from those of a single class."""
+        return False
+
+    @property
+    def cut_by(self) -> Literal["accuracy", "f1"]:
+        """What the cuts between the classes of pairs maximise."""
+        return "accuracy"
 
 
 class PointerSection(HeadSection):
@@ -174,6 +189,98 @@ class TPLinkerSection(RelationSection):
     """Share of the training in which the weight of the losses moves from entities to links; 0: equal weights from the start."""
 
 
+class MatchSection(HeadSection):
+    """Options of heads that score pairs of texts: nothing is found above a threshold, and no items overlap."""
+
+    decoding: ClassVar[frozenset[str]] = frozenset({"decision"})
+    nests: ClassVar[bool] = False
+
+    by_cosine: ClassVar[bool] = False
+    """Whether the similarity of a pair is the cosine of two vectors, not what a classifier says."""
+
+    # No fields of these heads: setting one of them in a recipe is an error.
+    flat: ClassVar[bool] = False  # type: ignore[misc]
+    threshold: ClassVar[float] = 0.5  # type: ignore[misc]
+    thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
+
+    decision: Literal["accuracy", "f1"] = "accuracy"
+    """What the scores between classes, chosen on dev, maximise: `accuracy`; or `f1`, for data with a rare class: that of the most
+    similar of two classes, or the mean of more."""
+
+    @property
+    def cut_by(self) -> Literal["accuracy", "f1"]:
+        """What the recipe says."""
+        return self.decision
+
+    @property
+    def classifies(self) -> bool:
+        """Whether each class has weights of its own."""
+        return True
+
+    @property
+    def compares_pairs(self) -> bool:
+        """As its classes have no weights, the loss is the CoSENT loss."""
+        return not self.classifies
+
+
+class BiEncoderSection(MatchSection):
+    """Options of heads that compare a vector of each text, so that each distinct text is encoded once."""
+
+    reads: ClassVar[Reads] = "texts"
+    by_cosine: ClassVar[bool] = True
+
+    pooling: Literal["cls", "mean", "first_last"] = "mean"
+    """Vector of a text: that of its first token, the mean of all tokens, or that mean over the first and the last layer."""
+
+
+class CosentSection(BiEncoderSection):
+    """Ranks pairs by the cosine of their vectors; labels need an order only (CoSENT, kexue.fm/archives/8847)."""
+
+    training: ClassVar[frozenset[str]] = frozenset({"scale"})
+
+    name: Literal["cosent"]
+    """Scorer of pairs: cosent, a ranking of cosines."""
+    scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    """λ: factor of the differences of cosines in the loss."""
+
+    @property
+    def classifies(self) -> bool:
+        """No: only the order of the classes matters."""
+        return False
+
+
+class SbertSection(BiEncoderSection):
+    """Learns classes from [u, v, |u - v|], or grades from the cosine; predicts by the cosine (SBERT, arXiv 1908.10084)."""
+
+    name: Literal["sbert"]
+    """Scorer of pairs: sbert, whose classifier of [u, v, |u - v|] serves in training only."""
+
+
+class InferSentSection(BiEncoderSection):
+    """Classifies pairs by [u, v, |u - v|, u * v] (InferSent, arXiv 1705.02364)."""
+
+    by_cosine: ClassVar[bool] = False
+
+    name: Literal["infersent"]
+    """Scorer of pairs: infersent, a classifier of [u, v, |u - v|, u * v]."""
+
+
+class CrossEncoderSection(MatchSection):
+    """Encodes both texts of a pair together, and scores the first token (kexue.fm/archives/8860 and 9341)."""
+
+    reads: ClassVar[Reads] = "pair"
+
+    name: Literal["cross_encoder"]
+    """Scorer of pairs: cross_encoder, which is more accurate than comparing vectors, but has to encode every pair."""
+    loss: Literal["cross_entropy", "cosent"] = "cross_entropy"
+    """`cross_entropy` learns the classes, or the grade as a share of its range; `cosent` learns only the order of the labels."""
+
+    @property
+    def classifies(self) -> bool:
+        """Only with the cross-entropy."""
+        return self.loss == "cross_entropy"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadSpec:
     """An entry of the table of heads.
@@ -240,6 +347,30 @@ HEADS: dict[str, HeadSpec] = {
         tasks=("relation",),
         codec=lambda: import_module("ie_cli.codecs.tplinker").TPLinkerCodec,
         builder=lambda: import_module("ie_cli.modeling.heads.tplinker").build,
+    ),
+    "cosent": HeadSpec(
+        section=CosentSection,
+        tasks=("match",),
+        codec=lambda: import_module("ie_cli.codecs.pairs").PairCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.cosent").build,
+    ),
+    "sbert": HeadSpec(
+        section=SbertSection,
+        tasks=("match",),
+        codec=lambda: import_module("ie_cli.codecs.pairs").PairCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.sbert").build,
+    ),
+    "infersent": HeadSpec(
+        section=InferSentSection,
+        tasks=("match",),
+        codec=lambda: import_module("ie_cli.codecs.pairs").PairCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.infersent").build,
+    ),
+    "cross_encoder": HeadSpec(
+        section=CrossEncoderSection,
+        tasks=("match",),
+        codec=lambda: import_module("ie_cli.codecs.pairs").PairCodec,
+        builder=lambda: import_module("ie_cli.modeling.heads.cross_encoder").build,
     ),
 }
 

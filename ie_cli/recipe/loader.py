@@ -27,8 +27,9 @@ Place = int | str
 
 PATHS = ("train", "dev", "test", "schema_file")
 COLUMN_OPTIONS = {
-    "text_column": ("conll",),
-    "label_columns": ("conll",),
+    "text_column": ("conll", "pairs"),
+    "label_columns": ("conll", "pairs"),
+    "grades": ("pairs", "pairs-json"),
     "joiner": ("conll", "conll04", "conll04-table", "multihead"),
 }
 _MAX_BYTES = 1_000_000

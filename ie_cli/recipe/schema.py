@@ -31,11 +31,17 @@ class DataSection(Section):
     format: Text | None = None
     """Input format; detected from the file if omitted."""
     labels: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data."""
+    """Labels in the order in which the model stores them; if omitted, the sorted labels of the data. Classes of pairs: from the
+    least to the most similar; numbers and words like `neutral` and `yes` have a known order."""
     text_column: int = 0
-    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags."""
+    """conll: column of the token, from 0; negative numbers count from the right. 0 skips columns that count, and tags. pairs: the
+    column of the first text, which the second one follows."""
     label_columns: list[int] | None = None
-    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities."""
+    """conll: columns of the tags; if omitted, they are detected: several columns if they contain nested entities. pairs: that of
+    the label."""
+    grades: bool | None = None
+    """pairs, pairs-json: whether numbers are grades (true) or classes (false); if omitted, those with a decimal point are grades,
+    and all in a column named score or similarity."""
     schema_file: Text | None = None
     """Relations: file of predicates and the types they join, in DuIE's layout; if omitted, those of the data are used."""
     mentions: Literal["nearest", "first", "all"] = "nearest"
@@ -59,7 +65,7 @@ class EncoderSection(Section):
     max_length: Annotated[int, Field(ge=8, le=1_000_000)] = 256
     """Number of tokens in a window, including special tokens."""
     stride: Annotated[int, Field(ge=0, le=1_000_000)] = 64
-    """Number of tokens by which consecutive windows of a long text overlap."""
+    """Number of tokens by which consecutive windows of a long text overlap. Pairs of texts have none: they are truncated."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
     """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
     vocabulary: Literal["characters", "words"] = "characters"
@@ -237,6 +243,17 @@ class Recipe(Section):
             raise PydanticCustomError("no_data", "data is missing")
         if self.tasks and self.model_fields_set & {"task", "data", "head"}:
             raise PydanticCustomError("two_forms", TWO_FORMS)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_stride(self) -> Recipe:
+        """Lower the default stride to what max_length allows if no head reads windows, which alone have a stride."""
+        encoder = self.encoder
+        if "stride" not in encoder.model_fields_set and all(
+            section.head.reads != "windows" for section in self.instances().values()
+        ):
+            smaller = encoder.model_copy(update={"stride": min(encoder.stride, encoder.max_length // 4)})
+            object.__setattr__(self, "encoder", smaller)  # the section is frozen
         return self
 
     @model_serializer(mode="wrap")

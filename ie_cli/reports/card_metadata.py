@@ -16,9 +16,15 @@ from ie_cli.tasks import TASKS
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-PIPELINE = "token-classification"
-"""The Hub task closest to information extraction: the Hub has none for spans or relations."""
-_METRICS = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
+_METRICS = {
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+    "accuracy": "Accuracy",
+    "average_precision": "Average precision",
+}
 
 
 def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> str:
@@ -44,7 +50,7 @@ def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> 
         language=recipe.card.language,
         license=recipe.card.license,
         library_name="ie-cli",
-        pipeline_tag=PIPELINE,
+        pipeline_tag=next(TASKS[section.task].words.pipeline for section in sections.values()),
         tags=list(dict.fromkeys(["information-extraction", *tags])),
         base_model=_repository(recipe.encoder.name) if recipe.encoder.name != "tiny" else None,
         datasets=list(dict.fromkeys(found[0] for source in sources if (found := _hub_dataset(source)))) or None,
@@ -61,7 +67,7 @@ def _results(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> Iter
     sections = recipe.instances()
     for split, tasks in scores.items():
         for task, found in tasks.items():
-            several = len(sections) > 1
+            several, words = len(sections) > 1, TASKS[sections[task].task].words
             local = f"{recipe.name}-{task}" if several else recipe.name
             source = _source_of(split, sections[task].data)
             dataset, config, part = _hub_dataset(source) or (local, None, split)
@@ -70,8 +76,8 @@ def _results(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> Iter
                     continue
                 name = _METRICS.get(metric, metric)
                 yield EvalResult(
-                    task_type=PIPELINE,
-                    task_name=TASKS[sections[task].task].words.title,
+                    task_type=words.pipeline,
+                    task_name=words.title,
                     dataset_type=dataset,
                     dataset_name=dataset,
                     dataset_config=config,

@@ -31,6 +31,7 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         (kind, dict.fromkeys(name for schema in schemas.values() for name in getattr(schema, field)))
         for kind, field in (("Labels", "labels"), ("Predicates", "predicates"))
     ]
+    inputs = list(dict.fromkeys(word.example for word in words))
     tables = [
         (f"Scores on {split}" if len(schemas) == 1 else f"Scores for {task} on {split}", found.tables())
         for split, tasks in scores.items()
@@ -51,10 +52,10 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         "```",
         "",
         "```python",
-        "from ie_cli import Extractor",
+        f"from ie_cli import {'Document, ' if any('Document' in text for text in inputs) else ''}Extractor",
         "",
         'extractor = Extractor.from_pretrained("PATH")',
-        'for example in extractor.extract(["…"]):',
+        f"for example in extractor.extract([{', '.join(inputs)}]):",
         f"    print({', '.join(f'example.{word.attribute}' for word in words)})",
         "```",
         "",

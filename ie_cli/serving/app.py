@@ -28,8 +28,8 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.serving.capacity import TooMuch
 from ie_cli.serving.limits import Limits
 from ie_cli.serving.middleware import AllowedHosts, BearerToken, ResponseMiddleware, refused, unauthenticated
-from ie_cli.serving.schemas import Refused, read_texts
-from ie_cli.serving.worker import Busy, Job, Worker, at_capacity
+from ie_cli.serving.schemas import PAIRS_FORM, Refused, read_documents
+from ie_cli.serving.worker import Busy, Job, Worker, at_capacity, size_of
 
 _ENDPOINTS = "use one of /, /predict, /model and /health."
 _CLIENT_CLOSED_REQUEST = 499  # nobody reads it
@@ -74,7 +74,10 @@ class Service:
 
 
 def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the public facts about a model, which contain no paths."""
+    """Return the public facts about a model, which contain no paths.
+
+    A model that compares two texts says whether a request must have both.
+    """
     facts = [
         {
             "task": section.task,
@@ -83,8 +86,11 @@ def model_facts(recipe: Recipe, tasks: Mapping[str, TrainedTask]) -> dict[str, A
         }
         for name, section in recipe.instances().items()
     ]
+    reads = [section.head.reads for section in recipe.instances().values()]
+    pairs = {"text_pair": "optional" if "windows" in reads else "required"} if set(reads) - {"windows"} else {}
     return {
         "name": recipe.name,
+        **pairs,
         **(
             facts[0]
             if len(facts) == 1
@@ -149,15 +155,17 @@ async def _predict(service: Service, request: Request) -> Response:
     if service.worker.busy:  # checked again below; a refusal before the body is read costs nothing
         raise _unavailable(at_capacity(service.limits.concurrency))
     with service.receiving(service.limits):
-        texts, many = await read_texts(request, service.limits)
+        documents, many = await read_documents(request, service.limits)
+    if service.worker.needs_pairs and any(document.text_pair is None for document in documents):
+        raise Refused(400, "this model compares two texts, but the request has no second one", PAIRS_FORM)
     try:
-        job = service.worker.submit(texts)
+        job = service.worker.submit(documents)
     except Busy as busy:
         raise _unavailable(str(busy), busy.seconds) from None
     except TooMuch as error:
         raise Refused(
             413,
-            f"the texts have {sum(map(len, texts)):,} characters, but this service can answer only about "
+            f"the texts have {sum(map(size_of, documents)):,} characters, but this service can answer only about "
             f"{error.characters:,} in time",
             "send several requests, or run `ie predict`, which accepts texts of any length.",
         ) from None

@@ -20,15 +20,19 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
+from ie_cli.document import Document
 from ie_cli.errors import did_you_mean
 from ie_cli.formats.common.base import short
 from ie_cli.serving.limits import Limits
 from ie_cli.system.json_reading import loads
 
 _FORM = 'send {"text": "…"}, or {"texts": ["…", "…"]}.'
+PAIRS_FORM = 'send {"text": "…", "text_pair": "…"}, or {"texts": ["…", "…"], "text_pairs": ["…", "…"]}.'
 _PROBLEMS = {
     "model_type": (400, "expected a JSON object, got {got}", _FORM),
     "one_field": (400, "expected one of the fields text and texts, got {count}", _FORM),
+    "pairs_field": (400, "{name} requires the field {needed}", PAIRS_FORM),
+    "pairs_count": (400, "text_pairs has {pairs:,} texts, but texts has {count:,}", PAIRS_FORM),
     "list_type": (400, "'{name}' must be a list of strings, got {got}", _FORM),
     "is_instance_of": (400, "'{name}' must be a string, got {got}", _FORM),
     "too_many": (413, "'{name}' has {count:,} texts, but the limit is {limit:,}", "send several requests."),
@@ -64,26 +68,54 @@ def _limit_length(text: str, info: ValidationInfo[Limits]) -> str:
 # Not plain `str`, because pydantic rejects lone surrogates in it.
 _Text = Annotated[InstanceOf[str], AfterValidator(_limit_length)]
 _Texts = Annotated[list[_Text], FailFast(), BeforeValidator(_limit_count)]
+_PAIR_OF = {"text_pair": "text", "text_pairs": "texts"}
+"""The fields of second texts, and those of the first texts."""
 
 
 class Body(BaseModel):
-    """The body of a request, with exactly one of these fields; it is validated with `Limits` as the context."""
+    """The body of a request, with exactly one of text and texts; it is validated with `Limits` as the context.
+
+    Attributes:
+        text_pair, text_pairs: the second texts, for a model that compares texts.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: _Text = ""
     texts: _Texts = []
+    text_pair: _Text = ""
+    text_pairs: _Texts = []
 
     @model_validator(mode="before")
     @classmethod
     def _one_field(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and len(fields) != 1:
-            raise PydanticCustomError("one_field", "not one field", {"count": len(fields)})
+        if not isinstance(fields, dict):
+            return fields
+        if (count := len(fields.keys() - _PAIR_OF.keys())) != 1:
+            raise PydanticCustomError("one_field", "not one field", {"count": count})
+        for name, needed in _PAIR_OF.items():
+            if name in fields and needed not in fields:
+                raise PydanticCustomError("pairs_field", "no first text", {"name": name, "needed": needed})
         return fields
 
+    @model_validator(mode="after")
+    def _as_many(self) -> Body:
+        if "text_pairs" in self.model_fields_set and len(self.text_pairs) != len(self.texts):
+            counts = {"pairs": len(self.text_pairs), "count": len(self.texts)}
+            raise PydanticCustomError("pairs_count", "not as many", counts)
+        return self
 
-async def read_texts(request: Request, limits: Limits) -> tuple[list[str], bool]:
-    """Return the texts of a request, and whether they came in a list.
+    def documents(self) -> list[Document]:
+        """Return the texts, or pairs, as documents."""
+        pairs: list[str] | list[None]
+        if "texts" in self.model_fields_set:
+            pairs = self.text_pairs if "text_pairs" in self.model_fields_set else [None] * len(self.texts)
+            return [Document(text, text_pair=pair) for text, pair in zip(self.texts, pairs, strict=True)]
+        return [Document(self.text, text_pair=self.text_pair if "text_pair" in self.model_fields_set else None)]
+
+
+async def read_documents(request: Request, limits: Limits) -> tuple[list[Document], bool]:
+    """Return the texts, or pairs, of a request as documents, and whether they came in a list.
 
     Raises:
         Refused: the request is invalid; the first error is reported.
@@ -93,8 +125,7 @@ async def read_texts(request: Request, limits: Limits) -> tuple[list[str], bool]
     if kind.strip().lower() != "application/json" or _charset(parameters) not in ("", "utf-8", "utf8"):
         raise Refused(415, "the body must be JSON in UTF-8", "send the header Content-Type: application/json.")
     body = parse_body(await _read_body(request, limits), limits)
-    many = "texts" in body.model_fields_set
-    return body.texts if many else [body.text], many
+    return body.documents(), "texts" in body.model_fields_set
 
 
 def _charset(parameters: str) -> str:
@@ -159,4 +190,5 @@ def _refusal(fields: Any, error: ValidationError) -> Refused:
     problem = error.errors(include_url=False)[0]
     status, template, hint = _PROBLEMS[problem["type"]]
     name = "".join(f"[{part}]" if isinstance(part, int) else part for part in problem["loc"])
-    return Refused(status, template.format(name=name, got=short(problem["input"]), **problem.get("ctx", {})), hint)
+    context = {"name": name, "got": short(problem["input"]), **problem.get("ctx", {})}
+    return Refused(status, template.format(**context), hint)

@@ -28,6 +28,7 @@ from ie_cli.inference.pipeline import (
     merge_windows,
     run_windows,
     split_windows,
+    tokenise,
 )
 from ie_cli.serving.capacity import BATCH_SECONDS, Capacity
 from ie_cli.serving.schedule import Flow, Schedule
@@ -75,9 +76,9 @@ class Job:
         tokens: estimated number of tokens.
     """
 
-    def __init__(self, texts: Sequence[str], tokens: float) -> None:
+    def __init__(self, texts: Sequence[Document], tokens: float) -> None:
         self.future: Future[list[dict[str, Any]]] = Future()
-        self.characters = sum(map(len, texts))
+        self.characters = sum(map(size_of, texts))
         self.flow: Flow[_ScheduledWindow] = Flow(tokens)
         self._density = tokens / max(1, self.characters)
         self._texts = iter(enumerate(texts))
@@ -88,13 +89,13 @@ class Job:
         """Mark the job as running; return whether the client still waits for it."""
         return self.future.running() or (not self.future.done() and self.future.set_running_or_notify_cancel())
 
-    def next_texts(self) -> list[tuple[int, str]]:
+    def next_texts(self) -> list[tuple[int, Document]]:
         """Return some texts that have not been tokenised, with their numbers; an empty list at the end."""
-        texts: list[tuple[int, str]] = []
+        texts: list[tuple[int, Document]] = []
         size = 0
         for number, text in self._texts:
             texts.append((number, text))
-            size += len(text)
+            size += size_of(text)
             if size >= _SLICE:
                 break
         return texts
@@ -149,12 +150,17 @@ class Worker:
         self._thread.start()
 
     @property
+    def needs_pairs(self) -> bool:
+        """Whether every task compares two texts."""
+        return self._engine.needs_pairs
+
+    @property
     def busy(self) -> bool:
         """Whether all slots are taken."""
         return len(self._jobs) >= self._slots
 
-    def submit(self, texts: Sequence[str]) -> Job:
-        """Queue the texts of a request; call this from one thread only.
+    def submit(self, texts: Sequence[str | Document]) -> Job:
+        """Queue the texts or pairs of a request; call this from one thread only.
 
         Raises:
             Busy: all slots are taken, or the active requests leave no time for so much text.
@@ -162,7 +168,8 @@ class Worker:
         """
         if self.busy:
             raise Busy(at_capacity(self._slots))
-        job = Job(texts, self._estimate(texts))
+        documents = [Document(text) if isinstance(text, str) else text for text in texts]
+        job = Job(documents, self._estimate(documents))
         self.capacity.require_time(job.flow.remaining, job.characters)
         wait = self.capacity.wait(job.flow.remaining, [other.flow.remaining for other in list(self._jobs)])
         if wait is not None:
@@ -172,18 +179,19 @@ class Worker:
         self._calls.put((job, lambda: self._enter(job)))
         return job
 
-    def _estimate(self, texts: Sequence[str]) -> float:
+    def _estimate(self, texts: Sequence[Document]) -> float:
         """Estimate the number of tokens in some texts; if they are long, from a sample, because languages differ."""
-        characters = sum(map(len, texts))
+        characters = sum(map(size_of, texts))
         if characters <= _SLICE:
             return self.capacity.tokens(characters)
-        sample: list[tuple[int, str]] = []
+        sample: list[tuple[int, Document]] = []
         left = _SAMPLE
         for text in texts:
             if left <= 0:
                 break
-            sample.append((len(sample), text[:left]))
-            left -= len(text)
+            second = None if text.text_pair is None else text.text_pair[:left]
+            sample.append((len(sample), Document(text.text[:left], text_pair=second)))
+            left -= size_of(text)
         try:
             size, prepared = self._tokenise(sample)
         except BaseException as error:
@@ -198,8 +206,8 @@ class Worker:
     def calibrate(self) -> None:
         """Measure the speed of the model before the first request, after one batch to warm up."""
         engine = replace(self._engine, counts=Counts())
-        [tokens] = engine.tokenizer.encode(["王伟 lives in Paris. " * engine.plan.capacity])
-        windows = split_windows(engine, Pending(Document(""), tokens))[:1]
+        text = "王伟 lives in Paris. " * engine.plan.capacity
+        windows = split_windows(engine, tokenise(engine, [Document(text, text_pair=text)]))[:1]
         if not windows:
             return
         length = len(windows[0].ids)
@@ -263,15 +271,14 @@ class Worker:
             self._calls.put((job, lambda: self._schedule_texts(job, *found)))
             self._second.submit(self._in_second_thread, job, lambda: self._prepare(job))
 
-    def _tokenise(self, texts: Sequence[tuple[int, str]]) -> tuple[int, list[tuple[_Text, list[Window]]]]:
+    def _tokenise(self, texts: Sequence[tuple[int, Document]]) -> tuple[int, list[tuple[_Text, list[Window]]]]:
         """Return the number of characters in some texts, and the texts with their windows."""
         prepared = []
-        all_tokens = self._engine.tokenizer.encode([text for _, text in texts])
-        for (number, text), tokens in zip(texts, all_tokens, strict=True):
-            pending = Pending(Document(text), tokens)
-            windows = split_windows(self._engine, pending)
+        all_pending = tokenise(self._engine, [text for _, text in texts])
+        for (number, _), pending in zip(texts, all_pending, strict=True):
+            windows = split_windows(self._engine, [pending])
             prepared.append((_Text(number, pending, len(windows)), windows))
-        return sum(len(text) for _, text in texts), prepared
+        return sum(size_of(text) for _, text in texts), prepared
 
     def _schedule_texts(self, job: Job, characters: int, prepared: Sequence[tuple[_Text, list[Window]]]) -> None:
         """Add the windows of some texts of a job to the schedule."""
@@ -348,6 +355,11 @@ class Worker:
             yield
         except BaseException as error:  # a panic in Rust code is not an Exception
             self._end(job, _as_exception(error))
+
+
+def size_of(document: Document) -> int:
+    """Return the number of characters in a text, or in both texts of a pair."""
+    return len(document.text) + len(document.text_pair or "")
 
 
 def _count_tokens(prepared: Sequence[tuple[_Text, list[Window]]]) -> int:

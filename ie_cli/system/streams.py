@@ -221,14 +221,19 @@ def open_output(path: str) -> Iterator[IO[str]]:
         with storing(path), _open_stream(path) as raw, compressed(raw, path) as file:
             yield file
         return
+    with new_file(path) as new, new.open("wb") as raw, compressed(raw, path) as file:
+        yield file
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[Path]:
+    """Yield the path of a temporary file that replaces a local file at the end, as described for `open_output`."""
     require_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     sweep(target.parent)
     with claimed(path), storing(path), workspace(target.parent, target.name) as directory:
-        new = directory / "new"
-        with new.open("wb") as raw, compressed(raw, path) as file:
-            yield file
-        replace_file(new, target)
+        yield directory / "new"
+        replace_file(directory / "new", target)
 
 
 def _open_stream(path: str) -> BinaryIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ie_cli.tasks.base import ScoringOptions, Task, TrainingItems, Words
 from ie_cli.tasks.kinds import Kind
 from ie_cli.tasks.learning import Learning, Rate
+from ie_cli.tasks.match import MatchTask
 from ie_cli.tasks.ner import NerTask
 from ie_cli.tasks.proposal import Proposal
 from ie_cli.tasks.relation import RelationTask
@@ -14,5 +15,6 @@ __all__ = ["TASKS", "Kind", "Learning", "Proposal", "Rate", "ScoringOptions", "T
 TASKS: dict[str, Task] = {
     "ner": NerTask(),
     "relation": RelationTask(),
+    "match": MatchTask(),
 }
 """A task comes after those whose annotation it builds on: data annotated for several tasks are for the last of them."""

@@ -14,6 +14,7 @@ from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
+from ie_cli.metrics.best_threshold import Measure
 from ie_cli.metrics.duie import OfficialScorer
 from ie_cli.metrics.relations import Match
 from ie_cli.metrics.scores import ErrorAnalysis, Scorer, Scores
@@ -36,6 +37,8 @@ class Words:
         annotated: the word for the items of the training data.
         attribute: the attribute of `Document` that holds the items.
         jq: the jq filter that selects the items in native JSON lines.
+        example: an input in Python, for the model card.
+        pipeline: the closest task of the Hub, which has none for spans or relations.
     """
 
     title: str
@@ -48,6 +51,8 @@ class Words:
     names: str
     attribute: str
     jq: str
+    example: str = '"…"'
+    pipeline: str = "token-classification"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,7 @@ class ScoringOptions:
         official: the scorer of DuIE's rules, for relations.
         seqeval: also score with seqeval, for entities that do not overlap.
         documents: keep the counts of each document.
+        cut_by: for pairs of texts that a model has given only scores, what is maximised by the cuts between their classes.
     """
 
     match: Match | None = None
@@ -67,6 +73,7 @@ class ScoringOptions:
     official: OfficialScorer | None = None
     seqeval: bool = False
     documents: bool = False
+    cut_by: Measure = "accuracy"
 
 
 @dataclass(frozen=True, slots=True)

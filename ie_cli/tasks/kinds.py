@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.document import Document
 from ie_cli.errors import counted
 
 
@@ -56,3 +57,37 @@ RELATIONS = Kind(
     show=lambda text, triple: " | ".join(triple),
 )
 """Triples of texts."""
+
+
+class Pair(NamedTuple):
+    """A pair of texts, and its class or its score."""
+
+    text: str
+    text_pair: str
+    label: str | None
+    score: float | None
+
+
+GRADED = "graded"
+"""The name under which all pairs with a score instead of a class are counted."""
+
+
+def pair_of(document: Document) -> Pair | None:
+    """Return the annotated pair of a document, or None; a pair with a class has no score, which may be that of a model."""
+    if document.text_pair is None or (document.label is None and document.score is None):
+        return None
+    return Pair(document.text, document.text_pair, document.label, document.score if document.label is None else None)
+
+
+def _show_pair(text: str, pair: Pair) -> str:
+    gold = f"{pair.score:g}" if pair.label is None else pair.label
+    return f"{gold} {text[:40]!r} and {pair.text_pair[:40]!r}"
+
+
+PAIRS = Kind(
+    items="pairs",
+    name="label",
+    names="labels",
+    name_of=lambda pair: GRADED if pair.label is None else pair.label,
+    show=_show_pair,
+)

@@ -55,8 +55,8 @@ class NerTask:
             raise DataError(f"{option} applies to relations, but the model extracts entities", hint=f"omit {option}.")
 
     def misfit(self, schema: LabelSchema) -> str | None:
-        """Return ``predicates`` if the schema has any: a model of entities has none."""
-        return "predicates" if schema.predicates else None
+        """Return ``predicates`` or ``grades`` if the schema has any: a model of entities has neither."""
+        return "predicates" if schema.predicates else "grades" if schema.grades is not None else None
 
     def items(self, document: Document) -> set[Hashable]:
         """Return the distinct entities."""

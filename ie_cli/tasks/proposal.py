@@ -21,10 +21,12 @@ class Proposal:
     Attributes:
         names: the names that occur and their counts, by the kinds of the task.
         head: the lines of the section `head`.
+        data: further lines of the section `data`.
     """
 
     names: Mapping[str, Counter[str]]
     head: tuple[Line, ...]
+    data: tuple[Line, ...] = ()
 
 
 def flat_line(statistics: DatasetStatistics, overlapping: int) -> Line:

@@ -15,9 +15,9 @@ from ie_cli.errors import TrainingError, counted
 from ie_cli.modeling.batch import Batch, Collate
 from ie_cli.recipe.schema import TrainingSection
 from ie_cli.training.encoded_dataset import EncodedDataset
+from ie_cli.training.length_buckets import LengthBuckets
+from ie_cli.training.level_buckets import LevelBuckets
 from ie_cli.training.setup import TrainingSetup
-
-_POOL = 50  # number of batches whose windows are sorted by length together: little padding, but still shuffled
 
 
 class TaskWindows:
@@ -37,10 +37,11 @@ class TaskWindows:
         return len(self.dataset)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """Return the batch of some rows, with padded windows and gold entries numbered by sample."""
+        """Return the batch of some rows, with padded sequences and gold entries numbered by sample."""
         part = self.dataset.rows(rows)
-        input_ids, mask = pad(part.input_ids, self.dataset.pad_id)
-        text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix))
+        input_ids, mask = pad(part.sequences, self.dataset.pad_id)
+        windows = self.codec.reads == "windows"
+        text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix) if windows else mask)
         entries = self.codec.entries({name: _numbered(values) for name, values in part.columns.items()})
         return Batch.build(
             self.task,
@@ -50,6 +51,7 @@ class TaskWindows:
             {name: torch.from_numpy(part) for name, part in entries.items()},
             collate=self.collate,
             documents=part.documents,
+            rows=len(part.sequences) // len(part.documents),
         )
 
 
@@ -129,68 +131,23 @@ class TasksInTurn:
                 yield [row + self._first[number] for row in rows]
 
 
-class LengthBuckets:
-    """A batch sampler that shuffles in each epoch, and groups windows of similar length.
-
-    Args:
-        lengths: number of tokens in each window.
-        negative: whether each window has no gold items.
-        batch_size: number of windows in a batch.
-        batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
-        negatives: share of the negative windows to draw in each epoch.
-        seed: random seed.
-    """
-
-    def __init__(
-        self,
-        lengths: npt.NDArray[np.int32],
-        negative: npt.NDArray[np.bool_],
-        *,
-        batch_size: int,
-        batch_tokens: int | None = None,
-        negatives: float = 1.0,
-        seed: int = 0,
-    ) -> None:
-        self.lengths, self.negative = lengths, negative
-        self.batch_size, self.batch_tokens = batch_size, batch_tokens
-        self.negatives, self.seed = negatives, seed
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
-        random = np.random.default_rng([self.seed, epoch])
-        without = np.nonzero(self.negative)[0]
-        drawn = random.permutation(without)[: round(self.negatives * len(without))]
-        rows = np.concatenate([np.nonzero(~self.negative)[0], drawn])
-        random.shuffle(rows)
-        batches: list[npt.NDArray[np.int64]] = []
-        step = _POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())
-        for start in range(0, len(rows), step):
-            pool = rows[start : start + step]
-            batches.extend(self._split(pool[np.argsort(self.lengths[pool], kind="stable")]))
-        order = random.permutation(len(batches))
-        self.batches = [batches[i] for i in order]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.batches:
-            yield batch.tolist()
-
-    def _mean_size(self) -> int:
-        return max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))
-
-    def _split(self, pool: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-        if self.batch_tokens is None:
-            for start in range(0, len(pool), self.batch_size):
-                yield pool[start : start + self.batch_size]
-            return
-        start = 0
-        for end in range(1, len(pool) + 1):  # sorted: the last one is the longest
-            if end == len(pool) or int(self.lengths[pool[end]]) * (end + 1 - start) > self.batch_tokens:
-                yield pool[start:end]
-                start = end
+def _sampler(dataset: EncodedDataset, section: TrainingSection) -> LengthBuckets:
+    if len(dataset.levels):
+        return LevelBuckets(
+            dataset.lengths,
+            dataset.levels,
+            batch_size=section.batch_size,
+            batch_tokens=section.batch_tokens,
+            seed=section.seed,
+        )
+    return LengthBuckets(
+        dataset.lengths,
+        dataset.negative,
+        batch_size=section.batch_size,
+        batch_tokens=section.batch_tokens,
+        negatives=section.negatives,
+        seed=section.seed,
+    )
 
 
 def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskMixture, TasksInTurn]:
@@ -203,17 +160,7 @@ def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskM
         name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate)
         for name, task in setup.tasks.items()
     }
-    samplers = [
-        LengthBuckets(
-            task.dataset.lengths,
-            task.dataset.negative,
-            batch_size=section.batch_size,
-            batch_tokens=section.batch_tokens,
-            negatives=section.negatives,
-            seed=section.seed,
-        )
-        for task in setup.tasks.values()
-    ]
+    samplers = [_sampler(task.dataset, section) for task in setup.tasks.values()]
     for name, sampler in zip(windows, samplers, strict=True):
         if not len(sampler):
             raise TrainingError(

@@ -228,12 +228,12 @@ class _Timer:
         return float(np.mean(times))
 
     def forward_seconds(self) -> float:
-        """Return the time that one window takes in evaluation, without decoding."""
+        """Return the time that one window or pair takes in evaluation, without decoding."""
         engine = self._run.evaluator.extractor().engine()
         dataset = next(iter(self._run.setup.tasks.values())).dataset
         start, done = time.monotonic(), 0
         for row in np.linspace(0, len(dataset) - 1, num=min(len(dataset), 8), dtype=int).tolist():
-            ids, mask = pad(dataset.rows([row]).input_ids, dataset.pad_id)
+            ids, mask = pad(dataset.rows([row]).sequences, dataset.pad_id)
             engine.backend.run(ids, mask)
             self._wait()
             done += 1
@@ -285,7 +285,7 @@ def _smaller_windows(
         dataset = encode_dataset(sample_documents(task.data.documents, SAMPLE), encoding, key=None)
         found = training_items(task.task, dataset)
         lost = sum(found.unreachable.values())
-        if lost <= sum(items.unreachable.values()):
+        if lost <= sum(items.unreachable.values()) and dataset.counts.truncated <= task.dataset.counts.truncated:
             yield (
                 SmallerWindow(
                     max_length=max_length,

@@ -71,7 +71,7 @@ class Diagnostics:
         task = self._setup.tasks[name]
         if scores.primary != 0:
             return None
-        metric, learning = task.task.metric.upper(), self._learning()
+        metric, learning = _title(task.task.metric), self._learning()
         before, at = self.best.get(name, (0.0, 0))
         if before >= FOUND:
             return f"{name} fell", f"{metric} has fallen to 0 from {before:.4f} at step {at}. {learning.advise()}"
@@ -87,14 +87,18 @@ class Diagnostics:
     def _low(self, name: str, scores: Scores) -> tuple[str, str] | None:
         """Return a key and a diagnosis if a model has learned next to nothing."""
         task = self._setup.tasks[name]
-        if not 0 < scores.primary < FOUND:
+        if scores.primary == 0 or not scores.primary < FOUND:
             return None
-        text = f"{task.task.metric.upper()} is only {scores.primary:.4f} after {counted(self._steps, 'step')}."
+        text = f"{_title(task.task.metric)} is only {scores.primary:.4f} after {counted(self._steps, 'step')}."
         return f"{name} low", f"{text} {self._learning().advise()}"
 
     def _learning(self) -> Learning:
         first, last = self._losses
         return Learning(first=first, last=last, rates=self._rates, steps=self._steps)
+
+
+def _title(metric: str) -> str:
+    return metric.upper() if len(metric) < 3 else metric.capitalize()
 
 
 def _rates(recipe: Recipe, setup: TrainingSetup) -> tuple[Rate, ...]:

@@ -1,4 +1,4 @@
-"""Encoded windows in a memory-mapped Arrow file, which is kept for later runs."""
+"""Encoded windows, or pairs of texts, in a memory-mapped Arrow file, which is kept for later runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Codec
+from ie_cli.codecs.base import Codec, Index, Targets
+from ie_cli.codecs.pairs import LEVEL, SPLIT, levels_of
 from ie_cli.data.label_schema import schema_facts
 from ie_cli.document import Document
+from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.system.atomic import replace_file, replace_text, storing
@@ -37,30 +39,43 @@ class DatasetCounts:
 
     Attributes:
         items: number of gold items by kind, e.g. ``entities``.
+        windows: number of windows, or of pairs.
         unreachable: number of gold items that no model could learn, by kind and reason.
+        truncated: number of texts of pairs that are longer than a sequence.
     """
 
     documents: int = 0
     windows: int = 0
     items: dict[str, int] = field(default_factory=dict)
     unreachable: dict[str, dict[str, int]] = field(default_factory=dict)
+    truncated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some windows: ids with special tokens, gold values by the codec's columns, and the numbers of their documents."""
+    """Some windows or pairs: ids with special tokens, gold values by the codec's columns, and the numbers of their documents."""
 
     input_ids: Sequence[npt.NDArray[Any]]
     columns: dict[str, list[npt.NDArray[Any]]]
     documents: list[int]
 
+    @property
+    def sequences(self) -> Sequence[npt.NDArray[Any]]:
+        """The sequences of the encoder: the two of each pair if they are separate, else one for each row."""
+        if SPLIT not in self.columns:
+            return self.input_ids
+        lengths = [int(split[0, 0]) for split in self.columns[SPLIT]]
+        return [part for ids, first in zip(self.input_ids, lengths, strict=True) for part in (ids[:first], ids[first:])]
+
 
 class EncodedDataset:
-    """Encoded windows, memory-mapped: rows of ids (including special tokens) and gold values.
+    """Encoded windows or pairs, memory-mapped: rows of ids (including special tokens) and gold values.
+
+    A pair whose texts have a sequence each is one row, in which the second sequence follows the first.
 
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
-            0), and those of the codec (list of int32: flattened arrays of positions in input_ids).
+            0), and those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids).
         counts: the counts of the dataset.
         codec: the codec that encoded the gold values.
         prefix: number of special tokens at the start of each window.
@@ -68,6 +83,10 @@ class EncodedDataset:
         pad_id: id of the padding token.
 
     Attributes:
+        lengths: number of tokens in each row, including the padding between its sequences; int32 ``[rows]``.
+        negative: whether each row has no gold items; bool ``[rows]``.
+        windows_of: number of rows of each document; int64 ``[documents]``.
+        levels: the level of each pair; float32 ``[rows]``, empty for windows.
         replaced: the damaged file of an earlier run that was replaced by this one.
     """
 
@@ -81,7 +100,7 @@ class EncodedDataset:
         self.prefix, self.suffix, self.pad_id = prefix, suffix, pad_id
         self._widths = dict(codec.columns)
         self._table = Dataset.from_file(str(path)).with_format("numpy")
-        self.lengths, self.negative, self.windows_of = self._measure()
+        self._measure()
 
     def __len__(self) -> int:
         return len(self._table)
@@ -95,21 +114,29 @@ class EncodedDataset:
         }
         return Rows(part["input_ids"], columns, part["document"].tolist())
 
-    def _measure(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-        """Return each window's length, whether it has no gold items, and each document's number of windows."""
-        lengths, empty = [np.zeros(0, np.int32)], [np.zeros(0, bool)]
-        windows_of = np.zeros(self.counts.documents, np.int64)
+    def _measure(self) -> None:
+        """Set the attributes that the order of the rows depends on."""
+        lengths, empty, levels = [np.zeros(0, np.int32)], [np.zeros(0, bool)], [np.zeros(0, np.float32)]
+        self.windows_of: npt.NDArray[np.int64] = np.zeros(self.counts.documents, np.int64)
         for batch in self._table.data.table.to_batches(max_chunksize=100_000):
-            lengths.append(np.diff(batch["input_ids"].offsets.to_numpy()).astype(np.int32))
+            length = np.diff(batch["input_ids"].offsets.to_numpy()).astype(np.int32)
+            if SPLIT in self._widths:
+                first = batch[SPLIT].flatten().to_numpy()
+                length = 2 * np.maximum(first, length - first)
+            if LEVEL in self._widths:
+                levels.append(levels_of(batch[LEVEL].flatten().to_numpy()))
+            lengths.append(length)
             sizes = [np.diff(batch[name].offsets.to_numpy()) for name in self._widths]
             empty.append(np.sum(sizes, axis=0) == 0)
-            windows_of += np.bincount(batch["document"].to_numpy(), minlength=len(windows_of))
-        return np.concatenate(lengths), np.concatenate(empty), windows_of
+            self.windows_of += np.bincount(batch["document"].to_numpy(), minlength=len(self.windows_of))
+        self.lengths: npt.NDArray[np.int32] = np.concatenate(lengths)
+        self.negative: npt.NDArray[np.bool_] = np.concatenate(empty)
+        self.levels: npt.NDArray[np.float32] = np.concatenate(levels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """The settings that turn documents into windows."""
+    """The settings that turn documents into windows or pairs."""
 
     tokenizer: TextTokenizer
     plan: WindowPlan
@@ -149,7 +176,7 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
         with workspace(directory, "windows") as room:
             # The memory mapping outlives the file name; Windows keeps the file until the process ends.
             path = room / "windows.arrow"
-            return encoding.open(path, _write_windows(path, documents, encoding))
+            return encoding.open(path, _write_rows(path, documents, encoding))
     name = hashlib.blake2b(json.dumps([key, *encoding.identity()]).encode(), digest_size=16).hexdigest()
     path, facts = directory / f"{name}.arrow", directory / f"{name}.json"
     exists = os.path.lexists(facts)
@@ -157,7 +184,7 @@ def encode_dataset(documents: Iterable[Document], encoding: Encoding, *, key: st
         return stored
     with workspace(directory, "windows") as room:
         new = room / path.name
-        counts = _write_windows(new, documents, encoding)
+        counts = _write_rows(new, documents, encoding)
         with storing(path):
             written = with_checksum({"name": name, "arrow": file_checksum(new), "counts": asdict(counts)})
             replace_file(new, path)
@@ -179,30 +206,75 @@ def _reusable(path: Path, facts: Path, encoding: Encoding) -> EncodedDataset | N
         return None
 
 
-def _write_windows(path: Path, documents: Iterable[Document], encoding: Encoding) -> DatasetCounts:
+@dataclass(frozen=True, slots=True)
+class _EncodedDocument:
+    """The gold of a document, its rows (ids and columns), and how many of its texts are truncated."""
+
+    gold: Targets
+    rows: list[tuple[npt.NDArray[Any], Mapping[str, Index]]]
+    truncated: int = 0
+
+
+def _windows(documents: Sequence[Document], encoding: Encoding) -> Iterator[_EncodedDocument]:
+    """Encode the windows of documents."""
+    codec, plan, tokenizer = encoding.codec, encoding.plan, encoding.tokenizer
+    for document, tokens in zip(documents, tokenizer.encode([e.text for e in documents]), strict=True):
+        gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
+        yield _EncodedDocument(
+            gold,
+            [
+                (
+                    tokenizer.surround(tokens.ids[first : first + plan.capacity]),
+                    codec.window(gold, first, plan.capacity, len(tokenizer.prefix)),
+                )
+                for first in plan.starts(len(tokens)).tolist()
+            ],
+        )
+
+
+def _pairs(documents: Sequence[Document], encoding: Encoding) -> Iterator[_EncodedDocument]:
+    """Encode the pairs of documents; one that is no pair, or has nothing to learn, has no row."""
+    codec, tokenizer = encoding.codec, encoding.tokenizer
+    sequences = PairSequences.build(codec.reads, tokenizer, encoding.plan.capacity + tokenizer.special_tokens)
+    seconds = tokenizer.encode([document.text_pair or "" for document in documents])
+    firsts = tokenizer.encode([document.text for document in documents])
+    for document, first, second in zip(documents, firsts, seconds, strict=True):
+        gold = codec.encode(document, first, encoding.plan, mentions=encoding.mentions)
+        if not sum(gold.counts.values()):
+            yield _EncodedDocument(gold, [])
+            continue
+        parts = sequences.ids(first.ids, second.ids)
+        columns = dict(gold.columns)
+        if SPLIT in codec.columns:
+            columns[SPLIT] = np.array([[len(parts[0])]])
+        yield _EncodedDocument(gold, [(np.concatenate(parts), columns)], sequences.truncated(first.ids, second.ids))
+
+
+def _write_rows(path: Path, documents: Iterable[Document], encoding: Encoding) -> DatasetCounts:
     import pyarrow as pa
 
     counts = DatasetCounts()
     items: Counter[str] = Counter()
     unreachable: dict[str, Counter[str]] = {}
     numbers = pa.list_(pa.int32())
-    codec, plan, tokenizer = encoding.codec, encoding.plan, encoding.tokenizer
+    codec = encoding.codec
+    encode = _windows if codec.reads == "windows" else _pairs
     schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(codec.columns, numbers)})
     with storing(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(documents)
         while chunk := list(islice(stream, _CHUNK)):
             rows: dict[str, list[Any]] = {name: [] for name in schema.names}
-            for document, tokens in zip(chunk, tokenizer.encode([e.text for e in chunk]), strict=True):
-                gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
-                for first in plan.starts(len(tokens)).tolist():
-                    rows["input_ids"].append(tokenizer.surround(tokens.ids[first : first + plan.capacity]))
-                    for name, entries in codec.window(gold, first, plan.capacity, len(tokenizer.prefix)).items():
+            for found in encode(chunk, encoding):
+                for ids, columns in found.rows:
+                    rows["input_ids"].append(ids)
+                    for name, entries in columns.items():
                         rows[name].append(entries.astype(np.int32).ravel())
                     rows["document"].append(counts.documents)
                 counts.documents += 1
-                items.update(gold.counts)
-                for kind, found in gold.unreachable.items():
-                    unreachable.setdefault(kind, Counter()).update(reason for _, reason in found)
+                counts.truncated += found.truncated
+                items.update(found.gold.counts)
+                for kind, lost in found.gold.unreachable.items():
+                    unreachable.setdefault(kind, Counter()).update(reason for _, reason in lost)
             counts.windows += len(rows["document"])
             writer.write_batch(pa.record_batch(rows, schema=schema))
     counts.items = dict(items)

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ie_cli.evaluation.evaluate import score
 from ie_cli.evaluation.gold import GoldSet
 from ie_cli.evaluation.thresholds import scores_by_threshold
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.integrity import replace_tasks
 from ie_cli.inference.pipeline import Engine
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe
@@ -66,7 +67,7 @@ class Evaluator:
         return list(
             score_values(
                 {
-                    name: task.task.scorer(task.schema, self._options()).scores()
+                    name: task.task.scorer(task.schema, self._options(name)).scores()
                     for name, task in self._setup.tasks.items()
                     if task.data.dev_documents is not None
                 },
@@ -82,38 +83,59 @@ class Evaluator:
                 gold,
                 task=self._setup.tasks[name].task,
                 schema=self._setup.tasks[name].schema,
-                options=self._options(),
+                options=self._options(name),
                 ceilings=gold.ceilings,
             )
             for name, gold in self._gold.items()
         }
 
     def final_scores(self, directory: Path) -> dict[str, dict[str, Scores]]:
-        """Load a model directory as users would, score it by split and task, and store the scores in it."""
+        """Load a model directory as users would, score it by split and task, and store the scores in it.
+
+        Cuts between classes are chosen on dev and stored, too; test is scored with them.
+        """
         extractor = Extractor.from_pretrained(
             directory, device=self._recipe.training.device, precision=self._setup.precision
         )
-        engine = extractor.engine()
+        # An earlier process that was killed here may have stored cuts, with which dev would not be scored in the same way.
+        extractor.tasks = {name: replace(task, decision=()) for name, task in extractor.tasks.items()}
+        seen = {
+            name: task.task.seen(task.data.documents)
+            for name, task in self._setup.tasks.items()
+            if task.data.dev_documents is not None or task.data.test_documents is not None
+        }
         scores: dict[str, dict[str, Scores]] = {}
-        for name, task in self._setup.tasks.items():
-            gold = {"dev": task.data.dev_documents, "test": task.data.test_documents}
-            known = {"dev": self._gold[name].ceilings} if name in self._gold else {}
-            seen = task.task.seen(task.data.documents) if any(part is not None for part in gold.values()) else None
-            for split, documents in gold.items():
-                if documents is not None:
-                    scores.setdefault(split, {})[name] = score(
-                        engine.only(name),
-                        documents,
-                        task=task.task,
-                        schema=task.schema,
-                        options=self._options(seen),
-                        ceilings=known.get(split),
-                    )
+        for split in ("dev", "test"):
+            if found := self._split_scores(split, extractor.engine(), seen):
+                scores[split] = found
+            if split == "dev" and (decisions := _decisions(found)):
+                extractor.tasks = {
+                    name: replace(task, decision=decisions.get(name, ())) for name, task in extractor.tasks.items()
+                }
+                replace_tasks(directory, extractor.tasks)
         extractor.write_scores(
             directory, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
         )
         extractor.write_card(directory, self._card(scores))
         return scores
+
+    def _split_scores(
+        self, split: Literal["dev", "test"], engine: Engine, seen: Mapping[str, Collection[Any]]
+    ) -> dict[str, Scores]:
+        """Return the scores of each task that has documents in a split."""
+        found = {}
+        for name, task in self._setup.tasks.items():
+            documents = task.data.dev_documents if split == "dev" else task.data.test_documents
+            if documents is not None:
+                found[name] = score(
+                    engine.only(name),
+                    documents,
+                    task=task.task,
+                    schema=task.schema,
+                    options=self._options(name, seen[name]),
+                    ceilings=self._gold[name].ceilings if split == "dev" else None,
+                )
+        return found
 
     def advise_thresholds(self, directory: Path, scores: Mapping[str, Mapping[str, Scores]]) -> list[str]:
         """Say which threshold would have a better score on dev, if precision and recall are far apart there.
@@ -137,14 +159,20 @@ class Evaluator:
                 name=name,
                 task=task.task,
                 schema=task.schema,
-                options=self._options(),
+                options=self._options(name),
             )
             advice.append(("" if len(self._setup.tasks) == 1 else f"{name}: ") + describe_thresholds(part, found))
         return advice
 
-    def _options(self, seen: Collection[Any] | None = None) -> ScoringOptions:
-        match = self._recipe.training.match
-        return ScoringOptions(match=None if match == "auto" else match, seen=seen)
+    def _options(self, name: str, seen: Collection[Any] | None = None) -> ScoringOptions:
+        match, head = self._recipe.training.match, self._setup.tasks[name].section.head
+        return ScoringOptions(match=None if match == "auto" else match, seen=seen, cut_by=head.cut_by)
+
+
+def _decisions(scores: Mapping[str, Scores]) -> dict[str, tuple[float, ...]]:
+    """Return the cuts that were chosen on these data, by task; scores of tasks without cuts need no such attribute."""
+    found = {name: getattr(part, "decision", None) for name, part in scores.items()}
+    return {name: cuts for name, cuts in found.items() if cuts is not None}
 
 
 def _fields(scores: Mapping[str, Scores], *, named: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Started:
         disk_space: bytes that the run may need and bytes that are free, if these do not suffice.
         initial: what the weights were taken from, if the run starts from a trained model and is not resumed.
         changes: what options of the recipe change in a pretrained encoder, unless the run is resumed.
+        notes: what a user should know of the pairs of texts in the training data.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -41,6 +42,7 @@ class Started:
     disk_space: tuple[int, int] | None = None
     initial: InitialWeights | None = None
     changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,9 @@ class InitialModel:
         for name, head in heads.items():
             names = codecs[name].schema.names
             before = known[name].schema.names if name in known else ()
-            reason = _difference(trained[name].head, sections[name].head) if name in trained else f"no task {name}"
+            reason: str | None = f"no task {name}"
+            if name in trained:
+                reason = _difference(trained[name].head, sections[name].head) or _kinds(known[name], codecs[name])
             if reason is not None:
                 taken[name] = InitialHead(kept=(), fresh=names, dropped=before, reason=reason)
                 continue
@@ -159,3 +161,9 @@ def _difference(old: HeadSection, new: HeadSection) -> str | None:
     before, now = building_options(old), building_options(new)
     changed = (key for key in now if before[key] != now[key] and key not in new.training)
     return next((f"head.{key} was {before[key]} and is now {now[key]}" for key in changed), None)
+
+
+def _kinds(old: Codec, new: Codec) -> str | None:
+    """Return the difference between what two heads for pairs learn, or None if both learn classes, or both grades."""
+    before, now = ("classes" if codec.schema.grades is None else "grades" for codec in (old, new))
+    return f"it learned {before}, and the data have {now}" if before != now else None

@@ -20,6 +20,7 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing.build import build_balancer
+from ie_cli.training.cached_gradients import CachedGradients
 from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
 from ie_cli.training.diagnostics import FOUND, Diagnostics
 from ie_cli.training.evaluator import Evaluator
@@ -65,7 +66,7 @@ class Run:
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
         self.techniques = Techniques(techniques)
         mixture, self.sampler = build_steps(setup, recipe)
-        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=_identity)
+        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
@@ -75,7 +76,8 @@ class Run:
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
         self.balancer = build_balancer(recipe, setup, accelerator, (mixture, self.sampler))
-        self.micro_batching = MicroBatching(self._backward, self._reset_gradients)
+        cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation)
+        self.micro_batching = MicroBatching(self._backward, self._reset_gradients, cached=cached)
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()
@@ -200,7 +202,7 @@ class Run:
         windows_of = self.setup.tasks[batch.task].dataset.windows_of
         return float((1 / windows_of[batch.documents]).sum())
 
-    def _step(self, batches: Sequence[Batch]) -> list[Tensor]:
+    def _step(self, batches: Sequence[Batch]) -> list[Tensor | None]:
         """Add the gradients of some batches, complete the step if they are its last ones, and return their losses."""
         self.setup.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
@@ -313,7 +315,7 @@ class Run:
 
     def _patience_counts(self) -> bool:
         """Return whether an evaluation without a better score counts: not before the model has learned something."""
-        return not 0 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
+        return not -1 <= self.best_score < FOUND and self.step > warmup_steps(self.recipe.training, self.steps)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.training.patience
@@ -393,7 +395,3 @@ class Run:
             steps_planned=self.steps,
             advice=advice,
         )
-
-
-def _identity(batch: Any) -> Any:
-    return batch

@@ -39,14 +39,20 @@ class LossTracker:
     def restart(self) -> None:
         """Reset the measurements."""
         self._losses: list[Tensor] = []
+        self._loss_of: list[int] = []
         self._steps: list[tuple[int, str, Sequence[int]]] = []
         self._norms: list[Tensor] = []
         self._norm_of: list[int] = []
         self._sentences, self._since = 0.0, time.monotonic()
 
-    def add(self, loss: Tensor, step: int, batch: Batch, *, sentences: float) -> None:
-        """Add the loss of a batch; a window of a document with n windows counts as 1/n sentences."""
-        self._losses.append(loss)
+    def add(self, loss: Tensor | None, step: int, batch: Batch, *, sentences: float) -> None:
+        """Add a batch and its loss, unless the loss is that of a later batch, too.
+
+        A window of a document with n windows counts as 1/n sentences.
+        """
+        if loss is not None:
+            self._losses.append(loss)
+            self._loss_of.append(step)
         self._steps.append((step, batch.task, batch.documents))
         self._sentences += sentences
 
@@ -68,9 +74,7 @@ class LossTracker:
         losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
         norms = torch.stack(self._norms).tolist() if self._norms else []
         bad = [
-            (step, f"the loss is {x}")
-            for x, (step, *_) in zip(losses, self._steps, strict=True)
-            if not math.isfinite(x)
+            (step, f"the loss is {x}") for x, step in zip(losses, self._loss_of, strict=True) if not math.isfinite(x)
         ]
         bad += [
             (step, f"the loss is finite, but the norm of the gradient is {x}")
@@ -103,7 +107,7 @@ class LossTracker:
         losses = self.check()
         rate = self.rate()
         self.total, self.count = self.sums(losses)
-        self.first += [loss for loss, (step, *_) in zip(losses, self._steps, strict=True) if step <= _FIRST_STEPS]
+        self.first += [loss for loss, step in zip(losses, self._loss_of, strict=True) if step <= _FIRST_STEPS]
         self.restart()
         return (sum(losses) / len(losses) if losses else math.nan), rate
 
@@ -115,7 +119,7 @@ class LossTracker:
             step: ignore batches of later steps.
         """
         total, count = self.total, self.count
-        for loss, (at, *_) in zip(losses, self._steps, strict=True):
+        for loss, at in zip(losses, self._loss_of, strict=True):
             if step is None or at <= step:
                 total, count = total + loss, count + 1
         return total, count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,60 +10,88 @@ from torch import Tensor
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
 from ie_cli.system.memory import is_out_of_memory
+from ie_cli.training.cached_gradients import CachedGradients
+
+Group = Sequence[Batch]
+"""Batches of one step whose samples have a loss together; usually a single batch."""
 
 
 class MicroBatching:
     """Computes the gradients of batches, and doubles the number of parts whenever memory is insufficient.
 
-    The loss of a batch is the mean over its windows. The loss of a part is weighted by its share of the windows, so that
-    the sum of the parts' gradients equals the gradient of the batch, except for rounding and dropout.
+    Most losses of a batch are means over its samples. The loss of a part is weighted by its share of the samples, so that
+    the sum of the parts' gradients equals the gradient of the batch, except for rounding and dropout. Losses that compare the
+    samples with each other are computed with cached gradients; with accumulation, at the end of the step, over all its batches.
 
     Args:
         backward: computes loss and gradient of a part, with the loss times a weight; returns the loss without it.
         reset: sets all gradients to None.
         parts: initial number of parts.
+        cached: computes losses that compare samples; None if there are none.
     """
 
-    def __init__(self, backward: Callable[[Batch, float], Tensor], reset: Callable[[], None], parts: int = 1) -> None:
-        self._backward, self._reset = backward, reset
+    def __init__(
+        self,
+        backward: Callable[[Batch, float], Tensor],
+        reset: Callable[[], None],
+        parts: int = 1,
+        *,
+        cached: CachedGradients | None = None,
+    ) -> None:
+        self._backward, self._reset, self._cached = backward, reset, cached
         self.parts = parts
-        self._group: list[Batch] = []
+        self._done: list[Group] = []
+        self._waiting: dict[str, list[Batch]] = {}
 
-    def add(self, batch: Batch, *, last: bool) -> Tensor:
+    def add(self, batch: Batch, *, last: bool) -> Tensor | None:
         """Add the gradient of a batch to those of its step, and return the mean loss.
 
         Args:
             batch: the batch.
             last: whether it is the last batch of the step.
 
+        Returns:
+            The loss of the batch and of those that waited for it; None if it waits for the rest of the step itself.
+
         Raises:
-            TrainingError: memory is insufficient for a single window.
+            TrainingError: memory is insufficient for a single sample.
         """
-        self._group.append(batch)
-        loss = self._in_parts(batch)
-        while loss is None:
-            self._double_parts()
-            self._reset()  # the failed computation has left partial gradients
-            loss = self._repeat()
+        due: list[Group] = [[batch]]
+        if self._cached is not None and self._cached.waits and self._cached.compares(batch):
+            self._waiting.setdefault(batch.task, []).append(batch)
+            due = []
         if last:
-            self._group.clear()
+            due += self._waiting.values()
+            self._waiting = {}
+        if not due:
+            return None
+        loss = self._compute(due)
+        while loss is None:
+            self._double_parts([*self._done, *due])
+            self._reset()  # the failed computation has left partial gradients
+            if self._done and self._compute(self._done) is None:
+                continue
+            loss = self._compute(due)
+        self._done = [] if last else [*self._done, *due]
         return loss
 
-    def _repeat(self) -> Tensor | None:
-        """Compute all batches of this step again, and return the loss of the last one, or None if memory is insufficient."""
-        loss: Tensor | None = None
-        for batch in self._group:
-            loss = self._in_parts(batch)
+    def _compute(self, groups: Iterable[Group]) -> Tensor | None:
+        """Return the mean loss of some batches, or None if memory is insufficient."""
+        total, count = torch.zeros(()), 0
+        for group in groups:
+            loss = self._in_parts(group)
             if loss is None:
                 return None
-        return loss
+            total, count = loss * len(group) + total.to(loss.device), count + len(group)
+        return total / count
 
-    def _in_parts(self, batch: Batch) -> Tensor | None:
-        """Return the loss of a batch, or None if memory is insufficient; allocated memory is free again on return."""
+    def _in_parts(self, group: Group) -> Tensor | None:
+        """Return the loss of a group, or None if memory is insufficient; allocated memory is free again on return."""
         total: Tensor | None = None
         try:
-            for part in split(batch, self.parts):
-                share = len(part.input_ids) / len(batch.input_ids)
+            samples = sum(map(len, group))
+            for part in self._split(group):
+                share = len(part) / samples
                 loss = self._backward(part, share) * share
                 total = loss if total is None else total + loss
         except (RuntimeError, MemoryError) as error:
@@ -72,11 +100,17 @@ class MicroBatching:
             return None
         return total
 
-    def _double_parts(self) -> None:
-        largest = max(len(batch.input_ids) for batch in self._group)
-        if self.parts >= largest:
+    def _split(self, group: Group) -> Iterable[Batch]:
+        parts = [part for batch in group for part in split(batch, self.parts)]
+        if self._cached is None or len(parts) == 1 or not self._cached.compares(group[0]):
+            return parts
+        return self._cached.replays(parts, weight=len(group))
+
+    def _double_parts(self, groups: Iterable[Group]) -> None:
+        batches = [batch for group in groups for batch in group]
+        if self.parts >= max(map(len, batches)):
             raise TrainingError(
-                f"out of memory, even with one window at a time ({max(b.input_ids.shape[1] for b in self._group)} tokens)",
+                f"out of memory, even with one window at a time ({max(b.input_ids.shape[1] for b in batches)} tokens)",
                 hint="lower encoder.max_length, set encoder.gradient_checkpointing: true, or use a smaller encoder.",
             )
         self.parts *= 2
@@ -86,7 +120,7 @@ class MicroBatching:
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
     """Split a batch into up to `parts` parts of similar size, none of them empty."""
-    count = len(batch.input_ids)
+    count = len(batch)
     parts = min(parts, count)
     for part in range(parts):
         yield batch.part(part * count // parts, (part + 1) * count // parts) if parts > 1 else batch

@@ -21,6 +21,7 @@ from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, S
 from ie_cli.training.initial_model import initial_fingerprint
 from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
+from ie_cli.training.pair_notes import pair_notes
 from ie_cli.training.processes import is_first_process, require_agreement
 from ie_cli.training.run_changes import require_same_precision, require_same_result, require_unchanged
 from ie_cli.training.run_directory import (
@@ -174,6 +175,7 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         disk_space=disk_space,
         initial=run.setup.initial if run.step == 0 else None,
         changes=tuple(changes_of_pretrained(run.recipe)) if run.step == 0 else (),
+        notes=tuple(pair_notes(run.setup, run.sampler.samplers, processes=run.accelerator.num_processes)),
     )
 
 

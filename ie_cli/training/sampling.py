@@ -9,7 +9,8 @@ import numpy as np
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.balance import sampling_of
 from ie_cli.recipe.schema import Recipe
-from ie_cli.training.batching import LengthBuckets, TaskMixture, TasksInTurn, build_batches
+from ie_cli.training.batching import TaskMixture, TasksInTurn, build_batches
+from ie_cli.training.length_buckets import LengthBuckets
 from ie_cli.training.setup import TrainingSetup
 
 _PASS = 2**24

@@ -204,7 +204,7 @@ def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, T
     tokenizer = None
     if recipe.encoder.vocabulary == "words":
         tokenizer = word_tokenizer(
-            document.text.translate(table) for part in data.values() for document in part.documents
+            text.translate(table) for part in data.values() for document in part.documents for text in _texts(document)
         )
     return tiny_encoder(recipe.encoder, characters, tokenizer=tokenizer)
 
@@ -229,8 +229,12 @@ def sample_documents(documents: Spool, count: int) -> list[Document]:
     for number, document in enumerate(documents):
         if number % step == 0:
             found.append(document)
-        longest = max(longest, document, key=lambda one: len(one.text))
+        longest = max(longest, document, key=lambda one: sum(map(len, _texts(one))))
     return [*found, longest]
+
+
+def _texts(document: Document) -> tuple[str, ...]:
+    return (document.text,) if document.text_pair is None else (document.text, document.text_pair)
 
 
 def _encode(data: TaskData, encoding: Encoding, task: Task, *, sample: int | None) -> EncodedDataset:

@@ -32,7 +32,7 @@ RECORDS = st.fixed_dictionaries(
     {"text": ANY | VALUES},
     optional={"id": VALUES, "entities": ENTITIES | VALUES, "relations": VALUES, "events": VALUES, "more\ud800": VALUES},
 )
-FORMATS = ["jsonl", "conll", "cluener", "duie", "triples", "conll04", "conll04-table", "multihead", "html"]
+FORMATS = ["jsonl", "conll", "cluener", "duie", "triples", "conll04", "conll04-table", "multihead", "pairs", "html"]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -532,3 +533,76 @@ def test_a_name_that_the_data_do_not_have_is_an_error(made: Recipe, schema: Labe
 
 def test_thresholds_of_known_names_are_not_weights() -> None:
     assert weights_of(linker(thresholds={"a": 0.3, "q": 0.6}), RELATIONS) is None
+
+
+# Of pairs of texts
+
+
+def test_classes_are_ordered_from_the_least_to_the_most_similar() -> None:
+    assert LabelSchema.of_pairs({"1": 3, "0": 5}, None).labels == ("0", "1")
+    assert LabelSchema.of_pairs({"10": 1, "9": 1, "-1": 1, "2.5": 1}, None).labels == ("-1", "2.5", "9", "10")
+    words = {"entailment": 1, "neutral": 1, "contradiction": 1}
+    assert LabelSchema.of_pairs(words, None).labels == ("contradiction", "neutral", "entailment")
+    assert LabelSchema.of_pairs(words, None, ["neutral", "entailment", "contradiction"]).labels[0] == "neutral"
+
+
+def test_scores_without_classes_give_a_range() -> None:
+    schema = LabelSchema.of_pairs({}, (0.0, 4.75))
+    assert (schema.labels, schema.grades) == ((), (0.0, 4.75))
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "listed", "message"),
+    [
+        ({}, None, None, "no pairs of texts with a class or a score"),
+        ({"a": 1, "b": 1}, None, None, "the order of the classes a, b is unknown"),
+        ({"1": 1, "1.0": 1}, None, None, "the order of the classes 1, 1.0 is unknown"),
+        ({"1": 4}, None, None, "all pairs of the training data have the class 1"),
+        ({"1": 4}, None, ["0", "1"], "all pairs of the training data have the class 1"),
+        ({"0": 1, "2": 1}, None, ["0", "1"], "labels that data.labels does not list: 2"),
+        (
+            {"0": 1, "1": 1},
+            (0.0, 1.0),
+            None,
+            "some pairs of the training data have a class, and others have only a score",
+        ),
+        ({}, (3.0, 3.0), None, "all pairs of the training data have the score 3"),
+        ({}, (0.0, 5.0), ["0", "1"], "data.labels lists 0, 1, but the pairs of the training data have scores"),
+    ],
+)
+def test_pairs_that_cannot_be_learned_are_an_error(
+    labels: dict[str, int], scores: tuple[float, float] | None, listed: list[str] | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        LabelSchema.of_pairs(labels, scores, listed)
+    assert caught.value.hint
+
+
+def test_an_unknown_order_is_given_by_the_recipe() -> None:
+    assert LabelSchema.of_pairs({"b": 1, "a": 2}, None, ["b", "a"]).labels == ("b", "a")
+
+
+@pytest.mark.parametrize("schema", [LabelSchema(("0", "1")), LabelSchema((), grades=(0.0, 5.0))])
+def test_a_schema_of_pairs_is_restored(schema: LabelSchema) -> None:
+    facts = json.loads(json.dumps(schema_facts(schema)))
+    assert schema_of_facts(facts) == schema
+    assert ("grades" in facts) == (schema.grades is not None)  # files of other models stay as they were
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"labels": []},
+        {"labels": [], "grades": [1, 1]},
+        {"labels": [], "grades": [0, 1, 2]},
+        {"labels": [], "grades": [0, "1"]},
+        {"labels": [], "grades": [0, True]},
+        {"labels": [], "grades": [0, math.inf]},
+        {"labels": [], "grades": [math.nan, 1]},
+        {"labels": ["a"], "grades": [0, 1]},
+        {"labels": [], "grades": [0, 1], "predicates": {"P": []}},
+    ],
+)
+def test_an_invalid_range_is_reported(facts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="grades|labels must be a list"):
+        schema_of_facts(facts)

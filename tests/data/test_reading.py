@@ -126,6 +126,14 @@ def test_a_fingerprint_is_computed_once(directory: Path, opened: Counter[str]) -
     assert Split(split.sources, split.section).fingerprint != first
 
 
+def test_grades_and_classes_have_different_fingerprints(tmp_path: Path) -> None:
+    """The same numbers are other labels; without the option, the hash is that of earlier versions."""
+    (tmp_path / "x.tsv").write_text("sentence1\tsentence2\tlabel\na\tb\t1\nc\td\t2\n", encoding="utf-8")
+    splits = [Split((str(tmp_path / "x.tsv"),), DataSection(train="x", grades=value)) for value in (None, False, True)]
+    assert len({split.fingerprint for split in splits}) == 3
+    assert [[document.score for document in split] for split in splits] == [[None, None], [None, None], [1.0, 2.0]]
+
+
 def test_fractions_and_the_complete_data_have_different_fingerprints(directory: Path) -> None:
     train, dev, _ = splits(section(directory, dev=0.3))
     assert dev is not None

@@ -71,3 +71,21 @@ def test_very_long_texts_are_counted_together() -> None:
     for length in (LONGEST_COUNTED, LONGEST_COUNTED + 1, 3 * LONGEST_COUNTED):
         lengths.add(Document("a" * length))
     assert lengths.texts == {LONGEST_COUNTED: 3}
+
+
+def test_pairs_are_counted_by_what_is_annotated() -> None:
+    data = [
+        Document("a"),
+        Document("a", label="1", score=9.0),  # no pair
+        Document("a", text_pair="b"),
+        Document("a", text_pair="b", label="1"),
+        Document("a", text_pair="b", label="0", score=7.0),  # its class is what counts
+        Document("a", text_pair="b", score=2.5),
+        Document("a", text_pair="b", score=0.0),
+    ]
+    found = DatasetStatistics.of(data)
+    assert found.text_pairs == 5
+    assert found.pair_labels == Counter({"1": 1, "0": 1})
+    assert found.pair_scores == (0.0, 2.5)
+    assert found.known_names() == {"0", "1"}
+    assert DatasetStatistics.of(data[:5]).pair_scores is None

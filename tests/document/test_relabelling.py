@@ -41,6 +41,17 @@ def test_an_ignored_label_takes_its_relations_along() -> None:
     assert said == ["ignored labels and predicates: MISC 1, knows 1, hates 1"]
 
 
+def test_classes_of_pairs_are_renamed_and_left_out() -> None:
+    options: dict[str, Any] = {"rename": {"2": "1"}, "ignore": {"x"}}
+    for label, new in (("2", "1"), ("x", None), ("0", "0"), (None, None)):
+        found, said = relabelled(Document(TEXT, text_pair="丁", label=label), **options)
+        assert found == Document(TEXT, text_pair="丁", label=new)
+        assert said == {
+            "2": ["renamed labels and predicates: 2 to 1 1"],
+            "x": ["ignored labels and predicates: x 1"],
+        }.get(label or "", [])
+
+
 @pytest.mark.parametrize("name", NO_RELATION)
 def test_predicates_that_mean_no_relation_are_skipped(name: str) -> None:
     document = Document(TEXT, [A, B], [Relation(A, name, B), Relation(A, "knows", B)])

@@ -43,6 +43,15 @@ def test_documents_that_do_not_match_are_an_error(guess: list[Document], message
     assert caught.value.hint
 
 
+def test_second_texts_are_compared_if_both_sides_have_one() -> None:
+    gold = [Document("a", text_pair="b", where="g:1")]
+    assert list(pair_documents(gold, [Document("a")]))
+    assert list(pair_documents([Document("a")], gold))
+    for other in ("c", ""):
+        with pytest.raises(DataError, match=f"p:1 and g:1: the texts differ: '{other}' and 'b'"):
+            list(pair_documents(gold, [Document("a", text_pair=other, where="p:1")]))
+
+
 def test_pairing_is_a_stream() -> None:
     def endless() -> Iterator[Document]:
         while True:
@@ -119,3 +128,21 @@ def test_the_unseen_recall_excludes_items_seen_in_training() -> None:
     assert fields["unseen"] == {"recall": 0.0, "gold": 0, "correct": 0}
     fields = evaluate_predictions(pairs, options=options, model="p", data="g", trained=[PLAIN]).scores.to_dict()
     assert fields["unseen"] == {"recall": 1.0, "gold": 1, "correct": 1}
+
+
+# Pairs of texts
+
+
+def test_pairs_are_scored_without_a_model() -> None:
+    gold = [Document("a", text_pair="b", label=label) for label in "0101"]
+    found = scored(*gold, predicted=[Document("a", text_pair="b", score=score) for score in (0.1, 0.9, 0.2, 0.8)])
+    assert found.task == "match"
+    assert found.scores.values()["accuracy"] == 1
+    found = scored(*gold, predicted=[Document("a", text_pair="b", label=label) for label in "0100"])
+    assert found.scores.values()["accuracy"] == 0.75
+    with pytest.raises(DataError, match="but these are pairs of texts"):
+        scored(*gold, match="text")
+
+
+def test_entities_of_a_pair_without_gold_are_scored_as_entities() -> None:
+    assert scored(Document("a b", [A], text_pair="b")).task == "ner"

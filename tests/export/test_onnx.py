@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
-from support.heads import built, codec_of_head
+from support.heads import WINDOW_HEADS, built, codec_of_head
 from transformers import BertConfig, BertModel
 
 import ie_cli.export.onnx
@@ -98,7 +98,7 @@ def assert_alike(before: Outputs, after: Outputs, codec: Codec, head: torch.nn.M
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*HEADS, *OTHERS])
+@pytest.mark.parametrize("name", [*WINDOW_HEADS, "infersent", *OTHERS])
 def test_a_graph_gives_the_outputs_of_the_head(name: str, tmp_path: Path) -> None:
     head, options = OTHERS.get(name, (name, {}))
     if "head_size" in HEADS[head].section.model_fields:

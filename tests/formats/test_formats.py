@@ -204,6 +204,9 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("relations.tplinker.json", "triples", 2, 4),
         ("relations.conll04.json", "conll04", 2, 5),
         ("relations.multihead.txt", "multihead", 2, 3),
+        ("pairs.tsv", "pairs", 3, 0),
+        ("pairs.csv", "pairs", 3, 0),
+        ("pairs.jsonl", "pairs-json", 3, 0),
     ],
 )
 def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
@@ -224,6 +227,7 @@ def test_every_sample_is_here() -> None:
         "relations.conll04.json",
         "relations.multihead.txt",
     }
+    tested |= {"pairs.tsv", "pairs.csv", "pairs.jsonl"}
     assert {path.name for path in SAMPLES.iterdir()} == tested
 
 

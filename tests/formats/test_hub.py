@@ -265,3 +265,26 @@ def test_builders_of_plain_data_read_the_current_directory(
     else:
         getattr(rows, f"to_{name}")(file)
     assert [document.text for document in read_documents(f"hub:{name}")] == ["one", "two"]
+
+
+def test_pairs_with_classes_by_index_and_grades(tmp_path: Path) -> None:
+    """A ClassLabel of -1 marks a pair without consensus, as in SNLI, or without a published label, as in GLUE's test data."""
+    text, label = datasets.Value("string"), datasets.ClassLabel(names=["entailment", "neutral"])
+    features = datasets.Features({"premise": text, "hypothesis": text, "label": label, "idx": datasets.Value("int32")})
+    rows = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [1, -1], "idx": [0, 1]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "nli")
+    reports: list[str] = []
+    first, second = read_documents(f"hub:{tmp_path / 'nli'}", reading=Reading(report=reports.append))
+    assert first == Document("a", text_pair="c", label="neutral", meta={"idx": 0})
+    assert second == Document("b", text_pair="d", meta={"idx": 1})
+    assert "pairs without a label" in reports[-1]
+    datasets.Dataset.from_dict({"text": ["a"], "text_pair": ["b"], "label": [1]}).save_to_disk(tmp_path / "native")
+    assert list(read_documents(f"hub:{tmp_path / 'native'}")) == [Document("a", text_pair="b", label="1")]
+    grades = {"sentence1": ["a", None], "sentence2": ["b", "c"], "label": [2.5, 1.0]}
+    datasets.Dataset.from_dict(grades).save_to_disk(tmp_path / "grades")
+    graded, bad = read_records(f"hub:{tmp_path / 'grades'}")
+    assert graded == Document("a", text_pair="b", score=2.5)
+    assert isinstance(bad, BadLine)
+    assert bad.error.message == f"hub:{tmp_path / 'grades'}:2: 'sentence1' must be a string, got null"
+    [unlabelled, _] = read_records(f"hub:{tmp_path / 'grades'}", reading=Reading(annotation=False))
+    assert unlabelled == Document("a", text_pair="b")

@@ -131,7 +131,7 @@ def test_a_missing_file_is_named(model: Path, name: str) -> None:
 def test_a_newer_format_is_refused(model: Path) -> None:
     facts = json.loads((model / "ie.json").read_text())
     (model / "ie.json").write_text(json.dumps(facts | {"format_version": 99}))
-    with pytest.raises(ModelError, match="has format version 99, but this version of `ie` supports versions up to 4"):
+    with pytest.raises(ModelError, match="has format version 99, but this version of `ie` supports versions up to 5"):
         load(model)
 
 

@@ -154,7 +154,7 @@ def test_the_fingerprints_of_all_files_are_stored(model: Path) -> None:
 def test_older_versions_say_that_they_are_too_old(model: Path) -> None:
     """They would otherwise refuse the new fields of the recipe as unknown, and join the tokens of columns in another way."""
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
-    assert facts["format_version"] == model_directory.FORMAT_VERSION == 4
+    assert facts["format_version"] == model_directory.FORMAT_VERSION == 5
 
 
 def test_a_process_that_ends_between_scores_and_checksum_leaves_a_model(

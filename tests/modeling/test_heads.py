@@ -1,4 +1,7 @@
-"""Properties of every head in the table of heads, and the formulas of single heads. Learning is in tests/training."""
+"""Properties of every head in the table of heads, and the formulas of single heads.
+
+The properties of heads for pairs of texts are in test_pair_heads.py, and learning is in tests/training.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.heads import APART, EXAMPLES, HIDDEN, PLAN, SCHEMA, TOKENIZER, built, codec_of_head, example, windows_for
+from support.heads import (
+    APART,
+    EXAMPLES,
+    HIDDEN,
+    PLAN,
+    SCHEMA,
+    TOKENIZER,
+    WINDOW_HEADS,
+    built,
+    codec_of_head,
+    example,
+    windows_for,
+)
 from support.perfect import Perfect
 from support.references import rotation
 from support.toy_head import TOY
@@ -31,7 +46,8 @@ from ie_cli.modeling.losses import span_classes, streamed
 from ie_cli.recipe.heads import HEADS, HeadSection, PointerSection
 from ie_cli.triples import text_triples
 
-every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])  # the toy's scores are not a score matrix
+every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])
+window_head = pytest.mark.parametrize("name", [*WINDOW_HEADS, "toy"])  # the toy's scores are not a score matrix
 WITH_ROPE = [name for name, spec in HEADS.items() if "rope" in spec.section.model_fields]
 
 
@@ -94,7 +110,7 @@ def test_the_section_and_the_signature_agree(name: str) -> None:
 @every_head
 def test_decoding_is_changed_by_fields_that_the_weights_do_not_depend_on(name: str) -> None:
     section = HEADS[name].section
-    assert HeadSection.decoding <= section.decoding <= section.model_fields.keys()
+    assert HeadSection.decoding & section.model_fields.keys() <= section.decoding <= section.model_fields.keys()
     parameters = inspect.signature(HEADS[name].builder()).parameters
     assert not section.decoding & parameters.keys()
     assert section.training <= parameters.keys()  # the others do not matter to a model that is trained on
@@ -110,7 +126,7 @@ def all_outputs(head: Head, batch: int, length: int) -> dict[str, torch.Tensor]:
     return named
 
 
-@every_head
+@window_head
 def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     codec, head, hidden = codec_of_head(name), head_of(name), torch.randn(2, 7, HIDDEN)
     first_pass = codec.matrices.keys() - head.queries.keys()
@@ -129,7 +145,7 @@ def test_outputs_are_named_by_the_matrices_of_the_codec(name: str) -> None:
     assert labels == {matrix: len(rows) for matrix, rows in codec.matrices.items()}
 
 
-@every_head
+@window_head
 @pytest.mark.parametrize("block_bytes", [1, streamed.BLOCK_BYTES])
 def test_blocks_and_outputs_have_the_same_scores(name: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (streamed, span_classes):
@@ -144,7 +160,7 @@ def test_blocks_and_outputs_have_the_same_scores(name: str, block_bytes: int, mo
         np.testing.assert_allclose(left, right, atol=1e-6)
 
 
-@every_head
+@window_head
 def test_columns_and_targets_are_of_the_kinds_that_the_codec_names(name: str) -> None:
     codec, document = codec_of_head(name), APART
     [tokens] = TOKENIZER.encode([document.text])
@@ -185,7 +201,7 @@ def losses(head: Head, *arguments: Any) -> dict[str, torch.Tensor]:
     return head.losses(*arguments)
 
 
-@every_head
+@window_head
 def test_a_sentence_scores_the_same_beside_a_longer_one(name: str) -> None:
     head, hidden = head_of(name), torch.randn(1, 5, HIDDEN)
     longer = torch.cat([torch.cat([hidden, torch.randn(1, 4, HIDDEN)], dim=1), torch.randn(1, 9, HIDDEN)])
@@ -201,7 +217,7 @@ def batch_for(name: str, head: Head, *documents: Document) -> Batch:
     return windows.batch(range(len(documents)))
 
 
-@every_head
+@window_head
 def test_padding_changes_no_loss(name: str) -> None:
     head = head_of(name)
     batch = batch_for(name, head, example(7))
@@ -218,7 +234,7 @@ def test_padding_changes_no_loss(name: str) -> None:
 
 
 @pytest.mark.slow
-@every_head
+@window_head
 def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> None:
     head = head_of(name)
     module = cast(torch.nn.Module, head)
@@ -247,7 +263,7 @@ def test_without_annotation_the_loss_is_finite_and_pushes_down(name: str) -> Non
             assert (rows[:, *np.triu_indices(5)] if upper else rows).max() < 0
 
 
-@every_head
+@window_head
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_encoders_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
     head = head_of(name)
@@ -262,7 +278,7 @@ def test_half_precision_encoders_give_finite_losses_and_gradients(name: str, dty
     assert torch.isfinite(hidden.grad).all()
 
 
-@every_head
+@window_head
 def test_weights_are_by_label_of_each_matrix(name: str) -> None:
     head = head_of(name)
     batch = batch_for(name, head, example(7), example(3, seed=1))
@@ -289,7 +305,7 @@ def test_scores_depend_on_order_only_with_rotary_positions(name: str) -> None:
 # Gold to targets and back
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", WINDOW_HEADS)
 @settings(max_examples=40)
 @given(documents=st.lists(EXAMPLES, min_size=1, max_size=5, unique_by=lambda document: len(document.text)))
 def test_decoding_undoes_encoding(name: str, documents: list[Document]) -> None:
@@ -309,7 +325,7 @@ def test_decoding_undoes_encoding(name: str, documents: list[Document]) -> None:
             assert set(found.relations) <= set(gold.relations)
 
 
-@every_head
+@window_head
 @settings(max_examples=30)
 @given(length=st.integers(1, 9), seed=st.integers(0, 2**20))
 def test_decoded_items_can_be_encoded_and_have_positive_scores(name: str, length: int, seed: int) -> None:

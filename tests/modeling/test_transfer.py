@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.heads import HIDDEN, SCHEMA, built, codec_of_head
+from support.heads import HIDDEN, SCHEMA, WINDOW_HEADS, built, codec_of_head
 from support.toy_head import TOY, ToyHead
 
 from ie_cli.data.label_schema import LabelSchema
@@ -22,7 +22,7 @@ from ie_cli.modeling.heads.base import Head
 from ie_cli.modeling.transfer import transfer_head
 from ie_cli.recipe.heads import HEADS
 
-every_head = pytest.mark.parametrize("name", [*HEADS, "toy"])
+window_head = pytest.mark.parametrize("name", [*WINDOW_HEADS, "toy"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,7 +46,7 @@ def names(known: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
     return st.lists(st.sampled_from([*known, "new", "another"]), min_size=1, unique=True).map(tuple)
 
 
-@every_head
+@window_head
 @settings(max_examples=20)
 @given(labels=names(SCHEMA.labels), predicates=names(SCHEMA.predicates))
 def test_shared_labels_keep_their_scores(name: str, labels: tuple[str, ...], predicates: tuple[str, ...]) -> None:

@@ -67,7 +67,7 @@ def test_every_field_wrong_at_once(head: type[BaseModel], wrong: str) -> None:
 def test_errors_of_file_and_overrides_together() -> None:
     said = refused(SMALL + "task: nerr\nhead: perceptron\nextra: 1\n", "--set", "training.epochs=no", "--set", "x")
     for words in (
-        "recipe.yaml:4: task: got 'nerr', expected 'ner' or 'relation'; did you mean 'ner'?",
+        "recipe.yaml:4: task: got 'nerr', expected 'ner', 'relation' or 'match'; did you mean 'ner'?",
         "recipe.yaml:5: head.name: unknown head 'perceptron'",
         "recipe.yaml:6: unknown key 'extra'",
         "--set training.epochs=no: training.epochs: got 'no', expected an integer above 0",

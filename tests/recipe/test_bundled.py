@@ -56,7 +56,11 @@ def test_the_quickstart_finds_its_data_from_any_directory(tmp_path: Path, monkey
 @pytest.mark.parametrize("name", HEADS)
 def test_a_quickstart_works_with_every_head(name: str) -> None:
     [task] = HEADS[name].tasks
-    first, *others = {"ner": ["quickstart"], "relation": ["quickstart-relations", "quickstart-en"]}[task]
+    first, *others = {
+        "ner": ["quickstart"],
+        "relation": ["quickstart-relations", "quickstart-en"],
+        "match": ["sim-afqmc-cosent", "sim-stsb-cosent"],
+    }[task]
     directory = bundled_directory() / "recipes"
     assert load_recipe(directory / f"{first}.yaml", [f"head.name={name}"]).head.name == name
     for recipe in (first, *others):

@@ -118,7 +118,7 @@ FAULTS = [
         "head: {name: perceptron}",
         f"recipe.yaml:4: head.name: unknown head 'perceptron' (heads: {', '.join(HEADS)})",
     ),
-    ("task: nre", "recipe.yaml:4: task: got 'nre', expected 'ner' or 'relation'; did you mean 'ner'?"),
+    ("task: nre", "recipe.yaml:4: task: got 'nre', expected 'ner', 'relation' or 'match'; did you mean 'ner'?"),
     ("name: b", "recipe.yaml:4: name: duplicate key, first given in line 1"),
     ("test: !!python/name:os.system", "recipe.yaml:4: the tag !!python/name:os.system is not allowed: a recipe is plain data"),
 ]  # fmt: skip

@@ -250,12 +250,17 @@ def test_a_joiner_is_rejected_if_data_have_texts(tmp_path: Path, format: str) ->
 
 @pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]"])
 @pytest.mark.parametrize("format", ["conll04", "multihead", "duie"])
-def test_columns_are_those_of_conll_alone(tmp_path: Path, option: str, format: str) -> None:
+def test_columns_are_those_of_conll_and_pairs_alone(tmp_path: Path, option: str, format: str) -> None:
     [problem] = complaint(tmp_path, with_data(f"format: {format}, {option}"))
-    assert (
-        problem
-        == f"recipe.yaml:3: data.{option.split(':')[0]}: applies only to format conll, but data.format is {format}"
-    )
+    name = option.split(":")[0]
+    assert problem == f"recipe.yaml:3: data.{name}: applies only to format conll, pairs, but data.format is {format}"
+
+
+def test_grades_are_those_of_pairs_alone(tmp_path: Path) -> None:
+    for format in ("pairs", "pairs-json"):
+        assert load(tmp_path, with_data(f"format: {format}, grades: false")).data.grades is False
+    [problem] = complaint(tmp_path, with_data("format: jsonl, grades: true"))
+    assert problem == "recipe.yaml:3: data.grades: applies only to format pairs, pairs-json, but data.format is jsonl"
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])

@@ -143,7 +143,7 @@ def again(document: Document, name: str) -> None:
     need(len(back) == 1 and isinstance(back[0], Document), f"{name}: {text!r} is read as {back!r}")
     [found] = back
     assert isinstance(found, Document)
-    if name in ("jsonl", "cluener", "triples"):
+    if name in ("jsonl", "cluener", "triples", "pairs"):
         need(found.text == document.text, f"{name}: text {found.text!r}, was {document.text!r}")
         need(set(found.entities) == set(document.entities), f"{name}: entities of {text!r}")
     if name == "jsonl":

@@ -28,8 +28,18 @@ TOKENIZER = TextTokenizer(characters())
 PLAN = WindowPlan(60, 20)
 
 
+WINDOW_HEADS = [name for name, spec in HEADS.items() if spec.section.reads == "windows"]
+"""The heads that find items in windows of a text."""
+PAIR_HEADS = [name for name, spec in HEADS.items() if spec.section.reads != "windows"]
+"""The heads that score pairs of texts."""
+CLASSES = LabelSchema(("no", "maybe", "yes"))
+GRADES = LabelSchema((), grades=(0.0, 5.0))
+
+
 def schema_of_head(name: str) -> LabelSchema:
     """Return the schema of the examples; its labels are roles if the head has no labels of entities."""
+    if name in PAIR_HEADS:
+        return CLASSES
     field = HEADS[name].section.model_fields.get("entity_rows")
     return ROLE_SCHEMA if field is not None and "types" not in get_args(field.annotation) else SCHEMA
 
@@ -49,9 +59,11 @@ def built(
     return build_head(section, hidden_size=hidden_size, codec=codec_of_head(name, schema, **options)).eval()
 
 
-def windows_for(name: str, head: torch.nn.Module, documents: Sequence[Document]) -> TaskWindows:
-    """Encode documents for a head and its codec; each is one window."""
-    codec = codec_of_head(name)
+def windows_for(
+    name: str, head: torch.nn.Module, documents: Sequence[Document], *, schema: LabelSchema | None = None
+) -> TaskWindows:
+    """Encode documents for a head and its codec; each is one window or pair."""
+    codec = codec_of_head(name, schema)
     encoding = Encoding(tokenizer=TOKENIZER, plan=PLAN, codec=codec, pad_id=0)
     return TaskWindows("task", encode_dataset(documents, encoding, key=None), codec, cast(Head, head).collate)
 

@@ -27,7 +27,7 @@ from ie_cli.encoding.alignment import align, to_entities
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.modeling.heads.base import HeadModule, LabelRows
-from ie_cli.recipe.heads import HeadSection, HeadSpec
+from ie_cli.recipe.heads import HeadSection, HeadSpec, Reads
 from ie_cli.triples import Mentions
 
 
@@ -41,6 +41,7 @@ class ToySection(HeadSection):
 
 
 class ToyCodec:
+    reads: ClassVar[Reads] = "windows"
     identity: ClassVar[Sequence[str]] = ("toy",)
     columns: ClassVar[Mapping[str, int]] = {"tokens": 2}
 

@@ -16,6 +16,7 @@ from support.runner import ie, said
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import Counts, EntityScores
+from ie_cli.metrics.pairs import PairScores
 from ie_cli.recipe.heads import EfficientGlobalPointerSection
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.training import evaluator
@@ -57,6 +58,12 @@ def test_it_is_said_once(setup: TrainingSetup) -> None:
     assert first is not None
     assert "F1 is still 0 after" in first
     assert second is third is None
+
+
+@pytest.mark.parametrize("value", [-0.4, 0.05])
+def test_a_correlation_below_zero_is_low_too(setup: TrainingSetup, value: float) -> None:
+    [said] = Diagnostics(recipe(Path("train.jsonl")), setup).finished({"ner": PairScores(50, value, value)})
+    assert said.startswith(f"F1 is only {value:.4f} after 0 steps.")
 
 
 def test_zero_after_a_score_by_chance_is_not_still_zero(setup: TrainingSetup) -> None:
@@ -150,6 +157,23 @@ def test_patience_does_not_count_during_the_warm_up(
     assert isinstance(finished, Finished)
     assert finished.stopped_early
     assert (finished.steps, finished.steps_planned) == (12, 30)
+
+
+def test_patience_does_not_count_below_zero(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A correlation below zero is that of a model which has learned nothing yet."""
+    falling = iter([-0.1, -0.2, -0.3])
+
+    def falls(*args: Any, **options: Any) -> Any:
+        value = next(falling)
+        return SimpleNamespace(primary=value, values=dict, to_dict=dict, ceilings={})
+
+    monkeypatch.setattr(evaluator, "score", falls)
+    monkeypatch.setattr(evaluator.Evaluator, "final_scores", lambda *args: {})
+    events = list(train(recipe(data, training={"epochs": 3, "patience": 1, "warmup": 0.0}), tmp_path / "run"))
+    assert [event.best for event in events if isinstance(event, Evaluated)] == [True, False, False]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert not finished.stopped_early
 
 
 LONG = [Document("字" * 100, [Entity(0, 90, "A")], id=number) for number in range(8)]

@@ -28,7 +28,7 @@ from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import StorageError
-from ie_cli.recipe.heads import EfficientGlobalPointerSection
+from ie_cli.recipe.heads import EfficientGlobalPointerSection, Reads
 from ie_cli.system import cache
 from ie_cli.system.cache import cache_directory
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
@@ -168,6 +168,7 @@ def test_a_damaged_store_is_encoded_again(suffix: str, kept: int, own_cache: Pat
 class Given:
     """A codec that stores the rows it was made with, in every window all those of its number."""
 
+    reads: ClassVar[Reads] = "windows"
     columns: ClassVar[dict[str, int]] = {"one": 1, "two": 2, "five": 5}
 
     def __init__(self, rows: list[dict[str, npt.NDArray[np.int64]]]) -> None:

@@ -150,7 +150,7 @@ def test_pairs_of_types_are_learned_exported_and_continued(tmp_path: Path) -> No
     assert (scores.f1, scores.typed.f1) == (1.0, 1.0)
     loaded = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
     assert loaded.schema == schema
-    assert json.loads((finished.model / "ie.json").read_text(encoding="utf-8"))["format_version"] == 4
+    assert json.loads((finished.model / "ie.json").read_text(encoding="utf-8"))["format_version"] == 5
     texts = [document.text for document in read_documents(str(file))]
     export_onnx(loaded, tmp_path / "onnx", list(read_documents(str(file))))
     exported = Extractor.from_pretrained(tmp_path / "onnx")

@@ -45,11 +45,13 @@ def _count_no_losses(document: Document) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Options of reading; `text_column` to `nested` apply to columns, `mentions` to triples without offsets.
+    """Options of reading; `text_column` to `nested` apply to columns, `mentions` to triples without offsets, `grades` to pairs.
 
     Attributes:
-        text_column: column of the token; negative numbers count from the right. 0 is the first column that can hold tokens.
-        label_columns: columns of the tags; detected if None.
+        text_column: column of the token, or of the first text of a pair, which its second one follows; negative numbers count
+            from the right. 0 is the first column that can hold tokens or texts.
+        label_columns: columns of the tags, or the column of a pair's label; detected if None.
+        grades: whether numbers that label pairs of texts are grades or classes; None: those with a decimal point are grades.
         joiner: text between tokens; None is a space, or nothing next to a CJK character or between single characters.
         mentions: which occurrences a triple uses: the closest pair, the first ones, or all pairs.
         trim: whether to remove whitespace at the ends of spans; at the ends of mentions without offsets it always is.
@@ -74,6 +76,7 @@ class Reading:
     keep_columns: bool = False
     tokens: Tokens | None = None
     nested: bool = True
+    grades: bool | None = None
     other_columns: tuple[int, ...] = ()
     report: Callable[[str], None] = field(default=_no_report, compare=False)
     decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
@@ -143,6 +146,7 @@ def format_field_names(fields: Iterable[str]) -> str:
 
 OVERLAPS = "entities that overlap longer ones cannot be stored in one tag column"
 EDGE_WHITESPACE_LOST = "entities that start or end with whitespace lose it, because it is in no token"
+ENTITIES_LOST = "entities cannot be stored in this format"
 RELATIONS_LOST = "relations cannot be stored in this format"
 EVENTS_LOST = "events cannot be stored in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"

@@ -11,15 +11,18 @@ from ie_cli.formats.common.base import UnknownFormat, quoted
 from ie_cli.formats.common.columns import looks_like_columns, split_whitespace
 from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
+from ie_cli.formats.common.pair_columns import looks_like_pairs
+from ie_cli.formats.common.pair_fields import is_pair_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (
-    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, text (one document per line), or "
-    "conll (also lines of single tokens)."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, pairs, pairs-json, text (one document "
+    "per line), or conll (also lines of single tokens)."
 )
 TABLE_HINT = (
-    'CSV tables cannot be read: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
+    "CSV tables cannot be read, except those of pairs of texts, whose columns a first line may name, as sentence1, sentence2 "
+    'and label: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
 )
 
 _MAX_LINES = 400
@@ -67,6 +70,8 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     rows = [(number, line) for number, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
     if looks_like_columns([line for _, line in rows]):
         return "conll"
+    if looks_like_pairs(head):
+        return "pairs"
     hint = TABLE_HINT if source.lower().endswith(".csv") else HINT
     without = [(number, line) for number, line in rows if not any(map(split_tag, split_whitespace(line)[1:]))]
     if without and 2 * len(without) <= len(rows):
@@ -116,7 +121,9 @@ def _json_format(objects: Sequence[dict[str, Any]]) -> str:
         return "cluener"
     if any("spo_list" in fields for fields in objects):
         return "duie"
-    return next((name for fields in objects if (name := _relation_format(fields)) is not None), "jsonl")
+    if (name := next(filter(None, map(_relation_format, objects)), None)) is not None:
+        return name
+    return "pairs-json" if any(map(is_pair_record, objects)) else "jsonl"
 
 
 def _relation_format(fields: dict[str, Any]) -> str | None:

@@ -80,19 +80,23 @@ def read_lines_or_array(
 
     The first lines determine the layout. In lines, each line that cannot be read is a bad line of its own.
     """
+    return convert_objects(lines_or_array(lines, path), convert, hint)
+
+
+def lines_or_array(lines: Lines, path: str) -> Iterator[FoundObject]:
+    """Yield the objects that `read_lines_or_array` converts, or errors."""
     stream = iter(lines)
     head = read_head(stream)
     if spans_lines(head):
-        yield from read_records(chain(head, stream), path, convert, hint)
+        yield from read_objects(chain(head, stream), path)
         return
     for number, line in chain(head, stream):
         if not line.strip():
             continue
-        where = f"{path}:{number}"
         try:
-            yield convert(parse_object(line), where)
+            yield f"{path}:{number}", line, parse_object(line)
         except DataError as error:
-            yield BadLine(where, line, error_at(where, error, hint))
+            yield f"{path}:{number}", line, error
 
 
 def read_head(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:

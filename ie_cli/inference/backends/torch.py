@@ -57,10 +57,17 @@ class TorchBackend:
         device, dtype = parameter.device, torch_dtype(self.precision)
         autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype not in (parameter.dtype, torch.float32))
         with torch.inference_mode(), autocast:
-            hidden = self.model.hidden(
-                torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
+            read = self.model.read(
+                self.model.tasks, torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
             )
-        return {task: TorchOutputs(self.model.head(task), hidden) for task in self.model.tasks}
+        return {task: TorchOutputs(self.model.head(task), hidden) for task, hidden in read.items()}
+
+    def query(
+        self, task: str, name: str, vectors: npt.NDArray[np.float32], arguments: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Run a query of a head on vectors that it has read; float32 ``[rows, d]``."""
+        device = next(self.model.encoder.parameters()).device
+        return TorchOutputs(self.model.head(task), torch.from_numpy(vectors).to(device)).query(name, arguments)
 
     def write(self, directory: Path) -> None:
         """Write `model.safetensors` and the encoder's `config.json`.
@@ -80,7 +87,7 @@ class TorchBackend:
 
 @dataclass(frozen=True, slots=True)
 class TorchOutputs:
-    """The outputs of a head for hidden states ``[batch, L, hidden]``."""
+    """The outputs of a head for what it reads of the encoder's output."""
 
     head: Head
     hidden: Tensor

@@ -31,14 +31,36 @@ class LabelRows:
 
 
 class Head(Protocol):
-    """A head on top of an encoder. `hidden` is the encoder's output ``[batch, L, hidden]``, in any precision.
+    """A head on top of an encoder. `hidden` is what `read` keeps of the encoder's output.
 
-    `HeadModule` has what is the same in most heads: no queries, no learning rates of its own, and nothing to prepare for a step.
+    `HeadModule` has what is the same in most heads: they read everything, ``[batch, L, hidden]`` in any precision; they have no
+    queries, no learning rates of their own, and nothing to prepare for a step.
     """
 
     @property
     def queries(self) -> Mapping[str, Sequence[str]]:
         """The queries that the head answers, and the names of their arguments; a query of a matrix has the matrix's name."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether the losses of a batch are the means of those of its samples.
+
+        Otherwise they compare the samples with each other: `losses` is then a function of `hidden` without weights of the
+        head, and a batch that is computed in parts has the losses of all its samples together.
+        """
+
+    @property
+    def needs_first_layer(self) -> bool:
+        """Whether `read` takes the output of the encoder's first layer."""
+
+    def read(self, hidden: Tensor, mask: Tensor, first: Tensor | None) -> Tensor:
+        """Return what the head keeps of the encoder's output, e.g. one vector per row; the input of all other methods.
+
+        Args:
+            hidden: the encoder's output ``[rows, L, hidden]``, in any precision.
+            mask: the attention mask, bool ``[rows, L]``.
+            first: the output of the encoder's first layer, if `needs_first_layer`.
+        """
 
     def collate(self, entries: Tensors, mask: Tensor) -> Any:
         """Convert the gold entries of a batch, from `Codec.entries`, to the targets that `losses` takes; on the CPU.
@@ -98,6 +120,12 @@ class HeadModule(nn.Module):
     """The base class of heads: a module that is decoded in one pass, and is trained in the same way in every step."""
 
     queries: ClassVar[Mapping[str, Sequence[str]]] = {}
+    additive: bool = True
+    needs_first_layer: bool = False
+
+    def read(self, hidden: Tensor, mask: Tensor, first: Tensor | None) -> Tensor:
+        """Return all of the encoder's output."""
+        return hidden
 
     def begin_step(self, progress: float) -> None:
         """Do nothing: the losses are the same in every step."""

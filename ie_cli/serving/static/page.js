@@ -5,6 +5,7 @@ const STYLES = 32;
 const DEPTH = 8;
 const byId = (id) => document.getElementById(id);
 let labels = [];
+let modelShown = false; // whether the facts about the model have arrived
 
 function element(tag, attributes = {}, ...children) {
   const created = document.createElement(tag);
@@ -76,21 +77,26 @@ function items(record) {
       mention(relation.object), element("small", {}, score(relation)),
     ),
   );
-  return element("ul", {}, ...relations, ...entities);
+  const pair = record.score === undefined ? [] : [
+    element("li", {}, element("b", {}, element("bdi", {}, record.label ?? "")), " ", element("bdi", {}, record.text_pair), element("small", {}, score(record))),
+  ];
+  return element("ul", {}, ...pair, ...relations, ...entities);
 }
 
 async function extract(event) {
   event?.preventDefault();
   showMessage("…");
   try {
-    if (!labels.length) await showModel();
+    if (!modelShown) await showModel();
+    const pair = byId("pair").value;
+    const second = !byId("pair-row").hidden && (pair || byId("pair").required) ? { text_pair: pair } : {};
     const record = await call("/predict", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ text: byId("text").value }),
+      body: JSON.stringify({ text: byId("text").value, ...second }),
     });
     byId("results").prepend(element("article", {}, marked(record.text, record.entities), items(record)));
-    showMessage(record.entities.length || record.relations ? "" : "nothing found");
+    showMessage(record.entities.length || record.relations || record.score !== undefined ? "" : "nothing found");
   } catch (error) {
     showMessage(error.message, true);
   }
@@ -99,6 +105,9 @@ async function extract(event) {
 async function showModel() {
   const model = await call("/model");
   labels = model.labels;
+  modelShown = true;
+  byId("pair-row").hidden = model.text_pair === undefined;
+  byId("pair").required = model.text_pair === "required";
   byId("name").textContent = model.name;
   const names = [...model.labels.map((name) => element("bdi", { class: style(name) }, name)), ...model.predicates.map((name) => element("bdi", {}, name))];
   byId("labels").replaceChildren(...names.flatMap((name) => [name, " "]));
