@@ -613,7 +613,7 @@ def test_where_memory_ends_what_was_predicted_is_kept(here: Path, monkeypatch: p
 
 def test_a_digest_of_pairs_depends_on_both_texts() -> None:
     def digest(*documents: Document, pairs: bool) -> str:
-        made = Digest(pairs=pairs)
+        made = jobs.Digest(pairs=pairs)
         for document in documents:
             made.add(document)
         return str(made)
