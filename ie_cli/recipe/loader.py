@@ -349,7 +349,7 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
             if not loc and isinstance(value, BaseModel):
                 yield "\n"
             yield f"{pad}# {_help(section, inner)}\n"
-        if isinstance(value, BalanceSection) and not explain and value == BalanceSection(name=value.name):
+        if name == "balance" and not explain and value == BalanceSection(name=value.name):
             yield f"{pad}{name}: {value.name}\n"
         elif isinstance(value, BaseModel):
             yield f"{pad}{name}:\n"
