@@ -24,11 +24,13 @@ from ie_cli.codecs.limits import (
     SUBJECT_OVERLAPS,
 )
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.doctor import data_checks
 from ie_cli.doctor.data_checks import check
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.alignment import TOO_LONG
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.errors import ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.inference.pipeline import Engine, Extraction
 from ie_cli.recipe.heads import HEADS, heads_of
@@ -151,6 +153,20 @@ LIMITS = {
     OBJECT_OVERLAPS: ("casrel", Document(TEXT, [], [relation(Entity(8, 9, "A"), A), relation(Entity(8, 9, "A"), B)])),
     BOTH_DIRECTIONS: ("tplinker", Document(TEXT, [], [relation(A, Entity(7, 8, "B")), relation(Entity(7, 8, "B"), A)])),
 }
+
+
+def test_an_encoder_without_an_option_is_an_error_and_no_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: object) -> None:
+        raise ModelError("encoder.activation: models of this type do not support this option")
+
+    train = write_jsonl(tmp_path / "train.jsonl", sentences())
+    encoder: dict[str, object] = {"name": "x", "activation": "squareplus"}
+    made = recipe(train, data={"dev": None}, encoder=encoder)
+    monkeypatch.setattr(data_checks, "_tokenizer", refuse)
+    found = list(check(made))
+    assert [finding.kind for finding in found if "encoder.activation" in finding.text] == ["error"]
 
 
 @pytest.mark.parametrize("reason", [reason for reason in REMEDIES if reason not in FLAT])

@@ -121,6 +121,7 @@ def test_the_hint_of_an_error_in_a_head_explains_the_fields_of_this_head(name: s
     assert shown.exit_code == 0, shown.stderr
     fields = shown.stdout[shown.stdout.index("\nhead:") :]
     assert f"  name: {name}\n" in fields
+    assert f"['{name}']" not in fields
     for field in HEADS[name].section.model_fields:
         assert f"\n  {field}: " in fields
 
