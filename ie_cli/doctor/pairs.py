@@ -15,7 +15,6 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
 from ie_cli.errors import counted
 from ie_cli.formats.common.base import quoted
-from ie_cli.recipe.heads import MatchSection
 from ie_cli.recipe.schema import TaskSection, TrainingSection
 
 _SHOWN = 3
@@ -157,7 +156,7 @@ def pairs_to_learn(statistics: DatasetStatistics, section: TaskSection, training
             f"train: the class {quoted(rare)} has {few} pairs, {quoted(most)} {many}, which is {many / few:.0f} times as many: a "
             "model may not learn it; leave out pairs of the frequent class, or add others",
         )
-    if not isinstance(section.head, MatchSection) or section.head.classifies or training.batch_tokens is not None:
+    if not section.head.compares_pairs or training.batch_tokens is not None:
         return
     pairs, size = labels.total(), training.batch_size
     batches = -(-pairs // size)

@@ -44,6 +44,11 @@ class HeadSection(Section):
     """Minimum score per label or predicate, if it differs from `threshold`."""
 
     @property
+    def compares_pairs(self) -> bool:
+        """Whether the loss compares the pairs of a batch with each other, and learns nothing from those of a single class."""
+        return False
+
+    @property
     def cut_by(self) -> Literal["accuracy", "f1"]:
         """What the cuts between the classes of pairs maximise."""
         return "accuracy"
@@ -211,6 +216,11 @@ class MatchSection(HeadSection):
     def classifies(self) -> bool:
         """Whether each class has weights of its own."""
         return True
+
+    @property
+    def compares_pairs(self) -> bool:
+        """As its classes have no weights, the loss is the CoSENT loss."""
+        return not self.classifies
 
 
 class BiEncoderSection(MatchSection):

@@ -21,7 +21,8 @@ HINT = (
     "per line), or conll (also lines of single tokens)."
 )
 TABLE_HINT = (
-    'CSV tables cannot be read: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
+    "CSV tables cannot be read, except those of pairs of texts, whose columns a first line may name, as sentence1, sentence2 "
+    'and label: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
 )
 
 _MAX_LINES = 400
