@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ie_cli.recipe.balance import BalanceSection
 from ie_cli.recipe.bundled import list_recipes
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, schemas_at
@@ -65,6 +66,9 @@ def page() -> str:
         *_tasks(),
         "## training\n\n",
         _section(TrainingSection, ("training",)),
+        "The fields of `training.balance`; a method's name alone is short for `{name: NAME}`. "
+        "[Several tasks](../guide/multi-task.md) explains the methods.\n\n",
+        _section(BalanceSection, ("training", "balance")),
         *_bundled(),
     ]
     return "".join(parts)
@@ -89,13 +93,14 @@ def _default(field: FieldInfo) -> str:
 def _allowed(loc: Loc, head: str | None) -> str:
     """The values of a field, in the words of the error messages."""
     schemas = schemas_at(loc, head)
+    others = [schema for schema in schemas if schema.get("type") not in ("object", "null")]
     if (
         loc[0] != "tasks"
         and loc != ("head",)
         and (values := schemas_at((*loc, "NAME"), head))
         and describe(values) != "a mapping"
     ):
-        return f"a mapping of names to: {describe(values)}"
+        return " or ".join(filter(None, [describe(others), f"a mapping of names to: {describe(values)}"]))
     null = ["`null`"] if any(schema.get("type") == "null" for schema in schemas) else []
     return " or ".join(filter(None, [describe(schemas), *null]))
 

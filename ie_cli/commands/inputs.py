@@ -186,7 +186,17 @@ def first_tokens(extractor: Extractor) -> Tokens | None:
 
 
 def warn_truncated(engine: Engine) -> None:
-    """Warn if windows exceeded the candidate limit."""
+    """Warn if windows exceeded the candidate limit, texts were truncated, or a model of pairs got single texts."""
+    if engine.counts.shortened:
+        warn(
+            f"{counted(engine.counts.shortened, 'text or pair', 'texts or pairs')} exceeded the model's encoder.max_length: "
+            "what they were compared by is their beginning"
+        )
+    if engine.counts.unpaired:
+        warn(
+            f"{engine.counts.unpaired} of {counted(engine.counts.texts, 'record')} without text_pair: the model only compares "
+            "pairs of texts"
+        )
     if engine.counts.truncated:
         warn(
             f"{engine.counts.truncated} of {counted(engine.counts.windows, 'window')} exceeded the candidate limit and kept "

@@ -108,7 +108,7 @@ def _predict_job(
         if job is None:
             say(f"{output.path} is complete now: all records were done, or another process has finished the job")
             return
-        tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest()
+        tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest(pairs=engine.reads_pairs)
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
         parts, labels = job.parts, _labels(extractor)

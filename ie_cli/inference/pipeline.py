@@ -50,6 +50,8 @@ class Counts:
     """Windows that exceeded the candidate limit: the model is untrained, or the threshold is far too low."""
     shortened: int = 0
     """Texts or pairs that a head reads as a whole, and that are longer than a window."""
+    unpaired: int = 0
+    """Documents without a second text, if every task compares two texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,12 @@ class Engine:
     @property
     def reads_pairs(self) -> bool:
         """Whether a task needs the second texts of documents."""
-        return any(part.codec.reads != "windows" for part in self.tasks)
+        return bool(self.pairs)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether every task compares two texts."""
+        return all(part.codec.reads != "windows" for part in self.tasks)
 
     def only(self, name: str) -> Engine:
         """Return the engine restricted to one of its tasks."""
@@ -187,6 +194,7 @@ def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document
     waiting = deque(documents)
     run_all(engine, split_windows(engine, documents))
     engine.counts.texts += len(waiting)
+    engine.counts.unpaired += sum(pending.second is None for pending in waiting) if engine.needs_pairs else 0
     while waiting:
         yield merge_windows(engine, waiting.popleft())
 
@@ -249,7 +257,7 @@ def split_windows(engine: Engine, documents: Sequence[Pending]) -> list[Window]:
 
 def _windows_of(engine: Engine, pending: Pending) -> list[Window]:
     tokens, text = pending.tokens, pending.document.text
-    if not len(tokens) or all(part.codec.reads != "windows" for part in engine.tasks):
+    if not len(tokens) or engine.needs_pairs:
         return []
     starts, capacity = engine.plan.starts(len(tokens)).tolist(), engine.plan.capacity
     planned = pending.rows.planned

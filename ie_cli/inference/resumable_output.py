@@ -36,16 +36,25 @@ class ChangedInput(DataError):
 
 
 class Digest:
-    """A hash of the records read so far, to check that an input starts with the same records."""
+    """A hash of the records read so far, to check that an input starts with the same records.
 
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+    Args:
+        pairs: whether second texts are part of it; they are not in the journals of jobs that do not read them.
+    """
+
+    def __init__(self, *, pairs: bool = False) -> None:
+        self._hash, self._pairs = hashlib.blake2b(digest_size=16), pairs
 
     def add(self, record: Document | BadLine) -> None:
         """Add the next record."""
-        text = (record.raw if isinstance(record, BadLine) else record.text).encode("utf-8", "surrogatepass")
-        self._hash.update(len(text).to_bytes(8, "little"))
-        self._hash.update(text)
+        self._update(record.raw if isinstance(record, BadLine) else record.text)
+        if self._pairs and isinstance(record, Document) and record.text_pair is not None:
+            self._update(record.text_pair)
+
+    def _update(self, text: str) -> None:
+        encoded = text.encode("utf-8", "surrogatepass")
+        self._hash.update(len(encoded).to_bytes(8, "little"))
+        self._hash.update(encoded)
 
     def __str__(self) -> str:
         return self._hash.copy().hexdigest()

@@ -152,7 +152,7 @@ class Worker:
     @property
     def needs_pairs(self) -> bool:
         """Whether every task compares two texts."""
-        return all(part.codec.reads != "windows" for part in self._engine.tasks)
+        return self._engine.needs_pairs
 
     @property
     def busy(self) -> bool:

@@ -14,6 +14,7 @@ from ie_cli.inference.embedding import embed, embedding_engine
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.inference.pipeline import extract
+from ie_cli.triples import ROLES
 
 PAIRS = [
     ("王伟在青川", "李娜在东湖"),
@@ -24,7 +25,7 @@ PAIRS = [
 ]
 TASKS = {
     "links": ({"name": "gplinker", "head_size": 8}, TrainedTask(LabelSchema(("person",), ("knows",)))),
-    "triples": ({"name": "casrel"}, TrainedTask(LabelSchema(("person",), ("knows",)))),
+    "triples": ({"name": "casrel"}, TrainedTask(LabelSchema(ROLES, ("knows",)))),
     "alike": ({"name": "cosent", "pooling": "first_last"}, TrainedTask(BINARY, decision=(0.5,))),
     "classes": ({"name": "infersent"}, TrainedTask(CLASSES, decision=(0.2, 0.5))),
     "joined": ({"name": "cross_encoder"}, TrainedTask(CLASSES, decision=(0.3, 0.7))),

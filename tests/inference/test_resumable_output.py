@@ -609,3 +609,15 @@ def test_where_memory_ends_what_was_predicted_is_kept(here: Path, monkeypatch: p
     assert json.loads(Path("out.jsonl.part.json").read_text(encoding="utf-8"))["records"] == 21
     assert ie("predict", "good.jsonl", "-o", "out.jsonl", "--resume").exit_code == 0
     assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+
+
+def test_a_digest_of_pairs_depends_on_both_texts() -> None:
+    def digest(*documents: Document, pairs: bool) -> str:
+        made = jobs.Digest(pairs=pairs)
+        for document in documents:
+            made.add(document)
+        return str(made)
+
+    one, other, alone = Document("a", text_pair="b"), Document("a", text_pair="c"), Document("a")
+    assert len({digest(document, pairs=True) for document in (one, other, alone)}) == 3
+    assert digest(alone, pairs=True) == digest(alone, pairs=False) == digest(one, pairs=False), "as in earlier journals"
