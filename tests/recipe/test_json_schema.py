@@ -127,7 +127,7 @@ def test_it_agrees_with_the_loader_on_every_field(
         recipe["encoder"]["max_length"] = 8192
     if name in ("squareplus_b", "attention_base", "attention_floor"):  # they are parameters of other options
         recipe["encoder"] |= {"activation": "squareplus", "attention_scale": "log_n"}
-    recipe["data"] = {"train": "t.jsonl", "format": "conll"}
+    recipe["data"] = {"train": "t.jsonl", "format": "pairs" if name == "grades" else "conll"}
     recipe[section] = {**recipe[section], name: value}
     if name == "schema_file" or (section, name) == ("data", "format"):  # they must fit to other fields
         recipe |= {"task": "relation", "head": None}
