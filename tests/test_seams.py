@@ -174,7 +174,7 @@ QUESTIONS = {
     "whether rows are roles": r"schema\.roles\b",
     "whether a dataset has links": r"\.linked\b",
     "the kind of a head's section": r"isinstance\([^)]*\b(?!HeadSection\b)\w+Section\b",
-    "the kind of scores": r"isinstance\([^)]*(?:Entity|Relation)(?:Scores|Scorer)",
+    "the kind of scores": r"isinstance\([^)]*(?:Entity|Relation|Pair)(?:Scores|Scorer)",
     "the kind of factors": r"isinstance\([^)]*(?:Shared|Label)Factors",
 }
 ALLOWED = ("tasks", "codecs", "modeling/heads")
@@ -205,6 +205,7 @@ def test_only_tasks_codecs_and_heads_ask(question: str) -> None:
         ("whether a dataset has links", "if store.linked:"),
         ("the kind of a head's section", "if not isinstance(head, GPLinkerSection):"),
         ("the kind of scores", "if isinstance(scores, EntityScores):"),
+        ("the kind of scores", "if isinstance(scores, PairScores):"),
         ("the kind of factors", "if isinstance(part, SharedFactors):"),
     ],
 )

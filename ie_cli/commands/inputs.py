@@ -158,8 +158,20 @@ class ModelChoice:
             return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
     def engine(self) -> tuple[Engine, Extractor]:
-        """Load the model, and return its engine and the model."""
+        """Load the model, and return its engine and the model.
+
+        Raises:
+            DataError: an option for entities and relations is given, but the model only compares pairs of texts.
+        """
         extractor = self.load()
+        given = {"--threshold": self.threshold is not None, "--flat": self.flat is True, "--nested": self.flat is False}
+        option = next((name for name, is_given in given.items() if is_given), None)
+        sections = extractor.recipe.instances().values()
+        if option is not None and all(section.head.reads != "windows" for section in sections):
+            raise DataError(
+                f"{option} applies to entities and relations, but the model compares pairs of texts",
+                hint=f"omit {option}.",
+            )
         return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
 
 

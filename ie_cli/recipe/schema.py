@@ -136,7 +136,7 @@ class TrainingSection(Section):
     epochs: Million = 10
     """Number of passes over the training data."""
     batch_size: Million = 16
-    """Windows per step and device."""
+    """Windows, or pairs of texts, per step and device."""
     batch_tokens: PositiveInt | None = None
     """Maximum number of tokens per step, padding included, instead of batch_size windows."""
     eval_batch_size: Million = 32
@@ -206,7 +206,7 @@ class TaskSection(Section):
     """One task of a model: what is extracted, the data and the head."""
 
     task: TaskName = "ner"
-    """What to extract: entities, or relations between them (head gplinker, casrel or tplinker)."""
+    """What to extract: entities, relations between them (head gplinker, casrel or tplinker), or the similarity of two texts."""
     data: DataSection
     """The training, development and test data."""
     head: Head = EfficientGlobalPointerSection()
@@ -223,7 +223,7 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the run and of its directory under runs/."""
     task: TaskName = "ner"
-    """What to extract: entities, or relations between them (head gplinker, casrel or tplinker)."""
+    """What to extract: entities, relations between them (head gplinker, casrel or tplinker), or the similarity of two texts."""
     data: DataSection | None = None
     """The training, development and test data."""
     encoder: EncoderSection

@@ -163,6 +163,16 @@ def test_options_of_other_tasks_are_refused(option: tuple[str, str], model: Path
     assert "but these are pairs of texts" in said(ie("eval", str(model), str(gold), "--device", "cpu", *option))
 
 
+@pytest.mark.parametrize("option", [("--threshold", "0.9"), ("--flat",), ("--nested",)])
+@pytest.mark.parametrize("command", [("predict",), ("eval",)])
+def test_options_of_entities_are_not_ignored(
+    command: tuple[str], option: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    gold = write_jsonl(tmp_path / "gold.jsonl", TEST)
+    message = said(ie(*command, str(gold), "--model", str(model), "--device", "cpu", *option))
+    assert f"{option[0]} applies to entities and relations" in message
+
+
 def test_data_without_pairs_are_refused(model: Path, tmp_path: Path) -> None:
     gold = write_jsonl(tmp_path / "gold.jsonl", [Document("red house")])
     assert "contains no pair" in said(ie("eval", str(model), str(gold), "--device", "cpu"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score
 
 from ie_cli.document import Document
+from ie_cli.errors import DataError
 from ie_cli.metrics.correlation import average_precision, pearson, spearman
 from ie_cli.metrics.pairs import PairScorer, PairScores
 
@@ -233,3 +235,11 @@ def test_columns_are_those_of_an_empty_scorer() -> None:
     data = [pair("1", 0.3), pair("0", 0.1)]
     for options in ({"labels": ("0", "1")}, {"labels": ("0", "1", "2")}, {"graded": True}):
         assert scored([], [], **options).values().keys() == scored(data, data, **options).values().keys()
+
+
+def test_without_scipy_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The distribution for prediction does not need it."""
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(DataError, match="scoring pairs of texts requires scipy") as caught:
+        scored([pair("0"), pair("1")], [pair(score=0.1), pair(score=0.2)])
+    assert "pip install" in (caught.value.hint or "")

@@ -79,3 +79,41 @@ def test_a_large_batch_needs_no_matrix() -> None:
     cosent_loss(cosines, labels).backward()  # the matrix of all pairs would have 160 GB
     assert cosines.grad is not None
     assert cosines.grad.isfinite().all()
+
+
+def test_all_wrong_by_the_widest_margin() -> None:
+    labels = torch.arange(32) // 16
+    assert cosent_loss(1 - 2.0 * labels.double(), labels).item() == pytest.approx(40 + math.log(256), abs=1e-9)
+
+
+@given(batches)
+def test_the_weights_of_the_comparisons_sum_to_the_share_that_is_wrong(given_: tuple[int, int, int]) -> None:
+    """In two classes, each comparison has one pair of either side: the gradient of a side is λ times the sum of weights."""
+    seed, size, _ = given_
+    random = np.random.default_rng(seed)
+    labels = torch.from_numpy(random.integers(0, 2, size))
+    cosines = torch.from_numpy(random.uniform(-1, 1, size)).requires_grad_()
+    loss = cosent_loss(cosines, labels)
+    loss.backward()
+    assert cosines.grad is not None
+    wrong = -math.expm1(-loss.item())
+    assert cosines.grad[labels == 1].sum().item() == pytest.approx(-20 * wrong, abs=1e-9)
+    assert cosines.grad[labels == 0].sum().item() == pytest.approx(20 * wrong, abs=1e-9)
+
+
+@given(batches)
+def test_a_large_scale_leaves_the_worst_comparison(given_: tuple[int, int, int]) -> None:
+    seed, size, levels = given_
+    random = np.random.default_rng(seed)
+    labels = torch.from_numpy(random.integers(0, levels, size))
+    cosines = torch.from_numpy(random.uniform(-1, 1, size))
+    gaps = (cosines[None, :] - cosines[:, None])[labels[:, None] > labels[None, :]]
+    worst = max(0.0, float(gaps.max())) if len(gaps) else 0.0
+    assert cosent_loss(cosines, labels, scale=1e6).item() / 1e6 == pytest.approx(worst, abs=1e-4)
+
+
+def test_equal_cosines_count_once_and_equal_labels_not_at_all() -> None:
+    cosines = torch.zeros(4, dtype=torch.float64)
+    assert cosent_loss(cosines, torch.tensor([0, 1, 1, 1])).item() == pytest.approx(math.log(1 + 3))
+    assert cosent_loss(cosines, torch.tensor([0.1, 0.1 + 1e-7, 0.1, 0.1])).item() == pytest.approx(math.log(1 + 3))
+    assert cosent_loss(cosines, torch.ones(4)).item() == 0.0

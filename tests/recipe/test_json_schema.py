@@ -127,7 +127,11 @@ def test_it_agrees_with_the_loader_on_every_field(
         recipe["encoder"]["max_length"] = 8192
     if name in ("squareplus_b", "attention_base", "attention_floor"):  # they are parameters of other options
         recipe["encoder"] |= {"activation": "squareplus", "attention_scale": "log_n"}
-    recipe["data"] = {"train": "t.jsonl", "format": "conll"}
+    recipe["data"] = {"train": "t.jsonl", "format": "pairs" if name == "grades" else "conll"}
+    if name == "sampling_temperature":
+        recipe["training"] = {"sampling": "temperature"}
+    if name == "select" and isinstance(value, dict):  # its keys must be names of tasks
+        value = dict(zip(("ner",), value.values(), strict=False))
     recipe[section] = {**recipe[section], name: value}
     if name == "schema_file" or (section, name) == ("data", "format"):  # they must fit to other fields
         recipe |= {"task": "relation", "head": None}

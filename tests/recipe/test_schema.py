@@ -49,7 +49,7 @@ def test_pairs_have_no_windows_and_so_no_stride_that_must_fit(tmp_path: Path) ->
     file.write_text(base % ", stride: 40", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"encoder\.stride: got 40, expected at most 29"):
         load_recipe(file)
-    both = "name: a\nencoder: {name: tiny, max_length: 32}\ntasks:\n  ner: {data: {train: t}}\n"
-    file.write_text(both + "  pairs: {task: match, data: {train: t}, head: {name: cosent}}\n", encoding="utf-8")
+    both = "name: a\nencoder: {name: tiny, max_length: %d}\ntasks:\n  ner: {data: {train: t}}\n"
+    file.write_text(both % 32 + "  pairs: {task: match, data: {train: t}, head: {name: cosent}}\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"encoder\.stride: got 64"):
         load_recipe(file)

@@ -15,6 +15,7 @@ import torch
 from accelerate.utils import set_seed
 from safetensors.torch import load_file
 from support.corpora import relation_documents, relation_recipe, write_jsonl
+from support.pair_corpora import write_pairs
 from support.stopping import StopAfter
 from support.two_tasks import LINKS, NAMES, two_tasks
 from torch import Tensor, nn
@@ -23,8 +24,8 @@ from ie_cli.errors import ModelError, RecipeError, TrainingError
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads.base import MatrixHead
 from ie_cli.recipe.balance import TORCHJD
-from ie_cli.recipe.heads import HEADS
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.heads import HEADS, heads_of
+from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training import loop
 from ie_cli.training.balancing import build
@@ -35,6 +36,7 @@ from ie_cli.training.balancing.weightings import GradNorm
 from ie_cli.training.events import Evaluated
 from ie_cli.training.loop import Run
 from ie_cli.training.run import train
+from ie_cli.training.sampling import build_steps
 from ie_cli.training.setup import prepare
 from ie_cli.training.techniques.base import Compute
 
@@ -364,10 +366,8 @@ def test_initial_losses_are_measured_with_dropout_and_leave_the_run_as_it_is(tmp
         assert 1 / weight == pytest.approx(without[task], rel=0.5)
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", heads_of("relation"))
 def test_the_prior_is_near_the_loss_of_a_new_head(head: str, tmp_path: Path) -> None:
-    if "relation" not in HEADS[head].tasks:
-        pytest.skip("the labels are classes of tokens or spans")
     run = begin(two_tasks(tmp_path, relations=head), tmp_path, double=False)
     batches = {LINKS: batches_of(run)[LINKS]}
     model = run.setup.model.eval()
@@ -421,3 +421,46 @@ def test_unknown_losses_single_losses_and_several_processes_are_errors(tmp_path:
 def test_an_encoder_without_layers_of_its_own_has_no_last_layer() -> None:
     with pytest.raises(ModelError, match="last_layer: the layers of this encoder share their weights"):
         build._last_layer(["embeddings.weight", "encoder.albert_layer_groups.0.albert_layers.0.weight"])
+
+
+def with_pairs(directory: Path, **training: Any) -> Recipe:
+    """The task `names`, and pairs whose loss compares all pairs of a step."""
+    made = two_tasks(directory, dropout=0.0, **training)
+    file = str(write_pairs(directory, classes=3))
+    pairs = {"task": "match", "data": {"train": file, "dev": file}, "head": {"name": "cosent"}}
+    return made.model_copy(update={"tasks": {NAMES: made.tasks[NAMES], "pairs": TaskSection.model_validate(pairs)}})
+
+
+@pytest.mark.parametrize("method", ["log", "grad_norm", "min_norm on unit gradients"])
+def test_a_loss_that_compares_pairs_is_balanced_with_others_in_parts_too(method: str, tmp_path: Path) -> None:
+    made = with_pairs(tmp_path, balance=METHODS[method])
+    run = begin(made, tmp_path)
+    wanted = expected(run, first_batches(run))
+    for parts in (1, 3):
+        run = begin(made, tmp_path)
+        run.micro_batching.parts = parts
+        assert_close(gradients(run), wanted)
+
+
+def test_the_batches_of_a_step_are_one_loss_of_pairs_for_the_balancer(tmp_path: Path) -> None:
+    """Two batches of 4 pairs have the gradient of one batch of 8."""
+    found = []
+    for size, accumulation in ((8, 1), (4, 2)):
+        made = with_pairs(tmp_path, balance="grad_norm", batch_size=size, accumulation=accumulation)
+        run = begin(made, tmp_path)
+        windows = build_steps(run.setup, made)[0].tasks
+        rows = [[list(range(n, n + size)) for n in range(0, 8, size)]] * 2
+        for number in range(accumulation):
+            batches = [task.batch(own[number]) for task, own in zip(windows, rows, strict=True)]
+            run._batches = lambda batches=batches: iter([tuple(batches)])  # type: ignore[method-assign,misc]
+            part = gradients(run)
+        found.append(part)
+    assert_close(*found)
+
+
+@pytest.mark.parametrize("method", ["prior", "min_norm"])
+def test_pairs_and_names_are_trained_together(method: str, tmp_path: Path) -> None:
+    events = list(train(with_pairs(tmp_path, balance=METHODS[method], epochs=1), tmp_path / "run"))
+    [evaluated] = [event for event in events if isinstance(event, Evaluated)]
+    assert {"balance.weight.names", "balance.weight.pairs"} <= evaluated.balance.keys()
+    assert all(np.isfinite(value) for value in evaluated.balance.values())
