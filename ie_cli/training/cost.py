@@ -97,8 +97,6 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     setup = prepare(recipe, sample=SAMPLE)
     run = Run.start(recipe, setup, Path(recipe.name), stop=Stop())
     run.model.train()
-    if run.micro_batching.cached is not None:
-        run.micro_batching.cached.waits = False  # each batch is measured by itself
     timer, start = _Timer(run, seconds), time.monotonic()
     memory, forward = timer.peak_memory(), timer.forward_seconds()
     of_steps, sizes, samplers = 0.0, dict[str, int](), run.sampler.samplers
@@ -111,9 +109,7 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     for task, sampler, number in zip(setup.tasks.values(), samplers, drawn, strict=True):
         sizes[task.name] = -(-len(sampler.lengths) // len(sampler))
         took = timer.batch_seconds(timer.windows(task, task.dataset), sizes[task.name], seconds / len(setup.tasks))
-        if recipe.training.accumulation > 1 and not setup.model.head(task.name).additive:
-            took *= _TWO_PASSES
-        of_steps += number * took
+        of_steps += number * took * timer.passes(task)
     # A step has one batch, or one of each task.
     batches = max(drawn) if sampling_of(recipe) == "together" else sum(drawn)
     epochs, accumulation = recipe.training.epochs, recipe.training.accumulation
@@ -183,6 +179,13 @@ class _Timer:
 
     def __init__(self, run: Run, seconds: float) -> None:
         self._run, self._seconds = run, seconds
+        if run.micro_batching.cached is not None:
+            run.micro_batching.cached.waits = False  # each batch is measured by itself
+
+    def passes(self, task: TaskSetup) -> float:
+        """Return the factor of the time of a batch if its losses wait for the other batches of a step."""
+        alone = self._run.recipe.training.accumulation == 1 or self._run.setup.model.head(task.name).additive
+        return 1.0 if alone else _TWO_PASSES
 
     def windows(self, task: TaskSetup, dataset: EncodedDataset) -> TaskWindows:
         """Return the windows of a task as batches."""
