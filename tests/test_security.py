@@ -459,10 +459,11 @@ def problems(source: str) -> list[str]:
             ]
         elif isinstance(node, ast.Call):
             name = dotted(node.func)
-            if name in FORBIDDEN_CALLS or name.removeprefix("builtins.") in FORBIDDEN_CALLS:
-                found.append(name)
             given = {word.arg: word.value for word in node.keywords}
             value = {key: getattr(node, "value", None) for key, node in given.items()}
+            safe = name == "np.load" and value.get("allow_pickle") is False
+            if not safe and (name in FORBIDDEN_CALLS or name.removeprefix("builtins.") in FORBIDDEN_CALLS):
+                found.append(name)
             if "shell" in given and value["shell"] is not False:
                 found.append(f"{name}(shell)")
             if "trust_remote_code" in given and value["trust_remote_code"] is not False:
@@ -488,7 +489,7 @@ def test_the_source_runs_nothing_that_it_reads(path: Path) -> None:
     ["import pickle", "from torch import load", "from pickle import loads", "torch.load(f, weights_only=True)", "eval('1')",
      "builtins.exec(x)", "subprocess.run(x, shell=True)", "subprocess.run(x, shell=flag)", "f(trust_remote_code=True)",
      "AutoConfig.from_pretrained(x)", "AutoModel.from_pretrained(x, trust_remote_code=False)", "YAML(typ='unsafe')", "YAML()",
-     "import yaml", "import_module(name)", "os.system('ls')"],
+     "import yaml", "import_module(name)", "os.system('ls')", "np.load(x)", "np.load(x, allow_pickle=True)"],
 )  # fmt: skip
 def test_the_check_of_the_source_sees(source: str) -> None:
     assert problems(source)

@@ -164,13 +164,13 @@ class ModelChoice:
             DataError: an option for entities and relations is given, but the model only compares pairs of texts.
         """
         extractor = self.load()
-        given = {"--threshold": self.threshold is not None, "--flat": self.flat is True, "--nested": self.flat is False}
+        given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
         option = next((name for name, is_given in given.items() if is_given), None)
         sections = extractor.recipe.instances().values()
         if option is not None and all(section.head.reads != "windows" for section in sections):
             raise DataError(
-                f"{option} applies to entities and relations, but the model compares pairs of texts",
-                hint=f"omit {option}.",
+                f"--{option} applies to entities and relations, but the model compares pairs of texts",
+                hint=f"omit --{option}.",
             )
         return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
 
