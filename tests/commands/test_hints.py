@@ -18,8 +18,8 @@ from ie_cli.commands.exit_codes import options_of, replace_hint
 from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
-READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
-RUNNERS = ("eval", "predict", "serve", "embed", "search")
+READERS = ("init", "check", "train", "eval", "predict", "export", "convert", "link")
+RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
@@ -29,6 +29,8 @@ SPEAKERS = {
     "commands/push.py": ("push",),
     "commands/recipes.py": ("copy",),
     "commands/embed.py": ("embed",),
+    "commands/link.py": ("link",),
+    "commands/link_setup.py": ("link",),
     "commands/records.py": ("predict", "convert"),
     "commands/serve.py": ("serve",),
     "commands/sources.py": ("predict", "convert"),
@@ -37,12 +39,13 @@ SPEAKERS = {
     "evaluation": ("eval",),
     "export": ("export",),
     "formats": READERS,
-    "inference/embedding.py": ("embed", "search"),
+    "inference/embedding.py": ("embed", "search", "link"),
+    "inference/linking.py": ("link",),
     "inference/backends": (*RUNNERS, "export"),
     "inference/extractor.py": RUNNERS,
     "inference/model_directory.py": RUNNERS,
     "inference/model_paths.py": (*RUNNERS, "export", "push"),
-    "inference/resumable_output.py": ("predict",),
+    "inference/resumable_output.py": ("predict", "link"),
     "metrics": ("eval",),
     "recipe/bundled.py": ("copy",),
     "recipe/loader.py": ("show", "check", "train"),
