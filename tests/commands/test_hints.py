@@ -18,7 +18,7 @@ from ie_cli.commands.exit_codes import options_of, replace_hint
 from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
-READERS = ("init", "check", "train", "eval", "predict", "export", "convert", "link")
+READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
 RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/convert.py": ("convert",),
