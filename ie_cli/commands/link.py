@@ -12,13 +12,14 @@ from ie_cli.commands.console import counting, say, warn
 from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.commands.link_setup import LinkRequest, LinkSetup
 from ie_cli.commands.predict import IDLE_SECONDS, reporting_progress
-from ie_cli.commands.records import Output, RecordWriter, Tally, output_format_of, report_omissions
+from ie_cli.commands.records import Output, RecordWriter, Tally, report_omissions
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import FORMATS, Record
 from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.jsonl import dump
+from ie_cli.formats.suffixes import suffix_of
 from ie_cli.inference.linked_records import has_annotation, is_error_record, mentions_of, with_links
 from ie_cli.inference.linking import Link, Mention
 from ie_cli.inference.resumable_output import Digest, is_complete, open_job, require_no_interrupted_job
@@ -33,8 +34,11 @@ LINKED = replace(FORMATS["jsonl"], write=lambda document: dump(document.fields o
 
 def run_link(choice: ModelChoice, given: Sequence[Input], output: Output, request: LinkRequest, *, quiet: bool) -> None:
     """Write the records of the input, in their order, with a link at each entity; as a resumable job if the output is a file."""
-    if (target := output_format_of(None, output.path)).name != LINKED.name:
-        raise DataError(f"{output.path}: links cannot be written as {target.name}", hint="use a name in .jsonl.")
+    if (suffix := suffix_of(output.path)) not in ("", *LINKED.suffixes):
+        raise DataError(
+            f"{output.path}: links are written as JSON Lines, and the suffix {suffix} stands for something else",
+            hint="use a name that ends in .jsonl.",
+        )
     if request.names == "-" and any(one.path == "-" for one in given):
         raise DataError("PREDICTIONS and --names are both stdin", hint="name a file for one of them.")
     sources = Sources.find(given, quiet=quiet)

@@ -28,7 +28,7 @@ _CHANGED = {
     "model": "the model has changed",
     "inputs": "the list of input files has changed",
     "names": "the names have changed",
-    "rerank": "the model that re-ranks has changed",
+    "rerank": "the cross-encoder has changed",
 }
 """What is said of facts that are no options."""
 _RENAMED = {"format": "to", "input-format": "from"}

@@ -19,7 +19,7 @@ from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
-RUNNERS = ("eval", "predict", "serve", "embed", "search")
+RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
@@ -39,13 +39,14 @@ SPEAKERS = {
     "evaluation": ("eval",),
     "export": ("export",),
     "formats": READERS,
-    "inference/embedding.py": ("embed", "search"),
+    "inference/embedding.py": ("embed", "search", "link"),
+    "inference/linking.py": ("link",),
     "inference/backends": (*RUNNERS, "export"),
     "inference/extractor.py": RUNNERS,
     "inference/linking.py": ("link",),
     "inference/model_directory.py": RUNNERS,
     "inference/model_paths.py": (*RUNNERS, "export", "push"),
-    "inference/resumable_output.py": ("predict",),
+    "inference/resumable_output.py": ("predict", "link"),
     "metrics": ("eval",),
     "recipe/bundled.py": ("copy",),
     "recipe/loader.py": ("show", "check", "train"),

@@ -198,7 +198,10 @@ def test_records_without_entities_are_reported(here: Path) -> None:
             ("predictions.jsonl", "--names", "names.jsonl", "-o", "names.jsonl"),
             "names.jsonl: this file is also the input",
         ),
-        (("predictions.jsonl", "--names", "names.jsonl", "-o", "x.html"), "links cannot be written as html"),
+        (
+            ("predictions.jsonl", "--names", "names.jsonl", "-o", "x.html"),
+            "links are written as JSON Lines, and the suffix .html",
+        ),
         (("predictions.jsonl", "--names", "names.jsonl", "--resume"), "--resume requires local output files"),
         (("predictions.jsonl", "--names", "predictions.jsonl"), "predictions.jsonl:1: no field 'name'"),
     ],
