@@ -31,7 +31,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "generalised_mean": {"name": "generalised_mean"},
     "grad_norm": {"name": "grad_norm"},
     "min_norm": {"name": "min_norm"},
-    "min_norm-unit": {"name": "min_norm", "unit": True},
+    "min_norm-normalised": {"name": "min_norm", "normalise": True},
     "main_auxiliary": {"name": "main_auxiliary"},
     "upgrad": {"name": "upgrad"},
     "pcgrad": {"name": "pcgrad"},

@@ -40,7 +40,6 @@ SPEAKERS = {
     "export": ("export",),
     "formats": READERS,
     "inference/embedding.py": ("embed", "search", "link"),
-    "inference/linking.py": ("link",),
     "inference/backends": (*RUNNERS, "export"),
     "inference/extractor.py": RUNNERS,
     "inference/linking.py": ("link",),
