@@ -103,6 +103,12 @@ def balance_problems(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         for name in training.select:
             if name not in tasks:
                 yield ("training", "select", name), f"the recipe has no such task{did_you_mean(name, tasks)}"
+        with_dev = {name for name, section in tasks.items() if section.data.dev is not None}
+        if with_dev and not with_dev & training.select.keys():
+            yield (
+                ("training", "select"),
+                f"none of its tasks has data.dev; those that have it: {', '.join(sorted(with_dev))}",
+            )
     if training.sampling_temperature is not None and training.sampling != "temperature":
         yield ("training", "sampling_temperature"), "applies only to training.sampling: temperature"
 

@@ -43,6 +43,7 @@ from ie_cli.training.run_directory import (
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
+from ie_cli.training.sampling import sampling_notes
 from ie_cli.training.setup import TrainingSetup, prepare
 from ie_cli.training.techniques.base import Technique
 
@@ -175,7 +176,10 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         disk_space=disk_space,
         initial=run.setup.initial if run.step == 0 else None,
         changes=tuple(changes_of_pretrained(run.recipe)) if run.step == 0 else (),
-        notes=tuple(pair_notes(run.setup, run.sampler.samplers, processes=run.accelerator.num_processes)),
+        notes=(
+            *pair_notes(run.setup, run.sampler.samplers, processes=run.accelerator.num_processes),
+            *sampling_notes(run.sampler, list(run.setup.tasks)),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ie_cli.errors import counted
 from ie_cli.modeling.batch import Batch
 from ie_cli.recipe.balance import sampling_of
 from ie_cli.recipe.schema import Recipe
@@ -76,6 +77,22 @@ class TasksTogether(TasksInTurn):
             drawn = [next(task) for task in batches]
             if place >= self.skip:
                 yield [row + first for rows, first in zip(drawn, self._first, strict=False) for row in rows]
+
+
+def sampling_notes(sampler: TasksInTurn, names: Sequence[str]) -> Iterator[str]:
+    """Yield what a user should know of the order of batches: tasks of which an epoch is two passes or more.
+
+    Args:
+        sampler: the sampler of a run.
+        names: the tasks, in the order of its samplers.
+    """
+    if not isinstance(sampler, TasksTogether):
+        return
+    steps = len(sampler)
+    for name, own in zip(names, sampler.samplers, strict=True):
+        if steps >= 2 * len(own):
+            batches, passes = counted(len(own), "batch", "batches"), steps / len(own)
+            yield f"{name} has {batches} and starts again until the {steps:,} draws of an epoch are done ({passes:.1f} passes)"
 
 
 def _endless(sampler: LengthBuckets, epoch: int) -> Iterator[list[int]]:

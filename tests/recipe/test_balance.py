@@ -120,6 +120,13 @@ def test_what_does_not_fit_together_is_an_error_with_its_line(training: str, mes
     assert "recipe.yaml:" in error.value.message
 
 
+def test_a_model_is_selected_by_tasks_with_development_data(tmp_path: Path) -> None:
+    with_dev = TWO.replace("ner: {data: {train: a.jsonl}}", "ner: {data: {train: a.jsonl, dev: 0.1}}")
+    with pytest.raises(RecipeError, match="training.select: none of its tasks has data.dev; those that have it: ner"):
+        load(tmp_path, with_dev, "select: {links: 1}")
+    assert load(tmp_path, with_dev, "select: {ner: 1, links: 1}").training.select == {"ner": 1.0, "links": 1.0}
+
+
 @pytest.mark.parametrize(
     ("training", "message"),
     [

@@ -19,7 +19,7 @@ from ie_cli.training.batching import LengthBuckets, TaskMixture, TasksInTurn
 from ie_cli.training.cost import estimate_cost
 from ie_cli.training.events import Finished, Started
 from ie_cli.training.run import train
-from ie_cli.training.sampling import Steps, TasksAtRandom, TasksTogether, build_steps
+from ie_cli.training.sampling import Steps, TasksAtRandom, TasksTogether, build_steps, sampling_notes
 from ie_cli.training.setup import prepare
 
 
@@ -131,6 +131,7 @@ def test_a_resumed_run_draws_what_is_left(sampling: str, tmp_path: Path) -> None
     made = two_tasks(tmp_path, sampling=sampling, epochs=2)
     whole = list(train(made, tmp_path / "whole"))
     assert isinstance(whole[0], Started)
+    assert whole[0].notes == ()  # 1.5 passes over the shorter task
     assert whole[0].steps == {"size": 2 * (3 + 2), "together": 2 * 3}[sampling]
     with pytest.raises(Stopped):
         list(train(made, tmp_path / "cut", stop=StopAfter(2)))
@@ -138,6 +139,15 @@ def test_a_resumed_run_draws_what_is_left(sampling: str, tmp_path: Path) -> None
     assert isinstance(last, Finished)
     files = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_task_that_is_seen_more_than_twice_is_named() -> None:
+    _, sampler = build(TasksTogether, [90, 30, 16])
+    assert list(sampling_notes(sampler, ["names", "links", "pairs"])) == [
+        "links has 10 batches and starts again until the 30 draws of an epoch are done (3.0 passes)",
+        "pairs has 6 batches and starts again until the 30 draws of an epoch are done (5.0 passes)",
+    ]
+    assert list(sampling_notes(build(TasksInTurn, [90, 3])[1], ["names", "links"])) == []
 
 
 @pytest.mark.parametrize("sampling", ["in_turn", "size", "together"])
