@@ -31,7 +31,7 @@ class Embedder:
 
     Attributes:
         task: the name of the task whose head gives the vectors, or None if there is only one.
-        skip: whether bad lines are skipped and counted.
+        skip: whether bad lines are skipped and counted; None if they cannot be.
         bad: the bad lines that were skipped.
         engines: the engine, if the model was loaded.
         counts: counts of records by what they have.
@@ -39,7 +39,7 @@ class Embedder:
 
     choice: ModelChoice
     task: str | None
-    skip: bool
+    skip: bool | None
     quiet: bool
     bad: list[BadLine] = field(default_factory=list)
     engines: list[Engine] = field(default_factory=list)
@@ -76,8 +76,8 @@ class Embedder:
         for record in records:
             if isinstance(record, BadLine):
                 if not self.skip:
-                    hint = join_hints(record.error.hint, "use `--on-error skip` to drop such lines.")
-                    raise DataError(record.error.message, hint=hint)
+                    hint = None if self.skip is None else "use `--on-error skip` to drop such lines."
+                    raise DataError(record.error.message, hint=join_hints(record.error.hint, hint))
                 self.bad.append(record)
                 continue
             self.counts["pairs"] += record.text_pair is not None

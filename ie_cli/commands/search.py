@@ -31,7 +31,7 @@ def run_search(
     for sources in sides.values():
         Output(output, on_error="stop").validate_target(FORMATS["jsonl"], sources)
         sources.require_exist()
-    embedder = Embedder(choice, task, skip=False, quiet=quiet)
+    embedder = Embedder(choice, task, skip=None, quiet=quiet)
     read = Sides(embedder, sides)
     asked = list(read.blocks("queries"))
     documents = [document for block in asked for document in block.documents]

@@ -32,6 +32,8 @@ SECONDS = 6.0
 _MOST_STEPS = 8
 _WINDOWS = (192, 128, 256, 384)
 """Values of encoder.max_length to compare with that of the recipe, as long as there is time."""
+_TWO_PASSES = 4 / 3
+"""What a second forward pass adds to the time of a step."""
 _SHORTER, _MUCH = 0.8, 0.8
 """A smaller window is measured up to this share of the longest one, and reported up to this share of its time."""
 
@@ -107,7 +109,7 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     for task, sampler, number in zip(setup.tasks.values(), samplers, drawn, strict=True):
         sizes[task.name] = -(-len(sampler.lengths) // len(sampler))
         took = timer.batch_seconds(timer.windows(task, task.dataset), sizes[task.name], seconds / len(setup.tasks))
-        of_steps += number * took
+        of_steps += number * took * timer.passes(task)
     # A step has one batch, or one of each task.
     batches = max(drawn) if sampling_of(recipe) == "together" else sum(drawn)
     epochs, accumulation = recipe.training.epochs, recipe.training.accumulation
@@ -130,6 +132,8 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     if len(setup.tasks) > 1 or recipe.training.batch_tokens is not None:
         return cost
     [task] = setup.tasks.values()
+    if task.codec.reads != "windows":  # shorter sequences of pairs lose the ends of texts
+        return cost
     smaller = []
     for number, (window, dataset) in enumerate(_smaller_windows(recipe, setup, task)):
         if number and time.monotonic() - start > 3 * seconds:
@@ -175,6 +179,13 @@ class _Timer:
 
     def __init__(self, run: Run, seconds: float) -> None:
         self._run, self._seconds = run, seconds
+        if run.micro_batching.cached is not None:
+            run.micro_batching.cached.waits = False  # each batch is measured by itself
+
+    def passes(self, task: TaskSetup) -> float:
+        """Return the factor of the time of a batch if its losses wait for the other batches of a step."""
+        alone = self._run.recipe.training.accumulation == 1 or self._run.setup.model.head(task.name).additive
+        return 1.0 if alone else _TWO_PASSES
 
     def windows(self, task: TaskSetup, dataset: EncodedDataset) -> TaskWindows:
         """Return the windows of a task as batches."""
@@ -285,7 +296,7 @@ def _smaller_windows(
         dataset = encode_dataset(sample_documents(task.data.documents, SAMPLE), encoding, key=None)
         found = training_items(task.task, dataset)
         lost = sum(found.unreachable.values())
-        if lost <= sum(items.unreachable.values()) and dataset.counts.truncated <= task.dataset.counts.truncated:
+        if lost <= sum(items.unreachable.values()):
             yield (
                 SmallerWindow(
                     max_length=max_length,

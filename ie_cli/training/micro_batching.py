@@ -38,7 +38,7 @@ class MicroBatching:
         *,
         cached: CachedGradients | None = None,
     ) -> None:
-        self._backward, self._reset, self._cached = backward, reset, cached
+        self._backward, self._reset, self.cached = backward, reset, cached
         self.parts = parts
         self._done: list[Group] = []
         self._waiting: dict[str, list[Batch]] = {}
@@ -57,7 +57,7 @@ class MicroBatching:
             TrainingError: memory is insufficient for a single sample.
         """
         due: list[Group] = [[batch]]
-        if self._cached is not None and self._cached.waits and self._cached.compares(batch):
+        if self.cached is not None and self.cached.waits and self.cached.compares(batch):
             self._waiting.setdefault(batch.task, []).append(batch)
             due = []
         if last:
@@ -102,9 +102,9 @@ class MicroBatching:
 
     def _split(self, group: Group) -> Iterable[Batch]:
         parts = [part for batch in group for part in split(batch, self.parts)]
-        if self._cached is None or len(parts) == 1 or not self._cached.compares(group[0]):
+        if self.cached is None or len(parts) == 1 or not self.cached.compares(group[0]):
             return parts
-        return self._cached.replays(parts, weight=len(group))
+        return self.cached.replays(parts, weight=len(group))
 
     def _double_parts(self, groups: Iterable[Group]) -> None:
         batches = [batch for group in groups for batch in group]

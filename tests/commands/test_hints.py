@@ -19,7 +19,7 @@ from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
-RUNNERS = ("eval", "predict", "serve")
+RUNNERS = ("eval", "predict", "serve", "embed", "search")
 SPEAKERS = {
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
@@ -28,6 +28,7 @@ SPEAKERS = {
     "commands/predict.py": ("predict",),
     "commands/push.py": ("push",),
     "commands/recipes.py": ("copy",),
+    "commands/embed.py": ("embed",),
     "commands/records.py": ("predict", "convert"),
     "commands/serve.py": ("serve",),
     "commands/sources.py": ("predict", "convert"),
@@ -36,6 +37,7 @@ SPEAKERS = {
     "evaluation": ("eval",),
     "export": ("export",),
     "formats": READERS,
+    "inference/embedding.py": ("embed", "search"),
     "inference/backends": (*RUNNERS, "export"),
     "inference/extractor.py": RUNNERS,
     "inference/model_directory.py": RUNNERS,
@@ -49,7 +51,7 @@ SPEAKERS = {
     "training": ("train",),
 }
 """The commands that can print the messages of a module; a module that is not listed must not name options."""
-OWNERS = ("cli.py", "arguments.py", "completion.py", "exit_codes.py")
+OWNERS = ("cli.py", "vectors.py", "arguments.py", "completion.py", "exit_codes.py")
 """The modules that define options, or look for them on the command line."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")

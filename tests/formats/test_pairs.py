@@ -120,6 +120,17 @@ def test_a_text_to_predict_has_no_label(tmp_path: Path) -> None:
     ]
 
 
+def test_numbers_before_short_texts_may_be_ids_or_texts(tmp_path: Path) -> None:
+    for reading in (Reading(), Reading(annotation=False)):
+        with pytest.raises(DataError, match="it is unclear which of the 3 columns"):
+            read(written(tmp_path, "0\tcat\tdog\n1\tsun\tmoon\n"), reading, "pairs")
+    assert read(written(tmp_path, "0\tcat\t1\n1\tsun\t0\n"), format="pairs") == [
+        pair("0", "cat", "1"),
+        pair("1", "sun", "0"),
+    ]
+    assert read(written(tmp_path, "0\ta cat\ta dog\n"), format="pairs") == [pair("a cat", "a dog", id="0")]
+
+
 def test_a_quoted_text_may_have_several_lines_and_an_open_quote_loses_one_row(tmp_path: Path) -> None:
     content = 'text1,text2,label\n"one\ntwo, three",b,1\n\nc,"d,0\ne,f,1\n' + "g,h,0\n" * 40
     first, bad, second, *rest = read_records(written(tmp_path, content))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
+from support.pair_corpora import pair_documents, pair_recipe
 from support.runner import ie, said
 
 from ie_cli.document import Document, Entity
@@ -49,6 +50,21 @@ def test_a_sample_estimates_the_steps(tmp_path: Path, monkeypatch: pytest.Monkey
     found = estimate_cost(made, seconds=0.2)
     assert not found.exact
     assert found.steps == pytest.approx(first_event(made, tmp_path / "run").steps, rel=0.15)
+
+
+@pytest.mark.parametrize("head", ["cosent", "cross_encoder"])
+def test_pairs_are_estimated_too(head: str, tmp_path: Path) -> None:
+    """No shorter sequences are proposed: they would truncate texts."""
+    pairs = [
+        Document(text, text_pair=text, label=str(n % 2)) for n, text in enumerate(["红橙" * 100, "猫狗" * 100] * 2)
+    ]
+    data = write_jsonl(tmp_path / "train.jsonl", [*pairs, *pair_documents(12)])
+    training = {"epochs": 3, "accumulation": 2, "batch_size": 4}
+    made = pair_recipe(data, head={"name": head}, training=training, encoder={"max_length": 512, "stride": 1})
+    found = estimate_cost(made, seconds=0.5)
+    assert found.steps == first_event(made, tmp_path / "run").steps == 6
+    assert found.seconds > found.steps * found.step_seconds * 0.7 > 0
+    assert found.windows == ()
 
 
 def test_relations_and_slow_steps_are_estimated_too(tmp_path: Path) -> None:

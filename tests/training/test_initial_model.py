@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
+from support.pair_corpora import pair_documents, pair_recipe
 from support.runner import ie, said
 
 from ie_cli.document import Document, Entity
@@ -334,3 +335,23 @@ def test_options_of_training_alone_may_differ_from_the_model() -> None:
     assert _difference(trained, TPLinkerSection(name="tplinker", entities_first=0.5)) is None
     sized = TPLinkerSection(name="tplinker", head_size=8)
     assert _difference(trained, sized) == "head.head_size was None and is now 8"
+
+
+@pytest.mark.parametrize("name", ["sbert", "cross_encoder"])
+def test_a_model_of_classes_can_learn_grades(name: str, tmp_path: Path) -> None:
+    """The encoder continues; what has learned classes cannot learn grades, and the other way round."""
+    head = {"name": name}
+    files = {
+        kind: write_jsonl(tmp_path / f"{kind}.jsonl", pair_documents(8, graded=kind == "grades"))
+        for kind in ("classes", "grades")
+    }
+    for before, now in (("classes", "grades"), ("grades", "classes")):
+        list(train(pair_recipe(files[before], head=head, training={"epochs": 1}), tmp_path / before))
+        model = str(tmp_path / before / "model")
+        setup = prepare(pair_recipe(files[now], head=head, training={"init_from": model}))
+        assert setup.initial is not None
+        assert setup.initial.heads["match"].reason == f"it learned {before}, and the data have {now}"
+        stored = load_file(tmp_path / before / "model" / "model.safetensors")
+        assert torch.equal(
+            setup.model.encoder.embeddings.word_embeddings.weight, stored["embeddings.word_embeddings.weight"]
+        )

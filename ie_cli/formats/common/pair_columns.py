@@ -198,7 +198,8 @@ def _detected(rows: Sequence[Sequence[str]], width: int) -> PairColumns | None:
     counts = all(map(is_whole, columns[0]))
     texts = _are_texts(columns[-1])
     if width == 3 and not texts:
-        return PairColumns(3, 0, 1, 2)
+        labels = all(looks_like_label(value.strip()) for value in columns[2])
+        return PairColumns(3, 0, 1, 2) if labels or not counts else None  # numbers before short texts may be ids
     if width == (3 if texts else 4) and counts and len(set(columns[0])) == len(columns[0]):
         return PairColumns(width, 1, 2, None if texts else 3, id=0)
     return None
