@@ -66,6 +66,11 @@ class BalanceSection(Section):
     beta: Annotated[float, Field(ge=0, le=1)] | None = None
     """`gradvac`: the rate at which the expected cosines follow those of the steps; 0.5 if omitted."""
 
+    @property
+    def short_form(self) -> str | None:
+        """The name of the method, if all options have their defaults."""
+        return self.name if self == BalanceSection(name=self.name) else None
+
 
 def _expanded(value: Any) -> Any:
     """Expand the short form, a name alone."""

@@ -22,3 +22,8 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", use_attribute_docstrings=True, frozen=True, strict=True, allow_inf_nan=False
     )
+
+    @property
+    def short_form(self) -> str | None:
+        """The text that is short for the section, or None if it has no such form."""
+        return None

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
-from ie_cli.recipe.balance import BalanceSection, balance_problems
+from ie_cli.recipe.balance import balance_problems
+from ie_cli.recipe.base import Section
 from ie_cli.recipe.encoder_checks import encoder_problems
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
@@ -349,8 +350,8 @@ def _dump(section: BaseModel, loc: Loc, explain: bool) -> Iterator[str]:
             if not loc and isinstance(value, BaseModel):
                 yield "\n"
             yield f"{pad}# {_help(section, inner)}\n"
-        if name == "balance" and not explain and value == BalanceSection(name=value.name):
-            yield f"{pad}{name}: {value.name}\n"
+        if isinstance(value, Section) and value.short_form is not None and not explain:
+            yield f"{pad}{name}: {value.short_form}\n"
         elif isinstance(value, BaseModel):
             yield f"{pad}{name}:\n"
             yield from _dump(value, inner, explain)

@@ -208,3 +208,28 @@ def test_pairs_wait_for_those_of_their_task_only(both: Recipe, tmp_path: Path) -
     assert all(event.loss > 0 for event in events if isinstance(event, Progress))
     one, other = weights(tmp_path / "run"), weights(tmp_path / "stopped")
     assert all(torch.equal(other[name], tensor) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize("method", ["log", "min_norm"])
+def test_balancing_has_the_loss_and_the_gradient_of_the_whole_step(
+    method: str, both: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever memory there is, the weights of the tasks are the same."""
+    fields = both.model_dump()
+    fields["training"] |= {"balance": {"name": method}, "sampling": "together", "accumulation": 2, "epochs": 1}
+    fields["encoder"] |= {"dropout": 0.0, "attention_dropout": 0.0}
+    made = Recipe.model_validate(fields)
+    list(train(made, tmp_path / "whole"))
+    real = ExtractionModel.forward
+
+    def forward(model: ExtractionModel, batch: Batch, *args: Any, **options: Any) -> dict[str, Tensor]:
+        if len(batch) > 3 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(model, batch, *args, **options)
+
+    monkeypatch.setattr(ExtractionModel, "forward", forward)
+    events = list(train(made, tmp_path / "parts"))
+    assert any(isinstance(event, Halved) for event in events)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, rtol=2e-3, atol=2e-4)
