@@ -71,7 +71,7 @@ def test_what_each_head_stores_and_weighs() -> None:
 
 
 def decoder(schema: LabelSchema = CLASSES, decision: tuple[float, ...] = ()) -> PairDecoder:
-    return PairDecoder(schema, Decoding(decision=decision))
+    return PairDecoder(schema, Decoding(decision=decision), by_cosine=True)
 
 
 def test_a_cosine_is_at_most_one_and_zero_vectors_have_none() -> None:
