@@ -49,7 +49,9 @@ def test_grades_are_levels_and_their_share_of_the_range_keeps_their_order(scores
     codec = codec_of_head("cosent", GRADES)
     found = entries(codec, [*(Document("a", text_pair="", score=score) for score in scores), *UNLABELLED])  # type: ignore[arg-type]
     assert numbers(found[:, 1]) == scores
-    np.testing.assert_allclose(numbers(found[:, 2]), np.array(scores) / 5, rtol=1e-6)
+    shares = np.array(numbers(found[:, 2]))
+    np.testing.assert_allclose(shares, np.array(scores) / 5, rtol=1e-6, atol=1e-30)
+    assert (np.diff(shares[np.argsort(scores)]) >= 0).all()
 
 
 def test_what_each_head_stores_and_weighs() -> None:
@@ -71,7 +73,7 @@ def test_what_each_head_stores_and_weighs() -> None:
 
 
 def decoder(schema: LabelSchema = CLASSES, decision: tuple[float, ...] = ()) -> PairDecoder:
-    return PairDecoder(schema, Decoding(decision=decision))
+    return PairDecoder(schema, Decoding(decision=decision), by_cosine=True)
 
 
 def test_a_cosine_is_at_most_one_and_zero_vectors_have_none() -> None:
