@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any, NoReturn
 
 import typer
@@ -99,7 +100,7 @@ _ARGUMENTS = "ie.arguments"
 def given_value(arguments: Sequence[str], options: Collection[str]) -> str | None:
     """Return the last value of an option on a command line, or None if it is not given in a usual form."""
     got = None
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:]):
         name, equals, value = argument.partition("=")
         if name in options:
             got = value if equals else following
