@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ie_cli.training.balancing.base import Bools, Doubles
+from ie_cli.training.balancing.base import Bools, Doubles, Weighting
 from ie_cli.training.balancing.gram import norms
 
 
@@ -87,3 +87,38 @@ class BalanceRecord:
         self._steps, self._conflicts, self._skipped = state["counts"].tolist()
         self._seen, self._weights, self._norms = (part.copy() for part in state["vectors"].numpy())
         self._pairs, self._cosines = (part.copy() for part in state["matrices"].numpy())
+
+
+class Recorded:
+    """What balancers with a weighting have in common: the record of their steps, and both states for checkpoints.
+
+    Args:
+        weighting: computes the weights.
+        objectives: the names of what is balanced.
+    """
+
+    def __init__(self, weighting: Weighting, objectives: Sequence[str]) -> None:
+        self._weighting, self._objectives = weighting, tuple(objectives)
+        self._record = BalanceRecord(objectives, compares=weighting.compares)
+
+    def columns(self) -> list[str]:
+        """Return the columns of the record."""
+        return self._record.columns()
+
+    def values(self) -> dict[str, float]:
+        """Return the means since the last evaluation."""
+        return self._record.values()
+
+    def restart(self) -> None:
+        """Start new means."""
+        self._record.restart()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the record and the state of the weighting."""
+        return self._record.state_dict() | {f"weighting.{k}": v for k, v in self._weighting.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the record and the state of the weighting."""
+        self._record.load_state_dict(state)
+        prefix = "weighting."
+        self._weighting.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

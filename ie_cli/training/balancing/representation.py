@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.training.balancing.base import Backward, Weighting, total
-from ie_cli.training.balancing.record import BalanceRecord
+from ie_cli.training.balancing.record import Recorded
 
 
-class RepresentationWeights:
+class RepresentationWeights(Recorded):
     """Compares the gradients of all losses at the encoder's output, and passes their weighted sum back through the encoder.
 
     All losses must depend on the same texts: gradients of different texts are always orthogonal. Each batch has weights of its
@@ -29,8 +29,8 @@ class RepresentationWeights:
     def __init__(
         self, weighting: Weighting, objectives: Sequence[str], *, encoder: nn.Module, scale: Callable[[], float]
     ) -> None:
-        self._weighting, self._objectives, self._scale = weighting, tuple(objectives), scale
-        self._record = BalanceRecord(objectives, compares=weighting.compares)
+        super().__init__(weighting, objectives)
+        self._scale = scale
         self._cut: tuple[Tensor, Tensor] | None = None
         encoder.register_forward_hook(self._detach)
 
@@ -41,10 +41,6 @@ class RepresentationWeights:
             self._cut = hidden, hidden.detach().requires_grad_()
             output.last_hidden_state = self._cut[1]
         return output
-
-    def columns(self) -> list[str]:
-        """Return the columns of the record."""
-        return self._record.columns()
 
     def backward(self, losses: Mapping[str, Tensor], *, share: float, backward: Backward) -> Tensor:
         """Add the plain gradients of the head, and the weighted sum of the gradients to those of the encoder."""
@@ -79,21 +75,3 @@ class RepresentationWeights:
     def reset(self) -> None:
         """Forget the batch that did not fit into memory."""
         self._cut = None
-
-    def values(self) -> dict[str, float]:
-        """Return the means since the last evaluation."""
-        return self._record.values()
-
-    def restart(self) -> None:
-        """Start new means."""
-        self._record.restart()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the record and the state of the weighting."""
-        return self._record.state_dict() | {f"weighting.{k}": v for k, v in self._weighting.state_dict().items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the record and the state of the weighting."""
-        self._record.load_state_dict(state)
-        prefix = "weighting."
-        self._weighting.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

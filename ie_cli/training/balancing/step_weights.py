@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.training.balancing.base import Backward, Doubles, Weighting, by_objective, total
-from ie_cli.training.balancing.record import BalanceRecord
+from ie_cli.training.balancing.record import Recorded
 
 
-class StepWeights:
+class StepWeights(Recorded):
     """Keeps the gradient of each objective at the shared weights, and adds them with weights at the end of a step.
 
     Therefore the weights are those of the whole step, however many batches and parts it has. All other weights, those of the
@@ -37,9 +37,9 @@ class StepWeights:
         compared: Sequence[int],
         scale: Callable[[], float],
     ) -> None:
-        self._weighting, self._by, self._scale = weighting, by, scale
-        self._objectives, self._shared, self._compared = tuple(objectives), list(shared), list(compared)
-        self._record = BalanceRecord(objectives, compares=weighting.compares)
+        super().__init__(weighting, objectives)
+        self._by, self._scale = by, scale
+        self._shared, self._compared = list(shared), list(compared)
         self.reset()
 
     def reset(self) -> None:
@@ -47,10 +47,6 @@ class StepWeights:
         self._gradients: dict[str, list[Tensor | None]] = {}
         self._losses: dict[str, Tensor] = {}
         self._shares: dict[str, float] = {}
-
-    def columns(self) -> list[str]:
-        """Return the columns of the record."""
-        return self._record.columns()
 
     def backward(self, losses: Mapping[str, Tensor], *, share: float, backward: Backward) -> Tensor:
         """Add the gradient of each objective to its own; those of the batch remain where optimizers and techniques look."""
@@ -119,21 +115,3 @@ class StepWeights:
                 else:
                     found.add_(gradient, alpha=weight)
             parameter.grad = found
-
-    def values(self) -> dict[str, float]:
-        """Return the means since the last evaluation."""
-        return self._record.values()
-
-    def restart(self) -> None:
-        """Start new means."""
-        self._record.restart()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the record and the state of the weighting."""
-        return self._record.state_dict() | {f"weighting.{k}": v for k, v in self._weighting.state_dict().items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the record and the state of the weighting."""
-        self._record.load_state_dict(state)
-        prefix = "weighting."
-        self._weighting.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
