@@ -1,6 +1,6 @@
 """Compare the heads of sentence pairs with the same encoder, data, batches and number of steps.
 
-    python benchmarks/pairs.py search stsb --data DIR --encoders DIR --work DIR [HEAD ...]
+    python benchmarks/pairs.py search stsb --data DIR --encoders DIR --work DIR [HEAD ...] [--pairs N] [--rates RATE ...]
     python benchmarks/pairs.py train stsb …           # the best rate of each head, three seeds
     python benchmarks/pairs.py peers stsb … --peers PYTHON     # CoSENTLoss of sentence-transformers, with the rate of cosent
     python benchmarks/pairs.py report stsb …
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,8 @@ class Options:
     epochs: int
     batch_size: int
     layers: int
+    pairs: int | None
+    rates: tuple[float, ...]
     peers: str
 
     @property
@@ -81,16 +84,17 @@ class Options:
         """The files for training, choosing and scoring."""
         corpus = CORPORA[self.corpus]
         train, test = self.data / corpus.train, self.data / corpus.test
-        if corpus.dev is not None:
-            return train, self.data / corpus.dev, test
         lines = train.read_text(encoding="utf-8").splitlines(keepends=True)
-        parts = (
-            self.work / "data" / f"{self.corpus}-train{train.suffix}",
-            self.work / "data" / f"{self.corpus}-dev{train.suffix}",
-        )
-        write_lines(parts[0], lines[: -corpus.held])
-        write_lines(parts[1], lines[-corpus.held :])
-        return *parts, test
+        used, dev = (self.work / "data" / f"{self.corpus}-{use}{train.suffix}" for use in ("train", "dev"))
+        held = lines[len(lines) - corpus.held :]
+        lines = lines[: len(lines) - corpus.held]
+        if self.pairs is not None:
+            lines = random.Random(0).sample(lines, self.pairs)
+        write_lines(used, lines)
+        if corpus.dev is not None:
+            return used, self.data / corpus.dev, test
+        write_lines(dev, held)
+        return used, dev, test
 
     def name(self, phase: str, head: str, rate: float, seed: int) -> str:
         """Return the name of a run."""
@@ -119,14 +123,16 @@ def run(options: Options, phase: str, head: str, rate: float, seed: int) -> None
 
 def searched(options: Options, head: str) -> dict[float, float]:
     """Return Spearman on dev by rate."""
-    results = {rate: result_at(options.work, options.name("search", head, rate, 1)) for rate in RATES}
+    results = {rate: result_at(options.work, options.name("search", head, rate, 1)) for rate in options.rates}
     return {rate: result["metrics"]["dev"]["spearman"] for rate, result in results.items() if result is not None}
 
 
 def best_rate(options: Options, head: str) -> float | None:
-    """Return the best rate of a head, or None if not all are searched."""
+    """Return the best rate of a head, or None if not all are searched; a single rate needs no search."""
+    if len(options.rates) == 1:
+        return options.rates[0]
     scores = searched(options, head)
-    return max(scores, key=lambda rate: scores[rate]) if len(scores) == len(RATES) else None
+    return max(scores, key=lambda rate: scores[rate]) if len(scores) == len(options.rates) else None
 
 
 def trainings(options: Options) -> Iterator[tuple[str, float, int]]:
@@ -173,7 +179,7 @@ def report(options: Options) -> None:
         results = [result for result in found if result is not None]
         tests = [result["metrics"]["test"] for result in results]
         cells = [spread([test[name] for test in tests]) if tests and name in tests[0] else "–" for name in SHOWN]
-        search = " / ".join(f"{scores[each]:.3f}" for each in RATES if each in scores) or "–"
+        search = " / ".join(f"{scores[each]:.3f}" for each in options.rates if each in scores) or "–"
         seconds = spread([result["seconds"] for result in results]) if results else "–"
         print(f"| {head} | {search} | {rate:g} | {len(results)} | {' | '.join(cells)} | {seconds} |")
 
@@ -189,9 +195,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--pairs", type=int, help="so many of the training pairs, drawn once; all by default")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="has sentence-transformers")
     given = vars(parser.parse_args())
     phase = given.pop("phase")
+    given["rates"] = tuple(given["rates"])
     given["heads"] = tuple(given["heads"]) or tuple(HEADS)
     options = Options(**given | {name: given[name].resolve() for name in ("data", "encoders", "work")})
     if phase == "report":
@@ -199,7 +208,7 @@ def main() -> None:
     elif phase == "peers":
         run_peers(options)
     elif phase == "search":
-        for rate in RATES:
+        for rate in options.rates:
             for head in options.heads:
                 run(options, phase, head, rate, 1)
     else:

@@ -115,6 +115,8 @@ class Options:
     work: Path
     methods: tuple[str, ...]
     epochs: int
+    count: int
+    seeds: tuple[int, ...]
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -129,7 +131,7 @@ class Options:
             return path, self.data / part.dev
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         train, dev = (self.work / "data" / f"{self.setting}-{name}-{use}{path.suffix}" for use in ("train", "dev"))
-        write_lines(train, lines[:COUNT])
+        write_lines(train, lines[: self.count])
         write_lines(dev, lines[-HELD:])
         return train, dev
 
@@ -174,7 +176,7 @@ def report(options: Options) -> None:
     for method in (ALONE, *METHODS):
         found: list[dict[str, float]] = []
         costs: list[tuple[float, float]] = []
-        for seed in SEEDS:
+        for seed in options.seeds:
             models = groups(options, method)
             results = {
                 suffix: result_at(options.work, f"{options.setting}-{method}{suffix}-{seed}") for suffix in models
@@ -208,14 +210,17 @@ def main() -> None:
     for name in ("data", "encoders", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--count", type=int, default=COUNT, help="the training examples of a task")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     given = vars(parser.parse_args())
     phase = given.pop("phase")
+    given["seeds"] = tuple(given["seeds"])
     given["methods"] = tuple(given["methods"]) or (ALONE, *METHODS)
     options = Options(**given | {name: given[name].resolve() for name in ("data", "encoders", "work")})
     if phase == "report":
         report(options)
         return
-    for seed in SEEDS:
+    for seed in options.seeds:
         for method in options.methods:
             run(options, method, seed)
 
