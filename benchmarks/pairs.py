@@ -3,6 +3,7 @@
     python benchmarks/pairs.py search stsb --data DIR --encoders DIR --work DIR [HEAD ...] [--pairs N] [--rates RATE ...]
     python benchmarks/pairs.py train stsb …           # the best rate of each head, three seeds
     python benchmarks/pairs.py peers stsb … --peers PYTHON     # CoSENTLoss of sentence-transformers, with the rate of cosent
+    python benchmarks/pairs.py speed stsb … --peers PYTHON     # pairs per second in prediction, of models that are trained
     python benchmarks/pairs.py report stsb …
 
 `afqmc` in place of `stsb` compares on Chinese questions. DIR holds pairs/, and en-minilm/ and zh-e5-char/, which are no part of
@@ -17,6 +18,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +26,12 @@ from typing import Any
 
 from trials import result_at, spread, train_once, write_lines
 
+from ie_cli import Extractor, read_documents
+
 RATES = (2e-5, 5e-5, 1e-4)
 """Learning rates of the encoder; that of the head is 20 times as high."""
 SEEDS = (1, 2, 3)
+TIMES = 3
 PEER = "sentence-transformers"
 HEADS: dict[str, tuple[str, ...]] = {
     "cosent": ("head.name=cosent",),
@@ -150,27 +155,57 @@ def run_peers(options: Options) -> None:
     rate = best_rate(options, "cosent")
     if rate is None:
         raise SystemExit("cosent: run the search first")
-    corpus, (train, dev, test) = CORPORA[options.corpus], options.files
     for seed in SEEDS:
         path = options.work / "results" / f"{options.name('train', PEER, rate, seed)}.json"
         if path.exists():
             continue
-        given: dict[str, Any] = {"train": str(train), "dev": str(dev), "test": str(test), "seed": seed, "rate": rate}
-        given |= {"encoder": str(options.encoders / corpus.encoder), "length": corpus.length, "layers": options.layers}
-        given |= {"epochs": options.epochs, "batch_size": options.batch_size}
-        script = Path(__file__).with_name("train_sentence_transformers.py")
-        done = subprocess.run(
-            [options.peers, script, json.dumps(given)], stdout=subprocess.PIPE, encoding="utf-8", check=True
-        )
-        result = done.stdout.splitlines()[-1]
-        write_lines(path, [result])
+        result = _ask_peer(options, rate, seed, epochs=options.epochs)
+        write_lines(path, [json.dumps(result)])
         print(f"{path.stem}: {result}", flush=True)
+
+
+def _ask_peer(options: Options, rate: float, seed: int, *, epochs: int) -> dict[str, Any]:
+    """Run sentence-transformers in its own environment."""
+    corpus, (train, dev, test) = CORPORA[options.corpus], options.files
+    given: dict[str, Any] = {"train": str(train), "dev": str(dev), "test": str(test), "seed": seed, "rate": rate}
+    given |= {"encoder": str(options.encoders / corpus.encoder), "length": corpus.length, "layers": options.layers}
+    given |= {"epochs": epochs, "batch_size": options.batch_size}
+    script = Path(__file__).with_name("train_sentence_transformers.py")
+    command = [options.peers, script, json.dumps(given)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def measure_speed(options: Options) -> None:
+    """Store the pairs per second of each head, best of three, and of sentence-transformers with the same encoder."""
+    documents = list(read_documents(options.files[2]))
+    for head in options.heads:
+        rate = best_rate(options, head)
+        model = None if rate is None else options.work / "runs" / options.name("train", head, rate, SEEDS[0]) / "model"
+        if model is None or not model.is_dir():
+            print(f"{head}: train it first", flush=True)
+            continue
+        extractor, seconds = Extractor.from_pretrained(model), []
+        for _ in range(TIMES):
+            began = time.perf_counter()
+            for _ in extractor.extract(documents):
+                pass
+            seconds.append(time.perf_counter() - began)
+        _store_speed(options, head, len(documents) / min(seconds))
+    _store_speed(options, PEER, _ask_peer(options, RATES[0], SEEDS[0], epochs=0)["pairs_per_second"])
+
+
+def _store_speed(options: Options, head: str, pairs_per_second: float) -> None:
+    path = options.work / "results" / f"{options.corpus}-speed-{head}.json"
+    path.write_text(json.dumps({"pairs_per_second": pairs_per_second}), encoding="utf-8")
+    print(f"{path.stem}: {pairs_per_second:.0f} pairs/s", flush=True)
 
 
 def report(options: Options) -> None:
     """Print a table of what has been measured."""
-    print(f"| head | Spearman of the search | rate | seeds | {' | '.join(SHOWN)} | training, s |")
-    print(f"|---|---|--:|--:|{'--:|' * len(SHOWN)}--:|")
+    print(f"| head | Spearman of the search | rate | seeds | {' | '.join(SHOWN)} | training, s | pairs/s |")
+    print(f"|---|---|--:|--:|{'--:|' * len(SHOWN)}--:|--:|")
     for head in (*options.heads, PEER):
         scores, rate = searched(options, head), best_rate(options, "cosent" if head == PEER else head)
         if rate is None:
@@ -181,13 +216,15 @@ def report(options: Options) -> None:
         cells = [spread([test[name] for test in tests]) if tests and name in tests[0] else "–" for name in SHOWN]
         search = " / ".join(f"{scores[each]:.3f}" for each in options.rates if each in scores) or "–"
         seconds = spread([result["seconds"] for result in results]) if results else "–"
-        print(f"| {head} | {search} | {rate:g} | {len(results)} | {' | '.join(cells)} | {seconds} |")
+        timed = result_at(options.work, f"{options.corpus}-speed-{head}")
+        speed = "–" if timed is None else f"{timed['pairs_per_second']:,.0f}"
+        print(f"| {head} | {search} | {rate:g} | {len(results)} | {' | '.join(cells)} | {seconds} | {speed} |")
 
 
 def main() -> None:
     """Run a phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=["search", "train", "peers", "report"])
+    parser.add_argument("phase", choices=["search", "train", "peers", "speed", "report"])
     parser.add_argument("corpus", choices=list(CORPORA))
     parser.add_argument("heads", nargs="*", help="all by default")
     for name in ("data", "encoders", "work"):
@@ -207,6 +244,8 @@ def main() -> None:
         report(options)
     elif phase == "peers":
         run_peers(options)
+    elif phase == "speed":
+        measure_speed(options)
     elif phase == "search":
         for rate in options.rates:
             for head in options.heads:
