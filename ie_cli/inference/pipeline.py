@@ -99,7 +99,7 @@ class Engine:
         """How texts and pairs become sequences, by what a head reads."""
         reads = {part.codec.reads for part in self.tasks} - {"windows"}
         length = self.plan.capacity + self.tokenizer.special_tokens
-        return {kind: PairSequences.build(kind, self.tokenizer, length) for kind in reads}
+        return {kind: PairSequences.build(kind, self.tokenizer, length, pad_id=self.pad_id) for kind in reads}
 
     @property
     def reads_pairs(self) -> bool:
