@@ -184,6 +184,7 @@ def predict(
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
     resume: args.ResumeJob = False,
+    task: args.PredictedTask = None,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
     batch_size: args.BatchSize = None,
@@ -212,6 +213,7 @@ def predict(
         precision=precision,
         device=device,
         backend=backend,
+        task=task,
         quiet=quiet,
     )
     input_format = plain[0] if plain else input_format

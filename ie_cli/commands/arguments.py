@@ -193,6 +193,10 @@ TaskName = Annotated[
     str | None,
     typer.Option("--task", help="Task to score if the model has several, by its name in the recipe."),
 ]
+PredictedTask = Annotated[
+    str | None,
+    typer.Option("--task", help="Predict only this task of a model with several, by its name in the recipe."),
+]
 Trim = Annotated[bool, typer.Option("--trim", help="Remove whitespace from both ends of each span.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Read the data named in the model's recipe without asking.")]
 

@@ -115,6 +115,7 @@ class ModelChoice:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
     backend: Literal["auto", "torch", "onnx"] = "auto"
+    task: str | None = None
     quiet: bool = False
 
     @cached_property
@@ -144,7 +145,9 @@ class ModelChoice:
     def options(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         fields = ("threshold", "flat", "batch_size", "precision", "device", "backend")
-        return {name.replace("_", "-"): getattr(self, name) for name in fields}
+        options = {name.replace("_", "-"): getattr(self, name) for name in fields}
+        # Jobs of earlier versions, which had no such option, can still be resumed.
+        return options if self.task is None else options | {"task": self.task}
 
     def load(self) -> Extractor:
         """Load the model; print its path if the command line does not name it."""
@@ -158,21 +161,23 @@ class ModelChoice:
             return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
     def engine(self) -> tuple[Engine, Extractor]:
-        """Load the model, and return its engine and the model.
+        """Load the model, and return its engine, restricted to a task if one is named, and the model.
 
         Raises:
             DataError: an option for entities and relations is given, but the model only compares pairs of texts.
+            ModelError: the model has no such task.
         """
         extractor = self.load()
         given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
         option = next((name for name, is_given in given.items() if is_given), None)
-        sections = extractor.recipe.instances().values()
+        sections = [*extractor.recipe.instances().values()] if self.task is None else [extractor.task(self.task)[1]]
         if option is not None and all(section.head.reads != "windows" for section in sections):
             raise DataError(
                 f"--{option} applies to entities and relations, but the model compares pairs of texts",
                 hint=f"omit --{option}.",
             )
-        return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
+        engine = extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
+        return engine if self.task is None else engine.only(self.task), extractor
 
 
 def first_data(recipe: Recipe) -> DataSection:
@@ -186,7 +191,7 @@ def first_tokens(extractor: Extractor) -> Tokens | None:
 
 
 def warn_truncated(engine: Engine) -> None:
-    """Warn if windows exceeded the candidate limit, texts were truncated, or a model of pairs got single texts."""
+    """Warn if windows exceeded the candidate limit, texts were truncated, pairs are missing, or have several scores."""
     if engine.counts.shortened:
         warn(
             f"{counted(engine.counts.shortened, 'text or pair', 'texts or pairs')} exceeded the model's encoder.max_length: "
@@ -196,6 +201,12 @@ def warn_truncated(engine: Engine) -> None:
         warn(
             f"{engine.counts.unpaired} of {counted(engine.counts.texts, 'record')} without text_pair: the model only compares "
             "pairs of texts"
+        )
+    if engine.counts.contested:
+        names = engine.pair_tasks
+        warn(
+            f"{counted(engine.counts.contested, 'pair')} scored by the tasks {', '.join(names)}, but a record has one score and "
+            f"one label, which are those of {names[-1]}: use `ie predict --task NAME` for another task"
         )
     if engine.counts.truncated:
         warn(

@@ -156,8 +156,8 @@ def pairs_to_learn(statistics: DatasetStatistics, section: TaskSection, training
             f"train: the class {quoted(rare)} has {few} pairs, {quoted(most)} {many}, which is {many / few:.0f} times as many: a "
             "model may not learn it; leave out pairs of the frequent class, or add others",
         )
-    if not section.head.compares_pairs or training.batch_tokens is not None:
-        return
+    if not section.head.compares_pairs or training.batch_tokens is not None or training.accumulation > 1:
+        return  # the pairs of accumulated batches are compared with each other
     pairs, size = labels.total(), training.batch_size
     batches = -(-pairs // size)
     if single := max(0, batches - (pairs - many)):

@@ -22,21 +22,23 @@ Ids = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class PairSequences:
-    """How pairs become sequences of ids.
+    """How pairs become sequences of ids, none of which is empty: an encoder cannot read an empty one.
 
     Attributes:
         prefix, suffix: the special tokens at both ends of a sequence.
         middle: the special tokens between the texts of a pair; None if each text has a sequence of its own.
         capacity: number of text tokens in a sequence.
+        pad_id: the id that stands for empty texts of a tokenizer without special tokens.
     """
 
     prefix: Sequence[int]
     suffix: Sequence[int]
     middle: Sequence[int] | None
     capacity: int
+    pad_id: int = 0
 
     @classmethod
-    def build(cls, reads: Reads, tokenizer: TextTokenizer, max_length: int) -> PairSequences:
+    def build(cls, reads: Reads, tokenizer: TextTokenizer, max_length: int, *, pad_id: int = 0) -> PairSequences:
         """Return sequences of at most `max_length` tokens, with the special tokens that the tokenizer gives texts or pairs.
 
         Raises:
@@ -51,18 +53,18 @@ class PairSequences:
                 f"encoder.max_length: {max_length} leaves room for {counted(max(0, capacity), 'token')} of text",
                 hint="set a larger encoder.max_length.",
             )
-        return cls(prefix, suffix, middle, capacity)
+        return cls(prefix, suffix, middle, capacity, pad_id)
 
     def text(self, ids: npt.NDArray[Any]) -> Ids:
         """Return the sequence of a single text."""
-        return _joined(self.prefix, ids[: self.capacity], self.suffix)
+        return self._joined(self.prefix, ids[: self.capacity], self.suffix)
 
     def ids(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> list[Ids]:
         """Return the sequences of a pair: two, or one for both texts."""
         if self.middle is None:
             return [self.text(first), self.text(second)]
         one, other = self._kept(len(first), len(second))
-        return [_joined(self.prefix, first[:one], self.middle, second[:other], self.suffix)]
+        return [self._joined(self.prefix, first[:one], self.middle, second[:other], self.suffix)]
 
     def truncated(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> int:
         """Return how many of the two texts are truncated."""
@@ -75,6 +77,10 @@ class PairSequences:
             return min(first, self.capacity), min(second, self.capacity)
         one = min(first, max(self.capacity - self.capacity // 2, self.capacity - second))
         return one, min(second, self.capacity - one)
+
+    def _joined(self, *parts: Sequence[int] | npt.NDArray[Any]) -> Ids:
+        joined: Ids = np.concatenate([np.asarray(part, dtype=np.int32) for part in parts])
+        return joined if len(joined) else np.array([self.pad_id], dtype=np.int32)
 
 
 def special_tokens_of_pairs(tokenizer: TextTokenizer) -> tuple[list[int], list[int], list[int]]:
@@ -98,8 +104,3 @@ def _probe(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
         if bare:
             return bare, tokenizer.encode(probe, probe, add_special_tokens=True).ids
     return [], []
-
-
-def _joined(*parts: Sequence[int] | npt.NDArray[Any]) -> Ids:
-    joined: Ids = np.concatenate([np.asarray(part, dtype=np.int32) for part in parts])
-    return joined

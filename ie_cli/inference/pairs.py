@@ -50,7 +50,7 @@ def pair_sequences(engine: Engine, pending: Pending) -> Iterator[tuple[Reads, Ke
         sequences = engine.pairs["pair"]
         [ids] = sequences.ids(pending.tokens.ids, pending.second.ids)
         engine.counts.shortened += bool(sequences.truncated(pending.tokens.ids, pending.second.ids))
-        yield "pair", (first, second), _not_empty(engine, ids)
+        yield "pair", (first, second), ids
 
 
 def text_sequence(engine: Engine, rows: PairRows, text: str, tokens: Ids) -> tuple[Reads, Key, Ids]:
@@ -58,12 +58,7 @@ def text_sequence(engine: Engine, rows: PairRows, text: str, tokens: Ids) -> tup
     rows.planned.add(text)
     sequences = engine.pairs["texts"]
     engine.counts.shortened += len(tokens) > sequences.capacity
-    return "texts", text, _not_empty(engine, sequences.text(tokens))
-
-
-def _not_empty(engine: Engine, ids: Ids) -> Ids:
-    """Return the ids, or one token of padding: the encoder cannot read an empty text of a tokenizer without special tokens."""
-    return ids if len(ids) else np.array([engine.pad_id], dtype=np.int32)
+    return "texts", text, sequences.text(tokens)
 
 
 def store_rows(engine: Engine, batch: Sequence[Window], outputs: Mapping[str, Outputs], reads: Reads) -> None:

@@ -52,6 +52,8 @@ class Counts:
     """Texts or pairs that a head reads as a whole, and that are longer than a window."""
     unpaired: int = 0
     """Documents without a second text, if every task compares two texts."""
+    contested: int = 0
+    """Pairs that several tasks have scored; a document has only the score of the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Engine:
         """How texts and pairs become sequences, by what a head reads."""
         reads = {part.codec.reads for part in self.tasks} - {"windows"}
         length = self.plan.capacity + self.tokenizer.special_tokens
-        return {kind: PairSequences.build(kind, self.tokenizer, length) for kind in reads}
+        return {kind: PairSequences.build(kind, self.tokenizer, length, pad_id=self.pad_id) for kind in reads}
 
     @property
     def reads_pairs(self) -> bool:
@@ -108,6 +110,11 @@ class Engine:
     def needs_pairs(self) -> bool:
         """Whether every task compares two texts."""
         return all(part.codec.reads != "windows" for part in self.tasks)
+
+    @property
+    def pair_tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that compare two texts."""
+        return tuple(part.name for part in self.tasks if part.codec.reads != "windows")
 
     def only(self, name: str) -> Engine:
         """Return the engine restricted to one of its tasks."""
@@ -321,6 +328,7 @@ def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
 def merge_windows(engine: Engine, pending: Pending) -> Document:
     """Return a document annotated from the candidates of all its windows."""
     document, annotation = pending.document, Annotation()
+    engine.counts.contested += document.text_pair is not None and len(engine.pair_tasks) > 1
     for part in engine.tasks:
         if part.codec.reads != "windows":
             annotation.add(annotate_pair(engine, part, pending))

@@ -36,9 +36,11 @@ class TopHits:
         self.scores: Doubles = np.full((len(queries), k), -np.inf)
         self.rows: Index = np.full((len(queries), k), -1, dtype=np.int64)
         self.size = 0
+        self._possible: npt.NDArray[np.bool_] | None = None  # of the current block; found only if it is needed
 
     def add(self, block: Floats) -> None:
         """Add the next rows of the corpus; float32 ``[rows, d]``."""
+        self._possible = None
         if len(block):
             error = _rounding_error(self._queries, block)
             step = max(1, _SCORES // len(block))
@@ -51,10 +53,16 @@ class TopHits:
         queries = self._queries[part]
         scores = queries @ block.T
         needed = self.scores[part, -1:] - error
-        if len(block) > self._k and np.count_nonzero(scores >= needed) > 4 * self._k * len(queries):
+        many = 4 * self._k * len(queries)
+        if len(block) > self._k and np.count_nonzero(scores >= needed) > many:
             best = np.partition(scores, -self._k, axis=1)[:, -self._k, None]
             needed = np.maximum(needed, best - 2 * error)
-        query, row = np.nonzero(scores >= needed)
+        candidates = scores >= needed
+        if np.count_nonzero(candidates) > many:  # many rows are equal, or nearly so
+            if self._possible is None:
+                self._possible = _first_of_equal(block, self._k)
+            candidates &= self._possible
+        query, row = np.nonzero(candidates)
         if len(query):
             self._merge(part.start + query, self.size + row, _exact(queries, block, query, row))
 
@@ -70,6 +78,17 @@ class TopHits:
         kept = rank < self._k
         self.rows[query[kept], rank[kept]] = row[kept]
         self.scores[query[kept], rank[kept]] = score[kept]
+
+
+def _first_of_equal(block: Floats, k: int) -> npt.NDArray[np.bool_]:
+    """Return which rows are among the first `k` of those that are equal: no others can be among the best `k`; ``[rows]``."""
+    rows = np.ascontiguousarray(block).view(np.dtype((np.void, block.itemsize * block.shape[1]))).ravel()
+    group = np.unique(rows, return_inverse=True)[1]
+    order = np.argsort(group, kind="stable")
+    rank = np.arange(len(rows)) - np.searchsorted(group[order], group[order])
+    found = np.empty(len(rows), dtype=np.bool_)
+    found[order] = rank < k
+    return found
 
 
 def _rounding_error(queries: Floats, block: Floats) -> float:

@@ -235,7 +235,8 @@ def _windows(documents: Sequence[Document], encoding: Encoding) -> Iterator[_Enc
 def _pairs(documents: Sequence[Document], encoding: Encoding) -> Iterator[_EncodedDocument]:
     """Encode the pairs of documents; one that is no pair, or has nothing to learn, has no row."""
     codec, tokenizer = encoding.codec, encoding.tokenizer
-    sequences = PairSequences.build(codec.reads, tokenizer, encoding.plan.capacity + tokenizer.special_tokens)
+    length = encoding.plan.capacity + tokenizer.special_tokens
+    sequences = PairSequences.build(codec.reads, tokenizer, length, pad_id=encoding.pad_id)
     seconds = tokenizer.encode([document.text_pair or "" for document in documents])
     firsts = tokenizer.encode([document.text for document in documents])
     for document, first, second in zip(documents, firsts, seconds, strict=True):

@@ -18,10 +18,11 @@ Rows = npt.NDArray[np.int64]
 class LevelBuckets(LengthBuckets):
     """A batch sampler that shuffles in each epoch, groups pairs of similar length, and mixes the levels in each batch.
 
-    The pairs of a pool are sorted by their place among the pairs of the same level by length, so that the levels of any few
-    consecutive ones are in proportion; a batch that still has only one level exchanges a pair with another batch. The number of
-    batches with a single level is then the least possible with each pair once in an epoch: that by which the batches outnumber
-    the pairs outside the most frequent level.
+    Every pool has its share of each level. Its pairs are sorted by their place among the pairs of the same level by length, so
+    that the levels of any few consecutive ones are in proportion; a batch that still has only one level exchanges a pair with
+    another batch, unless one of the two would then exceed `batch_tokens`. The number of batches of a pool with a single level is
+    otherwise the least possible with each pair once in an epoch: that by which they outnumber its pairs outside the most
+    frequent level.
 
     Args:
         lengths: number of tokens in each row.
@@ -49,6 +50,9 @@ class LevelBuckets(LengthBuckets):
         """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
         random = np.random.default_rng([self.seed, epoch])
         rows = random.permutation(len(self.levels))
+        rows = rows[
+            np.argsort(_places(_groups(self.levels[rows])), kind="stable")
+        ]  # no pool has too few of a rare level
         step = POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())
         batches: list[Rows] = []
         for pool in np.array_split(rows, -(-len(rows) // step)):  # of similar size, so that no small one is left over
@@ -69,7 +73,8 @@ class LevelBuckets(LengthBuckets):
             batches = np.array_split(pool, -(-len(pool) // self.batch_size))
         else:
             batches = [batch.copy() for batch in split_by_tokens(pool, self.lengths[pool], self.batch_tokens)]
-        _exchange(batches, [self.levels[batch].tolist() for batch in batches])
+        levels = [self.levels[batch].tolist() for batch in batches]
+        _exchange(batches, levels, lengths=self.lengths, most=self.batch_tokens)
         return batches
 
 
@@ -92,12 +97,16 @@ def _places(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return places
 
 
-def _exchange(batches: list[Rows], levels: Sequence[list[float]]) -> None:
+def _exchange(
+    batches: list[Rows], levels: Sequence[list[float]], *, lengths: npt.NDArray[np.int32], most: int | None
+) -> None:
     """Give each batch with a single level a row of another level from the nearest batch that can spare one, in place.
 
     Args:
         batches: the rows of each batch.
         levels: their levels.
+        lengths: the number of tokens in each row.
+        most: maximum number of tokens in a batch including padding.
     """
     counts = [Counter(of_batch) for of_batch in levels]
     for poor in range(len(batches)):
@@ -105,14 +114,21 @@ def _exchange(batches: list[Rows], levels: Sequence[list[float]]) -> None:
             continue
         [level] = counts[poor]
         for rich in sorted(range(len(batches)), key=lambda other: abs(other - poor)):
-            given = next(
-                (at for at, own in enumerate(levels[rich]) if own != level and _spares(counts[rich], own, level)), None
-            )
+            places = (at for at, own in enumerate(levels[rich]) if own != level and _spares(counts[rich], own, level))
+            given = next((at for at in places if _fit(batches[poor], batches[rich], at, lengths, most)), None)
             if given is not None:
                 batches[poor][0], batches[rich][given] = batches[rich][given], batches[poor][0]
                 levels[poor][0], levels[rich][given] = levels[rich][given], level
                 counts[poor], counts[rich] = Counter(levels[poor]), Counter(levels[rich])
                 break
+
+
+def _fit(poor: Rows, rich: Rows, given: int, lengths: npt.NDArray[np.int32], most: int | None) -> bool:
+    """Return whether both batches have at most `most` tokens after the first row of `poor` is exchanged for one of `rich`."""
+    if most is None:
+        return True
+    taken, left = np.append(poor[1:], rich[given]), np.append(np.delete(rich, given), poor[0])
+    return all(len(batch) * int(lengths[batch].max()) <= most for batch in (taken, left))
 
 
 def _spares(counts: Counter[float], given: float, taken: float) -> bool:

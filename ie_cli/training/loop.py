@@ -77,7 +77,10 @@ class Run:
         self.weights = setup.weights_on(accelerator.device)
         self.balancer = build_balancer(recipe, setup, accelerator, (mixture, self.sampler))
         cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation)
-        self.micro_batching = MicroBatching(self._backward, self._reset_gradients, cached=cached)
+        alone = partial(accelerator.no_sync, self.model)
+        self.micro_batching = MicroBatching(
+            self._backward, self._reset_gradients, cached=cached, without_exchange=alone
+        )
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.random = RandomState.now()

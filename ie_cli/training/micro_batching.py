@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -23,11 +24,15 @@ class MicroBatching:
     the sum of the parts' gradients equals the gradient of the batch, except for rounding and dropout. Losses that compare the
     samples with each other are computed with cached gradients; with accumulation, at the end of the step, over all its batches.
 
+    Several processes exchange their gradients once per step, after the last part of its last batch: the number of parts that are
+    computed at the end of a step depends on the tasks of its batches, which differ between processes.
+
     Args:
         backward: computes loss and gradient of a part, with the loss times a weight; returns the loss without it.
         reset: sets all gradients to None.
         parts: initial number of parts.
         cached: computes losses that compare samples; None if there are none.
+        without_exchange: returns a context in which other processes are not waited for.
     """
 
     def __init__(
@@ -37,8 +42,10 @@ class MicroBatching:
         parts: int = 1,
         *,
         cached: CachedGradients | None = None,
+        without_exchange: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._backward, self._reset, self.cached = backward, reset, cached
+        self._without_exchange = without_exchange
         self.parts = parts
         self._done: list[Group] = []
         self._waiting: dict[str, list[Batch]] = {}
@@ -65,34 +72,35 @@ class MicroBatching:
             self._waiting = {}
         if not due:
             return None
-        loss = self._compute(due)
+        loss = self._compute(due, last=last)
         while loss is None:
             self._double_parts([*self._done, *due])
             self._reset()  # the failed computation has left partial gradients
-            if self._done and self._compute(self._done) is None:
+            if self._done and self._compute(self._done, last=False) is None:
                 continue
-            loss = self._compute(due)
+            loss = self._compute(due, last=last)
         self._done = [] if last else [*self._done, *due]
         return loss
 
-    def _compute(self, groups: Iterable[Group]) -> Tensor | None:
-        """Return the mean loss of some batches, or None if memory is insufficient."""
+    def _compute(self, groups: Sequence[Group], *, last: bool) -> Tensor | None:
+        """Return the mean loss of some batches, the last ones of a step if `last`, or None if memory is insufficient."""
         total, count = torch.zeros(()), 0
         for group in groups:
-            loss = self._in_parts(group)
+            loss = self._in_parts(group, last=last and group is groups[-1])
             if loss is None:
                 return None
             total, count = loss * len(group) + total.to(loss.device), count + len(group)
         return total / count
 
-    def _in_parts(self, group: Group) -> Tensor | None:
+    def _in_parts(self, group: Group, *, last: bool) -> Tensor | None:
         """Return the loss of a group, or None if memory is insufficient; allocated memory is free again on return."""
         total: Tensor | None = None
         try:
-            samples = sum(map(len, group))
+            samples, done = sum(map(len, group)), 0
             for part in self._split(group):
-                share = len(part) / samples
-                loss = self._backward(part, share) * share
+                share, done = len(part) / samples, done + len(part)
+                with nullcontext() if last and done == samples else self._without_exchange():
+                    loss = self._backward(part, share) * share
                 total = loss if total is None else total + loss
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

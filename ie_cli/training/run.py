@@ -177,7 +177,12 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         initial=run.setup.initial if run.step == 0 else None,
         changes=tuple(changes_of_pretrained(run.recipe)) if run.step == 0 else (),
         notes=(
-            *pair_notes(run.setup, run.sampler.samplers, processes=run.accelerator.num_processes),
+            *pair_notes(
+                run.setup,
+                run.sampler.samplers,
+                accumulation=run.recipe.training.accumulation,
+                processes=run.accelerator.num_processes,
+            ),
             *sampling_notes(run.sampler, list(run.setup.tasks)),
         ),
     )

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 from support.corpora import as_json, documents, relation_documents, write_jsonl
+from support.pair_engines import BINARY, extractor_of
 from support.runner import ie, said
 from support.two_tasks import LINKS, NAMES, two_tasks
 
+from ie_cli.document import Document
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.training.run import train
 
@@ -80,6 +83,29 @@ def test_predictions_have_the_items_of_both_heads_and_the_export_agrees(here: Pa
         one, other = ([record[field] for record in found] for found in lines.values())
         assert any(one)
         assert [len(part) for part in one] == [len(part) for part in other]  # type: ignore[arg-type]
+
+
+def test_a_single_task_is_predicted_if_it_is_named(here: Path) -> None:
+    data, model = str(here / "both.jsonl"), str(here / "run" / "model")
+    found = {task: as_json(ie("predict", data, "--model", model, "--task", task).stdout) for task in (NAMES, LINKS)}
+    assert any(record.get("relations") for record in found[LINKS])
+    assert not any(record.get("relations") for record in found[NAMES])
+    assert any(record["entities"] for record in found[NAMES])
+    assert "the model has the tasks names, links; got name" in said(
+        ie("predict", data, "--model", model, "--task", "name")
+    )
+
+
+def test_scores_that_a_record_has_no_place_for_are_reported(tmp_path: Path) -> None:
+    task = TrainedTask(BINARY, decision=(0.5,))
+    model = extractor_of({"cls": ({"name": "cosent", "pooling": "cls"}, task), "mean": ({"name": "cosent"}, task)})
+    model.save_pretrained(tmp_path / "model")
+    write_jsonl(tmp_path / "pairs.jsonl", [Document("王伟在青川", text_pair="李娜"), Document("李娜")])
+    arguments = "predict", str(tmp_path / "pairs.jsonl"), "--model", str(tmp_path / "model")
+    both, one, last = (ie(*arguments, *named) for named in ((), ("--task", "cls"), ("--task", "mean")))
+    assert "1 pair scored by the tasks cls, mean, but a record has one score" in both.stderr
+    assert "--task" not in one.stderr + last.stderr
+    assert both.stdout == last.stdout != one.stdout
 
 
 def test_the_recipe_is_checked_with_its_methods(here: Path) -> None:

@@ -150,6 +150,7 @@ def test_batches_of_one_class_matter_for_losses_that_compare_pairs(
         assert text.startswith("train: at least 12 of 18 batches of each epoch contain only pairs of the class '0'")
         assert text.endswith("raise training.batch_size (now 4)")
     assert checked(data, head=head, training={"batch_size": 16}) == []
+    assert checked(data, head=head, training={"batch_size": 4, "accumulation": 4}) == []
 
 
 @pytest.mark.parametrize(("head", "count"), [("cosent", 2), ("cross_encoder", 3)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,6 +50,17 @@ def test_a_tokenizer_without_special_tokens_gives_none() -> None:
     bare.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
     tokenizer = TextTokenizer(bare)
     assert special_tokens_of_pairs(tokenizer) == ([], [], [])
+
+
+@pytest.mark.parametrize("reads", ["texts", "pair"])
+def test_no_sequence_is_empty(reads: Literal["texts", "pair"]) -> None:
+    """Neither in training nor in prediction, also of empty texts of a tokenizer without special tokens."""
+    bare = characters()
+    bare.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    sequences = PairSequences.build(reads, TextTokenizer(bare), 16, pad_id=3)
+    nothing, some = np.zeros(0, np.int32), np.array([7], np.int32)
+    assert all(found.tolist() == [3] for found in sequences.ids(nothing, nothing))
+    assert [found.tolist() for found in sequences.ids(some, nothing)] == ([[7], [3]] if reads == "texts" else [[7]])
 
 
 TOKENIZER = TextTokenizer(characters())

@@ -186,6 +186,18 @@ def test_entities_and_the_similarity_come_from_one_pass(several: Extractor) -> N
     assert engine.counts.windows == windows.counts.windows
 
 
+def test_pairs_with_the_scores_of_several_tasks_are_counted() -> None:
+    engine = extractor_of({"graded": ({"name": "cosent"}, TrainedTask(GRADES)), **TASKS}).engine()
+    found = list(extract(engine, [*documents(), Document("王伟在青川")]))
+    assert engine.counts.contested == len(documents())
+    last = list(extract(engine.only("alike"), documents()))
+    assert [(d.score, d.label) for d in found[:-1]] == [(d.score, d.label) for d in last]
+    assert all(document.label is not None for document in last)
+    alone = extractor_of(TASKS).engine()
+    list(extract(alone, documents()))
+    assert alone.counts.contested == 0
+
+
 def test_a_document_without_a_pair_has_entities_only(several: Extractor) -> None:
     alone, pair = several.extract([Document("王伟在青川"), Document("王伟在青川", text_pair="李娜")])
     assert alone.entities == pair.entities

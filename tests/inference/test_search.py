@@ -63,6 +63,24 @@ def test_equal_rows_are_hits_in_their_order() -> None:
     assert found(corpus[:2], np.split(corpus, 3 * [1000]), 4).rows.tolist() == [[0, 1, 2, 3]] * 2
 
 
+def test_few_of_many_equal_rows_are_compared_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    real = search._exact
+
+    def exact(*given: np.ndarray) -> np.ndarray:
+        nonlocal asked
+        asked += len(given[2])
+        return real(*given)
+
+    monkeypatch.setattr(search, "_exact", exact)
+    generator = np.random.default_rng(0)
+    some = generator.normal(size=(3, 8)).astype(np.float32)
+    corpus, queries = np.repeat(some, [5, 2990, 5], axis=0), np.repeat(some[1:2], 20, axis=0)
+    hits = found(queries, np.split(corpus, 3), 4)
+    assert np.array_equal(hits.rows, sorted_hits(queries, corpus, 4)[1])
+    assert asked <= 3 * 20 * (4 * 4)
+
+
 def test_a_corpus_without_rows_has_no_hits() -> None:
     hits = found(np.ones((2, 3), dtype=np.float32), [np.zeros((0, 3), dtype=np.float32)], 3)
     assert hits.size == 0

@@ -59,6 +59,15 @@ def test_orthogonal_gradients_are_weighted_by_their_inverse_squares() -> None:
     np.testing.assert_allclose(min_norm_weights(g @ g.T), expected / expected.sum(), atol=1e-12)
 
 
+def test_no_loss_rises_when_gradients_have_very_different_lengths() -> None:
+    """<g_i, u> ≥ |u|², relative to the shortest gradient: a long one does not hide it."""
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        g = random.normal(size=(4, 12)) * 10.0 ** random.uniform(-6, 0, size=(4, 1))
+        u = min_norm_weights(g @ g.T) @ g
+        assert (g @ u - u @ u).min() > -1e-7 * np.linalg.norm(g, axis=1).min() * np.linalg.norm(u)
+
+
 def test_the_counter_example_to_the_iteration_of_the_article_is_solved() -> None:
     """g0 = (-1, 0), g1 = (1, -1), g2 = (1, 0): the iteration stops at (0.5, 0.5), the optimum is (0, 1)."""
     g = np.array([[-1.0, 0.0], [1.0, -1.0], [1.0, 0.0]])

@@ -9,17 +9,20 @@ from support.corpora import write_jsonl
 from support.pair_corpora import pair_documents, pair_recipe, write_pairs
 
 from ie_cli.document import Document
+from ie_cli.recipe.schema import Recipe
 from ie_cli.training.batching import build_batches
 from ie_cli.training.pair_notes import pair_notes
 from ie_cli.training.setup import prepare
 
 
-def notes(file: Path, *, processes: int = 1, max_length: int = 64, head: str = "cosent") -> list[str]:
+def notes(
+    file: Path, *, accumulation: int = 1, processes: int = 1, max_length: int = 64, head: str = "cosent"
+) -> list[str]:
     encoder = {"name": "tiny", "max_length": max_length, "stride": 1}
     made = pair_recipe(file, head={"name": head}, encoder=encoder, training={"batch_size": 4})
     setup = prepare(made)
     _, order = build_batches(setup, made.training)
-    return list(pair_notes(setup, order.samplers, processes=processes))
+    return list(pair_notes(setup, order.samplers, accumulation=accumulation, processes=processes))
 
 
 def test_usual_pairs_need_no_note(tmp_path: Path) -> None:
@@ -44,6 +47,17 @@ def test_batches_of_one_class_are_counted_where_they_teach_nothing(tmp_path: Pat
         "5 of 6 batches of an epoch have pairs of one class or grade only, from which cosent learns nothing"
     )
     assert notes(file, head="sbert") == []
+    assert notes(file, accumulation=2) == []  # the pairs of a step are compared, not those of a batch
+
+
+def test_a_record_has_the_score_of_one_task(tmp_path: Path) -> None:
+    fields = pair_recipe(write_pairs(tmp_path)).model_dump()
+    task = {name: fields.pop(name) for name in ("task", "data", "head")}
+    made = Recipe.model_validate({**fields, "tasks": {"first": task, "second": task}})
+    setup = prepare(made)
+    _, order = build_batches(setup, made.training)
+    [found] = pair_notes(setup, order.samplers)
+    assert "`ie predict` writes those of second" in found
 
 
 def test_processes_have_losses_of_their_own(tmp_path: Path) -> None:

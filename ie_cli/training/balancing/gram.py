@@ -45,12 +45,14 @@ def min_norm_weights(gram: Doubles) -> Doubles:
     weights = np.zeros(len(gram))
     if not active.any():
         return weights
-    part = gram[np.ix_(active, active)]
-    scale = float(sizes.max())
-    # |A a|² is smallest under Σ a = 1 where the solution of [A; 1ᵀ] a ≈ [0; 1], a ≥ 0, points.
-    rows = np.vstack([_factor(part) / scale, np.ones((1, len(part)))])
-    solution, _ = nnls(rows, np.append(np.zeros(len(part)), 1.0))
-    weights[active] = solution / solution.sum()
+    lengths = sizes[active]
+    part = gram[np.ix_(active, active)] / np.outer(lengths, lengths)
+    # |A a|² is smallest under Σ a = 1 where the solution of [A; 1ᵀ] a ≈ [0; 1], a ≥ 0, points. The columns of A have length 1,
+    # so that a long gradient does not hide a short one; then a = b / |g|, and the sum is that of b / |g|.
+    inverse = lengths.min() / lengths
+    solution, _ = nnls(np.vstack([_factor(part), inverse[None]]), np.append(np.zeros(len(part)), 1.0))
+    found = solution * inverse
+    weights[active] = found / found.sum()
     return weights
 
 
