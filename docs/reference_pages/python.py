@@ -18,7 +18,18 @@ RELATED = {
     "Evaluation options": ("ie_cli.tasks.base", ("ScoringOptions",)),
     "Training events": (
         "ie_cli.training.events",
-        ("Started", "Progress", "Evaluated", "Halved", "Saved", "Trained", "Finished", "FinishedBefore"),
+        (
+            "Started",
+            "Progress",
+            "Evaluated",
+            "Halved",
+            "Saved",
+            "Trained",
+            "Finished",
+            "FinishedBefore",
+            "RunStarted",
+            "SeriesFinished",
+        ),
     ),
     "Entropy": (
         "ie_cli.metrics.entropy",

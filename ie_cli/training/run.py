@@ -17,7 +17,7 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.disk_room import missing_space
-from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
+from ie_cli.training.events import Evaluated, Event, Finished, FinishedBefore, Progress, Started, Trained
 from ie_cli.training.initial_model import initial_fingerprint
 from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
@@ -27,6 +27,7 @@ from ie_cli.training.run_changes import require_same_precision, require_same_res
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
+    SCORES,
     Facts,
     clean_up,
     clear,
@@ -44,6 +45,7 @@ from ie_cli.training.run_directory import (
 )
 from ie_cli.training.run_state import NEEDED
 from ie_cli.training.sampling import sampling_notes
+from ie_cli.training.selection import primary_scores
 from ie_cli.training.setup import TrainingSetup, prepare
 from ie_cli.training.techniques.base import Technique
 
@@ -105,12 +107,15 @@ def train(
         for path in run.damaged if writes else ():
             discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
+        scores: Facts = {}
         for event in _logged(run, log):
+            if isinstance(event, Finished):
+                scores = primary_scores(event.scores)
             if isinstance(event, Trained) and writes:  # from now on, only the scores are missing
                 write_run(output, facts | {"trained": asdict(event)})
             yield event
         if writes:
-            write_run(output, facts | {"finished": True})
+            write_run(output, facts | {"finished": True, SCORES: scores})
             finish_directory(output)
 
 
