@@ -31,6 +31,7 @@ RELATED = {
             "SeriesFinished",
         ),
     ),
+    "Several runs": ("ie_cli.training.series_summary", ("SeriesSummary",)),
     "Entropy": (
         "ie_cli.metrics.entropy",
         ("normalise_entropy", "normalise_logit_entropy", "entropy", "NormalisedEntropy"),

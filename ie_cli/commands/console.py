@@ -106,13 +106,16 @@ class TrainingView:
             for event in events:
                 self._report(event)
             return
+        from ie_cli.training.events import FinishedBefore
+
         events = iter(events)
         with busy("reading the data and loading the encoder"):  # both happen before the first event
             first = next(events, None)
         with Live(console=console, auto_refresh=False, transient=False) as self._live:
             for event in chain([] if first is None else [first], events):
                 self._report(event)
-                self._live.update(self._table(), refresh=True)
+                if not isinstance(event, FinishedBefore):  # its table would be empty
+                    self._live.update(self._table(), refresh=True)
 
     def _report(self, event: Event) -> None:
         from ie_cli.training import events as progress

@@ -107,15 +107,12 @@ def train(
         for path in run.damaged if writes else ():
             discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
-        scores: Facts = {}
-        for event in _logged(run, log):
-            if isinstance(event, Finished):
-                scores = primary_scores(event.scores)
+        for event in _logged(run, log, facts):
             if isinstance(event, Trained) and writes:  # from now on, only the scores are missing
                 write_run(output, facts | {"trained": asdict(event)})
             yield event
         if writes:
-            write_run(output, facts | {"finished": True, SCORES: scores})
+            write_run(output, facts | {"finished": True})
             finish_directory(output)
 
 
@@ -198,11 +195,13 @@ def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
     return prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
 
 
-def _logged(run: Run, log: Log) -> Iterator[Event]:
-    """Yield the events of a run, and write their values to the logs."""
+def _logged(run: Run, log: Log, facts: Facts) -> Iterator[Event]:
+    """Yield the events of a run, write their values to the logs, and add the scores of the stored model to its facts."""
     for event in run.stoppable():
         if isinstance(event, (Progress, Evaluated)):
             log(event.step, event.values())
+        elif isinstance(event, Finished):
+            facts[SCORES] = primary_scores(event.scores)
         yield event
 
 

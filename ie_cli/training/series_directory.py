@@ -82,7 +82,9 @@ def require_no_series(output: Path) -> None:
     if facts is None:
         return
     option = _option(facts)
-    remedy = f"continue them with {option} --resume" if not facts["finished"] else "choose another one with --output"
+    remedy = (
+        f"continue them with {option} --resume" if not facts["finished"] else "choose another directory with --output"
+    )
     raise DataError(
         f"{output} contains {'the' if facts['finished'] else 'unfinished'} runs of `ie train {option}`",
         hint=f"{remedy}, or replace them with --overwrite.",

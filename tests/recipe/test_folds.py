@@ -52,10 +52,10 @@ def test_other_values_are_errors(override: str, message: str, file: Path) -> Non
 
 def test_a_fold_counts_as_dev_for_the_selection(file: Path) -> None:
     file.write_text(
-        "name: x\nencoder: {name: tiny}\ntraining: {select: {b: 1.0}}\n"
+        "name: x\nencoder: {name: tiny}\n"
         "tasks:\n  a: {task: ner, data: {train: a.jsonl, fold: 1/2}}\n  b: {task: ner, data: {train: a.jsonl}}\n",
         encoding="utf-8",
     )
     with pytest.raises(RecipeError, match=r"none of its tasks has data.dev; those that have it: a"):
-        load_recipe(file)
-    load_recipe(file, ["tasks.b.data.fold=1/2"])
+        load_recipe(file, ["training.select={b: 1.0}"])
+    load_recipe(file, ["training.select={b: 1.0}", "tasks.b.data.fold=1/2"])
