@@ -21,7 +21,7 @@ from ie_cli.system.checksums import require_intact, with_checksum
 from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import is_workspace, sweep, workspace
-from ie_cli.training.series_directory import SERIES_FILES, member_directories, require_no_series
+from ie_cli.training.series_directory import SERIES_FILES, member_directories, require_familiar, require_no_series
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
 TOKENS, SCORES = "tokens", "scores"
@@ -42,8 +42,7 @@ def require_new_output(output: Path, *, overwrite: bool = False, resume: bool = 
         raise DataError(f"{output} is a file", hint="name a directory with --output.")
     if not contents_of(output):
         return
-    if not overwrite:
-        require_no_series(output)
+    (require_familiar if overwrite else require_no_series)(output)
     facts = read_run(output) if not overwrite else None
     if not overwrite and not resume:
         what = f"already exists{_trained_on(facts)}"

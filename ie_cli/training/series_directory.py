@@ -72,6 +72,30 @@ def write_series(output: Path, plan: SeriesPlan, results: Mapping[str, Any] | No
     replace_text(output / _FILES[plan.kind], text + "\n")
 
 
+def require_familiar(output: Path) -> None:
+    """Check that the files that an overwritten series would lose were written by `ie`: anybody may call a file `seeds.json`.
+
+    Raises:
+        DataError: a file is something else.
+    """
+    for name in SERIES_FILES:
+        file = output / name
+        if os.path.lexists(file) and not member_directories(output) and not _has_runs(file):
+            raise DataError(
+                f"{file}: this does not seem to have been written by `ie`",
+                hint="choose another directory with --output, or move this file away.",
+            )
+
+
+def _has_runs(file: Path) -> bool:
+    """Return whether a file lists runs, damaged or not."""
+    try:
+        facts = read_json(file)
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and {"format_version", "kind", "runs"} <= facts.keys()
+
+
 def require_no_series(output: Path) -> None:
     """Check that a directory for a new run does not contain several runs that are compared.
 

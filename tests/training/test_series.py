@@ -265,6 +265,20 @@ def test_a_damaged_or_newer_file_is_an_error(fake: FakeTraining, tmp_path: Path)
     run(output, overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["seeds.json", "folds.json"])
+def test_a_file_of_the_user_with_this_name_stays(name: str, fake: FakeTraining, tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    output.mkdir()
+    (output / name).write_text("[42, 43]", encoding="utf-8")
+    for start in (
+        lambda: run(output, overwrite=True),
+        lambda: list(train(recipe(Path("train.jsonl")), output, overwrite=True)),
+    ):
+        with pytest.raises(DataError, match=f"{name}: this does not seem to have been written by `ie`"):
+            start()
+    assert (output / name).read_text(encoding="utf-8") == "[42, 43]"
+
+
 def test_a_run_in_a_series_is_the_run_that_its_seed_alone_would_be(tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "train.jsonl", documents())
     made = recipe(data, training={"epochs": 1})
