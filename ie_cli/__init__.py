@@ -13,6 +13,7 @@ The public API is what `__all__` lists:
 - `Extractor`: a trained model; `predict` annotates one or several texts, `extract` a stream of them.
 - `load_recipe`: reads a recipe from a YAML file.
 - `train`: trains a model from a recipe and yields the events of the run.
+- `train_seeds`, `train_folds`: train several models from a recipe and keep the best one.
 - `evaluate`: scores a model on gold documents.
 - `IEError`: the base of all errors about input and environment; `hint` says what to do.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ie_cli.inference.extractor import Extractor
     from ie_cli.recipe.loader import load_recipe
     from ie_cli.training.run import train
+    from ie_cli.training.series import train_folds, train_seeds
 
 __version__ = "0.1.0"
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "load_recipe",
     "read_documents",
     "train",
+    "train_folds",
+    "train_seeds",
 ]
 
 
@@ -79,6 +83,10 @@ def __getattr__(name: str) -> object:
         from ie_cli.training.run import train
 
         return train
+    if name in ("train_folds", "train_seeds"):
+        from ie_cli.training import series
+
+        return getattr(series, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -90,6 +90,8 @@ def train(
     overrides: args.Overrides = None,
     overwrite: args.Overwrite = False,
     resume: args.ResumeRun = False,
+    seeds: args.Seeds = None,
+    folds: args.Folds = None,
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
@@ -102,8 +104,14 @@ def train(
 
     if overwrite and resume:
         raise typer.BadParameter("--overwrite and --resume contradict each other.")
+    if seeds and folds:
+        raise typer.BadParameter(
+            "--seeds and --folds exclude each other: run one after the other, with another --output."
+        )
     keep_freed_memory()
-    run_train(recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet)
+    run_train(
+        recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds
+    )
 
 
 @app.command("eval")

@@ -18,8 +18,20 @@ RELATED = {
     "Evaluation options": ("ie_cli.tasks.base", ("ScoringOptions",)),
     "Training events": (
         "ie_cli.training.events",
-        ("Started", "Progress", "Evaluated", "Halved", "Saved", "Trained", "Finished", "FinishedBefore"),
+        (
+            "Started",
+            "Progress",
+            "Evaluated",
+            "Halved",
+            "Saved",
+            "Trained",
+            "Finished",
+            "FinishedBefore",
+            "RunStarted",
+            "SeriesFinished",
+        ),
     ),
+    "Several runs": ("ie_cli.training.series_summary", ("SeriesSummary",)),
     "Entropy": (
         "ie_cli.metrics.entropy",
         ("normalise_entropy", "normalise_logit_entropy", "entropy", "NormalisedEntropy"),

@@ -67,6 +67,24 @@ Overwrite = Annotated[
 ResumeRun = Annotated[
     bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
 ]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        min=2,
+        help="Train with this number of seeds, from training.seed, report mean and standard deviation, and store the model that "
+        "is best on dev.",
+    ),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        min=2,
+        help="Cross-validation: split train into this number of folds by a text hash, train without each of them and score the "
+        "model on it, report mean, standard deviation and the score of all held-out predictions, and store the best model.",
+    ),
+]
 _NEWEST_MODEL = "Model or run directory; the newest one under runs/ if omitted."
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 _FILES = "Input: files, directories or patterns such as 'x/*.jsonl'; `-` is stdin."

@@ -20,6 +20,8 @@ from ie_cli.reports.cells import number
 from ie_cli.reports.terminal import escape_controls, print_tables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ie_cli.metrics.scores import Scores
     from ie_cli.training.events import Evaluated, Event, Finished, Started
     from ie_cli.training.initial_model import InitialWeights
@@ -50,6 +52,11 @@ def warn(text: str) -> None:
     console.print(escape_controls(f"warning: {text}"), markup=False, style="yellow")
 
 
+def say_next(model: Path) -> None:
+    """Print where a model was stored, and what to do with it."""
+    say(f"model: {model}\nnext:  ie predict FILE --model {model}\n       ie eval {model} DATA")
+
+
 def print_error(error: IEError) -> None:
     """Print an error and its hint."""
     console.print(escape_controls(f"error: {error.message}"), markup=False, style="red")
@@ -75,10 +82,16 @@ _SHORT = {"precision": "P", "recall": "R", "f1": "F1"}
 
 
 class TrainingView:
-    """Show the events of a training run: a live table on a terminal, plain lines otherwise, nothing if quiet."""
+    """Show the events of a training run: a live table on a terminal, plain lines otherwise, nothing if quiet.
 
-    def __init__(self, *, quiet: bool) -> None:
+    Args:
+        quiet: whether nothing is shown.
+        run: which of several runs this is, e.g. ``seed 2 of 3``; it precedes the lines on the progress.
+    """
+
+    def __init__(self, *, quiet: bool, run: str = "") -> None:
         self.quiet = quiet
+        self._run = f"{run}  " if run else ""
         self._rows: list[tuple[str, ...]] = []
         self._scores: tuple[str, ...] = ()
         self.several = False
@@ -93,13 +106,16 @@ class TrainingView:
             for event in events:
                 self._report(event)
             return
+        from ie_cli.training.events import FinishedBefore
+
         events = iter(events)
         with busy("reading the data and loading the encoder"):  # both happen before the first event
             first = next(events, None)
         with Live(console=console, auto_refresh=False, transient=False) as self._live:
             for event in chain([] if first is None else [first], events):
                 self._report(event)
-                self._live.update(self._table(), refresh=True)
+                if not isinstance(event, FinishedBefore):  # its table would be empty
+                    self._live.update(self._table(), refresh=True)
 
     def _report(self, event: Event) -> None:
         from ie_cli.training import events as progress
@@ -108,8 +124,8 @@ class TrainingView:
             self._start(event)
         elif isinstance(event, progress.Progress):
             self._status = (
-                f"step {event.step}/{event.steps}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  {event.rate:.1f} examples/s  "
-                f"{duration(event.seconds_left)} left"
+                f"{self._run}step {event.step}/{event.steps}  epoch {event.epoch:.2f}  loss {event.loss:.4f}  "
+                f"{event.rate:.1f} examples/s  {duration(event.seconds_left)} left"
             )
             if self._live is None and time.monotonic() - self._last_line > PLAIN_SECONDS:
                 self._say(self._status)
@@ -122,7 +138,11 @@ class TrainingView:
                 "with the same gradient"
             )
         elif isinstance(event, progress.FinishedBefore):
-            self._say(f"the run is already complete: there is nothing to resume\nmodel: {event.model}")
+            self._say(
+                f"{self._run}finished before"
+                if self._run
+                else f"the run is already complete: there is nothing to resume\nmodel: {event.model}"
+            )
         elif isinstance(event, progress.Finished):
             self.finished = event
             self._status = ""
@@ -132,7 +152,7 @@ class TrainingView:
                     f"{event.steps} of {event.steps_planned} steps",
                     " (stopped early: the score no longer improved)",
                 )
-            self._say(f"trained {steps} in {duration(event.seconds)}{early}; best at step {event.best_step}")
+            self._say(f"{self._run}trained {steps} in {duration(event.seconds)}{early}; best at step {event.best_step}")
             for advice in event.advice:
                 self._say(f"warning: {advice}")
 
@@ -244,7 +264,10 @@ class TrainingView:
         self._scores = tuple(_LONG.get(name, name) for name in values)
         if self._live is None:
             names = ("epoch", "step", "loss", *(_SHORT.get(name, name) for name in values), "examples/s", "left", "")
-            self._say("  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip())
+            self._say(
+                self._run
+                + "  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip()
+            )
         if event.advice:
             self._say(f"warning: {event.advice}")
 

@@ -1,22 +1,42 @@
-"""`ie train`: train a model, show the progress, and print the scores of the stored model."""
+"""`ie train`: train one or several models, show the progress, and print the scores of the stored model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ie_cli.commands.console import TrainingView, busy, say, show_scores
+from ie_cli.commands.console import TrainingView, busy, say, say_next, show_scores
 from ie_cli.commands.recipe_argument import read_recipe
+from ie_cli.commands.train_series import follow_series, series_of
 from ie_cli.errors import StorageError, join_hints
 from ie_cli.inference.model_paths import RUNS
 from ie_cli.system.signals import Stop
-from ie_cli.training.run_directory import CHECKPOINTS
+from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 
 
 def run_train(
-    name: str, output: Path | None, overrides: Sequence[str], *, overwrite: bool, resume: bool, quiet: bool
+    name: str,
+    output: Path | None,
+    overrides: Sequence[str],
+    *,
+    overwrite: bool,
+    resume: bool,
+    quiet: bool,
+    seeds: int | None = None,
+    folds: int | None = None,
 ) -> None:
-    """Train a model, show the progress, and print the scores of the stored model."""
+    """Train a model, show the progress, and print the scores of the stored model.
+
+    Args:
+        name: the recipe.
+        output: the run directory.
+        overrides: overrides of the recipe's fields.
+        overwrite: replace an earlier run.
+        resume: resume an earlier run.
+        quiet: show nothing.
+        seeds: train with this number of seeds.
+        folds: train on all but one of this number of parts of the data, for each part.
+    """
     recipe = read_recipe(name, overrides)
     directory = output or Path(RUNS) / recipe.name
     view = TrainingView(quiet=quiet)
@@ -25,9 +45,13 @@ def run_train(
             from ie_cli.training.run import train
 
         try:
-            view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
+            if (start := series_of(seeds=seeds, folds=folds)) is not None:
+                follow_series(start(recipe, directory, overwrite=overwrite, resume=resume, stop=stop), quiet=quiet)
+            else:
+                view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
-            stored = any((directory / CHECKPOINTS).glob("step-*"))
+            stored = any(directory.glob(f"{CHECKPOINTS}/step-*")) or any(directory.glob(f"*/{CHECKPOINTS}/step-*"))
+            stored = stored or any(directory.glob(f"*/{MODEL}"))
             kept = "the last checkpoint and the best model so far are intact: continue with --resume"
             raise StorageError(
                 error.message, hint=join_hints(error.hint, kept if stored else "no checkpoint was written yet")
@@ -37,8 +61,7 @@ def run_train(
     for split, tasks in view.finished.scores.items():
         for name, scores in tasks.items():
             show_scores(scores, f"{split}: {name}" if view.several else split)
-    model = view.finished.model
-    say(f"model: {model}\nnext:  ie predict FILE --model {model}\n       ie eval {model} DATA")
+    say_next(view.finished.model)
 
 
 def _report_stop(signum: int) -> None:

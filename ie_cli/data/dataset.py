@@ -17,6 +17,7 @@ from ie_cli.errors import DataError
 from ie_cli.formats import Reading, find_tokens, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
 from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.recipe.folds import fold_of
 from ie_cli.recipe.loader import COLUMN_OPTIONS
 from ie_cli.recipe.schema import DataSection
 
@@ -207,11 +208,20 @@ def splits(section: DataSection, *, tokens: Tokens | None = None) -> tuple[Split
     """Return the train, dev and test splits of a data section; all are joined like the tokens of train, or like `tokens`.
 
     ``dev: 0.1`` takes this fraction of train by a hash of the text: duplicates stay together, and a text is in the same
-    split in every run.
+    split in every run. ``fold: 2/5`` takes the second of five parts in the same way.
     """
     train = _sources(section.train)
     decision = TokenDecision(train, section, tokens)
     test = Split(_sources(section.test), section, decision=decision) if section.test is not None else None
+    if section.fold is not None:
+        number, count = fold_of(section.fold)
+        return (
+            Split(
+                train, section, lambda text: fold_place(text, count) != number, f"without fold {section.fold}", decision
+            ),
+            Split(train, section, lambda text: fold_place(text, count) == number, f"fold {section.fold}", decision),
+            test,
+        )
     if not isinstance(section.dev, float):
         dev = Split(_sources(section.dev), section, decision=decision) if section.dev is not None else None
         return Split(train, section, decision=decision), dev, test
@@ -231,3 +241,8 @@ def place_of(text: str) -> float:
     """Map a text to a number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
+
+
+def fold_place(text: str, count: int) -> int:
+    """Return which of several folds a text is in, from 1; it depends on the text alone."""
+    return min(int(place_of(text) * count) + 1, count)  # the place may be rounded to 1

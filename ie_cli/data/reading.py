@@ -108,6 +108,11 @@ def read_task_data(
 
 
 def _empty(name: str, split: Split, section: DataSection) -> DataError:
+    if section.fold is not None and split.keep is not None:
+        return DataError(
+            f"data.fold: fold {section.fold} of {', '.join(split.sources)} contains no examples",
+            hint="use fewer folds.",
+        )
     if split.keep is not None:
         return DataError(
             f"data.dev: {section.dev} of {', '.join(split.sources)} contains no examples",

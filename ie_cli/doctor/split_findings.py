@@ -112,7 +112,7 @@ def _unreadable_or_empty(split: str, found: Survey, section: TaskSection, *, tra
     elif not found.documents:
         picked = (
             " (data.dev is a share that selected none)"
-            if split == "dev" and isinstance(section.data.dev, float)
+            if split == "dev" and (isinstance(section.data.dev, float) or section.data.fold is not None)
             else ""
         )
         yield Finding("error", f"{split}: no examples{picked}")

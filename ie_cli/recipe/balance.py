@@ -108,7 +108,7 @@ def balance_problems(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         for name in training.select:
             if name not in tasks:
                 yield ("training", "select", name), f"the recipe has no such task{did_you_mean(name, tasks)}"
-        with_dev = {name for name, section in tasks.items() if section.data.dev is not None}
+        with_dev = {name for name, section in tasks.items() if section.data.has_dev}
         if with_dev and not with_dev & training.select.keys():
             yield (
                 ("training", "select"),

@@ -16,6 +16,7 @@ from ie_cli.errors import RecipeError, did_you_mean
 from ie_cli.recipe.balance import balance_problems
 from ie_cli.recipe.base import Section
 from ie_cli.recipe.encoder_checks import encoder_problems
+from ie_cli.recipe.folds import fold_problems
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, resolved_model
 from ie_cli.recipe.messages import describe, dotted, head_at, schema_problems, schemas_at
@@ -260,6 +261,7 @@ def _mistaken_fractions(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
 
 def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:
     data, head = section.data, section.head
+    yield from fold_problems(section)
     if head.name not in (heads := heads_of(section.task)):
         yield ("head", "name"), f"got {head.name}, but task {section.task} supports {', '.join(heads)}"
     elif data.schema_file is not None and not head.has_predicates:

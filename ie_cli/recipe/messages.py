@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import did_you_mean, nearest
+from ie_cli.recipe.folds import FOLD, FOLD_TEXT
 from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.schema import TWO_FORMS, Recipe
 from ie_cli.recipe.yaml import Loc
@@ -227,10 +228,11 @@ def _describe(schema: Schema) -> str:
         items = " or ".join(dict.fromkeys(_describe(member) for member in _members(schema["items"])))
         return f"a list of {_PLURALS.get(items, items)}"
     if "pattern" in schema:
-        return "letters, digits, '.', '_' and '-', starting with a letter or digit"
+        return FOLD_TEXT if schema["pattern"] == FOLD else _NAME_TEXT
     return {"string": "text", "boolean": "true or false"}.get(str(kind), "a mapping")
 
 
+_NAME_TEXT = "letters, digits, '.', '_' and '-', starting with a letter or digit"
 _PLURALS = {"text": "texts", "an integer": "integers"}
 
 

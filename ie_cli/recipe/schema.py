@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from ie_cli.document.relabelling import NO_RELATION
 from ie_cli.recipe.balance import Balance, BalanceSection, Sampling, Select
 from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Section, Text
+from ie_cli.recipe.folds import FOLD
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
 
@@ -57,6 +58,14 @@ class DataSection(Section):
     """Labels and predicates in the data to leave out; also left out are relations between entities with such labels."""
     no_relation: list[Text] = list(NO_RELATION)
     """Predicates that mark two entities without a relation and are skipped; an empty list keeps them as predicates."""
+    fold: Annotated[str, Field(pattern=FOLD)] | None = None
+    """Instead of dev: `2/5` makes the second of five parts of train, chosen by a text hash, the development data. `ie train
+    --folds 5` sets it to train on each of them in turn."""
+
+    @property
+    def has_dev(self) -> bool:
+        """Whether there are development data."""
+        return self.dev is not None or self.fold is not None
 
 
 class EncoderSection(Section):

@@ -12,6 +12,9 @@ from ie_cli.reports.card_metadata import front_matter
 from ie_cli.reports.cells import all_rows, heading
 from ie_cli.tasks import TASKS
 
+_USAGE = "## Usage"
+"""The heading after the scores."""
+
 
 def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mapping[str, Mapping[str, Scores]]) -> str:
     """Return a model card in Markdown: metadata for the Hub, scores, labels and usage.
@@ -45,7 +48,7 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         *(f"{kind}: {_listed(listed)}." for kind, listed in names if listed),
         "",
         *(line for title, made in tables for line in score_lines(title, made)),
-        "## Usage",
+        _USAGE,
         "",
         "```sh",
         *(f"ie predict file.jsonl --model PATH | jq -c '{word.jq}'" for word in words),
@@ -63,6 +66,12 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         "",
     ]
     return front_matter(recipe, scores) + "\n".join(lines)
+
+
+def with_section(card: str, title: str, table: ScoreTable) -> str:
+    """Return a model card with another table, before the section on usage, or at the end of a card that has none."""
+    before, usage, after = card.partition(f"\n{_USAGE}\n")
+    return "\n".join([before.rstrip("\n"), "", *score_lines(title, [table])]) + usage + after
 
 
 def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:

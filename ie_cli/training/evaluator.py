@@ -16,7 +16,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.integrity import replace_tasks
 from ie_cli.inference.pipeline import Engine
 from ie_cli.metrics.scores import Scores
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.reports.model_card import model_card
 from ie_cli.tasks import ScoringOptions
 from ie_cli.training.diagnostics import describe_thresholds, thresholds_to_try
@@ -165,8 +165,19 @@ class Evaluator:
         return advice
 
     def _options(self, name: str, seen: Collection[Any] | None = None) -> ScoringOptions:
-        match, head = self._recipe.training.match, self._setup.tasks[name].section.head
-        return ScoringOptions(match=None if match == "auto" else match, seen=seen, cut_by=head.cut_by)
+        return scoring_options(self._recipe, self._setup.tasks[name].section, seen)
+
+
+def scoring_options(recipe: Recipe, section: TaskSection, seen: Collection[Any] | None = None) -> ScoringOptions:
+    """Return the options with which the models of a recipe are scored for a task.
+
+    Args:
+        recipe: the recipe.
+        section: the section of the task.
+        seen: the items of the training data, to score all others separately.
+    """
+    match = recipe.training.match
+    return ScoringOptions(match=None if match == "auto" else match, seen=seen, cut_by=section.head.cut_by)
 
 
 def _decisions(scores: Mapping[str, Scores]) -> dict[str, tuple[float, ...]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.base import Precision
 from ie_cli.training.initial_model import InitialWeights
+from ie_cli.training.series_plan import Kind
+from ie_cli.training.series_summary import SeriesSummary
 from ie_cli.training.setup import TaskSetup
 
 
@@ -180,4 +182,38 @@ class FinishedBefore:
     model: Path
 
 
-Event = Started | Progress | Evaluated | Halved | Saved | Trained | Finished | FinishedBefore
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """One of several runs that are compared begins; its events follow.
+
+    Attributes:
+        kind: what the runs differ in.
+        number: the number of the run, from 1.
+        total: the number of runs.
+        label: its seed, or the number of its fold.
+        directory: its run directory.
+    """
+
+    kind: Kind
+    number: int
+    total: int
+    label: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFinished:
+    """All of several runs are finished, and the model of one of them is kept.
+
+    Attributes:
+        model: the directory of this model.
+        summary: their scores; None if they were all finished before.
+    """
+
+    model: Path
+    summary: SeriesSummary | None
+
+
+Event = (
+    Started | Progress | Evaluated | Halved | Saved | Trained | Finished | FinishedBefore | RunStarted | SeriesFinished
+)

@@ -17,7 +17,7 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.disk_room import missing_space
-from ie_cli.training.events import Evaluated, Event, FinishedBefore, Progress, Started, Trained
+from ie_cli.training.events import Evaluated, Event, Finished, FinishedBefore, Progress, Started, Trained
 from ie_cli.training.initial_model import initial_fingerprint
 from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
@@ -27,6 +27,7 @@ from ie_cli.training.run_changes import require_same_precision, require_same_res
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
+    SCORES,
     Facts,
     clean_up,
     clear,
@@ -44,6 +45,7 @@ from ie_cli.training.run_directory import (
 )
 from ie_cli.training.run_state import NEEDED
 from ie_cli.training.sampling import sampling_notes
+from ie_cli.training.selection import primary_scores
 from ie_cli.training.setup import TrainingSetup, prepare
 from ie_cli.training.techniques.base import Technique
 
@@ -105,7 +107,7 @@ def train(
         for path in run.damaged if writes else ():
             discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
-        for event in _logged(run, log):
+        for event in _logged(run, log, facts):
             if isinstance(event, Trained) and writes:  # from now on, only the scores are missing
                 write_run(output, facts | {"trained": asdict(event)})
             yield event
@@ -198,11 +200,13 @@ def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
     return prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
 
 
-def _logged(run: Run, log: Log) -> Iterator[Event]:
-    """Yield the events of a run, and write their values to the logs."""
+def _logged(run: Run, log: Log, facts: Facts) -> Iterator[Event]:
+    """Yield the events of a run, write their values to the logs, and add the scores of the stored model to its facts."""
     for event in run.stoppable():
         if isinstance(event, (Progress, Evaluated)):
             log(event.step, event.values())
+        elif isinstance(event, Finished):
+            facts[SCORES] = primary_scores(event.scores)
         yield event
 
 

@@ -21,9 +21,10 @@ from ie_cli.system.checksums import require_intact, with_checksum
 from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import is_workspace, sweep, workspace
+from ie_cli.training.series_directory import SERIES_FILES, member_directories, require_familiar, require_no_series
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
-TOKENS = "tokens"
+TOKENS, SCORES = "tokens", "scores"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 Facts = dict[str, Any]
@@ -39,8 +40,9 @@ def require_new_output(output: Path, *, overwrite: bool = False, resume: bool = 
     require_utf8_name(output)
     if output.is_file():
         raise DataError(f"{output} is a file", hint="name a directory with --output.")
-    if not output.exists() or not any(not _is_leftover(path) for path in output.iterdir()):
+    if not contents_of(output):
         return
+    (require_familiar if overwrite else require_no_series)(output)
     facts = read_run(output) if not overwrite else None
     if not overwrite and not resume:
         what = f"already exists{_trained_on(facts)}"
@@ -50,7 +52,8 @@ def require_new_output(output: Path, *, overwrite: bool = False, resume: bool = 
             remedy = "continue it with --resume, or replace it with --overwrite."
         raise DataError(f"{output} {what}", hint=remedy)
     present = [name for name in RUN_FILES if os.path.lexists(output / name)]
-    known = (output / RUN).is_file() or (output / MODEL / FACTS).is_file()  # older versions wrote no run.json
+    # Older versions wrote no run.json, and neither do several runs that are compared.
+    known = (output / RUN).is_file() or (output / MODEL / FACTS).is_file()
     if present and not known and overwrite:
         raise DataError(
             f"{output / present[0]}: this does not seem to have been written by `ie`",
@@ -89,9 +92,11 @@ def require_outside(output: Path, model: str | None) -> None:
         )
 
 
-def _is_leftover(path: Path) -> bool:
-    """Return whether a file is the lock, or was left by an interrupted process."""
-    return path.name == LOCK or is_workspace(path.name)
+def contents_of(output: Path) -> list[str]:
+    """Return the names in a directory without the lock and what interrupted processes have left; empty if it is missing."""
+    if not output.exists():
+        return []
+    return [path.name for path in output.iterdir() if path.name != LOCK and not is_workspace(path.name)]
 
 
 @contextmanager
@@ -121,14 +126,28 @@ def _busy(output: Path) -> str:
     return f"{output}: another run is using this directory"
 
 
-def clear(output: Path) -> None:
-    """Remove the files of an earlier run, and keep others; `run.json` goes first, which invalidates the rest."""
+def clear(output: Path, *, keep: Path | None = None) -> None:
+    """Remove the files of an earlier run, and keep others; `run.json` goes first, which invalidates the rest.
+
+    If the directory contains several runs that were compared, their files are removed, too.
+
+    Args:
+        output: the directory.
+        keep: the directory of one of several runs that is kept.
+    """
     clean_up(output)
     for name in RUN_FILES:
         if name == CHECKPOINTS:
             discard_checkpoints(output)
         else:
             discard(output / name)
+    for directory in member_directories(output):
+        if directory != keep:
+            clear(directory)
+            with suppress(OSError):  # it contains other files
+                directory.rmdir()
+    for name in SERIES_FILES:  # last, so that the runs are found again if the process ends in between
+        discard(output / name)
 
 
 def clean_up(output: Path) -> None:

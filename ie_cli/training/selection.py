@@ -1,4 +1,4 @@
-"""The score that selects the best model of a run with several tasks."""
+"""The score that selects the best model of a run with several tasks, and the best of several runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,22 @@ def primary_score(scores: Mapping[str, Scores], select: Select) -> float:
         scores: the scores by task.
         select: `mean`, `worst`, or weights by task; tasks without development data do not count.
     """
+    return combined_score({name: part.primary for name, part in scores.items()}, select)
+
+
+def combined_score(values: Mapping[str, float], select: Select) -> float:
+    """Return the mean, the worst, or a weighted mean of values by task; see `primary_score`."""
     if select == "worst":
-        values = [part.primary for part in scores.values()]
-        return math.nan if any(map(math.isnan, values)) else min(values)
+        return math.nan if any(map(math.isnan, values.values())) else min(values.values())
     weights = (
-        dict.fromkeys(scores, 1.0) if select == "mean" else {name: w for name, w in select.items() if name in scores}
+        dict.fromkeys(values, 1.0) if select == "mean" else {name: w for name, w in select.items() if name in values}
     )
-    return sum(weight * scores[name].primary for name, weight in weights.items()) / sum(weights.values())
+    return sum(weight * values[name] for name, weight in weights.items()) / sum(weights.values())
+
+
+def primary_scores(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, float | None]]:
+    """Return the primary scores by split and task for JSON, which has no numbers that are not finite."""
+    return {
+        split: {task: part.primary if math.isfinite(part.primary) else None for task, part in parts.items()}
+        for split, parts in scores.items()
+    }
