@@ -146,7 +146,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
 
     data.require_exists()
     report.validate_save_path(data.path)
-    engine, extractor = model.engine()
+    engine, extractor = model.engine(report.task)
     name, section = extractor.task(report.task)
     task, options = TASKS[section.task], replace(report.options(), cut_by=section.head.cut_by)
     task.validate_options(options)

@@ -157,19 +157,24 @@ class ModelChoice:
         with self._naming_variable(), busy("loading the model", quiet=self.quiet):
             return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
-    def engine(self) -> tuple[Engine, Extractor]:
+    def engine(self, task: str | None = None) -> tuple[Engine, Extractor]:
         """Load the model, and return its engine and the model.
 
+        Args:
+            task: the only task that is used, or None for all.
+
         Raises:
-            DataError: an option for entities and relations is given, but the model only compares pairs of texts.
+            DataError: an option for entities and relations is given, but the model or the task only compares pairs of texts.
         """
         extractor = self.load()
         given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
         option = next((name for name, is_given in given.items() if is_given), None)
-        sections = extractor.recipe.instances().values()
-        if option is not None and all(section.head.reads != "windows" for section in sections):
+        sections = extractor.recipe.instances()
+        used = [sections[task]] if task in sections else list(sections.values())
+        if option is not None and all(section.head.reads != "windows" for section in used):
+            what = f"task {task}" if len(used) < len(sections) else "model"
             raise DataError(
-                f"--{option} applies to entities and relations, but the model compares pairs of texts",
+                f"--{option} applies to entities and relations, but the {what} compares pairs of texts",
                 hint=f"omit --{option}.",
             )
         return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
