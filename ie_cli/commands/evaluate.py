@@ -146,8 +146,9 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
 
     data.require_exists()
     report.validate_save_path(data.path)
-    engine, extractor = model.engine(report.task)
+    engine, extractor = model.engine()
     name, section = extractor.task(report.task)
+    model.require_applicable([section], f"task {name}")
     task, options = TASKS[section.task], replace(report.options(), cut_by=section.head.cut_by)
     task.validate_options(options)
     known = extractor.tasks[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ie_cli.formats.common.base import Tokens
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
-    from ie_cli.recipe.schema import DataSection, Recipe
+    from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,27 +157,33 @@ class ModelChoice:
         with self._naming_variable(), busy("loading the model", quiet=self.quiet):
             return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
 
-    def engine(self, task: str | None = None) -> tuple[Engine, Extractor]:
+    def engine(self) -> tuple[Engine, Extractor]:
         """Load the model, and return its engine and the model.
 
-        Args:
-            task: the only task that is used, or None for all.
-
         Raises:
-            DataError: an option for entities and relations is given, but the model or the task only compares pairs of texts.
+            DataError: an option for entities and relations is given, but the model only compares pairs of texts.
         """
         extractor = self.load()
+        self.require_applicable(extractor.recipe.instances().values(), "model")
+        return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
+
+    def require_applicable(self, sections: Iterable[TaskSection], what: str) -> None:
+        """Check that options for entities and relations are given only if some of the tasks in use have these.
+
+        Args:
+            sections: the tasks in use.
+            what: what they are, for the message.
+
+        Raises:
+            DataError: an option applies to none of them.
+        """
         given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
         option = next((name for name, is_given in given.items() if is_given), None)
-        sections = extractor.recipe.instances()
-        used = [sections[task]] if task in sections else list(sections.values())
-        if option is not None and all(section.head.reads != "windows" for section in used):
-            what = f"task {task}" if len(used) < len(sections) else "model"
+        if option is not None and all(section.head.reads != "windows" for section in sections):
             raise DataError(
                 f"--{option} applies to entities and relations, but the {what} compares pairs of texts",
                 hint=f"omit --{option}.",
             )
-        return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
 
 
 def first_data(recipe: Recipe) -> DataSection:
