@@ -22,6 +22,7 @@ from ie_cli.reports.terminal import escape_controls, print_tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ie_cli.data.findings import Finding
     from ie_cli.metrics.scores import Scores
     from ie_cli.training.events import Evaluated, Event, Finished, Started
     from ie_cli.training.initial_model import InitialWeights
@@ -82,10 +83,10 @@ _SHORT = {"precision": "P", "recall": "R", "f1": "F1"}
 
 
 class TrainingView:
-    """Show the events of a training run: a live table on a terminal, plain lines otherwise, nothing if quiet.
+    """Show the events of a training run: a live table on a terminal, plain lines otherwise, only warnings if quiet.
 
     Args:
-        quiet: whether nothing is shown.
+        quiet: whether only warnings are shown.
         run: which of several runs this is, e.g. ``seed 2 of 3``; it precedes the lines on the progress.
     """
 
@@ -154,27 +155,27 @@ class TrainingView:
                 )
             self._say(f"{self._run}trained {steps} in {duration(event.seconds)}{early}; best at step {event.best_step}")
             for advice in event.advice:
-                self._say(f"warning: {advice}")
+                warn(advice)
 
     def _start(self, event: Started) -> None:
         from ie_cli.training.disk_room import gigabytes
 
         if event.dev_is_train:
-            self._say(
-                "warning: data.dev is the same file as data.train: its scores measure memorisation, not "
+            warn(
+                "data.dev is the same file as data.train: its scores measure memorisation, not "
                 "generalisation; set data.dev: 0.1 to split dev texts off the training data"
             )
         for path in event.damaged:
-            self._say(f"warning: {path} cannot be read; an older checkpoint is used instead")
+            warn(f"{path} cannot be read; an older checkpoint is used instead")
         if event.earlier_precision is not None:
-            self._say(
-                f"warning: the run was started in {event.earlier_precision} and continues in {event.precision}, as set in "
+            warn(
+                f"the run was started in {event.earlier_precision} and continues in {event.precision}, as set in "
                 "the recipe"
             )
         if event.disk_space is not None:
             needed, free = map(gigabytes, event.disk_space)
-            self._say(
-                f"warning: the run may need {needed} of disk space for all its checkpoints, but only {free} are free "
+            warn(
+                f"the run may need {needed} of disk space for all its checkpoints, but only {free} are free "
                 "(training.checkpoints: 1 keeps fewer)"
             )
         if event.trained_before:
@@ -185,7 +186,7 @@ class TrainingView:
             self._say("there is no checkpoint yet: starting from the beginning")
         self.several = len(event.tasks) > 1
         for warning in (*event.changes, *event.notes):
-            self._say(f"warning: {warning}")
+            warn(warning)
         if event.initial is not None:
             self._describe_initial(event.initial)
         for name, task in event.tasks.items():
@@ -204,7 +205,7 @@ class TrainingView:
         for task, head in initial.heads.items():
             name = f"{task}: " if self.several else ""
             if head.reason is not None:
-                self._say(f"warning: {name}{describe_new_head(head.reason)}")
+                warn(f"{name}{describe_new_head(head.reason)}")
                 continue
             parts = [f"{len(head.kept)} of {counted(len(head.kept) + len(head.fresh), 'label')} continue"]
             parts += [
@@ -228,18 +229,15 @@ class TrainingView:
         for report in setup.data.reports:
             self._say(f"{name}{report}")
         if (unlearned := unlearned_entities(setup.section, setup.data.statistics)) is not None:
-            self._say(f"{'warning: ' if unlearned.kind == 'warning' else ''}{name}{unlearned.text}")
+            self._find(unlearned, name)
         for finding in negatives_by_file(setup.data.files, setup.task.words.a_item):
-            warning = "warning: " if finding.kind == "warning" else ""
             if len(setup.data.files) > 1 or any(file.negatives for file in setup.data.files.values()):
-                self._say(f"{warning}{name}{finding.text}")
+                self._find(finding, name)
         for split in setup.unannotated:
             effect = ", and it does not stop training early" if split == "dev" else ""
-            self._say(
-                f"warning: {name}data.{split} contains no {setup.task.words.items}: its scores are meaningless{effect}"
-            )
+            warn(f"{name}data.{split} contains no {setup.task.words.items}: its scores are meaningless{effect}")
         if (damaged := setup.dataset.replaced) is not None:
-            self._say(f"warning: {name}the encoded windows in {damaged} were damaged and have been encoded again")
+            warn(f"{name}the encoded windows in {damaged} were damaged and have been encoded again")
         for kind, reasons in counts.unreachable.items():
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
             unreachable = sum(reasons.values())
@@ -269,7 +267,11 @@ class TrainingView:
                 + "  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip()
             )
         if event.advice:
-            self._say(f"warning: {event.advice}")
+            warn(event.advice)
+
+    def _find(self, finding: Finding, name: str) -> None:
+        """Print a finding about the data of a task."""
+        (warn if finding.kind == "warning" else self._say)(f"{name}{finding.text}")
 
     def _say(self, text: str) -> None:
         if not self.quiet:

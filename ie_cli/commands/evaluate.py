@@ -148,6 +148,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     report.validate_save_path(data.path)
     engine, extractor = model.engine()
     name, section = extractor.task(report.task)
+    model.require_applicable([section], f"task {name}")
     task, options = TASKS[section.task], replace(report.options(), cut_by=section.head.cut_by)
     task.validate_options(options)
     known = extractor.tasks[name]

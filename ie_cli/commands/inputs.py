@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ie_cli.formats.common.base import Tokens
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
-    from ie_cli.recipe.schema import DataSection, Recipe
+    from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +168,28 @@ class ModelChoice:
             ModelError: the model has no such task.
         """
         extractor = self.load()
-        given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
-        option = next((name for name, is_given in given.items() if is_given), None)
-        sections = [*extractor.recipe.instances().values()] if self.task is None else [extractor.task(self.task)[1]]
-        if option is not None and all(section.head.reads != "windows" for section in sections):
-            raise DataError(
-                f"--{option} applies to entities and relations, but the model compares pairs of texts",
-                hint=f"omit --{option}.",
-            )
+        sections = extractor.recipe.instances().values() if self.task is None else [extractor.task(self.task)[1]]
+        self.require_applicable(sections, "model" if self.task is None else f"task {self.task}")
         engine = extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
         return engine if self.task is None else engine.only(self.task), extractor
+
+    def require_applicable(self, sections: Iterable[TaskSection], what: str) -> None:
+        """Check that options for entities and relations are given only if some of the tasks in use have these.
+
+        Args:
+            sections: the tasks in use.
+            what: what they are, for the message.
+
+        Raises:
+            DataError: an option applies to none of them.
+        """
+        given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
+        option = next((name for name, is_given in given.items() if is_given), None)
+        if option is not None and all(section.head.reads != "windows" for section in sections):
+            raise DataError(
+                f"--{option} applies to entities and relations, but the {what} compares pairs of texts",
+                hint=f"omit --{option}.",
+            )
 
 
 def first_data(recipe: Recipe) -> DataSection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
@@ -19,6 +20,9 @@ from ie_cli.formats.jsonl import dump
 from ie_cli.inference.search import TopHits
 from ie_cli.inference.vector_files import BLOCK, Block, model_of, read_vectors, require_same_model
 from ie_cli.system.streams import open_output
+
+_FORMAT = "data.format in the recipe"
+"""How hints name the option of a format; commands replace it by their own option."""
 
 
 def run_search(
@@ -84,12 +88,24 @@ class Sides:
                 yield from self._encoded(what, Sources((file,), searched=sources.are_several))
 
     def _encoded(self, what: str, sources: Sources) -> Iterator[Block]:
-        with counting(f"encoding the {what}", quiet=self._embedder.quiet, size=sources.size()) as progress:
+        size = sources.size()
+        with counting(f"encoding the {what}", quiet=self._embedder.quiet, size=size) as progress, _naming(what):
             encoded = self._embedder.documents(sources, progress)
             while part := list(islice(encoded, BLOCK)):
                 for _ in part:
                     progress()
                 yield Block([document for document, _ in part], np.stack([vector for _, vector in part]))
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Name the option of the corpus in the hint of an error, not that of the queries."""
+    try:
+        yield
+    except DataError as error:
+        if what != "corpus" or error.hint is None:
+            raise
+        raise DataError(error.message, hint=error.hint.replace(_FORMAT, "--corpus-from")) from error
 
 
 def _search(asked: list[Block], corpus: Iterator[Block], top_k: int) -> tuple[TopHits, dict[int, Document]]:

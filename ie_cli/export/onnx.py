@@ -55,7 +55,7 @@ class Parity:
         largest, mean: absolute differences of the scores s (before the sigmoid) of all entries on text tokens in the compared
             windows.
         windows: the number of compared windows; a text or a pair that is read as a whole counts as one.
-        metric: the name of the primary score.
+        metric: the name of the primary score, and of its task if there are several.
     """
 
     f1_before: float
@@ -285,6 +285,8 @@ def _compare(before: Extractor, after: Extractor, gold: Mapping[str, Sequence[Do
                     count += gap.size
         windows += len(ids)
     metric = "F1" if metric == "f1" else metric.capitalize()
+    if len(found) > 1:
+        metric = f"{metric} of {worst}"
     first, second = found[worst]
     return Parity(first, second, largest, total / max(1, count), windows, metric)
 

@@ -66,6 +66,7 @@ from ie_cli.formats.common.native_fields import (
     entity_of,
     events_of,
     list_of,
+    malformed_pair_fields,
     native_names,
     relation_of,
 )
@@ -166,6 +167,7 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
         document.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
     if tally is not None:
         tally.add(place, annotated=annotated, related=related)
+        tally.malformed.update(malformed_pair_fields(fields, names))
     return document
 
 

@@ -36,7 +36,9 @@ def embedding_engine(engine: Engine, task: str | None = None) -> Engine:
             hint="train a model with task: match and the head cosent or sbert.",
         )
     if task is not None and task not in able:
-        raise ModelError(f"the task {task} gives a text no vector", hint=f"name {' or '.join(able)} with --task.")
+        exists = any(part.name == task for part in engine.tasks)
+        problem = f"the task {task} gives a text no vector" if exists else f"the model has no task {task}"
+        raise ModelError(problem, hint=f"name {' or '.join(able)} with --task.")
     if task is None and len(able) > 1:
         raise ModelError(f"several tasks give a text a vector: {', '.join(able)}", hint="name one with --task.")
     return engine.only(task or able[0])

@@ -130,7 +130,10 @@ class Extractor:
             return next(iter(sections.items()))
         if name not in sections:
             got = "but none was named" if name is None else f"got {name}"
-            raise ModelError(f"the model has the tasks {', '.join(sections)}; {got}", hint="name one of them.")
+            raise ModelError(
+                f"the model has the tasks {', '.join(sections)}; {got}",
+                hint="name one of them with --task, in Python with `task`.",
+            )
         return name, sections[name]
 
     @property

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ie_cli.errors import did_you_mean, nearest
 from ie_cli.recipe.folds import FOLD, FOLD_TEXT
 from ie_cli.recipe.heads import HEADS
-from ie_cli.recipe.schema import TWO_FORMS, Recipe
+from ie_cli.recipe.schema import SHORT_FORM, TWO_FORMS, Recipe
 from ie_cli.recipe.yaml import Loc
 
 Schema = Mapping[str, Any]
@@ -36,11 +36,14 @@ def schema_problems(error: ValidationError, data: Any, spelled: Mapping[Loc, str
         loc = real_loc(problem["loc"], data)
         if problem["type"] == "missing":
             section = real_loc(problem["loc"][:-1], data)
-            yield section, f"{dotted((*section, problem['loc'][-1]))} is missing"
+            if data.get("tasks") and section[:1] in [(name,) for name in SHORT_FORM]:
+                yield section, TWO_FORMS
+                continue
+            yield section, f"{dotted((*section, problem['loc'][-1]))} is missing{_other_task(section, data)}"
         elif problem["type"] == "extra_forbidden":
             yield loc, _field_of_another_head(loc, data) or _unknown_key(loc)
         elif problem["type"] == "two_forms":
-            yield loc, problem["msg"]
+            yield next((name,) for name in SHORT_FORM if name in data), problem["msg"]
         elif problem["type"] == "unknown_head" and "name" not in _value_at(data, loc):
             yield loc, TWO_FORMS  # the name is filled in unless there are several tasks
         elif problem["type"] == "no_data":
@@ -86,11 +89,19 @@ def shown(value: Any, spelled: str | None = None) -> str:
     if value is None:
         return spelled or "nothing"
     if isinstance(value, dict):
-        return "a mapping"
+        return "a mapping" if value else "an empty mapping"
     if value == "":
         return "an empty string"
     text = f"'{value}'" if isinstance(value, str) else spelled or json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _other_task(section: Loc, data: Any) -> str:
+    """Return a suggestion if an incomplete task has nearly the name of another one, as by a typing error in an override."""
+    if len(section) != 2 or section[0] != "tasks":
+        return ""
+    name = str(section[1])
+    return did_you_mean(name, [other for other in data["tasks"] if other != name])
 
 
 def _value_at(data: Any, loc: Loc) -> Any:

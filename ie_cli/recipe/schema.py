@@ -225,7 +225,9 @@ class TaskSection(Section):
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
-TWO_FORMS = "tasks: replaces task, data and head; move these into each task"
+SHORT_FORM = ("task", "data", "head")
+"""The fields of a recipe with one task, which `tasks` replaces."""
+TWO_FORMS = "tasks: replaces task, data and head; move these into each task, e.g. tasks.NAME.head"
 
 
 class Recipe(Section):
@@ -250,7 +252,7 @@ class Recipe(Section):
     def _has_data(self) -> Recipe:
         if self.data is None and not self.tasks:
             raise PydanticCustomError("no_data", "data is missing")
-        if self.tasks and self.model_fields_set & {"task", "data", "head"}:
+        if self.tasks and self.model_fields_set & set(SHORT_FORM):
             raise PydanticCustomError("two_forms", TWO_FORMS)
         return self
 

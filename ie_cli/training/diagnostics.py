@@ -21,6 +21,10 @@ _FAR_APART = 0.15
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
+Losses = Mapping[str, tuple[float | None, float | None]]
+"""The mean loss of the first steps of each task, and that since the last evaluation, as far as they are known."""
+
+
 class Diagnostics:
     """Says why the scores of a run are 0, and repeats nothing.
 
@@ -31,21 +35,19 @@ class Diagnostics:
     def __init__(self, recipe: Recipe, setup: TrainingSetup) -> None:
         self._setup = setup
         self._steps = 0
-        self._losses: tuple[float | None, float | None] = (None, None)
+        self._losses: Losses = {}
         self._rates = _rates(recipe, setup)
         self._said: set[str] = set()
         self.best: dict[str, tuple[float, int]] = {}
 
-    def evaluated(
-        self, scores: Mapping[str, Scores], *, step: int, epoch: float, losses: tuple[float | None, float | None]
-    ) -> str | None:
+    def evaluated(self, scores: Mapping[str, Scores], *, step: int, epoch: float, losses: Losses) -> str | None:
         """Return why scores are 0, unless it is too early to know, or None.
 
         Args:
             scores: the scores on dev by task.
             step: number of completed steps.
             epoch: number of completed epochs.
-            losses: the mean loss of the first steps and of those since the last evaluation.
+            losses: the losses of each task.
         """
         self._steps, self._losses = step, losses
         found = [self._zero(name, part, epoch) for name, part in scores.items()]
@@ -66,12 +68,16 @@ class Diagnostics:
                 self._said.add(item[0])
                 yield item[1]
 
+    def _named(self, name: str, text: str) -> str:
+        """Return a diagnosis with the name of its task, if there are several."""
+        return f"{name}: {text}" if len(self._setup.tasks) > 1 else text
+
     def _zero(self, name: str, scores: Scores, epoch: float | None) -> tuple[str, str] | None:
         """Return a key and a diagnosis if the score is 0; `epoch` is None at the end of the run, when nothing is too early."""
         task = self._setup.tasks[name]
         if scores.primary != 0:
             return None
-        metric, learning = _title(task.task.metric), self._learning()
+        metric, learning = self._named(name, _title(task.task.metric)), self._learning(name)
         before, at = self.best.get(name, (0.0, 0))
         if before >= FOUND:
             return f"{name} fell", f"{metric} has fallen to 0 from {before:.4f} at step {at}. {learning.advise()}"
@@ -89,11 +95,12 @@ class Diagnostics:
         task = self._setup.tasks[name]
         if scores.primary == 0 or not scores.primary < FOUND:
             return None
-        text = f"{_title(task.task.metric)} is only {scores.primary:.4f} after {counted(self._steps, 'step')}."
-        return f"{name} low", f"{text} {self._learning().advise()}"
+        metric = self._named(name, _title(task.task.metric))
+        text = f"{metric} is only {scores.primary:.4f} after {counted(self._steps, 'step')}."
+        return f"{name} low", f"{text} {self._learning(name).advise()}"
 
-    def _learning(self) -> Learning:
-        first, last = self._losses
+    def _learning(self, name: str) -> Learning:
+        first, last = self._losses.get(name, (None, None))
         return Learning(first=first, last=last, rates=self._rates, steps=self._steps)
 
 

@@ -294,7 +294,7 @@ class Run:
         if best:
             self.best_score, self.best_step = rank, self.step
         self.waited = 0 if better or not self._patience_counts() else self.waited + 1
-        losses = self.tracker.first_loss(), loss
+        losses = self.tracker.by_task()
         advice = self.diagnostics.evaluated(scores, step=self.step, epoch=self._epoch(), losses=losses)
         seconds, balance = time.monotonic() - start, self.balancer.values()
         self.tracker.restart()

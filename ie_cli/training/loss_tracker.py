@@ -27,19 +27,22 @@ class LossTracker:
     Attributes:
         total: sum of the losses that were read since the last evaluation; unlike the readings, it does not depend on time.
         count: number of these losses.
-        first: the losses of the first steps of the run, once they were read; none in a run that was resumed later.
+        first: the losses of the first steps of each task, once they were read; none in a run that was resumed later.
     """
 
     def __init__(self, train: Mapping[str, Iterable[Document]]) -> None:
         self._train = train
         self.total, self.count = 0.0, 0
-        self.first: list[float] = []
+        self.first: dict[str, list[tuple[int, float]]] = {}
+        self._latest: dict[str, tuple[float, int]] = {}
         self.restart()
 
     def restart(self) -> None:
         """Reset the measurements."""
         self._losses: list[Tensor] = []
         self._loss_of: list[int] = []
+        self._task_of: list[str | None] = []
+        self._waiting: dict[int, set[str]] = {}
         self._steps: list[tuple[int, str, Sequence[int]]] = []
         self._norms: list[Tensor] = []
         self._norm_of: list[int] = []
@@ -53,6 +56,10 @@ class LossTracker:
         if loss is not None:
             self._losses.append(loss)
             self._loss_of.append(step)
+            others = self._waiting.get(step, set()) - {batch.task}
+            self._task_of.append(None if others else batch.task)
+        else:
+            self._waiting.setdefault(step, set()).add(batch.task)
         self._steps.append((step, batch.task, batch.documents))
         self._sentences += sentences
 
@@ -107,7 +114,15 @@ class LossTracker:
         losses = self.check()
         rate = self.rate()
         self.total, self.count = self.sums(losses)
-        self.first += [loss for loss, step in zip(losses, self._loss_of, strict=True) if step <= _FIRST_STEPS]
+        for loss, step, task in zip(losses, self._loss_of, self._task_of, strict=True):
+            if task is None:
+                continue
+            total, count = self._latest.get(task, (0.0, 0))
+            self._latest[task] = total + loss, count + 1
+            if step == 1 or self.first:  # not in a resumed run
+                first = self.first.setdefault(task, [])
+                if len({*(at for at, _ in first), step}) <= _FIRST_STEPS:
+                    first.append((step, loss))
         self.restart()
         return (sum(losses) / len(losses) if losses else math.nan), rate
 
@@ -124,9 +139,16 @@ class LossTracker:
                 total, count = total + loss, count + 1
         return total, count
 
-    def first_loss(self) -> float | None:
-        """Return the mean loss of the first steps of the run, if it is known."""
-        return sum(self.first) / len(self.first) if self.first else None
+    def by_task(self) -> dict[str, tuple[float | None, float | None]]:
+        """Return the mean losses of each task in its first steps and since the last call, as far as they are known.
+
+        Tasks have losses of different sizes, so a mean over the batches of several tasks shows which of them were drawn,
+        not whether they have learned.
+        """
+        latest = {task: total / count for task, (total, count) in self._latest.items()}
+        first = {task: sum(loss for _, loss in some) / len(some) for task, some in self.first.items() if some}
+        self._latest = {}
+        return {task: (first.get(task), latest.get(task)) for task in self._train}
 
     def rate(self) -> float:
         """Return the sentences per second since the last reading."""

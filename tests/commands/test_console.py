@@ -74,10 +74,14 @@ def test_what_changes_in_a_pretrained_encoder_is_a_warning(screen: Console) -> N
     assert "warning: an option changes the encoder" in shown(screen)
 
 
-def test_quiet_says_nothing(screen: Console, tmp_path: Path) -> None:
+def test_quiet_prints_only_warnings(screen: Console, tmp_path: Path) -> None:
+    """As `--quiet` promises: a job whose score is 0, or whose dev data are its training data, does not end in silence."""
     data = write_jsonl(tmp_path / "train.jsonl", documents())
-    TrainingView(quiet=True).follow(train(recipe(data, training={"epochs": 1}), tmp_path / "run"))
-    assert shown(screen) == ""
+    section = {"epochs": 1, "learning_rate": 2e-4, "head_learning_rate": 1e-4}
+    TrainingView(quiet=True).follow(train(recipe(data, training=section), tmp_path / "run"))
+    first, last = re.sub(r"\x1b\[[0-9;]*m", "", shown(screen)).splitlines()
+    assert first.startswith("warning: data.dev is the same file as data.train")
+    assert re.match(r"warning: F1 is (0\.|only 0\.0)", last)
 
 
 def test_the_table_of_scores(screen: Console) -> None:

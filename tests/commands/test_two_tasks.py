@@ -39,6 +39,11 @@ def scores(model: Path, data: Path, task: str) -> Any:
     return json.loads(result.stdout)
 
 
+def test_the_comparison_of_an_export_names_the_task_whose_score_it_is(here: Path) -> None:
+    facts = json.loads((here / "exported" / "export.json").read_text(encoding="utf-8"))
+    assert facts["parity"]["metric"] in (f"F1 of {NAMES}", f"F1 of {LINKS}")
+
+
 @pytest.mark.parametrize("model", ["run/model", "exported"])
 @pytest.mark.parametrize("task", [NAMES, LINKS])
 def test_each_task_has_the_scores_that_training_reported(model: str, task: str, here: Path) -> None:

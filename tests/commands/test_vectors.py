@@ -129,6 +129,18 @@ def test_vectors_of_another_model_are_refused(here: Path, tmp_path: Path) -> Non
         (("embed", "texts.jsonl", "-o", "texts.jsonl"), "texts.jsonl: this file is also the input"),
         (("embed", "texts.jsonl", "-o", "no/v.npy"), "no/v.npy: there is no directory"),
         (("embed", "texts.jsonl", "--task", "names"), "the task names gives a text no vector"),
+        (("embed", "texts.jsonl", "--task", "alke"), "the model has no task alke hint: name alike with --task"),
+        (("search", "texts.jsonl", "prose.md"), "prose.md: the format cannot be detected from the first line"),
+        (("search", "texts.jsonl", "prose.md"), "hint: set --corpus-from: jsonl"),
+        (("search", "prose.md", "texts.jsonl"), "hint: set --from: jsonl"),
+        (
+            ("eval", "pairs.jsonl"),
+            "the model has the tasks names, alike; but none was named hint: name one of them with --task",
+        ),
+        (
+            ("eval", "pairs.jsonl", "--task", "alike", "--threshold", "0.9"),
+            "--threshold applies to entities and relations, but the task alike compares pairs of texts",
+        ),
         (("embed", "none.jsonl"), "none.jsonl: no such file"),
         (("embed", "bad.jsonl"), "bad.jsonl:2:"),
         (("search", "-", "-"), "QUERIES and CORPUS are both stdin"),
@@ -139,6 +151,8 @@ def test_vectors_of_another_model_are_refused(here: Path, tmp_path: Path) -> Non
 def test_errors_name_the_place_and_leave_no_output(arguments: tuple[str, ...], message: str, here: Path) -> None:
     (here / "empty.jsonl").touch()
     (here / "bad.jsonl").write_text('{"text": "a"}\n{"text": 3}\n', encoding="utf-8")
+    (here / "prose.md").write_text("# A title\n", encoding="utf-8")
+    write(here / "pairs.jsonl", {"text": "a", "text_pair": "b", "label": "1"})
     before = {file.name: file.read_bytes() for file in here.iterdir()}
     run = ie(*arguments)
     assert run.exit_code == 1

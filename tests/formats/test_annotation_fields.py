@@ -247,3 +247,26 @@ def test_entities_beside_the_triples_of_duie_are_counted() -> None:
     ]
     _, said = read(*records, name="duie")
     assert "x: records with 'entities', which this format does not read: 1 of 2" in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "listed"),
+    [
+        ({"text_pair": 3, "label": "1"}, "text_pair 1"),
+        ({"text_pair": "b", "label": 1}, "label 1"),
+        ({"text_pair": "b", "score": "high"}, "score 1"),
+        ({"text_pair": "b", "score": float("nan"), "label": ["1"]}, "label 1, score 1"),
+        ({"text_pair": "b", "label": None, "score": None}, ""),
+        ({"text_pair": "b", "label": ""}, ""),
+        ({"text_pair": None, "label": 3}, ""),
+        ({"label": 3, "score": "high", "entities": []}, ""),
+    ],
+)
+def test_the_label_of_a_pair_that_is_not_read_is_reported(fields: dict[str, Any], listed: str) -> None:
+    """Such a pair has no label and is not learned; the fields are kept as user fields."""
+    [record], said = read({"text": TEXT, **fields})
+    assert isinstance(record, Document)
+    found = [line.partition("finite number: ")[2] for line in said if "fields of pairs that are not read" in line]
+    assert found == ([listed] if listed else [])
+    _, said = read({"text": TEXT, **fields}, annotation=False)
+    assert said == []

@@ -89,6 +89,8 @@ def test_the_task_that_gives_vectors_is_found() -> None:
     with pytest.raises(ModelError, match="the task ner gives a text no vector") as error:
         embedding_engine(both, "ner")
     assert error.value.hint == "name match with --task."
+    with pytest.raises(ModelError, match="the model has no task macth"):
+        embedding_engine(both, "macth")
     several = replace(engine, tasks=(part("one", "texts"), part("two", "texts"), part("joined", "pair")))
     assert [one.name for one in embedding_engine(several, "two").tasks] == ["two"]
     with pytest.raises(ModelError, match="several tasks give a text a vector: one, two"):

@@ -64,6 +64,20 @@ def test_each_task_has_a_head_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("tasks.tow.head.name=casrel", "tasks.tow.data is missing; did you mean 'two'?"),
+        ("head.name=crf", "tasks: replaces task, data and head; move these into each task, e.g. tasks.NAME.head"),
+        ("data.dev=0.1", "tasks: replaces task, data and head"),
+        ("training.select={}", "training.select: got an empty mapping, expected 'mean' or 'worst' or a mapping"),
+    ],
+)
+def test_an_override_that_does_not_fit_several_tasks_is_named(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(f"--set {override}: {message}")):
+        load(NAMED, override)
+
+
+@pytest.mark.parametrize(
     ("text", "overrides", "field"),
     [
         (GPLINKER, ["head.name=casrel", "head.type_pairs=observed"], "type_pairs"),

@@ -48,7 +48,7 @@ def said_of(
     made = recipe(Path("train.jsonl"), training=cast(dict[str, object], training))
     diagnostics = Diagnostics(made, setup)
     return [
-        diagnostics.evaluated({"ner": scored(10, right, right)}, step=number, epoch=100.0, losses=losses)
+        diagnostics.evaluated({"ner": scored(10, right, right)}, step=number, epoch=100.0, losses={"ner": losses})
         for number, right in enumerate(f1, 1)
     ]
 
@@ -68,7 +68,7 @@ def test_a_correlation_below_zero_is_low_too(setup: TrainingSetup, value: float)
 
 def test_zero_after_a_score_by_chance_is_not_still_zero(setup: TrainingSetup) -> None:
     diagnostics = Diagnostics(recipe(Path("train.jsonl")), setup)
-    rest = {"epoch": 100.0, "losses": (None, None)}
+    rest = {"epoch": 100.0, "losses": {}}
     assert diagnostics.evaluated({"ner": scored(100, 100, 9)}, step=3, **rest) is None  # type: ignore[arg-type]
     said = diagnostics.evaluated({"ner": scored(100)}, step=6, **rest)  # type: ignore[arg-type]
     assert said is not None
@@ -101,6 +101,22 @@ def test_the_advice_follows_the_rates_and_the_losses(
     assert advice is not None
     assert wanted in advice
     assert unwanted not in advice
+
+
+def test_with_several_tasks_each_diagnosis_names_its_task_and_is_about_its_losses(setup: TrainingSetup) -> None:
+    """Losses of tasks differ in size: that of a step depends on the task that was drawn, not on what was learned."""
+    both = replace(setup, tasks={"names": setup.tasks["ner"], "more": setup.tasks["ner"]})
+    diagnostics = Diagnostics(recipe(Path("train.jsonl"), training={"learning_rate": 1e-3}), both)
+    scores = {"names": scored(), "more": scored(100, 9, 4)}
+    losses = {"names": (1.0, 0.9), "more": (30.0, 60.0)}
+    assert diagnostics.evaluated(scores, step=1, epoch=0.0, losses=losses) is None
+    names, more = diagnostics.finished(scores)
+    assert names.startswith(
+        "names: F1 is 0. The model predicts nothing. The training loss was 1 at first and is 0.9 now."
+    )
+    assert "has risen" not in names
+    assert more.startswith("more: F1 is only 0.0734 after 1 step. The training loss was 30 at first and is 60 now.")
+    assert "has risen" in more
 
 
 @pytest.mark.parametrize(("factor", "wanted", "unwanted"), [(500.0, "lower it", "raise"), (0.002, "raise it", "lower")])

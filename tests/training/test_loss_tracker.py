@@ -79,6 +79,37 @@ def test_the_mean_of_an_evaluation_does_not_depend_on_readings_between(clock: Cl
     assert math.isnan(tracker.mean())
 
 
+def test_the_losses_of_each_task_are_compared_with_its_own_first_ones(clock: Clock) -> None:
+    """The mean over all batches would have risen here, although the loss of every task has fallen."""
+    tracker = LossTracker(TRAIN)
+    for step, (loss, task) in enumerate([(1.0, "ner"), (1.0, "ner"), (40.0, "links"), (36.0, "links")], 1):
+        add(tracker, step, loss, 0, task=task)
+    assert tracker.mean() == 19.5
+    assert tracker.by_task() == {"ner": (1.0, 1.0), "links": (38.0, 38.0)}
+    for step, (loss, task) in enumerate([(0.5, "ner"), (30.0, "links"), (20.0, "links")], 5):
+        add(tracker, step, loss, 0, task=task)
+    assert tracker.mean() > 10
+    assert tracker.by_task() == {"ner": (1.0, 0.5), "links": (38.0, 25.0)}
+    assert tracker.by_task() == {"ner": (1.0, None), "links": (38.0, None)}
+
+
+def test_the_first_losses_of_a_resumed_run_are_unknown(clock: Clock) -> None:
+    tracker = LossTracker(TRAIN)
+    add(tracker, 2, 3.0, 0)
+    tracker.read()
+    assert tracker.by_task() == {"ner": (None, 3.0), "links": (None, None)}
+
+
+def test_a_loss_over_batches_of_several_tasks_is_that_of_none_of_them(clock: Clock) -> None:
+    tracker = LossTracker(TRAIN)
+    tracker.add(None, 1, batch(0, task="links"), sentences=1.0)
+    add(tracker, 1, 9.0, 0)
+    tracker.add(None, 2, batch(0, task="links"), sentences=1.0)
+    add(tracker, 2, 5.0, 0, task="links")
+    assert tracker.mean() == 7.0
+    assert tracker.by_task() == {"ner": (None, None), "links": (None, 5.0)}
+
+
 def test_the_first_non_finite_step_is_reported_with_its_documents(clock: Clock) -> None:
     tracker = LossTracker(TRAIN)
     add(tracker, 1, 1.0, 0)

@@ -212,11 +212,16 @@ class AnnotationTally:
         path: the name of the file.
         wanted: the name of the field that the format prescribes.
         items: what the field contains, for the report.
+
+    Attributes:
+        dropped: how often each field of an entity or a relation occurs that is not kept.
+        malformed: how often each field of a pair of texts has a form that is not read.
     """
 
     def __init__(self, path: str, wanted: str = "entities", items: str = "entities") -> None:
         self._path, self._wanted, self._items = path, wanted, items
         self.dropped: Counter[str] = Counter()
+        self.malformed: Counter[str] = Counter()
         self._records = self._without = self._related = self._entities_alone = self._unread = 0
         self._renamed: Counter[str] = Counter()
 
@@ -268,6 +273,12 @@ class AnnotationTally:
             yield f"records with 'entities', which this format does not read: {self._unread:,} of {total}"
         if self._related and alone:
             yield f"records without a field 'relations', which count as texts without relations: {alone:,} of {total}"
+        if self.malformed:
+            listed = ", ".join(f"{name} {count:,}" for name, count in self.malformed.items())
+            yield (
+                "fields of pairs that are not read, because text_pair and label must be strings and score a finite number: "
+                f"{listed}"
+            )
         if self.dropped:
             listed = ", ".join(f"{name} {count:,}" for name, count in self.dropped.most_common(10))
             yield f"fields of entities and relations that are not kept: {listed}"

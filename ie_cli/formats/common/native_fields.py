@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ie_cli.document import Argument, Entity, Event, Relation
@@ -37,6 +37,18 @@ def native_names(fields: Mapping[str, Any]) -> frozenset[str]:
     if isinstance(events, list) and any(map(_is_event, events)):
         names.append("events")
     return frozenset(names)
+
+
+def malformed_pair_fields(fields: Mapping[str, Any], native: frozenset[str]) -> Iterator[str]:
+    """Yield which of text_pair, label and score a pair of texts has in a form that is not read; null is as good as missing."""
+    if fields.get("text_pair") is None:
+        return
+    if "text_pair" not in native:
+        yield "text_pair"
+        return
+    for name in ("label", "score"):
+        if name not in native and fields.get(name) not in (None, ""):
+            yield name
 
 
 def _is_event(value: Any) -> bool:
