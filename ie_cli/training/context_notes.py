@@ -1,0 +1,49 @@
+"""What a run says of its joined texts before it starts: how many and how long, and which cannot be joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ie_cli.errors import counted
+from ie_cli.training.context_buckets import ContextBuckets
+from ie_cli.training.length_buckets import LengthBuckets
+from ie_cli.training.setup import TaskSetup, TrainingSetup
+
+_TRIED = 50
+"""Number of joined texts of the first epoch that are made to see whether the tokenizer separates their texts."""
+
+
+def context_notes(setup: TrainingSetup, samplers: Sequence[LengthBuckets]) -> Iterator[str]:
+    """Yield what a user should know of the joined texts of a run.
+
+    Args:
+        setup: the model and its training data.
+        samplers: the sampler of each task, in the order of the tasks.
+    """
+    for (name, task), sampler in zip(setup.tasks.items(), samplers, strict=True):
+        if isinstance(sampler, ContextBuckets):
+            before = f"{name}: " if len(setup.tasks) > 1 else ""
+            yield from (f"{before}data.context: {note}" for note in _notes(task, sampler))
+
+
+def _notes(task: TaskSetup, sampler: ContextBuckets) -> Iterator[str]:
+    groups = [sample for sample in sampler.samples if isinstance(sample, tuple)]
+    if not groups:
+        yield (
+            "no texts are joined, because no two that follow each other fit into a window: raise encoder.max_length or "
+            "data.context.share, or omit data.context"
+        )
+        return
+    typical = sampler.extent()
+    yield (
+        f"{sum(map(len, groups)) / len(sampler.lengths):.0%} of {counted(len(sampler.lengths), 'window')} are joined in an "
+        f"epoch, up to {typical.texts} at a time, which have up to {typical.tokens} tokens"
+    )
+    tried = groups[:: -(-len(groups) // _TRIED)]
+    made = set() if task.joiner is None else set(task.joiner.rows(task.dataset, tried).documents)
+    documents = sampler.documents
+    if apart := sum(tuple(documents[list(group)].tolist()) not in made for group in tried):
+        yield (
+            f"{apart} of {counted(len(tried), 'joined text')} that were tried stay in parts, because a token contains the end "
+            "of one text and the start of the next: set data.context.joiner"
+        )
