@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ie_cli.recipe.balance import BalanceSection
-from ie_cli.recipe.context import ContextSection
 from ie_cli.recipe.bundled import list_recipes
+from ie_cli.recipe.context import ContextSection
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, schemas_at
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TaskSection, TrainingSection

@@ -97,37 +97,45 @@ class TextJoiner:
         together = [number for sample in samples if isinstance(sample, tuple) for number in sample]
         stored = dataset.texts(together) if together else []
         sources = zip(stored, self._alone.encode([one.text for one in stored]), strict=True)
-        found: list[_Sample] = []
-        for sample in samples:
-            if isinstance(sample, tuple):
-                found += self._joined([_Source(next(read), *next(sources)) for _ in sample])
-            else:
-                found.append(next(read))
+        groups: list[list[_Source] | _Sample] = [
+            [_Source(next(read), *next(sources)) for _ in sample] if isinstance(sample, tuple) else next(read)
+            for sample in samples
+        ]
+        made = iter(self._joined([group for group in groups if isinstance(group, list)]))
+        found = [one for group in groups for one in (next(made) if isinstance(group, list) else [group])]
         names = list(found[0].columns) if found else []
         columns = {name: [one.columns[name] for one in found] for name in names}
         return Rows([one.input_ids for one in found], columns, [one.documents for one in found])
 
-    def _joined(self, sources: Sequence[_Source]) -> list[_Sample]:
-        """Join sources, in several parts if they cannot be joined to one."""
-        if len(sources) == 1:
-            return [sources[0].row]
-        text, starts = join_tokens([source.stored.text for source in sources], self._joiner)
-        [tokens] = self._tokenizer.encode([text])
-        boundaries, placed, cut = Boundaries(text, tokens), list[Mapping[str, Array]](), 0
-        if len(tokens) > self._capacity:
-            cut = len(sources) // 2
-        else:
-            for number, (source, start) in enumerate(zip(sources, starts, strict=True)):
-                columns = self._placed(source, start, boundaries)
-                if columns is None:
-                    cut = max(1, number)
-                    break
-                placed.append(columns)
-        if cut:
-            return self._joined(sources[:cut]) + self._joined(sources[cut:])
-        together = {name: np.concatenate([columns[name] for columns in placed]) for name in placed[0]}
-        documents = tuple(single_numbers(source.row.documents for source in sources))
-        return [_Sample(self._tokenizer.surround(tokens.ids), together, documents)]
+    def _joined(self, groups: Sequence[Sequence[_Source]]) -> Iterator[list[_Sample]]:
+        """Yield the samples of each group: one or, if its sources cannot be joined to one, several."""
+        texts = [join_tokens([source.stored.text for source in sources], self._joiner) for sources in groups]
+        encoded = self._tokenizer.encode([text for text, _ in texts])  # at once, which takes less time
+        for sources, (text, starts), tokens in zip(groups, texts, encoded, strict=True):
+            if len(sources) == 1:
+                yield [sources[0].row]
+                continue
+            placed = self._all_placed(sources, starts, Boundaries(text, tokens))
+            if isinstance(placed, int):
+                yield [one for part in self._joined([sources[:placed], sources[placed:]]) for one in part]
+                continue
+            columns = {name: np.concatenate([values[name] for values in placed]) for name in placed[0]}
+            documents = tuple(single_numbers(source.row.documents for source in sources))
+            yield [_Sample(self._tokenizer.surround(tokens.ids), columns, documents)]
+
+    def _all_placed(
+        self, sources: Sequence[_Source], starts: Sequence[int], boundaries: Boundaries
+    ) -> list[dict[str, Array]] | int:
+        """Return the gold values of all sources in their joined text, or where to divide these if it is not possible."""
+        if len(boundaries.tokens) > self._capacity:
+            return len(sources) // 2
+        placed: list[dict[str, Array]] = []
+        for number, (source, start) in enumerate(zip(sources, starts, strict=True)):
+            values = self._placed(source, start, boundaries)
+            if values is None:
+                return max(1, number)
+            placed.append(values)
+        return placed
 
     def _placed(self, source: _Source, start: int, boundaries: Boundaries) -> dict[str, Array] | None:
         """Return the gold values of a text that begins at a character of a joined text; None if these would not be exact."""
