@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from ie_cli.data.findings import Finding
 from ie_cli.errors import counted
 from ie_cli.training.context_buckets import ContextBuckets
 from ie_cli.training.length_buckets import LengthBuckets
@@ -13,7 +15,7 @@ _TRIED = 50
 """Number of joined texts of the first epoch that are made to see whether the tokenizer separates their texts."""
 
 
-def context_notes(setup: TrainingSetup, samplers: Sequence[LengthBuckets]) -> Iterator[str]:
+def context_notes(setup: TrainingSetup, samplers: Sequence[LengthBuckets]) -> Iterator[Finding]:
     """Yield what a user should know of the joined texts of a run.
 
     Args:
@@ -23,27 +25,30 @@ def context_notes(setup: TrainingSetup, samplers: Sequence[LengthBuckets]) -> It
     for (name, task), sampler in zip(setup.tasks.items(), samplers, strict=True):
         if isinstance(sampler, ContextBuckets):
             before = f"{name}: " if len(setup.tasks) > 1 else ""
-            yield from (f"{before}data.context: {note}" for note in _notes(task, sampler))
+            yield from (replace(found, text=f"{before}data.context: {found.text}") for found in _notes(task, sampler))
 
 
-def _notes(task: TaskSetup, sampler: ContextBuckets) -> Iterator[str]:
+def _notes(task: TaskSetup, sampler: ContextBuckets) -> Iterator[Finding]:
     groups = [sample for sample in sampler.samples if isinstance(sample, tuple)]
     if not groups:
-        yield (
+        yield Finding(
+            "warning",
             "no texts are joined, because no two that follow each other fit into a window: raise encoder.max_length or "
-            "data.context.share, or omit data.context"
+            "data.context.share, or omit data.context",
         )
         return
     typical = sampler.extent()
-    yield (
+    yield Finding(
+        "note",
         f"{sum(map(len, groups)) / len(sampler.lengths):.0%} of {counted(len(sampler.lengths), 'window')} are joined in an "
-        f"epoch, up to {typical.texts} at a time, which have up to {typical.tokens} tokens"
+        f"epoch, up to {typical.texts} at a time, which have up to {typical.tokens} tokens",
     )
     tried = groups[:: -(-len(groups) // _TRIED)]
     made = set() if task.joiner is None else set(task.joiner.rows(task.dataset, tried).documents)
     documents = sampler.documents
     if apart := sum(tuple(documents[list(group)].tolist()) not in made for group in tried):
-        yield (
+        yield Finding(
+            "warning",
             f"{apart} of {counted(len(tried), 'joined text')} that were tried stay in parts, because a token contains the end "
-            "of one text and the start of the next: set data.context.joiner"
+            "of one text and the start of the next: set data.context.joiner",
         )

@@ -180,8 +180,8 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
         notes=(
             *pair_notes(run.setup, run.sampler.samplers, processes=run.accelerator.num_processes),
             *sampling_notes(run.sampler, list(run.setup.tasks)),
-            *context_notes(run.setup, run.sampler.samplers),
         ),
+        joined=tuple(context_notes(run.setup, run.sampler.samplers)),
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ie_cli.modeling.batch import Numbers, single_numbers
 from ie_cli.recipe.context import ContextSection
 from ie_cli.training.batching import TaskMixture, TasksInTurn
-from ie_cli.training.context_buckets import ContextBuckets
+from ie_cli.training.context_buckets import ContextBuckets, Extent
 from ie_cli.training.encoded_dataset import EncodedDataset
 from ie_cli.training.sampling import TasksAtRandom, TasksTogether
 
@@ -170,6 +170,12 @@ def test_the_heaviest_batch_holds_the_longest_samples(batches: dict[str, int]) -
         assert len(single_numbers(heaviest)) == 6
     else:
         assert len(heaviest) == 130 // sizes[0]
+
+
+def test_the_extent_is_that_of_nearly_all_samples() -> None:
+    data = Measured.of([10] * 600 + [50])
+    assert data.sampler(share=1.0, texts=4).extent() == Extent(texts=4, tokens=4 * 8 + 3)
+    assert data.sampler(share=0.0).extent() == Extent(texts=1, tokens=8)
 
 
 @dataclass
