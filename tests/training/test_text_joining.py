@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.fakes import TOKENIZERS
 from support.heads import HIDDEN, SCHEMA, WINDOW_HEADS, built, codec_of_head
 from support.toy_head import ToyCodec, ToySection
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import ByteLevel, Split
 
 from ie_cli.codecs.base import Codec
 from ie_cli.document import Document, Entity, Relation, Spo
@@ -147,6 +148,16 @@ def test_a_token_of_two_texts_keeps_them_separate() -> None:
     assert found.documents == [0, (1, 2), 2]
     assert found.columns["spans"][0].tolist() == [[1, 1, 1]]
     assert [len(ids) for ids in found.input_ids] == [3, 5, 4]
+
+
+@pytest.mark.parametrize(("end", "expected"), [(2, [(0, 1)]), (1, [0, 1])])
+def test_an_item_that_only_the_joined_text_can_express_keeps_texts_separate(end: int, expected: list[object]) -> None:
+    """Alone, the second text is a single token, in which an entity ends; it would become a negative example."""
+    made = TOKENIZERS["characters"]()
+    made.pre_tokenizer = Split(Regex(r"^An|[\s\S]"), "isolated")
+    documents = [Document("W"), Document("An", [Entity(0, end, "A")])]
+    encoding, dataset = encoded(documents, codec_of_head("biaffine"), TextTokenizer(made))
+    assert joiner_of(encoding).rows(dataset, [(0, 1)]).documents == expected
 
 
 def test_texts_that_do_not_fit_stay_separate() -> None:
