@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from ie_cli.recipe.balance import BalanceSection
 from ie_cli.recipe.bundled import list_recipes
+from ie_cli.recipe.context import ContextSection
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, schemas_at
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TaskSection, TrainingSection
@@ -57,6 +58,9 @@ def page() -> str:
         "## data\n\n",
         "Paths are relative to the recipe. The formats are in [Formats](formats.md).\n\n",
         _section(DataSection, ("data",)),
+        "The fields of `data.context`; a number alone is short for `{texts: NUMBER}`. "
+        "[Documents](../guide/documents.md#train-for-documents) explains it.\n\n",
+        _section(ContextSection, ("data", "context")),
         "## encoder\n\n",
         _section(EncoderSection, ("encoder",)),
         *_heads(),

@@ -27,6 +27,8 @@ Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Columns = Mapping[str, Index]
+TokenSpans = Mapping[str, Sequence[tuple[int, int]]]
+"""By stored column, which of its integers are the first and the last token of a span; the others are no tokens."""
 
 
 @dataclass(slots=True)
@@ -167,7 +169,11 @@ class Decoder(Protocol):
 
 
 class Codec(Protocol):
-    """Encodes and decodes for the heads that refer to it in the table of heads."""
+    """Encodes and decodes for the heads that refer to it in the table of heads.
+
+    A codec whose stored tokens are the ends of spans also has `token_spans` (`TokenSpans`), without which `data.context` cannot
+    join texts.
+    """
 
     @property
     def schema(self) -> LabelSchema:

@@ -23,6 +23,7 @@ from ie_cli.codecs.base import (
     Mask,
     Outputs,
     Targets,
+    TokenSpans,
 )
 from ie_cli.codecs.limits import OBJECT_OVERLAPS, SUBJECT_OVERLAPS
 from ie_cli.codecs.nearest import DecodedPairs, best_of_samples, decode_nearest, joint_spans
@@ -62,6 +63,7 @@ class CasRelCodec:
     reads: Reads = "windows"
     identity: Sequence[Any] = ("casrel", 1)
     columns: Mapping[str, int] = {"subjects": 2, "links": 5}
+    token_spans: TokenSpans = {"subjects": ((0, 1),), "links": ((1, 2), (3, 4))}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema = schema

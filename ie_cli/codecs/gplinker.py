@@ -27,6 +27,7 @@ from ie_cli.codecs.base import (
     Mask,
     Outputs,
     Targets,
+    TokenSpans,
 )
 from ie_cli.codecs.factors import entry_scores, factors_of, shared_factors
 from ie_cli.codecs.flat import flat_alignment
@@ -52,6 +53,7 @@ class GPLinkerCodec:
     reads: Reads = "windows"
     identity: Sequence[Any] = ("gplinker", 1)
     columns: Mapping[str, int] = {"spans": 3, "links": 5}
+    token_spans: TokenSpans = {"spans": ((1, 2),), "links": ((1, 2), (3, 4))}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema = schema

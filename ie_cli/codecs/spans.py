@@ -23,6 +23,7 @@ from ie_cli.codecs.base import (
     Mask,
     Outputs,
     Targets,
+    TokenSpans,
 )
 from ie_cli.codecs.factors import Factors, LabelFactors, SharedFactors, entry_scores, factors_of
 from ie_cli.codecs.flat import flat_alignment
@@ -51,6 +52,7 @@ class SpanCodec:
     reads: Reads = "windows"
     identity: Sequence[Any] = ("spans", 1)
     columns: Mapping[str, int] = {"spans": 3}
+    token_spans: TokenSpans = {"spans": ((1, 2),)}
 
     def __init__(self, schema: LabelSchema, section: HeadSection) -> None:
         self.schema, self.nests = schema, section.nests

@@ -191,6 +191,8 @@ class TrainingView:
             self._describe_initial(event.initial)
         for name, task in event.tasks.items():
             self._describe(f"{name}: " if len(event.tasks) > 1 else "", task, event)
+        for finding in event.joined:
+            self._say(f"{'warning: ' if finding.kind == 'warning' else ''}{finding.text}")
         if not event.has_dev:
             self._say(
                 "no dev data: nothing is evaluated, and the last weights are kept "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,17 @@ from ie_cli.modeling.heads.base import move
 
 Collate = Callable[[Mapping[str, Tensor], Tensor], Any]
 """The type of `Head.collate`: gold entries and text mask -> targets."""
+Numbers = int | tuple[int, ...]
+"""The number of a document or a row, or those of several that are joined to one sample."""
+
+
+def single_numbers(numbers: Iterable[Numbers]) -> list[int]:
+    """Return the numbers one by one.
+
+    >>> single_numbers([3, (5, 6)])
+    [3, 5, 6]
+    """
+    return [one for number in numbers for one in (number if isinstance(number, tuple) else (number,))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Batch:
         task: the name of the task in the recipe.
         entries: the gold entries from `Codec.entries`; int64 ``[entries, columns]``, the first column being the sample.
         collate: builds `targets`, the input of the head's losses, from `entries`.
-        documents: for each sample, the number of its document in the training data.
+        documents: for each sample, the number of its document in the training data, or the numbers of those that are joined.
         rows: number of consecutive rows that belong to a sample: 2 for pairs whose texts are encoded separately, else 1.
         replay: the losses to use instead of those of this batch alone; None for its own.
     """
@@ -51,7 +62,7 @@ class Batch:
     entries: Mapping[str, Tensor]
     collate: Collate
     targets: Any
-    documents: Sequence[int]
+    documents: Sequence[Numbers]
     rows: int = 1
     replay: Replay | None = None
 
@@ -69,7 +80,7 @@ class Batch:
         entries: Mapping[str, Tensor],
         *,
         collate: Collate,
-        documents: Sequence[int],
+        documents: Sequence[Numbers],
         rows: int = 1,
     ) -> Batch:
         """Build a batch with the targets from `collate`."""

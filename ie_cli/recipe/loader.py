@@ -267,6 +267,8 @@ def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:
     elif data.schema_file is not None and not head.has_predicates:
         tasks = dict.fromkeys(task for spec in HEADS.values() if spec.section.has_predicates for task in spec.tasks)
         yield ("data", "schema_file"), f"applies only to task: {', '.join(tasks)}"
+    if data.context is not None and head.reads != "windows":
+        yield ("data", "context"), f"applies only to heads that find items in a text, not to {head.name}"
     for name, formats in COLUMN_OPTIONS.items():
         if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
             yield ("data", name), f"applies only to format {', '.join(formats)}, but data.format is {data.format}"

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from ie_cli.document.relabelling import NO_RELATION
 from ie_cli.recipe.balance import Balance, BalanceSection, Sampling, Select
 from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Section, Text
+from ie_cli.recipe.context import CONTEXT, Context
 from ie_cli.recipe.folds import FOLD
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 
@@ -58,6 +59,9 @@ class DataSection(Section):
     """Labels and predicates in the data to leave out; also left out are relations between entities with such labels."""
     no_relation: list[Text] = list(NO_RELATION)
     """Predicates that mark two entities without a relation and are skipped; an empty list keeps them as predicates."""
+    context: Context = CONTEXT
+    """Join examples to longer texts in training, so that the model knows texts of several sentences: the maximum number of texts
+    that are joined, or a mapping with options. If omitted, each example is a text of its own."""
     fold: Annotated[str, Field(pattern=FOLD)] | None = None
     """Instead of dev: `2/5` makes the second of five parts of train, chosen by a text hash, the development data. `ie train
     --folds 5` sets it to train on each of them in turn."""
@@ -145,7 +149,7 @@ class TrainingSection(Section):
     epochs: Million = 10
     """Number of passes over the training data."""
     batch_size: Million = 16
-    """Windows, or pairs of texts, per step and device."""
+    """Windows, or pairs of texts, per step and device; the texts of a joined text (`data.context`) count separately."""
     batch_tokens: PositiveInt | None = None
     """Maximum number of tokens per step, padding included, instead of batch_size windows."""
     eval_batch_size: Million = 32

@@ -12,12 +12,14 @@ import torch
 from ie_cli.codecs.base import Codec, Index
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.errors import TrainingError, counted
-from ie_cli.modeling.batch import Batch, Collate
+from ie_cli.modeling.batch import Batch, Collate, Numbers, single_numbers
 from ie_cli.recipe.schema import TrainingSection
-from ie_cli.training.encoded_dataset import EncodedDataset
+from ie_cli.training.context_buckets import ContextBuckets
+from ie_cli.training.encoded_dataset import EncodedDataset, Rows
 from ie_cli.training.length_buckets import LengthBuckets
 from ie_cli.training.level_buckets import LevelBuckets
-from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.setup import TaskSetup, TrainingSetup
+from ie_cli.training.text_joining import TextJoiner
 
 
 class TaskWindows:
@@ -28,17 +30,21 @@ class TaskWindows:
         dataset: its encoded windows.
         codec: its codec.
         collate: makes the targets for the task's head.
+        joiner: joins windows; None if all are separate.
     """
 
-    def __init__(self, task: str, dataset: EncodedDataset, codec: Codec, collate: Collate) -> None:
+    def __init__(
+        self, task: str, dataset: EncodedDataset, codec: Codec, collate: Collate, *, joiner: TextJoiner | None = None
+    ) -> None:
         self.task, self.dataset, self.codec, self.collate = task, dataset, codec, collate
+        self._joiner = joiner
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def batch(self, rows: Sequence[int]) -> Batch:
-        """Return the batch of some rows, with padded sequences and gold entries numbered by sample."""
-        part = self.dataset.rows(rows)
+    def batch(self, samples: Sequence[Numbers]) -> Batch:
+        """Return the batch of some rows, or joined rows, with padded sequences and gold entries numbered by sample."""
+        part = self._read(samples)
         input_ids, mask = pad(part.sequences, self.dataset.pad_id)
         windows = self.codec.reads == "windows"
         text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix) if windows else mask)
@@ -54,12 +60,26 @@ class TaskWindows:
             rows=len(part.sequences) // len(part.documents),
         )
 
+    def _read(self, samples: Sequence[Numbers]) -> Rows:
+        if self._joiner is None:
+            return self.dataset.rows(single_numbers(samples))
+        return self._joiner.rows(self.dataset, samples)
+
 
 def _numbered(entries: Sequence[npt.NDArray[Any]]) -> Index:
     """Concatenate the entries of all samples, each preceded by the number of its sample."""
     sample = np.repeat(np.arange(len(entries)), [len(part) for part in entries])
     numbered: Index = np.concatenate([sample[:, None], np.concatenate(entries)], axis=1).astype(np.int64)
     return numbered
+
+
+def shifted(sample: Numbers, by: int) -> Numbers:
+    """Return the number of a row, or of several that are joined, among the rows of other tasks."""
+    return tuple(row + by for row in sample) if isinstance(sample, tuple) else sample + by
+
+
+def _first_row(sample: Numbers) -> int:
+    return sample[0] if isinstance(sample, tuple) else sample
 
 
 class TaskMixture:
@@ -72,19 +92,19 @@ class TaskMixture:
     def __len__(self) -> int:
         return int(self.first[-1])
 
-    def __getitems__(self, rows: Sequence[int]) -> Batch:
+    def __getitems__(self, rows: Sequence[Numbers]) -> Batch:
         """Return the batch of some rows, which all belong to one task."""
-        number = int(np.searchsorted(self.first, rows[0], side="right")) - 1
+        number = int(np.searchsorted(self.first, _first_row(rows[0]), side="right")) - 1
         first = self.first[number]
-        return self.tasks[number].batch([row - first for row in rows])
+        return self.tasks[number].batch([shifted(row, -first) for row in rows])
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
 
-    def step(self, rows: Sequence[int]) -> tuple[Batch, ...]:
+    def step(self, rows: Sequence[Numbers]) -> tuple[Batch, ...]:
         """Return the batches of some rows, one for each of their tasks."""
-        numbers = (np.searchsorted(self.first, rows, side="right") - 1).tolist()
-        by_task: dict[int, list[int]] = {}
+        numbers = (np.searchsorted(self.first, list(map(_first_row, rows)), side="right") - 1).tolist()
+        by_task: dict[int, list[Numbers]] = {}
         for row, number in zip(rows, numbers, strict=True):
             by_task.setdefault(number, []).append(row)
         return tuple(self.__getitems__(part) for part in by_task.values())
@@ -123,15 +143,27 @@ class TasksInTurn:
     def __len__(self) -> int:
         return len(self._order)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Numbers]]:
         batches = [iter(sampler) for sampler in self.samplers]
         for place, number in enumerate(self._order):
             rows = next(batches[number])
             if place >= self.skip:
-                yield [row + self._first[number] for row in rows]
+                yield [shifted(row, self._first[number]) for row in rows]
 
 
-def _sampler(dataset: EncodedDataset, section: TrainingSection) -> LengthBuckets:
+def _sampler(task: TaskSetup, section: TrainingSection) -> LengthBuckets:
+    dataset, context = task.dataset, task.section.data.context
+    if context is not None and task.joiner is not None:
+        return ContextBuckets(
+            dataset,
+            context,
+            gap=task.joiner.gap,
+            longest=task.joiner.longest,
+            batch_size=section.batch_size,
+            batch_tokens=section.batch_tokens,
+            negatives=section.negatives,
+            seed=section.seed,
+        )
     if len(dataset.levels):
         return LevelBuckets(
             dataset.lengths,
@@ -157,10 +189,10 @@ def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskM
         TrainingError: no window of a task would be used.
     """
     windows = {
-        name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate)
+        name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate, joiner=task.joiner)
         for name, task in setup.tasks.items()
     }
-    samplers = [_sampler(task.dataset, section) for task in setup.tasks.values()]
+    samplers = [_sampler(task, section) for task in setup.tasks.values()]
     for name, sampler in zip(windows, samplers, strict=True):
         if not len(sampler):
             raise TrainingError(

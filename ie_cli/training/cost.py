@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +14,16 @@ import torch
 from ie_cli.encoding.padding import pad
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError
-from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.batch import Batch, Numbers
 from ie_cli.recipe.balance import sampling_of
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import peak_memory
 from ie_cli.system.signals import Stop
 from ie_cli.training.batching import TaskWindows
+from ie_cli.training.context_buckets import ContextBuckets
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.length_buckets import LengthBuckets
 from ie_cli.training.loop import Run
 from ie_cli.training.setup import TaskSetup, TrainingSetup, prepare, sample_documents, training_items
 
@@ -99,16 +101,13 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     run.model.train()
     timer, start = _Timer(run, seconds), time.monotonic()
     memory, forward = timer.peak_memory(), timer.forward_seconds()
-    of_steps, sizes, samplers = 0.0, dict[str, int](), run.sampler.samplers
+    of_steps, pairs = 0.0, list(zip(setup.tasks.values(), run.sampler.samplers, strict=True))
     drawn = run.sampler.batches_per_epoch(
-        [
-            len(sampler) * windows_of(task) / len(task.dataset)
-            for task, sampler in zip(setup.tasks.values(), samplers, strict=True)
-        ]
+        [len(sampler) * windows_of(task) / len(task.dataset) for task, sampler in pairs]
     )
-    for task, sampler, number in zip(setup.tasks.values(), samplers, drawn, strict=True):
-        sizes[task.name] = -(-len(sampler.lengths) // len(sampler))
-        took = timer.batch_seconds(timer.windows(task, task.dataset), sizes[task.name], seconds / len(setup.tasks))
+    for (task, sampler), number in zip(pairs, drawn, strict=True):
+        windows = timer.windows(task, task.dataset)
+        took = timer.batch_seconds(windows, _typical_batches(sampler), seconds / len(setup.tasks))
         of_steps += number * took * timer.passes(task)
     # A step has one batch, or one of each task.
     batches = max(drawn) if sampling_of(recipe) == "together" else sum(drawn)
@@ -132,14 +131,16 @@ def estimate_cost(recipe: Recipe, *, seconds: float = SECONDS) -> Cost:
     if len(setup.tasks) > 1 or recipe.training.batch_tokens is not None:
         return cost
     [task] = setup.tasks.values()
-    if task.codec.reads != "windows":  # shorter sequences of pairs lose the ends of texts
+    # Shorter sequences of pairs lose the ends of texts, and into smaller windows fewer texts are joined.
+    if task.codec.reads != "windows" or task.joiner is not None:
         return cost
     smaller = []
     for number, (window, dataset) in enumerate(_smaller_windows(recipe, setup, task)):
         if number and time.monotonic() - start > 3 * seconds:
             break
         count = len(dataset) / len(task.dataset) * batches
-        took = timer.batch_seconds(timer.windows(task, dataset), recipe.training.batch_size, seconds / 4)
+        random = _random_batches(len(dataset), recipe.training.batch_size)
+        took = timer.batch_seconds(timer.windows(task, dataset), random, seconds / 4)
         if (found := count * took * epochs + scoring) <= _MUCH * cost.seconds:
             smaller.append(replace(window, seconds=found))
     return replace(cost, windows=tuple(sorted(smaller, key=lambda window: window.seconds)))
@@ -189,20 +190,17 @@ class _Timer:
 
     def windows(self, task: TaskSetup, dataset: EncodedDataset) -> TaskWindows:
         """Return the windows of a task as batches."""
-        return TaskWindows(task.name, dataset, task.codec, self._run.setup.model.head(task.name).collate)
+        collate = self._run.setup.model.head(task.name).collate
+        return TaskWindows(task.name, dataset, task.codec, collate, joiner=task.joiner)
 
     def peak_memory(self) -> int | None:
         """Return the peak memory in a step on the longest windows, or None if such a step would take too long."""
-        task = max(self._run.setup.tasks.values(), key=lambda task: int(task.dataset.lengths.max()))
-        section, lengths = self._run.recipe.training, task.dataset.lengths
-        count = section.batch_size
-        if section.batch_tokens is not None:
-            count = max(1, section.batch_tokens // int(lengths.max()))
-        rows = np.argsort(-lengths, kind="stable")[:count].tolist()
-        batch = self.windows(task, task.dataset).batch(rows)
+        tasks, samplers = self._run.setup.tasks.values(), self._run.sampler.samplers
+        task, sampler = max(zip(tasks, samplers, strict=True), key=lambda pair: int(pair[1].sizes.max()))
+        batch = self.windows(task, task.dataset).batch(sampler.heaviest())
         one = batch.part(0, 1)
         first = self._step(one)  # this one also allocates memory and starts threads
-        if first > self._seconds or self._step(one) * len(rows) > 2 * self._seconds:
+        if first > self._seconds or self._step(one) * len(batch) > 2 * self._seconds:
             return None
         # Balancing keeps the gradients of each task until the end of a step with all of them.
         others = [other for other in self._run.setup.tasks.values() if other is not task]
@@ -211,29 +209,28 @@ class _Timer:
         device = self._run.accelerator.device
         return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
-    def batch_seconds(self, windows: TaskWindows, size: int, seconds: float) -> float:
-        """Return the mean time of a batch of random windows.
+    def batch_seconds(self, windows: TaskWindows, batches: Sequence[Sequence[Numbers]], seconds: float) -> float:
+        """Return the mean time of a batch.
 
         If whole batches take too long, the time of a single window and that of a few are extrapolated.
 
         Args:
             windows: the windows.
-            size: number of windows in a batch.
+            batches: the batches to measure, as long as there is time.
             seconds: approximate time to spend.
         """
-        order = np.random.default_rng(0).permutation(len(windows)).tolist()
-        one = windows.batch(order[:1])
+        one = windows.batch(batches[0][:1])
         single = self._step(one)
         if single < seconds / 8:  # once more, without the noise
             single = min(single, self._step(one))
-        size = min(size, len(order))
+        size = round(sum(map(len, batches)) / len(batches))
         if size > 2 and single * size * 2 > seconds:
-            few = min(size, max(2, int(seconds / 2 / single)))
-            each = max(0.0, self._step(windows.batch(order[:few])) - single) / (few - 1)
+            few = min(len(batches[0]), max(2, int(seconds / 2 / single)))
+            each = max(0.0, self._step(windows.batch(batches[0][:few])) - single) / max(1, few - 1)
             return single + each * (size - 1)
         start, times = time.monotonic(), list[float]()
-        for first in range(0, len(order) - size + 1, size):
-            times.append(self._step(windows.batch(order[first : first + size])))
+        for batch in batches:
+            times.append(self._step(windows.batch(batch)))
             if len(times) >= _MOST_STEPS or time.monotonic() - start > seconds:
                 break
         return float(np.mean(times))
@@ -263,6 +260,20 @@ class _Timer:
     def _wait(self) -> None:
         if self._run.accelerator.device.type == "cuda":
             torch.cuda.synchronize()
+
+
+def _typical_batches(sampler: LengthBuckets) -> list[list[Numbers]]:
+    """Return batches of random rows or, if texts are joined, those of an epoch."""
+    if isinstance(sampler, ContextBuckets):
+        return list(sampler)
+    rows = len(sampler.lengths)
+    return _random_batches(rows, -(-rows // len(sampler)))
+
+
+def _random_batches(rows: int, size: int) -> list[list[Numbers]]:
+    """Return whole batches of random rows."""
+    order, size = np.random.default_rng(0).permutation(rows).tolist(), min(size, rows)
+    return [order[first : first + size] for first in range(0, rows - size + 1, size)]
 
 
 def _scoring_seconds(setup: TrainingSetup, window_seconds: float, evaluations: int) -> float:

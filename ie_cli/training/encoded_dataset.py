@@ -22,6 +22,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.modeling.batch import Numbers
 from ie_cli.system.atomic import replace_file, replace_text, storing
 from ie_cli.system.cache import cache_directory
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
@@ -31,6 +32,7 @@ from ie_cli.triples import Mentions
 
 STORE_VERSION = 6
 _CHUNK = 1000
+_TEXT, _COMPLETE = "text", "complete"
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class Rows:
 
     input_ids: Sequence[npt.NDArray[Any]]
     columns: dict[str, list[npt.NDArray[Any]]]
-    documents: list[int]
+    documents: Sequence[Numbers]
 
     @property
     def sequences(self) -> Sequence[npt.NDArray[Any]]:
@@ -68,6 +70,18 @@ class Rows:
         return [part for ids, first in zip(self.input_ids, lengths, strict=True) for part in (ids[:first], ids[first:])]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """The text of a row that is the only window of its document.
+
+    Attributes:
+        complete: whether all gold items of the document are stored.
+    """
+
+    text: str
+    complete: bool
+
+
 class EncodedDataset:
     """Encoded windows or pairs, memory-mapped: rows of ids (including special tokens) and gold values.
 
@@ -75,7 +89,8 @@ class EncodedDataset:
 
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
-            0), and those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids).
+            0), and those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids); with `Encoding.texts`,
+            also ``text`` (UTF-8) and ``complete``, which are null unless the row is the only window of its document.
         counts: the counts of the dataset.
         codec: the codec that encoded the gold values.
         prefix: number of special tokens at the start of each window.
@@ -87,6 +102,7 @@ class EncodedDataset:
         negative: whether each row has no gold items; bool ``[rows]``.
         windows_of: number of rows of each document; int64 ``[documents]``.
         levels: the level of each pair; float32 ``[rows]``, empty for windows.
+        with_text: whether the text of each row is stored; bool ``[rows]``.
         replaced: the damaged file of an earlier run that was replaced by this one.
     """
 
@@ -99,8 +115,12 @@ class EncodedDataset:
         self.replaced: Path | None = None
         self.prefix, self.suffix, self.pad_id = prefix, suffix, pad_id
         self._widths = dict(codec.columns)
-        self._table = Dataset.from_file(str(path)).with_format("numpy")
-        self._measure()
+        table = Dataset.from_file(str(path))
+        self._table = table.with_format("numpy")
+        if _TEXT in table.column_names:
+            self._table = self._table.remove_columns([_TEXT, _COMPLETE])
+            self._texts = table.select_columns([_TEXT, _COMPLETE]).with_format("arrow")
+        self._measure(table.data.table)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -114,11 +134,23 @@ class EncodedDataset:
         }
         return Rows(part["input_ids"], columns, part["document"].tolist())
 
-    def _measure(self) -> None:
+    def texts(self, rows: Sequence[int]) -> list[StoredText]:
+        """Return the texts of some rows, all of which have one."""
+        part = self._texts[list(rows)]
+        texts = [text.decode("utf-8", "surrogatepass") for text in part[_TEXT].to_pylist()]
+        return [StoredText(*found) for found in zip(texts, part[_COMPLETE].to_pylist(), strict=True)]
+
+    @property
+    def documents(self) -> npt.NDArray[np.int64]:
+        """The number of the document of each row; int64 ``[rows]``."""
+        return np.repeat(np.arange(len(self.windows_of)), self.windows_of)
+
+    def _measure(self, table: Any) -> None:
         """Set the attributes that the order of the rows depends on."""
         lengths, empty, levels = [np.zeros(0, np.int32)], [np.zeros(0, bool)], [np.zeros(0, np.float32)]
+        with_text = [np.zeros(0, bool)]
         self.windows_of: npt.NDArray[np.int64] = np.zeros(self.counts.documents, np.int64)
-        for batch in self._table.data.table.to_batches(max_chunksize=100_000):
+        for batch in table.to_batches(max_chunksize=100_000):
             length = np.diff(batch["input_ids"].offsets.to_numpy()).astype(np.int32)
             if SPLIT in self._widths:
                 first = batch[SPLIT].flatten().to_numpy()
@@ -126,23 +158,31 @@ class EncodedDataset:
             if LEVEL in self._widths:
                 levels.append(levels_of(batch[LEVEL].flatten().to_numpy()))
             lengths.append(length)
+            if _TEXT in table.column_names:
+                with_text.append(batch[_TEXT].is_valid().to_numpy(zero_copy_only=False))
             sizes = [np.diff(batch[name].offsets.to_numpy()) for name in self._widths]
             empty.append(np.sum(sizes, axis=0) == 0)
             self.windows_of += np.bincount(batch["document"].to_numpy(), minlength=len(self.windows_of))
         self.lengths: npt.NDArray[np.int32] = np.concatenate(lengths)
         self.negative: npt.NDArray[np.bool_] = np.concatenate(empty)
         self.levels: npt.NDArray[np.float32] = np.concatenate(levels)
+        self.with_text: npt.NDArray[np.bool_] = np.concatenate(with_text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """The settings that turn documents into windows or pairs."""
+    """The settings that turn documents into windows or pairs.
+
+    Attributes:
+        texts: whether to store the texts too, so that windows can be joined.
+    """
 
     tokenizer: TextTokenizer
     plan: WindowPlan
     codec: Codec
     pad_id: int
     mentions: Mentions = "nearest"
+    texts: bool = False
 
     def identity(self) -> list[Any]:
         """Return everything that the encoded windows depend on besides the documents."""
@@ -153,6 +193,7 @@ class Encoding:
             [self.plan.capacity, self.plan.stride],
             [list(codec.identity), dict(codec.columns), schema_facts(codec.schema)],
             self.mentions,
+            *(["texts"] if self.texts else []),  # omitted by default, so that the files of earlier versions are found
         ]
 
     def open(self, path: Path, counts: DatasetCounts) -> EncodedDataset:
@@ -260,17 +301,22 @@ def _write_rows(path: Path, documents: Iterable[Document], encoding: Encoding) -
     numbers = pa.list_(pa.int32())
     codec = encoding.codec
     encode = _windows if codec.reads == "windows" else _pairs
-    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(codec.columns, numbers)})
+    texts = {_TEXT: pa.binary(), _COMPLETE: pa.bool_()} if encoding.texts else {}
+    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(codec.columns, numbers), **texts})
     with storing(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(documents)
         while chunk := list(islice(stream, _CHUNK)):
             rows: dict[str, list[Any]] = {name: [] for name in schema.names}
-            for found in encode(chunk, encoding):
+            for document, found in zip(chunk, encode(chunk, encoding), strict=True):
                 for ids, columns in found.rows:
                     rows["input_ids"].append(ids)
                     for name, entries in columns.items():
                         rows[name].append(entries.astype(np.int32).ravel())
                     rows["document"].append(counts.documents)
+                    if texts:
+                        alone = len(found.rows) == 1 and len(ids) > encoding.tokenizer.special_tokens
+                        rows[_TEXT].append(document.text.encode("utf-8", "surrogatepass") if alone else None)
+                        rows[_COMPLETE].append(not any(found.gold.unreachable.values()) if alone else None)
                 counts.documents += 1
                 counts.truncated += found.truncated
                 items.update(found.gold.counts)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ie_cli.data.findings import Finding
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.base import Precision
 from ie_cli.training.initial_model import InitialWeights
@@ -28,6 +29,7 @@ class Started:
         initial: what the weights were taken from, if the run starts from a trained model and is not resumed.
         changes: what options of the recipe change in a pretrained encoder, unless the run is resumed.
         notes: what a user should know of the pairs of texts in the training data, and of the order of batches.
+        joined: what a user should know of the texts that are joined.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -45,6 +47,7 @@ class Started:
     initial: InitialWeights | None = None
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    joined: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ie_cli.modeling.batch import Numbers
+
 POOL = 50
 """Number of batches whose rows are sorted by length together: little padding, but still shuffled."""
 
@@ -41,9 +43,7 @@ class LengthBuckets:
     def set_epoch(self, epoch: int) -> None:
         """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
         random = np.random.default_rng([self.seed, epoch])
-        without = np.nonzero(self.negative)[0]
-        drawn = random.permutation(without)[: round(self.negatives * len(without))]
-        rows = np.concatenate([np.nonzero(~self.negative)[0], drawn])
+        rows = self._drawn(random)
         random.shuffle(rows)
         batches: list[npt.NDArray[np.int64]] = []
         step = POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())
@@ -56,9 +56,28 @@ class LengthBuckets:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Numbers]]:
         for batch in self.batches:
             yield batch.tolist()
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int32]:
+        """The number of tokens in each sample."""
+        return self.lengths
+
+    def heaviest(self) -> list[Numbers]:
+        """Return a batch of the longest rows."""
+        count = self.batch_size
+        if self.batch_tokens is not None:
+            count = max(1, self.batch_tokens // int(self.lengths.max()))
+        rows: list[Numbers] = np.argsort(-self.lengths, kind="stable")[:count].tolist()
+        return rows
+
+    def _drawn(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Return the rows of an epoch: all with gold items, and a share of the others."""
+        without = np.nonzero(self.negative)[0]
+        drawn = random.permutation(without)[: round(self.negatives * len(without))]
+        return np.concatenate([np.nonzero(~self.negative)[0], drawn])
 
     def _mean_size(self) -> int:
         return max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))

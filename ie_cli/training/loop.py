@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ie_cli.errors import TrainingError
-from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.batch import Batch, single_numbers
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
@@ -203,7 +203,7 @@ class Run:
     def _sentences(self, batch: Batch) -> float:
         """Return the number of texts in a batch; a window of a text with n windows counts as 1/n."""
         windows_of = self.setup.tasks[batch.task].dataset.windows_of
-        return float((1 / windows_of[batch.documents]).sum())
+        return float((1 / windows_of[single_numbers(batch.documents)]).sum())
 
     def _step(self, batches: Sequence[Batch]) -> list[Tensor | None]:
         """Add the gradients of some batches, complete the step if they are its last ones, and return their losses."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ie_cli.document import Document
 from ie_cli.errors import TrainingError
-from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.batch import Batch, Numbers, single_numbers
 from ie_cli.modeling.model import first_not_finite
 
 REPORT_SECONDS = 1.0
@@ -43,7 +43,7 @@ class LossTracker:
         self._loss_of: list[int] = []
         self._task_of: list[str | None] = []
         self._waiting: dict[int, set[str]] = {}
-        self._steps: list[tuple[int, str, Sequence[int]]] = []
+        self._steps: list[tuple[int, str, Sequence[Numbers]]] = []
         self._norms: list[Tensor] = []
         self._norm_of: list[int] = []
         self._sentences, self._since = 0.0, time.monotonic()
@@ -102,7 +102,7 @@ class LossTracker:
         documents: dict[str, set[int]] = {}
         for at, task, numbers in self._steps:
             if at == step:
-                documents.setdefault(task, set()).update(numbers)
+                documents.setdefault(task, set()).update(single_numbers(numbers))
         return ", ".join(_locations(numbers, self._train[task]) for task, numbers in documents.items())
 
     def read(self) -> tuple[float, float]:

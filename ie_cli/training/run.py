@@ -16,6 +16,7 @@ from ie_cli.recipe.encoder_functions import changes_of_pretrained
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
+from ie_cli.training.context_notes import context_notes
 from ie_cli.training.disk_room import missing_space
 from ie_cli.training.events import Evaluated, Event, Finished, FinishedBefore, Progress, Started, Trained
 from ie_cli.training.initial_model import initial_fingerprint
@@ -187,6 +188,7 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
             ),
             *sampling_notes(run.sampler, list(run.setup.tasks)),
         ),
+        joined=tuple(context_notes(run.setup, run.sampler.samplers)),
     )
 
 

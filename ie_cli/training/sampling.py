@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ie_cli.errors import counted
-from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.batch import Batch, Numbers
 from ie_cli.recipe.balance import sampling_of
 from ie_cli.recipe.schema import Recipe
-from ie_cli.training.batching import TaskMixture, TasksInTurn, build_batches
+from ie_cli.training.batching import TaskMixture, TasksInTurn, build_batches, shifted
 from ie_cli.training.length_buckets import LengthBuckets
 from ie_cli.training.setup import TrainingSetup
 
@@ -48,12 +48,12 @@ class TasksAtRandom(TasksInTurn):
         expected: list[float] = (sum(sizes) * shares / shares.sum()).tolist()
         return expected
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Numbers]]:
         batches = [_endless(sampler, self._epoch) for sampler in self.samplers]
         for place, number in enumerate(self._order):
             rows = next(batches[number])
             if place >= self.skip:
-                yield [row + self._first[number] for row in rows]
+                yield [shifted(row, self._first[number]) for row in rows]
 
 
 class TasksTogether(TasksInTurn):
@@ -71,12 +71,12 @@ class TasksTogether(TasksInTurn):
     def __len__(self) -> int:
         return self._steps
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Numbers]]:
         batches = [_endless(sampler, self._epoch) for sampler in self.samplers]
         for place in range(self._steps):
             drawn = [next(task) for task in batches]
             if place >= self.skip:
-                yield [row + first for rows, first in zip(drawn, self._first, strict=False) for row in rows]
+                yield [shifted(row, first) for rows, first in zip(drawn, self._first, strict=False) for row in rows]
 
 
 def sampling_notes(sampler: TasksInTurn, names: Sequence[str]) -> Iterator[str]:
@@ -95,7 +95,7 @@ def sampling_notes(sampler: TasksInTurn, names: Sequence[str]) -> Iterator[str]:
             yield f"{name} has {batches} and starts again until the {steps:,} draws of an epoch are done ({passes:.1f} passes)"
 
 
-def _endless(sampler: LengthBuckets, epoch: int) -> Iterator[list[int]]:
+def _endless(sampler: LengthBuckets, epoch: int) -> Iterator[list[Numbers]]:
     """Yield the batches of a task in an epoch, and then those of further passes in other orders."""
     sampler.set_epoch(epoch)
     batches, number = list(sampler), 0
@@ -119,7 +119,7 @@ class Steps:
     def __getitem__(self, row: int) -> tuple[Batch, ...]:
         return self.__getitems__([row])
 
-    def __getitems__(self, rows: Sequence[int]) -> tuple[Batch, ...]:
+    def __getitems__(self, rows: Sequence[Numbers]) -> tuple[Batch, ...]:
         """Return the batches of some rows, one for each of their tasks."""
         return self._mixture.step(rows)
 

@@ -36,6 +36,7 @@ from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
+from ie_cli.training.text_joining import TextJoiner
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -47,6 +48,7 @@ class TaskSetup:
     Attributes:
         name: name of the task in the recipe.
         weights: loss weights of the labels by score matrix; None if all are 1.
+        joiner: joins texts in training (`data.context`); None if all are separate.
     """
 
     name: str
@@ -56,6 +58,7 @@ class TaskSetup:
     data: TaskData
     dataset: EncodedDataset
     weights: Weights | None
+    joiner: TextJoiner | None = None
 
     @property
     def schema(self) -> LabelSchema:
@@ -159,14 +162,15 @@ def prepare(
     weights = loss_weights(recipe, codecs)
     tasks = {}
     for name, section in sections.items():
-        codec, task = codecs[name], TASKS[section.task]
         encoding = Encoding(
-            tokenizer=text_tokenizer, plan=plan, codec=codec, pad_id=pad_id, mentions=section.data.mentions
+            tokenizer=text_tokenizer,
+            plan=plan,
+            codec=codecs[name],
+            pad_id=pad_id,
+            mentions=section.data.mentions,
+            texts=section.data.context is not None,
         )
-        dataset = _encode(data[name], encoding, task, sample=sample)
-        tasks[name] = TaskSetup(
-            name=name, task=task, section=section, codec=codec, data=data[name], dataset=dataset, weights=weights[name]
-        )
+        tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
     device = choose_device(recipe.training.device)
     if device.type == "cpu":
         prepare_for_training(encoder)
@@ -179,6 +183,23 @@ def prepare(
         device=device,
         precision=choose_precision(recipe.training.precision, device),
         initial=initial,
+    )
+
+
+def _task_setup(
+    name: str, section: TaskSection, data: TaskData, encoding: Encoding, *, weights: Weights | None, sample: int | None
+) -> TaskSetup:
+    """Encode the data of a task."""
+    task = TASKS[section.task]
+    return TaskSetup(
+        name=name,
+        task=task,
+        section=section,
+        codec=encoding.codec,
+        data=data,
+        joiner=TextJoiner.of(section.data.context, encoding, head=section.head.name),
+        dataset=_encode(data, encoding, task, sample=sample),
+        weights=weights,
     )
 
 

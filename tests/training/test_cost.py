@@ -33,14 +33,19 @@ def first_event(made: Recipe, output: Path) -> Started:
     return started
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulation": 2}, {"batch_tokens": 90}])
-def test_the_steps_are_those_of_the_run(options: dict[str, object], data: Path, tmp_path: Path) -> None:
-    made = recipe(data, training={"epochs": 3, **options})
+@pytest.mark.parametrize(
+    ("options", "context"), [({}, None), ({"accumulation": 2}, None), ({"batch_tokens": 90}, None), ({}, 3)]
+)
+def test_the_steps_are_those_of_the_run(
+    options: dict[str, object], context: int | None, data: Path, tmp_path: Path
+) -> None:
+    made = recipe(data, data={"context": context}, training={"epochs": 3, **options})
     found = estimate_cost(made, seconds=0.2)
     assert found.exact
     assert found.steps == first_event(made, tmp_path / "run").steps
     assert found.seconds > found.steps * found.step_seconds * 0.7 > 0
     assert found.memory is None or found.memory > 10**8
+    assert context is None or found.windows == ()
 
 
 def test_a_sample_estimates_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

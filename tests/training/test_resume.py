@@ -37,9 +37,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_jsonl(tmp_path_factory.mktemp("data") / "train.jsonl", documents())
 
 
-def short(data: Path, **training: object) -> Recipe:
+def short(data: Path, *, context: object = None, **training: object) -> Recipe:
     """Nine steps of three epochs, dropout included."""
-    return recipe(data, training={"epochs": 3, "batch_size": 8, **training})
+    return recipe(data, data={"context": context}, training={"epochs": 3, "batch_size": 8, **training})
 
 
 @pytest.fixture
@@ -76,11 +76,12 @@ def assert_same(one: Path, other: Path) -> None:
     assert log(one) == log(other)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulated": {"accumulation": 2, "batch_size": 4},
     "bfloat16": {"precision": "bfloat16"},
     "tokens": {"batch_tokens": 90, "negatives": 0.5},
+    "joined texts": {"context": {"texts": 2, "share": 1.0}, "negatives": 0.5},
     "evaluated within epochs": {"eval_every": 2, "schedule": "cosine", "clip": None},
 }
 

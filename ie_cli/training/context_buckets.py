@@ -1,0 +1,172 @@
+"""A batch sampler that joins some texts to longer ones, others in each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ie_cli.modeling.batch import Numbers
+from ie_cli.recipe.context import ContextSection
+from ie_cli.training.encoded_dataset import EncodedDataset
+from ie_cli.training.length_buckets import POOL, LengthBuckets, split_by_tokens
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The size of the samples of a run, single or joined: the 99th percentiles of their numbers of texts and of text tokens."""
+
+    texts: int
+    tokens: int
+
+
+class ContextBuckets(LengthBuckets):
+    """A batch sampler whose samples are rows, or several rows that are joined to one text.
+
+    Which texts are joined, and how many at a time, is drawn again in each epoch. A batch has about `batch_size` texts, so that
+    the number of steps and the number of tokens in a step are those without joining.
+
+    Args:
+        dataset: the encoded dataset, with texts.
+        context: how many texts to join, and which.
+        gap: the largest number of tokens between two texts.
+        longest: the number of tokens that a joined text may have, without special tokens.
+        batch_size: number of texts in a batch.
+        batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
+        negatives: share of the negative windows to draw in each epoch.
+        seed: random seed.
+
+    Attributes:
+        samples: the samples of the epoch.
+        documents: the number of the document of each row.
+    """
+
+    def __init__(
+        self,
+        dataset: EncodedDataset,
+        context: ContextSection,
+        *,
+        gap: int,
+        longest: int,
+        batch_size: int,
+        batch_tokens: int | None = None,
+        negatives: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self._context, self._gap = context, gap
+        self._with_text, self.documents = dataset.with_text, dataset.documents
+        self._special = dataset.prefix + dataset.suffix
+        self._longest = longest + self._special
+        self._epoch = -1
+        super().__init__(
+            dataset.lengths,
+            dataset.negative,
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            negatives=negatives,
+            seed=seed,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Select the epoch for the next iteration; the same seed and epoch give the same batches."""
+        if epoch == self._epoch:
+            return
+        self._epoch = epoch
+        random = np.random.default_rng([self.seed, epoch])
+        rows = self._drawn(random)
+        joinable = self._with_text[rows]
+        self.samples: list[Numbers] = [*rows[~joinable].tolist(), *self._join(rows[joinable], random)]
+        self._counts = np.array([len(s) if isinstance(s, tuple) else 1 for s in self.samples], dtype=np.int64)
+        self._sizes = np.array([self._size(sample) for sample in self.samples], dtype=np.int32)
+        batches = list(self._batches(random.permutation(len(self.samples))))
+        self.batches = [batches[number] for number in random.permutation(len(batches))]
+
+    def __iter__(self) -> Iterator[list[Numbers]]:
+        for batch in self.batches:
+            yield [self.samples[number] for number in batch.tolist()]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int32]:
+        """The number of tokens in each sample of the epoch; an estimate for joined texts."""
+        return self._sizes
+
+    def heaviest(self) -> list[Numbers]:
+        """Return a batch of the longest samples."""
+        order = np.argsort(-self._sizes, kind="stable")
+        if self.batch_tokens is not None:
+            order = order[: max(1, self.batch_tokens // int(self._sizes.max()))]
+        else:
+            before = np.cumsum(self._counts[order]) - self._counts[order]
+            order = order[before < self.batch_size]
+        return [self.samples[number] for number in order.tolist()]
+
+    def extent(self) -> Extent:
+        """Return the size of nearly all samples of the epoch."""
+        texts, tokens = (int(np.percentile(values, 99, method="higher")) for values in (self._counts, self._sizes))
+        return Extent(texts, tokens - self._special)
+
+    def _size(self, sample: Numbers) -> int:
+        if not isinstance(sample, tuple):
+            return int(self.lengths[sample])
+        text = int(self.lengths[list(sample)].sum()) - len(sample) * self._special
+        return text + (len(sample) - 1) * self._gap + self._special
+
+    def _join(self, rows: Rows, random: np.random.Generator) -> Iterator[Numbers]:
+        """Yield rows, and tuples of rows that are to be joined: each row once.
+
+        A group begins with a probability that makes the share of the joined texts that of the recipe on average.
+        """
+        share, most = self._context.share, self._context.texts
+        rows = np.sort(rows) if self._context.order == "neighbours" else random.permutation(rows)
+        mean = (2 + most) / 2
+        begins = random.random(len(rows)) < share / (mean - share * (mean - 1))
+        sizes = np.where(begins, random.integers(2, most + 1, len(rows)), 1)
+        # The first group of some consecutive texts may be smaller: otherwise `share: 1, texts: 2` would always give the same.
+        first = 1 + (random.random(len(rows)) * sizes).astype(np.int64)
+        follows = np.zeros(len(rows), dtype=bool)
+        if self._context.order == "neighbours":
+            follows[1:] = np.diff(self.documents[rows]) == 1
+        else:
+            follows[1:] = True
+        yield from self._groups(rows.tolist(), np.where(follows, sizes, first).tolist(), follows.tolist())
+
+    def _groups(self, rows: Sequence[int], sizes: Sequence[int], follows: Sequence[bool]) -> Iterator[Numbers]:
+        """Yield groups of rows, each with the size at its first row, or fewer rows if they do not follow or do not fit."""
+        added = (self.lengths[rows] - self._special + self._gap).tolist()
+        at = 0
+        while at < len(rows):
+            end, left = at + 1, self._longest - self._special + self._gap - added[at]
+            while end < min(at + sizes[at], len(rows)) and follows[end] and added[end] <= left:
+                left -= added[end]
+                end += 1
+            yield tuple(rows[at:end]) if end - at > 1 else rows[at]
+            at = end
+
+    def _batches(self, order: Rows) -> Iterator[Rows]:
+        """Yield batches of samples of similar length, given a random order of all samples."""
+        if self.batch_tokens is not None:
+            step = POOL * max(1, int(self.batch_tokens / max(1.0, float(self._sizes.mean()))))
+            for start in range(0, len(order), step):
+                pool = self._sorted(order[start : start + step])
+                yield from split_by_tokens(pool, self._sizes[pool], self.batch_tokens)
+            return
+        # The number of batches follows from the number of texts, so that it is the same in each epoch.
+        batches = -(-int(self._counts.sum()) // self.batch_size)
+        pools = self._before(order) // (POOL * self.batch_size)
+        for number in np.unique(pools).tolist():
+            pool = self._sorted(order[pools == number])
+            count = min(POOL, batches - number * POOL)
+            batch_of = self._before(pool) * count // self._counts[pool].sum()
+            yield from np.split(pool, np.nonzero(np.diff(batch_of))[0] + 1)
+
+    def _sorted(self, pool: Rows) -> Rows:
+        return pool[np.argsort(self._sizes[pool], kind="stable")]
+
+    def _before(self, order: Rows) -> Rows:
+        """Return the number of texts in all samples before each one."""
+        before: Rows = np.cumsum(self._counts[order]) - self._counts[order]
+        return before
