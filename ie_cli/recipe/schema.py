@@ -19,6 +19,7 @@ from ie_cli.document.relabelling import NO_RELATION
 from ie_cli.recipe.balance import Balance, BalanceSection, Sampling, Select
 from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Section, Text
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
+from ie_cli.recipe.techniques import Adversarial
 
 
 class DataSection(Section):
@@ -190,6 +191,12 @@ class TrainingSection(Section):
     of them, or a mean with weights by task, in which other tasks do not count."""
     trackers: list[Literal["csv", "tensorboard", "wandb", "mlflow"]] = ["csv"]
     """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, e.g. 0.999; in step t, it is at most (1 + t) / (10 + t). The average is what is
+    evaluated and stored. If omitted, the weights themselves are."""
+    adversarial: Adversarial = None
+    """Adversarial training: adds the gradients of a second pass over each batch, with moved word embeddings; `fgm`, ε alone, or a
+    mapping of both. If omitted, there is no second pass."""
 
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
