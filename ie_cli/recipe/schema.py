@@ -197,6 +197,15 @@ class TrainingSection(Section):
     adversarial: Adversarial = None
     """Adversarial training: adds the gradients of a second pass over each batch, with moved word embeddings; `fgm`, ε alone, or a
     mapping of both. If omitted, there is no second pass."""
+    r_drop: Annotated[float, Field(gt=0, le=100)] | None = None
+    """R-Drop: α, the weight of the divergence of two passes with different dropout (arXiv 2106.14448). For heads with a score for
+    each span and label. If omitted, there is one pass."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """ε of label smoothing: the target of gold spans is 1 - ε, and ε is spread over all spans; for softmax, over all tags. For
+    softmax, and heads with a score for each span and label."""
+    negative_sampling: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """λ: only about λ·n of the spans (and links) without annotation count in a step, n being the number of tokens; for data that
+    lack annotation (arXiv 2012.05426). For heads that score spans. If omitted, all count."""
 
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

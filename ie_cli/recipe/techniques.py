@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from ie_cli.recipe.balance import CONSTANT
 from ie_cli.recipe.base import Section
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.yaml import Loc
 
 if TYPE_CHECKING:
@@ -42,11 +43,22 @@ Adversarial = Annotated[
 ]
 
 
+_REASONS = {
+    "r_drop": "compares a score for each span and label, and the head {head} has none",
+    "label_smoothing": "needs a loss for soft labels, and that of the head {head} has no such form",
+    "negative_sampling": "leaves out spans without annotation, and the loss of the head {head} is not one of spans",
+}
+"""Why a head may not support a field that changes the loss."""
+
+
 def technique_problems(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
     """Yield the fields that do not fit the heads or the balancing of a recipe, and a message."""
     training = recipe.training
     if training.adversarial is not None:
         yield from ((("training", "adversarial"), message) for message in _adversarial_problems(recipe))
+    for field, reason in _REASONS.items():
+        if getattr(training, field):
+            yield from ((("training", field), message) for message in _head_problems(recipe, field, reason))
 
 
 def _adversarial_problems(recipe: Recipe) -> Iterator[str]:
@@ -62,3 +74,11 @@ def _adversarial_problems(recipe: Recipe) -> Iterator[str]:
                 f"the loss of the head {section.head.name} (task {name}) compares the pairs of all batches of a step, so that "
                 "the second pass cannot be computed batch by batch; use training.accumulation: 1"
             )
+
+
+def _head_problems(recipe: Recipe, field: str, reason: str) -> Iterator[str]:
+    able = [name for name, spec in HEADS.items() if field in spec.section.loss_options]
+    for name, section in recipe.instances().items():
+        head = section.head
+        if field not in head.loss_options:
+            yield f"{reason.format(head=head.name)} (task {name}); omit it, or use one of {', '.join(able)}"

@@ -65,7 +65,7 @@ class Run:
         self.stop = stop
         self.evaluator, self.diagnostics = Evaluator(recipe, setup), Diagnostics(recipe, setup)
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
-        self.techniques = Techniques([*build_techniques(recipe), *techniques])
+        self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         mixture, self.sampler = build_steps(setup, recipe)
         loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
         model = self.techniques.wrap_model(setup.model)

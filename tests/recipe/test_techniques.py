@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.heads import HIDDEN, built
+from torch import nn
+from transformers import BertConfig
 
 from ie_cli.errors import RecipeError
+from ie_cli.modeling.losses.options import LossOptions
+from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TrainingSection
 from ie_cli.recipe.techniques import AdversarialSection
@@ -46,15 +51,53 @@ def test_overrides_set_and_remove_it(tmp_path: Path) -> None:
     assert (removed.adversarial, removed.ema) == (None, None)
 
 
+def untrained(**probabilities: float) -> ExtractionModel:
+    """A model whose encoder has nothing but dropout."""
+    encoder = nn.Linear(HIDDEN, HIDDEN)
+    encoder.get_input_embeddings = lambda: encoder  # type: ignore[assignment]
+    encoder.config = BertConfig(**(probabilities or {"hidden_dropout_prob": 0.1}))  # type: ignore[assignment]
+    return ExtractionModel(encoder, {"ner": built("efficient_global_pointer")})
+
+
+def options(model: ExtractionModel) -> LossOptions:
+    found: LossOptions = model.head("ner").tables["entities"].options  # type: ignore[attr-defined]
+    return found
+
+
+def test_two_equal_passes_are_an_error(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "{r_drop: 1.0}")
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.1}
+    with pytest.raises(RecipeError, match="both passes would be the same"):
+        build_techniques(recipe, untrained(**none))
+    build_techniques(recipe, untrained(**{**none, "attention_probs_dropout_prob": 0.1}))
+    model = untrained(**none)
+    model.head("ner").input_dropout.p = 0.1
+    build_techniques(recipe, model)
+
+
 def test_the_recipe_builds_the_techniques_the_innermost_first(tmp_path: Path) -> None:
-    assert build_techniques(load(tmp_path, "{}")) == []
-    both = build_techniques(load(tmp_path, "{ema: 0.9, adversarial: fgm}"))
+    model = untrained()
+    assert build_techniques(load(tmp_path, "{}"), model) == []
+    assert (model.r_drop, options(model)) == (None, LossOptions())
+    training = "{ema: 0.9, adversarial: fgm, r_drop: 2, label_smoothing: 0.1, negative_sampling: 0.35}"
+    both = build_techniques(load(tmp_path, training), model)
+    assert (model.r_drop, options(model)) == (2.0, LossOptions(smoothing=0.1, negatives=0.35))
     assert [type(technique) for technique in both] == [FastGradient, AveragedWeights]
 
 
 MISFITS = [
     ("adversarial: fgm, balance: {name: min_norm, by: loss}", "gplinker", "determines only after the second pass"),
     ("adversarial: fgm, accumulation: 2", "cosent", "so that the second pass cannot be computed batch by batch"),
+    (
+        "r_drop: 1.0",
+        "crf",
+        r"and the head crf has none \(task ner\); omit it, or use one of efficient_global_pointer, ",
+    ),
+    ("r_drop: 1.0", "biaffine", "compares a score for each span and label, and the head biaffine has none"),
+    ("label_smoothing: 0.1", "casrel", "that of the head casrel has no such form"),
+    ("label_smoothing: 0.1", "biaffine", "that of the head biaffine has no such form"),
+    ("negative_sampling: 0.35", "tplinker", "the loss of the head tplinker is not one of spans"),
+    ("negative_sampling: 0.35", "cross_encoder", "the loss of the head cross_encoder is not one of spans"),
 ]
 
 
@@ -72,7 +115,7 @@ def test_a_recipe_built_in_python_is_checked_when_it_is_trained(
     recipe = load(tmp_path, "{}", head)
     changed = recipe.model_copy(update={"training": TrainingSection.model_validate(parse(f"{{{training}}}").data)})
     with pytest.raises(RecipeError, match=message):
-        build_techniques(changed)
+        build_techniques(changed, untrained())
 
 
 @pytest.mark.parametrize("value", ["0", "1", "1.5", "-0.1", "yes"])

@@ -14,7 +14,7 @@ from support.stopping import StopAfter
 from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import Recipe, TrainingSection
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.checkpoint import part_of, read_checkpoint
 from ie_cli.training.disk_room import missing_space
@@ -96,10 +96,13 @@ def test_averages_of_another_model_are_an_error() -> None:
 @pytest.fixture
 def made(tmp_path: Path) -> Recipe:
     file = write_jsonl(tmp_path / "train.jsonl", documents())
-    return recipe(file, training={"epochs": 3, "batch_size": 4, "ema": 0.9})
+    training = {"epochs": 2, "batch_size": 4, "ema": 0.9}
+    return recipe(file, encoder={"layers": 1}, training=training)
 
 
-def test_a_resumed_run_stores_the_same_averages(made: Recipe, tmp_path: Path) -> None:
+def test_a_resumed_run_with_all_techniques_stores_the_same_weights(made: Recipe, tmp_path: Path) -> None:
+    every = {"ema": 0.9, "adversarial": 0.5, "r_drop": 1.0, "label_smoothing": 0.01, "negative_sampling": 2.0}
+    made = made.model_copy(update={"training": TrainingSection.model_validate({**made.training.model_dump(), **every})})
     list(train(made, tmp_path / "whole"))
     with pytest.raises(Stopped):
         list(train(made, tmp_path / "stopped", stop=StopAfter(7)))

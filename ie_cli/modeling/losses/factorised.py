@@ -81,6 +81,7 @@ def factorised_loss(
     *,
     upper: bool = True,
     weights: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Return the loss of scores ``pair(i,j) + start_r(i) + end_r(j)`` without the tensor ``[batch, labels, L, L]``.
 
@@ -95,13 +96,14 @@ def factorised_loss(
         gold: the gold entries.
         upper: only entries with first ≤ last are valid.
         weights: the weight of each label's loss ``[labels]``; 1 if omitted.
+        valid: the entries that count, bool ``[batch, L, L]``, all gold entries among them; if omitted, all valid ones.
 
     Returns:
         A scalar, at least 0; a sample without valid entries contributes 0.
     """
     with torch.autocast(pair.device.type, enabled=False):
         pair, start, end = (x if x.dtype == torch.float64 else x.float() for x in (pair, start, end))
-        valid = valid_entries(mask, upper=upper)
+        valid = valid_entries(mask, upper=upper) if valid is None else valid
         sample, label, first, last = gold.entries.unbind(1)
         scores = pair[sample, first, last] + start[sample, label, first] + end[sample, label, last]
         loss = positive_loss(scores, sample, label, start.shape[:2]) + _negative((pair, start, end), mask, valid, gold)
