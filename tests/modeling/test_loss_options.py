@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.heads import APART, HIDDEN, WINDOW_HEADS, built, codec_of_head, windows_for
-from support.references import gold_entries
+from support.references import gold_entries, shared_scores
 from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
@@ -22,7 +22,7 @@ from ie_cli.modeling.losses.factorised import Gold, valid_entries
 from ie_cli.modeling.losses.label_blocks import LabelScores
 from ie_cli.modeling.losses.negative_sampling import sampled
 from ie_cli.modeling.losses.options import LossOptions
-from ie_cli.modeling.losses.soft_labels import soft_label_loss
+from ie_cli.modeling.losses.soft_labels import soft_factorised_loss, soft_label_loss
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.heads import HEADS
 
@@ -79,6 +79,39 @@ def test_label_smoothing_is_the_soft_form_in_float64(
     [wanted] = torch.autograd.grad(expected, [exact])
     torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    labels=st.integers(1, 4),
+    length=st.integers(1, 7),
+    scale=st.sampled_from([0.1, 3.0, 20.0, 60.0]),
+    smoothing=st.sampled_from([0.001, 0.1, 0.99]),
+    count=st.sampled_from([0, 3, 40]),
+    upper=st.booleans(),
+)
+def test_the_factorised_form_is_the_soft_form_in_float64(
+    seed: int, labels: int, length: int, scale: float, smoothing: float, count: int, upper: bool
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    shapes = ((2, length, length), (2, labels, length), (2, labels, length))
+    fast = [(torch.randn(shape, generator=random) * scale).requires_grad_() for shape in shapes]
+    mask = torch.rand(2, length, generator=random) < 0.8
+    entries = gold_entries(random, mask, labels, count, upper=upper)
+    gold = Gold.build(entries, mask, upper=upper)
+    torch.manual_seed(seed)
+    valid = sampled(valid_entries(mask, upper=upper), gold, 1.0)
+    weights = torch.rand(labels, generator=random) + 0.5
+    pair, start, end = fast
+    loss = soft_factorised_loss((pair, start, end), mask, valid, gold, smoothing=smoothing, weights=weights)
+    exact = [x.detach().double().requires_grad_() for x in fast]
+    scores = shared_scores(*exact)
+    each = soft_loss(scores, valid, targets_of(scores, valid, entries, smoothing))
+    expected = (each * weights).sum() / 2
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
+    for x, y in zip(torch.autograd.grad(loss, fast), torch.autograd.grad(expected, exact), strict=True):
+        torch.testing.assert_close(x.double(), y, rtol=1e-4, atol=5e-5)
 
 
 def test_the_soft_loss_is_smallest_where_the_probabilities_are_the_targets() -> None:

@@ -13,7 +13,7 @@ from ie_cli.modeling.losses.factorised import Gold, factorised_loss, valid_entri
 from ie_cli.modeling.losses.label_blocks import LabelScores
 from ie_cli.modeling.losses.negative_sampling import sampled
 from ie_cli.modeling.losses.options import LossOptions
-from ie_cli.modeling.losses.soft_labels import soft_label_loss
+from ie_cli.modeling.losses.soft_labels import soft_factorised_loss
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
 
@@ -71,10 +71,10 @@ class EfficientGlobalPointer(nn.Module):
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
         valid = sampled(valid_entries(mask, upper=self.upper), gold, self.options.negatives)
-        if self.options.smoothing:
-            scores = self.label_scores(hidden)
-            return soft_label_loss(scores, valid, gold, smoothing=self.options.smoothing, weights=weights)
-        return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights, valid=valid)
+        factors, smoothing = self.scores(hidden), self.options.smoothing
+        if smoothing:
+            return soft_factorised_loss(factors, mask, valid, gold, smoothing=smoothing, weights=weights)
+        return factorised_loss(*factors, mask, gold, upper=self.upper, weights=weights, valid=valid)
 
     def label_scores(self, hidden: Tensor) -> LabelScores:
         """Return the scores, to be computed for some labels at a time."""
