@@ -200,7 +200,7 @@ class TrainingSection(Section):
     r_drop: Annotated[float, Field(gt=0, le=100)] | None = None
     """R-Drop: α, the weight of the divergence of two passes with different dropout (arXiv 2106.14448). For heads with a score for
     each span and label. If omitted, there is one pass."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """ε of label smoothing: the target of gold spans is 1 - ε, and ε is spread over all spans; for softmax, over all tags. For
     softmax, and heads with a score for each span and label."""
     negative_sampling: Annotated[float, Field(gt=0, le=1000)] | None = None

@@ -124,6 +124,11 @@ def test_a_decay_is_between_0_and_1(value: str, tmp_path: Path) -> None:
         load(tmp_path, f"{{ema: {value}}}")
 
 
+def test_smoothed_labels_stay_above_the_threshold(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"label_smoothing: got 0\.5, expected a number from 0 to below 0\.5"):
+        load(tmp_path, "{label_smoothing: 0.5}")
+
+
 @pytest.mark.parametrize("value", ["0", "101", "pgd", "true", "{epsilon: 0}"])
 def test_another_method_or_length_is_an_error(value: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"recipe\.yaml:5: training\.adversarial(\.epsilon)?: got "):
