@@ -14,6 +14,7 @@ from ie_cli.recipe.context import ContextSection
 from ie_cli.recipe.heads import HEADS, heads_of, task_names
 from ie_cli.recipe.messages import describe, schemas_at
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TaskSection, TrainingSection
+from ie_cli.recipe.techniques import AdversarialSection
 from ie_cli.recipe.yaml import Loc, flow
 from ie_cli.tasks import TASKS
 from reference_pages.markdown import code, fence, one_line, table
@@ -73,6 +74,9 @@ def page() -> str:
         "The fields of `training.balance`; a method's name alone is short for `{name: NAME}`. "
         "[Several tasks](../guide/multi-task.md) explains the methods.\n\n",
         _section(BalanceSection, ("training", "balance")),
+        "The fields of `training.adversarial`; the method's name, or ε alone, is short for the mapping. "
+        "[Training options](../guide/training-options.md) explains it.\n\n",
+        _section(AdversarialSection, ("training", "adversarial")),
         *_bundled(),
     ]
     return "".join(parts)

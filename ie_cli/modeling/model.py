@@ -21,6 +21,9 @@ class ExtractionModel(nn.Module):
 
     Args:
         heads: the heads by the names of the tasks in the recipe.
+
+    Attributes:
+        r_drop: α of R-Drop (arXiv 2106.14448); None for the plain losses.
     """
 
     def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]) -> None:
@@ -29,6 +32,7 @@ class ExtractionModel(nn.Module):
         # Not the bare task names: the name of a child module must not be the name of an attribute of the module.
         self.heads = nn.ModuleDict({_key(task): head for task, head in heads.items()})
         self.tasks = tuple(heads)
+        self.r_drop: float | None = None
 
     def head(self, task: str) -> Head:
         """Return the head of a task."""
@@ -64,16 +68,33 @@ class ExtractionModel(nn.Module):
             weights: the weight of each label's loss ``[labels]``, by task and score matrix.
             read_only: return what the head reads of the encoder's output, named ``TASK``, instead of losses.
         """
-        [read] = self.read([batch.task], batch.input_ids, batch.attention_mask).values()
-        if read_only:
-            return {batch.task: read}
-        if batch.replay is not None:
+        if read_only or batch.replay is not None:
+            read = self._read_by_head(batch)
+            if batch.replay is None:
+                return {batch.task: read}
             losses = batch.replay.carried(read)
         else:
-            losses = self.head(batch.task).losses(
-                read, batch.text_mask, batch.targets, weights.get(batch.task) if weights is not None else None
-            )
+            losses = self._losses(batch, weights.get(batch.task) if weights is not None else None)
         return {f"{batch.task}.{name}": loss for name, loss in losses.items()}
+
+    def _losses(self, batch: Batch, weights: Tensors | None) -> dict[str, Tensor]:
+        """Return the losses of a batch by name; with R-Drop, those of two passes, and α times their divergence, halved.
+
+        The paper's loss is not halved. As a mean, it is as large as the plain loss, whatever the number of passes.
+        """
+        head, copies = self.head(batch.task), 1 if self.r_drop is None else 2
+        hidden = head.input_dropout(self._read_by_head(batch, copies))  # [copies · batch, L, hidden]
+        passes = [(part, head.losses(part, batch.text_mask, batch.targets, weights)) for part in hidden.chunk(copies)]
+        if self.r_drop is None:
+            return passes[0][1]
+        (s, one), (t, two) = passes
+        apart = head.divergences(s, t, batch.text_mask, weights)
+        return {name: (one[name] + two[name] + self.r_drop * apart[name]) / 2 for name in one}
+
+    def _read_by_head(self, batch: Batch, copies: int = 1) -> Tensor:
+        """Return what the head of a batch keeps of the encoder output of some copies of it."""
+        ids, mask = (x.repeat(copies, 1) if copies > 1 else x for x in (batch.input_ids, batch.attention_mask))
+        return self.read([batch.task], ids, mask)[batch.task]
 
 
 def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

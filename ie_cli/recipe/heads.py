@@ -1,8 +1,7 @@
 """The heads that a recipe may name: a literal table of their options, their tasks and their parts.
 
-A head defines how something is extracted. Its entry joins three parts: a section of the recipe, a codec (gold annotations to
-targets and model outputs to annotations, in numpy) and a builder of the torch module. The last two are imported on demand, so
-that reading a recipe imports neither numpy nor torch.
+A head defines how something is extracted. Its entry joins a section of the recipe, a codec (gold annotations to targets and model
+outputs to annotations, in numpy) and a builder of the torch module. The last two are imported on demand.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ class HeadSection(Section):
     """Whether thresholds and weights may name predicates as well as labels, and data.schema_file is allowed."""
     reads: ClassVar[Reads] = "windows"
     """What a sequence of the encoder holds."""
+    loss_options: ClassVar[frozenset[str]] = frozenset()
+    """The fields of `training` that change the loss which the head supports."""
 
     name: str
     """Name of the head in the table of heads."""
@@ -42,6 +43,8 @@ class HeadSection(Section):
     """Minimum score of an item in the output."""
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the components of the encoder's output that are dropped before the head in training."""
 
     @property
     def compares_pairs(self) -> bool:
@@ -64,6 +67,8 @@ class HeadSection(Section):
 
 class PointerSection(HeadSection):
     """Options of heads that score pairs of tokens with query and key vectors."""
+
+    loss_options: ClassVar[frozenset[str]] = frozenset({"r_drop", "label_smoothing", "negative_sampling"})
 
     head_size: Annotated[int, Field(gt=0, le=4096, multiple_of=2)] = 64
     """Dimension of the query and key vectors."""
@@ -112,6 +117,8 @@ class CrfSection(TagSection):
 class SoftmaxSection(TagSection):
     """A separate choice of the tag of each token; only decoding looks at neighbouring tags."""
 
+    loss_options: ClassVar[frozenset[str]] = frozenset({"label_smoothing"})
+
     name: Literal["softmax"]
     """Tagger: softmax, or crf with scores of neighbouring tags."""
 
@@ -120,6 +127,7 @@ class BiaffineSection(PointerSection):
     """One label, or none, for every span: a softmax over biaffine scores (Yu et al. 2020, arXiv 2005.07150)."""
 
     training: ClassVar[frozenset[str]] = frozenset({"dropout"})
+    loss_options: ClassVar[frozenset[str]] = frozenset({"negative_sampling"})
 
     name: Literal["biaffine"]
     """Span classifier: biaffine. Spans may nest, but a span has at most one label."""
@@ -209,6 +217,7 @@ class MatchSection(HeadSection):
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
+    input_dropout: ClassVar[float] = 0.0  # type: ignore[misc]
 
     decision: Literal["accuracy", "f1"] = "accuracy"
     """What the scores between classes, chosen on dev, maximise: `accuracy`; or `f1`, for data with a rare class: that of the most
@@ -296,8 +305,7 @@ class HeadSpec:
         section: its section of a recipe.
         tasks: names of the tasks that it supports. The default head of a task is the first in the table that supports it.
         codec: imports and returns the class of its codec (`codecs.base.Codec`).
-        builder: imports and returns the function that builds its module (`modeling.heads.base.Builder`); a recipe may set the
-            function's keyword-only arguments.
+        builder: imports and returns the function that builds its module (`modeling.heads.base.Builder`).
     """
 
     section: type[HeadSection]

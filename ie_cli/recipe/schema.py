@@ -21,6 +21,7 @@ from ie_cli.recipe.base import Million, PositiveInt, Precision, Probability, Sec
 from ie_cli.recipe.context import CONTEXT, Context
 from ie_cli.recipe.folds import FOLD
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
+from ie_cli.recipe.techniques import Adversarial
 
 
 class DataSection(Section):
@@ -203,6 +204,21 @@ class TrainingSection(Section):
     of them, or a mean with weights by task, in which other tasks do not count."""
     trackers: list[Literal["csv", "tensorboard", "wandb", "mlflow"]] = ["csv"]
     """Loggers: `log.csv` and TensorBoard events next to the model; Weights & Biases and MLflow as their variables configure."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, e.g. 0.999; in step t, it is at most (1 + t) / (10 + t). The average is what is
+    evaluated and stored. If omitted, the weights themselves are."""
+    adversarial: Adversarial = None
+    """Adversarial training: adds the gradients of a second pass over each batch, with moved word embeddings; `fgm`, ε alone, or a
+    mapping of both. If omitted, there is no second pass."""
+    r_drop: Annotated[float, Field(gt=0, le=100)] | None = None
+    """R-Drop: α, the weight of the divergence of two passes with different dropout (arXiv 2106.14448). For heads with a score for
+    each span and label. If omitted, there is one pass."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """ε of label smoothing: the target of gold spans is 1 - ε, and ε is spread over all spans; for softmax, over all tags. For
+    softmax, and heads with a score for each span and label."""
+    negative_sampling: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """λ: only about λ·n of the spans (and links) without annotation count in a step, n being the number of tokens; for data that
+    lack annotation (arXiv 2012.05426). For heads that score spans. If omitted, all count."""
 
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

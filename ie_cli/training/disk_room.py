@@ -15,13 +15,14 @@ _BYTES = 4  # per number; everything is stored in float32
 _PARTS = 3  # parts of a checkpoint: the weights and the two moments of AdamW
 
 
-def missing_space(output: Path, model: nn.Module, *, checkpoints: int) -> tuple[int, int] | None:
+def missing_space(output: Path, model: nn.Module, *, checkpoints: int, state: int = 0) -> tuple[int, int] | None:
     """Return the bytes that a run may need and the bytes that are free, or None if these suffice.
 
     Args:
         output: directory of the run.
         model: the model.
         checkpoints: number of checkpoints to keep; while one is being written, there is one more, as with the model.
+        state: bytes that a checkpoint contains in addition to weights and moments, such as averages of the weights.
 
     Raises:
         StorageError: there is not even enough space for the model.
@@ -37,7 +38,7 @@ def missing_space(output: Path, model: nn.Module, *, checkpoints: int) -> tuple[
             f"{output}: the model needs {gigabytes(size)} of disk space, but only {gigabytes(free)} are free",
             hint="free some space, or write to another disk.",
         )
-    needed = 2 * size + (checkpoints + 1) * _PARTS * size
+    needed = 2 * size + (checkpoints + 1) * (_PARTS * size + state)
     return (needed, free) if free < needed else None
 
 

@@ -35,6 +35,7 @@ from ie_cli.training.sampling import Steps, build_steps
 from ie_cli.training.selection import primary_score
 from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
+from ie_cli.training.techniques.build import build_techniques
 
 CHECKPOINT_SECONDS = 600.0
 """Interval between checkpoints if the recipe sets no number of steps."""
@@ -64,7 +65,7 @@ class Run:
         self.stop = stop
         self.evaluator, self.diagnostics = Evaluator(recipe, setup), Diagnostics(recipe, setup)
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
-        self.techniques = Techniques(techniques)
+        self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         mixture, self.sampler = build_steps(setup, recipe)
         loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
         model = self.techniques.wrap_model(setup.model)
@@ -278,7 +279,7 @@ class Run:
         rate = self.tracker.rate()
         start = time.monotonic()
         # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
-        with self.stop.interruptible(), self.techniques.evaluation_weights():
+        with self.techniques.evaluation_weights(), self.stop.interruptible():  # no signal interrupts the restoration
             scores = self.evaluator.dev_scores()
             primary = primary_score(scores, self.recipe.training.select)
             rank = -math.inf if math.isnan(primary) else primary

@@ -166,7 +166,8 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
     else:
         if writes:
             keep = run.recipe.training.checkpoints
-            disk_space = missing_space(run.output, run.setup.model, checkpoints=keep)
+            state = sum(tensor.nbytes for tensor in run.techniques.tensors().values())
+            disk_space = missing_space(run.output, run.setup.model, checkpoints=keep, state=state)
         if earlier is not None and earlier.checkpoint is not None:
             run.load(earlier.checkpoint)
         elif writes:

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
+from ie_cli.modeling.losses.divergence import divergence
 from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.label_blocks import LabelScores
+from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.recipe.heads import HEADS, HeadSection
 
 Tensors = Mapping[str, Tensor]
@@ -48,6 +51,10 @@ class Head(Protocol):
         Otherwise they compare the samples with each other: `losses` is then a function of `hidden` without weights of the
         head, and a batch that is computed in parts has the losses of all its samples together.
         """
+
+    @property
+    def input_dropout(self) -> nn.Dropout:
+        """The dropout of what `read` keeps, in training; its probability is that of the recipe."""
 
     @property
     def needs_first_layer(self) -> bool:
@@ -88,6 +95,20 @@ class Head(Protocol):
             weights: the weight of each label's loss ``[labels]``, by score matrix; 1 if omitted.
         """
 
+    def set_loss_options(self, options: LossOptions) -> None:
+        """Change the losses of the following batches.
+
+        Raises:
+            ModelError: the losses have no such options.
+        """
+
+    def divergences(self, one: Tensor, two: Tensor, mask: Tensor, weights: Tensors | None = None) -> dict[str, Tensor]:
+        """Return by loss how far the scores for two hidden states of the same batch differ, each a mean over the batch.
+
+        Raises:
+            ModelError: the scores have no such measure.
+        """
+
     def outputs(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return everything that the codec decodes as named tensors ``MATRIX.NAME``, the outputs of an exported graph.
 
@@ -123,12 +144,25 @@ class HeadModule(nn.Module):
     additive: bool = True
     needs_first_layer: bool = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_dropout = nn.Dropout(0.0)
+
     def read(self, hidden: Tensor, mask: Tensor, first: Tensor | None) -> Tensor:
         """Return all of the encoder's output."""
         return hidden
 
     def begin_step(self, progress: float) -> None:
         """Do nothing: the losses are the same in every step."""
+
+    def set_loss_options(self, options: LossOptions) -> None:
+        """Raise an error, unless the options are those of the plain losses."""
+        if options != LossOptions():
+            raise ModelError(f"the losses of {type(self).__name__} have no options")
+
+    def divergences(self, one: Tensor, two: Tensor, mask: Tensor, weights: Tensors | None = None) -> dict[str, Tensor]:
+        """Raise an error: the scores are not those of spans."""
+        raise ModelError(f"the scores of {type(self).__name__} cannot be compared")
 
     def query(self, name: str, hidden: Tensor, arguments: Tensors) -> dict[str, Tensor]:
         """Raise an error: the outputs are complete after the first pass."""
@@ -162,6 +196,7 @@ def build_head(section: HeadSection, *, hidden_size: int, codec: Codec) -> nn.Mo
             f"the head {section.name} is a {type(head).__name__}, which is not a HeadModule",
             hint="derive it from ie_cli.modeling.heads.base.HeadModule.",
         )
+    head.input_dropout.p = section.input_dropout
     return head
 
 
@@ -177,10 +212,12 @@ class Scorer(Protocol):
     Attributes:
         upper: only entries with i ≤ j are valid, as for spans.
         label_blocks: the parameters with rows of their own for each label, and their number of blocks (see `LabelRows`).
+        options: options of the loss.
     """
 
     upper: bool
     label_blocks: Mapping[str, int]
+    options: LossOptions
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss, summed over labels and averaged over the batch.
@@ -197,6 +234,13 @@ class Scorer(Protocol):
 
     def blocks(self, hidden: Tensor) -> Iterator[dict[str, Tensor]]:
         """Yield the factors, one block of labels at a time."""
+
+
+class SpanScorer(Scorer, Protocol):
+    """Scores entries independently of each other."""
+
+    def label_scores(self, hidden: Tensor) -> LabelScores:
+        """Return the scores, to be computed for some labels at a time."""
 
 
 class MatrixHead(HeadModule):
@@ -224,6 +268,24 @@ class MatrixHead(HeadModule):
         """Return the loss of each score matrix."""
         return {
             name: scorer.loss(hidden, mask, targets[name], weights[name] if weights is not None else None)
+            for name, scorer in self._scorers()
+        }
+
+    def set_loss_options(self, options: LossOptions) -> None:
+        """Set the options of all scorers."""
+        for _, scorer in self._scorers():
+            scorer.options = options
+
+    def divergences(self, one: Tensor, two: Tensor, mask: Tensor, weights: Tensors | None = None) -> dict[str, Tensor]:
+        """Return the divergence of each score matrix, if its scorer is a `SpanScorer`."""
+        return {
+            name: divergence(
+                cast(SpanScorer, scorer).label_scores(one),
+                cast(SpanScorer, scorer).label_scores(two),
+                mask,
+                upper=scorer.upper,
+                weights=weights[name] if weights is not None else None,
+            )
             for name, scorer in self._scorers()
         }
 

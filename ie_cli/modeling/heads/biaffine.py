@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.modeling.heads.base import MatrixHead, Tensors
-from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.factorised import Gold, valid_entries
+from ie_cli.modeling.losses.negative_sampling import sampled
+from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.modeling.losses.span_classes import ClassFactors, require_one_label, span_class_loss
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
@@ -40,6 +42,7 @@ class Biaffine(nn.Module):
 
     upper = True
     label_blocks: ClassVar[Mapping[str, int]] = {"weight": 1, "linear": 1, "bias": 1}
+    options = LossOptions()
 
     def __init__(
         self, hidden_size: int, labels: int, *, head_size: int = 150, rope: bool = True, dropout: float = 0.0
@@ -76,7 +79,8 @@ class Biaffine(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
-        return span_class_loss(self.factors(hidden), mask, gold, weights=weights)
+        valid = sampled(valid_entries(mask), gold, self.options.negatives)
+        return span_class_loss(self.factors(hidden), mask, gold, weights=weights, valid=valid)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return what `codecs.biaffine.SpanClasses` decodes; the weight is the same for all samples."""

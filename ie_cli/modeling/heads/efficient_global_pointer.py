@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.modeling.heads.base import MatrixHead
-from ie_cli.modeling.losses.factorised import Gold, factorised_loss
+from ie_cli.modeling.losses.factorised import Gold, factorised_loss, valid_entries
+from ie_cli.modeling.losses.label_blocks import LabelScores
+from ie_cli.modeling.losses.negative_sampling import sampled
+from ie_cli.modeling.losses.options import LossOptions
+from ie_cli.modeling.losses.soft_labels import soft_factorised_loss
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
 
@@ -27,6 +31,7 @@ class EfficientGlobalPointer(nn.Module):
     """
 
     label_blocks: ClassVar[Mapping[str, int]] = {"bias.weight": 2, "bias.bias": 2}
+    options = LossOptions()
 
     def __init__(
         self,
@@ -65,7 +70,20 @@ class EfficientGlobalPointer(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
-        return factorised_loss(*self.scores(hidden), mask, gold, upper=self.upper, weights=weights)
+        valid = sampled(valid_entries(mask, upper=self.upper), gold, self.options.negatives)
+        factors, smoothing = self.scores(hidden), self.options.smoothing
+        if smoothing:
+            return soft_factorised_loss(factors, mask, valid, gold, smoothing=smoothing, weights=weights)
+        return factorised_loss(*factors, mask, gold, upper=self.upper, weights=weights, valid=valid)
+
+    def label_scores(self, hidden: Tensor) -> LabelScores:
+        """Return the scores, to be computed for some labels at a time."""
+        pair, start, end = self.scores(hidden)
+
+        def block(first: int, last: int) -> Tensor:
+            return pair[:, None] + start[:, first:last, :, None] + end[:, first:last, None, :]
+
+        return LabelScores(start.shape[1], block)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return the factors from `scores` by name."""

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.modeling.heads.base import MatrixHead
-from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.factorised import Gold, valid_entries
+from ie_cli.modeling.losses.label_blocks import LabelScores
+from ie_cli.modeling.losses.negative_sampling import sampled
+from ie_cli.modeling.losses.options import LossOptions
+from ie_cli.modeling.losses.soft_labels import soft_label_loss
 from ie_cli.modeling.losses.streamed import Projection, streamed_loss
 
 
@@ -25,6 +29,7 @@ class GlobalPointer(nn.Module):
 
     upper = True
     label_blocks: ClassVar[Mapping[str, int]] = {"weight": 1, "bias": 1}
+    options = LossOptions()
 
     def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
         super().__init__()
@@ -35,7 +40,21 @@ class GlobalPointer(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
-        return streamed_loss(hidden, self.weight, self.bias, mask, gold, rope=self.rope, weights=weights)
+        valid = sampled(valid_entries(mask), gold, self.options.negatives)
+        if self.options.smoothing:
+            scores = self.label_scores(hidden)
+            return soft_label_loss(scores, valid, gold, smoothing=self.options.smoothing, weights=weights)
+        return streamed_loss(hidden, self.weight, self.bias, mask, gold, rope=self.rope, weights=weights, valid=valid)
+
+    def label_scores(self, hidden: Tensor) -> LabelScores:
+        """Return the scores, to be computed for some labels at a time."""
+        projection, states = Projection(self.weight, self.bias, self.rope), hidden.to(self.weight.dtype)
+
+        def block(first: int, last: int) -> Tensor:
+            query, key = projection.vectors(states, first, last)
+            return query @ key.transpose(2, 3)
+
+        return LabelScores(len(self.weight), block)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:
         """Return queries and keys of all labels ``[batch, labels, L, head_size]``, rotated, with queries scaled."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from ie_cli.errors import DataError
@@ -81,6 +82,7 @@ def factorised_loss(
     *,
     upper: bool = True,
     weights: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Return the loss of scores ``pair(i,j) + start_r(i) + end_r(j)`` without the tensor ``[batch, labels, L, L]``.
 
@@ -95,16 +97,18 @@ def factorised_loss(
         gold: the gold entries.
         upper: only entries with first ≤ last are valid.
         weights: the weight of each label's loss ``[labels]``; 1 if omitted.
+        valid: the entries that count, bool ``[batch, L, L]``, all gold entries among them; if omitted, all valid ones.
 
     Returns:
         A scalar, at least 0; a sample without valid entries contributes 0.
     """
     with torch.autocast(pair.device.type, enabled=False):
         pair, start, end = (x if x.dtype == torch.float64 else x.float() for x in (pair, start, end))
-        valid = valid_entries(mask, upper=upper)
+        valid = valid_entries(mask, upper=upper) if valid is None else valid
         sample, label, first, last = gold.entries.unbind(1)
         scores = pair[sample, first, last] + start[sample, label, first] + end[sample, label, last]
-        loss = positive_loss(scores, sample, label, start.shape[:2]) + _negative((pair, start, end), mask, valid, gold)
+        negative = log_sum_of_negatives((pair, start, end), mask, valid, gold)
+        loss = positive_loss(scores, sample, label, start.shape[:2]) + softplus(negative, threshold=80)
         if weights is not None:
             loss = loss * weights.to(loss)
         return loss.sum() / len(mask)
@@ -123,8 +127,8 @@ Factors = tuple[Tensor, Tensor, Tensor]
 """pair ``[batch, L, L]``, start and end ``[batch, labels, L]``."""
 
 
-def _negative(factors: Factors, mask: Tensor, valid: Tensor, gold: Gold) -> Tensor:
-    """Return ``log(1 + Σ_N e^s)`` for each sample and label ``[batch, labels]``."""
+def log_sum_of_negatives(factors: Factors, mask: Tensor, valid: Tensor, gold: Gold) -> Tensor:
+    """Return ``log Σ_N e^s`` for each sample and label ``[batch, labels]``; numbers below -20 are upper bounds."""
     pair, start, end = factors
     lowest = torch.finfo(pair.dtype).min
     some = valid.flatten(1).any(1)
@@ -147,16 +151,15 @@ def _negative(factors: Factors, mask: Tensor, valid: Tensor, gold: Gold) -> Tens
     total = torch.linalg.vecdot(left, sums)  # [batch, labels]
     shift = top_pair[:, None] + top_start + top_end
     tiny = torch.finfo(pair.dtype).tiny
-    loss = torch.nn.functional.softplus(shift + total.clamp_min(tiny).log(), threshold=80)
-    loss = loss.where(some[:, None], 0)
+    found: Tensor = (shift + total.clamp_min(tiny).log()).where(some[:, None], lowest)
     dense = (shift > DENSE_ABOVE) & some[:, None]
     if bool(dense.any()):
-        loss = loss.masked_scatter(dense, _dense_negative(factors, valid, gold, dense))
-    return loss
+        found = found.masked_scatter(dense, _dense_log_sum(factors, valid, gold, dense))
+    return found
 
 
-def _dense_negative(factors: Factors, valid: Tensor, gold: Gold, dense: Tensor) -> Tensor:
-    """Return the loss of the negatives for the few (sample, label) whose scores cannot share one shift; ``[pairs]``."""
+def _dense_log_sum(factors: Factors, valid: Tensor, gold: Gold, dense: Tensor) -> Tensor:
+    """Return the same for the few (sample, label) whose scores cannot share one shift; ``[pairs]``."""
     length = valid.shape[1]
     samples, labels = dense.nonzero(as_tuple=True)
     block = max(1, BLOCK_BYTES // (4 * length * length))
@@ -167,19 +170,12 @@ def _dense_negative(factors: Factors, valid: Tensor, gold: Gold, dense: Tensor) 
         in_block = (gold.entries[:, None, 0] == sample) & (gold.entries[:, None, 1] == label)  # [entries, block]
         entry, which = in_block.nonzero(as_tuple=True)
         negative[which, gold.entries[entry, 2], gold.entries[entry, 3]] = False
-        out.append(checkpoint(_block_negative, factors, (sample, label), negative, use_reentrant=False))
+        out.append(checkpoint(_log_sum_of_block, factors, (sample, label), negative, use_reentrant=False))
     return torch.cat(out)
 
 
-def _block_negative(factors: Factors, where: tuple[Tensor, Tensor], negative: Tensor) -> Tensor:
+def _log_sum_of_block(factors: Factors, where: tuple[Tensor, Tensor], negative: Tensor) -> Tensor:
     pair, start, end = factors
     sample, label = where
     scores = pair[sample] + start[sample, label][:, :, None] + end[sample, label][:, None, :]
-    return _log_one_plus(scores, negative).squeeze(1)
-
-
-def _log_one_plus(scores: Tensor, negative: Tensor) -> Tensor:
-    """Return ``log(1 + Σ e^s)`` over the entries in `negative`, both ``[batch, L, L]``; ``[batch, 1]``."""
-    lowest = torch.finfo(scores.dtype).min
-    flat = scores.masked_fill(~negative, lowest).flatten(1)
-    return torch.cat([flat.new_zeros(len(flat), 1), flat], dim=1).logsumexp(1, keepdim=True)
+    return scores.masked_fill(~negative, torch.finfo(scores.dtype).min).flatten(1).logsumexp(1)

@@ -73,7 +73,9 @@ def require_one_label(gold: Gold) -> Gold:
     return gold
 
 
-def span_class_loss(factors: ClassFactors, mask: Tensor, gold: Gold, *, weights: Tensor | None = None) -> Tensor:
+def span_class_loss(
+    factors: ClassFactors, mask: Tensor, gold: Gold, *, weights: Tensor | None = None, valid: Tensor | None = None
+) -> Tensor:
     """Return the loss of a batch.
 
     Args:
@@ -81,14 +83,16 @@ def span_class_loss(factors: ClassFactors, mask: Tensor, gold: Gold, *, weights:
         mask: bool ``[batch, L]``, true on text tokens.
         gold: the gold entries; a span has at most one label.
         weights: the weight of a gold span of each label ``[labels]``; the weight of other spans is their mean. 1 if omitted.
+        valid: the spans that count, bool ``[batch, L, L]``, all gold spans among them; if omitted, all valid ones.
 
     Returns:
         A scalar, at least 0.
     """
     share = factors.first.new_ones(len(factors.weight)) if weights is None else weights.to(factors.first)
+    valid = valid_entries(mask) if valid is None else valid
     with torch.autocast(factors.first.device.type, enabled=False):
         loss: Tensor = _SpanClassLoss.apply(  # type: ignore[no-untyped-call]
-            factors.first, factors.last, factors.weight, factors.start, factors.end, mask, gold, share / len(mask)
+            factors.first, factors.last, factors.weight, factors.start, factors.end, valid, gold, share / len(mask)
         )
     return loss
 
@@ -102,12 +106,11 @@ class _SpanClassLoss(torch.autograd.Function):
         weight: Tensor,
         start: Tensor,
         end: Tensor,
-        mask: Tensor,
+        valid: Tensor,
         gold: Gold,
         share: Tensor,
     ) -> Tensor:
         factors = ClassFactors(first, last, weight, start, end)
-        valid = valid_entries(mask)
         loss = first.new_zeros(())
         gradient = any(ctx.needs_input_grad[:5])
         sums = ClassFactors(*(torch.zeros_like(x) for x in (first, last, weight, start, end))) if gradient else None

@@ -71,6 +71,7 @@ def streamed_loss(
     rope: bool = True,
     upper: bool = True,
     weights: Tensor | None = None,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Return the loss of kexue.fm/archives/7359 on the scores of kexue.fm/archives/8373, including the projection.
 
@@ -83,6 +84,7 @@ def streamed_loss(
         rope: use rotary positions.
         upper: only entries with first ≤ last are valid.
         weights: the weight of each label's loss ``[labels]``; 1 if omitted.
+        valid: the entries that count, bool ``[batch, L, L]``, all gold entries among them; if omitted, all valid ones.
 
     Returns:
         A scalar, at least 0.
@@ -90,8 +92,9 @@ def streamed_loss(
     with torch.autocast(hidden.device.type, enabled=False):
         hidden = hidden if hidden.dtype == torch.float64 else hidden.float()
         share = hidden.new_ones(len(weight)) if weights is None else weights.to(hidden)
+        valid = valid_entries(mask, upper=upper) if valid is None else valid
         loss: Tensor = _StreamedLoss.apply(  # type: ignore[no-untyped-call]
-            hidden, weight, bias, mask, gold, rope, upper, share / len(mask)
+            hidden, weight, bias, valid, gold, rope, share / len(mask)
         )
     return loss
 
@@ -103,15 +106,13 @@ class _StreamedLoss(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor,
-        mask: Tensor,
+        valid: Tensor,
         gold: Gold,
         rope: bool,
-        upper: bool,
         share: Tensor,
     ) -> Tensor:
         projection = Projection(weight, bias, rope)
         gradient = any(ctx.needs_input_grad[:3])
-        valid = valid_entries(mask, upper=upper)
         loss = hidden.new_zeros(())
         d_hidden, d_weight, d_bias = (torch.zeros_like(x) if gradient else None for x in (hidden, weight, bias))
         flat = hidden.flatten(0, 1)
@@ -132,7 +133,7 @@ class _StreamedLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         d_hidden, d_weight, d_bias = ctx.saved_tensors
-        return d_hidden * grad, d_weight * grad, d_bias * grad, None, None, None, None, None
+        return d_hidden * grad, d_weight * grad, d_bias * grad, None, None, None, None
 
 
 @dataclass(frozen=True, slots=True)

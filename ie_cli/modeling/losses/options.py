@@ -1,0 +1,18 @@
+"""Options that change the losses of a head in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LossOptions:
+    """Options of losses.
+
+    Attributes:
+        smoothing: ε of label smoothing; 0 for the plain labels.
+        negatives: λ: about λ·n of the entries that are not gold count, n being the number of tokens; None for all entries.
+    """
+
+    smoothing: float = 0.0
+    negatives: float | None = None
