@@ -69,7 +69,7 @@ class Run:
         mixture, self.sampler = build_steps(setup, recipe)
         loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
         model = self.techniques.wrap_model(setup.model)
-        optimizer = build_optimizer(model, section)
+        optimizer = build_optimizer(model, section, factors=setup.rate_factors)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
         self.steps_per_epoch = -(-len(self.loader) // section.accumulation)
         self.steps = self.steps_per_epoch * section.epochs
@@ -243,8 +243,7 @@ class Run:
 
     def _clip(self) -> Tensor:
         """Clip the gradient, and return its norm before clipping."""
-        clip = self.recipe.training.clip
-        if clip is None:
+        if (clip := self.recipe.training.clip) is None:
             return gradient_norm(self.setup.model)
         return cast(Tensor, self.accelerator.clip_grad_norm_(self.model.parameters(), clip))
 

@@ -17,16 +17,22 @@ _ENCODER, _HEADS = re.compile(r"(?:^|\.)encoder\."), re.compile(r"(?:^|\.)heads\
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 OWN_RATE = "own_rate"
-"""Marks the groups of `Head.learning_rates`; the learning rate that a run reports is that of the others."""
+"""Marks the groups whose rate a head decides; the learning rate that a run reports is that of the others."""
 
 
-def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[str, object]]:
+def parameter_groups(model: nn.Module, section: TrainingSection, *, factors: bool = True) -> list[dict[str, object]]:
     """Return AdamW groups: encoder and head rates, layer-wise decay, no weight decay for vectors (biases, normalisations).
 
-    Parameters named by `Head.learning_rates` have that rate, and no weight decay.
+    Parameters named by `Head.learning_rates` have that rate, and no weight decay; those named by `Head.rate_factors` have a
+    multiple of the rate of heads.
     With ``layer_decay`` γ and N layers, layer n learns at ``learning_rate · γ^(N-1-n)`` and the embeddings at γ^N.
+
+    Args:
+        model: the model.
+        section: the rates.
+        factors: whether `Head.rate_factors` count; not for the rest of a run that an older version began without them.
     """
-    special = _special_rates(model)
+    special, faster = _special_rates(model), _rate_factors(model) if factors else {}
     names = [name for name, _ in model.named_parameters()]
     depth = 1 + max((int(m[1]) for name in names if (m := _LAYER.search(name))), default=-1)
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
@@ -37,9 +43,10 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
         if _ENCODER.search(name) and not _HEADS.search(name):
             rate = section.learning_rate * section.layer_decay ** _below_top(name, depth)
         decay = section.weight_decay if parameter.ndim > 1 and not name.endswith(".bias") else 0.0
+        rate *= faster.get(id(parameter), 1.0)
         if id(parameter) in special:
             rate, decay = special[id(parameter)], 0.0
-        groups.setdefault((rate, decay, id(parameter) in special), []).append(parameter)
+        groups.setdefault((rate, decay, id(parameter) in special or id(parameter) in faster), []).append(parameter)
     return [
         {"params": params, "lr": rate, "weight_decay": decay, **({OWN_RATE: True} if own else {})}
         for (rate, decay, own), params in groups.items()
@@ -49,11 +56,19 @@ def parameter_groups(model: nn.Module, section: TrainingSection) -> list[dict[st
 def _special_rates(model: nn.Module) -> dict[int, float]:
     """Return the learning rates of the parameters for which a head names one, by the id of the parameter."""
     return {
-        id(module.get_parameter(name)): rate
-        for module in model.modules()
-        if isinstance(module, HeadModule)
-        for name, rate in module.learning_rates().items()
+        id(head.get_parameter(name)): rate for head in _heads(model) for name, rate in head.learning_rates().items()
     }
+
+
+def _rate_factors(model: nn.Module) -> dict[int, float]:
+    """Return the factors of the parameters for which a head names one, by the id of the parameter."""
+    return {
+        id(head.get_parameter(name)): factor for head in _heads(model) for name, factor in head.rate_factors().items()
+    }
+
+
+def _heads(model: nn.Module) -> list[HeadModule]:
+    return [module for module in model.modules() if isinstance(module, HeadModule)]
 
 
 def _below_top(name: str, depth: int) -> int:
@@ -62,10 +77,10 @@ def _below_top(name: str, depth: int) -> int:
     return depth if "embed" in name else 0
 
 
-def build_optimizer(model: nn.Module, section: TrainingSection) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, section: TrainingSection, *, factors: bool = True) -> torch.optim.AdamW:
     """Build AdamW for `parameter_groups`, fused if the device supports it."""
     fused = all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in model.parameters())
-    return torch.optim.AdamW(parameter_groups(model, section), fused=fused)
+    return torch.optim.AdamW(parameter_groups(model, section, factors=factors), fused=fused)
 
 
 def warmup_steps(section: TrainingSection, steps: int) -> int:

@@ -28,6 +28,7 @@ from ie_cli.training.run_changes import require_same_precision, require_same_res
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
+    RATE_FACTORS,
     SCORES,
     Facts,
     clean_up,
@@ -200,7 +201,8 @@ def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
     before = None if earlier is None else read_run(earlier)
     if earlier is None or before is None:
         return prepare(recipe)
-    return prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
+    setup = prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
+    return replace(setup, rate_factors=bool(before.get(RATE_FACTORS, False)))
 
 
 def _logged(run: Run, log: Log, facts: Facts) -> Iterator[Event]:
@@ -226,6 +228,7 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
         precision=setup.precision,
         techniques=names,
         initial=initial_fingerprint(recipe),
+        rate_factors=setup.rate_factors,
     )
 
 

@@ -24,7 +24,7 @@ from ie_cli.system.temporary import is_workspace, sweep, workspace
 from ie_cli.training.series_directory import SERIES_FILES, member_directories, require_familiar, require_no_series
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
-TOKENS, SCORES = "tokens", "scores"
+TOKENS, SCORES, RATE_FACTORS = "tokens", "scores", "rate_factors"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 Facts = dict[str, Any]
@@ -200,6 +200,7 @@ def run_facts(
     precision: Precision,
     techniques: Sequence[str] = (),
     initial: str | None = None,
+    rate_factors: bool = True,
 ) -> Facts:
     """Return the settings that must not change if a run is resumed: recipe, data, schema, encoder and precision.
 
@@ -211,6 +212,7 @@ def run_facts(
         precision: the precision that the recipe results in on this machine.
         techniques: names of the techniques.
         initial: hash of the model that the run starts from.
+        rate_factors: whether some weights of heads learn faster than others.
     """
     data_fingerprints = {
         name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
@@ -224,6 +226,7 @@ def run_facts(
         TOKENS: {name: part.train.tokens for name, part in data.items()},
         "schema": _by_task(recipe, {name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
         **({"techniques": list(techniques)} if techniques else {}),
+        **({RATE_FACTORS: True} if rate_factors else {}),
         **({"initial": initial} if initial is not None else {}),
         "precision": precision,
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),

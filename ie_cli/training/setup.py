@@ -82,6 +82,7 @@ class TrainingSetup:
 
     Attributes:
         initial: what the weights were taken from, if the run starts from a trained model.
+        rate_factors: whether some weights of heads learn faster; not in runs that an older version began.
     """
 
     model: ExtractionModel
@@ -92,6 +93,7 @@ class TrainingSetup:
     device: torch.device
     precision: Precision
     initial: InitialWeights | None = None
+    rate_factors: bool = True
 
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
         """Return the loss weights by task and score matrix on a device, or None if all are 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,9 @@ def test_an_unfinished_run_of_format_2_ends_as_it_would_have(task: str, step: in
     result = ie("train", str(stored / "recipe.yaml"), "--output", str(run), "--resume", "--quiet")
     assert result.exit_code == 0, result.stderr
 
+    assert "rate_factors" not in json.loads(
+        (run / "run.json").read_text(encoding="utf-8")
+    )  # nor in later parts of the run
     assert_log_continued(run / "log.csv", stored / "run" / "log.csv", stored / "resumed.log.csv")
     data = stored / "dev.json"
     found = tmp_path / "found.jsonl"

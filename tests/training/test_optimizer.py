@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ie_cli.modeling.heads.gplinker import build as gplinker
 from ie_cli.recipe.schema import TrainingSection
 from ie_cli.training.optimizer import SCHEDULES, build_optimizer, build_schedule, parameter_groups
 
@@ -42,6 +43,20 @@ def test_rates_fall_layer_by_layer_and_vectors_do_not_decay() -> None:
         "head.weight": (pytest.approx(1e-2), 0.1),
         "head.bias": (pytest.approx(1e-2), 0.0),
     }
+
+
+@pytest.mark.parametrize("factors", [True, False])
+def test_label_biases_learn_faster_than_the_rest_of_a_head(factors: bool) -> None:
+    labels = {"entities": 2, "start_links": 3, "end_links": 3}
+    model = nn.ModuleDict({"heads": gplinker(8, labels, head_size=4, entity_scorer="efficient_global_pointer")})
+    section = TrainingSection(head_learning_rate=1e-3, weight_decay=0.1)
+    found = {}
+    for group in parameter_groups(model, section, factors=factors):
+        for parameter in group["params"]:  # type: ignore[attr-defined]
+            found[id(parameter)] = (group["lr"], group["weight_decay"])
+    for name, parameter in model.named_parameters():
+        rate = 4e-3 if factors and ".bias." in name else 1e-3
+        assert found[id(parameter)] == (pytest.approx(rate), 0.0 if name.endswith(".bias") else 0.1), name
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

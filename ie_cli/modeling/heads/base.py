@@ -136,6 +136,9 @@ class Head(Protocol):
     def learning_rates(self) -> Mapping[str, float]:
         """Return the learning rates of parameters with one of their own; these have no weight decay."""
 
+    def rate_factors(self) -> Mapping[str, float]:
+        """Return by how much parameters learn faster than the head's learning rate, for those that do."""
+
 
 class HeadModule(nn.Module):
     """The base class of heads: a module that is decoded in one pass, and is trained in the same way in every step."""
@@ -170,6 +173,10 @@ class HeadModule(nn.Module):
 
     def learning_rates(self) -> Mapping[str, float]:
         """Return nothing: all parameters have the learning rate of heads."""
+        return {}
+
+    def rate_factors(self) -> Mapping[str, float]:
+        """Return nothing: all parameters learn equally fast."""
         return {}
 
 
@@ -213,11 +220,13 @@ class Scorer(Protocol):
         upper: only entries with i ≤ j are valid, as for spans.
         label_blocks: the parameters with rows of their own for each label, and their number of blocks (see `LabelRows`).
         options: options of the loss.
+        rate_factors: by how much parameters learn faster than the head's learning rate, for those that do.
     """
 
     upper: bool
     label_blocks: Mapping[str, int]
     options: LossOptions
+    rate_factors: Mapping[str, float]
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss, summed over labels and averaged over the batch.
@@ -307,6 +316,14 @@ class MatrixHead(HeadModule):
             f"tables.{name}.{parameter}": LabelRows(name, blocks)
             for name, scorer in self._scorers()
             for parameter, blocks in scorer.label_blocks.items()
+        }
+
+    def rate_factors(self) -> dict[str, float]:
+        """Return the factors of each scorer."""
+        return {
+            f"tables.{name}.{parameter}": factor
+            for name, scorer in self._scorers()
+            for parameter, factor in scorer.rate_factors.items()
         }
 
 

@@ -16,6 +16,15 @@ from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.modeling.losses.soft_labels import soft_factorised_loss
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
+SPAN_PRIOR = -4.0
+"""The initial score of spans; most spans of a sentence have no label."""
+BIAS_RATE = 4.0
+"""By how much the label biases learn faster than the other weights of a head.
+
+A step of Adam moves every weight by about the learning rate. It therefore changes the score of a label by about ``lr · Σ|x|/2``,
+with the 2d small components of x, where the full head has the hidden state: several times as much.
+"""
+
 
 class EfficientGlobalPointer(nn.Module):
     """``s_r(i,j) = (R_i q_i)ᵀ(R_j k_j)/√d + a_r(i) + c_r(j)``, ``x = [q; k] = W h + b``, ``[a; c] = (V x + v)/2``.
@@ -24,21 +33,22 @@ class EfficientGlobalPointer(nn.Module):
         hidden_size: the size of the encoder's output.
         labels: the number of labels.
         upper: only entries with i ≤ j are valid, as for spans; False for links.
-        prior: the initial score of all entries. With many labels hardly any entry is gold; a low initial score saves about a
-            hundred steps in which only the biases would learn this.
+        prior: the initial score of all entries. Hardly any entry is gold; a low initial score saves about a hundred steps in
+            which only the biases would learn this.
         head_size: d, the size of q and k; even.
         rope: use the rotary positions R; without them, the scores do not depend on the order of tokens.
     """
 
     label_blocks: ClassVar[Mapping[str, int]] = {"bias.weight": 2, "bias.bias": 2}
     options = LossOptions()
+    rate_factors: ClassVar[Mapping[str, float]] = {"bias.weight": BIAS_RATE, "bias.bias": BIAS_RATE}
 
     def __init__(
         self,
         hidden_size: int,
         labels: int,
         upper: bool = True,
-        prior: float | None = None,
+        prior: float = SPAN_PRIOR,
         *,
         head_size: int = 64,
         rope: bool = True,
@@ -47,8 +57,7 @@ class EfficientGlobalPointer(nn.Module):
         self.head_size, self.rope, self.upper = head_size, rope, upper
         self.projection = nn.Linear(hidden_size, 2 * head_size)
         self.bias = nn.Linear(2 * head_size, 2 * labels)
-        if prior is not None:
-            nn.init.constant_(self.bias.bias, prior)
+        nn.init.constant_(self.bias.bias, prior)
 
     def scores(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the factors pair ``[batch, L, L]``, start and end ``[batch, labels, L]``, in float32.
