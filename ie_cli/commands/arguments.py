@@ -151,6 +151,14 @@ Threshold = Annotated[
     typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),
 ]
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="Drop or keep overlapping entities.")]
+SplitTexts = Annotated[
+    Literal["auto", "sentences", "never"],
+    typer.Option(
+        "--split",
+        help="Annotate each sentence separately; with `auto`, only cut texts that are much longer than the trained ones, into "
+        "groups of sentences of their size.",
+    ),
+]
 
 
 def _validate_suffixes(paths: list[str] | None) -> list[str] | None:

@@ -12,6 +12,7 @@ import typer
 
 from ie_cli.commands.console import counting, say, show_scores, warn
 from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
+from ie_cli.commands.lengths import report_long_texts
 from ie_cli.document import Document
 from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.errors import DataError, counted
@@ -167,6 +168,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             each=count,
         )
     warn_truncated(engine)
+    report_long_texts(engine, quiet=report.quiet)
     _require_gold(result)
     report.show(result)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ie_cli.formats.common.base import Tokens
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
+    from ie_cli.inference.splitting import Split
     from ie_cli.recipe.schema import DataSection, Recipe
 
 
@@ -111,6 +112,7 @@ class ModelChoice:
     _: KW_ONLY
     threshold: float | None = None
     flat: bool | None = None
+    split: Split = "auto"
     batch_size: int | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
@@ -144,7 +146,9 @@ class ModelChoice:
     def options(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         fields = ("threshold", "flat", "batch_size", "precision", "device", "backend")
-        return {name.replace("_", "-"): getattr(self, name) for name in fields}
+        options = {name.replace("_", "-"): getattr(self, name) for name in fields}
+        # Jobs of earlier versions, which had no such option, can still be resumed: their models know no trained size.
+        return options if self.split == "auto" else options | {"split": self.split}
 
     def load(self) -> Extractor:
         """Load the model; print its path if the command line does not name it."""
@@ -165,6 +169,7 @@ class ModelChoice:
         """
         extractor = self.load()
         given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
+        given["split"] = self.split == "sentences"
         option = next((name for name, is_given in given.items() if is_given), None)
         sections = extractor.recipe.instances().values()
         if option is not None and all(section.head.reads != "windows" for section in sections):
@@ -172,7 +177,10 @@ class ModelChoice:
                 f"--{option} applies to entities and relations, but the model compares pairs of texts",
                 hint=f"omit --{option}.",
             )
-        return extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat), extractor
+        engine = extractor.engine(
+            batch_size=self.batch_size, threshold=self.threshold, flat=self.flat, split=self.split
+        )
+        return engine, extractor
 
 
 def first_data(recipe: Recipe) -> DataSection:

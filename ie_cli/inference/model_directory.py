@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS, DECISION = "tokens", "decision"
+TOKENS, DECISION, SEEN = "tokens", "decision", "seen"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -144,6 +144,19 @@ def reading(file: Path, hint: str = "restore the directory from a backup, or tra
 
 
 @dataclass(frozen=True, slots=True)
+class SeenTexts:
+    """The size of the texts that a model was trained on: 99 % of them have at most these tokens and sentences.
+
+    Attributes:
+        tokens: number of tokens, without special tokens.
+        sentences: number of sentences, as `encoding.sentences` finds them.
+    """
+
+    tokens: int
+    sentences: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedTask:
     """What a model has learned for one task.
 
@@ -153,12 +166,14 @@ class TrainedTask:
             were no tokens, or the recipe has `data.joiner`.
         decision: the ascending cuts on the score between the ordered classes of pairs, chosen on the development data; empty if
             there are no classes, or were no such data.
+        seen: the size of the training texts; None for pairs of texts, and for models of earlier versions.
     """
 
     schema: LabelSchema
     temperature: float = 1.0
     tokens: Tokens | None = None
     decision: tuple[float, ...] = ()
+    seen: SeenTexts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +212,11 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
 
 
 def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision."""
+    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only single texts a size."""
     return {
         name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
         | ({DECISION: list(task.decision)} if task.decision else {})
+        | ({SEEN: asdict(task.seen)} if task.seen is not None else {})
         for name, task in tasks.items()
     }
 
@@ -242,7 +258,17 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
     schema = schema_of_facts(facts)
-    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema))
+    seen = _seen(facts.get(SEEN))
+    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema), seen=seen)
+
+
+def _seen(sizes: Any) -> SeenTexts | None:
+    if sizes is None:
+        return None
+    tokens, sentences = (sizes.get("tokens"), sizes.get("sentences")) if isinstance(sizes, dict) else (None, None)
+    if type(tokens) is not int or type(sentences) is not int or min(tokens, sentences) < 1:
+        raise ValueError(f"{SEEN} must have the positive integers tokens and sentences, got {sizes!r:.60}")
+    return SeenTexts(tokens, sentences)
 
 
 def _decision(cuts: Any, schema: LabelSchema) -> tuple[float, ...]:

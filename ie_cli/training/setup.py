@@ -23,7 +23,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
 from ie_cli.formats.common.base import Tokens
-from ie_cli.inference.model_directory import TrainedTask
+from ie_cli.inference.model_directory import SeenTexts, TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import load_encoder, tiny_encoder
@@ -36,6 +36,7 @@ from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
+from ie_cli.training.seen_texts import seen_texts
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -79,6 +80,7 @@ class TrainingSetup:
 
     Attributes:
         initial: what the weights were taken from, if the run starts from a trained model.
+        language: the ISO 639 code of the texts, by which sentences are counted.
     """
 
     model: ExtractionModel
@@ -89,6 +91,7 @@ class TrainingSetup:
     device: torch.device
     precision: Precision
     initial: InitialWeights | None = None
+    language: str = "en"
 
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
         """Return the loss weights by task and score matrix on a device, or None if all are 1."""
@@ -101,7 +104,20 @@ class TrainingSetup:
 
     def trained_tasks(self) -> dict[str, TrainedTask]:
         """Return the tasks for the model directory."""
-        return {name: TrainedTask(task.schema, tokens=task.data.train.tokens) for name, task in self.tasks.items()}
+        return {
+            name: TrainedTask(task.schema, tokens=task.data.train.tokens, seen=self._seen[name])
+            for name, task in self.tasks.items()
+        }
+
+    @cached_property
+    def _seen(self) -> dict[str, SeenTexts | None]:
+        """The size of each task's training texts; None if they are pairs."""
+        return {
+            name: None
+            if task.codec.reads != "windows"
+            else seen_texts(task.data.documents, len(task.data.documents), self.text_tokenizer, language=self.language)
+            for name, task in self.tasks.items()
+        }
 
     @property
     def has_dev(self) -> bool:
@@ -179,6 +195,7 @@ def prepare(
         device=device,
         precision=choose_precision(recipe.training.precision, device),
         initial=initial,
+        language=recipe.card.first_language,
     )
 
 

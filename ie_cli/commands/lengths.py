@@ -1,0 +1,37 @@
+"""Say which texts are unlike those that a model was trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ie_cli.commands.console import say
+from ie_cli.errors import counted
+from ie_cli.inference.splitting import MUCH_LONGER
+
+if TYPE_CHECKING:
+    from ie_cli.inference.pipeline import Engine
+
+
+def report_long_texts(engine: Engine, *, quiet: bool = False) -> None:
+    """Print how many texts were much longer than the trained ones, and what was done with them."""
+    splitter, counts = engine.splitter, engine.counts
+    if quiet or splitter is None or splitter.seen is None:
+        return
+    seen, texts = splitter.seen, counted(counts.texts, "text")
+    trained = (
+        f"{counted(MUCH_LONGER * seen.tokens, 'token')}, but 99 % of the texts that the model was trained on have at most "
+        f"{counted(seen.tokens, 'token')} and {counted(seen.sentences, 'sentence')}"
+    )
+    if counts.cut and splitter.mode == "auto":
+        say(
+            f"{counts.cut} of {texts} had more than {trained}: they were cut into groups of sentences of that size "
+            "(--split never annotates them whole)"
+        )
+    if counts.whole:
+        remedy = (
+            "--split auto cuts them at sentence ends" if splitter.mode == "never" else "they have too few sentence ends"
+        )
+        say(
+            f"{counts.whole} of {texts} had more than {trained}, and were annotated whole: the model may find other things in "
+            f"them than in their sentences; {remedy}"
+        )

@@ -1,0 +1,127 @@
+"""Cut texts that are much longer than those that a model was trained on at sentence ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from ie_cli.document import Document
+from ie_cli.encoding.sentences import Span, sentence_spans
+from ie_cli.encoding.tokenizer import Tokens
+from ie_cli.inference.model_directory import SeenTexts, TrainedTask
+from ie_cli.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from ie_cli.inference.pipeline import Engine, Pending
+
+Split = Literal["auto", "sentences", "never"]
+MUCH_LONGER = 2
+"""A text with more than this many times the tokens of the trained ones is much longer than they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splitter:
+    """Decides which texts are cut, and where.
+
+    Attributes:
+        mode: ``sentences``: after every sentence; ``auto``: a text that is much longer than the trained ones, into groups of
+            sentences of their size; ``never``: no text.
+        seen: the size of the trained texts; None if it is unknown, so that ``auto`` cuts no text.
+        language: the ISO 639 code of the texts, for abbreviations.
+    """
+
+    mode: Split
+    seen: SeenTexts | None = None
+    language: str = "en"
+
+    @classmethod
+    def of(cls, recipe: Recipe, tasks: Mapping[str, TrainedTask], mode: Split) -> Splitter:
+        """Return the splitter of a model; a text is much longer than the trained ones if it is so for every task.
+
+        Raises:
+            ValueError: the mode is unknown.
+        """
+        if mode not in get_args(Split):
+            raise ValueError(f"split must be {', '.join(get_args(Split))}, got {mode!r:.40}")
+        windowed = [tasks[name] for name, section in recipe.instances().items() if section.head.reads == "windows"]
+        sizes = [task.seen for task in windowed if task.seen is not None]
+        seen = None
+        if sizes and len(sizes) == len(windowed):
+            seen = SeenTexts(max(size.tokens for size in sizes), max(size.sentences for size in sizes))
+        return cls(mode, seen, recipe.card.first_language)
+
+    def is_long(self, tokens: int) -> bool:
+        """Return whether a text with this number of tokens is much longer than the trained ones."""
+        return self.seen is not None and tokens > MUCH_LONGER * self.seen.tokens
+
+    def cut(self, text: str, tokens: Tokens) -> list[Span]:
+        """Return the pieces of a text, without the whitespace between them; an empty list if it is not cut."""
+        if self.mode == "never" or (self.mode == "auto" and not self.is_long(len(tokens))):
+            return []
+        spans = sentence_spans(text, self.language)
+        if self.mode == "auto" and self.seen is not None:
+            spans = _grouped(spans, tokens, self.seen) if len(spans) > self.seen.sentences else []
+        return [] if spans == [(0, len(text))] else spans
+
+
+def _grouped(spans: Sequence[Span], tokens: Tokens, seen: SeenTexts) -> list[Span]:
+    """Return groups of consecutive sentences of at most the trained size; a longer sentence is a group of its own."""
+    ends = np.searchsorted(np.maximum.accumulate(tokens.starts), [end for _, end in spans]).tolist()
+    groups: list[Span] = []
+    sentences = first = 0
+    for number, (start, end) in enumerate(spans):
+        if groups and sentences < seen.sentences and ends[number] - first <= seen.tokens:
+            groups[-1] = (groups[-1][0], end)
+            sentences += 1
+        else:
+            first, sentences = ends[number - 1] if number else 0, 1
+            groups.append((start, end))
+    return groups
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A part of a text as a document of its own, and the character at which it starts."""
+
+    start: int
+    pending: Pending
+
+
+def cut_texts(engine: Engine, documents: Sequence[Pending]) -> list[Pending]:
+    """Return tokenised documents, each with the pieces that its text is cut into; a pair of texts is never cut."""
+    splitter = engine.splitter
+    if splitter is None or engine.needs_pairs:
+        return list(documents)
+    cuts: list[list[Span]] = []
+    for pending in documents:
+        pair = pending.second is not None
+        cuts.append([] if pair else splitter.cut(pending.document.text, pending.tokens))
+        engine.counts.cut += bool(cuts[-1])
+        engine.counts.whole += not pair and not cuts[-1] and splitter.is_long(len(pending.tokens))
+    texts = [[p.document.text[start:end] for start, end in spans] for p, spans in zip(documents, cuts, strict=True)]
+    distinct = list(dict.fromkeys(text for part in texts for text in part))
+    if not distinct:
+        return list(documents)
+    tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
+    return [
+        replace(
+            pending,
+            pieces=tuple(
+                Piece(start, replace(pending, document=Document(text), tokens=tokens[text], found={}))
+                for (start, _), text in zip(spans, part, strict=True)
+            ),
+        )
+        for pending, spans, part in zip(documents, cuts, texts, strict=True)
+    ]
+
+
+def parts_of(documents: Sequence[Pending]) -> Iterator[Pending]:
+    """Yield what is annotated separately: the pieces of each document, or the document."""
+    for pending in documents:
+        if pending.pieces:
+            yield from (piece.pending for piece in pending.pieces)
+        else:
+            yield pending

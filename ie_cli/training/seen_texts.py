@@ -1,0 +1,36 @@
+"""Measure the texts that a model is trained on, so that prediction knows which texts are unlike them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import numpy as np
+
+from ie_cli.document import Document
+from ie_cli.encoding.sentences import sentence_spans
+from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.inference.model_directory import SeenTexts
+
+MEASURED = 4096
+"""The number of texts that are measured, at regular intervals, if there are more."""
+_SHARE = 0.99
+
+
+def seen_texts(documents: Iterable[Document], count: int, tokenizer: TextTokenizer, *, language: str) -> SeenTexts:
+    """Return the 99th percentiles of the tokens and the sentences per text.
+
+    Args:
+        documents: the training texts.
+        count: their number.
+        tokenizer: the tokenizer of the model.
+        language: the ISO 639 code of the texts, for abbreviations.
+    """
+    texts = [document.text for document in islice(documents, 0, None, max(1, -(-count // MEASURED)))]
+    tokens = [len(found) for found in tokenizer.encode(texts)]
+    return SeenTexts(_percentile(tokens), _percentile([len(sentence_spans(text, language)) for text in texts]))
+
+
+def _percentile(counts: Sequence[int]) -> int:
+    """Return the smallest of the counts that at least 99 % of them do not exceed."""
+    return max(1, int(np.quantile(counts, _SHARE, method="inverted_cdf")))
