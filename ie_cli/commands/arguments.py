@@ -176,6 +176,15 @@ TrainData = Annotated[
     str | None, typer.Option("--train", help="Training data; also reports recall on items not seen in it.")
 ]
 Errors = Annotated[int, typer.Option("--errors", min=0, help="Number of examples to print per kind of error.")]
+Context = Annotated[
+    int,
+    typer.Option(
+        "--context",
+        min=0,
+        metavar="N",
+        help="Also annotate each text between its N neighbours on each side in the file, and report what that changes.",
+    ),
+]
 Match = Annotated[
     Literal["strict", "boundaries", "text"] | None,
     typer.Option("--match", help="How to match relations: by spans and types, by spans only, or by texts."),
