@@ -155,8 +155,8 @@ SplitTexts = Annotated[
     Literal["auto", "sentences", "never"],
     typer.Option(
         "--split",
-        help="Annotate each sentence separately; with `auto`, only cut texts that are much longer than the trained ones, into "
-        "groups of sentences of their size.",
+        help="Annotate each sentence separately; with `auto`, only cut texts with more sentences than nearly all of the model's "
+        "training texts, into groups of their usual size.",
     ),
 ]
 

@@ -18,20 +18,16 @@ def report_long_texts(engine: Engine, *, quiet: bool = False) -> None:
     if quiet or splitter is None or splitter.seen is None:
         return
     seen, texts = splitter.seen, counted(counts.texts, "text")
-    trained = (
-        f"{counted(MUCH_LONGER * seen.tokens, 'token')}, but 99 % of the texts that the model was trained on have at most "
-        f"{counted(seen.tokens, 'token')} and {counted(seen.sentences, 'sentence')}"
-    )
     if counts.cut and splitter.mode == "auto":
         say(
-            f"{counts.cut} of {texts} had more than {trained}: they were cut into groups of sentences of that size "
-            "(--split never annotates them whole)"
+            f"{counts.cut} of {texts} had more than {counted(seen.sentences, 'sentence')}, unlike 99 % of the training texts: "
+            f"cut into groups of up to {counted(seen.usual_sentences, 'sentence')} (--split never annotates them whole)"
         )
     if counts.whole:
         remedy = (
             "--split auto cuts them at sentence ends" if splitter.mode == "never" else "they have too few sentence ends"
         )
         say(
-            f"{counts.whole} of {texts} had more than {trained}, and were annotated whole: the model may find other things in "
-            f"them than in their sentences; {remedy}"
+            f"{counts.whole} of {texts} had more than {counted(MUCH_LONGER * seen.tokens, 'token')}, but 99 % of the training "
+            f"texts at most {seen.tokens:,}, and were annotated whole: the model may miss things in them; {remedy}"
         )

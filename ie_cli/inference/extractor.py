@@ -226,7 +226,8 @@ class Extractor:
             batch_size: windows per forward pass.
             threshold: minimum score of an item, for all labels.
             flat: remove overlapping entities.
-            split: annotate each sentence separately; with ``auto``, cut only texts that are much longer than the trained ones.
+            split: annotate each sentence separately; with ``auto``, cut only texts with more sentences than nearly all of the
+                training texts, into groups of their usual size.
 
         Raises:
             ValueError: a threshold outside [0, 1], a batch size below 1, or another value of `split`.

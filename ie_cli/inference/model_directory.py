@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -145,15 +145,17 @@ def reading(file: Path, hint: str = "restore the directory from a backup, or tra
 
 @dataclass(frozen=True, slots=True)
 class SeenTexts:
-    """The size of the texts that a model was trained on: 99 % of them have at most these tokens and sentences.
+    """The size of the texts that a model was trained on; sentences are counted as `encoding.sentences` finds them.
 
     Attributes:
-        tokens: number of tokens, without special tokens.
-        sentences: number of sentences, as `encoding.sentences` finds them.
+        tokens: the number of tokens, without special tokens, that 99 % of the texts do not exceed.
+        sentences: the number of sentences that 99 % of the texts do not exceed.
+        usual_sentences: the number of sentences that 90 % of the texts do not exceed.
     """
 
     tokens: int
     sentences: int
+    usual_sentences: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +267,11 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
 def _seen(sizes: Any) -> SeenTexts | None:
     if sizes is None:
         return None
-    tokens, sentences = (sizes.get("tokens"), sizes.get("sentences")) if isinstance(sizes, dict) else (None, None)
-    if type(tokens) is not int or type(sentences) is not int or min(tokens, sentences) < 1:
-        raise ValueError(f"{SEEN} must have the positive integers tokens and sentences, got {sizes!r:.60}")
-    return SeenTexts(tokens, sentences)
+    names = [field.name for field in fields(SeenTexts)]
+    counts: list[Any] = [sizes.get(name) for name in names] if isinstance(sizes, dict) else [None]
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError(f"{SEEN} must have the positive integers {', '.join(names)}, got {sizes!r:.60}")
+    return SeenTexts(*counts)
 
 
 def _decision(cuts: Any, schema: LabelSchema) -> tuple[float, ...]:

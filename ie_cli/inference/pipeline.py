@@ -57,7 +57,7 @@ class Counts:
     cut: int = 0
     """Texts that were cut at sentence ends."""
     whole: int = 0
-    """Texts that are much longer than the trained ones, and were not cut."""
+    """Texts that have far more tokens than the trained ones, and were not cut."""
 
 
 @dataclass(frozen=True, slots=True)

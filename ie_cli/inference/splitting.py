@@ -1,9 +1,9 @@
-"""Cut texts that are much longer than those that a model was trained on at sentence ends."""
+"""Cut texts with more sentences than those that a model was trained on into pieces that are annotated separately."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Split = Literal["auto", "sentences", "never"]
 MUCH_LONGER = 2
-"""A text with more than this many times the tokens of the trained ones is much longer than they are."""
+"""A text with more than this many times the tokens of 99 % of the trained ones is reported if it is not cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Splitter:
     """Decides which texts are cut, and where.
 
     Attributes:
-        mode: ``sentences``: after every sentence; ``auto``: a text that is much longer than the trained ones, into groups of
-            sentences of their size; ``never``: no text.
+        mode: ``sentences``: every text, after every sentence; ``auto``: a text with more sentences than 99 % of the trained ones,
+            into groups of sentences of their usual size; ``never``: no text.
         seen: the size of the trained texts; None if it is unknown, so that ``auto`` cuts no text.
         language: the ISO 639 code of the texts, for abbreviations.
     """
@@ -39,7 +39,7 @@ class Splitter:
 
     @classmethod
     def of(cls, recipe: Recipe, tasks: Mapping[str, TrainedTask], mode: Split) -> Splitter:
-        """Return the splitter of a model; a text is much longer than the trained ones if it is so for every task.
+        """Return the splitter of a model; if it has several tasks, the size of their trained texts is the largest of each kind.
 
         Raises:
             ValueError: the mode is unknown.
@@ -50,7 +50,7 @@ class Splitter:
         sizes = [task.seen for task in windowed if task.seen is not None]
         seen = None
         if sizes and len(sizes) == len(windowed):
-            seen = SeenTexts(max(size.tokens for size in sizes), max(size.sentences for size in sizes))
+            seen = SeenTexts(*(max(column) for column in zip(*map(astuple, sizes), strict=True)))
         return cls(mode, seen, recipe.card.first_language)
 
     def is_long(self, tokens: int) -> bool:
@@ -59,25 +59,39 @@ class Splitter:
 
     def cut(self, text: str, tokens: Tokens) -> list[Span]:
         """Return the pieces of a text, without the whitespace between them; an empty list if it is not cut."""
-        if self.mode == "never" or (self.mode == "auto" and not self.is_long(len(tokens))):
+        if self.mode == "never" or (self.mode == "auto" and self.seen is None):
             return []
         spans = sentence_spans(text, self.language)
         if self.mode == "auto" and self.seen is not None:
-            spans = _grouped(spans, tokens, self.seen) if len(spans) > self.seen.sentences else []
+            spans = _groups(spans, tokens, self.seen) if len(spans) > self.seen.sentences else []
         return [] if spans == [(0, len(text))] else spans
 
 
-def _grouped(spans: Sequence[Span], tokens: Tokens, seen: SeenTexts) -> list[Span]:
-    """Return groups of consecutive sentences of at most the trained size; a longer sentence is a group of its own."""
+def _groups(spans: Sequence[Span], tokens: Tokens, seen: SeenTexts) -> list[Span]:
+    """Return as few groups of consecutive sentences as possible, with about as many sentences each."""
     ends = np.searchsorted(np.maximum.accumulate(tokens.starts), [end for _, end in spans]).tolist()
+    groups = _filled(spans, ends, seen.tokens, seen.usual_sentences)
+    even = _filled(spans, ends, seen.tokens, -(-len(spans) // len(groups)))
+    return even if len(even) == len(groups) else groups
+
+
+def _filled(spans: Sequence[Span], ends: Sequence[int], tokens: int, sentences: int) -> list[Span]:
+    """Return groups of at most these tokens and sentences; a sentence with more tokens is a group of its own.
+
+    Args:
+        spans: the sentences.
+        ends: number of tokens from the start of the text to the end of each sentence.
+        tokens: maximum number of tokens.
+        sentences: maximum number of sentences.
+    """
     groups: list[Span] = []
-    sentences = first = 0
+    count = first = 0
     for number, (start, end) in enumerate(spans):
-        if groups and sentences < seen.sentences and ends[number] - first <= seen.tokens:
+        if groups and count < sentences and ends[number] - first <= tokens:
             groups[-1] = (groups[-1][0], end)
-            sentences += 1
+            count += 1
         else:
-            first, sentences = ends[number - 1] if number else 0, 1
+            first, count = ends[number - 1] if number else 0, 1
             groups.append((start, end))
     return groups
 

@@ -14,11 +14,10 @@ from ie_cli.inference.model_directory import SeenTexts
 
 MEASURED = 4096
 """The number of texts that are measured, at regular intervals, if there are more."""
-_SHARE = 0.99
 
 
 def seen_texts(documents: Iterable[Document], count: int, tokenizer: TextTokenizer, *, language: str) -> SeenTexts:
-    """Return the 99th percentiles of the tokens and the sentences per text.
+    """Return percentiles of the tokens and the sentences per text.
 
     Args:
         documents: the training texts.
@@ -28,9 +27,10 @@ def seen_texts(documents: Iterable[Document], count: int, tokenizer: TextTokeniz
     """
     texts = [document.text for document in islice(documents, 0, None, max(1, -(-count // MEASURED)))]
     tokens = [len(found) for found in tokenizer.encode(texts)]
-    return SeenTexts(_percentile(tokens), _percentile([len(sentence_spans(text, language)) for text in texts]))
+    sentences = [len(sentence_spans(text, language)) for text in texts]
+    return SeenTexts(_quantile(tokens, 0.99), _quantile(sentences, 0.99), _quantile(sentences, 0.9))
 
 
-def _percentile(counts: Sequence[int]) -> int:
-    """Return the smallest of the counts that at least 99 % of them do not exceed."""
-    return max(1, int(np.quantile(counts, _SHARE, method="inverted_cdf")))
+def _quantile(counts: Sequence[int], share: float) -> int:
+    """Return the smallest of the counts that at least this share of them does not exceed, or 1."""
+    return max(1, int(np.quantile(counts, share, method="inverted_cdf")))

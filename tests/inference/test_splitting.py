@@ -26,7 +26,7 @@ from ie_cli.inference.splitting import Split, Splitter
 
 NAMES = LabelSchema(("person", "place"))
 LINKS = LabelSchema(("person",), ("knows",))
-SEEN = SeenTexts(tokens=10, sentences=2)
+SEEN = SeenTexts(tokens=10, sentences=3, usual_sentences=2)
 
 
 def model(seen: SeenTexts | None = SEEN) -> Extractor:
@@ -108,10 +108,12 @@ def splitter_cut(text: str, splitter: Splitter) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [
-        ("aaaa. bbbb. cccc. dddd.", ["aaaa. ", "bbbb.", "cccc. ", "dddd."]),  # 23 characters, 2 × 10 are allowed
-        ("aaaa. bbbb. cccc.", []),  # not much longer
-        ("aaaaaaaaaa. bbbbbbbbbbb.", []),  # long, but no more sentences than trained
+        ("aa. bb. cc. dd.", ["aa. bb.", "cc. dd."]),  # at most 2 sentences and 10 characters
+        ("aaaa. bbbb. cccc. dddd.", ["aaaa.", "bbbb.", "cccc.", "dddd."]),
+        ("aaaa. bbbb. cccc.", []),  # as many sentences as the trained texts
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa. bbbbbbbbbbb.", []),  # long, but few sentences
         ("aaaaaaaaaaaaaaaaa. bb. cc. dd. ee.", ["aaaaaaaaaaaaaaaaa.", "bb. cc.", "dd. ee."]),
+        ("aa. bb. cc. dd. ee.", ["aa. bb.", "cc. dd.", "ee."]),
     ],
 )
 def test_groups_have_the_trained_size(text: str, pieces: list[str]) -> None:
@@ -134,12 +136,13 @@ def test_modes() -> None:
 def test_groups_are_consecutive_and_no_larger_than_trained(lengths: list[int], tokens: int, sentences: int) -> None:
     text = " ".join("w" * (5 * length + 1) + "." for length in lengths)
     places = np.arange(len(text), dtype=np.int32)
-    seen = SeenTexts(tokens, sentences)
+    seen = SeenTexts(tokens, sentences + 1, sentences)
     found = Splitter("auto", seen).cut(text, Tokens(places, places, places + 1))
     whole = sentence_spans(text)
     if not found:
-        assert len(text) <= 2 * tokens or len(whole) <= sentences or found == whole
+        assert len(whole) <= sentences + 1
         return
+    assert len(whole) > sentences + 1
     starts, ends = {start for start, _ in whole}, {end for _, end in whole}
     assert (found[0][0], found[-1][1]) == (0, len(text))
     for start, end in found:
@@ -149,15 +152,20 @@ def test_groups_are_consecutive_and_no_larger_than_trained(lengths: list[int], t
         assert len(inside) == 1 or (len(inside) <= sentences and end - start <= tokens)
 
 
+def test_groups_have_about_as_many_sentences_each() -> None:
+    found = splitter_cut("aa. " * 21, Splitter("auto", SeenTexts(100, 20, 20)))
+    assert [len(part.split()) for part in found] == [11, 10]
+
+
 def test_the_largest_size_of_the_tasks_counts() -> None:
-    tasks = {"a": TrainedTask(NAMES, seen=SeenTexts(10, 5)), "b": TrainedTask(LINKS, seen=SeenTexts(30, 2))}
+    tasks = {"a": TrainedTask(NAMES, seen=SeenTexts(10, 5, 1)), "b": TrainedTask(LINKS, seen=SeenTexts(30, 2, 2))}
     recipe = extractor_of(
         {
             "a": ({"name": "efficient_global_pointer", "head_size": 8}, tasks["a"]),
             "b": ({"name": "gplinker"}, tasks["b"]),
         }
     ).recipe
-    assert Splitter.of(recipe, tasks, "auto").seen == SeenTexts(30, 5)
+    assert Splitter.of(recipe, tasks, "auto").seen == SeenTexts(30, 5, 2)
     unknown = {**tasks, "b": TrainedTask(LINKS)}
     assert Splitter.of(recipe, unknown, "auto").seen is None
 
