@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 from harness import machine, write_section
 
-from ie_cli.document import Document, Entity, Relation
+from ie_cli.document import Document
+from ie_cli.evaluation.context import Agreement, cut_out, inside, surrounded
 from ie_cli.formats import read_documents
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
@@ -30,73 +30,10 @@ from ie_cli.tasks import TASKS, ScoringOptions
 RESULTS = Path(__file__).parent / "RESULTS.md"
 OTHER_BATCH = 7
 AROUND = {
-    "one sentence before it": (True, False),
-    "one behind it": (False, True),
-    "one on each side": (True, True),
+    "one sentence before it": (1, 0),
+    "one behind it": (0, 1),
+    "one on each side": (1, 1),
 }
-Item = Entity | Relation
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """A comparison of two predictions for the same sentences.
-
-    Attributes:
-        same: sentences with equal predictions; filled: those for which at least one is not empty; same_filled: both.
-        counts: the items of the first prediction as gold.
-    """
-
-    sentences: int
-    same: int
-    filled: int
-    same_filled: int
-    counts: Counts
-
-    @classmethod
-    def of(cls, one: Sequence[set[Item]], other: Sequence[set[Item]]) -> Agreement:
-        """Compare two predictions sentence by sentence."""
-        pairs = list(zip(one, other, strict=True))
-        filled = [pair for pair in pairs if any(pair)]
-        counts = Counts(sum(map(len, one)), sum(map(len, other)), sum(len(a & b) for a, b in pairs))
-        return cls(len(pairs), sum(a == b for a, b in pairs), len(filled), sum(a == b for a, b in filled), counts)
-
-
-def surrounded(texts: Sequence[str], before: bool, behind: bool, joint: str) -> Iterator[tuple[str, int]]:
-    """Return each text with its neighbours, and the offset at which it begins."""
-    for n, text in enumerate(texts):
-        head = texts[n - 1] + joint if before else ""
-        tail = joint + texts[(n + 1) % len(texts)] if behind else ""
-        yield head + text + tail, len(head)
-
-
-def cut_out(found: Document, start: int, length: int) -> Document:
-    """Return what overlaps the characters from `start` on, relative to `start`; items may extend beyond them."""
-
-    def touches(entity: Entity) -> bool:
-        return entity.start < start + length and entity.end > start
-
-    def moved(entity: Entity) -> Entity:
-        return replace(entity, start=entity.start - start, end=entity.end - start)
-
-    return Document(
-        found.text[start : start + length],
-        [moved(entity) for entity in found.entities if touches(entity)],
-        [
-            replace(relation, subject=moved(relation.subject), object=moved(relation.object))
-            for relation in found.relations
-            if touches(relation.subject) or touches(relation.object)
-        ],
-    )
-
-
-def inside(document: Document) -> Document:
-    """Return the items that are completely inside the sentence."""
-
-    def whole(entity: Entity) -> bool:
-        return entity.start >= 0 and entity.end <= len(document.text)
-
-    relations = [r for r in document.relations if whole(r.subject) and whole(r.object)]
-    return replace(document, entities=[e for e in document.entities if whole(e)], relations=relations)
 
 
 def gold_f1(extractor: Extractor, gold: Sequence[Document], found: Sequence[Document]) -> dict[str, float]:
@@ -119,7 +56,8 @@ def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[
 
     def run(many: Iterable[tuple[str, int]], batch_size: int | None = None) -> list[Document]:
         placed = list(many)
-        found = extract(extractor.engine(batch_size=batch_size), (Document(text) for text, _ in placed))
+        engine = extractor.engine(batch_size=batch_size, split="never")
+        found = extract(engine, (Document(text) for text, _ in placed))
         return [
             cut_out(document, start, len(text)) for document, (_, start), text in zip(found, placed, texts, strict=True)
         ]
@@ -128,7 +66,7 @@ def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[
     made = {"nothing": run(alone), f"nothing, in batches of {OTHER_BATCH}": run(alone, OTHER_BATCH)}
     for name, sides in AROUND.items():
         print(f"with {name}", file=sys.stderr, flush=True)
-        made[name] = run(surrounded(texts, *sides, joint))
+        made[name] = run(surrounded(texts, *sides, lambda left, right: joint))
     return made
 
 
@@ -142,13 +80,15 @@ def table(kind: str, made: dict[str, list[Document]], f1: dict[str, dict[str, fl
     sets = {name: [set(getattr(document, kind)) for document in found] for name, found in made.items()}
     for name, found in made.items():
         result = Agreement.of(sets["nothing"], sets[name])
-        share, filled = result.same / result.sentences, result.same_filled / max(1, result.filled)
-        across = result.counts.predicted - sum(len(set(getattr(inside(document), kind))) for document in found)
+        share, filled = result.same / result.texts, result.same_filled / max(1, result.filled)
+        correct = sum(len(one & other) for one, other in zip(sets["nothing"], sets[name], strict=True))
+        counts = Counts(sum(map(len, sets["nothing"])), sum(map(len, sets[name])), correct)
+        across = counts.predicted - sum(len(set(getattr(inside(document), kind))) for document in found)
         cells = [
             f"{share:.4f}",
             f"{filled:.4f} of {result.filled:,}",
-            f"{result.counts.predicted:,}, {across:,}",
-            f"{result.counts.f1:.4f}",
+            f"{counts.predicted:,}, {across:,}",
+            f"{counts.f1:.4f}",
             f"{f1[name][kind]:.4f}" if kind in f1[name] else "–",
         ]
         rows.append(f"| {name} | {' | '.join(cells)} |")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -123,6 +124,7 @@ def evaluate(
     train_data: args.TrainData = None,
     task: args.TaskName = None,
     errors: args.Errors = 0,
+    context: args.Context = 0,
     match: args.Match = None,
     scorer: args.Scorer = None,
     alias: args.Alias = None,
@@ -135,6 +137,7 @@ def evaluate(
     predicted_label_columns: args.PredictedLabelColumns = None,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
+    split: args.SplitTexts = "auto",
     batch_size: args.BatchSize = None,
     precision: args.Precision = "auto",
     device: args.Device = "auto",
@@ -147,19 +150,12 @@ def evaluate(
     from ie_cli.commands.inputs import Input, ModelChoice
 
     chosen, data = command.model_and_data(paths, model, predictions)
+    if context and predictions is not None:
+        raise typer.BadParameter("--context requires a model, but --predictions is given.")
     if alias is not None and scorer != "duie":
         raise typer.BadParameter("--alias requires --scorer duie.")
-    report = command.Report(
-        task=task,
-        as_json=as_json,
-        errors=errors,
-        train_data=train_data,
-        quiet=quiet,
-        match=match,
-        scorer=scorer,
-        alias=alias,
-        save=tuple(save or ()),
-    )
+    report = command.Report(task=task, as_json=as_json, errors=errors, context=context, save=tuple(save or ()))
+    report = replace(report, train_data=train_data, quiet=quiet, match=match, scorer=scorer, alias=alias)
     gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
     if predictions is not None:
         guesses = gold.beside(predictions, text_column=predicted_text_column, label_columns=predicted_label_columns)
@@ -169,6 +165,7 @@ def evaluate(
         chosen,
         threshold=threshold,
         flat=flat,
+        split=split,
         batch_size=batch_size,
         precision=precision,
         device=device,
@@ -195,6 +192,7 @@ def predict(
     task: args.PredictedTask = None,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
+    split: args.SplitTexts = "auto",
     batch_size: args.BatchSize = None,
     full_batches: args.FullBatches = False,
     precision: args.Precision = "auto",
@@ -217,6 +215,7 @@ def predict(
         model,
         threshold=threshold,
         flat=flat,
+        split=split,
         batch_size=batch_size,
         precision=precision,
         device=device,
@@ -272,6 +271,7 @@ def serve(
     timeout: args.Timeout = 30.0,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
+    split: args.SplitTexts = "auto",
     batch_size: args.BatchSize = None,
     precision: args.Precision = "auto",
     device: args.Device = "auto",
@@ -288,6 +288,7 @@ def serve(
         model,
         threshold=threshold,
         flat=flat,
+        split=split,
         batch_size=batch_size,
         precision=precision,
         device=device,

@@ -88,6 +88,12 @@ class Annotation:
         if other.score is not None:
             self.label, self.score = other.label, other.score
 
+    def append(self, other: Annotation) -> None:
+        """Add what was found in a later part of the same text."""
+        self.entities.extend(other.entities)
+        self.relations.extend(other.relations)
+        self.related |= other.related
+
 
 Scored = TypeVar("Scored", Entity, Relation)
 

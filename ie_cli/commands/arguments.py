@@ -169,6 +169,14 @@ Threshold = Annotated[
     typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),
 ]
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="Drop or keep overlapping entities.")]
+SplitTexts = Annotated[
+    Literal["auto", "sentences", "never"],
+    typer.Option(
+        "--split",
+        help="Annotate each sentence separately; with `auto`, only cut texts with more sentences than nearly all of the model's "
+        "training texts, into groups of their usual size.",
+    ),
+]
 
 
 def _validate_suffixes(paths: list[str] | None) -> list[str] | None:
@@ -186,6 +194,15 @@ TrainData = Annotated[
     str | None, typer.Option("--train", help="Training data; also reports recall on items not seen in it.")
 ]
 Errors = Annotated[int, typer.Option("--errors", min=0, help="Number of examples to print per kind of error.")]
+Context = Annotated[
+    int,
+    typer.Option(
+        "--context",
+        min=0,
+        metavar="N",
+        help="Also annotate each text between its N neighbours on each side in the file, and report what that changes.",
+    ),
+]
 Match = Annotated[
     Literal["strict", "boundaries", "text"] | None,
     typer.Option("--match", help="How to match relations: by spans and types, by spans only, or by texts."),

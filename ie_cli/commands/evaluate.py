@@ -12,6 +12,7 @@ import typer
 
 from ie_cli.commands.console import counting, say, show_scores, warn
 from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
+from ie_cli.commands.lengths import report_long_texts
 from ie_cli.document import Document
 from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.errors import DataError, counted
@@ -39,6 +40,7 @@ class Report:
         match: what makes a relation correct; None means text if offsets are guessed, else strict.
         scorer: an additional scorer: `duie` with the aliases in the file `alias`, or `seqeval`.
         save: files for the result, written as JSON or as a web page by their suffix.
+        context: number of neighbours on each side between which each text is also annotated; 0 for none.
     """
 
     task: str | None = None
@@ -50,6 +52,7 @@ class Report:
     scorer: ScorerName | None = None
     alias: str | None = None
     save: tuple[str, ...] = ()
+    context: int = 0
 
     @property
     def keep(self) -> int:
@@ -96,6 +99,8 @@ class Report:
         errors = result.errors
         if not self.as_json:
             show_scores(result.scores, result.title)
+            if (context := result.context_line()) is not None:
+                say(f"context: {context}")
             say(f"errors: {errors.line()}")
             for case in errors.cases if self.errors else ():
                 say(f"  {errors.kinds[case.kind]}: {case.line}")
@@ -106,7 +111,7 @@ class Report:
                     say(f"result: {path}")
         finally:
             if self.as_json:
-                fields = result.scores.to_dict() | {"errors": errors.counts}
+                fields = result.scores.to_dict() | {"errors": errors.counts} | result.context_fields()
                 with open_output("-") as out:
                     out.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
@@ -165,9 +170,11 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             model=model.directory,
             data=data.path,
             keep=report.keep,
+            context=report.context,
             each=count,
         )
     warn_truncated(engine)
+    report_long_texts(engine, quiet=report.quiet)
     _require_gold(result)
     report.show(result)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ie_cli.formats.common.base import Tokens
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
+    from ie_cli.inference.splitting import Split
     from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 
 
@@ -111,6 +112,7 @@ class ModelChoice:
     _: KW_ONLY
     threshold: float | None = None
     flat: bool | None = None
+    split: Split = "auto"
     batch_size: int | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
@@ -146,8 +148,9 @@ class ModelChoice:
         """Return the options as JSON values."""
         fields = ("threshold", "flat", "batch_size", "precision", "device", "backend")
         options = {name.replace("_", "-"): getattr(self, name) for name in fields}
-        # Jobs of earlier versions, which had no such option, can still be resumed.
-        return options if self.task is None else options | {"task": self.task}
+        # Jobs of earlier versions, which had no such options, can still be resumed: their models know no trained size.
+        options |= {} if self.task is None else {"task": self.task}
+        return options if self.split == "auto" else options | {"split": self.split}
 
     def load(self) -> Extractor:
         """Load the model; print its path if the command line does not name it."""
@@ -170,7 +173,9 @@ class ModelChoice:
         extractor = self.load()
         sections = extractor.recipe.instances().values() if self.task is None else [extractor.task(self.task)[1]]
         self.require_applicable(sections, "model" if self.task is None else f"task {self.task}")
-        engine = extractor.engine(batch_size=self.batch_size, threshold=self.threshold, flat=self.flat)
+        engine = extractor.engine(
+            batch_size=self.batch_size, threshold=self.threshold, flat=self.flat, split=self.split
+        )
         return engine if self.task is None else engine.only(self.task), extractor
 
     def require_applicable(self, sections: Iterable[TaskSection], what: str) -> None:
@@ -184,6 +189,7 @@ class ModelChoice:
             DataError: an option applies to none of them.
         """
         given = {"threshold": self.threshold is not None, "flat": self.flat is True, "nested": self.flat is False}
+        given["split"] = self.split == "sentences"
         option = next((name for name, is_given in given.items() if is_given), None)
         if option is not None and all(section.head.reads != "windows" for section in sections):
             raise DataError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import counting, say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens, warn_truncated
+from ie_cli.commands.lengths import report_long_texts
 from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
@@ -85,6 +86,7 @@ def _predict_stream(
         write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
+    report_long_texts(engine, quiet=quiet)
 
 
 def _predict_job(
@@ -145,6 +147,7 @@ def _predict_job(
         say(f"{counted(tally.written, 'record')} written to {output.path}")
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
+    report_long_texts(engine, quiet=quiet)
 
 
 def _labels(extractor: Extractor) -> list[str]:

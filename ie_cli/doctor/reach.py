@@ -11,6 +11,7 @@ from ie_cli.codecs.base import build_codec, find_reachable
 from ie_cli.codecs.limits import FLAT, REMEDIES
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.data.token_lengths import LONGEST_COUNTED
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
 from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
@@ -46,6 +47,7 @@ class Reach:
         windowed: number of texts that do not fit into one window.
         texts: number of texts in pairs that the head reads.
         truncated: number of them that are too long and lose their ends.
+        lengths: number of texts by length in tokens, if the head reads windows of single texts.
     """
 
     task: Task
@@ -59,6 +61,7 @@ class Reach:
     windowed: int = 0
     texts: int = 0
     truncated: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
     _kinds: dict[str, _KindReach] = field(default_factory=dict)
 
     def add(self, document: Document) -> None:
@@ -68,6 +71,7 @@ class Reach:
             self.unknown.add_tokens(document.text, tokens)
         self.longest = max(self.longest, len(tokens))
         if self.sequences is None:
+            self.lengths[min(len(tokens), LONGEST_COUNTED)] += 1
             self.windowed += len(tokens) > self.plan.capacity
         elif document.text_pair is not None:
             self._add_second(tokens, document.text_pair, self.sequences)

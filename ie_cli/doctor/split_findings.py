@@ -12,6 +12,7 @@ from ie_cli.data.negatives import negatives_by_file
 from ie_cli.doctor.pairs import about_pairs, between_pairs
 from ie_cli.doctor.spans import CUT, INVISIBLE
 from ie_cli.doctor.survey import Survey
+from ie_cli.doctor.text_lengths import much_longer
 from ie_cli.encoding.alignment import WHITESPACE
 from ie_cli.errors import counted
 from ie_cli.recipe.heads import heads_of
@@ -191,6 +192,7 @@ def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Fin
             continue
         yield from _leakage(split, train, other)
         yield from between_pairs(split, train.pairs, other.pairs)
+        yield from much_longer(split, train.reach.lengths, other.reach.lengths)
         for kind in kinds:
             if unknown := sorted(set(other.names[kind.items]) - set(train.names[kind.items])):
                 yield Finding(

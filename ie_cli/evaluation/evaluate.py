@@ -9,12 +9,15 @@ from dataclasses import replace
 from ie_cli.data.dataset import reading_of
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document
+from ie_cli.errors import DataError
+from ie_cli.evaluation.context import ContextMeasure
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.gold import CeilingCounter
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.formats import edited
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
+from ie_cli.inference.splitting import Split
 from ie_cli.metrics.scores import Ceiling, Scores
 from ie_cli.tasks import TASKS, ScoringOptions, Task
 
@@ -72,6 +75,7 @@ def evaluate_engine(
     model: str,
     data: str,
     keep: int = 0,
+    context: int = 0,
     each: Callable[[], None] | None = None,
 ) -> EvaluationResult:
     """Predict, score and classify the errors.
@@ -84,6 +88,7 @@ def evaluate_engine(
         model: the name of the model, for reports.
         data: the name of the data, for reports.
         keep: the number of examples of each kind of error.
+        context: also annotate each text between this number of neighbours on each side, if it is not 0.
         each: called after every document.
 
     Raises:
@@ -91,10 +96,16 @@ def evaluate_engine(
     """
     task.validate_options(options)
     [part] = engine.tasks
-    analysis = task.errors(keep, options)
+    if context and engine.reads_pairs:
+        raise DataError(
+            "--context applies to entities and relations, but the task compares pairs of texts", hint="omit --context."
+        )
+    analysis, measure = task.errors(keep, options), ContextMeasure(context)
 
     def add(truth: Document, guess: Document) -> None:
         analysis.add(truth, guess)
+        if context:
+            measure.add(truth, guess)
         if each is not None:
             each()
 
@@ -106,6 +117,7 @@ def evaluate_engine(
         scores=scores,
         errors=ErrorSummary.of(analysis),
         environment=describe_environment(engine.backend),
+        context=measure.scores(engine, scores, task=task, options=options) if context else None,
     )
 
 
@@ -116,6 +128,8 @@ def evaluate(
     task: str | None = None,
     options: ScoringOptions = _PLAIN,
     errors: int = 10,
+    context: int = 0,
+    split: Split = "auto",
 ) -> EvaluationResult:
     """Score a model on gold documents, as ``ie eval`` does.
 
@@ -126,6 +140,8 @@ def evaluate(
         task: the task's name in the model's recipe; may be omitted for a model with one task.
         options: the scoring options.
         errors: the number of examples of each kind of error.
+        context: also annotate each text between this number of neighbours on each side, if it is not 0.
+        split: whether to annotate sentences separately, as in `Extractor.predict`.
 
     Raises:
         ModelError: the model has no such task, or it has several and `task` is omitted.
@@ -134,11 +150,12 @@ def evaluate(
     name, section = extractor.task(task)
     reading = reading_of(section.data, predicates=extractor.tasks[name].schema.predicates)
     return evaluate_engine(
-        extractor.engine().only(name),
+        extractor.engine(split=split).only(name),
         (document for document in edited(gold, "", reading) if isinstance(document, Document)),
         task=TASKS[section.task],
         options=options,
         model=extractor.recipe.name,
         data="",
         keep=errors,
+        context=context,
     )

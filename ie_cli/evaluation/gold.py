@@ -10,15 +10,28 @@ from ie_cli.codecs.base import Codec, Targets, find_reachable
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.evaluation.context import cut_out, inside
 from ie_cli.inference.pipeline import Engine
+from ie_cli.inference.splitting import Splitter
 from ie_cli.metrics.scores import Ceiling
+
+ACROSS = "across sentences that are annotated separately"
 
 
 class CeilingCounter:
     """Counts the gold items that the output of a model can contain, with its tokens, windows, schema and `flat`."""
 
-    def __init__(self, codec: Codec, tokenizer: TextTokenizer, plan: WindowPlan, *, flat: bool) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        tokenizer: TextTokenizer,
+        plan: WindowPlan,
+        *,
+        flat: bool,
+        splitter: Splitter | None = None,
+    ) -> None:
         self._codec, self._tokenizer, self._plan, self._flat = codec, tokenizer, plan, flat
+        self._splitter = splitter
         self._totals: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = {}
 
@@ -26,13 +39,33 @@ class CeilingCounter:
     def of(cls, engine: Engine) -> CeilingCounter:
         """Return a counter for the only task of an engine."""
         [part] = engine.tasks
-        return cls(part.codec, engine.tokenizer, engine.plan, flat=part.flat)
+        return cls(part.codec, engine.tokenizer, engine.plan, flat=part.flat, splitter=engine.splitter)
 
     def add(self, document: Document) -> None:
-        """Count one gold document; a triple without offsets is reachable if any of its occurrences is."""
+        """Count one gold document; a triple without offsets is reachable if any of its occurrences is.
+
+        If the text is cut, an item that is not inside a piece is unreachable; where in a cut text the occurrences of a triple
+        without offsets are is not considered.
+        """
         [tokens] = self._tokenizer.encode([document.text])
         found: Targets = find_reachable(self._codec, document, tokens, self._plan, flat=self._flat)
         self._totals.update(found.counts)
+        located = document.spos is None and document.text_pair is None
+        spans = self._splitter.cut(document.text, tokens) if self._splitter is not None and located else []
+        if not spans:
+            self._add_unreachable(found)
+            return
+        lost = Counter(found.counts)
+        for start, end in spans:
+            piece = inside(cut_out(document, start, end - start))
+            [tokens] = self._tokenizer.encode([piece.text])
+            found = find_reachable(self._codec, piece, tokens, self._plan, flat=self._flat)
+            self._add_unreachable(found)
+            lost.subtract(found.counts)
+        for kind, count in (+lost).items():
+            self._reasons.setdefault(kind, Counter())[ACROSS] += count
+
+    def _add_unreachable(self, found: Targets) -> None:
         for kind, items in found.unreachable.items():
             self._reasons.setdefault(kind, Counter()).update(reason for _, reason in items)
 

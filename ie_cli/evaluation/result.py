@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ie_cli.errors import DataError
+from ie_cli.evaluation.context import Agreement, ContextScores
 from ie_cli.metrics.scores import Ceiling, DocumentCounts, ErrorAnalysis, ErrorRecord, Row, Scores, ScoreTable
 from ie_cli.system.json_reading import loads
 from ie_cli.system.streams import open_output, read_lines
+from ie_cli.tasks import TASKS
 
 RESULT_VERSION = 1
 
@@ -55,6 +57,7 @@ class EvaluationResult:
         model: the model directory, or the prediction file.
         data: the gold data.
         environment: versions, machine, device and date, by name.
+        context: the scores of the texts between their neighbours, if they were measured.
     """
 
     task: str
@@ -63,6 +66,7 @@ class EvaluationResult:
     scores: Scores
     errors: ErrorSummary
     environment: Mapping[str, str]
+    context: ContextScores | None = None
 
     @property
     def title(self) -> str:
@@ -95,7 +99,18 @@ class EvaluationResult:
             "errors": asdict(self.errors),
             "documents": None if self.documents is None else self.documents.to_dict(),
             "environment": dict(self.environment),
-        }
+        } | self.context_fields()
+
+    def context_fields(self) -> dict[str, Any]:
+        """Return the field `context` as JSON values; an empty dict if it was not measured."""
+        return {} if self.context is None else {"context": asdict(self.context)}
+
+    def context_line(self) -> str | None:
+        """Return the scores between neighbours as one line of text; None if they were not measured."""
+        if self.context is None:
+            return None
+        metric = TASKS[self.task].metric
+        return self.context.line("F1" if metric == "f1" else metric.capitalize())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +198,19 @@ def _result(fields: Mapping[str, Any]) -> EvaluationResult:
             notes=tuple(map(str, errors.get("notes", ()))),  # earlier versions did not write them
         ),
         environment={str(name): str(value) for name, value in fields["environment"].items()},
+        context=_context(fields.get("context")),  # earlier versions did not write it
+    )
+
+
+def _context(values: Mapping[str, Any] | None) -> ContextScores | None:
+    if values is None:
+        return None
+    counts = {name: int(count) for name, count in values["agreement"].items()}
+    return ContextScores(
+        neighbours=int(values["neighbours"]),
+        alone=float(values["alone"]),
+        between=float(values["between"]),
+        agreement=Agreement(**counts),
     )
 
 

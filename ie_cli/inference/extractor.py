@@ -18,6 +18,7 @@ from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.tokenizer_loading import read_tokenizer, tokenizer_errors
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import ModelError, RecipeError
+from ie_cli.inference.backend_loading import load_onnx_backend, load_torch_backend
 from ie_cli.inference.integrity import (
     MIXED_FILES_HINT,
     fingerprints,
@@ -46,11 +47,11 @@ from ie_cli.inference.model_directory import (
 from ie_cli.inference.model_paths import local_directory
 from ie_cli.inference.pipeline import Backend, Engine, Extraction, extract
 from ie_cli.inference.publishing import model_files, publish
+from ie_cli.inference.splitting import Split, Splitter
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
-from ie_cli.system.distribution import install_hint
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
 from ie_cli.tasks import TASKS
@@ -215,7 +216,12 @@ class Extractor:
             return recipe_tokenizer(self.tokenizer, self.recipe.encoder)
 
     def engine(
-        self, *, batch_size: int | None = None, threshold: float | None = None, flat: bool | None = None
+        self,
+        *,
+        batch_size: int | None = None,
+        threshold: float | None = None,
+        flat: bool | None = None,
+        split: Split = "auto",
     ) -> Engine:
         """Return the engine for `pipeline.extract`; options default to the recipe.
 
@@ -223,9 +229,11 @@ class Extractor:
             batch_size: windows per forward pass.
             threshold: minimum score of an item, for all labels.
             flat: remove overlapping entities.
+            split: annotate each sentence separately; with ``auto``, cut only texts with more sentences than nearly all of the
+                training texts, into groups of their usual size.
 
         Raises:
-            ValueError: a threshold outside [0, 1] or a batch size below 1.
+            ValueError: a threshold outside [0, 1], a batch size below 1, or another value of `split`.
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
@@ -255,16 +263,22 @@ class Extractor:
             tasks=tasks,
             pad_id=self.pad_id,
             batch_size=batch_size or self.recipe.training.eval_batch_size,
+            splitter=Splitter.of(self.recipe, self.tasks, split),
         )
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a string is an iterable of strings, too
-        self, texts: str | Document, *, threshold: float | None = None, flat: bool | None = None
+        self, texts: str | Document, *, threshold: float | None = None, flat: bool | None = None, split: Split = "auto"
     ) -> Document: ...
 
     @overload
     def predict(
-        self, texts: Iterable[str | Document], *, threshold: float | None = None, flat: bool | None = None
+        self,
+        texts: Iterable[str | Document],
+        *,
+        threshold: float | None = None,
+        flat: bool | None = None,
+        split: Split = "auto",
     ) -> list[Document]: ...
 
     def predict(
@@ -273,6 +287,7 @@ class Extractor:
         *,
         threshold: float | None = None,
         flat: bool | None = None,
+        split: Split = "auto",
     ) -> Document | list[Document]:
         """Annotate one text, and return a document; or several texts, and return a list of documents.
 
@@ -280,13 +295,14 @@ class Extractor:
             texts: a string or a document, or several of them.
             threshold: minimum score of an item, for all labels.
             flat: remove overlapping entities.
+            split: whether to annotate sentences separately; see `engine`.
 
         Raises:
             TypeError, ValueError: see `extract`.
         """
         if isinstance(texts, (str, Document)):
-            return next(self.extract([texts], threshold=threshold, flat=flat))
-        return list(self.extract(texts, threshold=threshold, flat=flat))
+            return next(self.extract([texts], threshold=threshold, flat=flat, split=split))
+        return list(self.extract(texts, threshold=threshold, flat=flat, split=split))
 
     def extract(
         self,
@@ -295,6 +311,7 @@ class Extractor:
         batch_size: int | None = None,
         threshold: float | None = None,
         flat: bool | None = None,
+        split: Split = "auto",
     ) -> Iterator[Document]:
         """Annotate texts, or documents, whose id and meta are kept, as a stream in the given order.
 
@@ -305,6 +322,7 @@ class Extractor:
             batch_size: windows per forward pass.
             threshold: minimum score of an item, for all labels.
             flat: remove overlapping entities.
+            split: whether to annotate sentences separately; see `engine`.
 
         Raises:
             TypeError: `texts` is a single string, or contains something other than strings and documents.
@@ -314,7 +332,7 @@ class Extractor:
             raise TypeError(
                 f"expected several strings or documents, got {texts!r:.60}: use predict(text) or extract([text])"
             )
-        engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat)
+        engine = self.engine(batch_size=batch_size, threshold=threshold, flat=flat, split=split)
         return extract(engine, map(_document, texts))
 
 
@@ -346,36 +364,14 @@ def _load(
     with verifying(path, form, facts):
         tokenizer = read_tokenizer(path / TOKENIZER, "restore the directory from a backup, or train again.")
         if form == "onnx":
-            loaded = _load_onnx(path, codecs, precision)
+            loaded = load_onnx_backend(path, codecs, precision)
         else:
-            loaded = _load_torch(
+            loaded = load_torch_backend(
                 path, recipe, codecs, tokenizer=tokenizer, facts=facts, device=device, precision=precision
             )
         require_consistent(path, recipe, facts.fingerprints, facts.version)
         scores, card = read_scores(path / METRICS), read_card(path / CARD)
     return Extractor(loaded, tasks, tokenizer, recipe, facts.pad_id, scores, card)
-
-
-def _load_onnx(path: Path, codecs: Mapping[str, Codec], precision: Precision | Literal["auto"]) -> Backend:
-    if precision != "auto":
-        raise ModelError(
-            f"{path}: an exported model always runs in the precision it was exported in, got {precision}",
-            hint="omit --precision.",
-        )
-    from ie_cli.inference.backends.onnx import load_onnx
-
-    return load_onnx(path, codecs)
-
-
-def _load_torch(path: Path, recipe: Recipe, codecs: Mapping[str, Codec], **options: Any) -> Backend:
-    try:
-        from ie_cli.inference.backends.torch import load_torch
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{path}: running this model requires {error.name}, which is not installed",
-            hint=f"{install_hint()}, or export the model on a machine with torch: `ie export MODEL DIRECTORY --onnx`.",
-        ) from error
-    return load_torch(path, recipe, codecs, **options)
 
 
 def _tasks(path: Path, recipe: Recipe, facts: ModelFacts) -> dict[str, TrainedTask]:

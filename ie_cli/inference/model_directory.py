@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS, DECISION = "tokens", "decision"
+TOKENS, DECISION, SEEN = "tokens", "decision", "seen"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -144,6 +144,21 @@ def reading(file: Path, hint: str = "restore the directory from a backup, or tra
 
 
 @dataclass(frozen=True, slots=True)
+class SeenTexts:
+    """The size of the texts that a model was trained on; sentences are counted as `encoding.sentences` finds them.
+
+    Attributes:
+        tokens: the number of tokens, without special tokens, that 99 % of the texts do not exceed.
+        sentences: the number of sentences that 99 % of the texts do not exceed.
+        usual_sentences: the number of sentences that 90 % of the texts do not exceed.
+    """
+
+    tokens: int
+    sentences: int
+    usual_sentences: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedTask:
     """What a model has learned for one task.
 
@@ -153,12 +168,14 @@ class TrainedTask:
             were no tokens, or the recipe has `data.joiner`.
         decision: the ascending cuts on the score between the ordered classes of pairs, chosen on the development data; empty if
             there are no classes, or were no such data.
+        seen: the size of the training texts; None for pairs of texts, and for models of earlier versions.
     """
 
     schema: LabelSchema
     temperature: float = 1.0
     tokens: Tokens | None = None
     decision: tuple[float, ...] = ()
+    seen: SeenTexts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +214,11 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
 
 
 def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision."""
+    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only single texts a size."""
     return {
         name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
         | ({DECISION: list(task.decision)} if task.decision else {})
+        | ({SEEN: asdict(task.seen)} if task.seen is not None else {})
         for name, task in tasks.items()
     }
 
@@ -242,7 +260,18 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
     schema = schema_of_facts(facts)
-    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema))
+    seen = _seen(facts.get(SEEN))
+    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema), seen=seen)
+
+
+def _seen(sizes: Any) -> SeenTexts | None:
+    if sizes is None:
+        return None
+    names = [field.name for field in fields(SeenTexts)]
+    counts: list[Any] = [sizes.get(name) for name in names] if isinstance(sizes, dict) else [None]
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError(f"{SEEN} must have the positive integers {', '.join(names)}, got {sizes!r:.60}")
+    return SeenTexts(*counts)
 
 
 def _decision(cuts: Any, schema: LabelSchema) -> tuple[float, ...]:

@@ -13,13 +13,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs
+from ie_cli.codecs.base import Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.inference.pairs import Key, PairRows, annotate_pair, pair_sequences, store_rows
+from ie_cli.inference.merging import annotation_of
+from ie_cli.inference.pairs import Key, PairRows, pair_sequences, store_rows
+from ie_cli.inference.splitting import Piece, Splitter, cut_texts, parts_of
 from ie_cli.recipe.heads import Reads
 from ie_cli.system.prefetch import Idle, Prefetcher
 
@@ -54,6 +56,10 @@ class Counts:
     """Documents without a second text, if every task compares two texts."""
     contested: int = 0
     """Pairs that several tasks have scored; a document has only the score of the last one."""
+    cut: int = 0
+    """Texts that were cut at sentence ends."""
+    whole: int = 0
+    """Texts that have far more tokens than the trained ones, and were not cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Engine:
         tasks: the tasks to extract in one pass of the encoder.
         batch_size: windows per forward pass.
         lookahead: number of texts that are sorted by length together.
+        splitter: cuts long texts; None cuts none, and counts none.
     """
 
     backend: Backend
@@ -93,6 +100,7 @@ class Engine:
     batch_size: int = 32
     lookahead: int = 1024
     counts: Counts = field(default_factory=Counts)
+    splitter: Splitter | None = None
 
     @cached_property
     def pairs(self) -> dict[Reads, PairSequences]:
@@ -190,7 +198,7 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
     seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
     distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
     tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
-    return [
+    pending = [
         Pending(
             document,
             tokens[document.text],
@@ -199,6 +207,7 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
         )
         for document, second in zip(documents, seconds, strict=True)
     ]
+    return cut_texts(engine, pending)
 
 
 def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document]:
@@ -231,6 +240,7 @@ class Pending:
         second: the tokens of the second text, if a task needs them.
         rows: the outputs for pairs.
         found: task -> part -> candidates of each window, with token positions counted from the start of the text.
+        pieces: the parts of the text that are annotated instead of it, if it is cut.
     """
 
     document: Document
@@ -238,6 +248,7 @@ class Pending:
     second: Tokens | None = None
     rows: PairRows = field(default_factory=PairRows)
     found: dict[str, dict[str, list[Candidates]]] = field(default_factory=dict)
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,7 +272,7 @@ class Window:
 
 def split_windows(engine: Engine, documents: Sequence[Pending]) -> list[Window]:
     """Return the sequences that documents need: their windows, of which a text without tokens has none, and those of pairs."""
-    windows = [window for pending in documents for window in _windows_of(engine, pending)]
+    windows = [window for pending in parts_of(documents) for window in _windows_of(engine, pending)]
     for pending in documents:  # after all windows, because a window that is a whole text is also the text's sequence
         windows += [Window(pending, 0, 0, ids, reads, key) for reads, key, ids in pair_sequences(engine, pending)]
     return windows
@@ -327,15 +338,8 @@ def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
 
 def merge_windows(engine: Engine, pending: Pending) -> Document:
     """Return a document annotated from the candidates of all its windows."""
-    document, annotation = pending.document, Annotation()
-    engine.counts.contested += document.text_pair is not None and len(engine.pair_tasks) > 1
-    for part in engine.tasks:
-        if part.codec.reads != "windows":
-            annotation.add(annotate_pair(engine, part, pending))
-            continue
-        found = pending.found.get(part.name, {})
-        merged = {name: _concatenate(pieces) for name, pieces in found.items()}
-        annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, document.text))
+    engine.counts.contested += pending.document.text_pair is not None and len(engine.pair_tasks) > 1
+    document, annotation = pending.document, annotation_of(engine, pending)
     return Document(
         document.text,
         annotation.entities,
@@ -348,12 +352,6 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
         score=annotation.score,
         columns=document.columns and document.columns.without_tags(),
         related=annotation.related,
-    )
-
-
-def _concatenate(pieces: Sequence[Candidates]) -> Candidates:
-    return Candidates(
-        np.concatenate([piece.entries for piece in pieces]), np.concatenate([piece.scores for piece in pieces])
     )
 
 

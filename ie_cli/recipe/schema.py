@@ -230,6 +230,12 @@ class CardSection(Section):
     license: Identifier | None = None
     """License of the model by its identifier on the Hub, such as apache-2.0. If omitted, the model card names none."""
 
+    @property
+    def first_language(self) -> str:
+        """The first language; English if none is given, whose abbreviations are the most frequent ones."""
+        languages = [self.language] if isinstance(self.language, str) else self.language
+        return languages[0] if languages else "en"
+
 
 class TaskSection(Section):
     """One task of a model: what is extracted, the data and the head."""

@@ -38,6 +38,8 @@ def _parts(result: EvaluationResult) -> Iterator[str]:
     yield f"<h1><bdi>{escape(result.title)}</bdi></h1>\n"
     for table in result.scores.tables():
         yield _score_table(table)
+    if (context := result.context_line()) is not None:
+        yield f"<h2>Neighbours</h2>\n<p>{escape(context)}</p>\n"
     yield f"<h2>Errors</h2>\n<p>{escape(result.errors.line())}</p>\n"
     if result.errors.cases:
         yield (

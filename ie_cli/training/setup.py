@@ -23,7 +23,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
 from ie_cli.formats.common.base import Tokens
-from ie_cli.inference.model_directory import TrainedTask
+from ie_cli.inference.model_directory import SeenTexts, TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import load_encoder, tiny_encoder
@@ -36,6 +36,7 @@ from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
+from ie_cli.training.seen_texts import seen_texts, with_context
 from ie_cli.training.text_joining import TextJoiner
 
 Weights = Mapping[str, torch.Tensor]
@@ -83,6 +84,7 @@ class TrainingSetup:
     Attributes:
         initial: what the weights were taken from, if the run starts from a trained model.
         rate_factors: whether some weights of heads learn faster; not in runs that an older version began.
+        language: the ISO 639 code of the texts, by which sentences are counted.
     """
 
     model: ExtractionModel
@@ -94,6 +96,7 @@ class TrainingSetup:
     precision: Precision
     initial: InitialWeights | None = None
     rate_factors: bool = True
+    language: str = "en"
 
     def weights_on(self, device: torch.device) -> dict[str, Weights] | None:
         """Return the loss weights by task and score matrix on a device, or None if all are 1."""
@@ -106,7 +109,25 @@ class TrainingSetup:
 
     def trained_tasks(self) -> dict[str, TrainedTask]:
         """Return the tasks for the model directory."""
-        return {name: TrainedTask(task.schema, tokens=task.data.train.tokens) for name, task in self.tasks.items()}
+        return {
+            name: TrainedTask(task.schema, tokens=task.data.train.tokens, seen=self._seen[name])
+            for name, task in self.tasks.items()
+        }
+
+    @cached_property
+    def _seen(self) -> dict[str, SeenTexts | None]:
+        """The size of each task's training texts, as they are joined; None if they are pairs."""
+        return {name: self._seen_by(task) for name, task in self.tasks.items()}
+
+    def _seen_by(self, task: TaskSetup) -> SeenTexts | None:
+        if task.codec.reads != "windows":
+            return None
+        documents = task.data.documents
+        alone = seen_texts(documents, len(documents), self.text_tokenizer, language=self.language)
+        context = task.section.data.context
+        return (
+            alone if context is None or task.joiner is None else with_context(alone, task.dataset, context, task.joiner)
+        )
 
     @property
     def has_dev(self) -> bool:
@@ -185,6 +206,7 @@ def prepare(
         device=device,
         precision=choose_precision(recipe.training.precision, device),
         initial=initial,
+        language=recipe.card.first_language,
     )
 
 

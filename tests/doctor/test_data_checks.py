@@ -210,3 +210,18 @@ def test_the_remedy_for_words_is_a_vocabulary_of_characters(write: Callable[[str
     encoder["vocabulary"] = "characters"
     findings = "\n".join(text for _, text in found(recipe(train, data={"dev": None}, encoder=encoder)))
     assert "never be predicted" not in findings
+
+
+def test_a_split_of_much_longer_texts_is_reported(write: Callable[[str, list[Document]], str]) -> None:
+    short = [person(f"{n:02}王伟", 2, 4) for n in range(99)]
+    long = [person("王伟" + "长" * n, 0, 2) for n in range(7, 10)]
+    train = Path(write("train.jsonl", [*short, person("王伟读", 0, 2)]))
+    texts = {}
+    for count in (1, 3):
+        dev = write("dev.jsonl", [person(f"李{n:02}", 0, 1) for n in range(21)] + long[:count])
+        texts[count] = [text for _, text in found(recipe(train, data={"dev": dev})) if "much longer" in text]
+    assert texts[1] == []  # one of 22 texts
+    [text] = texts[3]
+    assert text.startswith(
+        "3 of 24 texts of dev have more than 8 tokens, but 99 % of the texts of train have at most 4:"
+    )

@@ -39,7 +39,14 @@ def test_the_directory_explains_itself(trained: Path) -> None:
         "tokenizer_config.json",
     }  # fmt: skip
     facts = json.loads((trained / "ie.json").read_text())
-    assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0, "tokens": None}}
+    assert facts["tasks"] == {
+        "ner": {
+            "labels": ["person", "place", "school"],
+            "temperature": 1.0,
+            "tokens": None,
+            "seen": {"tokens": 17, "sentences": 1, "usual_sentences": 1},
+        }
+    }
     readme = (trained / "README.md").read_text(encoding="utf-8")
     assert "| **all (micro)** |" in readme
     assert "`school`" in readme
@@ -239,7 +246,7 @@ def test_wrong_arguments_are_reported(trained: Path) -> None:
 def test_a_text_of_200_000_characters(trained: Path) -> None:
     sentence = "王伟在青川大学读书，第1年。"
     extractor = load(trained)
-    [one], [many] = (list(extractor.extract([text])) for text in (sentence, sentence * 14_300))
+    [one], [many] = (list(extractor.extract([text], split="never")) for text in (sentence, sentence * 14_300))
     assert len(many.text) > 200_000
     # The context of a sentence is longer than in training, but the model still finds some entities in every tenth of the text.
     shifted = {

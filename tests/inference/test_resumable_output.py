@@ -204,6 +204,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
     [
         ((), "an interrupted job with 28 records done"),
         (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
+        (("--resume", "--split", "never"), "--split was not given and is now never"),
         (("--resume", "--to", "cluener"), "--to was jsonl and is now cluener"),
         (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),
         (("--resume", "--rejects", "bad.jsonl", "--on-error", "skip"), "--rejects is given now, but was not before"),

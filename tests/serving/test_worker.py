@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from support.waiting import until
 from ie_cli.document import Document
 from ie_cli.formats.jsonl import to_fields
 from ie_cli.inference.pipeline import extract
+from ie_cli.inference.splitting import Splitter
 from ie_cli.serving import worker as module
 from ie_cli.serving.capacity import TooMuch
 from ie_cli.serving.worker import Abandoned, Busy, Worker
@@ -52,6 +54,19 @@ def test_records_are_those_of_extract_whoever_shares_the_batches(requests: list[
         assert [job.future.result(SECONDS) for job in jobs] == [expected(texts) for texts in requests]
         until(lambda: not worker._jobs)
         worker.close()
+
+
+def test_texts_are_cut_as_by_extract() -> None:
+    engine = replace(stub_serve.engine(stub_serve.Backend()), splitter=Splitter("sentences"))
+    texts = ["王伟a。王。伟。 王伟！", "王伟", "", "。"]
+    worker = Worker(engine, slots=100, seconds=SECONDS)
+    try:
+        found = worker.submit(texts).future.result(SECONDS)
+    finally:
+        worker.close()
+    assert found == [to_fields(document) for document in extract(engine, map(Document, texts))]
+    assert [len(record["entities"]) for record in found] == [2, 1, 0, 0]
+    assert engine.counts.cut == 2
 
 
 def test_requests_that_wait_share_a_batch(worker: Worker, backend: stub_serve.Backend) -> None:
