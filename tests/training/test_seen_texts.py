@@ -84,7 +84,7 @@ def test_texts_that_are_joined_count_as_one(tmp_path: Path) -> None:
     assert alone is not None
     assert joined is not None
     assert (joined.sentences, joined.usual_sentences) == (3, 3)
-    assert 2 * alone.tokens < joined.tokens <= 3 * alone.tokens
+    assert 2 * alone.tokens < joined.tokens <= 3 * alone.tokens + 2  # with what may come between them
 
 
 def test_pairs_and_models_of_earlier_versions_have_no_size(tmp_path: Path) -> None:
