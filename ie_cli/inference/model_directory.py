@@ -36,7 +36,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS, DECISION = "tokens", "decision"
+TOKENS, DECISION, WHOLE_WORDS = "tokens", "decision", "whole_words"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -153,12 +153,14 @@ class TrainedTask:
             were no tokens, or the recipe has `data.joiner`.
         decision: the ascending cuts on the score between the ordered classes of pairs, chosen on the development data; empty if
             there are no classes, or were no such data.
+        whole_words: whether no span starts or ends inside a word; models of earlier versions do not know this.
     """
 
     schema: LabelSchema
     temperature: float = 1.0
     tokens: Tokens | None = None
     decision: tuple[float, ...] = ()
+    whole_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +199,11 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
 
 
 def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision."""
+    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only windows have words."""
     return {
         name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
         | ({DECISION: list(task.decision)} if task.decision else {})
+        | ({WHOLE_WORDS: True} if task.whole_words else {})
         for name, task in tasks.items()
     }
 
@@ -242,7 +245,10 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
     schema = schema_of_facts(facts)
-    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema))
+    whole_words = facts.get(WHOLE_WORDS, False)
+    if not isinstance(whole_words, bool):
+        raise ValueError(f"{WHOLE_WORDS} must be true or false, got {whole_words!r:.40}")
+    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema), whole_words)
 
 
 def _decision(cuts: Any, schema: LabelSchema) -> tuple[float, ...]:

@@ -13,15 +13,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs
+from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs, decode
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import boundary_masks, with_whole_words
+from ie_cli.inference.chunks import grouped
 from ie_cli.inference.pairs import Key, PairRows, annotate_pair, pair_sequences, store_rows
 from ie_cli.recipe.heads import Reads
-from ie_cli.system.prefetch import Idle, Prefetcher
+from ie_cli.system.prefetch import Prefetcher
 
 Other = TypeVar("Other")
 Arguments = Mapping[str, npt.NDArray[Any]]
@@ -60,17 +62,23 @@ class Extraction:
 
     Attributes:
         flat: whether overlaps are removed from the output.
+        whole_words: whether no span starts or ends inside a word.
     """
 
     name: str
     codec: Codec
     decoder: Decoder
     flat: bool = False
+    whole_words: bool = False
 
     @classmethod
-    def build(cls, name: str, codec: Codec, decoding: Decoding) -> Extraction:
+    def build(cls, name: str, codec: Codec, decoding: Decoding, *, whole_words: bool = False) -> Extraction:
         """Build the decoder of a task."""
-        return cls(name, codec, codec.decoder(decoding), decoding.flat)
+        return cls(name, codec, codec.decoder(decoding), decoding.flat, whole_words)
+
+    def bounded(self, tokens: Tokens) -> Tokens:
+        """Return the tokens of a text without the limits of another task."""
+        return tokens if self.whole_words or tokens.may_bound is None else replace(tokens, may_bound=None)
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,11 @@ class Engine:
     def needs_pairs(self) -> bool:
         """Whether every task compares two texts."""
         return all(part.codec.reads != "windows" for part in self.tasks)
+
+    @property
+    def whole_words(self) -> bool:
+        """Whether a task finds only spans of whole words."""
+        return any(part.whole_words for part in self.tasks)
 
     def only(self, name: str) -> Engine:
         """Return the engine restricted to one of its tasks."""
@@ -183,6 +196,8 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
     seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
     distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
     tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
+    if engine.whole_words:
+        tokens = {text: with_whole_words(text, found) for text, found in tokens.items()}
     return [
         Pending(
             document,
@@ -306,7 +321,11 @@ def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
     if reads != "windows":
         return
     parts = [part for part in engine.tasks if part.codec.reads == "windows"]
-    decoded = {part.name: part.decoder.decode(outputs[part.name], text) for part in parts}
+    owners = [(window.owner.tokens, window.first) for window in batch]
+    masks = boundary_masks(text, owners, len(engine.tokenizer.prefix)) if engine.whole_words else None
+    decoded = {
+        part.name: decode(part.decoder, outputs[part.name], text, masks if part.whole_words else None) for part in parts
+    }
     for part in parts:
         for name, candidates in decoded[part.name].parts.items():
             columns = part.decoder.tokens[name]
@@ -327,7 +346,7 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
             continue
         found = pending.found.get(part.name, {})
         merged = {name: _concatenate(pieces) for name, pieces in found.items()}
-        annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, document.text))
+        annotation.add(part.decoder.annotate(merged, part.bounded(pending.tokens), engine.plan, document.text))
     return Document(
         document.text,
         annotation.entities,
@@ -354,36 +373,3 @@ def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Win
     for sample in np.unique(found.entries[:, 0]).tolist():
         selected = found.entries[:, 0] == sample
         yield batch[sample], found.entries[selected, 1:], found.scores[selected]
-
-
-def grouped(
-    reader: Prefetcher[Other], *, size: int, characters: int, idle: float | None = None
-) -> Iterator[list[Other]]:
-    """Group items into chunks of at most `size` items and about `characters` characters of text.
-
-    Args:
-        reader: the items.
-        size: maximum number of items.
-        characters: number of characters after which a chunk ends.
-        idle: seconds without input after which an unfinished chunk is yielded.
-    """
-    chunk: list[Other] = []
-    length = 0
-    while True:
-        try:
-            item = reader.get(timeout=idle if chunk else None)
-        except Idle:
-            yield chunk
-            chunk, length = [], 0
-            continue
-        except Exception as end:  # items read before an error are still yielded
-            if chunk:
-                yield chunk
-            if isinstance(end, StopIteration):
-                return
-            raise
-        chunk.append(item)
-        length += len(item.text) if isinstance(item, Document) else 0
-        if len(chunk) >= size or length >= characters:
-            yield chunk
-            chunk, length = [], 0
