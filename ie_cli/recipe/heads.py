@@ -42,6 +42,8 @@ class HeadSection(Section):
     """Minimum score of an item in the output."""
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
+    whole_words: Literal["auto"] | bool = "auto"
+    """Find no entity that starts or ends inside a word; `auto`: if hardly any entity of the training data does."""
 
     @property
     def compares_pairs(self) -> bool:
@@ -209,6 +211,7 @@ class MatchSection(HeadSection):
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
+    whole_words: ClassVar[bool] = False  # type: ignore[misc]
 
     decision: Literal["accuracy", "f1"] = "accuracy"
     """What the scores between classes, chosen on dev, maximise: `accuracy`; or `f1`, for data with a rare class: that of the most

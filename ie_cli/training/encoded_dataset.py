@@ -22,6 +22,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import with_whole_words
 from ie_cli.system.atomic import replace_file, replace_text, storing
 from ie_cli.system.cache import cache_directory
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
@@ -143,6 +144,7 @@ class Encoding:
     codec: Codec
     pad_id: int
     mentions: Mentions = "nearest"
+    whole_words: bool = False
 
     def identity(self) -> list[Any]:
         """Return everything that the encoded windows depend on besides the documents."""
@@ -153,6 +155,9 @@ class Encoding:
             [self.plan.capacity, self.plan.stride],
             [list(codec.identity), dict(codec.columns), schema_facts(codec.schema)],
             self.mentions,
+            *(
+                ["whole words"] if self.whole_words else []
+            ),  # omitted otherwise, so that earlier versions computed the same
         ]
 
     def open(self, path: Path, counts: DatasetCounts) -> EncodedDataset:
@@ -218,7 +223,8 @@ class _EncodedDocument:
 def _windows(documents: Sequence[Document], encoding: Encoding) -> Iterator[_EncodedDocument]:
     """Encode the windows of documents."""
     codec, plan, tokenizer = encoding.codec, encoding.plan, encoding.tokenizer
-    for document, tokens in zip(documents, tokenizer.encode([e.text for e in documents]), strict=True):
+    for document, found in zip(documents, tokenizer.encode([e.text for e in documents]), strict=True):
+        tokens = with_whole_words(document.text, found) if encoding.whole_words else found
         gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
         yield _EncodedDocument(
             gold,

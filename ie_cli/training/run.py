@@ -40,6 +40,7 @@ from ie_cli.training.run_directory import (
     run_facts,
     stored_schemas,
     tokens_of_run,
+    whole_words_of_run,
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
@@ -190,7 +191,12 @@ def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
     before = None if earlier is None else read_run(earlier)
     if earlier is None or before is None:
         return prepare(recipe)
-    return prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
+    return prepare(
+        recipe,
+        tokens=tokens_of_run(before, recipe),
+        earlier=stored_schemas(recipe, before),
+        whole_words=whole_words_of_run(before),
+    )
 
 
 def _logged(run: Run, log: Log) -> Iterator[Event]:
@@ -214,6 +220,7 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
         precision=setup.precision,
         techniques=names,
         initial=initial_fingerprint(recipe),
+        whole_words=[name for name, task in setup.tasks.items() if task.whole_words],
     )
 
 

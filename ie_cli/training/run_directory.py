@@ -23,7 +23,7 @@ from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import is_workspace, sweep, workspace
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
-TOKENS = "tokens"
+TOKENS, WHOLE_WORDS = "tokens", "whole_words"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 Facts = dict[str, Any]
@@ -172,6 +172,12 @@ def tokens_of_run(facts: Facts, recipe: Recipe) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def whole_words_of_run(facts: Facts) -> dict[str, bool]:
+    """Return which tasks of a run find only spans of whole words; runs of earlier versions have none."""
+    found = facts.get(WHOLE_WORDS, [])
+    return dict.fromkeys(found, True) if isinstance(found, list) else {}
+
+
 def run_facts(
     recipe: Recipe,
     data: Mapping[str, TaskData],
@@ -181,6 +187,7 @@ def run_facts(
     precision: Precision,
     techniques: Sequence[str] = (),
     initial: str | None = None,
+    whole_words: Sequence[str] = (),
 ) -> Facts:
     """Return the settings that must not change if a run is resumed: recipe, data, schema, encoder and precision.
 
@@ -192,6 +199,7 @@ def run_facts(
         precision: the precision that the recipe results in on this machine.
         techniques: names of the techniques.
         initial: hash of the model that the run starts from.
+        whole_words: names of the tasks that find only spans of whole words.
     """
     data_fingerprints = {
         name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
@@ -206,6 +214,7 @@ def run_facts(
         "schema": _by_task(recipe, {name: json.loads(json.dumps(schema)) for name, schema in schemas.items()}),
         **({"techniques": list(techniques)} if techniques else {}),
         **({"initial": initial} if initial is not None else {}),
+        **({WHOLE_WORDS: list(whole_words)} if whole_words else {}),
         "precision": precision,
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,7 @@ class TaskSetup:
     Attributes:
         name: name of the task in the recipe.
         weights: loss weights of the labels by score matrix; None if all are 1.
+        whole_words: whether the task finds only spans of whole words.
     """
 
     name: str
@@ -56,6 +57,7 @@ class TaskSetup:
     data: TaskData
     dataset: EncodedDataset
     weights: Weights | None
+    whole_words: bool = False
 
     @property
     def schema(self) -> LabelSchema:
@@ -101,7 +103,10 @@ class TrainingSetup:
 
     def trained_tasks(self) -> dict[str, TrainedTask]:
         """Return the tasks for the model directory."""
-        return {name: TrainedTask(task.schema, tokens=task.data.train.tokens) for name, task in self.tasks.items()}
+        return {
+            name: TrainedTask(task.schema, tokens=task.data.train.tokens, whole_words=task.whole_words)
+            for name, task in self.tasks.items()
+        }
 
     @property
     def has_dev(self) -> bool:
@@ -127,6 +132,7 @@ def prepare(
     *,
     tokens: Mapping[str, Tokens | None] | None = None,
     earlier: Mapping[str, Any] | None = None,
+    whole_words: Mapping[str, bool] | None = None,
     sample: int | None = None,
 ) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
@@ -135,6 +141,7 @@ def prepare(
         recipe: the recipe.
         tokens: what the tokens of each task's training data are, if it is known from an earlier run.
         earlier: the stored schemas of a run to resume, by task; an earlier version may have learned fewer things.
+        whole_words: whether the tasks of a run to resume find only spans of whole words; None for a new run.
         sample: encode only about this number of documents, in order to measure what a run costs.
 
     Raises:
@@ -159,14 +166,9 @@ def prepare(
     weights = loss_weights(recipe, codecs)
     tasks = {}
     for name, section in sections.items():
-        codec, task = codecs[name], TASKS[section.task]
-        encoding = Encoding(
-            tokenizer=text_tokenizer, plan=plan, codec=codec, pad_id=pad_id, mentions=section.data.mentions
-        )
-        dataset = _encode(data[name], encoding, task, sample=sample)
-        tasks[name] = TaskSetup(
-            name=name, task=task, section=section, codec=codec, data=data[name], dataset=dataset, weights=weights[name]
-        )
+        whole = _whole_words(section, data[name]) if whole_words is None else whole_words.get(name, False)
+        encoding = Encoding(tokenizer=text_tokenizer, plan=plan, codec=codecs[name], pad_id=pad_id, whole_words=whole)
+        tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
     device = choose_device(recipe.training.device)
     if device.type == "cpu":
         prepare_for_training(encoder)
@@ -190,6 +192,35 @@ def _read(section: TaskSection, *, characters: bool, tokens: Tokens | None) -> T
         tokens=tokens,
         annotated=lambda document: bool(task.items(document)),
     )
+
+
+def _task_setup(
+    name: str,
+    section: TaskSection,
+    data: TaskData,
+    encoding: Encoding,
+    *,
+    weights: Weights | None,
+    sample: int | None,
+) -> TaskSetup:
+    """Encode the data of a task."""
+    task, encoding = TASKS[section.task], replace(encoding, mentions=section.data.mentions)
+    return TaskSetup(
+        name=name,
+        task=task,
+        section=section,
+        codec=encoding.codec,
+        data=data,
+        dataset=_encode(data, encoding, task, sample=sample),
+        weights=weights,
+        whole_words=encoding.whole_words,
+    )
+
+
+def _whole_words(section: TaskSection, data: TaskData) -> bool:
+    """Return whether a new model finds only spans of whole words."""
+    wanted = section.head.whole_words
+    return data.statistics.has_whole_words if wanted == "auto" else wanted
 
 
 def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:
