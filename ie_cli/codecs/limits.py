@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ie_cli.encoding.alignment import INSIDE_WORD
-
 OTHER_LABEL = "second label of the same span"
 OVERLAP = "overlap with another entity, which tags cannot express"
 SUBJECT_OVERLAPS = "with a subject that overlaps another subject"
@@ -17,7 +15,6 @@ FLAT = frozenset({FLAT_ENTITY, FLAT_RELATION})
 """The reasons that concern the output, not what a model learns."""
 
 REMEDIES: Mapping[str, str] = {
-    INSIDE_WORD: "head.whole_words: false allows boundaries inside words",
     OTHER_LABEL: "head.name: efficient_global_pointer gives a span all its labels",
     OVERLAP: "head.name: efficient_global_pointer expresses overlaps",
     **dict.fromkeys((SUBJECT_OVERLAPS, OBJECT_OVERLAPS, BOTH_DIRECTIONS), "head.name: gplinker can express it"),

@@ -204,11 +204,13 @@ class TrainingView:
         )
         from ie_cli.data.negatives import negatives_by_file
         from ie_cli.tasks.unlearned import unlearned_entities
+        from ie_cli.tasks.whole_words import describe_whole_words
 
         for report in setup.data.reports:
             self._say(f"{name}{report}")
-        if (unlearned := unlearned_entities(setup.section, setup.data.statistics)) is not None:
-            self._say(f"{'warning: ' if unlearned.kind == 'warning' else ''}{name}{unlearned.text}")
+        words = describe_whole_words(setup.section.head, setup.data.statistics, decided=setup.whole_words)
+        for found in filter(None, (unlearned_entities(setup.section, setup.data.statistics), words)):
+            self._say(f"{'warning: ' if found.kind == 'warning' else ''}{name}{found.text}")
         for finding in negatives_by_file(setup.data.files, setup.task.words.a_item):
             warning = "warning: " if finding.kind == "warning" else ""
             if len(setup.data.files) > 1 or any(file.negatives for file in setup.data.files.values()):

@@ -43,7 +43,7 @@ class HeadSection(Section):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
     """Minimum score per label or predicate, if it differs from `threshold`."""
     whole_words: Literal["auto"] | bool = "auto"
-    """Find no entity that starts or ends inside a word; `auto`: if hardly any entity of the training data does."""
+    """Learn and find no entity that starts or ends inside a word; `auto`: if at most 0.1 % of the training data's do."""
 
     @property
     def compares_pairs(self) -> bool:

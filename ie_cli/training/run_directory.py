@@ -172,10 +172,9 @@ def tokens_of_run(facts: Facts, recipe: Recipe) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def whole_words_of_run(facts: Facts) -> dict[str, bool]:
-    """Return which tasks of a run find only spans of whole words; runs of earlier versions have none."""
-    found = facts.get(WHOLE_WORDS, [])
-    return dict.fromkeys(found, True) if isinstance(found, list) else {}
+def whole_words_of_run(facts: Facts) -> tuple[str, ...]:
+    """Return the tasks of a run that find only spans of whole words; in runs of earlier versions, there are none."""
+    return tuple(facts.get(WHOLE_WORDS, ()))
 
 
 def run_facts(

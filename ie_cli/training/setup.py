@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,7 @@ from ie_cli.recipe.heads import HeadSection
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
+from ie_cli.tasks.whole_words import decide_whole_words
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
 
@@ -132,7 +133,7 @@ def prepare(
     *,
     tokens: Mapping[str, Tokens | None] | None = None,
     earlier: Mapping[str, Any] | None = None,
-    whole_words: Mapping[str, bool] | None = None,
+    whole_words: Collection[str] | None = None,
     sample: int | None = None,
 ) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
@@ -141,7 +142,7 @@ def prepare(
         recipe: the recipe.
         tokens: what the tokens of each task's training data are, if it is known from an earlier run.
         earlier: the stored schemas of a run to resume, by task; an earlier version may have learned fewer things.
-        whole_words: whether the tasks of a run to resume find only spans of whole words; None for a new run.
+        whole_words: the tasks of a run to resume that find only spans of whole words; None for a new run.
         sample: encode only about this number of documents, in order to measure what a run costs.
 
     Raises:
@@ -166,11 +167,17 @@ def prepare(
     weights = loss_weights(recipe, codecs)
     tasks = {}
     for name, section in sections.items():
-        whole = _whole_words(section, data[name]) if whole_words is None else whole_words.get(name, False)
-        encoding = Encoding(tokenizer=text_tokenizer, plan=plan, codec=codecs[name], pad_id=pad_id, whole_words=whole)
+        whole = decide_whole_words(section.head, data[name].statistics) if whole_words is None else name in whole_words
+        encoding = Encoding(
+            tokenizer=text_tokenizer,
+            plan=plan,
+            codec=codecs[name],
+            pad_id=pad_id,
+            mentions=section.data.mentions,
+            whole_words=whole,
+        )
         tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
-    device = choose_device(recipe.training.device)
-    if device.type == "cpu":
+    if (device := choose_device(recipe.training.device)).type == "cpu":
         prepare_for_training(encoder)
     return TrainingSetup(
         model=ExtractionModel(encoder, heads),
@@ -204,7 +211,7 @@ def _task_setup(
     sample: int | None,
 ) -> TaskSetup:
     """Encode the data of a task."""
-    task, encoding = TASKS[section.task], replace(encoding, mentions=section.data.mentions)
+    task = TASKS[section.task]
     return TaskSetup(
         name=name,
         task=task,
@@ -215,12 +222,6 @@ def _task_setup(
         weights=weights,
         whole_words=encoding.whole_words,
     )
-
-
-def _whole_words(section: TaskSection, data: TaskData) -> bool:
-    """Return whether a new model finds only spans of whole words."""
-    wanted = section.head.whole_words
-    return data.statistics.has_whole_words if wanted == "auto" else wanted
 
 
 def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:
