@@ -16,6 +16,10 @@ from ie_cli.document.word_boundaries import JOINERS, kind_of
 from ie_cli.encoding.tokenizer import Tokens
 
 Mask = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.int64]
+
+NO_BOUNDARY = "no_boundary"
+"""The name of the stored tokens that a span may not start or end with: rows of (side, token), side 0 for starts, 1 for ends."""
 
 _KINDS = {"": 0, "letter": 1, "digit": 2, "hangul": 3, "mark": 4}
 _MARK, _JOINER, _SPACE, _UNKNOWN = 4, 5, 6, 255
@@ -85,3 +89,18 @@ def boundary_masks(text: Mask, windows: Iterable[tuple[Tokens, int]], prefix: in
                 :, first : first + count
             ]
     return BoundaryMasks(starts, ends)
+
+
+def no_boundaries(tokens: Tokens, first: int, capacity: int, shift: int) -> Index:
+    """Return the tokens of a window that spans may not start or end with, counted from `shift` tokens before it; ``[rows, 2]``.
+
+    Args:
+        tokens: the tokens of the text.
+        first: the first token of the window.
+        capacity: the number of tokens of a full window.
+        shift: the number of tokens before it, e.g. of special ones.
+    """
+    if tokens.may_bound is None:
+        return np.zeros((0, 2), dtype=np.int64)
+    found: Index = np.argwhere(~tokens.may_bound[:, first : first + capacity]) + np.array([0, shift])
+    return found

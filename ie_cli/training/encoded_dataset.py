@@ -22,7 +22,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.encoding.word_boundaries import with_whole_words
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY, no_boundaries, with_whole_words
 from ie_cli.system.atomic import replace_file, replace_text, storing
 from ie_cli.system.cache import cache_directory
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
@@ -54,11 +54,15 @@ class DatasetCounts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some windows or pairs: ids with special tokens, gold values by the codec's columns, and the numbers of their documents."""
+    """Some windows or pairs: ids with special tokens, gold values by the codec's columns, and the numbers of their documents.
+
+    With whole words, `no_boundaries` has the (side, token) of the tokens that spans may not start or end with, see `NO_BOUNDARY`.
+    """
 
     input_ids: Sequence[npt.NDArray[Any]]
     columns: dict[str, list[npt.NDArray[Any]]]
     documents: list[int]
+    no_boundaries: list[npt.NDArray[Any]] | None = None
 
     @property
     def sequences(self) -> Sequence[npt.NDArray[Any]]:
@@ -76,7 +80,8 @@ class EncodedDataset:
 
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
-            0), and those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids).
+            0), those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids) and, with whole words,
+            `NO_BOUNDARY`.
         counts: the counts of the dataset.
         codec: the codec that encoded the gold values.
         prefix: number of special tokens at the start of each window.
@@ -113,7 +118,9 @@ class EncodedDataset:
             name: [np.asarray(values).reshape(-1, width) for values in part[name]]
             for name, width in self._widths.items()
         }
-        return Rows(part["input_ids"], columns, part["document"].tolist())
+        limits = part.get(NO_BOUNDARY)
+        none = None if limits is None else [np.asarray(values).reshape(-1, 2) for values in limits]
+        return Rows(part["input_ids"], columns, part["document"].tolist(), none)
 
     def _measure(self) -> None:
         """Set the attributes that the order of the rows depends on."""
@@ -222,16 +229,20 @@ class _EncodedDocument:
 
 def _windows(documents: Sequence[Document], encoding: Encoding) -> Iterator[_EncodedDocument]:
     """Encode the windows of documents."""
-    codec, plan, tokenizer = encoding.codec, encoding.plan, encoding.tokenizer
+    codec, plan, tokenizer, whole = encoding.codec, encoding.plan, encoding.tokenizer, encoding.whole_words
+    shift = len(tokenizer.prefix)
     for document, found in zip(documents, tokenizer.encode([e.text for e in documents]), strict=True):
-        tokens = with_whole_words(document.text, found) if encoding.whole_words else found
+        tokens = with_whole_words(document.text, found) if whole else found
         gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
         yield _EncodedDocument(
             gold,
             [
                 (
                     tokenizer.surround(tokens.ids[first : first + plan.capacity]),
-                    codec.window(gold, first, plan.capacity, len(tokenizer.prefix)),
+                    {
+                        **codec.window(gold, first, plan.capacity, shift),
+                        **({NO_BOUNDARY: no_boundaries(tokens, first, plan.capacity, shift)} if whole else {}),
+                    },
                 )
                 for first in plan.starts(len(tokens)).tolist()
             ],
@@ -265,7 +276,8 @@ def _write_rows(path: Path, documents: Iterable[Document], encoding: Encoding) -
     numbers = pa.list_(pa.int32())
     codec = encoding.codec
     encode = _windows if codec.reads == "windows" else _pairs
-    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(codec.columns, numbers)})
+    stored = (*codec.columns, NO_BOUNDARY) if encoding.whole_words else tuple(codec.columns)
+    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(stored, numbers)})
     with storing(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(documents)
         while chunk := list(islice(stream, _CHUNK)):

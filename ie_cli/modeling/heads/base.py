@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.codecs.base import Codec
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import ModelError
-from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.factorised import Gold, boundaries
 from ie_cli.recipe.heads import HEADS, HeadSection
 
 Tensors = Mapping[str, Tensor]
@@ -66,7 +67,8 @@ class Head(Protocol):
         """Convert the gold entries of a batch, from `Codec.entries`, to the targets that `losses` takes; on the CPU.
 
         Args:
-            entries: int64 ``[entries, columns]`` by score matrix, the first column being the sample.
+            entries: int64 ``[entries, columns]`` by score matrix, the first column being the sample; `NO_BOUNDARY` names the
+                tokens that spans may not start or end with, if there are any: their entries are not negative examples.
             mask: bool ``[batch, L]``, true on text tokens.
         """
 
@@ -204,10 +206,13 @@ class MatrixHead(HeadModule):
 
     Args:
         scorers: by score matrix, in the order of the codec's matrices.
+        sides: by score matrix, whether the tokens of its entries are starts (0) or ends (1) of spans; by default, the first is
+            a start and the second is an end.
     """
 
-    def __init__(self, scorers: Mapping[str, nn.Module]) -> None:
+    def __init__(self, scorers: Mapping[str, nn.Module], *, sides: Mapping[str, tuple[int, int]] | None = None) -> None:
         super().__init__()
+        self.sides = sides or {}
         self.tables = nn.ModuleDict(scorers)  # the attribute's name is part of the names of stored weights
 
     def _scorers(self) -> Iterator[tuple[str, Scorer]]:
@@ -215,8 +220,14 @@ class MatrixHead(HeadModule):
             yield name, cast(Scorer, scorer)
 
     def collate(self, entries: Tensors, mask: Tensor) -> dict[str, Gold]:
-        """Return the gold entries of each score matrix, sorted and validated."""
-        return {name: Gold.build(entries[name], mask, upper=scorer.upper) for name, scorer in self._scorers()}
+        """Return the gold entries of each score matrix, sorted and validated, and which tokens entries may have."""
+        both = boundaries(mask, entries) if NO_BOUNDARY in entries else None
+        gold = {}
+        for name, scorer in self._scorers():
+            first, last = self.sides.get(name, (0, 1))
+            sides = None if both is None else (both[first], both[last])
+            gold[name] = Gold.build(entries[name], mask, upper=scorer.upper, sides=sides)
+        return gold
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Gold], weights: Tensors | None = None

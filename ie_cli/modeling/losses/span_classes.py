@@ -107,7 +107,7 @@ class _SpanClassLoss(torch.autograd.Function):
         share: Tensor,
     ) -> Tensor:
         factors = ClassFactors(first, last, weight, start, end)
-        valid = valid_entries(mask)
+        valid = valid_entries(mask, sides=gold.sides)
         loss = first.new_zeros(())
         gradient = any(ctx.needs_input_grad[:5])
         sums = ClassFactors(*(torch.zeros_like(x) for x in (first, last, weight, start, end))) if gradient else None

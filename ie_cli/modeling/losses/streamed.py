@@ -111,7 +111,7 @@ class _StreamedLoss(torch.autograd.Function):
     ) -> Tensor:
         projection = Projection(weight, bias, rope)
         gradient = any(ctx.needs_input_grad[:3])
-        valid = valid_entries(mask, upper=upper)
+        valid = valid_entries(mask, sides=gold.sides, upper=upper)
         loss = hidden.new_zeros(())
         d_hidden, d_weight, d_bias = (torch.zeros_like(x) if gradient else None for x in (hidden, weight, bias))
         flat = hidden.flatten(0, 1)
