@@ -38,7 +38,7 @@ from ie_cli.recipe.heads import HEADS
 
 INDEPENDENT = ("efficient_global_pointer", "global_pointer", "biaffine", "gplinker", "tplinker")
 """The heads whose spans do not compete: the others find other spans where some are excluded."""
-LOW = Decoding(threshold=0.4)
+LOW, LOWEST = Decoding(threshold=0.4), Decoding(threshold=0.05)
 TEXT = "Fotonik Studio in 北京大学 visited Café Zentral, then 2008."
 
 
@@ -220,12 +220,13 @@ class RandomBackend:
     def run(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> dict[str, TorchOutputs]:
         table = torch.randn(500, HIDDEN, generator=torch.Generator().manual_seed(3))
         position = torch.randn(ids.shape[1], HIDDEN, generator=torch.Generator().manual_seed(4))
-        return {"task": TorchOutputs(self.head, table[torch.from_numpy(ids)] + position)}
+        outputs = TorchOutputs(self.head, table[torch.from_numpy(ids)] + position)
+        return {"task": outputs, "other": outputs}
 
 
-def predicted(name: str, codec: Codec, tokenizer: TextTokenizer, *, whole_words: bool) -> list[Entity]:
-    part = Extraction.build("task", codec, Decoding(threshold=0.05), whole_words=whole_words)
-    engine = Engine(cast(Any, RandomBackend(name)), tokenizer, WindowPlan(20, 8), (part,))
+def predicted(name: str, codec: Codec, tokenizer: TextTokenizer, **whole_words: bool) -> list[Entity]:
+    parts = [Extraction.build(task, codec, LOWEST, whole_words=whole) for task, whole in whole_words.items()]
+    engine = Engine(cast(Any, RandomBackend(name)), tokenizer, WindowPlan(20, 8), tuple(parts))
     [document] = extract(engine, [Document(TEXT)])
     return [*document.entities, *(side for one in document.relations for side in (one.subject, one.object))]
 
@@ -234,10 +235,16 @@ def predicted(name: str, codec: Codec, tokenizer: TextTokenizer, *, whole_words:
 def test_no_entity_of_a_text_starts_or_ends_inside_a_word(name: str) -> None:
     """Windows overlap and start inside words; the toy head's decoder does not know boundaries."""
     tokenizer, codec = TextTokenizer(TOKENIZERS["wordpiece"]()), codec_of_head(name)
-    some, every = (predicted(name, codec, tokenizer, whole_words=whole) for whole in (True, False))
+    some, every = (predicted(name, codec, tokenizer, task=whole) for whole in (True, False))
     assert any(splits_word(TEXT, at) for entity in every for at in (entity.start, entity.end))
     assert some
     assert not any(splits_word(TEXT, at) for entity in some for at in (entity.start, entity.end))
+
+
+def test_a_task_without_limits_finds_beside_another_what_it_finds_alone() -> None:
+    tokenizer, codec = TextTokenizer(TOKENIZERS["wordpiece"]()), codec_of_head("global_pointer")
+    alone = predicted("global_pointer", codec, tokenizer, task=False)
+    assert predicted("global_pointer", codec, tokenizer, task=True, other=False) == alone
 
 
 @pytest.mark.parametrize("name", [*WINDOW_HEADS, "toy"])
