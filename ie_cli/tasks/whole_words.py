@@ -16,6 +16,8 @@ def decide_whole_words(head: HeadSection, statistics: DatasetStatistics) -> bool
         head: the section of the head.
         statistics: the counts of the training data.
     """
+    if head.reads != "windows":
+        return False
     return statistics.has_whole_words if head.whole_words == "auto" else head.whole_words
 
 

@@ -39,7 +39,8 @@ def test_the_directory_explains_itself(trained: Path) -> None:
         "tokenizer_config.json",
     }  # fmt: skip
     facts = json.loads((trained / "ie.json").read_text())
-    assert facts["tasks"] == {"ner": {"labels": ["person", "place", "school"], "temperature": 1.0, "tokens": None}}
+    labels = ["person", "place", "school"]
+    assert facts["tasks"] == {"ner": {"labels": labels, "temperature": 1.0, "tokens": None, "whole_words": True}}
     readme = (trained / "README.md").read_text(encoding="utf-8")
     assert "| **all (micro)** |" in readme
     assert "`school`" in readme
