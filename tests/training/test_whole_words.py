@@ -9,12 +9,16 @@ import pytest
 from support.corpora import recipe, write_jsonl
 
 from ie_cli.data import statistics
+from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
+from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.data_checks import check
 from ie_cli.document import Document, Entity
 from ie_cli.inference.model_directory import TrainedTask, tasks_fields
+from ie_cli.recipe.heads import HEADS
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.model_card import model_card
+from ie_cli.tasks.whole_words import decide_whole_words, describe_whole_words
 from ie_cli.training.run_directory import run_facts, whole_words_of_run
 from ie_cli.training.setup import prepare
 
@@ -105,3 +109,16 @@ def test_the_card_says_that_entities_are_whole_words(tmp_path: Path) -> None:
     assert "words" not in model_card(made, schemas, {})
     several = model_card(made, {**schemas, "other": LabelSchema(("Y",))}, {}, whole_words=["other"])
     assert "The entities of `other` start and end at the boundaries of words." in several
+
+
+@pytest.mark.parametrize(("decided", "effect"), [(True, "no prediction will"), (False, "predictions may")])
+def test_data_without_such_spans_are_described_with_what_follows(decided: bool, effect: str) -> None:
+    counts = DatasetStatistics.of([Document("Anna", [Entity(0, 4, "person")])])
+    head = HEADS["crf"].section.model_validate({"name": "crf"})
+    found = describe_whole_words(head, counts, decided=decided)
+    text = f"no entity starts or ends inside a word, and {effect} (head.whole_words: auto)"
+    assert found == Finding("note", text)
+    pairs = HEADS["cosent"].section.model_validate({"name": "cosent"})
+    assert describe_whole_words(pairs, counts) is None
+    assert not decide_whole_words(pairs, counts)
+    assert describe_whole_words(head, DatasetStatistics()) is None
