@@ -20,6 +20,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 from ie_cli.recipe.heads import HEADS, HeadSection, Reads
 from ie_cli.triples import Mentions
 
@@ -167,8 +168,15 @@ class Decoder(Protocol):
     def tokens(self) -> Mapping[str, tuple[int, ...]]:
         """The parts that `decode` returns, and which columns of each (not counting the sample) are tokens."""
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
-        """Find the candidates of a batch; `mask` ``[batch, L]`` is true on text tokens."""
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
+        """Find the candidates of a batch.
+
+        Args:
+            outputs: the outputs of the head.
+            mask: bool ``[batch, L]``, true on text tokens.
+            boundaries: the text tokens that a span may start and end with; None: all of them. It is omitted for a decoder
+                without this parameter, and candidates with other boundaries are then removed by `alignment.to_entities`.
+        """
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
         """Select the items of a text from the candidates of all its windows; a part without candidates is missing."""
@@ -242,6 +250,13 @@ def build_codec(section: HeadSection, schema: LabelSchema) -> Codec:
     """Build the codec of the head that a recipe names."""
     codec: Codec = HEADS[section.name].codec()(schema, section)
     return codec
+
+
+def decode(decoder: Decoder, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None) -> Decoded:
+    """Find the candidates of a batch within boundaries, as far as the decoder knows these."""
+    if boundaries is None or "boundaries" not in signature(decoder.decode).parameters:
+        return decoder.decode(outputs, mask)
+    return decoder.decode(outputs, mask, boundaries)
 
 
 def find_reachable(

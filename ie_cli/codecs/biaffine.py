@@ -16,6 +16,7 @@ from ie_cli.codecs.base import Candidates, Decoded, Decoding, Floats, Index, Mas
 from ie_cli.codecs.limits import OTHER_LABEL
 from ie_cli.codecs.spans import DecodedSpans, SpanCodec, SpanDecoder, best_spans, cap_spans
 from ie_cli.document import Entity
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 
 BLOCK_SCORES = 2**23
 """The maximum number of scores of one window that are computed at once."""
@@ -53,9 +54,9 @@ class BiaffineCodec(SpanCodec):
 class BiaffineDecoder(SpanDecoder):
     """Finds the spans whose label exceeds its threshold."""
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
         """Find the spans of a batch."""
-        found = decode_classes(SpanClasses.of(outputs), mask, self.thresholds)
+        found = decode_classes(SpanClasses.of(outputs), mask, self.thresholds, boundaries)
         return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)
 
 
@@ -106,21 +107,26 @@ def margins(scores: Floats) -> Floats:
     return found
 
 
-def decode_classes(classes: SpanClasses, mask: Mask, thresholds: Floats) -> DecodedSpans:
+def decode_classes(
+    classes: SpanClasses, mask: Mask, thresholds: Floats, boundaries: BoundaryMasks | None = None
+) -> DecodedSpans:
     """Find every label of a span with ``s > threshold`` and first ≤ last, both on text tokens.
 
     Args:
         classes: the factors of the scores.
         mask: ``[batch, L]``, true on text tokens.
         thresholds: the minimum score s per label ``[labels]``.
+        boundaries: the tokens that a span may start and end with; None: all text tokens.
     """
+    boundaries = boundaries or BoundaryMasks(mask, mask)
     entries: list[Index] = [np.zeros((0, 4), dtype=np.int64)]
     scores: list[Floats] = [np.zeros(0, dtype=np.float32)]
     truncated: set[int] = set()
     for sample, text in enumerate(mask):
         length = int(text.nonzero()[0].max(initial=-1)) + 1
         for top, block in classes.blocks(sample, length):
-            labels, first, last, found = _found(block, text[top:length], thresholds)
+            allowed = BoundaryMasks(boundaries.starts[sample, top:length], boundaries.ends[sample, top:length])
+            labels, first, last, found = _found(block, allowed, thresholds)
             kept, more = best_spans(found - thresholds[labels], int(text.sum()))
             if more:
                 truncated.add(sample)
@@ -129,13 +135,13 @@ def decode_classes(classes: SpanClasses, mask: Mask, thresholds: Floats) -> Deco
     return cap_spans(np.concatenate(entries), np.concatenate(scores), mask, thresholds, truncated)
 
 
-def _found(scores: Floats, text: Mask, thresholds: Floats) -> tuple[Index, Index, Index, Floats]:
+def _found(scores: Floats, allowed: BoundaryMasks, thresholds: Floats) -> tuple[Index, Index, Index, Floats]:
     """Return label, first and last token, and s of the spans found in scores z ``[rows, labels, columns]``.
 
     A score s never exceeds z, so that only spans with a z above the lowest threshold need a closer look.
     """
     first, last = np.nonzero(scores.max(axis=1, initial=-np.inf) > thresholds.min(initial=np.inf))
-    valid = (first <= last) & text[first] & text[last]
+    valid = (first <= last) & allowed.starts[first] & allowed.ends[last]
     first, last = first[valid], last[valid]
     found = margins(scores[first, :, last])
     span, labels = np.nonzero(found > thresholds)

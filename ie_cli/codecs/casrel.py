@@ -33,6 +33,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import Boundaries, to_entities, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 from ie_cli.recipe.heads import HeadSection, Reads
 from ie_cli.triples import ROLES, Mentions
 
@@ -138,7 +139,7 @@ class CasRelDecoder:
         ids = schema.pair_ids
         self.pairs = {n: np.array(list(ids[name].values())) for n, name in enumerate(schema.predicates) if name in ids}
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
         """Find the triples of a batch: entries (sample, link index, subject first, last, object first, last)."""
         [block] = outputs.matrix("subjects")
         batch, length = mask.shape
@@ -149,13 +150,14 @@ class CasRelDecoder:
             self.subject_threshold.repeat(batch),
             np.arange(batch),
             limits=np.maximum(MAX_SUBJECTS, mask.sum(axis=1)),
+            boundaries=boundaries,
         )
         truncated = subjects.truncated
         entries, scores = [np.zeros((0, 6), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
         step = max(1, min(QUERY_TOKENS, QUERY_SCORES // (2 * len(self.schema.links))) // length)
         for at in range(0, len(subjects.entries), step):
             part = slice(at, at + step)
-            found = self._triples(outputs, subjects.entries[part], subjects.scores[part], mask)
+            found = self._triples(outputs, subjects.entries[part], subjects.scores[part], mask, boundaries)
             entries.append(found.entries)
             scores.append(found.scores)
             truncated |= found.truncated
@@ -163,7 +165,9 @@ class CasRelDecoder:
         kept, more = best_of_samples(triples[:, 0], lowest, np.full(batch, MAX_TRIPLES))
         return Decoded({"links": Candidates(triples[kept], lowest[kept])}, truncated | more)
 
-    def _triples(self, outputs: Outputs, subjects: Index, scores: Floats, mask: Mask) -> DecodedPairs:
+    def _triples(
+        self, outputs: Outputs, subjects: Index, scores: Floats, mask: Mask, boundaries: BoundaryMasks | None
+    ) -> DecodedPairs:
         """Return the triples of some subjects; their entries are those of `decode`."""
         sample, first, last = np.ascontiguousarray(subjects.T)
         found = outputs.query("objects", {"sample": sample, "first": first, "last": last})
@@ -176,6 +180,7 @@ class CasRelDecoder:
             np.tile(self.thresholds, len(subjects)),
             sample.repeat(count),
             limits=np.full(len(mask), MAX_OBJECTS),
+            boundaries=boundaries,
         )
         row, begin, stop = objects.entries.T
         subject, link = np.divmod(row, count)

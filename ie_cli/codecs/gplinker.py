@@ -39,6 +39,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.alignment import Boundaries, align, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 from ie_cli.recipe.heads import HeadSection, Reads
 from ie_cli.triples import Mentions, entities_of
 
@@ -133,9 +134,9 @@ class GPLinkerDecoder:
         self.link_thresholds = decoding.minimum_scores(schema.predicates)
         self.rules = link_rules(schema)
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
-        """Find the spans and triples of a batch."""
-        found = decode_spans(factors_of(outputs.matrix("entities")), mask, self.thresholds)
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
+        """Find the spans and triples of a batch; the links are those of spans, so that they have the same boundaries."""
+        found = decode_spans(factors_of(outputs.matrix("entities")), mask, self.thresholds, boundaries)
         start, end = (shared_factors(outputs.matrix(name)) for name in ("start_links", "end_links"))
         links = decode_links(found, start, end, self.rules, self.link_thresholds)
         parts = {"spans": Candidates(found.entries, found.scores), "links": Candidates(links.entries, links.scores)}

@@ -17,6 +17,7 @@ import numpy as np
 from ie_cli.codecs.base import Floats, Index, Mask, Outputs
 from ie_cli.codecs.links import MAX_PAIRS, LinkedPairs
 from ie_cli.codecs.spans import MAX_SPANS, DecodedSpans
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 
 BLOCK_SCORES = 2**20
 """The maximum number of scores, or of numbers in vectors of entries, that are computed at once."""
@@ -66,19 +67,22 @@ class Handshaking:
         total: Floats = self.left[sample, i] + self.right[sample, j]
         return np.tanh(total, out=total)
 
-    def spans(self, mask: Mask, threshold: float) -> DecodedSpans:
+    def spans(self, mask: Mask, threshold: float, boundaries: BoundaryMasks | None = None) -> DecodedSpans:
         """Find the entities of a batch with a score above a threshold; the label is 0.
 
         Args:
             mask: ``[batch, L]``, true on text tokens.
             threshold: the minimum score s.
+            boundaries: the tokens that a span may start and end with; None: all text tokens.
         """
+        boundaries = boundaries or BoundaryMasks(mask, mask)
         entries, scores = [np.zeros((0, 4), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
         truncated: set[int] = set()
         for sample, text in enumerate(mask):
             tokens = np.nonzero(text)[0]
             found = self.entity_scores(sample, tokens)
-            first, last = np.nonzero(found > threshold)
+            allowed = boundaries.starts[sample, tokens, None] & boundaries.ends[sample, tokens]
+            first, last = np.nonzero((found > threshold) & allowed)
             limit = max(MAX_SPANS, len(tokens))
             if len(first) > limit:
                 truncated.add(sample)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ie_cli.codecs.base import Floats, Index, Mask
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 
 _BLOCK = 2**20
 """The maximum number of (start, end) pairs whose scores are computed together."""
@@ -29,12 +30,20 @@ class DecodedPairs:
 
 
 def decode_nearest(
-    start: Floats, end: Floats, mask: Mask, thresholds: Floats, samples: Index, *, limits: Index
+    start: Floats,
+    end: Floats,
+    mask: Mask,
+    thresholds: Floats,
+    samples: Index,
+    *,
+    limits: Index,
+    boundaries: BoundaryMasks | None = None,
 ) -> DecodedPairs:
     """Find the spans of each row whose score exceeds the threshold of the row.
 
     The score of the span i..j is ``min(start(i), end(j), min -end(k) for i ≤ k < j)``: both of its tokens are chosen, and no
-    end between them is. At the threshold 0 these are exactly the spans of each start with the nearest end.
+    end between them is, of the tokens that a span may end with. At the threshold 0 these are exactly the spans of each start
+    with the nearest end.
 
     Args:
         start: the scores s of starts ``[rows, L]``.
@@ -43,10 +52,12 @@ def decode_nearest(
         thresholds: the minimum score s of each row ``[rows]``.
         samples: the sample of each row ``[rows]``.
         limits: the maximum number of starts of each sample that are joined, and of its spans, largest margin first ``[batch]``.
+        boundaries: the tokens that a span may start and end with; None: all text tokens.
     """
     length = start.shape[1]
-    above, usable = thresholds[:, None], mask[samples]
-    chosen = (start > above) & usable
+    boundaries = boundaries or BoundaryMasks(mask, mask)
+    above, usable = thresholds[:, None], boundaries.ends[samples]
+    chosen = (start > above) & boundaries.starts[samples]
     chosen &= ((end > above) & usable).any(axis=1, keepdims=True)
     row, first = np.nonzero(chosen)
     kept, truncated = best_of_samples(samples[row], start[row, first] - thresholds[row], limits)

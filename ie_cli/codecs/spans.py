@@ -32,6 +32,7 @@ from ie_cli.document import Document, Entity
 from ie_cli.encoding.alignment import align, to_entities, within
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 from ie_cli.recipe.heads import HeadSection, Reads
 from ie_cli.triples import Mentions
 
@@ -110,9 +111,9 @@ class SpanDecoder:
         self.schema, self.decoding = schema, decoding
         self.thresholds = decoding.minimum_scores(schema.labels)
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
         """Find the spans of a batch."""
-        found = decode_spans(factors_of(outputs.matrix("entities")), mask, self.thresholds)
+        found = decode_spans(factors_of(outputs.matrix("entities")), mask, self.thresholds, boundaries)
         return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)
 
     def annotate(self, found: Mapping[str, Candidates], tokens: Tokens, plan: WindowPlan, text: str) -> Annotation:
@@ -135,14 +136,18 @@ class DecodedSpans:
     truncated: frozenset[int]
 
 
-def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> DecodedSpans:
+def decode_spans(
+    factors: Iterable[Factors], mask: Mask, thresholds: Floats, boundaries: BoundaryMasks | None = None
+) -> DecodedSpans:
     """Find every entry with ``s > threshold`` and first ≤ last, both on text tokens.
 
     Args:
         factors: the blocks of the score matrix.
         mask: ``[batch, L]``, true on text tokens.
         thresholds: the minimum score s per label ``[labels]``.
+        boundaries: the tokens that a span may start and end with; None: all text tokens.
     """
+    boundaries = boundaries or BoundaryMasks(mask, mask)
     entries: list[Index] = []
     scores: list[Floats] = []
     truncated: set[int] = set()
@@ -151,13 +156,13 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
             length = int(mask[sample].nonzero()[0].max(initial=-1)) + 1
             if not length:
                 continue
-            text = mask[sample, :length]
+            allowed = BoundaryMasks(boundaries.starts[sample, :length], boundaries.ends[sample, :length])
             if isinstance(part, SharedFactors):
-                labels, first, last, score, capped = _shared(part, sample, text, thresholds)
+                labels, first, last, score, capped = _shared(part, sample, allowed, thresholds)
             else:
-                labels, first, last, score, capped = _labelled(part, sample, text, thresholds)
+                labels, first, last, score, capped = _labelled(part, sample, allowed, thresholds)
             kept, more = best_spans(
-                score - thresholds[labels], int(text.sum())
+                score - thresholds[labels], int(mask[sample].sum())
             )  # at once: any entry may exceed a low threshold
             if capped or more:
                 truncated.add(sample)
@@ -169,15 +174,15 @@ def decode_spans(factors: Iterable[Factors], mask: Mask, thresholds: Floats) -> 
 
 
 def _shared(
-    part: SharedFactors, sample: int, text: Mask, thresholds: Floats
+    part: SharedFactors, sample: int, allowed: BoundaryMasks, thresholds: Floats
 ) -> tuple[Index, Index, Index, Floats, bool]:
     """Prune the (first, last) pairs by an upper bound over all labels, then score the labels of those that remain."""
-    length = len(text)
+    length = len(allowed.starts)
     start = part.start[sample, :, :length] - thresholds[:, None]
     end = part.end[sample, :, :length]
     bound = part.pair[sample, :length, :length] + start.max(axis=0)[:, None] + end.max(axis=0)[None, :]
     first, last = np.nonzero(bound > 0)
-    valid = (first <= last) & text[first] & text[last]
+    valid = (first <= last) & allowed.starts[first] & allowed.ends[last]
     first, last = first[valid], last[valid]
     limit = max(MAX_CANDIDATES, 8 * length)
     capped = len(first) > limit
@@ -191,14 +196,14 @@ def _shared(
 
 
 def _labelled(
-    part: LabelFactors, sample: int, text: Mask, thresholds: Floats
+    part: LabelFactors, sample: int, allowed: BoundaryMasks, thresholds: Floats
 ) -> tuple[Index, Index, Index, Floats, bool]:
-    length = len(text)
+    length = len(allowed.starts)
     query, key = part.query[sample, :, :length], part.key[sample, :, :length]
     score = query @ key.transpose(0, 2, 1)  # [labels of this part, L, L]
     thresholds = thresholds[part.first : part.first + len(score)]
     labels, first, last = np.nonzero(score > thresholds[:, None, None])
-    valid = (first <= last) & text[first] & text[last]
+    valid = (first <= last) & allowed.starts[first] & allowed.ends[last]
     labels, first, last = labels[valid], first[valid], last[valid]
     return labels + part.first, first, last, score[labels, first, last], False
 

@@ -13,6 +13,9 @@ which is a term of i plus a term of j, because the tags inside are a difference 
 has another tag at i, or the tag B_r at i and another end:
 
 ``best(without) = max(max_{y ≠ B_r} a_i(y) + b_i(y), max_{j' ≠ j} W_r(i,j'))``.
+
+Where entities may start and end only at some tokens, the legal sequences are those of such entities: a score is -inf for a tag
+that starts an entity elsewhere, and for leaving an entity elsewhere.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import numpy.typing as npt
 from ie_cli.codecs.base import Floats, Index, Mask
 from ie_cli.codecs.spans import MAX_CANDIDATES, DecodedSpans, best_spans, cap_spans
 from ie_cli.codecs.tag_scheme import Scheme
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 
 # Sums over hundreds of tokens lose digits in float32, and a margin is a difference of two such sums.
 Doubles = npt.NDArray[np.float64]
@@ -34,7 +38,13 @@ BLOCK_SCORES = 2**21
 """The maximum number of scores in a table of several windows, and of totals of spans, that are computed at once."""
 
 
-def decode_tags(block: Mapping[str, npt.NDArray[Any]], mask: Mask, thresholds: Floats, scheme: Scheme) -> DecodedSpans:
+def decode_tags(
+    block: Mapping[str, npt.NDArray[Any]],
+    mask: Mask,
+    thresholds: Floats,
+    scheme: Scheme,
+    boundaries: BoundaryMasks | None = None,
+) -> DecodedSpans:
     """Find every span with ``s > threshold``.
 
     Args:
@@ -43,7 +53,9 @@ def decode_tags(block: Mapping[str, npt.NDArray[Any]], mask: Mask, thresholds: F
         mask: ``[batch, L]``, true on text tokens, which are consecutive.
         thresholds: the minimum score s per label ``[labels]``.
         scheme: the tagging scheme.
+        boundaries: the tokens that a span may start and end with; None: all text tokens.
     """
+    boundaries = boundaries or BoundaryMasks(mask, mask)
     lengths = mask.sum(axis=1)
     entries: list[Index] = [np.zeros((0, 4), dtype=np.int64)]
     scores: list[Doubles] = [np.zeros(0)]
@@ -52,7 +64,7 @@ def decode_tags(block: Mapping[str, npt.NDArray[Any]], mask: Mask, thresholds: F
         order = np.argsort(~mask, axis=1, kind="stable")[:, :longest]  # text tokens first
         step = max(1, BLOCK_SCORES // (longest * (scheme.outside(len(thresholds)) + 1)))
         for at in range(0, len(mask), step):
-            chain = _Chain.build(block, slice(at, at + step), order, lengths, scheme)
+            chain = _Chain.build(block, slice(at, at + step), order, lengths, scheme=scheme, boundaries=boundaries)
             for sample in (at + np.nonzero(lengths[at : at + step])[0]).tolist():
                 spans, margins, capped = _find(chain, sample - at, int(lengths[sample]), thresholds)
                 if capped:
@@ -86,14 +98,26 @@ class _Chain:
 
     @classmethod
     def build(
-        cls, block: Mapping[str, npt.NDArray[Any]], samples: slice, order: Index, lengths: Index, scheme: Scheme
+        cls,
+        block: Mapping[str, npt.NDArray[Any]],
+        samples: slice,
+        order: Index,
+        lengths: Index,
+        *,
+        scheme: Scheme,
+        boundaries: BoundaryMasks,
     ) -> _Chain:
         """Compute the tables of some samples for the tokens in `order`, of which the first `lengths` are text tokens."""
         order, lengths = order[samples], lengths[samples]
+        starts, ends = (
+            np.take_along_axis(side[samples], order, axis=1) for side in (boundaries.starts, boundaries.ends)
+        )
         tags = [*(block[role][samples] for role in scheme.blocks), block["outside"][samples, :, None]]
         emissions = np.take_along_axis(np.concatenate(tags, axis=2), order[:, :, None], axis=1).astype(np.float64)
         labels = block[scheme.blocks[0]].shape[2]
-        outer = _Outer.build(block.get("transitions"), scheme, labels)
+        for role in scheme.opening:
+            emissions[:, :, scheme.block(role, labels)][~starts] = -np.inf
+        outer = _Outer.build(block.get("transitions"), scheme, labels, np.where(ends, 0.0, -np.inf))
         inner = {
             (one, other): np.zeros(labels)
             if outer.scores is None
@@ -120,6 +144,7 @@ class _Outer:
         closing, opening: the tags from which and to which they lead.
         scores: ``[closing, opening]``; None if all are 0.
         start, end: the scores of the first tag ``[opening]`` and of the last one ``[closing]``.
+        ending: what is added to the score of a tag that ends an entity at a token, 0 or -inf; ``[batch, T]``.
     """
 
     labels: int
@@ -128,14 +153,16 @@ class _Outer:
     scores: Doubles | None
     start: Doubles
     end: Doubles
+    ending: Doubles
 
     @classmethod
-    def build(cls, transitions: npt.NDArray[Any] | None, scheme: Scheme, labels: int) -> _Outer:
+    def build(cls, transitions: npt.NDArray[Any] | None, scheme: Scheme, labels: int, ending: Doubles) -> _Outer:
         closing, opening = scheme.tags(scheme.closing, labels), scheme.tags(scheme.opening, labels)
         if transitions is None:
-            return cls(labels, closing, opening, None, np.zeros(len(opening)), np.zeros(len(closing)))
+            return cls(labels, closing, opening, None, np.zeros(len(opening)), np.zeros(len(closing)), ending)
         table = transitions.astype(np.float64)
-        return cls(labels, closing, opening, table[np.ix_(closing, opening)], table[-1, opening], table[closing, -1])
+        scores = table[np.ix_(closing, opening)]
+        return cls(labels, closing, opening, scores, table[-1, opening], table[closing, -1], ending)
 
     def enter(self, closing: Doubles) -> Doubles:
         """Return the best scores before each opening tag ``[batch, opening]`` from those up to each closing tag."""
@@ -162,7 +189,9 @@ def _forward(emissions: Doubles, inner: Mapping[tuple[str, str], Doubles], outer
     table[:, 0, outer.opening] = outer.start + emissions[:, 0, outer.opening]
     for t in range(1, table.shape[1]):
         previous, now = table[:, t - 1], table[:, t]
-        now[:, outer.opening] = outer.enter(previous[:, outer.closing])
+        closing = previous[:, outer.closing]
+        closing[:, :-1] += outer.ending[:, t - 1, None]  # the last one is O
+        now[:, outer.opening] = outer.enter(closing)
         for (one, other), score in inner.items():
             into = now[:, scheme.block(other, outer.labels)]
             np.maximum(into, previous[:, scheme.block(one, outer.labels)] + score, out=into)
@@ -181,13 +210,13 @@ def _backward(
         if not ends.all():
             following = table[:, t + 1] + emissions[:, t + 1]
             now[:, outer.closing] = np.where(ends, outer.end, outer.leave(following[:, outer.opening]))
-            closed[:, t] = now
+        now[:, outer.closing[:-1]] += outer.ending[:, t, None]
+        closed[:, t] = now
+        if not ends.all():
             for (one, other), score in inner.items():
                 into = now[:, scheme.block(one, outer.labels)]
                 more = np.where(ends, -np.inf, following[:, scheme.block(other, outer.labels)] + score)
                 np.maximum(into, more, out=into)
-        else:
-            closed[:, t] = now
     return table, closed
 
 

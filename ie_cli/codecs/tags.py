@@ -18,6 +18,7 @@ from ie_cli.codecs.tag_margins import decode_tags
 from ie_cli.codecs.tag_scheme import SCHEMES, Scheme
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Entity
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 from ie_cli.recipe.heads import HeadSection, TagSection
 
 
@@ -68,8 +69,8 @@ class TagDecoder(SpanDecoder):
         super().__init__(schema, decoding)
         self.scheme = scheme
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
         """Find the spans of a batch."""
         [block] = outputs.matrix("tags")
-        found = decode_tags(block, mask, self.thresholds, self.scheme)
+        found = decode_tags(block, mask, self.thresholds, self.scheme, boundaries)
         return Decoded({"spans": Candidates(found.entries, found.scores)}, found.truncated)

@@ -38,6 +38,7 @@ from ie_cli.document import Document, Relation
 from ie_cli.encoding.alignment import Boundaries
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import BoundaryMasks
 from ie_cli.recipe.heads import HeadSection
 from ie_cli.triples import Mentions
 
@@ -99,10 +100,10 @@ class TPLinkerCodec(GPLinkerCodec):
 class TPLinkerDecoder(GPLinkerDecoder):
     """Finds spans, and the pairs of spans that a predicate links at both ends in the same direction."""
 
-    def decode(self, outputs: Outputs, mask: Mask) -> Decoded:
+    def decode(self, outputs: Outputs, mask: Mask, boundaries: BoundaryMasks | None = None) -> Decoded:
         """Find the triples of a batch, and the spans, each of them as a subject and as an object."""
         scores = Handshaking.of(outputs)
-        arguments = scores.spans(mask, float(self.thresholds.min()))
+        arguments = scores.spans(mask, float(self.thresholds.min()), boundaries)
         found = self._with_roles(arguments)
         links = decode_pairs(found, scores, self.rules, self.link_thresholds)
         parts = {"spans": Candidates(found.entries, found.scores), "links": Candidates(links.entries, links.scores)}

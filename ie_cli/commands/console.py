@@ -227,11 +227,13 @@ class TrainingView:
         )
         from ie_cli.data.negatives import negatives_by_file
         from ie_cli.tasks.unlearned import unlearned_entities
+        from ie_cli.tasks.whole_words import describe_whole_words
 
         for report in setup.data.reports:
             self._say(f"{name}{report}")
-        if (unlearned := unlearned_entities(setup.section, setup.data.statistics)) is not None:
-            self._find(unlearned, name)
+        words = describe_whole_words(setup.section.head, setup.data.statistics, decided=setup.whole_words)
+        for found in filter(None, (unlearned_entities(setup.section, setup.data.statistics), words)):
+            self._find(found, name)
         for finding in negatives_by_file(setup.data.files, setup.task.words.a_item):
             if len(setup.data.files) > 1 or any(file.negatives for file in setup.data.files.values()):
                 self._find(finding, name)

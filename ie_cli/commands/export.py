@@ -57,7 +57,10 @@ def run_export(
     from ie_cli.reports.model_card import model_card
 
     if extractor.card is None:
-        extractor.card = model_card(extractor.recipe, {name: task.schema for name, task in extractor.tasks.items()}, {})
+        tasks = extractor.tasks
+        whole = [name for name, task in tasks.items() if task.whole_words]
+        schemas = {name: task.schema for name, task in tasks.items()}
+        extractor.card = model_card(extractor.recipe, schemas, {}, whole_words=whole)
 
     gold, source = _gold(extractor, data, yes=yes, quiet=quiet)
     parity = export_onnx(extractor, directory, gold, int8=int8, max_loss=max_loss, force=force)

@@ -133,7 +133,7 @@ class LinkJob:
         return self._sources.records(replace(reading, keep_fields=True, progress=progress))
 
     def _chunks(self, stack: ExitStack, records: Iterator[Record], idle: float | None) -> Iterator[list[Record]]:
-        from ie_cli.inference.pipeline import grouped
+        from ie_cli.inference.chunks import grouped
 
         reader = stack.enter_context(closing(Prefetcher(records, waiting=_WAITING)))
         return grouped(reader, size=_RECORDS, characters=_CHARACTERS, idle=idle)

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ie_cli.document import Document
-from ie_cli.triples import entities_and_unrelated, simple_triples
+from ie_cli.document.word_boundaries import splits_word
+from ie_cli.triples import entities_and_unrelated, entities_of, simple_triples
+
+MAX_SPLIT_WORDS = 0.001
+"""The largest share of spans that may start or end inside a word by mistake."""
 
 
 class Part(Protocol):
@@ -32,6 +36,8 @@ class DatasetStatistics:
             texts if the data have no offsets.
         entities: number of distinct entities of each document.
         unrelated: number of those that are neither the subject nor the object of a relation.
+        spans: number of distinct spans of each document, those of arguments of relations included.
+        split_words: number of those that start or end inside a word.
         guessed: whether offsets of some relations were guessed from texts.
         text_pairs: documents that are pairs of texts, annotated or not.
         pair_labels: classes of the pairs.
@@ -48,6 +54,8 @@ class DatasetStatistics:
     relations: Counter[str] = field(default_factory=Counter)
     entities: int = 0
     unrelated: int = 0
+    spans: int = 0
+    split_words: int = 0
     guessed: bool = False
     text_pairs: int = 0
     pair_labels: Counter[str] = field(default_factory=Counter)
@@ -74,6 +82,9 @@ class DatasetStatistics:
         entities, unrelated = entities_and_unrelated(document)
         self.entities += entities
         self.unrelated += unrelated
+        spans = {(entity.start, entity.end) for entity in entities_of(document)}
+        self.spans += len(spans)
+        self.split_words += sum(any(splits_word(document.text, at) for at in span) for span in spans)
         for relation in document.relations:
             self.arguments.update((relation.subject.label, relation.object.label))
             self.pairs[relation.subject.label, relation.predicate, relation.object.label] += 1
@@ -96,6 +107,11 @@ class DatasetStatistics:
         elif (score := document.score) is not None:
             low, high = self.pair_scores or (score, score)
             self.pair_scores = min(low, score), max(high, score)
+
+    @property
+    def has_whole_words(self) -> bool:
+        """Whether hardly any span starts or ends inside a word."""
+        return self.split_words <= MAX_SPLIT_WORDS * self.spans
 
     @property
     def predicates(self) -> Counter[str]:

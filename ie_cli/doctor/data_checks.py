@@ -80,7 +80,7 @@ def _check_task(
         if split is None or (split.keep is not None and part == "dev" and "train" not in surveys):
             continue  # a share of data that cannot be read
         try:
-            surveys[part] = Survey.of(split, task, _reach(recipe, section, tokenizer, schema))
+            surveys[part] = _survey(split, recipe, section, surveys.get("train"), tokenizer=tokenizer, schema=schema)
         except DataError as error:
             yield from _errors(error)
             continue
@@ -114,7 +114,41 @@ def _check_task(
         )
 
 
-def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None, schema: LabelSchema | None) -> Reach:
+def _survey(
+    split: Split,
+    recipe: Recipe,
+    section: TaskSection,
+    train: Survey | None,
+    *,
+    tokenizer: TextTokenizer | None,
+    schema: LabelSchema | None,
+) -> Survey:
+    """Survey a split; what `head.whole_words: auto` excludes is known when train has been read.
+
+    Args:
+        split: the split.
+        recipe: the recipe.
+        section: the section of the task.
+        train: the survey of train; None if it is this split, or cannot be read.
+        tokenizer: the tokenizer of the encoder.
+        schema: the schema that may exclude gold items.
+    """
+    task, wanted = TASKS[section.task], section.head.whole_words
+    whole = wanted is True or (wanted == "auto" and train is not None and train.statistics.has_whole_words)
+    found = Survey.of(split, task, _reach(recipe, section, tokenizer, schema, whole_words=whole))
+    if train is None and wanted == "auto" and found.statistics.split_words and found.statistics.has_whole_words:
+        return Survey.of(split, task, _reach(recipe, section, tokenizer, schema, whole_words=True))
+    return found
+
+
+def _reach(
+    recipe: Recipe,
+    section: TaskSection,
+    tokenizer: TextTokenizer | None,
+    schema: LabelSchema | None,
+    *,
+    whole_words: bool,
+) -> Reach:
     """Return a new count of reachable items; without a tokenizer, each character is a token."""
     made = recipe.encoder.name == "tiny" and recipe.training.init_from is None  # of the characters of the data
     built = made or tokenizer is None
@@ -123,7 +157,7 @@ def _reach(recipe: Recipe, section: TaskSection, tokenizer: TextTokenizer | None
     unknown = None if built else UnknownCharacters(tokens)
     reads = section.head.reads
     sequences = None if reads == "windows" else PairSequences.build(reads, tokens, recipe.encoder.max_length)
-    return Reach(TASKS[section.task], section.head, tokens, plan, schema, unknown, sequences)
+    return Reach(TASKS[section.task], section.head, tokens, plan, schema, unknown, sequences, whole_words=whole_words)
 
 
 def _annotation(split: str, found: Survey, sources: Sequence[str]) -> Iterator[Finding]:

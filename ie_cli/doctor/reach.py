@@ -14,13 +14,15 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.token_lengths import LONGEST_COUNTED
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.document import Document
-from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, NO_TOKEN, TOO_LONG, WHITESPACE
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, INSIDE_WORD, NO_TOKEN, TOO_LONG, WHITESPACE
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import with_whole_words
 from ie_cli.recipe.heads import HeadSection
 from ie_cli.recipe.schema import EncoderSection
 from ie_cli.tasks import Kind, Task, TrainingItems
+from ie_cli.tasks.whole_words import ALLOW_INSIDE_WORDS
 
 _SHOWN = 3
 
@@ -48,6 +50,7 @@ class Reach:
         texts: number of texts in pairs that the head reads.
         truncated: number of them that are too long and lose their ends.
         lengths: number of texts by length in tokens, if the head reads windows of single texts.
+        whole_words: whether spans that start or end inside a word are unreachable.
     """
 
     task: Task
@@ -62,11 +65,14 @@ class Reach:
     texts: int = 0
     truncated: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
+    whole_words: bool = False
     _kinds: dict[str, _KindReach] = field(default_factory=dict)
 
     def add(self, document: Document) -> None:
         """Count a document."""
         [tokens] = self.tokenizer.encode([document.text])
+        if self.whole_words:
+            tokens = with_whole_words(document.text, tokens)
         if self.unknown is not None:
             self.unknown.add_tokens(document.text, tokens)
         self.longest = max(self.longest, len(tokens))
@@ -139,9 +145,10 @@ class Reach:
 def _remedies(encoder: EncoderSection, *, trim: bool, shifted: bool) -> dict[str, str]:
     """Return what makes items reachable, by the reason why they are not."""
     windows = f"raise encoder.stride (now {encoder.stride}) or encoder.max_length (now {encoder.max_length})"
-    remedies = {**REMEDIES, TOO_LONG: windows, APART: windows}
+    remedies = {**REMEDIES, TOO_LONG: windows, APART: windows, INSIDE_WORD: ALLOW_INSIDE_WORDS}
     if shifted:
-        return remedies | dict.fromkeys((INSIDE_TOKEN, NO_TOKEN, WHITESPACE), "correct the offsets first, see above")
+        wrong = (INSIDE_TOKEN, INSIDE_WORD, NO_TOKEN, WHITESPACE)
+        return remedies | dict.fromkeys(wrong, "correct the offsets first, see above")
     if encoder.vocabulary == "words":
         remedies[INSIDE_TOKEN] = "encoder.vocabulary: characters makes every boundary reachable"
     elif encoder.tokenization != "char":

@@ -19,6 +19,7 @@ from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import EncoderSection, TaskSection
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.unlearned import unlearned_entities
+from ie_cli.tasks.whole_words import describe_whole_words
 
 _SHOWN = 3
 _RARE = 5
@@ -68,8 +69,9 @@ def about(
             "entities from the output: set head.flat: false",
         )
     unlearned = unlearned_entities(section, found.statistics) if split == "train" and found.items else None
-    if unlearned is not None:
-        yield replace(unlearned, text=f"{split}: {unlearned.text}")
+    inside = split == "train" and found.statistics.split_words and verdict is None
+    words = describe_whole_words(section.head, found.statistics) if inside else None
+    yield from (replace(part, text=f"{split}: {part.text}") for part in (unlearned, words) if part is not None)
     if encoder is None:
         return
     if found.reach.truncated:

@@ -35,7 +35,8 @@ _UNSPACED = {
     ),
 }
 """The scripts without spaces between words, by the first word of the names of their letters."""
-_JOINERS = "\u200c\u200d"
+JOINERS = "\u200c\u200d"
+"""The characters that join what is written on both sides of them."""
 _PARTICLES = re.compile(
     # Several may follow each other, as in 에서는; the last line has forms of the copula.
     "(?:은|는|이|가|을|를|의|에|에서|에게|에게서|께|께서|한테|으로|로|으로서|로서|으로써|로써|와|과|랑|이랑|하고|도|만|부터|까지|"
@@ -67,7 +68,7 @@ def ends_word(text: str, end: int) -> bool:
     if not splits_word(text, end):
         return True
     last = end
-    while last - end <= _LONGEST_AFFIX and text[last : last + 1] and _kind(text[last]) == "hangul":
+    while last - end <= _LONGEST_AFFIX and text[last : last + 1] and kind_of(text[last]) == "hangul":
         last += 1
     return last > end and _PARTICLES.fullmatch(text, end, last) is not None
 
@@ -84,18 +85,18 @@ def splits_word(text: str, boundary: int) -> bool:
     if not 0 < boundary < len(text):
         return False
     left, right = text[boundary - 1], text[boundary]
-    if _kind(right) == "mark" or left in _JOINERS or right in _JOINERS:
+    if kind_of(right) == "mark" or left in JOINERS or right in JOINERS:
         return not left.isspace()
     at = boundary - 1
-    while at > 0 and _kind(text[at]) == "mark":  # a mark belongs to the letter before it
+    while at > 0 and kind_of(text[at]) == "mark":  # a mark belongs to the letter before it
         at -= 1
-    kind = _kind(text[at])
-    return kind != "" and kind == _kind(right)
+    kind = kind_of(text[at])
+    return kind != "" and kind == kind_of(right)
 
 
 @lru_cache(maxsize=4096)
-def _kind(character: str) -> str:
-    """Return the kind of a character: a letter of a script with spaces, a Korean letter, a digit, a mark, or another one."""
+def kind_of(character: str) -> str:
+    """Return the kind of a character: letter (of a script with spaces), hangul, digit, mark, or an empty string for others."""
     category = unicodedata.category(character)
     if category in ("Mn", "Mc", "Me"):
         return "mark"

@@ -20,6 +20,7 @@ Index = npt.NDArray[np.int64]
 
 INSIDE_TOKEN = "boundary inside a token"
 WHITESPACE = "whitespace or control character at the boundary"
+INSIDE_WORD = "boundary inside a word"
 NO_TOKEN = "character without a token at the boundary"
 TOO_LONG = "longer than a window holds"
 APART = "subject and object in no common window"
@@ -43,12 +44,22 @@ class Boundaries:
     def find(self, start: int, end: int) -> tuple[int, int] | None:
         """Return the first and last token of the characters ``start:end``, or None if these are not token boundaries."""
         first, last = self._first_at.get(start), self._last_at.get(end)
-        return None if first is None or last is None or first > last else (first, last)
+        if first is None or last is None or first > last or not self._may_bound(first, last):
+            return None
+        return first, last
+
+    def _may_bound(self, first: int, last: int) -> bool:
+        """Return whether a span may start and end with these tokens."""
+        may_bound = self.tokens.may_bound
+        return may_bound is None or bool(may_bound[0, first] and may_bound[1, last])
 
     def reason(self, start: int, end: int) -> str:
         """Return the reason why `find` returns None."""
         if self._cuts(start) or self._cuts(end):
             return INSIDE_TOKEN
+        first, last = self._first_at.get(start), self._last_at.get(end)
+        if first is not None and last is not None and not self._may_bound(first, last):
+            return INSIDE_WORD
         outermost = self.text[start : start + 1] + self.text[end - 1 : end]
         return WHITESPACE if any(map(is_invisible, outermost)) else NO_TOKEN
 
@@ -132,6 +143,8 @@ def to_entities(
     best: dict[tuple[int, int, int], float] = {}
     # A token of whitespace alone is empty. A span that starts or ends with one is never gold, so it is not an entity.
     filled = (tokens.starts[entries[:, 1:]] < tokens.ends[entries[:, 1:]]).all(axis=1)
+    if tokens.may_bound is not None:  # for decoders that do not know the boundaries
+        filled &= tokens.may_bound[0, entries[:, 1]] & tokens.may_bound[1, entries[:, 2]]
     entries, scores = entries[filled], scores[filled]
     starts, ends = tokens.starts[entries[:, 1]].tolist(), tokens.ends[entries[:, 2]].tolist()
     for label, start, end, score in zip(entries[:, 0].tolist(), starts, ends, scores.tolist(), strict=True):

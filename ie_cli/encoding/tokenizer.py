@@ -53,11 +53,17 @@ _SPACES[[code for code in range(0x3001) if chr(code).isspace()]] = True
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A tokenised text without special tokens: ``ids``, ``starts`` and ``ends`` are int32 ``[tokens]``."""
+    """A tokenised text without special tokens: ``ids``, ``starts`` and ``ends`` are int32 ``[tokens]``.
+
+    Attributes:
+        may_bound: which tokens a span may start with, and which it may end with; bool ``[2, tokens]``, None: all of them. See
+            `word_boundaries.with_whole_words`.
+    """
 
     ids: IntArray
     starts: IntArray
     ends: IntArray
+    may_bound: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

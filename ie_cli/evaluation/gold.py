@@ -10,6 +10,7 @@ from ie_cli.codecs.base import Codec, Targets, find_reachable
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import with_whole_words
 from ie_cli.evaluation.context import cut_out, inside
 from ie_cli.inference.pipeline import Engine
 from ie_cli.inference.splitting import Splitter
@@ -19,7 +20,7 @@ ACROSS = "across sentences that are annotated separately"
 
 
 class CeilingCounter:
-    """Counts the gold items that the output of a model can contain, with its tokens, windows, schema and `flat`."""
+    """Counts the gold items that the output of a model can contain, with its tokens, windows, schema, `flat` and words."""
 
     def __init__(
         self,
@@ -29,9 +30,10 @@ class CeilingCounter:
         *,
         flat: bool,
         splitter: Splitter | None = None,
+        whole_words: bool = False,
     ) -> None:
-        self._codec, self._tokenizer, self._plan, self._flat = codec, tokenizer, plan, flat
-        self._splitter = splitter
+        self._codec, self._tokenizer, self._plan = codec, tokenizer, plan
+        self._flat, self._splitter, self._whole_words = flat, splitter, whole_words
         self._totals: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = {}
 
@@ -39,7 +41,14 @@ class CeilingCounter:
     def of(cls, engine: Engine) -> CeilingCounter:
         """Return a counter for the only task of an engine."""
         [part] = engine.tasks
-        return cls(part.codec, engine.tokenizer, engine.plan, flat=part.flat, splitter=engine.splitter)
+        return cls(
+            part.codec,
+            engine.tokenizer,
+            engine.plan,
+            flat=part.flat,
+            splitter=engine.splitter,
+            whole_words=part.whole_words,
+        )
 
     def add(self, document: Document) -> None:
         """Count one gold document; a triple without offsets is reachable if any of its occurrences is.
@@ -48,6 +57,8 @@ class CeilingCounter:
         without offsets are is not considered.
         """
         [tokens] = self._tokenizer.encode([document.text])
+        if self._whole_words:
+            tokens = with_whole_words(document.text, tokens)
         found: Targets = find_reachable(self._codec, document, tokens, self._plan, flat=self._flat)
         self._totals.update(found.counts)
         located = document.spos is None and document.text_pair is None

@@ -253,6 +253,7 @@ class Extractor:
                     flat=section.head.flat if flat is None else flat,
                     decision=self.tasks[name].decision,
                 ),
+                whole_words=self.tasks[name].whole_words,
             )
             for name, section in self.recipe.instances().items()
         )

@@ -25,7 +25,9 @@ def annotation_of(engine: Engine, pending: Pending) -> Annotation:
         elif not pending.pieces:
             found = pending.found.get(part.name, {})
             merged = {name: _concatenate(windows) for name, windows in found.items()}
-            annotation.add(part.decoder.annotate(merged, pending.tokens, engine.plan, pending.document.text))
+            annotation.add(
+                part.decoder.annotate(merged, part.bounded(pending.tokens), engine.plan, pending.document.text)
+            )
     for piece in pending.pieces:
         annotation.append(_shifted(annotation_of(engine, piece.pending), piece.start))
     return annotation

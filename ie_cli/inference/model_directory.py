@@ -36,7 +36,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS, DECISION, SEEN = "tokens", "decision", "seen"
+TOKENS, DECISION, SEEN, WHOLE_WORDS = "tokens", "decision", "seen", "whole_words"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -169,6 +169,7 @@ class TrainedTask:
         decision: the ascending cuts on the score between the ordered classes of pairs, chosen on the development data; empty if
             there are no classes, or were no such data.
         seen: the size of the training texts; None for pairs of texts, and for models of earlier versions.
+        whole_words: whether no span starts or ends inside a word; models of earlier versions do not know this.
     """
 
     schema: LabelSchema
@@ -176,6 +177,7 @@ class TrainedTask:
     tokens: Tokens | None = None
     decision: tuple[float, ...] = ()
     seen: SeenTexts | None = None
+    whole_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +216,12 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
 
 
 def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only single texts a size."""
+    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only windows a size and words."""
     return {
         name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
         | ({DECISION: list(task.decision)} if task.decision else {})
         | ({SEEN: asdict(task.seen)} if task.seen is not None else {})
+        | ({WHOLE_WORDS: True} if task.whole_words else {})
         for name, task in tasks.items()
     }
 
@@ -260,8 +263,11 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
     schema = schema_of_facts(facts)
-    seen = _seen(facts.get(SEEN))
-    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema), seen=seen)
+    whole_words = facts.get(WHOLE_WORDS, False)
+    if not isinstance(whole_words, bool):
+        raise ValueError(f"{WHOLE_WORDS} must be true or false, got {whole_words!r:.40}")
+    decision, seen = _decision(facts.get(DECISION, []), schema), _seen(facts.get(SEEN))
+    return TrainedTask(schema, temperature, tokens, decision, seen=seen, whole_words=whole_words)
 
 
 def _seen(sizes: Any) -> SeenTexts | None:

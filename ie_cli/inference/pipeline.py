@@ -13,17 +13,19 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs
+from ie_cli.codecs.base import Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs, decode
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import boundary_masks, with_whole_words
+from ie_cli.inference.chunks import grouped
 from ie_cli.inference.merging import annotation_of
 from ie_cli.inference.pairs import Key, PairRows, pair_sequences, store_rows
 from ie_cli.inference.splitting import Piece, Splitter, cut_texts, parts_of
 from ie_cli.recipe.heads import Reads
-from ie_cli.system.prefetch import Idle, Prefetcher
+from ie_cli.system.prefetch import Prefetcher
 
 Other = TypeVar("Other")
 Arguments = Mapping[str, npt.NDArray[Any]]
@@ -68,17 +70,23 @@ class Extraction:
 
     Attributes:
         flat: whether overlaps are removed from the output.
+        whole_words: whether no span starts or ends inside a word.
     """
 
     name: str
     codec: Codec
     decoder: Decoder
     flat: bool = False
+    whole_words: bool = False
 
     @classmethod
-    def build(cls, name: str, codec: Codec, decoding: Decoding) -> Extraction:
+    def build(cls, name: str, codec: Codec, decoding: Decoding, *, whole_words: bool = False) -> Extraction:
         """Build the decoder of a task."""
-        return cls(name, codec, codec.decoder(decoding), decoding.flat)
+        return cls(name, codec, codec.decoder(decoding), decoding.flat, whole_words)
+
+    def bounded(self, tokens: Tokens) -> Tokens:
+        """Return the tokens of a text without the limits of another task."""
+        return tokens if self.whole_words or tokens.may_bound is None else replace(tokens, may_bound=None)
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,16 @@ class Engine:
     def pair_tasks(self) -> tuple[str, ...]:
         """The names of the tasks that compare two texts."""
         return tuple(part.name for part in self.tasks if part.codec.reads != "windows")
+
+    @property
+    def whole_words(self) -> bool:
+        """Whether a task finds only spans of whole words."""
+        return any(part.whole_words for part in self.tasks)
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Tokens]:
+        """Return the tokens of each of some distinct texts, with the limits of words if a task has these."""
+        tokens = dict(zip(texts, self.tokenizer.encode(texts), strict=True))
+        return {t: with_whole_words(t, found) for t, found in tokens.items()} if self.whole_words else tokens
 
     def only(self, name: str) -> Engine:
         """Return the engine restricted to one of its tasks."""
@@ -197,7 +215,7 @@ def tokenise(engine: Engine, documents: Sequence[Document], rows: PairRows | Non
     """
     seconds = [document.text_pair if engine.reads_pairs else None for document in documents]
     distinct = list(dict.fromkeys(text for text in (*(d.text for d in documents), *seconds) if text is not None))
-    tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
+    tokens = engine.encode(distinct)
     pending = [
         Pending(
             document,
@@ -324,7 +342,11 @@ def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
     if reads != "windows":
         return
     parts = [part for part in engine.tasks if part.codec.reads == "windows"]
-    decoded = {part.name: part.decoder.decode(outputs[part.name], text) for part in parts}
+    owners = [(window.owner.tokens, window.first) for window in batch]
+    masks = boundary_masks(text, owners, len(engine.tokenizer.prefix)) if engine.whole_words else None
+    decoded = {
+        part.name: decode(part.decoder, outputs[part.name], text, masks if part.whole_words else None) for part in parts
+    }
     for part in parts:
         for name, candidates in decoded[part.name].parts.items():
             columns = part.decoder.tokens[name]
@@ -360,36 +382,3 @@ def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Win
     for sample in np.unique(found.entries[:, 0]).tolist():
         selected = found.entries[:, 0] == sample
         yield batch[sample], found.entries[selected, 1:], found.scores[selected]
-
-
-def grouped(
-    reader: Prefetcher[Other], *, size: int, characters: int, idle: float | None = None
-) -> Iterator[list[Other]]:
-    """Group items into chunks of at most `size` items and about `characters` characters of text.
-
-    Args:
-        reader: the items.
-        size: maximum number of items.
-        characters: number of characters after which a chunk ends.
-        idle: seconds without input after which an unfinished chunk is yielded.
-    """
-    chunk: list[Other] = []
-    length = 0
-    while True:
-        try:
-            item = reader.get(timeout=idle if chunk else None)
-        except Idle:
-            yield chunk
-            chunk, length = [], 0
-            continue
-        except Exception as end:  # items read before an error are still yielded
-            if chunk:
-                yield chunk
-            if isinstance(end, StopIteration):
-                return
-            raise
-        chunk.append(item)
-        length += len(item.text) if isinstance(item, Document) else 0
-        if len(chunk) >= size or length >= characters:
-            yield chunk
-            chunk, length = [], 0

@@ -119,7 +119,7 @@ def cut_texts(engine: Engine, documents: Sequence[Pending]) -> list[Pending]:
     distinct = list(dict.fromkeys(text for part in texts for text in part))
     if not distinct:
         return list(documents)
-    tokens = dict(zip(distinct, engine.tokenizer.encode(distinct), strict=True))
+    tokens = engine.encode(distinct)
     return [
         replace(
             pending,

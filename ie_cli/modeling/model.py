@@ -88,7 +88,7 @@ class ExtractionModel(nn.Module):
         if self.r_drop is None:
             return passes[0][1]
         (s, one), (t, two) = passes
-        apart = head.divergences(s, t, batch.text_mask, weights)
+        apart = head.divergences(s, t, batch.text_mask, batch.targets, weights)
         return {name: (one[name] + two[name] + self.r_drop * apart[name]) / 2 for name in one}
 
     def _read_by_head(self, batch: Batch, copies: int = 1) -> Tensor:

@@ -45,6 +45,8 @@ class HeadSection(Section):
     """Minimum score per label or predicate, if it differs from `threshold`."""
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the components of the encoder's output that are dropped before the head in training."""
+    whole_words: Literal["auto"] | bool = "auto"
+    """Learn and find no entity that starts or ends inside a word; `auto`: if at most 0.1 % of the training data's do."""
 
     @property
     def compares_pairs(self) -> bool:
@@ -209,15 +211,14 @@ class MatchSection(HeadSection):
 
     decoding: ClassVar[frozenset[str]] = frozenset({"decision"})
     nests: ClassVar[bool] = False
-
     by_cosine: ClassVar[bool] = False
     """Whether the similarity of a pair is the cosine of two vectors, not what a classifier says."""
-
     # No fields of these heads: setting one of them in a recipe is an error.
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
     input_dropout: ClassVar[float] = 0.0  # type: ignore[misc]
+    whole_words: ClassVar[bool] = False  # type: ignore[misc]
 
     decision: Literal["accuracy", "f1"] = "accuracy"
     """What the scores between classes, chosen on dev, maximise: `accuracy`; or `f1`, for data with a rare class: that of the most
@@ -225,7 +226,6 @@ class MatchSection(HeadSection):
 
     @property
     def cut_by(self) -> Literal["accuracy", "f1"]:
-        """What the recipe says."""
         return self.decision
 
     @property

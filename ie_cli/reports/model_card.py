@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from ie_cli.data.label_schema import LabelSchema
@@ -16,13 +16,20 @@ _USAGE = "## Usage"
 """The heading after the scores."""
 
 
-def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mapping[str, Mapping[str, Scores]]) -> str:
+def model_card(
+    recipe: Recipe,
+    schemas: Mapping[str, LabelSchema],
+    scores: Mapping[str, Mapping[str, Scores]],
+    *,
+    whole_words: Collection[str] = (),
+) -> str:
     """Return a model card in Markdown: metadata for the Hub, scores, labels and usage.
 
     Args:
         recipe: the recipe of the model.
         schemas: schemas by task.
         scores: scores by split (``dev``, ``test``) and task.
+        whole_words: the tasks that find only spans of whole words.
     """
     sections = recipe.instances().values()
     words = [TASKS[section.task].words for section in sections]
@@ -47,6 +54,7 @@ def model_card(recipe: Recipe, schemas: Mapping[str, LabelSchema], scores: Mappi
         "",
         *(f"{kind}: {_listed(listed)}." for kind, listed in names if listed),
         "",
+        *_words(whole_words, several=len(schemas) > 1),
         *(line for title, made in tables for line in score_lines(title, made)),
         _USAGE,
         "",
@@ -72,6 +80,14 @@ def with_section(card: str, title: str, table: ScoreTable) -> str:
     """Return a model card with another table, before the section on usage, or at the end of a card that has none."""
     before, usage, after = card.partition(f"\n{_USAGE}\n")
     return "\n".join([before.rstrip("\n"), "", *score_lines(title, [table])]) + usage + after
+
+
+def _words(tasks: Collection[str], *, several: bool) -> list[str]:
+    """Return what the card says of spans of whole words."""
+    if not tasks:
+        return []
+    names = f" of {_listed(tasks)}" if several else ""
+    return [f"The entities{names} start and end at the boundaries of words.", ""]
 
 
 def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:

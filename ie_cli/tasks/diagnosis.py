@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ie_cli.codecs.limits import REMEDIES
-from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, TOO_LONG
+from ie_cli.encoding.alignment import APART, INSIDE_TOKEN, INSIDE_WORD, TOO_LONG
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import Counts
 from ie_cli.metrics.scores import Ceiling
 from ie_cli.tasks.base import TrainingItems, Words
+from ie_cli.tasks.whole_words import ALLOW_INSIDE_WORDS
 
 _WINDOWS = "raise encoder.max_length and encoder.stride"
 _REMEDIES = {
     **REMEDIES,
     INSIDE_TOKEN: "set encoder.tokenization: char, or encoder.vocabulary: characters for `tiny`",
+    INSIDE_WORD: ALLOW_INSIDE_WORDS,
     TOO_LONG: _WINDOWS,
     APART: _WINDOWS,
 }

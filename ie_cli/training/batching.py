@@ -11,6 +11,7 @@ import torch
 
 from ie_cli.codecs.base import Codec, Index
 from ie_cli.encoding.padding import pad, text_mask
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import TrainingError, counted
 from ie_cli.modeling.batch import Batch, Collate, Numbers, single_numbers
 from ie_cli.recipe.schema import TrainingSection
@@ -49,6 +50,8 @@ class TaskWindows:
         windows = self.codec.reads == "windows"
         text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix) if windows else mask)
         entries = self.codec.entries({name: _numbered(values) for name, values in part.columns.items()})
+        if part.no_boundaries is not None:
+            entries = {**entries, NO_BOUNDARY: _numbered(part.no_boundaries)}
         return Batch.build(
             self.task,
             torch.from_numpy(input_ids),

@@ -22,6 +22,7 @@ from ie_cli.document import Document
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY, no_boundaries, with_whole_words
 from ie_cli.modeling.batch import Numbers
 from ie_cli.system.atomic import replace_file, replace_text, storing
 from ie_cli.system.cache import cache_directory
@@ -55,11 +56,15 @@ class DatasetCounts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some windows or pairs: ids with special tokens, gold values by the codec's columns, and the numbers of their documents."""
+    """Some windows or pairs: ids with special tokens, gold values by the codec's columns, and the numbers of their documents.
+
+    With whole words, `no_boundaries` has the (side, token) of the tokens that spans may not start or end with, see `NO_BOUNDARY`.
+    """
 
     input_ids: Sequence[npt.NDArray[Any]]
     columns: dict[str, list[npt.NDArray[Any]]]
     documents: Sequence[Numbers]
+    no_boundaries: list[npt.NDArray[Any]] | None = None
 
     @property
     def sequences(self) -> Sequence[npt.NDArray[Any]]:
@@ -89,8 +94,9 @@ class EncodedDataset:
 
     Args:
         path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
-            0), and those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids); with `Encoding.texts`,
-            also ``text`` (UTF-8) and ``complete``, which are null unless the row is the only window of its document.
+            0), those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids) and, with whole words,
+            `NO_BOUNDARY`; with `Encoding.texts`, also ``text`` (UTF-8) and ``complete``, which are null unless the row is the
+            only window of its document.
         counts: the counts of the dataset.
         codec: the codec that encoded the gold values.
         prefix: number of special tokens at the start of each window.
@@ -132,7 +138,9 @@ class EncodedDataset:
             name: [np.asarray(values).reshape(-1, width) for values in part[name]]
             for name, width in self._widths.items()
         }
-        return Rows(part["input_ids"], columns, part["document"].tolist())
+        limits = part.get(NO_BOUNDARY)
+        none = None if limits is None else [np.asarray(values).reshape(-1, 2) for values in limits]
+        return Rows(part["input_ids"], columns, part["document"].tolist(), none)
 
     def texts(self, rows: Sequence[int]) -> list[StoredText]:
         """Return the texts of some rows, all of which have one."""
@@ -183,6 +191,7 @@ class Encoding:
     pad_id: int
     mentions: Mentions = "nearest"
     texts: bool = False
+    whole_words: bool = False
 
     def identity(self) -> list[Any]:
         """Return everything that the encoded windows depend on besides the documents."""
@@ -193,7 +202,9 @@ class Encoding:
             [self.plan.capacity, self.plan.stride],
             [list(codec.identity), dict(codec.columns), schema_facts(codec.schema)],
             self.mentions,
-            *(["texts"] if self.texts else []),  # omitted by default, so that the files of earlier versions are found
+            # Omitted by default, so that the files of earlier versions are found.
+            *(["texts"] if self.texts else []),
+            *(["whole words"] if self.whole_words else []),
         ]
 
     def open(self, path: Path, counts: DatasetCounts) -> EncodedDataset:
@@ -258,15 +269,20 @@ class _EncodedDocument:
 
 def _windows(documents: Sequence[Document], encoding: Encoding) -> Iterator[_EncodedDocument]:
     """Encode the windows of documents."""
-    codec, plan, tokenizer = encoding.codec, encoding.plan, encoding.tokenizer
-    for document, tokens in zip(documents, tokenizer.encode([e.text for e in documents]), strict=True):
+    codec, plan, tokenizer, whole = encoding.codec, encoding.plan, encoding.tokenizer, encoding.whole_words
+    shift = len(tokenizer.prefix)
+    for document, found in zip(documents, tokenizer.encode([e.text for e in documents]), strict=True):
+        tokens = with_whole_words(document.text, found) if whole else found
         gold = codec.encode(document, tokens, plan, mentions=encoding.mentions)
         yield _EncodedDocument(
             gold,
             [
                 (
                     tokenizer.surround(tokens.ids[first : first + plan.capacity]),
-                    codec.window(gold, first, plan.capacity, len(tokenizer.prefix)),
+                    {
+                        **codec.window(gold, first, plan.capacity, shift),
+                        **({NO_BOUNDARY: no_boundaries(tokens, first, plan.capacity, shift)} if whole else {}),
+                    },
                 )
                 for first in plan.starts(len(tokens)).tolist()
             ],
@@ -301,8 +317,9 @@ def _write_rows(path: Path, documents: Iterable[Document], encoding: Encoding) -
     numbers = pa.list_(pa.int32())
     codec = encoding.codec
     encode = _windows if codec.reads == "windows" else _pairs
+    stored = (*codec.columns, NO_BOUNDARY) if encoding.whole_words else tuple(codec.columns)
     texts = {_TEXT: pa.binary(), _COMPLETE: pa.bool_()} if encoding.texts else {}
-    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(codec.columns, numbers), **texts})
+    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(stored, numbers), **texts})
     with storing(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(documents)
         while chunk := list(islice(stream, _CHUNK)):

@@ -48,7 +48,9 @@ class Evaluator:
         extractor.save_pretrained(directory)
 
     def _card(self, scores: Mapping[str, Mapping[str, Scores]]) -> str:
-        return model_card(self._recipe, {name: task.schema for name, task in self._setup.tasks.items()}, scores)
+        tasks = self._setup.trained_tasks()
+        whole = [name for name, task in tasks.items() if task.whole_words]
+        return model_card(self._recipe, {name: task.schema for name, task in tasks.items()}, scores, whole_words=whole)
 
     @cached_property
     def _engine(self) -> Engine:

@@ -43,6 +43,7 @@ from ie_cli.training.run_directory import (
     run_facts,
     stored_schemas,
     tokens_of_run,
+    whole_words_of_run,
     write_run,
 )
 from ie_cli.training.run_state import NEEDED
@@ -201,7 +202,12 @@ def _prepare(recipe: Recipe, earlier: Path | None) -> TrainingSetup:
     before = None if earlier is None else read_run(earlier)
     if earlier is None or before is None:
         return prepare(recipe)
-    setup = prepare(recipe, tokens=tokens_of_run(before, recipe), earlier=stored_schemas(recipe, before))
+    setup = prepare(
+        recipe,
+        tokens=tokens_of_run(before, recipe),
+        earlier=stored_schemas(recipe, before),
+        whole_words=whole_words_of_run(before),
+    )
     return replace(setup, rate_factors=bool(before.get(RATE_FACTORS, False)))
 
 
@@ -229,6 +235,7 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
         techniques=names,
         initial=initial_fingerprint(recipe),
         rate_factors=setup.rate_factors,
+        whole_words=[name for name, task in setup.tasks.items() if task.whole_words],
     )
 
 

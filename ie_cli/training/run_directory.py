@@ -24,7 +24,7 @@ from ie_cli.system.temporary import is_workspace, sweep, workspace
 from ie_cli.training.series_directory import SERIES_FILES, member_directories, require_familiar, require_no_series
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
-TOKENS, SCORES, RATE_FACTORS = "tokens", "scores", "rate_factors"
+TOKENS, SCORES, RATE_FACTORS, WHOLE_WORDS = "tokens", "scores", "rate_factors", "whole_words"
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 Facts = dict[str, Any]
@@ -191,6 +191,11 @@ def tokens_of_run(facts: Facts, recipe: Recipe) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def whole_words_of_run(facts: Facts) -> tuple[str, ...]:
+    """Return the tasks of a run that find only spans of whole words; in runs of earlier versions, there are none."""
+    return tuple(facts.get(WHOLE_WORDS, ()))
+
+
 def run_facts(
     recipe: Recipe,
     data: Mapping[str, TaskData],
@@ -201,6 +206,7 @@ def run_facts(
     techniques: Sequence[str] = (),
     initial: str | None = None,
     rate_factors: bool = True,
+    whole_words: Sequence[str] = (),
 ) -> Facts:
     """Return the settings that must not change if a run is resumed: recipe, data, schema, encoder and precision.
 
@@ -213,6 +219,7 @@ def run_facts(
         techniques: names of the techniques.
         initial: hash of the model that the run starts from.
         rate_factors: whether some weights of heads learn faster than others.
+        whole_words: names of the tasks that find only spans of whole words.
     """
     data_fingerprints = {
         name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
@@ -228,6 +235,7 @@ def run_facts(
         **({"techniques": list(techniques)} if techniques else {}),
         **({RATE_FACTORS: True} if rate_factors else {}),
         **({"initial": initial} if initial is not None else {}),
+        **({WHOLE_WORDS: list(whole_words)} if whole_words else {}),
         "precision": precision,
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }

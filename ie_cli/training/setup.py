@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,7 @@ from ie_cli.recipe.heads import HeadSection
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
+from ie_cli.tasks.whole_words import decide_whole_words
 from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
 from ie_cli.training.seen_texts import seen_texts, with_context
@@ -50,6 +51,7 @@ class TaskSetup:
         name: name of the task in the recipe.
         weights: loss weights of the labels by score matrix; None if all are 1.
         joiner: joins texts in training (`data.context`); None if all are separate.
+        whole_words: whether the task finds only spans of whole words.
     """
 
     name: str
@@ -60,6 +62,7 @@ class TaskSetup:
     dataset: EncodedDataset
     weights: Weights | None
     joiner: TextJoiner | None = None
+    whole_words: bool = False
 
     @property
     def schema(self) -> LabelSchema:
@@ -110,7 +113,9 @@ class TrainingSetup:
     def trained_tasks(self) -> dict[str, TrainedTask]:
         """Return the tasks for the model directory."""
         return {
-            name: TrainedTask(task.schema, tokens=task.data.train.tokens, seen=self._seen[name])
+            name: TrainedTask(
+                task.schema, tokens=task.data.train.tokens, seen=self._seen[name], whole_words=task.whole_words
+            )
             for name, task in self.tasks.items()
         }
 
@@ -153,6 +158,7 @@ def prepare(
     *,
     tokens: Mapping[str, Tokens | None] | None = None,
     earlier: Mapping[str, Any] | None = None,
+    whole_words: Collection[str] | None = None,
     sample: int | None = None,
 ) -> TrainingSetup:
     """Read the data, build the model, encode the windows.
@@ -161,6 +167,7 @@ def prepare(
         recipe: the recipe.
         tokens: what the tokens of each task's training data are, if it is known from an earlier run.
         earlier: the stored schemas of a run to resume, by task; an earlier version may have learned fewer things.
+        whole_words: the tasks of a run to resume that find only spans of whole words; None for a new run.
         sample: encode only about this number of documents, in order to measure what a run costs.
 
     Raises:
@@ -185,6 +192,7 @@ def prepare(
     weights = loss_weights(recipe, codecs)
     tasks = {}
     for name, section in sections.items():
+        whole = decide_whole_words(section.head, data[name].statistics) if whole_words is None else name in whole_words
         encoding = Encoding(
             tokenizer=text_tokenizer,
             plan=plan,
@@ -192,10 +200,10 @@ def prepare(
             pad_id=pad_id,
             mentions=section.data.mentions,
             texts=section.data.context is not None,
+            whole_words=whole,
         )
         tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
-    device = choose_device(recipe.training.device)
-    if device.type == "cpu":
+    if (device := choose_device(recipe.training.device)).type == "cpu":
         prepare_for_training(encoder)
     return TrainingSetup(
         model=ExtractionModel(encoder, heads),
@@ -224,6 +232,7 @@ def _task_setup(
         joiner=TextJoiner.of(section.data.context, encoding, head=section.head.name),
         dataset=_encode(data, encoding, task, sample=sample),
         weights=weights,
+        whole_words=encoding.whole_words,
     )
 
 

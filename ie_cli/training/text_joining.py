@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ie_cli.codecs.base import TokenSpans
 from ie_cli.encoding.alignment import Boundaries
 from ie_cli.encoding.tokenizer import Tokens
+from ie_cli.encoding.word_boundaries import no_boundaries, with_whole_words
 from ie_cli.errors import RecipeError
 from ie_cli.formats.common.joining import join_tokens
 from ie_cli.modeling.batch import Numbers, single_numbers
@@ -28,11 +29,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """A row, or several that are joined: ids with special tokens, and gold values by column."""
+    """A row, or several that are joined: ids with special tokens, gold values by column, and limits as in `Rows`."""
 
     input_ids: Array
     columns: Mapping[str, Array]
     documents: Numbers
+    no_boundaries: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class TextJoiner:
     def __init__(self, encoding: Encoding, token_spans: TokenSpans, joiner: str | None) -> None:
         self._tokenizer, self._capacity = encoding.tokenizer, encoding.plan.capacity
         self._alone = encoding.tokenizer.with_cache()  # in every epoch, the tokens of a single text are the same
-        self._spans, self._joiner = token_spans, joiner
+        self._spans, self._joiner, self._whole_words = token_spans, joiner, encoding.whole_words
 
     @classmethod
     def of(cls, context: ContextSection | None, encoding: Encoding, *, head: str) -> TextJoiner | None:
@@ -105,23 +107,29 @@ class TextJoiner:
         found = [one for group in groups for one in (next(made) if isinstance(group, list) else [group])]
         names = list(found[0].columns) if found else []
         columns = {name: [one.columns[name] for one in found] for name in names}
-        return Rows([one.input_ids for one in found], columns, [one.documents for one in found])
+        limits = [one.no_boundaries for one in found if one.no_boundaries is not None]
+        ids, documents = [one.input_ids for one in found], [one.documents for one in found]
+        return Rows(ids, columns, documents, limits if self._whole_words else None)
 
     def _joined(self, groups: Sequence[Sequence[_Source]]) -> Iterator[list[_Sample]]:
         """Yield the samples of each group: one or, if its sources cannot be joined to one, several."""
         texts = [join_tokens([source.stored.text for source in sources], self._joiner) for sources in groups]
         encoded = self._tokenizer.encode([text for text, _ in texts])  # at once, which takes less time
-        for sources, (text, starts), tokens in zip(groups, texts, encoded, strict=True):
+        for sources, (text, starts), found in zip(groups, texts, encoded, strict=True):
             if len(sources) == 1:
                 yield [sources[0].row]
                 continue
+            tokens = with_whole_words(text, found) if self._whole_words else found
             placed = self._all_placed(sources, starts, Boundaries(text, tokens))
             if isinstance(placed, int):
                 yield [one for part in self._joined([sources[:placed], sources[placed:]]) for one in part]
                 continue
             columns = {name: np.concatenate([values[name] for values in placed]) for name in placed[0]}
             documents = tuple(single_numbers(source.row.documents for source in sources))
-            yield [_Sample(self._tokenizer.surround(tokens.ids), columns, documents)]
+            limits = (
+                no_boundaries(tokens, 0, self._capacity, len(self._tokenizer.prefix)) if self._whole_words else None
+            )
+            yield [_Sample(self._tokenizer.surround(tokens.ids), columns, documents, limits)]
 
     def _all_placed(
         self, sources: Sequence[_Source], starts: Sequence[int], boundaries: Boundaries
@@ -159,7 +167,8 @@ class TextJoiner:
 
 def _samples(rows: Rows) -> Iterator[_Sample]:
     for number, (ids, document) in enumerate(zip(rows.input_ids, rows.documents, strict=True)):
-        yield _Sample(ids, {name: values[number] for name, values in rows.columns.items()}, document)
+        limits = None if rows.no_boundaries is None else rows.no_boundaries[number]
+        yield _Sample(ids, {name: values[number] for name, values in rows.columns.items()}, document, limits)
 
 
 def _has_more(whole: Tokens, alone: Tokens, start: int, length: int) -> bool:

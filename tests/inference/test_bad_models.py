@@ -242,6 +242,7 @@ def renamed(fields: dict[str, Any]) -> None:
             of_task(predicates={"p": [["a", "b"]]}),
             "model: recipe.yaml has task: ner, but ie.json has predicates",
         ),
+        (of_task(whole_words=1), "ie.json: damaged: whole_words must be true or false, got 1"),
         (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
         ({"tasks": {}}, "ie.json: damaged: tasks must map names to objects"),
         ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to objects"),

@@ -45,6 +45,7 @@ def test_the_directory_explains_itself(trained: Path) -> None:
             "temperature": 1.0,
             "tokens": None,
             "seen": {"tokens": 17, "sentences": 1, "usual_sentences": 1},
+            "whole_words": True,
         }
     }
     readme = (trained / "README.md").read_text(encoding="utf-8")

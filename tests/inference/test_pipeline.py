@@ -12,7 +12,8 @@ from support.fakes import Oracle, characters, engine
 from ie_cli.codecs.base import Decoding
 from ie_cli.document import Document, Entity
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.inference.pipeline import extract, grouped
+from ie_cli.inference.chunks import grouped
+from ie_cli.inference.pipeline import extract
 from ie_cli.system.prefetch import Prefetcher
 
 

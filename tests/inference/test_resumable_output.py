@@ -23,6 +23,7 @@ from ie_cli.cli import app
 from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError
 from ie_cli.formats import BadLine
+from ie_cli.inference import chunks
 from ie_cli.inference import pipeline as predict
 from ie_cli.inference import resumable_output as jobs
 from ie_cli.system.checksums import with_checksum
@@ -48,7 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IE_MODEL", str(model))
     monkeypatch.setattr(jobs, "COMMIT_SECONDS", 0.0)
-    grouped = predict.grouped
+    grouped = chunks.grouped
     monkeypatch.setattr(predict, "grouped", lambda reader, **named: grouped(reader, **named | {"size": 7}))
     data = [Document(document.text * (1 + n % 3), id=n) for n, document in enumerate(documents(LINES))]
     write_jsonl(Path("good.jsonl"), data)

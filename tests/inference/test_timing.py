@@ -19,7 +19,7 @@ from support.untrained import write_model
 
 from ie_cli.commands import predict as command
 from ie_cli.document import Document
-from ie_cli.inference import pipeline
+from ie_cli.inference import chunks, pipeline
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import extract
 
@@ -89,7 +89,7 @@ def test_a_pipe_waits_for_full_batches_on_request(
 ) -> None:
     """A named pipe into which nothing comes for longer than a pipe is waited for."""
     sizes: list[int] = []
-    grouped = pipeline.grouped
+    grouped = chunks.grouped
 
     def noted(reader: Any, **options: Any) -> Any:
         for chunk in grouped(reader, **options):

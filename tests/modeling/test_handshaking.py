@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.heads import HIDDEN, built
+from support.references import drawn_sides
 from torch import Tensor
 
 from ie_cli.codecs.base import Decoding, build_codec
@@ -30,6 +31,8 @@ def dense_losses(left: Tensor, right: Tensor, taggers: Taggers, mask: Tensor, go
     links = len(taggers.weight) // 4
     tags = {(s, c, i, j) for s, c, i, j in gold.entries.tolist()}
     sums: list[list[Tensor]] = [[0 * left.sum()] for _ in range(3)]
+    starts, ends = gold.sides or (mask, mask)
+    counted = [(starts, ends), (starts, starts), (ends, ends)]
     for sample, text in enumerate(mask.tolist()):
         tokens = [n for n, there in enumerate(text) if there]
         for i, j in ((i, j) for i in tokens for j in tokens if i <= j):
@@ -38,13 +41,19 @@ def dense_losses(left: Tensor, right: Tensor, taggers: Taggers, mask: Tensor, go
                 (1 + m, (1 + m * links + r, 1 + (2 + m) * links + r)) for m in (0, 1) for r in range(links)
             ]
             for loss, columns in groups:
+                if not (counted[loss][0][sample, i] and counted[loss][1][sample, j]):
+                    continue
                 logits = torch.cat([scores.new_zeros(1), scores[list(columns)]])
                 true = next((n + 1 for n, c in enumerate(columns) if (sample, c, i, j) in tags), 0)
                 sums[loss].append(taggers.share[columns[0]] * (logits.logsumexp(0) - logits[true]))
     return [torch.stack(parts).sum() / len(mask) for parts in sums]
 
 
-def random_gold(random: np.random.Generator, mask: Tensor, links: int) -> Tagged:
+def random_gold(
+    random: np.random.Generator, mask: Tensor, links: int, sides: tuple[Tensor, Tensor] | None = None
+) -> Tagged:
+    starts, ends = sides or (mask, mask)
+    counted = {"entities": (starts, ends), "start_links": (starts, starts), "end_links": (ends, ends)}
     found: dict[str, list[list[int]]] = {"entities": [], "start_links": [], "end_links": []}
     taken = set()
     for matrix, entries in found.items():
@@ -58,11 +67,13 @@ def random_gold(random: np.random.Generator, mask: Tensor, links: int) -> Tagged
                 if matrix == "entities"
                 else [sample, int(random.integers(links)), a, b]
             )
+            if not (counted[matrix][0][sample, min(a, b)] and counted[matrix][1][sample, max(a, b)]):
+                continue
             if (matrix, row[0], row[1], min(a, b), max(a, b)) not in taken:  # never both directions
                 taken.add((matrix, row[0], row[1], min(a, b), max(a, b)))
                 entries.append(row)
     rows = [torch.tensor(entries, dtype=torch.int64).reshape(-1, 4) for entries in found.values()]
-    return Tagged.build(rows[0], rows[1], rows[2], mask, links)
+    return Tagged.build(rows[0], rows[1], rows[2], mask, links, sides=sides)
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,9 +84,10 @@ def random_gold(random: np.random.Generator, mask: Tensor, links: int) -> Tagged
     links=st.integers(1, 3),
     entries=st.sampled_from([1, 5, 40, 10**6]),
     equal=st.booleans(),
+    limited=st.booleans(),
 )
 def test_losses_and_gradients_are_those_of_dense_scores(
-    seed: int, batch: int, length: int, links: int, entries: int, equal: bool
+    seed: int, batch: int, length: int, links: int, entries: int, equal: bool, limited: bool
 ) -> None:
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -85,7 +97,7 @@ def test_losses_and_gradients_are_those_of_dense_scores(
     inputs = [(3 * torch.randn(shape, dtype=torch.float64)).requires_grad_() for shape in shapes]
     each = torch.rand(1 + 2 * links, dtype=torch.float64)
     share = torch.cat([each, each[1:]])
-    gold = random_gold(random, mask, links)
+    gold = random_gold(random, mask, links, drawn_sides(torch.default_generator, mask) if limited else None)
     factors = torch.ones(3, dtype=torch.float64) if equal else torch.rand(3, dtype=torch.float64)
     left, right, weight, bias = inputs
     expected = torch.stack(dense_losses(left, right, Taggers(weight, bias, share), mask, gold))

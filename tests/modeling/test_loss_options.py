@@ -124,6 +124,18 @@ def test_the_soft_loss_is_smallest_where_the_probabilities_are_the_targets() -> 
     assert float(cast(Tensor, scores.grad).abs().max()) < 1e-12
 
 
+def test_entries_inside_words_do_not_diverge() -> None:
+    s, t = torch.randn(2, 2, 3, 4, 4)
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    sides = (mask.clone(), mask.clone())
+    sides[0][:, 1], sides[1][:, 2] = False, False
+    changed = t.clone()
+    changed[:, :, 1], changed[:, :, :, 2] = 9.0, -9.0
+    one, two = (divergence(in_blocks(s), in_blocks(x), mask, sides=sides) for x in (t, changed))
+    assert float(one) == pytest.approx(float(two))
+    assert float(one) < float(divergence(in_blocks(s), in_blocks(t), mask))
+
+
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), labels=st.integers(1, 4), length=st.integers(1, 7), upper=st.booleans())
 def test_the_divergence_is_the_mean_of_both_divergences_of_probabilities(
@@ -252,7 +264,9 @@ def test_a_head_has_the_options_that_its_section_names(name: str) -> None:
                 head.set_loss_options(value)
     if "r_drop" not in supported and name != "biaffine":
         with pytest.raises(ModelError, match="cannot be compared"):
-            head.divergences(torch.zeros(1, 2, HIDDEN), torch.zeros(1, 2, HIDDEN), torch.ones(1, 2, dtype=torch.bool))
+            head.divergences(
+                torch.zeros(1, 2, HIDDEN), torch.zeros(1, 2, HIDDEN), torch.ones(1, 2, dtype=torch.bool), None
+            )
 
 
 class Encoder(nn.Module):

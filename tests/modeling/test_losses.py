@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.references import dense_loss, gold_entries, shared_scores
+from support.references import dense_loss, drawn_sides, gold_entries, shared_scores, within_sides
 from torch import Tensor
 
 from ie_cli.errors import DataError
@@ -13,14 +13,21 @@ from ie_cli.modeling.losses.factorised import Gold, factorised_loss
 
 
 def check_against_dense(
-    pair: Tensor, start: Tensor, end: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True
+    pair: Tensor,
+    start: Tensor,
+    end: Tensor,
+    mask: Tensor,
+    entries: Tensor,
+    *,
+    upper: bool = True,
+    sides: tuple[Tensor, Tensor] | None = None,
 ) -> None:
     """Compare value and gradients in float32 with the dense form in float64."""
     fast = [x.float().clone().requires_grad_() for x in (pair, start, end)]
     exact = [x.detach().double().requires_grad_() for x in fast]
-    gold = Gold.build(entries, mask, upper=upper)
+    gold = Gold.build(entries, mask, upper=upper, sides=sides)
     loss = factorised_loss(*fast, mask, gold, upper=upper)
-    reference = dense_loss(shared_scores(*exact), mask, entries, upper=upper)
+    reference = dense_loss(shared_scores(*exact), mask, entries, upper=upper, sides=sides)
     loss.backward()
     reference.backward()
     assert loss.item() >= 0
@@ -38,9 +45,10 @@ def check_against_dense(
     scale=st.sampled_from([0.1, 1.0, 5.0, 20.0, 60.0]),
     count=st.integers(0, 12),
     upper=st.booleans(),
+    limited=st.booleans(),
 )
 def test_equals_the_dense_form(
-    seed: int, batch: int, labels: int, length: int, scale: float, count: int, upper: bool
+    seed: int, batch: int, labels: int, length: int, scale: float, count: int, upper: bool, limited: bool
 ) -> None:
     random = torch.Generator().manual_seed(seed)
     pair, start, end = (
@@ -48,7 +56,10 @@ def test_equals_the_dense_form(
         for shape in ((batch, length, length), (batch, labels, length), (batch, labels, length))
     )
     mask = torch.rand(batch, length, generator=random) < 0.8
-    check_against_dense(pair, start, end, mask, gold_entries(random, mask, labels, count, upper=upper), upper=upper)
+    entries = gold_entries(random, mask, labels, count, upper=upper)
+    sides = drawn_sides(random, mask) if limited else None
+    entries = within_sides(entries, sides) if sides is not None else entries
+    check_against_dense(pair, start, end, mask, entries, upper=upper, sides=sides)
 
 
 @pytest.mark.parametrize("score", [-60.0, 8.0, 20.0, 60.0, 500.0])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.heads import HIDDEN, built, codec_of_head
-from support.references import gold_entries, rotation
+from support.references import drawn_sides, gold_entries, rotation, within_sides
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ie_cli.codecs.base import Decoding
@@ -31,20 +31,23 @@ def one_label(entries: torch.Tensor) -> torch.Tensor:
 
 
 def dense(
-    factors: list[torch.Tensor], mask: torch.Tensor, entries: torch.Tensor, weights: torch.Tensor
+    factors: list[torch.Tensor],
+    sides: tuple[torch.Tensor, torch.Tensor],
+    entries: torch.Tensor,
+    weights: torch.Tensor,
 ) -> torch.Tensor:
     """Compute the cross-entropy of each span in turn, with the score 0 for the class "none"."""
     first, last, weight, start, end = factors
     scores = torch.einsum("bid,rde,bje->bijr", first, weight, last) + start[:, :, None] + end.transpose(1, 2)[:, None]
     gold = {(sample, i, j): label for sample, label, i, j in entries.tolist()}
     total = 0 * sum(factor.sum() for factor in factors)
-    for sample, i, j in mask[:, :, None].logical_and(mask[:, None]).nonzero().tolist():
+    for sample, i, j in sides[0][:, :, None].logical_and(sides[1][:, None]).nonzero().tolist():
         if i <= j:
             classes = torch.cat([scores.new_zeros(1), scores[sample, i, j]])
             label = gold.get((sample, i, j))
             share = weights.mean() if label is None else weights[label]
             total = total - share * classes.log_softmax(0)[0 if label is None else label + 1]
-    return total / len(mask)
+    return total / len(first)
 
 
 def draw(seed: int, labels: int, length: int, scale: float) -> tuple[torch.Generator, list[torch.Tensor], torch.Tensor]:
@@ -61,9 +64,10 @@ def draw(seed: int, labels: int, length: int, scale: float) -> tuple[torch.Gener
     kind=st.sampled_from([(torch.float32, 0.3), (torch.float32, 1.0), (torch.float64, 5.0)]),
     count=st.integers(0, 10),
     block=st.sampled_from([1, 200, 1000, 2**25]),
+    limited=st.booleans(),
 )
 def test_equals_the_dense_form(
-    seed: int, labels: int, length: int, kind: tuple[torch.dtype, float], count: int, block: int
+    seed: int, labels: int, length: int, kind: tuple[torch.dtype, float], count: int, block: int, limited: bool
 ) -> None:
     dtype, scale = kind
     random, drawn, mask = draw(seed, labels, length, scale)
@@ -71,11 +75,13 @@ def test_equals_the_dense_form(
     exact = [x.detach().double().requires_grad_() for x in fast]
     entries = one_label(gold_entries(random, mask, labels, count, upper=True))
     weights = torch.rand(labels, generator=random) + 0.5
+    sides = drawn_sides(random, mask) if limited else (mask, mask)
+    gold = Gold.build(within_sides(entries, sides), mask, sides=sides if limited else None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(span_classes, "BLOCK_BYTES", block)
-        loss = span_class_loss(ClassFactors(*fast), mask, Gold.build(entries, mask), weights=weights)
+        loss = span_class_loss(ClassFactors(*fast), mask, gold, weights=weights)
         loss.backward()
-    reference = dense(exact, mask, entries, weights.double())
+    reference = dense(exact, sides, gold.entries, weights.double())
     reference.backward()
     assert loss >= 0
     precision = 1e-10 if dtype == torch.float64 else 1e-5
@@ -116,7 +122,7 @@ def test_evaluation_computes_no_gradient() -> None:
     fixed = [factor.detach() for factor in factors]
     loss = span_class_loss(ClassFactors(*fixed), mask, Gold.build(none, mask))
     assert not loss.requires_grad
-    reference = dense([factor.double() for factor in fixed], mask, none, torch.ones(3, dtype=torch.float64))
+    reference = dense([factor.double() for factor in fixed], (mask, mask), none, torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(loss.double(), reference, rtol=1e-5, atol=1e-5)
 
 

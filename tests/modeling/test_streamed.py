@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.references import dense_loss, gold_entries, rotation
+from support.references import dense_loss, drawn_sides, gold_entries, rotation, within_sides
 
 from ie_cli.modeling.losses import streamed
 from ie_cli.modeling.losses.factorised import Gold
@@ -31,25 +31,33 @@ def scores(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, ro
     count=st.integers(0, 10),
     block=st.sampled_from([1, 200, 3000, 2**25]),
     rope=st.booleans(),
+    limited=st.booleans(),
 )
 def test_equals_the_dense_form(
-    seed: int, labels: int, length: int, scale: float, count: int, block: int, rope: bool
+    seed: int, labels: int, length: int, scale: float, count: int, block: int, rope: bool, limited: bool
 ) -> None:
     random = torch.Generator().manual_seed(seed)
     shapes = ((2, length, HIDDEN), (labels, 2 * SIZE, HIDDEN), (labels, 2 * SIZE))
     fast = [(torch.randn(shape, generator=random) * scale).requires_grad_() for shape in shapes]
     exact = [x.detach().double().requires_grad_() for x in fast]
     mask = torch.rand(2, length, generator=random) < 0.8
-    entries = gold_entries(random, mask, labels, count, upper=True)
+    sides = drawn_sides(random, mask) if limited else (mask, mask)
+    entries = within_sides(gold_entries(random, mask, labels, count, upper=True), sides)
+    gold = Gold.build(entries, mask, sides=sides if limited else None)
     weights = torch.rand(labels, generator=random) + 0.5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamed, "BLOCK_BYTES", block)
-        loss = streamed_loss(*fast, mask, Gold.build(entries, mask), rope=rope, weights=weights)
+        loss = streamed_loss(*fast, mask, gold, rope=rope, weights=weights)
         loss.backward()
     dense = scores(*exact, rope=rope)
     reference = sum(
         weights[label].double()
-        * dense_loss(dense[:, label : label + 1], mask, entries[entries[:, 1] == label] * torch.tensor([1, 0, 1, 1]))
+        * dense_loss(
+            dense[:, label : label + 1],
+            mask,
+            entries[entries[:, 1] == label] * torch.tensor([1, 0, 1, 1]),
+            sides=sides,
+        )
         for label in range(labels)
     )
     assert isinstance(reference, torch.Tensor)

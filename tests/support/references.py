@@ -11,8 +11,11 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
-def dense_loss(scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True) -> Tensor:
+def dense_loss(
+    scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = True, sides: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """Compute the formula of kexue.fm/archives/7359 term by term on a tensor ``[batch, labels, L, L]``."""
+    rows, columns = sides or (mask, mask)
     total = 0 * scores.sum()  # keeps the gradient if there are no valid entries
     batch, labels, length, _ = scores.shape
     gold = {tuple(entry) for entry in entries.tolist()}
@@ -23,7 +26,7 @@ def dense_loss(scores: Tensor, mask: Tensor, entries: Tensor, *, upper: bool = T
                 for j in range(length):
                     if (b, r, i, j) in gold:
                         positive.append(-scores[b, r, i, j])
-                    elif mask[b, i] and mask[b, j] and (i <= j or not upper):
+                    elif rows[b, i] and columns[b, j] and (i <= j or not upper):
                         negative.append(scores[b, r, i, j])
             total = total + torch.stack(positive).logsumexp(0) + torch.stack(negative).logsumexp(0)
     return total / batch
@@ -61,6 +64,18 @@ def ratios(gold: int, predicted: int, correct: int) -> tuple[float, float, float
     precision = correct / predicted if predicted else 0.0
     recall = correct / gold if gold else 0.0
     return precision, recall, 2 * precision * recall / (precision + recall) if correct else 0.0
+
+
+def drawn_sides(random: torch.Generator, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw the text tokens that entries may have as their first and as their last."""
+    first, last = (mask & (torch.rand(mask.shape, generator=random) < 0.6) for _ in range(2))
+    return first, last
+
+
+def within_sides(entries: Tensor, sides: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the entries ``[n, 4]`` whose tokens they may have."""
+    sample, _, first, last = entries.unbind(1)
+    return entries[sides[0][sample, first] & sides[1][sample, last]]
 
 
 def gold_entries(random: torch.Generator, mask: Tensor, labels: int, count: int, *, upper: bool) -> Tensor:

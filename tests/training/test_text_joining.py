@@ -18,6 +18,7 @@ from ie_cli.codecs.base import Codec
 from ie_cli.document import Document, Entity, Relation, Spo
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_boundaries import no_boundaries, with_whole_words
 from ie_cli.errors import RecipeError
 from ie_cli.formats.common.joining import join_tokens
 from ie_cli.modeling.batch import single_numbers
@@ -71,15 +72,17 @@ class Held:
     def __init__(self, documents: list[Document], encoding: Encoding) -> None:
         codec, plan, tokens = encoding.codec, encoding.plan, encoding.tokenizer
         self.samples, self.stored = [], []
-        for document, own in zip(documents, tokens.encode([document.text for document in documents]), strict=True):
+        for document, alone in zip(documents, tokens.encode([document.text for document in documents]), strict=True):
+            own = with_whole_words(document.text, alone) if encoding.whole_words else alone
             gold = codec.encode(document, own, plan)
             columns = codec.window(gold, 0, plan.capacity, len(tokens.prefix))
-            self.samples.append((tokens.surround(own.ids), columns))
+            limits = no_boundaries(own, 0, plan.capacity, len(tokens.prefix))
+            self.samples.append((tokens.surround(own.ids), columns, limits))
             self.stored.append(StoredText(document.text, complete=not any(gold.unreachable.values())))
 
     def rows(self, rows: list[int]) -> Rows:
-        ids, columns = zip(*(self.samples[row] for row in rows), strict=True)
-        return Rows(ids, {name: [one[name] for one in columns] for name in columns[0]}, rows)
+        ids, columns, limits = zip(*(self.samples[row] for row in rows), strict=True)
+        return Rows(ids, {name: [one[name] for one in columns] for name in columns[0]}, rows, list(limits))
 
     def texts(self, rows: list[int]) -> list[StoredText]:
         return [self.stored[row] for row in rows]
@@ -105,12 +108,13 @@ def sentences(draw: st.DrawFn) -> Document:
     mode=st.sampled_from(MODES),
     joiner=st.sampled_from([None, "", " ", "\n", " – "]),
     capacity=st.sampled_from([60, 200]),
+    words=st.booleans(),
 )
 def test_joining_is_encoding_the_joined_text(
-    documents: list[Document], head: str, mode: tuple[str, str], joiner: str | None, capacity: int
+    documents: list[Document], head: str, mode: tuple[str, str], joiner: str | None, capacity: int, words: bool
 ) -> None:
     codec, tokens, plan = codec_of_head(head), tokenizer(*mode), WindowPlan(capacity, 4)
-    encoding = Encoding(tokenizer=tokens, plan=plan, codec=codec, pad_id=0, texts=True)
+    encoding = Encoding(tokenizer=tokens, plan=plan, codec=codec, pad_id=0, texts=True, whole_words=words)
     rows = joiner_of(encoding, joiner).rows(
         cast(EncodedDataset, Held(documents, encoding)), [(*range(len(documents)),)]
     )
@@ -118,6 +122,11 @@ def test_joining_is_encoding_the_joined_text(
     for at, number in enumerate(rows.documents):
         document = joined_document([documents[one] for one in single_numbers([number])], joiner)
         [whole] = tokens.encode([document.text])
+        if words:
+            whole = with_whole_words(document.text, whole)
+            expected = no_boundaries(whole, 0, capacity, len(tokens.prefix))
+            assert rows.no_boundaries is not None
+            assert rows.no_boundaries[at].tolist() == expected.tolist()
         assert rows.input_ids[at].tolist() == tokens.surround(whole.ids).tolist()
         assert len(whole) <= capacity or isinstance(number, int)
         gold = codec.window(codec.encode(document, whole, plan), 0, capacity, len(tokens.prefix))

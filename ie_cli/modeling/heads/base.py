@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.codecs.base import Codec
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import ModelError
 from ie_cli.modeling.losses.divergence import divergence
-from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.factorised import Gold, boundaries
 from ie_cli.modeling.losses.label_blocks import LabelScores
 from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.recipe.heads import HEADS, HeadSection
@@ -73,7 +74,8 @@ class Head(Protocol):
         """Convert the gold entries of a batch, from `Codec.entries`, to the targets that `losses` takes; on the CPU.
 
         Args:
-            entries: int64 ``[entries, columns]`` by score matrix, the first column being the sample.
+            entries: int64 ``[entries, columns]`` by score matrix, the first column being the sample; `NO_BOUNDARY` names the
+                tokens that spans may not start or end with, if there are any: their entries are not negative examples.
             mask: bool ``[batch, L]``, true on text tokens.
         """
 
@@ -102,7 +104,9 @@ class Head(Protocol):
             ModelError: the losses have no such options.
         """
 
-    def divergences(self, one: Tensor, two: Tensor, mask: Tensor, weights: Tensors | None = None) -> dict[str, Tensor]:
+    def divergences(
+        self, one: Tensor, two: Tensor, mask: Tensor, targets: Any, weights: Tensors | None = None
+    ) -> dict[str, Tensor]:
         """Return by loss how far the scores for two hidden states of the same batch differ, each a mean over the batch.
 
         Raises:
@@ -163,7 +167,9 @@ class HeadModule(nn.Module):
         if options != LossOptions():
             raise ModelError(f"the losses of {type(self).__name__} have no options")
 
-    def divergences(self, one: Tensor, two: Tensor, mask: Tensor, weights: Tensors | None = None) -> dict[str, Tensor]:
+    def divergences(
+        self, one: Tensor, two: Tensor, mask: Tensor, targets: Any, weights: Tensors | None = None
+    ) -> dict[str, Tensor]:
         """Raise an error: the scores are not those of spans."""
         raise ModelError(f"the scores of {type(self).__name__} cannot be compared")
 
@@ -257,10 +263,13 @@ class MatrixHead(HeadModule):
 
     Args:
         scorers: by score matrix, in the order of the codec's matrices.
+        sides: by score matrix, whether the tokens of its entries are starts (0) or ends (1) of spans; by default, the first is
+            a start and the second is an end.
     """
 
-    def __init__(self, scorers: Mapping[str, nn.Module]) -> None:
+    def __init__(self, scorers: Mapping[str, nn.Module], *, sides: Mapping[str, tuple[int, int]] | None = None) -> None:
         super().__init__()
+        self.sides = sides or {}
         self.tables = nn.ModuleDict(scorers)  # the attribute's name is part of the names of stored weights
 
     def _scorers(self) -> Iterator[tuple[str, Scorer]]:
@@ -268,8 +277,14 @@ class MatrixHead(HeadModule):
             yield name, cast(Scorer, scorer)
 
     def collate(self, entries: Tensors, mask: Tensor) -> dict[str, Gold]:
-        """Return the gold entries of each score matrix, sorted and validated."""
-        return {name: Gold.build(entries[name], mask, upper=scorer.upper) for name, scorer in self._scorers()}
+        """Return the gold entries of each score matrix, sorted and validated, and which tokens entries may have."""
+        both = boundaries(mask, entries) if NO_BOUNDARY in entries else None
+        gold = {}
+        for name, scorer in self._scorers():
+            first, last = self.sides.get(name, (0, 1))
+            sides = None if both is None else (both[first], both[last])
+            gold[name] = Gold.build(entries[name], mask, upper=scorer.upper, sides=sides)
+        return gold
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Gold], weights: Tensors | None = None
@@ -285,13 +300,16 @@ class MatrixHead(HeadModule):
         for _, scorer in self._scorers():
             scorer.options = options
 
-    def divergences(self, one: Tensor, two: Tensor, mask: Tensor, weights: Tensors | None = None) -> dict[str, Tensor]:
+    def divergences(
+        self, one: Tensor, two: Tensor, mask: Tensor, targets: Any, weights: Tensors | None = None
+    ) -> dict[str, Tensor]:
         """Return the divergence of each score matrix, if its scorer is a `SpanScorer`."""
         return {
             name: divergence(
                 cast(SpanScorer, scorer).label_scores(one),
                 cast(SpanScorer, scorer).label_scores(two),
                 mask,
+                sides=targets[name].sides,
                 upper=scorer.upper,
                 weights=weights[name] if weights is not None else None,
             )

@@ -79,7 +79,7 @@ class Biaffine(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
-        valid = sampled(valid_entries(mask), gold, self.options.negatives)
+        valid = sampled(valid_entries(mask, sides=gold.sides), gold, self.options.negatives)
         return span_class_loss(self.factors(hidden), mask, gold, weights=weights, valid=valid)
 
     def tensors(self, hidden: Tensor) -> dict[str, Tensor]:

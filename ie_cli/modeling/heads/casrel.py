@@ -15,8 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
-from ie_cli.modeling.losses.factorised import Gold
+from ie_cli.modeling.losses.factorised import Gold, boundaries
 from ie_cli.modeling.losses.power import power_loss, power_scores
 
 SUBJECT_POWER, OBJECT_POWER = 2, 4
@@ -31,7 +32,8 @@ class CasRelTargets:
 
     *Shapes:* subjects ``[n, 3]`` of (sample, first, last), sorted; lasts ``[n]``, sorted within each sample; counts and offsets
     ``[batch]``: the number of subjects of each sample, and of those before it; text ``[batch, 2]``: the first text token and the
-    number of text tokens; objects ``[m, 6]`` of (sample, link index, subject first, last, object first, last).
+    number of text tokens; objects ``[m, 6]`` of (sample, link index, subject first, last, object first, last); sides bool
+    ``[batch, 2, L]``: the tokens that spans may start and end with; None for all text tokens.
     """
 
     subjects: Tensor
@@ -40,14 +42,14 @@ class CasRelTargets:
     offsets: Tensor
     text: Tensor
     objects: Tensor
+    sides: Tensor | None = None
 
     def to(self, device: torch.device) -> CasRelTargets:
-        return CasRelTargets(
-            *(
-                part.to(device)
-                for part in (self.subjects, self.lasts, self.counts, self.offsets, self.text, self.objects)
-            )
+        subjects, lasts, counts, offsets, text, objects = (
+            part.to(device) for part in (self.subjects, self.lasts, self.counts, self.offsets, self.text, self.objects)
         )
+        sides = None if self.sides is None else self.sides.to(device)
+        return CasRelTargets(subjects, lasts, counts, offsets, text, objects, sides)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw one subject for each sample: the first and the last token, ``[batch]`` each.
@@ -95,15 +97,19 @@ class CasRel(HeadModule):
     def collate(self, entries: Tensors, mask: Tensor) -> CasRelTargets:
         """Return the gold subjects and objects, sorted and validated; the subject of a step is drawn in `losses`."""
         spans = entries["subjects"]
-        gold = Gold.build(torch.cat([spans[:, :1], torch.zeros_like(spans[:, :1]), spans[:, 1:]], dim=1), mask)
+        sides = boundaries(mask, entries) if NO_BOUNDARY in entries else None
+        spans = torch.cat([spans[:, :1], torch.zeros_like(spans[:, :1]), spans[:, 1:]], dim=1)
+        gold = Gold.build(spans, mask, sides=sides)
         subjects = gold.entries[:, [0, 2, 3]]
         objects = torch.unique(entries["objects"].reshape(-1, 6), dim=0)
         for columns in ([0, 1, 2, 3], [0, 1, 4, 5]):
-            Gold.build(objects[:, columns], mask)
+            Gold.build(objects[:, columns], mask, sides=sides)
         counts = torch.bincount(subjects[:, 0], minlength=len(mask))
         lasts = torch.unique(subjects[:, [0, 2, 1]], dim=0)[:, 1]
         text = torch.stack([mask.long().argmax(dim=1), mask.sum(dim=1)], dim=1)
-        return CasRelTargets(subjects, lasts, counts, counts.cumsum(0) - counts, text, objects)
+        offsets = counts.cumsum(0) - counts
+        both = None if sides is None else torch.stack(sides, dim=1)
+        return CasRelTargets(subjects, lasts, counts, offsets, text, objects, both)
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: CasRelTargets, weights: Tensors | None = None
@@ -111,7 +117,8 @@ class CasRel(HeadModule):
         """Return the cross-entropies of the subjects, and of the objects of one subject per window, drawn at random.
 
         Each is a mean over starts and ends and over the tokens of a window, then over the windows; that of the objects is a sum
-        over the link indices. A window counts the same in any batch, so that a batch can be split.
+        over the link indices. A start or end that no span may have counts as a loss of 0. A window counts the same in any batch,
+        so that a batch can be split.
         """
         first, last = targets.draw()
         with torch.autocast(hidden.device.type, enabled=False):
@@ -119,13 +126,15 @@ class CasRel(HeadModule):
             sample, starts, ends = targets.subjects.unbind(1)
             z = self.subject(hidden).transpose(1, 2)  # [batch, 2, L]
             gold = _gold(sample, torch.zeros_like(sample), starts, ends, labels=1)
-            subjects = _mean(power_loss(z, gold, SUBJECT_POWER).mean(dim=1), mask)
+            each = power_loss(z, gold, SUBJECT_POWER)
+            subjects = _mean(_counted(each, targets.sides).mean(dim=1), mask)
             sample, link, begin, end, starts, ends = targets.objects.unbind(1)
             drawn = (begin == first[sample]) & (end == last[sample])
             gold = _gold(sample[drawn], link[drawn], starts[drawn], ends[drawn], labels=self.links)
             every = torch.arange(len(mask), device=hidden.device)
             z = self._object_values(hidden, every, first, last)  # [batch, 2 links, L]
-            each = power_loss(z, gold, OBJECT_POWER).reshape(len(z), 2, self.links, -1).mean(dim=1)
+            each = power_loss(z, gold, OBJECT_POWER).reshape(len(z), 2, self.links, -1)
+            each = _counted(each, None if targets.sides is None else targets.sides[:, :, None]).mean(dim=1)
             if weights is not None:
                 subjects, each = subjects * weights["subjects"][0], each * weights["objects"][:, None]
             return {"subjects": subjects, "objects": _mean(each.sum(dim=1), mask)}
@@ -176,6 +185,11 @@ def _gold(sample: Tensor, label: Tensor, starts: Tensor, ends: Tensor, *, labels
     sides = [torch.stack([sample, label, starts], dim=1), torch.stack([sample, label + labels, ends], dim=1)]
     distinct: Tensor = torch.unique(torch.cat(sides), dim=0)
     return distinct.unbind(1)
+
+
+def _counted(each: Tensor, sides: Tensor | None) -> Tensor:
+    """Return losses with 0 where `sides` is false."""
+    return each if sides is None else each.masked_fill(~sides, 0)
 
 
 def _mean(each: Tensor, mask: Tensor) -> Tensor:

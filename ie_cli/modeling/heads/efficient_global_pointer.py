@@ -79,7 +79,7 @@ class EfficientGlobalPointer(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
-        valid = sampled(valid_entries(mask, upper=self.upper), gold, self.options.negatives)
+        valid = sampled(valid_entries(mask, sides=gold.sides, upper=self.upper), gold, self.options.negatives)
         factors, smoothing = self.scores(hidden), self.options.smoothing
         if smoothing:
             return soft_factorised_loss(factors, mask, valid, gold, smoothing=smoothing, weights=weights)

@@ -41,7 +41,7 @@ class GlobalPointer(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, gold: Gold, weights: Tensor | None = None) -> Tensor:
         """Return the scalar loss of a batch; `mask` is bool ``[batch, L]``, true on text tokens."""
-        valid = sampled(valid_entries(mask), gold, self.options.negatives)
+        valid = sampled(valid_entries(mask, sides=gold.sides), gold, self.options.negatives)
         if self.options.smoothing:
             scores = self.label_scores(hidden)
             return soft_label_loss(scores, valid, gold, smoothing=self.options.smoothing, weights=weights)

@@ -49,4 +49,4 @@ def build(
         scorers[matrix] = EfficientGlobalPointer(
             hidden_size, labels[matrix], False, LINK_PRIOR, head_size=head_size, rope=False
         )
-    return MatrixHead(scorers)
+    return MatrixHead(scorers, sides={"start_links": (0, 0), "end_links": (1, 1)})

@@ -14,7 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
+from ie_cli.modeling.losses.factorised import boundaries
 from ie_cli.modeling.losses.handshaking import Tagged, Taggers, handshaking_loss
 
 PRIOR = -7.0
@@ -73,7 +75,9 @@ class TPLinkerHead(HeadModule):
 
     def collate(self, entries: Tensors, mask: Tensor) -> Tagged:
         """Return the gold tags."""
-        return Tagged.build(entries["entities"], entries["start_links"], entries["end_links"], mask, self.links)
+        sides = boundaries(mask, entries) if NO_BOUNDARY in entries else None
+        entities, starts, ends = (entries[name] for name in self.taggers)
+        return Tagged.build(entities, starts, ends, mask, self.links, sides=sides)
 
     def losses(
         self, hidden: Tensor, mask: Tensor, targets: Tagged, weights: Tensors | None = None

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ie_cli.modeling.losses.factorised import valid_entries
+from ie_cli.modeling.losses.factorised import Sides, valid_entries
 from ie_cli.modeling.losses.label_blocks import LabelScores, sum_over_labels
 
 
 def divergence(
-    one: LabelScores, two: LabelScores, mask: Tensor, *, upper: bool = True, weights: Tensor | None = None
+    one: LabelScores,
+    two: LabelScores,
+    mask: Tensor,
+    *,
+    sides: Sides | None = None,
+    upper: bool = True,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the divergence, summed over labels and averaged over the batch.
 
@@ -21,10 +27,11 @@ def divergence(
         one: the scores of the first pass.
         two: the scores of the second pass.
         mask: bool ``[batch, L]``, true on text tokens.
+        sides: the tokens that entries may have; None for all text tokens.
         upper: only entries with first ≤ last are valid.
         weights: the weight of each label ``[labels]``; 1 if omitted.
     """
-    valid = valid_entries(mask, upper=upper)
+    valid = valid_entries(mask, sides=sides, upper=upper)
 
     def term(first: int, last: int) -> Tensor:
         s, t = one.block(first, last), two.block(first, last)

@@ -12,6 +12,7 @@ All arithmetic is float32 (or float64, if that comes in), whatever the encoder r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
+from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import DataError
 
 # Above this shift e^(s−shift) may underflow for entries that matter; below it the terms that underflow sum to < L²e⁻²⁷.
@@ -27,9 +29,28 @@ BLOCK_BYTES = 32 * 2**20
 """The maximum memory of one block of scores; the largest size that still fits in the caches of common CPUs."""
 
 
+Sides = tuple[Tensor, Tensor]
+"""The tokens that may be the first and the last of an entry; bool ``[batch, L]`` each, false outside of the text."""
+
+
+def boundaries(mask: Tensor, entries: Mapping[str, Tensor]) -> Sides:
+    """Return the text tokens that spans may start and end with.
+
+    Args:
+        mask: bool ``[batch, L]``, true on text tokens.
+        entries: the entries of a batch; `NO_BOUNDARY` names (sample, side, token) of the other tokens, int64 ``[rows, 3]``.
+    """
+    if (excluded := entries.get(NO_BOUNDARY)) is None:
+        return mask, mask
+    both = torch.stack([mask, mask])
+    sample, side, token = excluded.unbind(1)
+    both[side, sample, token] = False
+    return both[0], both[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """The gold entries of a batch, without duplicates.
+    """The gold entries of a batch, without duplicates, and the tokens that entries may have; None for all text tokens.
 
     *Shapes:* entries int64 ``[entries, 4]`` of (sample, label, first, last), sorted; rows int64 ``[rows, 3]``: the distinct
     (sample, label, first), i.e. the rows of score matrices that hold gold; row_of int64 ``[entries]``: the row of each entry.
@@ -38,38 +59,49 @@ class Gold:
     entries: Tensor
     rows: Tensor
     row_of: Tensor
+    sides: Sides | None = None
 
     @classmethod
-    def build(cls, entries: Tensor, mask: Tensor, *, upper: bool = True) -> Gold:
+    def build(cls, entries: Tensor, mask: Tensor, *, upper: bool = True, sides: Sides | None = None) -> Gold:
         """Sort and deduplicate gold entries, and check that each of them is valid.
 
         Args:
             entries: int64 ``[entries, 4]``, duplicates allowed.
             mask: bool ``[batch, length]``, true on text tokens.
             upper: only entries with first ≤ last are valid.
+            sides: the tokens that entries may have; None for all text tokens.
 
         Raises:
-            DataError: a gold entry is on padding, on a special token, or below the diagonal.
+            DataError: a gold entry is on padding, on a special token, on a token that no entry may have, or below the diagonal.
         """
+        rows, columns = sides or (mask, mask)
         entries = torch.unique(entries.reshape(-1, 4), dim=0)
         sample, _, first, last = entries.unbind(1)
-        valid = mask[sample, first] & mask[sample, last] & ((first <= last) | (not upper))
+        valid = rows[sample, first] & columns[sample, last] & ((first <= last) | (not upper))
         if not bool(valid.all()):
             bad = entries[~valid][0].tolist()
             raise DataError(
-                f"gold entry (sample, label, first, last) = {bad} is not valid: it lies on padding or a special token, or ends "
-                "before it starts"
+                f"gold entry (sample, label, first, last) = {bad} is not valid: it lies on padding or a special token, starts or "
+                "ends inside a word, or ends before it starts"
             )
-        rows, row_of = torch.unique(entries[:, :3], dim=0, return_inverse=True)
-        return cls(entries, rows, row_of)
+        distinct, row_of = torch.unique(entries[:, :3], dim=0, return_inverse=True)
+        return cls(entries, distinct, row_of, sides)
 
     def to(self, device: torch.device) -> Gold:
-        return Gold(self.entries.to(device), self.rows.to(device), self.row_of.to(device))
+        sides = None if self.sides is None else (self.sides[0].to(device), self.sides[1].to(device))
+        return Gold(self.entries.to(device), self.rows.to(device), self.row_of.to(device), sides)
 
 
-def valid_entries(mask: Tensor, *, upper: bool = True) -> Tensor:
-    """Return which entries have both tokens in the text and, if `upper`, first ≤ last; bool ``[batch, L, L]``."""
-    valid = mask[:, :, None] & mask[:, None, :]
+def valid_entries(mask: Tensor, *, sides: Sides | None = None, upper: bool = True) -> Tensor:
+    """Return which entries have tokens that entries may have and, if `upper`, first ≤ last; bool ``[batch, L, L]``.
+
+    Args:
+        mask: bool ``[batch, L]``, true on text tokens.
+        sides: the tokens that entries may have; None for all text tokens.
+        upper: only entries with first ≤ last are valid.
+    """
+    first, last = sides or (mask, mask)
+    valid = first[:, :, None] & last[:, None, :]
     return valid.triu() if upper else valid
 
 
@@ -104,7 +136,7 @@ def factorised_loss(
     """
     with torch.autocast(pair.device.type, enabled=False):
         pair, start, end = (x if x.dtype == torch.float64 else x.float() for x in (pair, start, end))
-        valid = valid_entries(mask, upper=upper) if valid is None else valid
+        valid = valid_entries(mask, sides=gold.sides, upper=upper) if valid is None else valid
         sample, label, first, last = gold.entries.unbind(1)
         scores = pair[sample, first, last] + start[sample, label, first] + end[sample, label, last]
         negative = log_sum_of_negatives((pair, start, end), mask, valid, gold)
@@ -132,15 +164,15 @@ def log_sum_of_negatives(factors: Factors, mask: Tensor, valid: Tensor, gold: Go
     pair, start, end = factors
     lowest = torch.finfo(pair.dtype).min
     some = valid.flatten(1).any(1)
-    off = ~mask[:, None, :]
+    off_first, off_last = (~side[:, None, :] for side in gold.sides or (mask, mask))
     top_pair = pair.detach().masked_fill(~valid, lowest).flatten(1).amax(1).where(some, 0)  # [batch]
-    top_start = start.detach().masked_fill(off, lowest).amax(2).where(some[:, None], 0)  # [batch, labels]
-    top_end = end.detach().masked_fill(off, lowest).amax(2).where(some[:, None], 0)
+    top_start = start.detach().masked_fill(off_first, lowest).amax(2).where(some[:, None], 0)  # [batch, labels]
+    top_end = end.detach().masked_fill(off_last, lowest).amax(2).where(some[:, None], 0)
     # Fill before exp: an overflow outside the valid entries would be inf · 0 in the backward pass.
     # In place if the backward pass needs no copy: with many labels the tensors [batch, labels, L] dominate the memory here.
     grid = (pair - top_pair[:, None, None]).masked_fill_(~valid, -1e4).exp_()  # E: [batch, L, L]
-    left = (start - top_start[..., None]).masked_fill_(off, -1e4).exp_()
-    right = (end - top_end[..., None]).masked_fill_(off, -1e4).exp_()
+    left = (start - top_start[..., None]).masked_fill_(off_first, -1e4).exp_()
+    right = (end - top_end[..., None]).masked_fill_(off_last, -1e4).exp_()
     sums = torch.bmm(right, grid.transpose(1, 2))  # Σ_j E_ij e^{end_r(j)}: [batch, labels, L]
     if len(gold.rows):
         sample, label, first = gold.rows.unbind(1)

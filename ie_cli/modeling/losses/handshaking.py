@@ -5,7 +5,7 @@ The vector of an entry (i, j), i ≤ j, is ``v = tanh(left(i) + right(j))``. Wit
 each link index. The losses are summed over entries and link indices, and averaged over the batch.
 
 The tensors ``[batch, L, L, size]`` and ``[batch, L, L, tags]`` are never built: the gradient of a block is computed directly
-after its loss. Only entries of two text tokens are counted.
+after its loss. Only entries of two text tokens are counted, or of tokens that spans may start or end with.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ie_cli.errors import DataError
-from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, Sides
 
 _NONE = -1e4  # the score of tags that is certainly not the best one, and whose exponential is 0
 
@@ -27,13 +27,23 @@ _NONE = -1e4  # the score of tags that is certainly not the best one, and whose 
 class Tagged:
     """The gold tags of a batch, except for 0: entries int64 ``[n, 4]`` of (sample, column of the tag's score, i, j), i ≤ j.
 
-    The columns are ordered as in `Taggers`.
+    The columns are ordered as in `Taggers`. `sides` are the tokens that spans may start and end with; None for all text tokens.
     """
 
     entries: Tensor
+    sides: Sides | None = None
 
     @classmethod
-    def build(cls, entities: Tensor, start_links: Tensor, end_links: Tensor, mask: Tensor, links: int) -> Tagged:
+    def build(
+        cls,
+        entities: Tensor,
+        start_links: Tensor,
+        end_links: Tensor,
+        mask: Tensor,
+        links: int,
+        *,
+        sides: Sides | None = None,
+    ) -> Tagged:
         """Convert gold entries (sample, label, first, last) and links (sample, link index, subject, object) to tags.
 
         Args:
@@ -42,14 +52,17 @@ class Tagged:
             end_links: int64 ``[n, 4]`` by last tokens, duplicates allowed.
             mask: bool ``[batch, L]``, true on text tokens.
             links: the number of link indices.
+            sides: the tokens that spans may start and end with; None for all text tokens.
 
         Raises:
-            DataError: an entry is on padding or a special token, or has both directions of a link.
+            DataError: an entry is on padding, on a special token or inside a word, or has both directions of a link.
         """
-        found = [Gold.build(entities, mask).entries]
+        first, last = sides or (mask, mask)
+        found = [Gold.build(entities, mask, sides=(first, last)).entries]
         found[0][:, 1] = 0
         for matrix, entries in enumerate((start_links, end_links)):
-            sample, link, a, b = Gold.build(entries, mask, upper=False).entries.unbind(1)
+            side = (first, last)[matrix]
+            sample, link, a, b = Gold.build(entries, mask, upper=False, sides=(side, side)).entries.unbind(1)
             column = 1 + 2 * links * (a > b) + matrix * links + link
             found.append(torch.stack([sample, column, torch.minimum(a, b), torch.maximum(a, b)], dim=1))
         tags = torch.cat(found)
@@ -59,10 +72,11 @@ class Tagged:
         if bool((counts > 1).any()):
             bad = distinct[counts > 1][0].tolist()
             raise DataError(f"gold entry (sample, column, first, last) = {bad} has both directions of a link")
-        return cls(tags)
+        return cls(tags, sides)
 
     def to(self, device: torch.device) -> Tagged:
-        return Tagged(self.entries.to(device))
+        sides = None if self.sides is None else (self.sides[0].to(device), self.sides[1].to(device))
+        return Tagged(self.entries.to(device), sides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,8 @@ def _run(
     order = torch.argsort(ends, descending=True)
     rank = torch.argsort(order)
     sample, column, i, j = gold.entries.unbind(1)
-    inputs = _Inputs(left[order], right[order], mask[order], taggers, (rank[sample], column, i, j))
+    sides = None if gold.sides is None else (gold.sides[0][order], gold.sides[1][order])
+    inputs = _Inputs(left[order], right[order], mask[order], taggers, (rank[sample], column, i, j), sides)
     losses = left.new_zeros(1 + taggers.pairs)
     grads = tuple(torch.zeros_like(x) for x in (inputs.left, inputs.right, taggers.weight, taggers.bias))
     for samples, rows, stop in _blocks(ends[order].tolist(), left.shape[2] + len(taggers.weight), left.element_size()):
@@ -180,13 +195,30 @@ def _blocks(ends: list[int], width: int, itemsize: int) -> Iterator[tuple[slice,
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """The inputs of a batch, longest sample first; gold is (sample, column, i, j)."""
+    """The inputs of a batch, longest sample first; gold is (sample, column, i, j), sides as in `Tagged`."""
 
     left: Tensor
     right: Tensor
     mask: Tensor
     taggers: Taggers
     gold: tuple[Tensor, Tensor, Tensor, Tensor]
+    sides: Sides | None
+
+    def exclude(self, scores: Tensor, samples: slice, rows: slice, stop: int) -> None:
+        """Give the tags of entries of a block that are not counted the score `_NONE`; scores ``[entries, columns]``."""
+        columns = slice(rows.start, stop)
+        i, j = (torch.arange(part.start, part.stop, device=scores.device) for part in (rows, columns))
+        upper = i[:, None] <= j
+        if self.sides is None:
+            every = self.mask[samples, rows, None] & self.mask[samples, None, columns] & upper
+            scores.masked_fill_(~every.view(-1, 1), _NONE)
+            return
+        links = self.taggers.pairs // 2
+        starts, ends = self.sides
+        tags = torch.split(scores, [1, links, links, links, links], dim=1)  # views, in the order of `Taggers`
+        for part, (a, b) in zip(tags, [(starts, ends), *[(starts, starts), (ends, ends)] * 2], strict=True):
+            counted = a[samples, rows, None] & b[samples, None, columns] & upper
+            part.masked_fill_(~counted.view(-1, 1), _NONE)
 
     def gold_in(self, samples: slice, rows: slice, stop: int) -> tuple[Tensor, Tensor]:
         """Return the gold of a block: entries counted within it, and columns."""
@@ -206,10 +238,7 @@ def _block(inputs: _Inputs, samples: slice, rows: slice, stop: int, grads: tuple
     scores = torch.addmm(taggers.bias, vectors, taggers.weight.T)  # [entries, columns]
     entry, column = inputs.gold_in(samples, rows, stop)
     at_gold = scores[entry, column]
-    text = inputs.mask
-    i, j = (torch.arange(part.start, part.stop, device=scores.device) for part in (rows, columns))
-    outside = ~(text[samples, rows, None] & text[samples, None, columns] & (i[:, None] <= j))
-    scores.masked_fill_(outside.view(-1, 1), _NONE)
+    inputs.exclude(scores, samples, rows, stop)
     losses = _softmax(scores, taggers.pairs)
     losses.index_put_((torch.where(column > taggers.pairs, column - taggers.pairs, column),), -at_gold, accumulate=True)
     losses *= taggers.share[: 1 + taggers.pairs]

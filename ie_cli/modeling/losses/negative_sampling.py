@@ -25,7 +25,7 @@ def sampled(valid: Tensor, gold: Gold, negatives: float | None) -> Tensor:
     sample, _, i, j = gold.entries.unbind(1)
     others = valid.clone()
     others[sample, i, j] = False
-    tokens = valid.diagonal(dim1=1, dim2=2).sum(1)  # [batch]
+    tokens = valid.any(dim=2).sum(1)  # that an entry may begin with: [batch]
     rate = negatives * tokens / others.flatten(1).sum(1).clamp_min(1)
     chosen = others & (torch.rand(valid.shape, device=valid.device) < rate[:, None, None])
     chosen[sample, i, j] = True

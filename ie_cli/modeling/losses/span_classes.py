@@ -89,7 +89,7 @@ def span_class_loss(
         A scalar, at least 0.
     """
     share = factors.first.new_ones(len(factors.weight)) if weights is None else weights.to(factors.first)
-    valid = valid_entries(mask) if valid is None else valid
+    valid = valid_entries(mask, sides=gold.sides) if valid is None else valid
     with torch.autocast(factors.first.device.type, enabled=False):
         loss: Tensor = _SpanClassLoss.apply(  # type: ignore[no-untyped-call]
             factors.first, factors.last, factors.weight, factors.start, factors.end, valid, gold, share / len(mask)

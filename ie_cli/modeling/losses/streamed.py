@@ -92,7 +92,7 @@ def streamed_loss(
     with torch.autocast(hidden.device.type, enabled=False):
         hidden = hidden if hidden.dtype == torch.float64 else hidden.float()
         share = hidden.new_ones(len(weight)) if weights is None else weights.to(hidden)
-        valid = valid_entries(mask, upper=upper) if valid is None else valid
+        valid = valid_entries(mask, sides=gold.sides, upper=upper) if valid is None else valid
         loss: Tensor = _StreamedLoss.apply(  # type: ignore[no-untyped-call]
             hidden, weight, bias, valid, gold, rope, share / len(mask)
         )
