@@ -180,10 +180,8 @@ def prepare(
     codecs = {name: _codec(recipe, sections[name], data[name], earlier=earlier.get(name)) for name in sections}
     encoder, tokenizer = _encoder(recipe, data) if start is None else start.encoder(recipe.encoder)
     config: Any = encoder.config
-    heads = {
-        name: build_head(section.head, hidden_size=config.hidden_size, codec=codecs[name])
-        for name, section in sections.items()
-    }
+    size = config.hidden_size
+    heads = {name: build_head(part.head, hidden_size=size, codec=codecs[name]) for name, part in sections.items()}
     initial = None if start is None else start.initialise(heads, codecs, sections)
     pad_id = getattr(config, "pad_token_id", None) or 0
     text_tokenizer = recipe_tokenizer(tokenizer, recipe.encoder)
