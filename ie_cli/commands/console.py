@@ -70,7 +70,9 @@ def show_scores(scores: Scores, title: str) -> None:
 
 
 _LONG = {"f1": "F1"}
-_SHORT = {"precision": "P", "recall": "R", "f1": "F1"}
+_CHOSEN = "F1 at another threshold"
+"""The heading of the scores with the threshold that would be chosen; the column is left out while that is the default."""
+_SHORT = {"precision": "P", "recall": "R", "f1": "F1", _CHOSEN: "F1 at"}
 """Names of scores: `_LONG` in the table on a terminal, `_SHORT` in plain lines."""
 
 
@@ -133,6 +135,13 @@ class TrainingView:
                     " (stopped early: the score no longer improved)",
                 )
             self._say(f"trained {steps} in {duration(event.seconds)}{early}; best at step {event.best_step}")
+            for name, choice in event.choices.items():
+                if choice.changed:
+                    task = f"{name}: " if self.several else ""
+                    self._say(
+                        f"{task}threshold {choice.threshold:g}, chosen on dev: F1 {number(choice.f1)} instead of "
+                        f"{number(choice.f1_before)} at {choice.before:g}"
+                    )
             for advice in event.advice:
                 self._say(f"warning: {advice}")
 
@@ -236,6 +245,11 @@ class TrainingView:
             f"{event.step}/{event.steps}",
             "–" if math.isnan(event.loss) else f"{event.loss:.4f}",
             *map(number, values.values()),
+            ", ".join(
+                f"{f'{name} ' if event.named else ''}{number(choice.f1)} at {choice.threshold:g}"
+                for name, choice in event.choices.items()
+                if choice.changed
+            ),
             f"{event.rate:.1f}",
             duration(event.seconds_left),
             "*" if event.best else "",
@@ -243,8 +257,15 @@ class TrainingView:
         self._rows.append(row)
         self._scores = tuple(_LONG.get(name, name) for name in values)
         if self._live is None:
-            names = ("epoch", "step", "loss", *(_SHORT.get(name, name) for name in values), "examples/s", "left", "")
-            self._say("  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip())
+            names = (
+                *("epoch", "step", "loss"),
+                *(_SHORT.get(name, name) for name in values),
+                "F1",
+                "examples/s",
+                "left",
+                "",
+            )
+            self._say("  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True) if value))
         if event.advice:
             self._say(f"warning: {event.advice}")
 
@@ -254,9 +275,12 @@ class TrainingView:
 
     def _table(self) -> Table:
         table = Table(caption=self._status or None, caption_justify="left")
-        names = ("epoch", "step", "loss", *self._scores, "examples/s", "left", "best")
+        names = ("epoch", "step", "loss", *self._scores, _CHOSEN, "examples/s", "left", "best")
         rows = self._rows[-20:]
-        columns = fitting_columns([(name, [row[n] for row in rows]) for n, name in enumerate(names)], console.width)
+        columns = [(name, [row[n] for row in rows]) for n, name in enumerate(names)]
+        columns = fitting_columns(
+            [(name, cells) for name, cells in columns if name != _CHOSEN or any(cells)], console.width
+        )
         for name, _ in columns:
             table.add_column(name, justify="right", no_wrap=True)
         for row in zip(*(values for _, values in columns), strict=True):

@@ -142,6 +142,7 @@ def model_and_data(paths: Sequence[str], option: str | None, predictions: str | 
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     """Score a model on gold data: `ie eval MODEL DATA`."""
     from ie_cli.evaluation.evaluate import evaluate_engine
+    from ie_cli.evaluation.thresholds import describe_better, threshold_probe
     from ie_cli.tasks import TASKS
 
     data.require_exists()
@@ -155,6 +156,9 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         quiet=report.quiet, trained=section.data, tokens=known.tokens, predicates=known.schema.predicates
     )
     trained = report.training_documents(data, reading)
+    probe = threshold_probe(
+        *(extractor, name, engine.only(name)), task=task, options=options, threshold=model.threshold, flat=model.flat
+    )
     with counting("evaluating", quiet=report.quiet, size=data.size()) as count:
         result = evaluate_engine(
             engine.only(name),
@@ -165,10 +169,17 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             data=data.path,
             keep=report.keep,
             each=count,
+            probe=probe,
         )
     warn_truncated(engine)
     _require_gold(result)
     report.show(result)
+    choice = None if probe is None or report.quiet else probe.choice(result.scores)
+    if choice is not None and choice.changed:
+        better = describe_better(choice, per_label=model.threshold is None and bool(section.head.thresholds))
+        say(
+            f"hint: on these data, {better} (--threshold {choice.threshold:g}). Choose it on dev data, not on test data."
+        )
 
 
 def run_eval_predictions(predictions: Input, data: Input, report: Report) -> None:

@@ -12,6 +12,7 @@ from ie_cli.document import Document
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.gold import CeilingCounter
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
+from ie_cli.evaluation.thresholds import ThresholdProbe
 from ie_cli.formats import edited
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
@@ -73,6 +74,7 @@ def evaluate_engine(
     data: str,
     keep: int = 0,
     each: Callable[[], None] | None = None,
+    probe: ThresholdProbe | None = None,
 ) -> EvaluationResult:
     """Predict, score and classify the errors.
 
@@ -85,6 +87,7 @@ def evaluate_engine(
         data: the name of the data, for reports.
         keep: the number of examples of each kind of error.
         each: called after every document.
+        probe: what finds a better threshold meanwhile.
 
     Raises:
         DataError: an option does not apply to the task or these data.
@@ -95,10 +98,14 @@ def evaluate_engine(
 
     def add(truth: Document, guess: Document) -> None:
         analysis.add(truth, guess)
+        if probe is not None:
+            probe.add(truth, guess)
         if each is not None:
             each()
 
-    scores = score(engine, gold, task=task, schema=part.codec.schema, options=options, each=add)
+    scores = score(
+        engine if probe is None else probe.engine, gold, task=task, schema=part.codec.schema, options=options, each=add
+    )
     return EvaluationResult(
         task=task.name,
         model=model,

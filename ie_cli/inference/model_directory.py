@@ -15,6 +15,8 @@ from typing import Any, Literal
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.formats.common.base import Tokens
+from ie_cli.recipe.heads import HeadSection
+from ie_cli.recipe.threshold import DEFAULT_THRESHOLD
 from ie_cli.system.atomic import replace_directory, storing
 from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import loads, read_json
@@ -36,7 +38,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS, DECISION = "tokens", "decision"
+TOKENS, DECISION, THRESHOLD = "tokens", "decision", "threshold"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -153,12 +155,21 @@ class TrainedTask:
             were no tokens, or the recipe has `data.joiner`.
         decision: the ascending cuts on the score between the ordered classes of pairs, chosen on the development data; empty if
             there are no classes, or were no such data.
+        threshold: the threshold chosen on the development data, which applies if the recipe has `head.threshold: auto`; None if
+            none was chosen.
     """
 
     schema: LabelSchema
     temperature: float = 1.0
     tokens: Tokens | None = None
     decision: tuple[float, ...] = ()
+    threshold: float | None = None
+
+    def threshold_in_use(self, head: HeadSection) -> float:
+        """Return the threshold that the model predicts with: that of its recipe, or else the chosen one, or else the default."""
+        if head.threshold != "auto":
+            return head.threshold
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +208,11 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
 
 
 def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision."""
+    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only other tasks a threshold."""
     return {
         name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
         | ({DECISION: list(task.decision)} if task.decision else {})
+        | ({THRESHOLD: task.threshold} if task.threshold is not None else {})
         for name, task in tasks.items()
     }
 
@@ -242,7 +254,10 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
     schema = schema_of_facts(facts)
-    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema))
+    threshold = facts.get(THRESHOLD)
+    if threshold is not None and (type(threshold) is not float or not 0 < threshold < 1):
+        raise ValueError(f"{THRESHOLD} must be a number above 0 and below 1, got {threshold!r:.40}")
+    return TrainedTask(schema, temperature, tokens, _decision(facts.get(DECISION, []), schema), threshold)
 
 
 def _decision(cuts: Any, schema: LabelSchema) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ie_cli.recipe.base import Section
+from ie_cli.recipe.threshold import ThresholdOption
 
 Reads = Literal["windows", "texts", "pair"]
 """What a sequence of the encoder holds: a window of a text, one of the two texts of a pair, or both."""
@@ -38,10 +39,10 @@ class HeadSection(Section):
     """Name of the head in the table of heads."""
     flat: bool = False
     """Output no overlapping entities: greedy selection by score. False allows nested entities."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Minimum score of an item in the output."""
+    threshold: ThresholdOption = "auto"
+    """Minimum score of an item in the output; `auto`: 0.5, or what `ie train` chooses on data.dev if that is clearly better."""
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
-    """Minimum score per label or predicate, if it differs from `threshold`."""
+    """Minimum score per label or predicate, if it differs from `threshold`; nothing is then chosen on data.dev."""
 
     @property
     def compares_pairs(self) -> bool:

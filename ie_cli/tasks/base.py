@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
@@ -87,6 +87,28 @@ class TrainingItems:
     total: int
     unreachable: Mapping[str, int]
     learning: Learning | None = None
+
+
+@runtime_checkable
+class ThresholdTask(Protocol):
+    """What a task also defines if its items have probabilities, and its primary score is their micro F1.
+
+    A task without this method keeps the default threshold.
+    """
+
+    def scored_items(
+        self, gold: Document, predicted: Document, schema: LabelSchema, options: ScoringOptions
+    ) -> tuple[set[Hashable], dict[Hashable, float]]:
+        """Return the gold items, and the predicted ones with the probability that a threshold must stay below.
+
+        Both are in the form in which the scorer compares them.
+
+        Args:
+            gold: the gold document.
+            predicted: its prediction at a low threshold.
+            schema: the schema of the model.
+            options: the scoring options.
+        """
 
 
 class Task(Protocol):

@@ -23,7 +23,12 @@ from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.pair_notes import pair_notes
 from ie_cli.training.processes import is_first_process, require_agreement
-from ie_cli.training.run_changes import require_same_precision, require_same_result, require_unchanged
+from ie_cli.training.run_changes import (
+    require_same_precision,
+    require_same_result,
+    require_unchanged,
+    with_started_thresholds,
+)
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
@@ -82,6 +87,8 @@ def train(
     if writes:
         require_idle(output)
         require_new_output(output, overwrite=overwrite, resume=resume)
+    if resume and (before := read_run(output)) is not None:
+        recipe = with_started_thresholds(recipe, before)
     if resume and _is_finished(output, recipe):
         if writes:
             finish_directory(output)

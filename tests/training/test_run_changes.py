@@ -45,7 +45,7 @@ def short(train_file: Path, **sections: Any) -> Recipe:
         ({"training": {"precision": "float16"}}, 'training.precision was "auto" and is now "float16"'),
         ({"training": {"eval_batch_size": 7}}, "training.eval_batch_size was 32 and is now 7"),
         ({"training": {"init_from": "runs/x"}}, 'training.init_from was null and is now "runs/x"'),
-        ({"head": {"threshold": 0.3}}, "head.threshold was 0.5 and is now 0.3"),
+        ({"head": {"threshold": 0.3}}, 'head.threshold was "auto" and is now 0.3'),
         ({"card": {"license": "mit"}}, 'card.license was null and is now "mit"'),
         ({"encoder": {"name": "bert-base-chinese"}}, 'encoder.name was "tiny" and is now "bert-base-chinese"'),
         ({"data": {"dev": 0.2}}, "data.dev was null and is now 0.2"),
