@@ -22,7 +22,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine
 from ie_cli.metrics.scores import Scores
 from ie_cli.metrics.threshold_curve import LEAST_GAIN, LOWEST, ThresholdChoice, ThresholdCurve
-from ie_cli.tasks import ScoringOptions, Task, ThresholdTask
+from ie_cli.tasks import ScoringOptions, Task, ThresholdTask, has_thresholds
 
 _LOW = "low."
 """Prefix of the parts that the second decoding finds."""
@@ -157,7 +157,7 @@ def threshold_probe(
         threshold: the threshold that the engine was built with, if it is not that of the model.
         flat: whether the engine removes overlapping entities, if it is not as the model says.
     """
-    if not isinstance(task, ThresholdTask):
+    if not has_thresholds(task):
         return None
     head = extractor.recipe.instances()[name].head
     current = extractor.tasks[name].threshold_in_use(head) if threshold is None else threshold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ie_cli.tasks.base import ScoringOptions, Task, ThresholdTask, TrainingItems, Words
+from ie_cli.tasks.base import ScoringOptions, Task, ThresholdTask, TrainingItems, Words, has_thresholds
 from ie_cli.tasks.kinds import Kind
 from ie_cli.tasks.learning import Learning, Rate
 from ie_cli.tasks.match import MatchTask
@@ -21,6 +21,7 @@ __all__ = [
     "ThresholdTask",
     "TrainingItems",
     "Words",
+    "has_thresholds",
 ]
 
 TASKS: dict[str, Task] = {

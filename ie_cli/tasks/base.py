@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
@@ -91,9 +91,9 @@ class TrainingItems:
 
 @runtime_checkable
 class ThresholdTask(Protocol):
-    """What a task also defines if its items have probabilities, and its primary score is their micro F1.
+    """What a task also defines if its items have probabilities, and its `metric` is ``f1``, their micro F1.
 
-    A task without this method keeps the default threshold.
+    For other tasks, no threshold is chosen.
     """
 
     def scored_items(
@@ -221,3 +221,8 @@ class Task(Protocol):
             statistics: the counts of the data.
             overlapping: the number of documents in which two entities share a character.
         """
+
+
+def has_thresholds(task: Task) -> TypeGuard[ThresholdTask]:
+    """Return whether a threshold can be chosen for a task."""
+    return isinstance(task, ThresholdTask) and task.metric == "f1"

@@ -21,7 +21,7 @@ from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.schema import Recipe
 from ie_cli.recipe.threshold import DEFAULT_THRESHOLD, chooses_threshold
 from ie_cli.reports.model_card import model_card
-from ie_cli.tasks import ScoringOptions, ThresholdTask
+from ie_cli.tasks import ScoringOptions, has_thresholds
 from ie_cli.training.events import choice_values, score_values
 from ie_cli.training.setup import TrainingSetup
 
@@ -79,7 +79,7 @@ class Evaluator:
             if task.data.dev_documents is not None
         }
         none = ThresholdChoice(DEFAULT_THRESHOLD, 0.0, DEFAULT_THRESHOLD, 0.0)
-        chosen = {name: none for name in empty if self._chooses(name) and isinstance(tasks[name].task, ThresholdTask)}
+        chosen = {name: none for name in empty if self._chooses(name) and has_thresholds(tasks[name].task)}
         return [*score_values(empty, named=named), *choice_values(chosen, named=named)]
 
     def _chooses(self, name: str) -> bool:

@@ -82,13 +82,11 @@ def train(
         TrainingError: a loss or gradient is not finite, or memory is insufficient for a single window.
         Stopped: the run was stopped by `stop`.
     """
-    output, stop = Path(output), stop or Stop()
-    writes = is_first_process()
+    output, stop, writes = Path(output), stop or Stop(), is_first_process()
     if writes:
         require_idle(output)
         require_new_output(output, overwrite=overwrite, resume=resume)
-    if resume and (before := read_run(output)) is not None:
-        recipe = with_started_thresholds(recipe, before)
+    recipe = _as_started(recipe, output) if resume else recipe
     if resume and _is_finished(output, recipe):
         if writes:
             finish_directory(output)
@@ -119,6 +117,12 @@ def train(
         if writes:
             write_run(output, facts | {"finished": True})
             finish_directory(output)
+
+
+def _as_started(recipe: Recipe, output: Path) -> Recipe:
+    """Return a recipe with what an earlier version meant by its defaults, if such a version has started the run to resume."""
+    before = read_run(output)
+    return recipe if before is None else with_started_thresholds(recipe, before)
 
 
 def _is_finished(output: Path, recipe: Recipe) -> bool:
