@@ -173,10 +173,12 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         )
     warn_truncated(engine)
     _require_gold(result)
+    if probe is not None:
+        result = replace(result, environment={**result.environment, "threshold": probe.description})
     report.show(result)
     choice = None if probe is None or report.quiet else probe.choice(result.scores)
-    if choice is not None and choice.changed:
-        better = describe_better(choice, per_label=model.threshold is None and bool(section.head.thresholds))
+    if probe is not None and choice is not None and choice.changed:
+        better = describe_better(choice, per_label=probe.per_label)
         say(
             f"hint: on these data, {better} (--threshold {choice.threshold:g}). Choose it on dev data, not on test data."
         )

@@ -87,6 +87,7 @@ class ThresholdProbe:
 
     Attributes:
         engine: the engine to predict with, which predicts as the given one.
+        per_label: whether its thresholds differ by label.
     """
 
     def __init__(
@@ -108,9 +109,14 @@ class ThresholdProbe:
 
         self._decoder = TwiceDecoder(part.decoder, current, at)
         self.engine = replace(engine, tasks=(replace(part, decoder=self._decoder),))
-        self._task, self._options, self._per_label = task, options, per_label
+        self._task, self._options, self.per_label = task, options, per_label
         self._schema: LabelSchema = part.codec.schema
         self._curve = ThresholdCurve(current)
+
+    @property
+    def description(self) -> str:
+        """The threshold in use, for reports."""
+        return "per label" if self.per_label else f"{self._curve.current:g}"
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count a document that the engine has just predicted."""
@@ -129,7 +135,7 @@ class ThresholdProbe:
             thresholds per label are better than a single one.
         """
         choice, f1 = self._curve.choose(self._decoder.floor), scores.primary
-        if self._per_label:
+        if self.per_label:
             return replace(choice, f1_before=f1) if choice.changed and choice.f1 >= f1 + LEAST_GAIN else None
         if abs(choice.f1_before - f1) > _SAME:
             return None

@@ -114,7 +114,7 @@ def test_the_low_threshold_follows_the_number_of_candidates() -> None:
 
 def test_thresholds_per_label_are_compared_as_they_are() -> None:
     probe: Any = ThresholdProbe.__new__(ThresholdProbe)
-    probe._decoder, probe._per_label = SimpleNamespace(floor=LOWEST), True
+    probe._decoder, probe.per_label = SimpleNamespace(floor=LOWEST), True
     probe._curve = SimpleNamespace(choose=lambda floor: ThresholdChoice(0.2, 0.8, 0.5, 0.4))
     scores: Any = SimpleNamespace(primary=0.7)
     assert probe.choice(scores) == ThresholdChoice(0.2, 0.8, 0.5, 0.7)

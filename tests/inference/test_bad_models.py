@@ -243,6 +243,8 @@ def renamed(fields: dict[str, Any]) -> None:
             "model: recipe.yaml has task: ner, but ie.json has predicates",
         ),
         (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
+        (of_task(threshold=1.0), "ie.json: damaged: threshold must be a number above 0 and below 1, got 1.0"),
+        (of_task(threshold="0.5"), "ie.json: damaged: threshold must be a number above 0 and below 1, got '0.5'"),
         ({"tasks": {}}, "ie.json: damaged: tasks must map names to objects"),
         ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to objects"),
         (renamed, "model: recipe.yaml has the tasks ner, but ie.json has names"),

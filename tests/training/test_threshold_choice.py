@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_the_chosen_threshold_is_stored_and_used(
 
 
 def test_ie_eval_says_which_threshold_has_a_better_score(
-    run: tuple[Path, list[Event]], choice: ThresholdChoice, files: Path
+    run: tuple[Path, list[Event]], choice: ThresholdChoice, files: Path, tmp_path: Path
 ) -> None:
     given = ("eval", str(run[0] / "model"), str(files / "dev.jsonl"), "--threshold", "0.5", "--precision", "float32")
     before = (run[0] / "model" / "ie.json").read_bytes()
@@ -91,7 +92,9 @@ def test_ie_eval_says_which_threshold_has_a_better_score(
         f"hint: on these data, {better} (--threshold {choice.threshold:g}). Choose it on dev data, not on test data.\n"
     )
     assert hint in result.stderr
-    quiet = ie(*given, "--json", "--quiet")
+    page = tmp_path / "page.html"
+    quiet = ie(*given, "--json", "--quiet", "--save", str(page))
+    assert re.search(r"threshold\W.{0,40}\b0\.5\b", page.read_text(encoding="utf-8"))
     assert (quiet.stderr, json.loads(quiet.stdout)["f1"]) == ("", choice.f1_before)
     assert (run[0] / "model" / "ie.json").read_bytes() == before
 
