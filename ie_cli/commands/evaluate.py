@@ -169,7 +169,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             data=data.path,
             keep=report.keep,
             each=count,
-            probe=probe,
+            probe=None if report.quiet else probe,  # it only serves the hint below
         )
     warn_truncated(engine)
     _require_gold(result)
