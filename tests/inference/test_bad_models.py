@@ -131,7 +131,9 @@ def test_recipes_of_two_models(here: Path) -> None:
     refused("model: recipe.yaml has task: relation, but ie.json has no predicates", MIXED)
     (here / "model" / "ie.json").write_text(facts, encoding="utf-8")
     # What the weights do not depend on may be changed.
-    file.write_text(stored.replace("threshold: 0.5", "threshold: 0.6").replace("epochs: 40", "epochs: 3"), "utf-8")
+    changed = stored.replace("threshold: auto", "threshold: 0.6").replace("epochs: 40", "epochs: 3")
+    assert "threshold: 0.6" in changed
+    file.write_text(changed, "utf-8")
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
 
 
