@@ -3,10 +3,12 @@
 The grid is even in logits: its thresholds are σ(-4.6), σ(-4.5) … σ(4.6), from 0.01 to 0.99. The choice has two parts.
 
 1. The best threshold: the middle, in logits, of the plateau around the threshold with the highest F1, which is the longest
-   interval of the grid around it where F1 is nowhere more than `TOLERANCE` lower.
+   interval of the grid around it where F1 is nowhere lower by more than the standard error of the difference, within the
+   bounds `TOLERANCE`. The more data there are, the narrower it is.
 2. Whether it is better than the current threshold: the data are divided into `FOLDS` parts. Each is scored at the best
    threshold of all others, so that no item helps to choose the threshold that it is scored at. The F1 of all parts together must
-   exceed the F1 at the current threshold by at least `LEAST_GAIN`, and by its standard error. Otherwise nothing changes.
+   exceed the F1 at the current threshold by at least `LEAST_GAIN`, and by its standard error, and the F1 at the best
+   threshold of all data must exceed it by `LEAST_GAIN`, too. Otherwise nothing changes.
 
 The standard error is that of a ratio of sums over blocks of documents, by linearisation (Cochran, Sampling Techniques, 6.3):
 with F1 = 2C/(G+P), a block contributes (2c - F1·(g+p)) / (G+P), and the variance of the difference of two F1 on the same blocks
@@ -28,7 +30,7 @@ Counted = npt.NDArray[np.int64]
 
 LOWEST = 0.01
 """The lowest threshold of the grid."""
-TOLERANCE = 0.001
+TOLERANCE = (0.001, 0.01)
 LEAST_GAIN = 0.005
 FOLDS = 10
 _GRID = tuple(round(1 / (1 + math.exp(-step / 10)), 4) for step in range(-46, 47))
@@ -110,7 +112,8 @@ class ThresholdCurve:
         thresholds = self.thresholds[self.thresholds >= min(floor, self.current)]
         f1, now = counts.f1(), int(np.searchsorted(thresholds, self.current))
         best = counts.best(thresholds)
-        chosen = best if counts.gains(thresholds, now) else now
+        better = f1[best] >= f1[now] + LEAST_GAIN and counts.gains(thresholds, now)
+        chosen = best if better else now
         return ThresholdChoice(float(thresholds[chosen]), float(f1[chosen]), self.current, float(f1[now]))
 
     def _counts(self, floor: float) -> _Counts:
@@ -139,7 +142,8 @@ class _Counts:
         """Return the index of the threshold nearest to the middle of the plateau around the highest F1."""
         f1 = self.f1()
         low = high = int(f1.argmax())
-        flat = f1 >= f1[low] - TOLERANCE
+        parts = self._contributions()
+        flat = f1 >= f1[low] - np.clip(_errors(parts - parts[:, [low]]), *TOLERANCE)
         while low > 0 and flat[low - 1]:
             low -= 1
         while high < len(f1) - 1 and flat[high + 1]:
@@ -161,9 +165,7 @@ class _Counts:
         chosen = _Counts(self.gold, self.predicted[every, places, None], self.correct[every, places, None])
         current = _Counts(self.gold, self.predicted[:, [now]], self.correct[:, [now]])
         gain = float(chosen.f1()[0] - current.f1()[0])
-        differences = (chosen._contributions() - current._contributions())[:, 0]
-        error = math.sqrt(float((differences**2).sum()) * blocks / (blocks - 1))
-        return gain >= max(LEAST_GAIN, error)
+        return gain >= max(LEAST_GAIN, float(_errors(chosen._contributions() - current._contributions())[0]))
 
     def _where(self, kept: npt.NDArray[np.bool_]) -> _Counts:
         return _Counts(self.gold[kept], self.predicted[kept], self.correct[kept])
@@ -173,3 +175,10 @@ class _Counts:
         totals = np.maximum(1, self.gold.sum() + self.predicted.sum(axis=0))
         found: Doubles = (2 * self.correct - self.f1() * (self.gold[:, None] + self.predicted)) / totals
         return found
+
+
+def _errors(differences: Doubles) -> Doubles:
+    """Return the standard errors of differences of F1 from those of the contributions; ``[blocks, thresholds]``."""
+    blocks = len(differences)
+    found: Doubles = np.sqrt((differences**2).sum(axis=0) * blocks / max(1, blocks - 1))
+    return found

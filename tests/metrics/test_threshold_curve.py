@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.metrics.entities import Counts
-from ie_cli.metrics.threshold_curve import LOWEST, ThresholdChoice, ThresholdCurve
+from ie_cli.metrics.threshold_curve import LEAST_GAIN, LOWEST, ThresholdChoice, ThresholdCurve
 
 Gold, Found = set[int], dict[int, float]
 
@@ -61,7 +61,7 @@ def test_a_choice_never_loses_and_changes_nothing_without_a_gain(
     assert (choice.before, choice.f1_before) == (current, pytest.approx(f1_at(documents, current)))
     assert choice.f1 == pytest.approx(f1_at(documents, choice.threshold))
     assert choice.threshold >= min(floor, current)
-    assert choice.f1 >= choice.f1_before + 0.004 if choice.changed else choice.f1 == choice.f1_before
+    assert choice.f1 >= choice.f1_before + LEAST_GAIN if choice.changed else choice.f1 == choice.f1_before
 
 
 def test_memory_does_not_grow_with_the_data() -> None:
@@ -81,6 +81,22 @@ def test_the_middle_of_the_plateau_in_logits_is_chosen() -> None:
     bold = curve_of(repeated(40, gold=0.98, wrong=0.7)).choose()
     assert bold.f1_before == pytest.approx(2 / 3)
     assert logit(bold.threshold) == pytest.approx((logit(0.98) + logit(0.7)) / 2, abs=0.1)
+
+
+def test_the_plateau_is_narrower_the_more_data_there_are() -> None:
+    """F1 falls slowly towards 0.05, and steeply above 0.4: with few documents, a threshold far from the edge is chosen."""
+
+    def drawn(count: int) -> ThresholdChoice:
+        documents: list[tuple[Gold, Found]] = [({1}, {1: 0.41}) for _ in range(count)]
+        for number in range(0, count, 25):
+            documents[number][1][2] = 0.05 + 0.3 * number / count
+        return curve_of(documents).choose()
+
+    few, many = drawn(100), drawn(6_000)
+    assert few.changed
+    assert many.changed
+    assert few.threshold < many.threshold < 0.41
+    assert many.f1 > 0.995
 
 
 def test_a_threshold_of_a_recipe_is_the_one_to_beat() -> None:
