@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ie_cli.errors import IEError, counted
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from ie_cli.training.initial_model import InitialWeights
     from ie_cli.training.setup import TaskSetup
 
-Item = TypeVar("Item")
 PLAIN_SECONDS = 30.0
 """Interval between progress lines if stderr is not a terminal."""
 
@@ -78,7 +75,9 @@ def show_scores(scores: Scores, title: str) -> None:
 
 
 _LONG = {"f1": "F1"}
-_SHORT = {"precision": "P", "recall": "R", "f1": "F1"}
+_CHOSEN = "F1 at another threshold"
+"""The heading of the scores with the threshold that would be chosen; the column is left out while that is the default."""
+_SHORT = {"precision": "P", "recall": "R", "f1": "F1", _CHOSEN: "F1 at"}
 """Names of scores: `_LONG` in the table on a terminal, `_SHORT` in plain lines."""
 
 
@@ -154,6 +153,13 @@ class TrainingView:
                     " (stopped early: the score no longer improved)",
                 )
             self._say(f"{self._run}trained {steps} in {duration(event.seconds)}{early}; best at step {event.best_step}")
+            for name, choice in event.choices.items():
+                if choice.changed:
+                    task = f"{name}: " if self.several else ""
+                    self._say(
+                        f"{self._run}{task}threshold {choice.threshold:g}, chosen on dev: F1 {number(choice.f1)} instead of "
+                        f"{number(choice.f1_before)} at {choice.before:g}"
+                    )
             for advice in event.advice:
                 warn(advice)
 
@@ -258,6 +264,11 @@ class TrainingView:
             f"{event.step}/{event.steps}",
             "–" if math.isnan(event.loss) else f"{event.loss:.4f}",
             *map(number, values.values()),
+            ", ".join(
+                f"{f'{name} ' if event.named else ''}{number(choice.f1)} at {choice.threshold:g}"
+                for name, choice in event.choices.items()
+                if choice.changed
+            ),
             f"{event.rate:.1f}",
             duration(event.seconds_left),
             "*" if event.best else "",
@@ -265,10 +276,17 @@ class TrainingView:
         self._rows.append(row)
         self._scores = tuple(_LONG.get(name, name) for name in values)
         if self._live is None:
-            names = ("epoch", "step", "loss", *(_SHORT.get(name, name) for name in values), "examples/s", "left", "")
+            names = (
+                *("epoch", "step", "loss"),
+                *(_SHORT.get(name, name) for name in values),
+                "F1",
+                "examples/s",
+                "left",
+                "",
+            )
             self._say(
                 self._run
-                + "  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True)).rstrip()
+                + "  ".join(f"{name} {value}".strip() for name, value in zip(names, row, strict=True) if value)
             )
         if event.advice:
             warn(event.advice)
@@ -283,9 +301,12 @@ class TrainingView:
 
     def _table(self) -> Table:
         table = Table(caption=self._status or None, caption_justify="left")
-        names = ("epoch", "step", "loss", *self._scores, "examples/s", "left", "best")
+        names = ("epoch", "step", "loss", *self._scores, _CHOSEN, "examples/s", "left", "best")
         rows = self._rows[-20:]
-        columns = fitting_columns([(name, [row[n] for row in rows]) for n, name in enumerate(names)], console.width)
+        columns = [(name, [row[n] for row in rows]) for n, name in enumerate(names)]
+        columns = fitting_columns(
+            [(name, cells) for name, cells in columns if name != _CHOSEN or any(cells)], console.width
+        )
         for name, _ in columns:
             table.add_column(name, justify="right", no_wrap=True)
         for row in zip(*(values for _, values in columns), strict=True):
@@ -322,61 +343,5 @@ def busy(what: str, *, quiet: bool = False) -> AbstractContextManager[object]:
     return nullcontext() if quiet or not console.is_terminal else console.status(f"{what} …")
 
 
-class Counter:
-    """Shows how many items are done, and which share of the input that is; nothing without a `Progress`.
-
-    The input is read ahead by another thread, so the position in the input is remembered for each item.
-    """
-
-    def __init__(self, progress: Progress | None, *, size: int | None, done: int) -> None:
-        self._progress, self._done, self._position = progress, done, 0
-        self._positions: deque[int] = deque()
-        self._task = None if progress is None else progress.add_task("", total=size, items=f"{done:,}")
-
-    def __call__(self) -> None:
-        """Count an item that is done."""
-        self._done += 1
-        if self._progress is not None and self._task is not None:
-            position = self._positions.popleft() if self._positions else None
-            self._progress.update(self._task, items=f"{self._done:,}", completed=position)
-
-    @property
-    def on_read(self) -> Callable[[int], None] | None:
-        """What counts bytes of the input, for `Reading.progress`; None if nothing is shown."""
-        return self._read if self._progress is not None else None
-
-    def _read(self, size: int) -> None:
-        self._position += size
-
-    def follow(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Yield the items, and remember where in the input each of them ends."""
-        if self._progress is None:
-            yield from items
-            return
-        for item in items:
-            self._positions.append(self._position)
-            yield item
-
-
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-@contextmanager
-def counting(what: str, *, quiet: bool, size: int | None = None, done: int = 0) -> Iterator[Counter]:
-    """Show the progress on a terminal, and yield what counts items and bytes.
-
-    Args:
-        what: the activity to show.
-        quiet: show nothing.
-        size: number of bytes of the input, if it is known.
-        done: number of items that were processed before.
-    """
-    if quiet or not console.is_terminal:
-        yield Counter(None, size=size, done=done)
-        return
-    share = () if size is None else (TextColumn("{task.percentage:>3.0f} %"),)
-    left = TimeElapsedColumn() if size is None else TimeRemainingColumn(elapsed_when_finished=True)
-    columns = (TextColumn(what), BarColumn(), *share, TextColumn("{task.fields[items]} records"), left)
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield Counter(progress, size=size, done=done)

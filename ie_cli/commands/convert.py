@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ie_cli.commands.console import counting, say
+from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
+from ie_cli.commands.progress import counting
 from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document

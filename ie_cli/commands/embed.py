@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ie_cli.commands.console import counting, say, warn
+from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens
+from ie_cli.commands.progress import counting
 from ie_cli.commands.records import Output
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
@@ -20,7 +21,7 @@ from ie_cli.inference.model_paths import local_directory
 from ie_cli.inference.vector_files import Floats, open_vectors, require_vector_file, texts_of
 
 if TYPE_CHECKING:
-    from ie_cli.commands.console import Counter as Progress
+    from ie_cli.commands.progress import Counter as Progress
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import Engine
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from ie_cli.commands.console import counting, say, show_scores, warn
+from ie_cli.commands.console import say, show_scores, warn
 from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
+from ie_cli.commands.progress import counting
 from ie_cli.document import Document
 from ie_cli.document.relabelling import NO_RELATION, Relabelling
 from ie_cli.errors import DataError, counted
@@ -147,6 +148,7 @@ def model_and_data(paths: Sequence[str], option: str | None, predictions: str | 
 def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
     """Score a model on gold data: `ie eval MODEL DATA`."""
     from ie_cli.evaluation.evaluate import evaluate_engine
+    from ie_cli.evaluation.thresholds import describe_better, threshold_probe
     from ie_cli.tasks import TASKS
 
     data.require_exists()
@@ -161,6 +163,9 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         quiet=report.quiet, trained=section.data, tokens=known.tokens, predicates=known.schema.predicates
     )
     trained = report.training_documents(data, reading)
+    probe = threshold_probe(
+        *(extractor, name, engine.only(name)), task=task, options=options, threshold=model.threshold, flat=model.flat
+    )
     with counting("evaluating", quiet=report.quiet, size=data.size()) as count:
         result = evaluate_engine(
             engine.only(name),
@@ -172,11 +177,20 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             keep=report.keep,
             context=report.context,
             each=count,
+            probe=None if report.quiet else probe,  # it only serves the hint below
         )
     warn_truncated(engine)
     report_long_texts(engine, quiet=report.quiet)
     _require_gold(result)
+    if probe is not None:
+        result = replace(result, environment={**result.environment, "threshold": probe.description})
     report.show(result)
+    choice = None if probe is None or report.quiet else probe.choice(result.scores)
+    if probe is not None and choice is not None and choice.changed:
+        better = describe_better(choice, per_label=probe.per_label)
+        say(
+            f"hint: on these data, {better} (--threshold {choice.threshold:g}). Choose it on dev data, not on test data."
+        )
 
 
 def run_eval_predictions(predictions: Input, data: Input, report: Report) -> None:

@@ -8,10 +8,11 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
-from ie_cli.commands.console import counting, say, warn
+from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.commands.link_setup import LinkRequest, LinkSetup
 from ie_cli.commands.predict import IDLE_SECONDS, reporting_progress
+from ie_cli.commands.progress import counting
 from ie_cli.commands.records import Output, RecordWriter, Tally, report_omissions
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ie_cli.commands.console import counting, say, warn
+from ie_cli.commands.console import say, warn
 from ie_cli.commands.embed import Embedder
 from ie_cli.commands.inputs import ModelChoice
+from ie_cli.commands.progress import counting
 from ie_cli.errors import DataError, counted
 from ie_cli.inference.canonical_names import NameIndex, describe_ambiguous, read_names
 from ie_cli.inference.linking import Linker, LinkOptions, decided_threshold, reranking_engine

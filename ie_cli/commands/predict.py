@@ -8,9 +8,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ie_cli.commands.console import counting, say
+from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
+from ie_cli.commands.progress import counting
 from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document

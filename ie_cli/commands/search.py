@@ -8,9 +8,10 @@ from itertools import islice
 
 import numpy as np
 
-from ie_cli.commands.console import counting, say
+from ie_cli.commands.console import say
 from ie_cli.commands.embed import Embedder
 from ie_cli.commands.inputs import Input, ModelChoice
+from ie_cli.commands.progress import counting
 from ie_cli.commands.records import Output
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document

@@ -14,6 +14,7 @@ from ie_cli.evaluation.context import ContextMeasure
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.gold import CeilingCounter
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
+from ie_cli.evaluation.thresholds import ThresholdProbe
 from ie_cli.formats import edited
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.pipeline import Engine, extract
@@ -77,6 +78,7 @@ def evaluate_engine(
     keep: int = 0,
     context: int = 0,
     each: Callable[[], None] | None = None,
+    probe: ThresholdProbe | None = None,
 ) -> EvaluationResult:
     """Predict, score and classify the errors.
 
@@ -90,6 +92,7 @@ def evaluate_engine(
         keep: the number of examples of each kind of error.
         context: also annotate each text between this number of neighbours on each side, if it is not 0.
         each: called after every document.
+        probe: what finds a better threshold meanwhile.
 
     Raises:
         DataError: an option does not apply to the task or these data.
@@ -106,10 +109,14 @@ def evaluate_engine(
         analysis.add(truth, guess)
         if context:
             measure.add(truth, guess)
+        if probe is not None:
+            probe.add(truth, guess)
         if each is not None:
             each()
 
-    scores = score(engine, gold, task=task, schema=part.codec.schema, options=options, each=add)
+    scores = score(
+        engine if probe is None else probe.engine, gold, task=task, schema=part.codec.schema, options=options, each=add
+    )
     return EvaluationResult(
         task=task.name,
         model=model,

@@ -247,7 +247,7 @@ class Extractor:
                 name,
                 codecs[name],
                 Decoding(
-                    threshold=section.head.threshold if threshold is None else threshold,
+                    threshold=self.tasks[name].threshold_in_use(section.head) if threshold is None else threshold,
                     thresholds=section.head.thresholds if threshold is None else {},
                     temperature=self.tasks[name].temperature,
                     flat=section.head.flat if flat is None else flat,

@@ -29,7 +29,7 @@ def annotation_of(engine: Engine, pending: Pending) -> Annotation:
                 part.decoder.annotate(merged, part.bounded(pending.tokens), engine.plan, pending.document.text)
             )
     for piece in pending.pieces:
-        annotation.append(_shifted(annotation_of(engine, piece.pending), piece.start))
+        annotation.append(shifted(annotation_of(engine, piece.pending), piece.start))
     return annotation
 
 
@@ -39,7 +39,7 @@ def _concatenate(windows: Sequence[Candidates]) -> Candidates:
     )
 
 
-def _shifted(found: Annotation, by: int) -> Annotation:
+def shifted(found: Annotation, by: int) -> Annotation:
     """Return the annotation of a piece with the offsets of the whole text."""
 
     def moved(entity: Entity) -> Entity:

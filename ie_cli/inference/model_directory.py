@@ -15,6 +15,8 @@ from typing import Any, Literal
 from ie_cli.data.label_schema import LabelSchema, schema_facts, schema_of_facts
 from ie_cli.errors import ModelError
 from ie_cli.formats.common.base import Tokens
+from ie_cli.recipe.heads import HeadSection
+from ie_cli.recipe.threshold import DEFAULT_THRESHOLD
 from ie_cli.system.atomic import replace_directory, storing
 from ie_cli.system.distribution import upgrade_hint
 from ie_cli.system.json_reading import loads, read_json
@@ -36,7 +38,7 @@ QUERIES = "model-queries.onnx"
 """The graph of an export for the second pass of heads that have one."""
 EXPORT, TOKENIZER_CONFIG, METRICS = "export.json", "tokenizer_config.json", "metrics.json"
 CARD = "README.md"
-TOKENS, DECISION, SEEN, WHOLE_WORDS = "tokens", "decision", "seen", "whole_words"
+TOKENS, DECISION, SEEN, WHOLE_WORDS, THRESHOLD = "tokens", "decision", "seen", "whole_words", "threshold"
 FINGERPRINTS, CHECKSUMS = "files", "checksums"
 """The fields of `ie.json` for the fingerprints of files that belong together, and for the checksums of their contents."""
 Form = Literal["torch", "onnx"]
@@ -170,6 +172,8 @@ class TrainedTask:
             there are no classes, or were no such data.
         seen: the size of the training texts; None for pairs of texts, and for models of earlier versions.
         whole_words: whether no span starts or ends inside a word; models of earlier versions do not know this.
+        threshold: the threshold chosen on the development data, which applies if the recipe has `head.threshold: auto`; None if
+            none was chosen.
     """
 
     schema: LabelSchema
@@ -178,6 +182,13 @@ class TrainedTask:
     decision: tuple[float, ...] = ()
     seen: SeenTexts | None = None
     whole_words: bool = False
+    threshold: float | None = None
+
+    def threshold_in_use(self, head: HeadSection) -> float:
+        """Return the threshold that the model predicts with: that of its recipe, or else the chosen one, or else the default."""
+        if head.threshold != "auto":
+            return head.threshold
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +227,13 @@ def facts_fields(tasks: Mapping[str, TrainedTask], pad_id: int, fingerprints: Ma
 
 
 def tasks_fields(tasks: Mapping[str, TrainedTask]) -> dict[str, Any]:
-    """Return the field `tasks` of `ie.json`; only pairs of texts have a decision, and only windows a size and words."""
+    """Return the field `tasks` of `ie.json`; pairs of texts alone have a decision, other tasks a threshold, a size and words."""
     return {
         name: {**schema_facts(task.schema), "temperature": task.temperature, TOKENS: task.tokens}
         | ({DECISION: list(task.decision)} if task.decision else {})
         | ({SEEN: asdict(task.seen)} if task.seen is not None else {})
         | ({WHOLE_WORDS: True} if task.whole_words else {})
+        | ({THRESHOLD: task.threshold} if task.threshold is not None else {})
         for name, task in tasks.items()
     }
 
@@ -263,11 +275,13 @@ def _trained_task(facts: Mapping[str, Any]) -> TrainedTask:
     if tokens not in ("characters", "words", None):
         raise ValueError(f"{TOKENS} must be characters, words or null, got {tokens!r:.40}")
     schema = schema_of_facts(facts)
-    whole_words = facts.get(WHOLE_WORDS, False)
+    whole_words, threshold = facts.get(WHOLE_WORDS, False), facts.get(THRESHOLD)
     if not isinstance(whole_words, bool):
         raise ValueError(f"{WHOLE_WORDS} must be true or false, got {whole_words!r:.40}")
+    if threshold is not None and (type(threshold) is not float or not 0 < threshold < 1):
+        raise ValueError(f"{THRESHOLD} must be a number above 0 and below 1, got {threshold!r:.40}")
     decision, seen = _decision(facts.get(DECISION, []), schema), _seen(facts.get(SEEN))
-    return TrainedTask(schema, temperature, tokens, decision, seen=seen, whole_words=whole_words)
+    return TrainedTask(schema, temperature, tokens, decision, seen=seen, whole_words=whole_words, threshold=threshold)
 
 
 def _seen(sizes: Any) -> SeenTexts | None:

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ie_cli.document import Document
+from ie_cli.document import Document, Relation
 from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError, counted
 from ie_cli.metrics.duie import OfficialCounts, OfficialScorer, spos_of
@@ -55,15 +55,16 @@ def items(document: Document, match: Match) -> set[Item]:
     """Return the distinct triples of a document by a matching criterion."""
     if match == "text":
         return {Item(*triple) for triple in triples_of(document)}
-    return {
-        Item(
-            (r.subject.start, r.subject.end),
-            r.predicate,
-            (r.object.start, r.object.end),
-            (r.subject.label, r.object.label) if match == "strict" else ("", ""),
-        )
-        for r in document.relations
-    }
+    return {item_of(relation, match, document.text) for relation in document.relations}
+
+
+def item_of(relation: Relation, match: Match, text: str) -> Item:
+    """Return the triple of a relation by a matching criterion."""
+    spans = [(side.start, side.end) for side in (relation.subject, relation.object)]
+    if match == "text":
+        return Item(mention(text, spans[0]), relation.predicate, mention(text, spans[1]))
+    labels = (relation.subject.label, relation.object.label) if match == "strict" else ("", "")
+    return Item(spans[0], relation.predicate, spans[1], labels)
 
 
 def typed_items(document: Document) -> set[Item]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ie_cli.recipe.base import Section
+from ie_cli.recipe.threshold import ThresholdOption
 
 Reads = Literal["windows", "texts", "pair"]
 """What a sequence of the encoder holds: a window of a text, one of the two texts of a pair, or both."""
@@ -39,10 +40,10 @@ class HeadSection(Section):
     """Name of the head in the table of heads."""
     flat: bool = False
     """Output no overlapping entities: greedy selection by score. False allows nested entities."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Minimum score of an item in the output."""
+    threshold: ThresholdOption = "auto"
+    """Minimum score of an item in the output; `auto`: 0.5, or what `ie train` chooses on data.dev if that is clearly better."""
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
-    """Minimum score per label or predicate, if it differs from `threshold`."""
+    """Minimum score per label or predicate, if it differs from `threshold`; nothing is then chosen on data.dev."""
     input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the components of the encoder's output that are dropped before the head in training."""
     whole_words: Literal["auto"] | bool = "auto"
@@ -213,7 +214,7 @@ class MatchSection(HeadSection):
     nests: ClassVar[bool] = False
     by_cosine: ClassVar[bool] = False
     """Whether the similarity of a pair is the cosine of two vectors, not what a classifier says."""
-    # No fields of these heads: setting one of them in a recipe is an error.
+    # No fields of these heads: a recipe may not set them.
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.metrics.scores import Scores, ScoreTable
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.schema import Recipe
 from ie_cli.reports.card_metadata import front_matter
-from ie_cli.reports.cells import all_rows, heading
+from ie_cli.reports.cells import all_rows, heading, number
 from ie_cli.tasks import TASKS
 
 _USAGE = "## Usage"
@@ -22,6 +23,7 @@ def model_card(
     scores: Mapping[str, Mapping[str, Scores]],
     *,
     whole_words: Collection[str] = (),
+    thresholds: Mapping[str, ThresholdChoice] | None = None,
 ) -> str:
     """Return a model card in Markdown: metadata for the Hub, scores, labels and usage.
 
@@ -30,6 +32,7 @@ def model_card(
         schemas: schemas by task.
         scores: scores by split (``dev``, ``test``) and task.
         whole_words: the tasks that find only spans of whole words.
+        thresholds: the thresholds chosen on dev, by task.
     """
     sections = recipe.instances().values()
     words = [TASKS[section.task].words for section in sections]
@@ -55,6 +58,7 @@ def model_card(
         *(f"{kind}: {_listed(listed)}." for kind, listed in names if listed),
         "",
         *_words(whole_words, several=len(schemas) > 1),
+        *_threshold_lines(thresholds or {}, named=len(schemas) > 1),
         *(line for title, made in tables for line in score_lines(title, made)),
         _USAGE,
         "",
@@ -88,6 +92,17 @@ def _words(tasks: Collection[str], *, several: bool) -> list[str]:
         return []
     names = f" of {_listed(tasks)}" if several else ""
     return [f"The entities{names} start and end at the boundaries of words.", ""]
+
+
+def _threshold_lines(choices: Mapping[str, ThresholdChoice], *, named: bool) -> list[str]:
+    """Return a paragraph on each threshold that was chosen on dev and is not the default one."""
+    lines = []
+    for name, choice in choices.items():
+        if choice.changed:
+            what = f"Threshold for {name}" if named else "Threshold"
+            instead = f"{number(choice.f1_before)} at {choice.before:g}"
+            lines += [f"{what}: {choice.threshold:g}, chosen on dev (F1 {number(choice.f1)} instead of {instead}).", ""]
+    return lines
 
 
 def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:

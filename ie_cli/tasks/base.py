@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
@@ -87,6 +87,28 @@ class TrainingItems:
     total: int
     unreachable: Mapping[str, int]
     learning: Learning | None = None
+
+
+@runtime_checkable
+class ThresholdTask(Protocol):
+    """What a task also defines if its items have probabilities, and its `metric` is ``f1``, their micro F1.
+
+    For other tasks, no threshold is chosen.
+    """
+
+    def scored_items(
+        self, gold: Document, predicted: Document, schema: LabelSchema, options: ScoringOptions
+    ) -> tuple[set[Hashable], dict[Hashable, float]]:
+        """Return the gold items, and the predicted ones with the probability that a threshold must stay below.
+
+        Both are in the form in which the scorer compares them.
+
+        Args:
+            gold: the gold document.
+            predicted: its prediction at a low threshold.
+            schema: the schema of the model.
+            options: the scoring options.
+        """
 
 
 class Task(Protocol):
@@ -199,3 +221,8 @@ class Task(Protocol):
             statistics: the counts of the data.
             overlapping: the number of documents in which two entities share a character.
         """
+
+
+def has_thresholds(task: Task) -> TypeGuard[ThresholdTask]:
+    """Return whether a threshold can be chosen for a task."""
+    return isinstance(task, ThresholdTask) and task.metric == "f1"

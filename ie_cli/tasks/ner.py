@@ -13,6 +13,7 @@ from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import EntityScorer, EntityScores
 from ie_cli.metrics.entity_errors import EntityErrors
+from ie_cli.metrics.scored_items import Scored, scored_entities
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
@@ -73,6 +74,12 @@ class NerTask:
     def scorer(self, schema: LabelSchema, options: ScoringOptions) -> EntityScorer:
         """Return a scorer of entities by span and label."""
         return EntityScorer(schema.labels, seen=options.seen, documents=options.documents, seqeval=options.seqeval)
+
+    def scored_items(
+        self, gold: Document, predicted: Document, schema: LabelSchema, options: ScoringOptions
+    ) -> tuple[set[Hashable], Scored]:
+        """Return the gold entities, and those of a prediction with their probabilities."""
+        return set(gold.entities), scored_entities(predicted.entities)
 
     def errors(self, keep: int, options: ScoringOptions) -> EntityErrors:
         """Return an analysis of errors in spans and labels."""

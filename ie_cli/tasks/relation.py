@@ -13,7 +13,8 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.document import Document
 from ie_cli.errors import DataError, RecipeError, counted
 from ie_cli.metrics.relation_errors import RelationErrors
-from ie_cli.metrics.relations import RelationScorer, RelationScores, items
+from ie_cli.metrics.relations import RelationScorer, RelationScores, items, with_text
+from ie_cli.metrics.scored_items import Scored, scored_relations
 from ie_cli.metrics.scores import Scores
 from ie_cli.recipe.heads import RelationSection, heads_of
 from ie_cli.recipe.schema import Recipe, TaskSection
@@ -101,6 +102,13 @@ class RelationTask:
             official=options.official,
             documents=options.documents,
         )
+
+    def scored_items(
+        self, gold: Document, predicted: Document, schema: LabelSchema, options: ScoringOptions
+    ) -> tuple[set[Hashable], Scored]:
+        """Return the gold triples, and those of a prediction with the smallest probability of what they need."""
+        match = options.match or ("strict" if gold.spos is None else "text")
+        return set(items(gold, match)), scored_relations(with_text(predicted, gold.text), match, schema.slots)
 
     def errors(self, keep: int, options: ScoringOptions) -> RelationErrors:
         """Return an analysis of errors in predicates, types and boundaries."""

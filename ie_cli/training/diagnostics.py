@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from ie_cli.encoding.encoder_size import HEAD_RATES, EncoderSize
 from ie_cli.errors import counted
 from ie_cli.metrics.scores import Scores
-from ie_cli.recipe.heads import HeadSection
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.schema import Recipe
 from ie_cli.tasks import Learning, Rate
 from ie_cli.training.setup import TrainingSetup, training_items
@@ -16,9 +16,6 @@ SEEN_ENOUGH = 1000
 """Number of gold items after which a working run has found something on dev."""
 FOUND = 0.1
 """A lower score may be due to chance: an untrained model predicts many spans, and some of them are correct."""
-_FAR_APART = 0.15
-"""Difference of precision and recall from which other thresholds are tried."""
-_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 Losses = Mapping[str, tuple[float | None, float | None]]
@@ -118,35 +115,7 @@ def _rates(recipe: Recipe, setup: TrainingSetup) -> tuple[Rate, ...]:
     )
 
 
-def thresholds_to_try(scores: Scores, head: HeadSection) -> tuple[float, ...]:
-    """Return lower thresholds if precision is far above recall, higher ones if it is far below, otherwise none."""
-    values = scores.values()
-    if head.thresholds or not {"precision", "recall", "f1"} <= values.keys() or not values["f1"]:
-        return ()
-    difference = values["precision"] - values["recall"]
-    if abs(difference) < _FAR_APART:
-        return ()
-    return tuple(
-        value for value in _THRESHOLDS if (value < head.threshold if difference > 0 else value > head.threshold)
-    )
-
-
-def describe_thresholds(scores: Scores, found: Mapping[float, Scores]) -> str:
-    """Compare the scores at some thresholds with those at the threshold of the recipe.
-
-    Args:
-        scores: the scores at the threshold of the recipe.
-        found: the scores by threshold.
-    """
-    values = scores.values()
-    more, less = ("precision", "recall") if values["precision"] > values["recall"] else ("recall", "precision")
-    text = f"On dev, {more} {values[more]:.4f} is far above {less} {values[less]:.4f}"
-    best = max(found, key=lambda threshold: found[threshold].values()["f1"])
-    other = found[best].values()
-    if other["f1"] <= values["f1"]:
-        listed = ", ".join(map(str, found))
-        return f"{text}, but no other threshold has a higher F1 ({listed} were tried)."
-    return (
-        f"{text}: a threshold of {best} has precision {other['precision']:.4f}, recall {other['recall']:.4f} and F1 "
-        f"{other['f1']:.4f} instead of {values['f1']:.4f} (`ie predict --threshold {best}`, or head.threshold in the recipe)."
-    )
+def without_shy(scores: Mapping[str, Scores], choices: Mapping[str, ThresholdChoice]) -> dict[str, Scores]:
+    """Return the scores without those of tasks that find nothing at the default threshold, but something at another."""
+    shy = {name for name, choice in choices.items() if scores[name].primary == 0 and choice.f1 >= FOUND}
+    return {name: part for name, part in scores.items() if name not in shy}

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from ie_cli.document import Document
 from ie_cli.evaluation.evaluate import score
 from ie_cli.evaluation.gold import GoldSet
-from ie_cli.evaluation.thresholds import scores_by_threshold
+from ie_cli.evaluation.thresholds import ThresholdProbe, describe_better, threshold_probe
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.integrity import replace_tasks
 from ie_cli.inference.pipeline import Engine
-from ie_cli.metrics.scores import Scores
+from ie_cli.metrics.scores import Ceiling, Scores
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.recipe.threshold import DEFAULT_THRESHOLD, chooses_threshold
 from ie_cli.reports.model_card import model_card
-from ie_cli.tasks import ScoringOptions
-from ie_cli.training.diagnostics import describe_thresholds, thresholds_to_try
-from ie_cli.training.events import score_values
+from ie_cli.tasks import ScoringOptions, has_thresholds
+from ie_cli.training.events import choice_values, score_values
 from ie_cli.training.setup import TrainingSetup
 
 
 class Evaluator:
-    """Scores the model of a run with the same functions that predict."""
+    """Scores the model of a run with the same functions that predict.
+
+    Attributes:
+        choices: the thresholds that `final_scores` has found to be best on dev, by task.
+    """
 
     def __init__(self, recipe: Recipe, setup: TrainingSetup) -> None:
         self._recipe, self._setup = recipe, setup
+        self.choices: dict[str, ThresholdChoice] = {}
 
     def extractor(self) -> Extractor:
         """Return the model with its current weights."""
@@ -50,7 +57,8 @@ class Evaluator:
     def _card(self, scores: Mapping[str, Mapping[str, Scores]]) -> str:
         tasks = self._setup.trained_tasks()
         whole = [name for name, task in tasks.items() if task.whole_words]
-        return model_card(self._recipe, {name: task.schema for name, task in tasks.items()}, scores, whole_words=whole)
+        schemas = {name: task.schema for name, task in tasks.items()}
+        return model_card(self._recipe, schemas, scores, whole_words=whole, thresholds=self.chosen())
 
     @cached_property
     def _engine(self) -> Engine:
@@ -66,105 +74,144 @@ class Evaluator:
 
     def columns(self) -> list[str]:
         """Return the columns of the logs for evaluations."""
-        return list(
-            score_values(
-                {
-                    name: task.task.scorer(task.schema, self._options(name)).scores()
-                    for name, task in self._setup.tasks.items()
-                    if task.data.dev_documents is not None
-                },
-                named=len(self._setup.tasks) > 1,
-            )
+        named, tasks = len(self._setup.tasks) > 1, self._setup.tasks
+        empty = {
+            name: task.task.scorer(task.schema, self._options(name)).scores()
+            for name, task in tasks.items()
+            if task.data.dev_documents is not None
+        }
+        none = ThresholdChoice(DEFAULT_THRESHOLD, 0.0, DEFAULT_THRESHOLD, 0.0)
+        chosen = {name: none for name in empty if self._chooses(name) and has_thresholds(tasks[name].task)}
+        return [*score_values(empty, named=named), *choice_values(chosen, named=named)]
+
+    def _chooses(self, name: str) -> bool:
+        """Return whether the threshold of a task is chosen on its development data."""
+        task = self._setup.tasks[name]
+        head = task.section.head
+        return chooses_threshold(head.threshold, head.thresholds) and self._comparable(name)
+
+    def _comparable(self, name: str) -> bool:
+        """Return whether the development data of a task can tell which threshold is better."""
+        task = self._setup.tasks[name]
+        return task.data.dev_documents is not None and not task.data.dev_is_train and "dev" not in task.unannotated
+
+    def dev_scores(self) -> tuple[dict[str, Scores], dict[str, ThresholdChoice]]:
+        """Return the scores of each task on its development data, and the threshold that would be chosen, if one is."""
+        scores, probes = {}, {}
+        for name, gold in self._gold.items():
+            probe = self._probe(self.extractor(), name, self._engine) if self._chooses(name) else None
+            scores[name] = self._score(name, gold, self._engine, probe=probe, ceilings=gold.ceilings)
+            probes[name] = probe
+        return scores, _choices(probes, scores)
+
+    def _probe(self, extractor: Extractor, name: str, engine: Engine) -> ThresholdProbe | None:
+        return threshold_probe(
+            extractor, name, engine.only(name), task=self._setup.tasks[name].task, options=self._options(name)
         )
 
-    def dev_scores(self) -> dict[str, Scores]:
-        """Return the scores of each task on its development data."""
-        return {
-            name: score(
-                self._engine.only(name),
-                gold,
-                task=self._setup.tasks[name].task,
-                schema=self._setup.tasks[name].schema,
-                options=self._options(name),
-                ceilings=gold.ceilings,
-            )
-            for name, gold in self._gold.items()
-        }
+    def _score(
+        self,
+        name: str,
+        documents: Iterable[Document],
+        engine: Engine,
+        *,
+        probe: ThresholdProbe | None = None,
+        seen: Collection[Any] | None = None,
+        ceilings: Mapping[str, Ceiling] | None,
+    ) -> Scores:
+        """Score a task on documents, and collect the curve of its thresholds."""
+        task = self._setup.tasks[name]
+        return score(
+            engine.only(name) if probe is None else probe.engine,
+            documents,
+            task=task.task,
+            schema=task.schema,
+            options=self._options(name, seen),
+            each=None if probe is None else probe.add,
+            ceilings=ceilings,
+        )
 
     def final_scores(self, directory: Path) -> dict[str, dict[str, Scores]]:
         """Load a model directory as users would, score it by split and task, and store the scores in it.
 
-        Cuts between classes are chosen on dev and stored, too; test is scored with them.
+        Cuts between classes and thresholds are chosen on dev and stored, too; the scores are those with them.
         """
         extractor = Extractor.from_pretrained(
             directory, device=self._recipe.training.device, precision=self._setup.precision
         )
-        # An earlier process that was killed here may have stored cuts, with which dev would not be scored in the same way.
-        extractor.tasks = {name: replace(task, decision=()) for name, task in extractor.tasks.items()}
+        # An earlier process that was killed here may have stored choices, with which dev would not be scored in the same way.
+        stored = extractor.tasks
+        extractor.tasks = {name: replace(task, decision=(), threshold=None) for name, task in stored.items()}
         seen = {
             name: task.task.seen(task.data.documents)
             for name, task in self._setup.tasks.items()
             if task.data.dev_documents is not None or task.data.test_documents is not None
         }
         scores: dict[str, dict[str, Scores]] = {}
-        for split in ("dev", "test"):
-            if found := self._split_scores(split, extractor.engine(), seen):
-                scores[split] = found
-            if split == "dev" and (decisions := _decisions(found)):
-                extractor.tasks = {
-                    name: replace(task, decision=decisions.get(name, ())) for name, task in extractor.tasks.items()
-                }
-                replace_tasks(directory, extractor.tasks)
-        extractor.write_scores(
-            directory, {split: _fields(parts, named=len(self._setup.tasks) > 1) for split, parts in scores.items()}
-        )
+        if self._gold:
+            scores["dev"] = self._choose(extractor, seen)
+        if extractor.tasks != stored:
+            replace_tasks(directory, extractor.tasks)
+        tests = {name: task.data.test_documents for name, task in self._setup.tasks.items()}
+        engine = extractor.engine()
+        if tested := {
+            name: self._score(name, documents, engine, seen=seen[name], ceilings=None)
+            for name, documents in tests.items()
+            if documents is not None
+        }:
+            scores["test"] = tested
+        extractor.write_scores(directory, self._fields(scores))
         extractor.write_card(directory, self._card(scores))
         return scores
 
-    def _split_scores(
-        self, split: Literal["dev", "test"], engine: Engine, seen: Mapping[str, Collection[Any]]
-    ) -> dict[str, Scores]:
-        """Return the scores of each task that has documents in a split."""
-        found = {}
-        for name, task in self._setup.tasks.items():
-            documents = task.data.dev_documents if split == "dev" else task.data.test_documents
-            if documents is not None:
-                found[name] = score(
-                    engine.only(name),
-                    documents,
-                    task=task.task,
-                    schema=task.schema,
-                    options=self._options(name, seen[name]),
-                    ceilings=self._gold[name].ceilings if split == "dev" else None,
-                )
-        return found
-
-    def advise_thresholds(self, directory: Path, scores: Mapping[str, Mapping[str, Scores]]) -> list[str]:
-        """Say which threshold would have a better score on dev, if precision and recall are far apart there.
-
-        Args:
-            directory: the model directory.
-            scores: the scores of that model by split and task.
-        """
-        advice = []
-        for name, part in scores.get("dev", {}).items():
-            task, gold = self._setup.tasks[name], self._gold[name]
-            if task.data.dev_is_train or not (thresholds := thresholds_to_try(part, task.section.head)):
+    def _choose(self, extractor: Extractor, seen: Mapping[str, Collection[Any]]) -> dict[str, Scores]:
+        """Choose cuts and thresholds on dev, set them in a model, and return its scores on dev with them."""
+        engine = extractor.engine()
+        scores, probes = {}, {}
+        for name, gold in self._gold.items():
+            probe = self._probe(extractor, name, engine) if self._comparable(name) else None
+            scores[name] = self._score(name, gold, engine, probe=probe, seen=seen[name], ceilings=gold.ceilings)
+            probes[name] = probe
+        decisions, self.choices = _decisions(scores), _choices(probes, scores)
+        extractor.tasks = {
+            name: replace(task, decision=decisions.get(name, ())) for name, task in extractor.tasks.items()
+        }
+        for name, choice in self.chosen().items():
+            if not choice.changed:
                 continue
-            extractor = Extractor.from_pretrained(
-                directory, device=self._recipe.training.device, precision=self._setup.precision
-            )
-            found = scores_by_threshold(
-                extractor,
-                gold,
-                thresholds,
-                name=name,
-                task=task.task,
-                schema=task.schema,
-                options=self._options(name),
-            )
-            advice.append(("" if len(self._setup.tasks) == 1 else f"{name}: ") + describe_thresholds(part, found))
+            before = extractor.tasks
+            extractor.tasks = {**before, name: replace(before[name], threshold=choice.threshold)}
+            gold = self._gold[name]
+            found = self._score(name, gold, extractor.engine(), seen=seen[name], ceilings=gold.ceilings)
+            if found.primary > scores[name].primary:
+                scores[name], self.choices[name] = found, replace(choice, f1=found.primary)
+            else:  # only for heads whose items at a low threshold do not contain those at a higher one
+                extractor.tasks = before
+                del self.choices[name]
+        return scores
+
+    def chosen(self) -> dict[str, ThresholdChoice]:
+        """Return the thresholds that `final_scores` has chosen on dev, by task."""
+        return {name: choice for name, choice in self.choices.items() if self._chooses(name)}
+
+    def threshold_advice(self) -> list[str]:
+        """Say which threshold has a clearly better score on dev than those of a recipe that sets them."""
+        advice = []
+        for name, choice in self.choices.items():
+            if choice.changed and not self._chooses(name):
+                head, task = self._setup.tasks[name].section.head, "" if len(self._setup.tasks) == 1 else f"{name}: "
+                field = "head.thresholds" if head.thresholds else "head.threshold"
+                better = describe_better(choice, per_label=bool(head.thresholds))
+                advice.append(f"{task}on dev, {better}; without {field} in the recipe, the threshold is chosen on dev")
         return advice
+
+    def _fields(self, scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+        """Return the scores by split and task as JSON values; if the run has only one task, without its name."""
+        found = {split: {name: part.to_dict() for name, part in parts.items()} for split, parts in scores.items()}
+        for name, choice in self.chosen().items():
+            found["dev"][name]["threshold"] = choice.to_dict()
+        one = len(self._setup.tasks) == 1
+        return {split: next(iter(parts.values())) if one else parts for split, parts in found.items()}
 
     def _options(self, name: str, seen: Collection[Any] | None = None) -> ScoringOptions:
         return scoring_options(self._recipe, self._setup.tasks[name].section, seen)
@@ -188,7 +235,7 @@ def _decisions(scores: Mapping[str, Scores]) -> dict[str, tuple[float, ...]]:
     return {name: cuts for name, cuts in found.items() if cuts is not None}
 
 
-def _fields(scores: Mapping[str, Scores], *, named: bool) -> dict[str, Any]:
-    """Return the scores by task as JSON values; if the run has only one task, without its name."""
-    fields = {name: part.to_dict() for name, part in scores.items()}
-    return fields if named else next(iter(fields.values()))
+def _choices(probes: Mapping[str, ThresholdProbe | None], scores: Mapping[str, Scores]) -> dict[str, ThresholdChoice]:
+    """Return the thresholds that are best for what was scored, by task."""
+    found = {name: probe.choice(scores[name]) for name, probe in probes.items() if probe is not None}
+    return {name: choice for name, choice in found.items() if choice is not None}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ie_cli.data.findings import Finding
 from ie_cli.metrics.scores import Scores
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.base import Precision
 from ie_cli.training.initial_model import InitialWeights
 from ie_cli.training.series_plan import Kind
@@ -93,6 +94,15 @@ def score_values(scores: Mapping[str, Scores], *, named: bool) -> dict[str, floa
     return {f"{task}.{name}": value for task, part in scores.items() for name, value in part.values().items()}
 
 
+def choice_values(choices: Mapping[str, ThresholdChoice], *, named: bool) -> dict[str, float]:
+    """Return the thresholds that would be chosen, and their F1, as columns of the logs, see `score_values`."""
+    return {
+        (f"{task}.{name}" if named else name): value
+        for task, choice in choices.items()
+        for name, value in (("threshold", choice.threshold), ("f1_at_threshold", choice.f1))
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluated:
     """The model was evaluated on dev.
@@ -104,6 +114,7 @@ class Evaluated:
         advice: a diagnosis if the model does not learn.
         steps: number of steps of the whole run.
         balance: what balancing did since the last evaluation.
+        choices: the thresholds that would be chosen if the run ended here, by task; their F1 is the score of a task.
     """
 
     step: int
@@ -120,6 +131,7 @@ class Evaluated:
     advice: str | None
     steps: int
     balance: Mapping[str, float] = field(default_factory=dict)
+    choices: Mapping[str, ThresholdChoice] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
         """Return the values for the logs."""
@@ -130,6 +142,7 @@ class Evaluated:
             "learning_rate": self.learning_rate,
             **self.balance,
             **score_values(self.scores, named=self.named),
+            **choice_values(self.choices, named=self.named),
         }
 
 
@@ -166,6 +179,7 @@ class Finished:
         steps: number of completed steps.
         steps_planned: number of steps of the run without stopping early.
         advice: what the scores suggest, if anything.
+        choices: the thresholds chosen on dev, by task.
     """
 
     model: Path
@@ -176,6 +190,7 @@ class Finished:
     seconds: float
     steps_planned: int
     advice: tuple[str, ...] = ()
+    choices: Mapping[str, ThresholdChoice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing.build import build_balancer
 from ie_cli.training.cached_gradients import CachedGradients
 from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
-from ie_cli.training.diagnostics import FOUND, Diagnostics
+from ie_cli.training.diagnostics import FOUND, Diagnostics, without_shy
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm, require_finite
@@ -32,7 +31,7 @@ from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_state import pack, require_best_model, unpack
 from ie_cli.training.sampling import Steps, build_steps
-from ie_cli.training.selection import primary_score
+from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
 from ie_cli.training.techniques.build import build_techniques
@@ -279,9 +278,8 @@ class Run:
         start = time.monotonic()
         # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
         with self.techniques.evaluation_weights(), self.stop.interruptible():  # no signal interrupts the restoration
-            scores = self.evaluator.dev_scores()
-            primary = primary_score(scores, self.recipe.training.select)
-            rank = -math.inf if math.isnan(primary) else primary
+            scores, choices = self.evaluator.dev_scores()
+            primary, rank = ranked(scores, self.recipe.training.select, choices)
             better = not self.best_step or rank > self.best_score
             best = (
                 better or primary == 0 == self.best_score
@@ -294,8 +292,8 @@ class Run:
         if best:
             self.best_score, self.best_step = rank, self.step
         self.waited = 0 if better or not self._patience_counts() else self.waited + 1
-        losses = self.tracker.by_task()
-        advice = self.diagnostics.evaluated(scores, step=self.step, epoch=self._epoch(), losses=losses)
+        losses, shown = self.tracker.by_task(), without_shy(scores, choices)
+        advice = self.diagnostics.evaluated(shown, step=self.step, epoch=self._epoch(), losses=losses)
         seconds, balance = time.monotonic() - start, self.balancer.values()
         self.tracker.restart()
         self.balancer.restart()
@@ -314,6 +312,7 @@ class Run:
             advice=advice,
             steps=self.steps,
             balance=balance,
+            choices=choices,
         )
 
     def _patience_counts(self) -> bool:
@@ -383,10 +382,7 @@ class Run:
         """Load the model as users would, score it, and store the scores with it."""
         directory = self.output / MODEL
         scores = self.evaluator.final_scores(directory)
-        advice = (
-            *self.diagnostics.finished(scores.get("dev", {})),
-            *self.evaluator.advise_thresholds(directory, scores),
-        )
+        advice = (*self.diagnostics.finished(scores.get("dev", {})), *self.evaluator.threshold_advice())
         seconds = time.monotonic() - self.started_at
         return Finished(
             directory,
@@ -397,4 +393,5 @@ class Run:
             seconds,
             steps_planned=self.steps,
             advice=advice,
+            choices=self.evaluator.chosen(),
         )

@@ -24,7 +24,12 @@ from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.pair_notes import pair_notes
 from ie_cli.training.processes import is_first_process, require_agreement
-from ie_cli.training.run_changes import require_same_precision, require_same_result, require_unchanged
+from ie_cli.training.run_changes import (
+    require_same_precision,
+    require_same_result,
+    require_unchanged,
+    with_started_thresholds,
+)
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
@@ -82,11 +87,11 @@ def train(
         TrainingError: a loss or gradient is not finite, or memory is insufficient for a single window.
         Stopped: the run was stopped by `stop`.
     """
-    output, stop = Path(output), stop or Stop()
-    writes = is_first_process()
+    output, stop, writes = Path(output), stop or Stop(), is_first_process()
     if writes:
         require_idle(output)
         require_new_output(output, overwrite=overwrite, resume=resume)
+    recipe = _as_started(recipe, output) if resume else recipe
     if resume and _is_finished(output, recipe):
         if writes:
             finish_directory(output)
@@ -117,6 +122,12 @@ def train(
         if writes:
             write_run(output, facts | {"finished": True})
             finish_directory(output)
+
+
+def _as_started(recipe: Recipe, output: Path) -> Recipe:
+    """Return a recipe with what an earlier version meant by its defaults, if such a version has started the run to resume."""
+    before = read_run(output)
+    return recipe if before is None else with_started_thresholds(recipe, before)
 
 
 def _is_finished(output: Path, recipe: Recipe) -> bool:

@@ -15,6 +15,7 @@ from ie_cli.data.dataset import splits
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.threshold import DEFAULT_THRESHOLD
 from ie_cli.training.run_directory import MODEL, Facts, tokens_of_run
 
 _NO_EFFECT_ON_RESULT = {"training.trackers", "training.checkpoint_every", "training.checkpoints"}
@@ -24,6 +25,31 @@ _PRECISION = "training.precision"
 _INITIAL = "training.init_from"
 _BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev|test|schema_file)")
 """Fields for files that are compared by content, not by name."""
+
+
+def with_started_thresholds(recipe: Recipe, before: Facts) -> Recipe:
+    """Return a recipe with the default thresholds of an earlier version, if a run was started by one.
+
+    Earlier versions stored the default as 0.5 and chose no threshold, so a run that they started does not, either.
+    """
+    stored = before["recipe"]
+    heads = {name: (section, _stored_head(stored, name)) for name, section in recipe.instances().items()}
+    earlier = {
+        name: section.model_copy(update={"head": section.head.model_copy(update={"threshold": DEFAULT_THRESHOLD})})
+        for name, (section, head) in heads.items()
+        if section.head.threshold == "auto" and head.get("threshold") == DEFAULT_THRESHOLD
+    }
+    if recipe.tasks:
+        return recipe.model_copy(update={"tasks": {**recipe.tasks, **earlier}})
+    [head] = [section.head for section in (earlier or recipe.instances()).values()]
+    return recipe.model_copy(update={"head": head})
+
+
+def _stored_head(recipe: Any, task: str) -> Mapping[str, Any]:
+    """Return the head of a task in a stored recipe; empty if it has no such task."""
+    sections = recipe.get("tasks") or {}
+    head = (sections.get(task) or {} if sections else recipe).get("head")
+    return head if isinstance(head, dict) else {}
 
 
 def require_unchanged(output: Path, before: Facts, now: Facts) -> None:

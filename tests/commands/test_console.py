@@ -173,17 +173,19 @@ def test_headings_are_complete_in_a_narrow_terminal(scores: tuple[str, ...], wid
     assert " ".join(name for name, _ in kept) == names
 
 
-def test_the_table_of_training_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chosen", ["", "0.4000 at 0.1201"])
+def test_the_table_of_training_fits_eighty_columns(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False, soft_wrap=True)
     monkeypatch.setattr(console, "console", made)
     view = TrainingView(quiet=False)
     view._scores = ("precision", "recall", "F1")
-    view._rows = [("100.0", "123456", "0.1234", "0.1000", "0.2000", "0.3000", "1234.5", "1:02:03", "*")]
+    view._rows = [("100.0", "123456", "0.1234", "0.1000", "0.2000", "0.3000", chosen, "1234.5", "1:02:03", "*")]
     made.print(view._table())
     text = re.sub(r"\x1b\[[0-9;]*m", "", shown(made))
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
-    assert all(part in text for part in ("epoch", "step", "loss", " P ", " R ", "F1", "123456", "0.3000"))
+    assert all(part in text for part in ("epoch", "step", "loss", " P ", " R ", "F1", "123456", "0.3000", chosen))
+    assert ("F1 at" in text) == bool(chosen)
 
 
 def test_progress_is_a_share_of_the_input_if_its_size_is_known(screen: Console) -> None:

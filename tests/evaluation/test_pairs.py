@@ -39,6 +39,7 @@ def final(
         section=recipe.instances()["match"],
         schema=schema,
         data=SimpleNamespace(**data, dev_is_train=False),
+        unannotated=(),
     )
     setup: Any = SimpleNamespace(
         tasks={"match": task},
@@ -50,7 +51,8 @@ def final(
     )
     evaluator = Evaluator(recipe, setup)
     found = evaluator.final_scores(directory)
-    assert evaluator.advise_thresholds(directory, found) == []
+    assert evaluator.threshold_advice() == []
+    assert evaluator.chosen() == {}
     scores: dict[str, Any] = {split: parts["match"] for split, parts in found.items()}
     return scores
 

@@ -1,18 +1,28 @@
-"""Scores at several thresholds from one pass are those of one evaluation for each."""
+"""One pass of a model gives its F1 at every threshold, and what is better than the threshold in use."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 
+from ie_cli.codecs.base import Annotation, Candidates, Decoded, Decoder
 from ie_cli.evaluation.evaluate import score
-from ie_cli.evaluation.thresholds import scores_by_threshold
+from ie_cli.evaluation.thresholds import ThresholdProbe, TwiceDecoder, describe_better, threshold_probe
 from ie_cli.inference.extractor import Extractor
+from ie_cli.inference.model_directory import TrainedTask
+from ie_cli.metrics.threshold_curve import LOWEST, ThresholdChoice
 from ie_cli.tasks import TASKS, ScoringOptions
 from ie_cli.training.events import Finished
 from ie_cli.training.run import train
+
+MASK = np.ones((2, 50), dtype=bool)
+OPTIONS = ScoringOptions()
 
 
 @pytest.mark.parametrize("task", ["ner", "relation"])
@@ -24,13 +34,104 @@ def test_one_pass_gives_the_scores_of_many(task: str, tmp_path: Path) -> None:
     *_, finished = train(made, tmp_path / "run")
     assert isinstance(finished, Finished)
     extractor = Extractor.from_pretrained(finished.model, device="cpu", precision="float32")
-    options, schema = ScoringOptions(), extractor.engine().tasks[0].codec.schema
-    thresholds = (0.01, 0.1, 0.5, 0.9)
-    found = scores_by_threshold(
-        extractor, gold, thresholds, name=task, task=TASKS[task], schema=schema, options=options
-    )
-    assert tuple(found) == thresholds
-    for threshold, scores in found.items():
-        engine = extractor.engine(threshold=threshold)
-        assert scores.values() == score(engine, gold, task=TASKS[task], schema=schema, ceilings={}).values()
-    assert len({tuple(scores.values().items()) for scores in found.values()}) > 1
+    schema = extractor.tasks[task].schema
+
+    def scored(threshold: float) -> Any:
+        return score(extractor.engine(threshold=threshold), gold, task=TASKS[task], schema=schema, ceilings={})
+
+    engine = extractor.engine()
+    probe = threshold_probe(extractor, task, engine, task=TASKS[task], options=OPTIONS)
+    assert isinstance(probe, ThresholdProbe)
+    found = score(probe.engine, gold, task=TASKS[task], schema=schema, each=probe.add, ceilings={})
+    assert found == scored(0.5)
+    thresholds, f1 = probe._curve.thresholds, probe._curve.f1()
+    usable = np.flatnonzero(thresholds > probe._decoder.floor)
+    assert len(usable) > 46
+    for place in (usable[0], usable[len(usable) // 3], 46, 70, 92):
+        assert f1[place] == pytest.approx(scored(float(thresholds[place])).primary, abs=1e-12)
+    assert len(set(f1.tolist())) > 1
+    assert probe.choice(found) is not None
+    other: Any = SimpleNamespace(primary=found.primary + 0.01)
+    assert probe.choice(other) is None  # the curve is that of something else
+    extreme = threshold_probe(extractor, task, engine, task=TASKS[task], options=OPTIONS, threshold=LOWEST / 2)
+    assert extreme is None
+    assert threshold_probe(extractor, task, engine, task=TASKS["match"], options=OPTIONS) is None
+
+
+def decoder_of(threshold: float, per_logit: float, made: list[float]) -> Decoder:
+    """A decoder that finds more candidates the lower its threshold is."""
+    count = round(10 + per_logit * max(0.0, -np.log(threshold / (1 - threshold))))
+
+    def annotate(found: Mapping[str, Candidates], *_: object) -> Annotation:
+        return Annotation(score=threshold, label=",".join(found))
+
+    def decode(*_: object) -> Decoded:
+        made.append(threshold)
+        return Decoded(
+            {"spans": Candidates(np.zeros((count, 4), dtype=np.int64), np.zeros(count, dtype=np.float32))}, frozenset()
+        )
+
+    decoder: Any = SimpleNamespace(tokens={"spans": (1, 2)}, decode=decode, annotate=annotate)
+    return decoder  # type: ignore[no-any-return]
+
+
+def twice(per_logit: float, made: list[float], current: float = 0.5) -> TwiceDecoder:
+    return TwiceDecoder(decoder_of(current, per_logit, made), current, lambda t: decoder_of(t, per_logit, made))
+
+
+def test_the_second_decoding_does_not_change_the_first() -> None:
+    made: list[float] = []
+    decoder = twice(0.0, made)
+    outputs: Any = None
+    found = decoder.decode(outputs, MASK)
+    assert set(found.parts) == set(decoder.tokens) == {"spans", "low.spans"}
+    assert decoder.floor == LOWEST
+    tokens: Any = None
+    first = decoder.annotate(found.parts, tokens, tokens, "text")
+    assert (first.score, first.label) == (0.5, "spans")
+    assert [(low.score, low.label) for low in decoder.annotations] == [(LOWEST, "spans")]
+
+
+def test_the_low_threshold_follows_the_number_of_candidates() -> None:
+    made: list[float] = []
+    decoder = twice(45.0, made)
+    outputs: Any = None
+    decoder.decode(outputs, MASK)  # 55 candidates one logit below, 100 two below, 145 three below
+    assert made == pytest.approx([0.5, 1 / (1 + np.e), 1 / (1 + np.e**2), 1 / (1 + np.e**3)])
+    assert decoder.floor == pytest.approx(1 / (1 + np.e**2))
+    made.clear()
+    decoder.decode(outputs, MASK)
+    assert made == pytest.approx([0.5, decoder.floor])
+    decoder.decode(outputs, MASK[:, :20])
+    assert decoder.floor == pytest.approx(1 / (1 + np.e))
+    for _ in range(3):
+        decoder.decode(outputs, MASK[:, :4])
+    assert decoder.floor == 0.5
+    made.clear()
+    decoder.decode(outputs, MASK)  # not lowered again: earlier texts lack the items below
+    assert made == [0.5]
+
+
+def test_thresholds_per_label_are_compared_as_they_are() -> None:
+    probe: Any = ThresholdProbe.__new__(ThresholdProbe)
+    probe._decoder, probe.per_label = SimpleNamespace(floor=LOWEST), True
+    probe._curve = SimpleNamespace(choose=lambda floor: ThresholdChoice(0.2, 0.8, 0.5, 0.4))
+    scores: Any = SimpleNamespace(primary=0.7)
+    assert probe.choice(scores) == ThresholdChoice(0.2, 0.8, 0.5, 0.7)
+    scores.primary = 0.799
+    assert probe.choice(scores) is None
+
+
+def test_the_threshold_of_a_recipe_comes_first() -> None:
+    head: Any = SimpleNamespace(threshold="auto")
+    schema: Any = None
+    assert TrainedTask(schema).threshold_in_use(head) == 0.5
+    assert TrainedTask(schema, threshold=0.2).threshold_in_use(head) == 0.2
+    head.threshold = 0.7
+    assert TrainedTask(schema, threshold=0.2).threshold_in_use(head) == 0.7
+
+
+def test_what_is_better_is_described_with_its_scores() -> None:
+    choice = ThresholdChoice(0.1301, 0.81431, 0.5, 0.76176)
+    assert describe_better(choice) == "F1 is 0.8143 with the threshold 0.1301, and 0.7618 with the threshold 0.5"
+    assert describe_better(choice, per_label=True).endswith("0.7618 with the thresholds per label")

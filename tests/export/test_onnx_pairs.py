@@ -24,7 +24,7 @@ PAIRS = [
     ("第3年", "9"),
 ]
 TASKS = {
-    "links": ({"name": "gplinker", "head_size": 8}, TrainedTask(LabelSchema(("person",), ("knows",)))),
+    "links": ({"name": "gplinker", "head_size": 8}, TrainedTask(LabelSchema(("person",), ("knows",)), threshold=0.3)),
     "triples": ({"name": "casrel"}, TrainedTask(LabelSchema(ROLES, ("knows",)))),
     "alike": ({"name": "cosent", "pooling": "first_last"}, TrainedTask(BINARY, decision=(0.5,))),
     "classes": ({"name": "infersent"}, TrainedTask(CLASSES, decision=(0.2, 0.5))),
@@ -43,6 +43,7 @@ def test_all_tasks_of_an_export_predict_as_the_model_does(tmp_path: Path) -> Non
     assert parity.largest < 1e-4
     assert parity.windows > 2 * len(PAIRS), "windows, texts and pairs"
     exported = Extractor.from_pretrained(tmp_path / "onnx")
+    assert exported.tasks["links"].threshold == model.tasks["links"].threshold == 0.3
     for name in TASKS:
         before, after = (list(extract(one.engine().only(name), given)) for one in (model, exported))
         assert [d.score for d in after] == pytest.approx([d.score for d in before], abs=1e-5)

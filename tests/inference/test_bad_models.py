@@ -131,7 +131,9 @@ def test_recipes_of_two_models(here: Path) -> None:
     refused("model: recipe.yaml has task: relation, but ie.json has no predicates", MIXED)
     (here / "model" / "ie.json").write_text(facts, encoding="utf-8")
     # What the weights do not depend on may be changed.
-    file.write_text(stored.replace("threshold: 0.5", "threshold: 0.6").replace("epochs: 40", "epochs: 3"), "utf-8")
+    changed = stored.replace("threshold: auto", "threshold: 0.6").replace("epochs: 40", "epochs: 3")
+    assert "threshold: 0.6" in changed
+    file.write_text(changed, "utf-8")
     assert ie("predict", "x.jsonl", "--model", "model").exit_code == 0
 
 
@@ -244,6 +246,8 @@ def renamed(fields: dict[str, Any]) -> None:
         ),
         (of_task(whole_words=1), "ie.json: damaged: whole_words must be true or false, got 1"),
         (of_task(temperature=0), "ie.json: damaged: temperature must be a number between 1e-6 and 1e6, got 0"),
+        (of_task(threshold=1.0), "ie.json: damaged: threshold must be a number above 0 and below 1, got 1.0"),
+        (of_task(threshold="0.5"), "ie.json: damaged: threshold must be a number above 0 and below 1, got '0.5'"),
         ({"tasks": {}}, "ie.json: damaged: tasks must map names to objects"),
         ({"tasks": {"ner": ["a"]}}, "ie.json: damaged: tasks must map names to objects"),
         (renamed, "model: recipe.yaml has the tasks ner, but ie.json has names"),

@@ -10,6 +10,7 @@ from ie_cli.document import Document, Entity, Relation
 from ie_cli.metrics.entities import EntityScorer
 from ie_cli.metrics.relations import RelationScorer
 from ie_cli.metrics.scores import Ceiling
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.reports.model_card import model_card
 
 
@@ -62,6 +63,14 @@ def test_a_card_of_relations_names_predicates_and_the_ways_to_match() -> None:
         "jq -c '.relations[]?'",
     ):
         assert part in card, part
+
+
+def test_a_card_names_thresholds_that_are_not_the_default() -> None:
+    made, schemas = recipe(Path("train.jsonl")), {"ner": LabelSchema(("X",)), "links": LabelSchema(("X",), ("p",))}
+    chosen, kept = ThresholdChoice(0.1301, 0.81431, 0.5, 0.76176), ThresholdChoice(0.5, 0.9, 0.5, 0.9)
+    card = model_card(made, schemas, {}, {"ner": chosen, "links": kept})
+    assert "\nThreshold for ner: 0.1301, chosen on dev (F1 0.8143 instead of 0.7618 at 0.5).\n" in card
+    assert "Threshold for links" not in card
 
 
 def test_a_card_before_any_score() -> None:

@@ -1,9 +1,8 @@
-"""What is said about a run whose scores are 0, or whose precision and recall are far apart."""
+"""What is said about a run whose scores are 0."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +16,10 @@ from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.metrics.entities import Counts, EntityScores
 from ie_cli.metrics.pairs import PairScores
-from ie_cli.recipe.heads import EfficientGlobalPointerSection
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.training import evaluator
-from ie_cli.training.diagnostics import Diagnostics, describe_thresholds, thresholds_to_try
+from ie_cli.training.diagnostics import Diagnostics, without_shy
 from ie_cli.training.events import Evaluated, Finished
 from ie_cli.training.run import train
 from ie_cli.training.setup import TrainingSetup, prepare
@@ -218,19 +217,12 @@ def test_dev_data_of_which_nothing_can_be_predicted_are_named(data: Path, tmp_pa
 # Thresholds
 
 
-def test_thresholds_are_tried_if_precision_and_recall_are_far_apart() -> None:
-    head = EfficientGlobalPointerSection()
-    assert thresholds_to_try(scored(100, 40, 38), head) == (0.05, 0.1, 0.2, 0.3, 0.4)
-    assert thresholds_to_try(scored(100, 300, 95), head) == (0.6, 0.7, 0.8, 0.9, 0.95)
-    assert thresholds_to_try(scored(100, 100, 80), head) == ()
-    assert thresholds_to_try(scored(100, 0, 0), head) == ()
-    assert thresholds_to_try(scored(100, 40, 38), EfficientGlobalPointerSection(thresholds={"person": 0.2})) == ()
-
-
-def test_only_measured_scores_are_recommended() -> None:
-    found: Mapping[float, EntityScores] = {0.1: scored(100, 90, 80), 0.3: scored(100, 60, 55)}
-    text = describe_thresholds(scored(100, 40, 38), found)
-    assert "a threshold of 0.1 has precision 0.8889, recall 0.8000 and F1 0.8421 instead of 0.5429" in text
-    assert "`ie predict --threshold 0.1`" in text
-    worse: Mapping[float, EntityScores] = {0.1: scored(100, 900, 80), 0.3: scored(100, 600, 55)}
-    assert "no other threshold has a higher F1 (0.1, 0.3 were tried)" in describe_thresholds(scored(100, 40, 38), worse)
+def test_a_task_that_is_only_shy_is_no_problem() -> None:
+    nothing, something = scored(100), scored(100, 40, 38)
+    choices = {
+        "shy": ThresholdChoice(0.05, 0.4, 0.5, 0.0),
+        "by chance": ThresholdChoice(0.05, 0.05, 0.5, 0.0),
+        "good": ThresholdChoice(0.3, 0.6, 0.5, 0.5429),
+    }
+    scores = {"shy": nothing, "by chance": nothing, "good": something, "explicit": nothing}
+    assert without_shy(scores, choices).keys() == {"by chance", "good", "explicit"}

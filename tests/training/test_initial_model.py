@@ -82,7 +82,7 @@ def load(file: Path) -> list[Document]:
 def test_before_the_first_step_the_scores_of_the_old_labels_are_those_of_the_model(trained: Path, more: Path) -> None:
     made = from_model(more, trained / "model")
     setup = prepare(made)
-    [scores] = Evaluator(made, setup).dev_scores().values()
+    [scores] = Evaluator(made, setup).dev_scores()[0].values()
     now = scores.to_dict()["labels"]
     before = f1_by_label(trained / "model", more)
     assert min(before[label] for label in ("person", "place", "school")) > 0.9

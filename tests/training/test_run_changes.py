@@ -14,6 +14,7 @@ from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.schema import Recipe
 from ie_cli.training.events import FinishedBefore
 from ie_cli.training.run import train
+from ie_cli.training.run_changes import with_started_thresholds
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def short(train_file: Path, **sections: Any) -> Recipe:
         ({"training": {"precision": "float16"}}, 'training.precision was "auto" and is now "float16"'),
         ({"training": {"eval_batch_size": 7}}, "training.eval_batch_size was 32 and is now 7"),
         ({"training": {"init_from": "runs/x"}}, 'training.init_from was null and is now "runs/x"'),
-        ({"head": {"threshold": 0.3}}, "head.threshold was 0.5 and is now 0.3"),
+        ({"head": {"threshold": 0.3}}, 'head.threshold was "auto" and is now 0.3'),
         ({"card": {"license": "mit"}}, 'card.license was null and is now "mit"'),
         ({"encoder": {"name": "bert-base-chinese"}}, 'encoder.name was "tiny" and is now "bert-base-chinese"'),
         ({"data": {"dev": 0.2}}, "data.dev was null and is now 0.2"),
@@ -59,6 +60,26 @@ def test_a_change_of_a_finished_run_is_named(
         list(train(short(data, **sections), finished, resume=True))
     assert error.value.message == f"{finished} is finished, and was trained with a different recipe: {message}"
     assert f"training.init_from={finished / 'model'}" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_run_of_an_earlier_version_keeps_its_default_threshold(several: bool) -> None:
+    """Such a version stored 0.5 for a recipe that sets no threshold, and chose none."""
+
+    def made(threshold: object) -> Recipe:
+        part = {"data": {"train": "train.jsonl"}, "head": {"name": "crf", "threshold": threshold}}
+        fields = {"tasks": {"one": part, "two": {"data": part["data"]}}} if several else part
+        return Recipe.model_validate({"name": "test", "encoder": {"name": "tiny"}, **fields})
+
+    def resumed(now: object, stored: object) -> object:
+        found = with_started_thresholds(made(now), {"recipe": made(stored).model_dump(mode="json")})
+        assert not several or found.tasks["two"].head.threshold == "auto"
+        return next(iter(found.instances().values())).head.threshold
+
+    assert resumed("auto", 0.5) == 0.5
+    assert resumed("auto", "auto") == "auto"
+    assert resumed("auto", 0.3) == "auto"  # a change of the recipe, which is reported
+    assert resumed(0.3, 0.5) == 0.3
 
 
 @pytest.mark.parametrize("training", [{}, {"checkpoints": 5, "checkpoint_every": 9, "trackers": []}])

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from support.two_tasks import LINKS, NAMES, two_tasks
 
+from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.training.events import Evaluated
 from ie_cli.training.run import train
-from ie_cli.training.selection import primary_score
+from ie_cli.training.selection import primary_score, ranked
 
 SCORES: Any = {"a": SimpleNamespace(primary=0.9), "b": SimpleNamespace(primary=0.3)}
 
@@ -35,6 +36,25 @@ def test_a_score_that_is_not_a_number_is_not_hidden() -> None:
     scores: Any = {"a": SimpleNamespace(primary=0.5), "b": SimpleNamespace(primary=math.nan)}
     for select in ("mean", "worst"):
         assert math.isnan(primary_score(scores, select))
+
+
+def test_the_f1_at_the_threshold_that_would_be_chosen_counts() -> None:
+    choices = {"b": ThresholdChoice(0.1, 0.5, 0.5, 0.3)}
+    assert primary_score(SCORES, "mean", choices) == pytest.approx(0.7)
+    assert primary_score(SCORES, "worst", choices) == 0.5
+    assert primary_score(SCORES, {"a": 1.0}, choices) == 0.9
+
+
+def test_of_equal_models_the_one_that_needs_no_other_threshold_is_better() -> None:
+    shy, sure = ThresholdChoice(0.1, 0.9, 0.5, 0.3), ThresholdChoice(0.5, 0.9, 0.5, 0.9)
+    scores: Any = {"a": SimpleNamespace(primary=0.3)}
+    better: Any = {"a": SimpleNamespace(primary=0.9)}
+    one, other = ranked(scores, "mean", {"a": shy}), ranked(better, "mean", {"a": sure})
+    assert one[0] == other[0] == 0.9
+    assert one[1] < other[1] < one[1] + 1e-5
+    assert ranked(scores, "mean", {}) == (0.3, 0.3)
+    nothing: Any = {"a": SimpleNamespace(primary=math.nan)}
+    assert ranked(nothing, "mean", {})[1] == -math.inf
 
 
 @pytest.mark.parametrize("select", ["worst", {LINKS: 1.0}])
