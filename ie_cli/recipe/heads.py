@@ -208,13 +208,12 @@ class TPLinkerSection(RelationSection):
 
 
 class MatchSection(HeadSection):
-    """Options of heads that score pairs of texts: nothing is found above a threshold, and no items overlap."""
+    """Options of heads that score pairs of texts. As these have no items, a recipe cannot set what is a class variable below."""
 
     decoding: ClassVar[frozenset[str]] = frozenset({"decision"})
     nests: ClassVar[bool] = False
     by_cosine: ClassVar[bool] = False
     """Whether the similarity of a pair is the cosine of two vectors, not what a classifier says."""
-    # No fields of these heads: a recipe may not set them.
     flat: ClassVar[bool] = False  # type: ignore[misc]
     threshold: ClassVar[float] = 0.5  # type: ignore[misc]
     thresholds: ClassVar[dict[str, float]] = {}  # type: ignore[misc]
