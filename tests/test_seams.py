@@ -27,7 +27,7 @@ from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
 
 PACKAGE = Path(__file__).parent.parent / "ie_cli"
-TINY = "encoder: {name: tiny, max_length: 64, stride: 16}\n"
+TINY = "encoder: {name: tiny, layers: 1, max_length: 64, stride: 16}\n"
 QUICK = "training: {epochs: 12, batch_size: 8, learning_rate: 2.0e-3, head_learning_rate: 1.0e-2, precision: float32}\n"
 
 
@@ -233,6 +233,7 @@ def test_a_task_may_be_called_like_an_attribute_of_a_module(name: str, here: Pat
 
 
 def test_a_model_of_two_tasks_goes_through_the_commands(here: Path) -> None:
+    """tests/commands/test_two_tasks.py exports such a model."""
     recipe = write(
         here / "recipe.yaml", BOTH.replace("dev: train.jsonl", "dev: 0.3").replace("dev: linked.jsonl", "dev: 0.3")
     )
@@ -246,14 +247,8 @@ def test_a_model_of_two_tasks_goes_through_the_commands(here: Path) -> None:
     assert "one of them" in said(ie("eval", "run/model", "linked.jsonl"))
     scored = ie("eval", "run/model", "linked.jsonl", "--task", "links", "--json")
     assert json.loads(scored.stdout)["f1"] > 0.5
-    exported = ie("export", "run/model", "exported")
-    assert exported.exit_code == 0, exported.stderr
-    lines = [ie("predict", "linked.jsonl", "--model", name, "--quiet").stdout for name in ("run/model", "exported")]
-    found = [[json.loads(line) for line in text.splitlines()] for text in lines]
-    assert [len(record.get("relations", [])) for record in found[0]] == [
-        len(record.get("relations", [])) for record in found[1]
-    ]
-    assert any(record.get("relations") for record in found[0])
+    predicted = ie("predict", "linked.jsonl", "--model", "run/model", "--quiet")
+    assert any(json.loads(line).get("relations") for line in predicted.stdout.splitlines())
 
 
 def test_changed_data_of_a_single_named_task_are_refused(here: Path) -> None:

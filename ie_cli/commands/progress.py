@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ie_cli.commands.console import console
+from ie_cli.commands import console as terminal
 
 Item = TypeVar("Item")
 
@@ -60,11 +60,11 @@ def counting(what: str, *, quiet: bool, size: int | None = None, done: int = 0) 
         size: number of bytes of the input, if it is known.
         done: number of items that were processed before.
     """
-    if quiet or not console.is_terminal:
+    if quiet or not terminal.console.is_terminal:
         yield Counter(None, size=size, done=done)
         return
     share = () if size is None else (TextColumn("{task.percentage:>3.0f} %"),)
     left = TimeElapsedColumn() if size is None else TimeRemainingColumn(elapsed_when_finished=True)
     columns = (TextColumn(what), BarColumn(), *share, TextColumn("{task.fields[items]} records"), left)
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=terminal.console, transient=True) as progress:
         yield Counter(progress, size=size, done=done)

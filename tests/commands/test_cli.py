@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.corpora import as_json, documents, recipe, write_jsonl
+from support.untrained_export import write_export
 from typer.testing import CliRunner, Result
 
 from ie_cli.cli import app
@@ -364,7 +365,8 @@ def test_recipes_are_listed_and_copied_so_that_they_run_in_place(here: Path) -> 
 
 def test_a_closed_pipe_ends_quietly(here: Path) -> None:
     (here / "big.jsonl").write_text('{"text": "王伟在青川大学读书，第1年。"}\n' * 5000)
-    command = f"{sys.executable} -m ie_cli predict big.jsonl | head -1"
+    write_export(here / "onnx")  # starts without torch
+    command = f"{sys.executable} -m ie_cli predict big.jsonl --model onnx | head -1"
     run = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=here, env=_env()
     )
@@ -375,8 +377,9 @@ def test_a_closed_pipe_ends_quietly(here: Path) -> None:
 
 
 def test_an_answer_comes_while_the_pipe_stays_open(here: Path) -> None:
+    write_export(here / "onnx")  # starts without torch
     with subprocess.Popen(
-        [sys.executable, "-m", "ie_cli", "predict", "-", "--quiet"],
+        [sys.executable, "-m", "ie_cli", "predict", "-", "--quiet", "--model", "onnx"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here, env=_env(),
     ) as process:  # fmt: skip
         assert process.stdin is not None

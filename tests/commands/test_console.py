@@ -13,7 +13,6 @@ from ie_cli.commands import console
 from ie_cli.commands.console import (
     TrainingView,
     busy,
-    counting,
     duration,
     fitting_columns,
     print_error,
@@ -22,6 +21,7 @@ from ie_cli.commands.console import (
     warn,
 )
 from ie_cli.commands.inputs import Input
+from ie_cli.commands.progress import counting
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from support.corpora import documents, write_jsonl
 from support.untrained import write_model
+from support.untrained_export import write_export
 from typer.main import get_command
 
 from ie_cli.cli import app
@@ -31,11 +33,21 @@ class PanicException(BaseException):
     """What fails in Rust."""
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a model and with an export, which starts without torch."""
+    directory = tmp_path_factory.mktemp("models")
+    write_model(directory / "model", labels=("人物", "地点"))
+    write_export(directory / "onnx", labels=("人物", "地点"))
+    return directory
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_jsonl(Path("data.jsonl"), documents())
-    write_model(Path("model"), labels=("人物", "地点"))
+    for name in ("model", "onnx"):
+        shutil.copytree(models / name, name)
     return tmp_path
 
 
@@ -152,7 +164,7 @@ def test_a_signal_while_the_command_starts_ends_it_with_its_own_code(signum: int
         "ie convert - - <&-",
         "ie init - <&-",
         "ie convert data.jsonl - >&-",
-        "ie predict data.jsonl -m model >&-",
+        "ie predict data.jsonl -m onnx >&-",
         "ie eval model data.jsonl --json >&-",
         "ie recipes >&-",
         "ie --version >&-",
@@ -173,7 +185,7 @@ def test_commands_that_use_no_stream_need_none(here: Path) -> None:
     done = run("ie convert data.jsonl out.jsonl <&- >&- 2>&-", here)
     assert done.returncode == 0
     assert (here / "out.jsonl").read_bytes() == (here / "data.jsonl").read_bytes()
-    assert run("ie predict data.jsonl -m model 2>&-", here).stdout == run("ie predict data.jsonl -m model", here).stdout
+    assert run("ie predict data.jsonl -m onnx 2>&-", here).stdout == run("ie predict data.jsonl -m onnx", here).stdout
 
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
@@ -184,7 +196,7 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIO
     "line",
     [
         "ie eval model 数据.jsonl --json",
-        "ie eval model 数据.jsonl --errors 2 --save result.json --save page.html && cat result.json page.html",
+        "ie eval onnx 数据.jsonl --errors 2 --save result.json --save page.html && cat result.json page.html",
         "ie convert 数据.jsonl -",
         "ie init 数据.jsonl --encoder tiny",
         "ie predict --help",

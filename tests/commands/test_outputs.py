@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from support.corpora import documents, recipe, write_jsonl
 from support.runner import ie, said
+from support.untrained_export import write_export
 
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.system.places import claimed
@@ -208,8 +209,9 @@ def test_messages_end_no_command(stderr: str, tmp_path: Path, monkeypatch: pytes
     assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["finished"] is True
     if "full" not in stderr:
         return
+    write_export(tmp_path / "onnx")  # starts without torch
     done = shell(
-        f"$IE predict train.jsonl -m run/model -o out.jsonl {stderr} &&"
+        f"$IE predict train.jsonl -m onnx -o out.jsonl {stderr} &&"
         f"$IE eval run/model train.jsonl --save r.json --json {stderr}"
     )
     assert done.returncode == 0

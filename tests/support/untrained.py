@@ -17,15 +17,24 @@ from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.reports.model_card import model_card
 
+LABELS = ("person", "place")
 
-def write_model(directory: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = ("person", "place")) -> Path:
+
+def write_model(directory: Path, *, data: str = "train.jsonl", labels: tuple[str, ...] = LABELS) -> Path:
     """Write a tiny model with random weights whose recipe names some data."""
-    made = recipe(Path(data))
+    extractor(data=data, labels=labels).save_pretrained(directory)
+    return directory
+
+
+def extractor(
+    *, data: str = "train.jsonl", labels: tuple[str, ...] = LABELS, head: dict[str, object] | None = None
+) -> Extractor:
+    """Return a tiny model with random weights."""
+    made = recipe(Path(data), **({"head": head} if head else {}))
     encoder, tokenizer = tiny_encoder(made.encoder, Counter("王伟在青川大学读书" * 2))
     schema = LabelSchema(labels)
     codec = build_codec(made.head, schema)
-    head = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
-    backend = TorchBackend(ExtractionModel(encoder, {made.task: head}), "float32")
+    built = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
+    backend = TorchBackend(ExtractionModel(encoder, {made.task: built}), "float32")
     card = model_card(made, {made.task: schema}, {})
-    Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0, card=card).save_pretrained(directory)
-    return directory
+    return Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0, card=card)

@@ -37,7 +37,10 @@ def run(made: Recipe, output: Path) -> tuple[Started, list[Evaluated], Finished]
 @pytest.mark.parametrize("annotated", [True, False], ids=["types", "roles"])
 def test_a_tiny_encoder_learns_twenty_examples_by_heart(head: str, annotated: bool, tmp_path: Path) -> None:
     data = relation_documents(annotated=annotated)
-    made = relation_recipe(write_jsonl(tmp_path / "t.jsonl", data), head={"name": head})
+    # Ten evaluations instead of forty: each stores the model.
+    made = relation_recipe(
+        write_jsonl(tmp_path / "t.jsonl", data), head={"name": head}, encoder={"layers": 1}, training={"eval_every": 12}
+    )
     started, evaluated, finished = run(made, tmp_path / "run")
     section = made.instances()["relation"].head
     assert isinstance(section, RelationSection)
@@ -73,7 +76,7 @@ def duie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_data_without_offsets_are_scored_by_text_and_by_the_official_rules(duie: Path, tmp_path: Path) -> None:
     from ie_cli.metrics.duie import OfficialScorer
 
-    started, _, finished = run(relation_recipe(duie, training={"epochs": 60}), tmp_path / "run")
+    started, _, finished = run(relation_recipe(duie, training={"epochs": 60, "eval_every": 60}), tmp_path / "run")
     assert started.tasks["relation"].schema.predicates == ("学校", "老师", "老师.onDate")
     scores = finished.scores["dev"]["relation"]
     assert isinstance(scores, RelationScores)
