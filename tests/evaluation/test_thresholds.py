@@ -12,6 +12,7 @@ import pytest
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 
 from ie_cli.codecs.base import Annotation, Candidates, Decoded, Decoder
+from ie_cli.document import Entity
 from ie_cli.evaluation.evaluate import score
 from ie_cli.evaluation.thresholds import ThresholdProbe, TwiceDecoder, describe_better, threshold_probe
 from ie_cli.inference.extractor import Extractor
@@ -89,7 +90,23 @@ def test_the_second_decoding_does_not_change_the_first() -> None:
     tokens: Any = None
     first = decoder.annotate(found.parts, tokens, tokens, "text")
     assert (first.score, first.label) == (0.5, "spans")
-    assert [(low.score, low.label) for low in decoder.annotations] == [(LOWEST, "spans")]
+    low = decoder.take("text")
+    assert (low.score, low.label) == (LOWEST, "spans")
+
+
+def test_what_the_low_threshold_finds_in_pieces_has_the_offsets_of_the_whole_text() -> None:
+    def annotate(found: Mapping[str, Candidates], tokens: object, plan: object, text: str) -> Annotation:
+        return Annotation([Entity(0, len(text), "a")])
+
+    inner: Any = SimpleNamespace(tokens={}, annotate=annotate)
+    decoder = TwiceDecoder(inner, 0.5, lambda threshold: inner)
+    nothing: Any = None
+    texts = {"One. One.  Two. ": ["One.", "One.", "Two."], "": [""], " ": [" "], "One.": ["One."]}
+    for pieces in texts.values():
+        for piece in pieces:
+            decoder.annotate({}, nothing, nothing, piece)
+    found = [[(e.start, e.end) for e in decoder.take(text).entities] for text in texts]
+    assert found == [[(0, 4), (5, 9), (11, 15)], [(0, 0)], [(0, 1)], [(0, 4)]]
 
 
 def test_the_low_threshold_follows_the_number_of_candidates() -> None:

@@ -82,7 +82,7 @@ FAULTS = [
     ("training:\n  epochs: true", "recipe.yaml:5: training.epochs: got true, expected an integer above 0 and at most 1,000,000"),
     ("training:\n  epochs:", "recipe.yaml:5: training.epochs: got nothing, expected an integer above 0 and at most 1,000,000"),
     ("training:\n  epochs: [1]", "recipe.yaml:5: training.epochs: got [1], expected an integer above 0 and at most 1,000,000"),
-    ("training:\n  epochs: {}", "recipe.yaml:5: training.epochs: got a mapping, expected an integer above 0 and at most 1,000,000"),  # noqa: E501
+    ("training:\n  epochs: {}", "recipe.yaml:5: training.epochs: got an empty mapping, expected an integer above 0 and at most 1,000,000"),  # noqa: E501
     ("training: {learning_rate: 2e-5x}", "recipe.yaml:4: training.learning_rate: got '2e-5x', expected a number above 0"),
     ("training: {learning_rate: -2E-5}", "recipe.yaml:4: training.learning_rate: got -2E-5, expected a number above 0"),
     ("training: {learning_rate: .inf}", "recipe.yaml:4: training.learning_rate: got .inf, expected a number above 0"),

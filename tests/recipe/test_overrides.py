@@ -44,6 +44,8 @@ def test_the_fields_that_the_other_head_has_are_kept() -> None:
         "threshold": 0.3,
         "flat": True,
         "thresholds": {},
+        "input_dropout": 0.0,
+        "whole_words": "auto",
         "entity_rows": "auto",
     }
     assert notes == [

@@ -68,7 +68,7 @@ def test_a_card_of_relations_names_predicates_and_the_ways_to_match() -> None:
 def test_a_card_names_thresholds_that_are_not_the_default() -> None:
     made, schemas = recipe(Path("train.jsonl")), {"ner": LabelSchema(("X",)), "links": LabelSchema(("X",), ("p",))}
     chosen, kept = ThresholdChoice(0.1301, 0.81431, 0.5, 0.76176), ThresholdChoice(0.5, 0.9, 0.5, 0.9)
-    card = model_card(made, schemas, {}, {"ner": chosen, "links": kept})
+    card = model_card(made, schemas, {}, thresholds={"ner": chosen, "links": kept})
     assert "\nThreshold for ner: 0.1301, chosen on dev (F1 0.8143 instead of 0.7618 at 0.5).\n" in card
     assert "Threshold for links" not in card
 

@@ -55,7 +55,7 @@ def test_label_biases_learn_faster_than_the_rest_of_a_head(factors: bool) -> Non
         for parameter in group["params"]:  # type: ignore[attr-defined]
             found[id(parameter)] = (group["lr"], group["weight_decay"])
     for name, parameter in model.named_parameters():
-        rate = 4e-3 if factors and ".bias." in name else 1e-3
+        rate = 8e-3 if factors and ".bias." in name else 1e-3
         assert found[id(parameter)] == (pytest.approx(rate), 0.0 if name.endswith(".bias") else 0.1), name
 
 

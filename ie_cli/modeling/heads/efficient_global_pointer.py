@@ -18,7 +18,7 @@ from ie_cli.modeling.rotary import rotary_angles, rotate
 
 SPAN_PRIOR = -4.0
 """The initial score of spans; most spans of a sentence have no label."""
-BIAS_RATE = 4.0
+BIAS_RATE = 8.0
 """By how much the label biases learn faster than the other weights of a head.
 
 A step of Adam moves every weight by about the learning rate. It therefore changes the score of a label by about ``lr · Σ|x|/2``,
