@@ -33,8 +33,8 @@ class EfficientGlobalPointer(nn.Module):
         hidden_size: the size of the encoder's output.
         labels: the number of labels.
         upper: only entries with i ≤ j are valid, as for spans; False for links.
-        prior: the initial score of all entries. Hardly any entry is gold; a low initial score saves about a hundred steps in
-            which only the biases would learn this.
+        prior: the initial score of all entries; `SPAN_PRIOR` if omitted. Hardly any entry is gold; a low initial score saves about
+            a hundred steps in which only the biases would learn this.
         head_size: d, the size of q and k; even.
         rope: use the rotary positions R; without them, the scores do not depend on the order of tokens.
     """
@@ -48,7 +48,7 @@ class EfficientGlobalPointer(nn.Module):
         hidden_size: int,
         labels: int,
         upper: bool = True,
-        prior: float = SPAN_PRIOR,
+        prior: float | None = None,
         *,
         head_size: int = 64,
         rope: bool = True,
@@ -57,7 +57,7 @@ class EfficientGlobalPointer(nn.Module):
         self.head_size, self.rope, self.upper = head_size, rope, upper
         self.projection = nn.Linear(hidden_size, 2 * head_size)
         self.bias = nn.Linear(2 * head_size, 2 * labels)
-        nn.init.constant_(self.bias.bias, prior)
+        nn.init.constant_(self.bias.bias, SPAN_PRIOR if prior is None else prior)
 
     def scores(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the factors pair ``[batch, L, L]``, start and end ``[batch, labels, L]``, in float32.
