@@ -33,8 +33,8 @@ class EfficientGlobalPointer(nn.Module):
         hidden_size: the size of the encoder's output.
         labels: the number of labels.
         upper: only entries with i ≤ j are valid, as for spans; False for links.
-        prior: the initial score of all entries; `SPAN_PRIOR` if omitted. Hardly any entry is gold; a low initial score saves about
-            a hundred steps in which only the biases would learn this.
+        prior: the initial score of all entries; `SPAN_PRIOR` if omitted. Hardly any entry is gold; a low initial score saves
+            about a hundred steps in which only the biases would learn this.
         head_size: d, the size of q and k; even.
         rope: use the rotary positions R; without them, the scores do not depend on the order of tokens.
     """
