@@ -9,7 +9,7 @@ from support.pairs import pair_recipe, write_pair_model
 from support.runner import ie, said
 from support.untrained import write_model
 
-from ie_cli.inference import pipeline
+from ie_cli.inference import chunks
 from ie_cli.inference import resumable_output as jobs
 from ie_cli.recipe.schema import Recipe
 
@@ -236,8 +236,8 @@ def test_bad_lines_are_handled_as_in_prediction(here: Path) -> None:
 def interrupted(here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A job that stopped at its third record; each chunk has one record, and the journal is always due."""
     monkeypatch.setattr(jobs, "COMMIT_SECONDS", 0.0)
-    grouped = pipeline.grouped
-    monkeypatch.setattr(pipeline, "grouped", lambda reader, **named: grouped(reader, **named | {"size": 1}))
+    grouped = chunks.grouped
+    monkeypatch.setattr(chunks, "grouped", lambda reader, **named: grouped(reader, **named | {"size": 1}))
     straight = ie("link", write("good.jsonl", [*RECORDS, *RECORDS]), "--names", "names.jsonl", "-o", "straight.jsonl")
     assert straight.exit_code == 0, straight.stderr
     Path("cut.jsonl").write_text(

@@ -74,8 +74,8 @@ def test_the_entropy_is_the_target_and_the_order_is_kept(
     assert (np.diff(q[order]) >= 0).all()
     positive = p > 0
     np.testing.assert_allclose(
-        q[positive], np.exp(found.exponents * np.log(p[positive] / p.max())) * q.max(), rtol=1e-5, atol=1e-300
-    )
+        q[positive], np.exp(found.exponents * np.log(p[positive] / p.max())) * q.max(), rtol=1e-4, atol=1e-300
+    )  # the errors of logarithms are multiplied by the exponent
 
 
 @given(**CASES, scale=st.floats(1e-200, 1e200))

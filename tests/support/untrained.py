@@ -35,6 +35,9 @@ def extractor(
     schema = LabelSchema(labels)
     codec = build_codec(made.head, schema)
     built = build_head(made.head, hidden_size=encoder.config.hidden_size, codec=codec)  # type: ignore[union-attr,arg-type]
+    for name, parameter in built.named_parameters():
+        if name.endswith("bias.bias"):  # a low initial score would find nothing
+            parameter.data.zero_()
     backend = TorchBackend(ExtractionModel(encoder, {made.task: built}), "float32")
     card = model_card(made, {made.task: schema}, {})
     return Extractor(backend, {made.task: TrainedTask(schema)}, tokenizer, made, 0, card=card)

@@ -47,7 +47,7 @@ def test_the_recipe_trains_and_its_model_finds_every_label_and_predicate(model: 
 
 
 def test_every_entity_and_relation_of_the_corpus_can_be_found(model: Path) -> None:
-    engine = Extractor.from_pretrained(model).engine()
+    engine = Extractor.from_pretrained(model).engine(split="never")
     for name in ("dev", "test"):
         gold = GoldSet(list(read_documents(str(DATA / f"{name}.jsonl"))), engine.only("relation"))
         assert {what: ceiling.recall for what, ceiling in gold.ceilings.items()} == {"entities": 1.0, "relations": 1.0}

@@ -226,7 +226,7 @@ class Scorer(Protocol):
         upper: only entries with i ≤ j are valid, as for spans.
         label_blocks: the parameters with rows of their own for each label, and their number of blocks (see `LabelRows`).
         options: options of the loss.
-        rate_factors: by how much parameters learn faster than the head's learning rate, for those that do.
+        rate_factors: by how much parameters learn faster than the head's learning rate, for those that do; it may be missing.
     """
 
     upper: bool
@@ -341,7 +341,7 @@ class MatrixHead(HeadModule):
         return {
             f"tables.{name}.{parameter}": factor
             for name, scorer in self._scorers()
-            for parameter, factor in scorer.rate_factors.items()
+            for parameter, factor in getattr(scorer, "rate_factors", {}).items()
         }
 
 

@@ -30,7 +30,6 @@ class GlobalPointer(nn.Module):
     upper = True
     label_blocks: ClassVar[Mapping[str, int]] = {"weight": 1, "bias": 1}
     options = LossOptions()
-    rate_factors: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, hidden_size: int, labels: int, *, head_size: int = 64, rope: bool = True) -> None:
         super().__init__()
