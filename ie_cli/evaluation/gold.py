@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ie_cli.codecs.base import Codec, Targets, find_reachable
 from ie_cli.document import Document
-from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_boundaries import with_whole_words
 from ie_cli.evaluation.context import cut_out, inside
@@ -56,9 +56,7 @@ class CeilingCounter:
         If the text is cut, an item that is not inside a piece is unreachable; where in a cut text the occurrences of a triple
         without offsets are is not considered.
         """
-        [tokens] = self._tokenizer.encode([document.text])
-        if self._whole_words:
-            tokens = with_whole_words(document.text, tokens)
+        tokens = self._tokens(document.text)
         found: Targets = find_reachable(self._codec, document, tokens, self._plan, flat=self._flat)
         self._totals.update(found.counts)
         located = document.spos is None and document.text_pair is None
@@ -69,12 +67,16 @@ class CeilingCounter:
         lost = Counter(found.counts)
         for start, end in spans:
             piece = inside(cut_out(document, start, end - start))
-            [tokens] = self._tokenizer.encode([piece.text])
-            found = find_reachable(self._codec, piece, tokens, self._plan, flat=self._flat)
+            found = find_reachable(self._codec, piece, self._tokens(piece.text), self._plan, flat=self._flat)
             self._add_unreachable(found)
             lost.subtract(found.counts)
         for kind, count in (+lost).items():
             self._reasons.setdefault(kind, Counter())[ACROSS] += count
+
+    def _tokens(self, text: str) -> Tokens:
+        """Return the tokens of a text, with the limits of words if the model has these."""
+        [tokens] = self._tokenizer.encode([text])
+        return with_whole_words(text, tokens) if self._whole_words else tokens
 
     def _add_unreachable(self, found: Targets) -> None:
         for kind, items in found.unreachable.items():

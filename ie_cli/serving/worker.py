@@ -205,7 +205,7 @@ class Worker:
 
     def calibrate(self) -> None:
         """Measure the speed of the model before the first request, after one batch to warm up."""
-        engine = replace(self._engine, counts=Counts())
+        engine = replace(self._engine, counts=Counts(), splitter=None)  # a full window, not a sentence
         text = "王伟 lives in Paris. " * engine.plan.capacity
         windows = split_windows(engine, tokenise(engine, [Document(text, text_pair=text)]))[:1]
         if not windows:

@@ -303,6 +303,7 @@ def _smaller_windows(
             codec=task.codec,
             pad_id=setup.pad_id,
             mentions=task.section.data.mentions,
+            whole_words=task.whole_words,
         )
         dataset = encode_dataset(sample_documents(task.data.documents, SAMPLE), encoding, key=None)
         found = training_items(task.task, dataset)

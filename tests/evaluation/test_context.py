@@ -18,6 +18,7 @@ from support.runner import ie, said
 from support.untrained import write_model
 
 from ie_cli.document import Document, Entity, Relation
+from ie_cli.encoding.alignment import INSIDE_WORD
 from ie_cli.encoding.sentences import sentence_spans
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.evaluation.context import Agreement, ContextScores, cut_out, inside, joint_of, surrounded
@@ -160,3 +161,16 @@ def test_the_recall_ceiling_knows_where_texts_are_cut() -> None:
     assert (ceilings["never"].reachable, ceilings["never"].total) == (3, 4)
     assert (ceilings["sentences"].reachable, ceilings["sentences"].total) == (2, 4)
     assert ceilings["sentences"].reasons[ACROSS] == 2
+
+
+def test_the_recall_ceiling_of_a_cut_text_knows_words() -> None:
+    document = Document("Anna saw it. Wien is far.", [Entity(0, 4, "person"), Entity(13, 16, "place")])
+    counted = {}
+    for split in ("never", "sentences"):
+        made = engine(split)
+        made = replace(made, tasks=tuple(replace(part, whole_words=True) for part in made.tasks))
+        counter = CeilingCounter.of(made)
+        counter.add(document)
+        counted[split] = counter.ceilings()["entities"]
+    assert counted["sentences"] == counted["never"]
+    assert counted["sentences"].reasons[INSIDE_WORD] == 1

@@ -14,6 +14,7 @@ from support import stub_serve
 from support.waiting import until
 
 from ie_cli.document import Document
+from ie_cli.encoding.windows import WindowPlan
 from ie_cli.formats.jsonl import to_fields
 from ie_cli.inference.pipeline import extract
 from ie_cli.inference.splitting import Splitter
@@ -207,6 +208,17 @@ def test_the_speed_is_measured_before_the_first_request(worker: Worker, backend:
     assert backend.batches
     assert worker._engine.counts.windows == 0
     assert worker.submit(["王伟"]).future.result(SECONDS) == expected(["王伟"])
+
+
+def test_the_speed_is_that_of_full_windows_even_if_texts_are_cut(backend: stub_serve.Backend) -> None:
+    engine = replace(stub_serve.engine(backend), splitter=Splitter("sentences"), plan=WindowPlan(60, 8))
+    worker = Worker(engine, slots=9, seconds=SECONDS)
+    try:
+        worker.calibrate()
+    finally:
+        worker.close()
+    full = engine.plan.capacity + engine.tokenizer.special_tokens
+    assert {len(row) for batch in backend.batches for row in batch} == {full}
 
 
 def test_closing_ends_what_waits(backend: stub_serve.Backend) -> None:

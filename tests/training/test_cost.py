@@ -97,6 +97,13 @@ def test_smaller_windows_are_reported_if_they_lose_nothing(tmp_path: Path, monke
     long = [Document(text, [Entity(0, 240, "person")]) for text in texts]
     made = recipe(write_jsonl(tmp_path / "long.jsonl", long), data={"dev": None}, encoder=sizes, training=batches)
     assert estimate_cost(made, seconds=60.0).windows == ()
+    # What whole words exclude is lost in every window, and does not make up for what only the smaller ones lose.
+    both = [Entity(1, 3, "place"), Entity(2, 242, "person")]
+    words = [Document(f"ab{'字' * 400}{number}", both) for number in range(6)]
+    head: dict[str, object] = {"whole_words": True}
+    path = write_jsonl(tmp_path / "words.jsonl", words)
+    made = recipe(path, data={"dev": None}, encoder=sizes, training=batches, head=head)
+    assert estimate_cost(made, seconds=60.0).windows == ()
 
 
 @pytest.fixture
