@@ -377,6 +377,21 @@ def test_the_prior_is_near_the_loss_of_a_new_head(head: str, tmp_path: Path) -> 
     assert 1 / prior == pytest.approx(measured, rel=0.5)
 
 
+@pytest.mark.parametrize("option", [{"label_smoothing": 0.3}, {"negative_sampling": 0.1}])
+def test_the_prior_is_that_of_the_loss_of_the_run(option: dict[str, float], tmp_path: Path) -> None:
+    plain = begin(two_tasks(tmp_path, balance="prior"), tmp_path, double=False).balancer.weights  # type: ignore[attr-defined]
+    run = begin(two_tasks(tmp_path, dropout=0.0, balance="prior", **option), tmp_path, double=False)
+    found = run.balancer.weights  # type: ignore[attr-defined]
+    batches = batches_of(run)
+    with torch.no_grad():
+        measured = {
+            task: np.mean([float(sum(run.setup.model(b).values())) for b in some]) for task, some in batches.items()
+        }
+    for task, weight in found.items():
+        assert weight != pytest.approx(plain[task], rel=0.01)
+        assert 1 / weight == pytest.approx(measured[task], rel=0.5)
+
+
 def test_the_prior_of_classes_is_the_logarithm_of_their_number(tmp_path: Path) -> None:
     made = two_tasks(tmp_path)
     tasks = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ie_cli.recipe.schema import TrainingSection
+
 
 @dataclass(frozen=True, slots=True)
 class LossOptions:
@@ -16,3 +18,8 @@ class LossOptions:
 
     smoothing: float = 0.0
     negatives: float | None = None
+
+    @classmethod
+    def of(cls, section: TrainingSection) -> LossOptions:
+        """Return the options that a recipe sets."""
+        return cls(smoothing=section.label_smoothing, negatives=section.negative_sampling)

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from ie_cli.errors import ModelError, RecipeError, TrainingError, did_you_mean
 from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.recipe.balance import CONSTANT, TORCHJD, BalanceSection
 from ie_cli.recipe.schema import Recipe
 from ie_cli.training.balancing.base import Balancer, Weighting
@@ -63,8 +64,9 @@ def build_balancer(
             objectives,
         )
     if section.name == "prior":
+        options = LossOptions.of(recipe.training)
         return ConstantWeights(
-            lambda: prior_weights(setup, drawn.first(count), by=section.by, seed=recipe.training.seed),
+            lambda: prior_weights(setup, drawn.first(count), by=section.by, seed=recipe.training.seed, options=options),
             objectives,
         )
     if accelerator.num_processes > 1:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads.base import build_head
+from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.training.balancing.base import by_objective
 from ie_cli.training.checkpoint import RandomState
@@ -23,6 +24,7 @@ from ie_cli.training.setup import TaskSetup, TrainingSetup
 BATCHES = 8
 """Number of batches of each task by default."""
 _SMALLEST = 1e-6
+_PLAIN = LossOptions()
 
 Losses = Callable[[Batch], dict[str, Tensor]]
 Batches = Mapping[str, Sequence[Batch]]
@@ -61,11 +63,20 @@ def initial_weights(model: nn.Module, losses: Losses, batches: Batches, *, by: s
     return {name: 1 / _usable(value, f"the loss {name}", "initial_loss") for name, value in means.items()}
 
 
-def prior_weights(setup: TrainingSetup, batches: Batches, *, by: str, seed: int) -> dict[str, float]:
+def prior_weights(
+    setup: TrainingSetup, batches: Batches, *, by: str, seed: int, options: LossOptions = _PLAIN
+) -> dict[str, float]:
     """Return 1 / L for the loss L of a new head whose random weights are all 0: log K for K classes, and so on.
 
     It is computed by the head's own loss on gold data. What a head deliberately starts with, such as a bias towards no label,
     is kept.
+
+    Args:
+        setup: the model and its training data.
+        batches: some batches of each task.
+        by: whether an objective is a task or a loss.
+        seed: random seed.
+        options: the options of the losses.
 
     Raises:
         TrainingError: the loss of such a head is 0 or not finite, so that its start value is not known.
@@ -76,6 +87,8 @@ def prior_weights(setup: TrainingSetup, batches: Batches, *, by: str, seed: int)
         heads = {name: _without_chance(task, config.hidden_size) for name, task in setup.tasks.items()}
         model = ExtractionModel(_Zeros(config.hidden_size), heads).to(device).eval()
         model.begin_step(0.0)
+        for task in model.tasks:
+            model.head(task).set_loss_options(options)
         weights = setup.weights_on(device)
         means = _means(lambda batch: model(batch, weights), batches, by)
     return {name: 1 / _usable(value, f"the loss {name}", "prior") for name, value in means.items()}

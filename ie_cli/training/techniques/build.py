@@ -33,7 +33,7 @@ def build_techniques(recipe: Recipe, model: ExtractionModel) -> list[Technique]:
             hint="set encoder.dropout, encoder.attention_dropout or head.input_dropout, or remove training.r_drop.",
         )
     model.r_drop = section.r_drop
-    options = LossOptions(smoothing=section.label_smoothing, negatives=section.negative_sampling)
+    options = LossOptions.of(section)
     for task in model.tasks:
         model.head(task).set_loss_options(options)
     if section.adversarial is not None:
