@@ -16,7 +16,7 @@ from ie_cli.errors import DataError, RecipeError
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.schema import Recipe
 from ie_cli.recipe.threshold import DEFAULT_THRESHOLD
-from ie_cli.training.run_directory import MODEL, Facts, tokens_of_run
+from ie_cli.training.run_directory import MODEL, RATE_FACTORS, Facts, tokens_of_run
 
 _NO_EFFECT_ON_RESULT = {"training.trackers", "training.checkpoint_every", "training.checkpoints"}
 _MAY_CHANGE = _NO_EFFECT_ON_RESULT | {"training.eval_batch_size", "card.language", "card.license"}
@@ -30,8 +30,11 @@ _BY_CONTENT = re.compile(r"(?:tasks\.(?P<task>[^.]+)\.)?data\.(?P<part>train|dev
 def with_started_thresholds(recipe: Recipe, before: Facts) -> Recipe:
     """Return a recipe with the default thresholds of an earlier version, if a run was started by one.
 
-    Earlier versions stored the default as 0.5 and chose no threshold, so a run that they started does not, either.
+    Earlier versions stored the default as 0.5 and chose no threshold, so a run that they started does not, either. In runs of
+    this version, which have rate factors, 0.5 is what the recipe set.
     """
+    if before.get(RATE_FACTORS, False):
+        return recipe
     stored = before["recipe"]
     heads = {name: (section, _stored_head(stored, name)) for name, section in recipe.instances().items()}
     earlier = {

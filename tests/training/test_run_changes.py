@@ -71,12 +71,13 @@ def test_a_run_of_an_earlier_version_keeps_its_default_threshold(several: bool) 
         fields = {"tasks": {"one": part, "two": {"data": part["data"]}}} if several else part
         return Recipe.model_validate({"name": "test", "encoder": {"name": "tiny"}, **fields})
 
-    def resumed(now: object, stored: object) -> object:
-        found = with_started_thresholds(made(now), {"recipe": made(stored).model_dump(mode="json")})
+    def resumed(now: object, stored: object, **facts: object) -> object:
+        found = with_started_thresholds(made(now), {"recipe": made(stored).model_dump(mode="json"), **facts})
         assert not several or found.tasks["two"].head.threshold == "auto"
         return next(iter(found.instances().values())).head.threshold
 
     assert resumed("auto", 0.5) == 0.5
+    assert resumed("auto", 0.5, rate_factors=True) == "auto"  # set in a recipe of this version: also a change
     assert resumed("auto", "auto") == "auto"
     assert resumed("auto", 0.3) == "auto"  # a change of the recipe, which is reported
     assert resumed(0.3, 0.5) == 0.3
