@@ -157,9 +157,11 @@ class ContextBuckets(LengthBuckets):
         # The number of batches follows from the number of texts, so that it is the same in each epoch.
         batches = -(-int(self._counts.sum()) // self.batch_size)
         pools = self._before(order) // (POOL * self.batch_size)
-        for number in np.unique(pools).tolist():
+        numbers = np.unique(pools).tolist()
+        for number in numbers:
             pool = self._sorted(order[pools == number])
-            count = min(POOL, batches - number * POOL)
+            # A sample may reach beyond its pool, and even make up the rest; the last pool then has one batch more.
+            count = batches - number * POOL if number == numbers[-1] else POOL
             batch_of = self._before(pool) * count // self._counts[pool].sum()
             yield from np.split(pool, np.nonzero(np.diff(batch_of))[0] + 1)
 
