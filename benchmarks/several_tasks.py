@@ -127,12 +127,17 @@ class Options:
         """Return the files for training and for choosing the epoch."""
         part = self.parts[name]
         path = self.data / part.train
-        if part.dev is not None:
-            return path, self.data / part.dev
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         train, dev = (self.work / "data" / f"{self.setting}-{name}-{use}{path.suffix}" for use in ("train", "dev"))
-        write_lines(train, lines[: self.count])
-        write_lines(dev, lines[-HELD:])
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("["):  # an array of examples, with a file of its own for choosing
+            write_lines(train, [json.dumps(json.loads(text)[: self.count], ensure_ascii=False)])
+        elif path.suffix == ".txt":  # rows of tokens, and an empty line after each example
+            write_lines(train, [f"{example}\n\n" for example in text.strip().split("\n\n")[: self.count]])
+        else:
+            write_lines(train, text.splitlines(keepends=True)[: self.count])
+        if part.dev is not None:
+            return train, self.data / part.dev
+        write_lines(dev, text.splitlines(keepends=True)[-HELD:])
         return train, dev
 
 
