@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A task: its section of the recipe, its files and its score; without `dev`, `HELD` training lines choose the epoch."""
+    """A task: its section of the recipe, its files and its score; without `dev`, the last training lines choose the epoch."""
 
     section: Mapping[str, Any]
     train: str
@@ -116,6 +116,7 @@ class Options:
     methods: tuple[str, ...]
     epochs: int
     count: int
+    held: int
     seeds: tuple[int, ...]
 
     @property
@@ -128,17 +129,27 @@ class Options:
         part = self.parts[name]
         path = self.data / part.train
         train, dev = (self.work / "data" / f"{self.setting}-{name}-{use}{path.suffix}" for use in ("train", "dev"))
-        text = path.read_text(encoding="utf-8")
-        if text.startswith("["):  # an array of examples, with a file of its own for choosing
-            write_lines(train, [json.dumps(json.loads(text)[: self.count], ensure_ascii=False)])
-        elif path.suffix == ".txt":  # rows of tokens, and an empty line after each example
-            write_lines(train, [f"{example}\n\n" for example in text.strip().split("\n\n")[: self.count]])
-        else:
-            write_lines(train, text.splitlines(keepends=True)[: self.count])
-        if part.dev is not None:
-            return train, self.data / part.dev
-        write_lines(dev, text.splitlines(keepends=True)[-HELD:])
+        examples = _examples(path)
+        write_lines(train, _joined(examples[: self.count], path))
+        held = examples[-self.held :] if part.dev is None else _examples(self.data / part.dev)[: self.held]
+        write_lines(dev, _joined(held, path))
         return train, dev
+
+
+def _examples(path: Path) -> list[str]:
+    """Return the examples of a file: the elements of an array, tokens up to an empty line, or lines."""
+    text = path.read_text(encoding="utf-8")
+    if text.startswith("["):
+        return [json.dumps(example, ensure_ascii=False) for example in json.loads(text)]
+    return text.strip("\n").split("\n\n" if path.suffix == ".txt" else "\n")
+
+
+def _joined(examples: list[str], path: Path) -> list[str]:
+    """Return a file in the layout of `path`, as pieces to be written."""
+    if path.read_text(encoding="utf-8").startswith("["):
+        return [f"[{', '.join(examples)}]"]
+    end = "\n\n" if path.suffix == ".txt" else "\n"
+    return [f"{example}{end}" for example in examples]
 
 
 def settings(options: Options, method: str, tasks: list[str], seed: int) -> list[str]:
@@ -165,11 +176,18 @@ def groups(options: Options, method: str) -> dict[str, list[str]]:
     return {f"-{name}": [name] for name in options.parts} if method == ALONE else {"": list(options.parts)}
 
 
+def shown(metrics: Mapping[str, Any]) -> str:
+    """Return the scores of the test sets in short."""
+    test = metrics["test"]
+    tests = [test] if {"f1", "spearman"} & test.keys() else [part for part in test.values() if isinstance(part, dict)]
+    return ", ".join(f"{part.get('spearman', part.get('f1', 0)):.4f}" for part in tests)
+
+
 def run(options: Options, method: str, seed: int) -> None:
     """Train the models of a method."""
     for suffix, tasks in groups(options, method).items():
         name = f"{options.setting}-{method}{suffix}-{seed}"
-        train_once(options.work, name, settings(options, method, tasks, seed), lambda model: {}, show=str)
+        train_once(options.work, name, settings(options, method, tasks, seed), lambda model: {}, show=shown)
 
 
 def report(options: Options) -> None:
@@ -216,6 +234,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--count", type=int, default=COUNT, help="the training examples of a task")
+    parser.add_argument("--held", type=int, default=HELD, help="the examples of a task that choose the epoch")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     given = vars(parser.parse_args())
     phase = given.pop("phase")
