@@ -27,11 +27,12 @@ from ie_cli.formats import (
     text,
     triple_lists,
 )
-from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile
+from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY, read_head, spans_lines
-from ie_cli.system.streams import read_lines
+from ie_cli.system.streams import read_lines, require_present
+from ie_cli.system.urls import is_url
 
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_documents", "read_records"]
 
@@ -155,11 +156,33 @@ def find_format(name: str, *, written: bool = False) -> Format:
         DataError: there is no format of this name.
     """
     if name not in FORMATS:
-        names = [known for known, format in FORMATS.items() if format.write or not written]
+        names = [known for known, format in FORMATS.items() if format.writable or not written]
         raise DataError(
             f"unknown format '{name}'{did_you_mean(name, names)}", hint=f"choose one of {', '.join(names)}."
         )
     return FORMATS[name]
+
+
+def container_of(path: str) -> str | None:
+    """Return the name of the format of a local directory or binary file; None if it is none, or read as lines."""
+    if path == "-" or path.startswith(PREFIX) or is_url(path) or not os.path.exists(path):
+        return None
+    return next(
+        (name for name, one in FORMATS.items() if one.container is not None and one.container.holds(path)), None
+    )
+
+
+def is_container(path: str, format: str | None) -> bool:
+    """Return whether a path is read as a whole: a directory that is no list of files, or a binary file.
+
+    Args:
+        path: the path.
+        format: the name of its format, or None.
+    """
+    if format is None:
+        return container_of(path) is not None
+    container = None if format not in FORMATS else FORMATS[format].container
+    return container is not None and (container.directories or not os.path.isdir(path))
 
 
 def read_records(
@@ -172,7 +195,7 @@ def read_records(
     """Stream the examples of a source, with a `BadLine` for each record that cannot be read.
 
     Args:
-        source: a file, ``-`` for stdin, a URL, or ``hub:…``.
+        source: a file, a directory in a format that has directories, ``-`` for stdin, a URL, or ``hub:…``.
         format: the name of the format; if omitted, it is detected from the first lines.
         reading: the options of reading.
         detected: called with the name of the format.
@@ -184,6 +207,13 @@ def read_records(
     if source.startswith(PREFIX):
         return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
+    format = container_of(source) if format is None else format
+    if format is not None and (container := find_format(format).container) is not None:
+        if source == "-" or is_url(source):
+            raise not_local(name)
+        require_present(source)
+        detected(format)
+        return edited(container.read(source, reading), source, reading)
     undecoded = _Undecoded(name)
     keep_ends = format is not None and find_format(format).keep_ends
     lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
