@@ -18,6 +18,7 @@ from ie_cli.formats.common.base import Save, quoted
 from ie_cli.formats.jsonl import dump
 from ie_cli.formats.suffixes import COMPRESSIONS, format_of, suffix_of, suffixes_of
 from ie_cli.inference.resumable_output import journal_of, part_of
+from ie_cli.system.directories import require_new_directory
 from ie_cli.system.places import Identity, identity, lock_of
 from ie_cli.system.streams import is_replaceable, open_output
 
@@ -67,6 +68,8 @@ class Output:
                 f"{'standard output' if self.path == '-' else self.path}: the format {target.name} is no stream of text",
                 hint="name a local output, or write jsonl and convert it with `ie convert`.",
             )
+        if target.container is not None and target.container.directories:
+            require_new_directory(self.path)
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
         read = {identity(path, reading=True) for path in sources.paths if path == "-" or os.path.isfile(path)}
         taken: dict[Identity, str] = {}
@@ -174,7 +177,7 @@ class RecordWriter:
             self.tally.lost.update(self.target.count_losses(item))
             text = "" if self._write is None else self._write(item)
             if self._save is not None:
-                self._save(item)
+                self.tally.lost.update(self._save(item))
         self._put((self.target.frame[1] if self.tally.written else "") + text)
         self.tally.written += 1
 

@@ -12,6 +12,7 @@ from ie_cli.document.relabelling import RelabelledNames
 from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import (
+    brat,
     cluener,
     conll,
     conll04,
@@ -27,7 +28,7 @@ from ie_cli.formats import (
     text,
     triple_lists,
 )
-from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
+from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local, read_no_lines
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY, read_head, spans_lines
@@ -131,6 +132,13 @@ FORMATS: dict[str, Format] = {
     "text": Format("text", "plain text, one document per line", text.read, by_line=True, suffixes=(".txt", ".text")),
     "document": Format(
         "document", "plain text, the whole file as one document; never detected", document.read, keep_ends=True
+    ),
+    "brat": Format(
+        "brat",
+        "brat: a directory with NAME.txt and NAME.ann for each document",
+        read_no_lines,
+        count_losses=brat.count_losses,
+        container=brat.CONTAINER,
     ),
     "html": Format(
         "html",

@@ -98,8 +98,8 @@ class BadLine:
 Record = Document | BadLine
 
 
-Save = Callable[[Document], None]
-"""Stores a document in an output that is no stream of text."""
+Save = Callable[[Document], Mapping[str, int]]
+"""Stores a document in an output that is no stream of text, and counts what was lost only then."""
 
 
 @dataclass(frozen=True, slots=True)
