@@ -17,18 +17,22 @@ from ie_cli.formats import (
     conll,
     conll04,
     conll_writer,
+    datasets_directory,
     document,
     duie,
+    excel,
     html,
     hub,
     jsonl,
     multihead,
     pairs,
     pairs_json,
+    parquet,
+    table,
     text,
     triple_lists,
 )
-from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local, read_no_lines
+from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY, read_head, spans_lines
@@ -133,13 +137,12 @@ FORMATS: dict[str, Format] = {
     "document": Format(
         "document", "plain text, the whole file as one document; never detected", document.read, keep_ends=True
     ),
-    "brat": Format(
-        "brat",
-        "brat: a directory with NAME.txt and NAME.ann for each document",
-        read_no_lines,
-        count_losses=brat.count_losses,
-        container=brat.CONTAINER,
-    ),
+    "csv": table.CSV,
+    "tsv": table.TSV,
+    "parquet": parquet.FORMAT,
+    "excel": excel.FORMAT,
+    "datasets": datasets_directory.FORMAT,
+    "brat": brat.FORMAT,
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",
@@ -223,18 +226,23 @@ def read_records(
         detected(format)
         return edited(container.read(source, reading), source, reading)
     undecoded = _Undecoded(name)
-    keep_ends = format is not None and find_format(format).keep_ends
+    keep_ends = format is None or find_format(format).keep_ends
     lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
     if reading.progress is not None:
         lines = _watched(lines, reading.progress)
     stream = iter(lines)
     if format is None:
-        head = peek(stream)
+        raw: list[tuple[int, str]] = []
+        head = peek(_without_ends(stream, raw.append))
         try:
             format = detect(head, name)
         except DataError:
             undecoded.require_none()  # a more specific error
             raise
+        if find_format(format).keep_ends:
+            head = raw
+        else:
+            stream = _without_ends(stream)
     else:
         head = read_head(stream) if find_format(format).arrays else []
     detected(format)
@@ -264,8 +272,18 @@ def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[R
 def _watched(lines: Lines, progress: Callable[[int], None]) -> Iterator[tuple[int, str]]:
     """Yield the lines, and report the bytes of each with its line feed."""
     for number, line in lines:
-        progress(len(line.encode("utf-8", "surrogatepass")) + 1)
+        progress(len(line.encode("utf-8", "surrogatepass")) + (not line.endswith("\n")))
         yield number, line
+
+
+def _without_ends(
+    lines: Iterator[tuple[int, str]], keep: Callable[[tuple[int, str]], None] | None = None
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines without their ends, as `read_lines` does; `keep` gets each one as it is."""
+    for number, line in lines:
+        if keep is not None:
+            keep((number, line))
+        yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 class _Undecoded:
@@ -283,6 +301,7 @@ class _Undecoded:
         """
         if self._strict:
             raise error
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
         self._lines.append(BadLine(f"{self._name}:{number}", raw.decode("utf-8", "surrogateescape"), error))
 
     def require_none(self) -> None:

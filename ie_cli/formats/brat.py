@@ -28,15 +28,18 @@ from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import (
     EVENTS_LOST,
     IDS_LOST,
+    SURROGATES_LOST,
     UNLOCATED_TRIPLES,
     BadLine,
     Container,
+    Format,
     Reading,
     Record,
     Save,
     count_id_and_fields,
     count_native_only,
     count_unlocated,
+    read_no_lines,
 )
 from ie_cli.formats.common.brat_configuration import Configuration
 from ie_cli.formats.common.brat_lines import Written, has_ambiguous_roles, name_of, parse, write
@@ -51,7 +54,6 @@ ROLES_CHANGED = "events with roles such as Theme and Theme2, which are read back
 IDS_CHANGED = "ids that cannot be file names, or occur again, are changed"
 NO_TRIGGER = "events without a trigger cannot be stored in this format"
 CARRIED_LOST = "attributes, notes and others of changed annotations cannot be kept"
-SURROGATES = "lone surrogates are replaced"
 _UNSAFE = re.compile(r"[^\w .()+=@,-]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST = 100
@@ -181,7 +183,7 @@ def count_losses(document: Document) -> Mapping[str, int]:
         ROLES_CHANGED: sum(has_ambiguous_roles(event) for event in events),
         CARRIED_LOST: _written(document).lost,
         UNLOCATED_TRIPLES: count_unlocated(document),
-        SURROGATES: len(_SURROGATE.findall(document.text)),
+        SURROGATES_LOST: len(_SURROGATE.findall(document.text)),
         **{what: count for what, count in count_native_only(document).items() if what != EVENTS_LOST},
         **{what: count for what, count in count_id_and_fields(fields).items() if what != IDS_LOST},
     }
@@ -227,4 +229,10 @@ def _name_of(document: Document, number: int) -> str:
     return "/".join(part[:_LONGEST] for part in parts)
 
 
-CONTAINER = Container(read, holds, save, directories=True)
+FORMAT = Format(
+    "brat",
+    "brat: a directory with NAME.txt and NAME.ann for each document",
+    read_no_lines,
+    count_losses=count_losses,
+    container=Container(read, holds, save, directories=True),
+)

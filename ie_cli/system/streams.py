@@ -87,9 +87,9 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
 _MAGIC = {
     b"\x1f\x8b": "a gzip file: rename it to end in .gz",
     b"\x28\xb5\x2f\xfd": "a zstd file: rename it to end in .zst",
-    b"PK\x03\x04": "a zip file (.xlsx and .docx are too): extract it, or save the table as text",
+    b"PK\x03\x04": "a zip file (.xlsx and .docx are too): extract it, rename it to end in .xlsx, or save the table as text",
     b"%PDF": "a PDF: extract its text first",
-    b"PAR1": "a Parquet file: read it through its directory, hub:DIRECTORY",
+    b"PAR1": "a Parquet file: rename it to end in .parquet",
 }
 
 

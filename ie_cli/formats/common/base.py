@@ -63,6 +63,7 @@ class Reading:
         tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
         nested: whether several tag columns that are detected may hold nested entities.
         other_columns: columns that hold other tags, so that they are not detected.
+        columns: the names of the columns of a table, by their part of it, if they differ from the usual ones.
         report: called with messages about what was detected and repaired.
         decided: called before the first document with what was decided about a file of tokens.
         progress: called with the number of bytes of each line that was read; None if nobody needs it.
@@ -81,6 +82,7 @@ class Reading:
     nested: bool = True
     grades: bool | None = None
     other_columns: tuple[int, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = field(default=_no_report, compare=False)
     decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
     progress: Callable[[int], None] | None = field(default=None, compare=False)
@@ -200,6 +202,7 @@ EVENTS_LOST = "events cannot be stored in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"
 UNLOCATED_TRIPLES = "triples not found in their text cannot be stored in this format, which needs offsets"
 SCORES_LOST = "scores of entities and relations cannot be stored in this format"
+SURROGATES_LOST = "lone surrogates are replaced"
 IDS_LOST = "ids cannot be stored in this format"
 FIELDS_LOST = "other fields of the records cannot be stored in this format"
 NAMES_TAKEN = "other fields of the records are left out, because their names have another meaning in this format"
