@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
-from ie_cli.formats import FORMATS, Format, read_documents
+from ie_cli.formats import FORMATS, Format, Record, read_documents
 from ie_cli.formats.hub import __doc__ as hub_text
 from ie_cli.recipe.loader import COLUMN_OPTIONS
 from reference_pages.markdown import code, fence, from_docstring, one_line, table
@@ -75,7 +76,7 @@ def page() -> str:
             "`hub:org/dataset` as a file name reads a dataset of the Hugging Face hub; see [hub:](#hub).\n\n",
             "## What a format can express\n\n",
             "`ie convert` and `ie predict --to` omit what a format cannot express, and count it.\n\n",
-            table(("format", *PROBES), (_holds(one) for one in FORMATS.values() if one.write)),
+            table(("format", *PROBES), (_holds(one) for one in FORMATS.values() if one.writable)),
             "## Reading options\n\n",
             table(("recipe", "command", "formats", "meaning"), OPTIONS),
             *(_format(one) for one in FORMATS.values()),
@@ -87,7 +88,7 @@ def page() -> str:
 def _row(one: Format) -> tuple[str, ...]:
     readable = one.name != "html"
     suffixes = " ".join(map(code, one.suffixes))
-    return f"[{code(one.name)}](#{one.name})", _yes(readable), _yes(one.write is not None), suffixes, one_line(one.help)
+    return f"[{code(one.name)}](#{one.name})", _yes(readable), _yes(one.writable), suffixes, one_line(one.help)
 
 
 def _yes(value: bool) -> str:
@@ -162,9 +163,13 @@ def _format(one: Format) -> str:
 
 def _module_text(one: Format) -> str:
     """The docstring of the module of a format; for a second format in a module, its line in the table."""
-    module = sys.modules[one.read.__module__ if one.name != "html" else "ie_cli.formats.html"]
-    first = next(name for name, other in FORMATS.items() if other.read is one.read)
+    module = sys.modules[_reader(one).__module__ if one.name != "html" else "ie_cli.formats.html"]
+    first = next(name for name, other in FORMATS.items() if _reader(other) is _reader(one))
     return from_docstring(module.__doc__ or "") if first == one.name else f"{one.help[0].upper()}{one.help[1:]}."
+
+
+def _reader(one: Format) -> Callable[..., Iterator[Record]]:
+    return one.read if one.container is None else one.container.read
 
 
 def _shown(sample: Sample) -> str:

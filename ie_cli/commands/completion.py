@@ -48,7 +48,7 @@ def complete_output_format(incomplete: str) -> Choices:
     """Return the formats that can be written."""
     from ie_cli.formats import FORMATS
 
-    return _begin({name: form.help for name, form in FORMATS.items() if form.write is not None}, incomplete)
+    return _begin({name: form.help for name, form in FORMATS.items() if form.writable}, incomplete)
 
 
 def _begin(choices: Mapping[str, str], incomplete: str) -> Choices:

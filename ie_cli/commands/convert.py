@@ -8,12 +8,20 @@ from dataclasses import replace
 from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    WITH_IDS,
+    Output,
+    RecordWriter,
+    Tally,
+    open_target,
+    output_format_of,
+    report_omissions,
+    write_all,
+)
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import BadLine, Record, jsonl
-from ie_cli.system.streams import open_output
 
 
 def run_convert(given: Sequence[Input], output: Output, *, output_format: str | None, trim: bool, quiet: bool) -> None:
@@ -24,7 +32,7 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
     sources.require_exist()
     tally = Tally()
     detected: list[str] = []
-    with open_output(output.path) as out, counting("converting", quiet=quiet, size=sources.size()) as count:
+    with open_target(target, output.path) as out, counting("converting", quiet=quiet, size=sources.size()) as count:
         reading = replace(
             sources.files[0].reading(quiet=quiet),
             trim=trim,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ie_cli.commands.console import busy, say, warn
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError, counted
-from ie_cli.formats import Reading, read_documents
+from ie_cli.formats import Reading, is_container, read_documents
 from ie_cli.system.standard_streams import standard_input_is_closed
 from ie_cli.system.streams import open_input
 
@@ -86,6 +86,8 @@ class Input:
     def size(self) -> int | None:
         """Return the number of bytes of a local file that is not compressed, or None."""
         if self.path == "-" or self.path.endswith((".gz", ".zst")) or not os.path.isfile(self.path):
+            return None
+        if is_container(self.path, self.format):  # it is not read line by line
             return None
         return os.path.getsize(self.path) or None
 

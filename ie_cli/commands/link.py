@@ -47,7 +47,7 @@ def run_link(choice: ModelChoice, given: Sequence[Input], output: Output, reques
     for read in (sources, Sources(tuple(others))):
         output.validate_target(LINKED, read)
         read.require_exist()
-    targets = output.targets()
+    targets = output.targets(LINKED)
     if targets is None and output.resume:
         raise DataError("--resume requires local output files", hint="name one with --output.")
     if targets is not None:

@@ -12,7 +12,16 @@ from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    WITH_IDS,
+    Output,
+    RecordWriter,
+    Tally,
+    open_target,
+    output_format_of,
+    report_omissions,
+    write_all,
+)
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
@@ -53,8 +62,13 @@ def run_predict(
     sources = Sources.find(given, quiet=quiet)
     output.validate_target(target, sources)
     sources.require_exist()
-    targets = output.targets()
+    targets = output.targets(target)
     if targets is None:
+        if output.resume and target.container is not None:
+            raise DataError(
+                f"--resume is not possible with the output format {target.name}, which is written in one piece",
+                hint="write jsonl, and convert it with `ie convert`.",
+            )
         if output.resume:
             raise DataError("--resume requires local output files", hint="name one with --output.")
         idle = IDLE_SECONDS if sources.are_live and not full_batches else None
@@ -79,7 +93,7 @@ def _predict_stream(
 
     tally = Tally()
     with ExitStack() as stack:
-        out = stack.enter_context(open_output(output.path))
+        out = stack.enter_context(open_target(target, output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
         writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))

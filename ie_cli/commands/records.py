@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -13,12 +14,13 @@ from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Format, find_format
-from ie_cli.formats.common.base import quoted
+from ie_cli.formats.common.base import Save, quoted
 from ie_cli.formats.jsonl import dump
 from ie_cli.formats.suffixes import COMPRESSIONS, format_of, suffix_of, suffixes_of
 from ie_cli.inference.resumable_output import journal_of, part_of
+from ie_cli.system.directories import require_new_directory
 from ie_cli.system.places import Identity, identity, lock_of
-from ie_cli.system.streams import is_replaceable
+from ie_cli.system.streams import is_replaceable, open_output
 
 OnError = Literal["stop", "keep", "skip"]
 WITH_IDS = ("jsonl", "html")
@@ -61,6 +63,13 @@ class Output:
                 f"--on-error keep requires the output format jsonl, got {target.name}",
                 hint="use --on-error skip: the format cannot represent bad lines.",
             )
+        if target.container is not None and not is_replaceable(self.path):
+            raise DataError(
+                f"{'standard output' if self.path == '-' else self.path}: the format {target.name} is no stream of text",
+                hint="name a local output, or write jsonl and convert it with `ie convert`.",
+            )
+        if target.container is not None and target.container.directories:
+            require_new_directory(self.path)
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
         read = {identity(path, reading=True) for path in sources.paths if path == "-" or os.path.isfile(path)}
         taken: dict[Identity, str] = {}
@@ -89,8 +98,10 @@ class Output:
                 hint="use a name that ends in .jsonl.",
             )
 
-    def targets(self) -> dict[str, str] | None:
-        """Return the files of a job by purpose; None if one is not a local file, so that the job cannot be resumed."""
+    def targets(self, target: Format) -> dict[str, str] | None:
+        """Return the files of a job by purpose; None if one is no local file of text, so that the job cannot be resumed."""
+        if target.container is not None:
+            return None
         files = {"output": self.path} | ({"rejects": self.rejects} if self.rejects is not None else {})
         return files if all(map(is_replaceable, files.values())) else None
 
@@ -126,25 +137,30 @@ class RecordWriter:
         self,
         target: Format,
         on_error: OnError,
-        out: Out,
+        out: Out | Save,
         rejects: Out | None,
         tally: Tally,
         *,
         labels: Iterable[str] = (),
     ) -> None:
-        if target.write is None:
-            raise ValueError(f"format {target.name} cannot be written")
         self.target = target
+        self._out: Out | None = None if callable(out) else out
+        self._save: Save | None = out if callable(out) else None
         self._write = target.write if target.writer is None else target.writer(labels)
-        self.on_error, self.out, self.rejects, self.tally = on_error, out, rejects, tally
+        self.on_error, self.rejects, self.tally = on_error, rejects, tally
 
     def begin(self) -> None:
         """Write what precedes the first record."""
-        self.out.write(self.target.frame[0])
+        self._put(self.target.frame[0])
 
     def end(self) -> None:
         """Write what follows the last record."""
-        self.out.write(self.target.frame[2])
+        self._put(self.target.frame[2])
+
+    def flush(self) -> None:
+        """Give what was written to whoever reads the output."""
+        if self._out is not None:
+            self._out.flush()
 
     def add(self, item: Document | BadLine) -> None:
         """Write a record.
@@ -159,9 +175,15 @@ class RecordWriter:
             text = dump({"error": item.error.message, "line": item.raw})
         else:
             self.tally.lost.update(self.target.count_losses(item))
-            text = self._write(item)
-        self.out.write((self.target.frame[1] if self.tally.written else "") + text)
+            text = "" if self._write is None else self._write(item)
+            if self._save is not None:
+                self.tally.lost.update(self._save(item))
+        self._put((self.target.frame[1] if self.tally.written else "") + text)
         self.tally.written += 1
+
+    def _put(self, text: str) -> None:
+        if self._out is not None:
+            self._out.write(text)
 
     def _reject(self, bad: BadLine) -> None:
         if self.on_error == "stop":
@@ -187,7 +209,7 @@ def output_format_of(name: str | None, path: str) -> Format:
         if not (suffix := suffix_of(path)):
             return find_format("jsonl")
         by_suffix = format_of(path)
-        if by_suffix is None or by_suffix.write is None:
+        if by_suffix is None or not by_suffix.writable:
             raise DataError(
                 f"{path}: the suffix {quoted(suffix)} stands for no output format",
                 hint=f"use {', '.join(suffixes_of(written=True))}, with {' or '.join(COMPRESSIONS)} behind it if you like, "
@@ -195,12 +217,23 @@ def output_format_of(name: str | None, path: str) -> Format:
             )
         return by_suffix
     target = find_format(name, written=True)
-    if target.write is None:
+    if not target.writable:
         raise DataError(
             f"format '{name}' cannot be written",
-            hint=f"use one of {', '.join(format.name for format in FORMATS.values() if format.write)}.",
+            hint=f"use one of {', '.join(format.name for format in FORMATS.values() if format.writable)}.",
         )
     return target
+
+
+@contextmanager
+def open_target(target: Format, path: str) -> Iterator[Out | Save]:
+    """Open an output: a stream of text, or the function that stores a document in a directory or binary file."""
+    if target.container is not None and target.container.save is not None:
+        with target.container.save(path) as save:
+            yield save
+    else:
+        with open_output(path) as out:
+            yield out
 
 
 def write_all(
@@ -211,7 +244,7 @@ def write_all(
     for item in items:
         writer.add(item)
         if live:
-            writer.out.flush()
+            writer.flush()
         count()
     writer.end()
 

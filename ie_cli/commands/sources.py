@@ -13,7 +13,7 @@ from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
-from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_records
+from ie_cli.formats import FORMATS, BadLine, Reading, Record, is_container, read_records
 from ie_cli.formats.common.base import UnknownFormat
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
@@ -58,7 +58,7 @@ class Sources:
         """
         files: list[Input] = []
         searched = False
-        directories = [one for one in given if _is_directory(one.path)]
+        directories = [one for one in given if _is_directory(one.path) and not is_container(one.path, one.format)]
         for one in given:
             if one in directories:
                 paths = _files_in(one, quiet=quiet)
@@ -84,7 +84,7 @@ class Sources:
     @property
     def are_live(self) -> bool:
         """Whether one of them is a stream, which may still be growing."""
-        return any(path == "-" or not Path(path).is_file() for path in self.paths)
+        return any(path == "-" or not (Path(path).is_file() or _is_directory(path)) for path in self.paths)
 
     def require_exist(self) -> None:
         """Check that the files exist, before a model is loaded.
@@ -183,7 +183,10 @@ def _is_data(path: str) -> bool:
 
 def _suffixes_for(directory: Input) -> tuple[str, ...]:
     """Return the suffixes of the files that are read from a directory."""
-    return FORMATS["text"].suffixes if directory.format in _PLAIN else tuple(suffixes_of(written=False))
+    if directory.format in _PLAIN:
+        return FORMATS["text"].suffixes
+    named = FORMATS.get(directory.format or "")
+    return tuple(suffixes_of(written=False)) if named is None or named.container is None else named.suffixes
 
 
 def _files_in(directory: Input, *, quiet: bool) -> list[str]:

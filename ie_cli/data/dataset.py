@@ -14,7 +14,7 @@ from pathlib import Path
 from ie_cli.document import Document
 from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
-from ie_cli.formats import Reading, find_tokens, read_documents
+from ie_cli.formats import Reading, find_tokens, is_container, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.recipe.folds import fold_of
@@ -117,7 +117,7 @@ class Split:
             DataError: a source is a pipe or a directory.
         """
         for source in self.sources:
-            if os.path.isdir(source):
+            if os.path.isdir(source) and not is_container(source, self.section.format):
                 raise DataError(f"{source}: is a directory", hint="name a file in it, or a list of files.")
             if _is_pipe(source):
                 raise DataError(
@@ -127,11 +127,12 @@ class Split:
                 )
 
     def stamp(self) -> list[tuple[int, int] | None]:
-        """Return size and modification time of each source, None if it is not a local file."""
+        """Return size and latest modification time of each source, None if it is no local file or directory."""
         found: list[tuple[int, int] | None] = []
         for source in self.sources:
-            state = os.stat(source) if os.path.isfile(source) else None
-            found.append(None if state is None else (state.st_size, state.st_mtime_ns))
+            states = [os.stat(path) for path in _files_of(source)]
+            latest = max((state.st_mtime_ns for state in states), default=0)
+            found.append((sum(state.st_size for state in states), latest) if states else None)
         return found
 
     @cached_property
@@ -150,8 +151,8 @@ def compute_fingerprints(splits: Sequence[Split]) -> None:
 
 def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
     """Compute the fingerprints of splits with the same sources."""
-    paths = [Path(source) for source in splits[0].sources]
-    if not all(path.is_file() for path in paths):
+    sources = splits[0].sources
+    if not all(map(_files_of, sources)):
         return [None] * len(splits)
     digests = []
     for split in splits:
@@ -161,16 +162,15 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
         later = {"rename", "ignore", "no_relation", "grades"}
         options |= split.section.model_dump(include=later, exclude_defaults=True)
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
-    for source, path in zip(splits[0].sources, paths, strict=True):
-        with path.open("rb") as file:
-            first = True
-            while block := file.read(2**20):
-                if first and _OBJECT.match(block) and b'"tokens"' not in block:
-                    for split in splits:
-                        split.decided.other.add(source)
-                first = False
-                for digest in digests:
-                    digest.update(block)
+    for source in sources:
+        first = True
+        for block in _blocks(source):
+            if first and _OBJECT.match(block) and b'"tokens"' not in block:
+                for split in splits:
+                    split.decided.other.add(source)
+            first = False
+            for digest in digests:
+                digest.update(block)
         for digest in digests:
             digest.update(b"\0file\0")
     for split, digest in zip(splits, digests, strict=True):
@@ -179,8 +179,26 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
     return [digest.hexdigest() for digest in digests]
 
 
+def _files_of(source: str) -> list[Path]:
+    """Return the local files of a source: the file, or those in the directory; none if it is neither."""
+    path = Path(source)
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path] if path.is_file() else []
+
+
+def _blocks(source: str) -> Iterator[bytes]:
+    """Yield the content of a local source; that of a directory with the names of its files."""
+    for path in _files_of(source):
+        if path != Path(source):
+            yield os.fsencode(f"\0{path.relative_to(source).as_posix()}\0")
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                yield block
+
+
 def _is_pipe(source: str) -> bool:
-    return source == "-" or (os.path.exists(source) and not os.path.isfile(source))
+    return source == "-" or (os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)))
 
 
 def reading_of(section: DataSection, *, predicates: Collection[str] = ()) -> Reading:

@@ -24,13 +24,13 @@ def find_siblings(data: str, format: str | None = None, reading: Reading | None 
     """
     file = Path(data)
     match = re.search(r"(?<![^\W\d_])train(?![^\W\d_])", file.name)
-    if not match or is_url(data) or not file.is_file():
+    if not match or is_url(data) or not file.exists():
         return {}
     found: dict[str, str] = {}
     for split, names in (("dev", _DEV_NAMES), ("test", ("test",))):
         for name in names:
             sibling = file.name[: match.start()] + name + file.name[match.end() :]
-            if file.with_name(sibling).is_file() and _annotated(str(file.with_name(sibling)), format, reading):
+            if file.with_name(sibling).exists() and _annotated(str(file.with_name(sibling)), format, reading):
                 found[split] = data.removesuffix(file.name) + sibling
                 break
     return found

@@ -17,6 +17,8 @@ VALUE = "@value"
 FORMAT_FIELDS = frozenset({"id", "text", "entities", "relations"})
 GUESSED = ("offsets", "guessed")
 TRIPLES = "triples"
+BRAT = "brat"
+"""The user field with the lines of a brat annotation file that the data model cannot express."""
 
 
 def document_fields(document: Document) -> dict[str, Any]:

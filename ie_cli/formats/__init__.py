@@ -12,26 +12,32 @@ from ie_cli.document.relabelling import RelabelledNames
 from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
 from ie_cli.formats import (
+    brat,
     cluener,
     conll,
     conll04,
     conll_writer,
+    datasets_directory,
     document,
     duie,
+    excel,
     html,
     hub,
     jsonl,
     multihead,
     pairs,
     pairs_json,
+    parquet,
+    table,
     text,
     triple_lists,
 )
-from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile
+from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import ARRAY, read_head, spans_lines
-from ie_cli.system.streams import read_lines
+from ie_cli.system.streams import read_lines, require_present
+from ie_cli.system.urls import is_url
 
 __all__ = ["FORMATS", "BadLine", "Format", "Reading", "Record", "find_format", "read_documents", "read_records"]
 
@@ -131,6 +137,12 @@ FORMATS: dict[str, Format] = {
     "document": Format(
         "document", "plain text, the whole file as one document; never detected", document.read, keep_ends=True
     ),
+    "csv": table.CSV,
+    "tsv": table.TSV,
+    "parquet": parquet.FORMAT,
+    "excel": excel.FORMAT,
+    "datasets": datasets_directory.FORMAT,
+    "brat": brat.FORMAT,
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",
@@ -155,11 +167,33 @@ def find_format(name: str, *, written: bool = False) -> Format:
         DataError: there is no format of this name.
     """
     if name not in FORMATS:
-        names = [known for known, format in FORMATS.items() if format.write or not written]
+        names = [known for known, format in FORMATS.items() if format.writable or not written]
         raise DataError(
             f"unknown format '{name}'{did_you_mean(name, names)}", hint=f"choose one of {', '.join(names)}."
         )
     return FORMATS[name]
+
+
+def container_of(path: str) -> str | None:
+    """Return the name of the format of a local directory or binary file; None if it is none, or read as lines."""
+    if path == "-" or path.startswith(PREFIX) or is_url(path) or not os.path.exists(path):
+        return None
+    return next(
+        (name for name, one in FORMATS.items() if one.container is not None and one.container.holds(path)), None
+    )
+
+
+def is_container(path: str, format: str | None) -> bool:
+    """Return whether a path is read as a whole: a directory that is no list of files, or a binary file.
+
+    Args:
+        path: the path.
+        format: the name of its format, or None.
+    """
+    if format is None:
+        return container_of(path) is not None
+    container = None if format not in FORMATS else FORMATS[format].container
+    return container is not None and (container.directories or not os.path.isdir(path))
 
 
 def read_records(
@@ -172,7 +206,7 @@ def read_records(
     """Stream the examples of a source, with a `BadLine` for each record that cannot be read.
 
     Args:
-        source: a file, ``-`` for stdin, a URL, or ``hub:…``.
+        source: a file, a directory in a format that has directories, ``-`` for stdin, a URL, or ``hub:…``.
         format: the name of the format; if omitted, it is detected from the first lines.
         reading: the options of reading.
         detected: called with the name of the format.
@@ -184,19 +218,31 @@ def read_records(
     if source.startswith(PREFIX):
         return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
+    format = container_of(source) if format is None else format
+    if format is not None and (container := find_format(format).container) is not None:
+        if source == "-" or is_url(source):
+            raise not_local(name)
+        require_present(source)
+        detected(format)
+        return edited(container.read(source, reading), source, reading)
     undecoded = _Undecoded(name)
-    keep_ends = format is not None and find_format(format).keep_ends
+    keep_ends = format is None or find_format(format).keep_ends
     lines: Lines = read_lines(source, undecoded.add, keep_ends=keep_ends)
     if reading.progress is not None:
         lines = _watched(lines, reading.progress)
     stream = iter(lines)
     if format is None:
-        head = peek(stream)
+        raw: list[tuple[int, str]] = []
+        head = peek(_without_ends(stream, raw.append))
         try:
             format = detect(head, name)
         except DataError:
             undecoded.require_none()  # a more specific error
             raise
+        if find_format(format).keep_ends:
+            head = raw
+        else:
+            stream = _without_ends(stream)
     else:
         head = read_head(stream) if find_format(format).arrays else []
     detected(format)
@@ -226,8 +272,18 @@ def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[R
 def _watched(lines: Lines, progress: Callable[[int], None]) -> Iterator[tuple[int, str]]:
     """Yield the lines, and report the bytes of each with its line feed."""
     for number, line in lines:
-        progress(len(line.encode("utf-8", "surrogatepass")) + 1)
+        progress(len(line.encode("utf-8", "surrogatepass")) + (not line.endswith("\n")))
         yield number, line
+
+
+def _without_ends(
+    lines: Iterator[tuple[int, str]], keep: Callable[[tuple[int, str]], None] | None = None
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines without their ends, as `read_lines` does; `keep` gets each one as it is."""
+    for number, line in lines:
+        if keep is not None:
+            keep((number, line))
+        yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 class _Undecoded:
@@ -245,6 +301,7 @@ class _Undecoded:
         """
         if self._strict:
             raise error
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
         self._lines.append(BadLine(f"{self._name}:{number}", raw.decode("utf-8", "surrogateescape"), error))
 
     def require_none(self) -> None:

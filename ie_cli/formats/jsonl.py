@@ -45,7 +45,7 @@ from typing import Any
 import orjson
 
 from ie_cli.document import Document
-from ie_cli.document.fields import FORMAT_FIELDS, GUESSED, TRIPLES, document_fields, reserved_names
+from ie_cli.document.fields import BRAT, FORMAT_FIELDS, GUESSED, TRIPLES, document_fields, reserved_names
 from ie_cli.errors import DataError
 from ie_cli.formats.common.annotation_fields import (
     AnnotationTally,
@@ -96,7 +96,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
 def without_annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record without its annotation: its texts, its id and the user fields."""
-    annotation = {"entities", "relations"} | (native_names(fields) - {"text_pair"})
+    annotation = {"entities", "relations", BRAT} | (native_names(fields) - {"text_pair"})
     if GUESSED in fields.items():
         annotation |= {GUESSED[0], TRIPLES}
     return {key: value for key, value in fields.items() if key not in annotation}

@@ -31,5 +31,5 @@ def format_of(path: str) -> Format | None:
 
 def suffixes_of(*, written: bool) -> list[str]:
     """Return the suffixes of the formats that can be written, or of those that can be read."""
-    formats = [one for one in FORMATS.values() if (one.write is not None if written else one.read is not html.read)]
+    formats = [one for one in FORMATS.values() if (one.writable if written else one.read is not html.read)]
     return [suffix for one in formats for suffix in one.suffixes]

@@ -87,9 +87,9 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
 _MAGIC = {
     b"\x1f\x8b": "a gzip file: rename it to end in .gz",
     b"\x28\xb5\x2f\xfd": "a zstd file: rename it to end in .zst",
-    b"PK\x03\x04": "a zip file (.xlsx and .docx are too): extract it, or save the table as text",
+    b"PK\x03\x04": "a zip file (.xlsx and .docx are too): extract it, rename it to end in .xlsx, or save the table as text",
     b"%PDF": "a PDF: extract its text first",
-    b"PAR1": "a Parquet file: read it through its directory, hub:DIRECTORY",
+    b"PAR1": "a Parquet file: rename it to end in .parquet",
 }
 
 
@@ -128,14 +128,24 @@ def _open_raw(path: str) -> Iterator[BinaryIO]:
     file = Path(path)
     if os.path.isdir(path):
         raise DataError(f"{path}: is a directory", hint="name a file in it.")
-    if not os.path.exists(path):  # unlike Path.exists, it returns False for a name that is too long
-        raise DataError(f"{path}: no such file{did_you_mean(file.name, _names_in(file.parent))}", hint=_MISSING_HINT)
+    require_present(path)
     try:
         opened = file.open("rb")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}", hint="check the permissions of the file.") from error
     with opened:
         yield opened
+
+
+def require_present(path: str) -> None:
+    """Check that a local file or directory exists.
+
+    Raises:
+        DataError: it does not.
+    """
+    if not os.path.exists(path):  # unlike Path.exists, it returns False for a name that is too long
+        file = Path(path)
+        raise DataError(f"{path}: no such file{did_you_mean(file.name, _names_in(file.parent))}", hint=_MISSING_HINT)
 
 
 _MISSING_HINT = "check the path: a recipe's paths are relative to the recipe, all others to the current directory."

@@ -255,10 +255,10 @@ def test_unknown_data_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the format cannot be detected from the first line: 'Plain words.'") as caught:
         list(read_records(str(tmp_path / "x")))
     assert "data.format in the recipe" in str(caught.value.hint)
-    (tmp_path / "x.csv").write_text("text,label\nPlain words.,a\n")
+    (tmp_path / "x.csv").write_text("name,value\nPlain words.,a\n")
     with pytest.raises(DataError, match="the format cannot be detected") as caught:
         list(read_records(str(tmp_path / "x.csv")))
-    assert "CSV tables cannot be read" in str(caught.value.hint)
+    assert "a table needs a first line with the names of its columns" in str(caught.value.hint)
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match="empty: the file is empty"):
         list(read_records(str(tmp_path / "empty")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -62,6 +63,7 @@ class Reading:
         tokens: what the tokens of the training data are, which decides how to join them; decided from the file if None.
         nested: whether several tag columns that are detected may hold nested entities.
         other_columns: columns that hold other tags, so that they are not detected.
+        columns: the names of the columns of a table, by their part of it, if they differ from the usual ones.
         report: called with messages about what was detected and repaired.
         decided: called before the first document with what was decided about a file of tokens.
         progress: called with the number of bytes of each line that was read; None if nobody needs it.
@@ -80,6 +82,7 @@ class Reading:
     nested: bool = True
     grades: bool | None = None
     other_columns: tuple[int, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = field(default=_no_report, compare=False)
     decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
     progress: Callable[[int], None] | None = field(default=None, compare=False)
@@ -95,6 +98,27 @@ class BadLine:
 
 
 Record = Document | BadLine
+
+
+Save = Callable[[Document], Mapping[str, int]]
+"""Stores a document in an output that is no stream of text, and counts what was lost only then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How a format reads and writes what is no stream of lines: a directory or a binary file.
+
+    Attributes:
+        read: yields the records of a local path, as a stream.
+        holds: whether a local path that exists has this format; called only if the format is not named.
+        save: opens a path for writing, and gives the function that stores a document; None if the format cannot be written.
+        directories: whether it reads directories; other directories are a list of files.
+    """
+
+    read: Callable[[str, Reading], Iterator[Record]]
+    holds: Callable[[str], bool]
+    save: Callable[[str], AbstractContextManager[Save]] | None = None
+    directories: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +138,7 @@ class Format:
         suffixes: the suffixes of file names that stand for the format, in lower case.
         writer: for a format whose records depend on each other, returns what replaces `write` for one output; it is given
             the labels that are known before the first record.
+        container: for a format that is no stream of lines, what replaces `read` and `write`.
     """
 
     name: str
@@ -127,6 +152,29 @@ class Format:
     suffixes: tuple[str, ...] = ()
     arrays: bool = False
     writer: Callable[[Iterable[str]], Callable[[Document], str]] | None = None
+    container: Container | None = None
+
+    @property
+    def writable(self) -> bool:
+        """Whether the format can be written."""
+        return self.write is not None or (self.container is not None and self.container.save is not None)
+
+
+def read_no_lines(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
+    """Reject a stream for a format that is read from a local directory or binary file.
+
+    Raises:
+        DataError: always.
+    """
+    raise not_local(path)
+
+
+def not_local(path: str) -> DataError:
+    """Return the error for a stream or a URL in a format that needs a local file or directory."""
+    return DataError(
+        f"{path}: this format is read from a local file or directory, not from a stream",
+        hint="save the data first, and name the file or directory.",
+    )
 
 
 def short(value: Any) -> str:
@@ -154,6 +202,7 @@ EVENTS_LOST = "events cannot be stored in this format"
 PAIRS_LOST = "second texts, with the labels and scores of their pairs, cannot be stored in this format"
 UNLOCATED_TRIPLES = "triples not found in their text cannot be stored in this format, which needs offsets"
 SCORES_LOST = "scores of entities and relations cannot be stored in this format"
+SURROGATES_LOST = "lone surrogates are replaced"
 IDS_LOST = "ids cannot be stored in this format"
 FIELDS_LOST = "other fields of the records cannot be stored in this format"
 NAMES_TAKEN = "other fields of the records are left out, because their names have another meaning in this format"

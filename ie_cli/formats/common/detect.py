@@ -15,15 +15,18 @@ from ie_cli.formats.common.pair_columns import looks_like_pairs
 from ie_cli.formats.common.pair_fields import is_pair_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.multihead import DOCUMENT_MARKER
+from ie_cli.formats.table import is_header, table_of
 
 HINT = (
     "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, pairs, pairs-json, text (one document "
     "per line), or conll (also lines of single tokens)."
 )
 TABLE_HINT = (
-    "CSV tables cannot be read, except those of pairs of texts, whose columns a first line may name, as sentence1, sentence2 "
-    'and label: write each row as a line {"text": …, "entities": [{"start": …, "end": …, "label": …}]}.'
+    "a table needs a first line with the names of its columns: text, start, end and label (a span per row), text and entities, "
+    "tokens and ner_tags (a document per row), sentence_id, word and tag (a token per row), or sentence1, sentence2 and label. "
+    "Name other columns with data.columns in a recipe."
 )
+_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
 
 _MAX_LINES = 400
 _MAX_JSON_LINES = 10_000  # the first object of an indented array may have many
@@ -70,9 +73,13 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     rows = [(number, line) for number, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
     if looks_like_columns([line for _, line in rows]):
         return "conll"
+    if is_header(lines[0]):
+        return table_of(lines[0])
     if looks_like_pairs(head):
         return "pairs"
-    hint = TABLE_HINT if source.lower().endswith(".csv") else HINT
+    if source.lower().endswith(_TABLES) and is_header(lines[0], clear=False):
+        return table_of(lines[0])
+    hint = TABLE_HINT if source.lower().endswith((".csv", ".csv.gz", ".csv.zst")) else HINT
     without = [(number, line) for number, line in rows if not any(map(split_tag, split_whitespace(line)[1:]))]
     if without and 2 * len(without) <= len(rows):
         number, line = without[0]

@@ -58,7 +58,9 @@ def load_rows(source: str, report: Callable[[str], None]) -> Any:
             hint="check the name and the network; local directories can be read without one.",
         ) from error
     if isinstance(data, Mapping):
-        split = options.get("split") or "train"
+        split = options.get("split") or ("train" if len(data) != 1 else next(iter(data)))
+        if len(data) > 1 and "split" not in options:
+            report(f"{source}: reading the split '{split}' of {', '.join(data)}")
         if split not in data:
             raise DataError(
                 f"{source}: there is no split '{split}' (available: {', '.join(data)})",

@@ -1,0 +1,238 @@
+"""brat: a directory with a text file and an annotation file for each document, NAME.txt and NAME.ann.
+
+A directory with .ann files is read with its subdirectories, in the order of the names; one .ann file is read with its text. The
+id of a document is its name, without the suffix. The offsets count the characters of the text as it is, and the text of each
+annotation is compared with them. A text without an .ann file is not annotated: it is left out, but predicted.
+
+Entities, relations and events are read. A trigger is no entity. A role that brat numbers (``Theme``, ``Theme2``) is one role. The
+data model has no discontinuous spans, attributes, notes, normalizations and equivalences: they are counted, training does not
+see them, and native JSON keeps them in a field ``brat`` with the lines of the .ann file. From this field, the same file is
+written again; if entities, relations or events have changed, what still refers to existing ones is kept.
+
+Written are the texts, the .ann files and an ``annotation.conf`` with the types, into a new or empty directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from ie_cli.document import Document
+from ie_cli.document.fields import BRAT
+from ie_cli.errors import DataError, counted
+from ie_cli.formats.common.base import (
+    EVENTS_LOST,
+    IDS_LOST,
+    SURROGATES_LOST,
+    UNLOCATED_TRIPLES,
+    BadLine,
+    Container,
+    Format,
+    Reading,
+    Record,
+    Save,
+    count_id_and_fields,
+    count_native_only,
+    count_unlocated,
+    read_no_lines,
+)
+from ie_cli.formats.common.brat_configuration import Configuration
+from ie_cli.formats.common.brat_lines import Written, has_ambiguous_roles, name_of, parse, write
+from ie_cli.system.atomic import storing
+from ie_cli.system.directories import new_directory
+from ie_cli.system.streams import NOT_UTF8
+from ie_cli.system.text import write_text
+
+ANNOTATIONS, TEXTS = ".ann", ".txt"
+NAMES_CHANGED = "labels and other names with whitespace are written with underscores"
+ROLES_CHANGED = "events with roles such as Theme and Theme2, which are read back as one role"
+IDS_CHANGED = "ids that cannot be file names, or occur again, are changed"
+NO_TRIGGER = "events without a trigger cannot be stored in this format"
+CARRIED_LOST = "attributes, notes and others of changed annotations cannot be kept"
+_UNSAFE = re.compile(r"[^\w .()+=@,-]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONGEST = 100
+_MISSING_HINT = "put NAME.txt and NAME.ann into one directory."
+_SHOWN = 3
+
+
+def holds(path: str) -> bool:
+    """Return whether a path is an annotation file, or a directory that contains one."""
+    if not os.path.isdir(path):
+        return path.endswith(ANNOTATIONS)
+    try:
+        return any(name.endswith(ANNOTATIONS) and not name.startswith(".") for name in os.listdir(path))
+    except OSError:
+        return False
+
+
+def read(path: str, reading: Reading) -> Iterator[Record]:
+    """Yield a document for each text, and report what the data model cannot express.
+
+    Raises:
+        DataError: the directory contains no annotation file.
+    """
+    beyond: Counter[str] = Counter()
+    if not os.path.isdir(path):
+        file = Path(path)
+        yield _document(file, file.with_suffix(TEXTS), file.stem, reading, beyond)
+    else:
+        root = Path(path)
+        for name in _names_in(root, reading):
+            file, text = Path(f"{name}{ANNOTATIONS}"), Path(f"{name}{TEXTS}")
+            yield _document(file, text, name.relative_to(root).as_posix(), reading, beyond)
+    if +beyond:
+        found = ", ".join(f"{what}: {number:,}" for what, number in (+beyond).items())
+        reading.report(f"{path}: kept in the field '{BRAT}' of native JSON alone, not learned: {found}")
+
+
+def _names_in(root: Path, reading: Reading) -> list[Path]:
+    """Return the paths of the documents of a directory, without suffix, and report texts without annotation."""
+    files = list(_files(root))
+    texts = {file.with_suffix("") for file in files if file.suffix == TEXTS}
+    annotated = {file.with_suffix("") for file in files if file.suffix == ANNOTATIONS}
+    if not annotated:
+        raise DataError(f"{root}: this directory contains no .ann file", hint="name the directory with the .ann files.")
+    if not reading.annotation:
+        return sorted(annotated | texts)
+    if left := sorted(texts - annotated):
+        shown = ", ".join(f"{text.name}{TEXTS}" for text in left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
+        reading.report(f"{root}: {counted(len(left), 'text')} without an .ann file left out: {shown}")
+    return sorted(annotated)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for directory, names, files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".")]
+        yield from (Path(directory, name) for name in files if not name.startswith("."))
+
+
+def _document(file: Path, text_file: Path, id: str, reading: Reading, beyond: Counter[str]) -> Record:
+    try:
+        text = _decoded(text_file, file)
+        if not reading.annotation:
+            return Document(text, id=id, where=str(text_file))
+        content = _decoded(file, file)
+    except DataError as error:
+        return BadLine(str(file), "", error)
+    lines = [line.removesuffix("\r") for line in content.split("\n")]
+    try:
+        found = parse(enumerate(lines, 1), text, str(file))
+    except DataError as error:
+        return BadLine(str(file), content, error)
+    beyond.update(found.beyond)
+    document = Document(
+        text,
+        sorted(set(found.entities)),
+        list(dict.fromkeys(found.relations.values())),
+        id,
+        where=str(file),
+        events=list(dict.fromkeys(found.events.values())),
+    )
+    kept = [line for line in lines if line.strip()]
+    if write(document, None).lines != kept:
+        document.meta[BRAT] = kept
+    return document
+
+
+def _decoded(path: Path, file: Path) -> str:
+    """Return the content of a file, with its line ends.
+
+    Args:
+        path: the file.
+        file: the annotation file, for messages.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
+    where = f"{file}: " if path == file else f"{file}: its text {path}: "
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}byte {error.start + 1} (0x{error.object[error.start]:02x}) {NOT_UTF8}",
+            hint="convert the file: iconv -f ENCODING -t UTF-8 IN > OUT; offsets of characters do not change.",
+        ) from error
+    except OSError as error:
+        raise DataError(f"{where}{error.strerror or error}", hint=_MISSING_HINT) from error
+
+
+def _written(document: Document) -> Written:
+    kept = document.meta.get(BRAT)
+    is_kept = isinstance(kept, list) and all(isinstance(line, str) and "\n" not in line for line in kept)
+    return write(document, kept if is_kept else None)
+
+
+def count_losses(document: Document) -> Mapping[str, int]:
+    """Count what `save` cannot store."""
+    events = set(document.events)
+    arguments = {argument for event in events for argument in event.arguments}
+    ends = {end for one in document.relations for end in (one.subject, one.object)}
+    names = {one.label for one in ends | {argument.entity for argument in arguments} | set(document.entities)}
+    names |= {one.predicate for one in document.relations} | {event.type for event in events}
+    names |= {argument.role for argument in arguments}
+    fields = Document(document.text, meta={name: value for name, value in document.meta.items() if name != BRAT})
+    return {
+        NO_TRIGGER: sum(event.trigger is None for event in events) if not _is_kept(document) else 0,
+        NAMES_CHANGED: sum(name_of(name) != name for name in names),
+        ROLES_CHANGED: sum(has_ambiguous_roles(event) for event in events),
+        CARRIED_LOST: _written(document).lost,
+        UNLOCATED_TRIPLES: count_unlocated(document),
+        SURROGATES_LOST: len(_SURROGATE.findall(document.text)),
+        **{what: count for what, count in count_native_only(document).items() if what != EVENTS_LOST},
+        **{what: count for what, count in count_id_and_fields(fields).items() if what != IDS_LOST},
+    }
+
+
+def _is_kept(document: Document) -> bool:
+    return BRAT in document.meta and _written(document).lines == document.meta[BRAT]
+
+
+@contextmanager
+def save(path: str) -> Iterator[Save]:
+    """Create a directory, and store each document in two files; the configuration is written at the end."""
+    configuration = Configuration()
+    with new_directory(path) as root:
+        names: set[str] = set()
+
+        def store(document: Document) -> Mapping[str, int]:
+            name = _name_of(document, len(names) + 1)
+            free = next(
+                one for number in count(1) if (one := name if number == 1 else f"{name}-{number}").lower() not in names
+            )
+            names.add(free.lower())
+            target = root / free
+            target.parent.mkdir(parents=True, exist_ok=True)
+            text = _SURROGATE.sub("\ufffd", document.text)
+            lines = _written(document).lines
+            with storing(path):
+                write_text(Path(f"{target}{TEXTS}"), text)
+                write_text(Path(f"{target}{ANNOTATIONS}"), "".join(f"{line}\n" for line in lines))
+            configuration.add(parse(enumerate(lines, 1), document.text, path), lines)
+            return {IDS_CHANGED: int(document.id is not None and free != document.id)}
+
+        yield store
+        write_text(root / "annotation.conf", configuration.text())
+
+
+def _name_of(document: Document, number: int) -> str:
+    """Return the name of a document's files: its id, or its number if it has none."""
+    if document.id is None:
+        return f"{number:06}"
+    parts = [_UNSAFE.sub("_", part).strip() for part in str(document.id).split("/")]
+    parts = [f"_{part}" if part.startswith(".") or not part else part for part in parts]
+    return "/".join(part[:_LONGEST] for part in parts)
+
+
+FORMAT = Format(
+    "brat",
+    "brat: a directory with NAME.txt and NAME.ann for each document",
+    read_no_lines,
+    count_losses=count_losses,
+    container=Container(read, holds, save, directories=True),
+)

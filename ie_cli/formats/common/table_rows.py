@@ -1,0 +1,131 @@
+"""Documents from the rows of a table, whatever kind of file it is in."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.formats.common.base import Reading, Record, short
+from ie_cli.formats.common.span_rows import documents, is_empty, sentences
+from ie_cli.formats.common.table_columns import HINT, TableColumns
+from ie_cli.formats.rows import Row, Rows, read_rows
+from ie_cli.system.json_reading import loads
+
+Cells = tuple[str, Sequence[Any]]
+"""The place of a row, and its values."""
+_LISTS = frozenset({"entities", "relations", "events", "tokens", "ner_tags"})
+_NAMES = {"tags": "ner_tags"}
+"""The names that rows of documents have for parts of a table, if they differ."""
+_LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_SHOWN = 5
+
+
+def read_table(
+    names: Sequence[str],
+    rows: Iterable[Cells],
+    path: str,
+    reading: Reading,
+    *,
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Record]:
+    """Yield the documents of a table.
+
+    Args:
+        names: the names of the columns.
+        rows: the rows below the names.
+        path: the name of the file.
+        reading: the options of reading.
+        classes: the names that the integers of a column stand for, by column.
+
+    Raises:
+        DataError: the columns are not known, or there is no column of a name that the options give.
+    """
+    try:
+        columns = TableColumns.find(names, reading.columns)
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", hint=error.hint) from error
+    if columns is None:
+        shown = ", ".join(names)
+        raise DataError(f"{path}: the columns of the table are not known: {short(shown)[1:-1]}", hint=HINT)
+    if columns.layout == "records":
+        renamed = {names[index]: _NAMES.get(role, role) for role, index in columns.places.items()}
+        named = {renamed.get(name, name): some for name, some in (classes or {}).items()}
+        known = [*renamed.values(), *(name for name in columns.others.values() if name not in renamed.values())]
+        yield from read_rows(Rows(path, known, _records(columns, rows), named), reading)
+        return
+    if columns.others:
+        left = list(columns.others.values())
+        shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
+        reading.report(f"{path}: a {columns.layout[:-1]} per row; columns that are not read: {shown}")
+    cells = _parts(columns, rows)
+    if columns.layout == "spans":
+        yield from documents(cells, annotation=reading.annotation)
+    else:
+        some = (classes or {}).get(names[columns.places["tags"]])
+        named = {} if some is None else {"ner_tags": some}
+        yield from read_rows(Rows(path, ["tokens", "ner_tags"], sentences(cells), named), reading)
+
+
+def _parts(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the values of rows by the part of the table; empty rows only if they separate sentences."""
+    for where, row in rows:
+        found = {role: row[index] if index < len(row) else None for role, index in columns.places.items()}
+        if columns.layout == "tokens" or not all(map(is_empty, found.values())):
+            yield where, found
+
+
+def _records(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[Row]:
+    """Yield the rows as the fields of records."""
+    for where, row in rows:
+        if all(map(is_empty, row)):
+            continue
+        fields = {_NAMES.get(role, role): row[index] for role, index in columns.places.items() if index < len(row)}
+        for index, name in columns.others.items():
+            if index < len(row) and name not in fields:
+                fields[name] = row[index]
+        if is_empty(fields.get("id")):
+            fields.pop("id", None)
+        if isinstance(fields.get("id"), float) and fields["id"].is_integer():
+            fields["id"] = int(fields["id"])
+        if "text" in fields and not isinstance(fields["text"], str):
+            fields["text"] = "" if is_empty(fields["text"]) else str(fields["text"])
+        yield where, {name: _list(name, value) if name in _LISTS else value for name, value in fields.items()}
+
+
+def _list(name: str, value: Any) -> Any:
+    """Return the list that a cell contains: as JSON, as Python's notation, or as tokens or tags between spaces."""
+    if not isinstance(value, str):
+        return None if is_empty(value) else value
+    text = value.strip()
+    if not text:
+        return None
+    if text[0] not in "[{":
+        return re.split(r"[\s,]+" if name == "ner_tags" and "," in text else r"\s+", text) if name in _TOKENS else value
+    try:
+        return loads(text)
+    except ValueError:
+        found = _python(text)
+        return value if found is None else found
+
+
+_TOKENS = frozenset({"tokens", "ner_tags"})
+
+
+def _python(text: str) -> Any:
+    """Return the value of Python's notation, as pandas writes lists; None if it is none.
+
+    Python joins strings that are side by side, as numpy writes those of an array: this is none.
+    """
+    try:
+        tree = ast.parse(text, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                segment = ast.get_source_segment(text, node)
+                if segment is None or not _LITERAL.fullmatch(segment):
+                    return None
+        return ast.literal_eval(tree)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None

@@ -1,0 +1,78 @@
+"""Excel files (.xlsx): a span, a document or a token per row, in columns as in `csv`, on the first sheet.
+
+Reading needs the package openpyxl: ``pip install 'ie-cli[excel]'``. Excel stores a line end in a cell as one character; offsets
+count the characters of the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from ie_cli.errors import DataError
+from ie_cli.formats.common.base import Container, Format, Reading, Record, read_no_lines
+from ie_cli.formats.common.span_rows import is_empty
+from ie_cli.formats.common.table_rows import Cells, read_table
+from ie_cli.system.distribution import install_hint
+
+SUFFIXES = (".xlsx", ".xlsm")
+
+
+def holds(path: str) -> bool:
+    """Return whether a path is an Excel file by its suffix."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def read(path: str, reading: Reading) -> Iterator[Record]:
+    """Yield the documents of the first sheet.
+
+    Raises:
+        DataError: the file is damaged, its columns are not known, or openpyxl is not installed.
+    """
+    package = _openpyxl()
+    try:
+        book = package.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # damaged archives and XML raise many types of errors
+        raise DataError(
+            f"{path}: not a readable Excel file: {str(error)[:200] or type(error).__name__}",
+            hint="open it in Excel or LibreOffice and save it again, or save it as CSV.",
+        ) from error
+    try:
+        sheet, *others = book.worksheets
+        if others:
+            reading.report(f"{path}: only the first of {len(others) + 1} sheets is read")
+        rows = _rows(sheet, path)
+        names = next((row for _, row in rows if not all(map(is_empty, row))), None)
+        if names is not None:
+            yield from read_table(["" if name is None else str(name) for name in names], rows, path, reading)
+    finally:
+        book.close()
+
+
+def _rows(sheet: Any, path: str) -> Iterator[Cells]:
+    try:
+        for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+            yield f"{path}:{number}", row
+    except Exception as error:  # see above
+        raise DataError(
+            f"{path}: cannot be read to its end: {str(error)[:200] or type(error).__name__}",
+            hint="open it in Excel or LibreOffice and save it again, or save it as CSV.",
+        ) from error
+
+
+def _openpyxl() -> ModuleType:
+    try:
+        return import_module("openpyxl")
+    except ImportError as error:
+        raise DataError("reading .xlsx requires the openpyxl package", hint=install_hint("excel")) from error
+
+
+FORMAT = Format(
+    "excel",
+    "tables in Excel files (.xlsx), which need openpyxl; input only",
+    read_no_lines,
+    suffixes=SUFFIXES,
+    container=Container(read, holds),
+)

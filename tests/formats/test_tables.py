@@ -1,0 +1,267 @@
+"""Tables: CSV, TSV, Parquet and Excel, with a span, a document or a token per row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from pyarrow import parquet
+from support.random_documents import documents
+
+from ie_cli.document import Document, Entity
+from ie_cli.errors import DataError
+from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_documents, read_records, table
+from ie_cli.formats.common.table_columns import TableColumns
+
+SPANS = """\
+doc_id,Text,start,end,label,mention,annotator
+a,"Anna met, in Oslo",0,4,person,Anna,x
+a,"Anna met, in Oslo",13,17,city,Oslo,x
+b,It rained.,,,,,y
+c,"two
+lines",4,9.0,word,lines,y
+"""
+
+
+def of(path: Path, content: str | bytes, **options: Any) -> list[Record]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read_records(str(path), reading=Reading(**options)))
+
+
+def problem(path: Path, content: str, **options: Any) -> str:
+    found = of(path, content, **options)
+    bad = [record for record in found if isinstance(record, BadLine)]
+    assert len(bad) == 1
+    assert bad[0].error.hint
+    return bad[0].error.message.removeprefix(f"{path}")
+
+
+def test_a_span_per_row(tmp_path: Path) -> None:
+    said, formats = list[str](), list[str]()
+    path = tmp_path / "x.csv"
+    path.write_text(SPANS)
+    found = list(read_documents(str(path), reading=Reading(report=said.append), detected=formats.append))
+    assert formats == ["csv"]
+    assert found == [
+        Document("Anna met, in Oslo", [Entity(0, 4, "person"), Entity(13, 17, "city")], id="a"),
+        Document("It rained.", id="b"),
+        Document("two\nlines", [Entity(4, 9, "word")], id="c"),
+    ]
+    assert [document.where for document in found] == [f"{path}:{line}" for line in (2, 4, 5)]
+    assert said == [f"{path}: a span per row; columns that are not read: annotator"]
+    assert [one.text for one in read_documents(str(path), reading=Reading(annotation=False))] == [
+        one.text for one in found
+    ]
+
+
+def test_line_ends_in_quotes_are_text_and_offsets_count_them(tmp_path: Path) -> None:
+    [document] = of(tmp_path / "x", 'text,start,end,label\r\n"a\r\nb\rc",3,6,x\r\n')
+    assert document == Document("a\r\nb\rc", [Entity(3, 6, "x")])
+    [document] = of(tmp_path / "x", b'\xef\xbb\xbftext;start;end;label\n"a;b";0;3;x')
+    assert document == Document("a;b", [Entity(0, 3, "x")])
+    [document] = of(tmp_path / "x", "text\tstart\tend\tlabel\na,b\t0\t3\tx\n")
+    assert document == Document("a,b", [Entity(0, 3, "x")])
+
+
+def test_long_texts_are_read(tmp_path: Path) -> None:
+    [document] = of(tmp_path / "x.csv", f"text,start,end,label\n{'a' * 300_000},0,3,x\n")
+    assert isinstance(document, Document)
+    assert len(document.text) == 300_000
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("abc,0,4,x,", ":2: entity 'x' covers characters 0-4, but the text has 3"),
+        ("abc,0,2,x,bc", ":2: entity 'x' covers characters 0-2, which are 'ab', but its text is 'bc'"),
+        ("abc,0,,x,", ":2: a span lacks end"),
+        ("abc,0,2,,", ":2: a span lacks label"),
+        ("abc,0,two,x,", ":2: entity 'x': end must be an integer, got 'two'"),
+        ("abc,0,1,x,\nother,,,,\nabc,1,2,x,", ":4: rows of the document 'abc' occur again after those of another one"),
+    ],
+)
+def test_errors_of_spans_name_the_row(tmp_path: Path, rows: str, message: str) -> None:
+    assert problem(tmp_path / "x.csv", f"text,start,end,label,mention\n{rows}\n").startswith(message)
+
+
+def test_rows_of_an_id_with_another_text_are_an_error(tmp_path: Path) -> None:
+    rows = "id,text,start,end,label\n1,abc,0,1,x\n1,abd,0,1,x\n"
+    assert problem(tmp_path / "x.csv", rows).startswith(":3: the text differs from that of the same id in ")
+    [one] = of(tmp_path / "x.csv", rows.replace("1,abd", "1,"))
+    assert isinstance(one, Document)
+    assert one.entities == [Entity(0, 1, "x")] * 2
+
+
+def test_invalid_rows_are_an_error_of_the_file(tmp_path: Path) -> None:
+    for content, line in (
+        ('text,start,end,label\n"a"b,0,1,x\n', 2),
+        ('text,start,end,label\na,0,1,x\n"never closed\n', 3),
+    ):
+        with pytest.raises(DataError, match=rf"x.csv:{line}: not a row of a table"):
+            of(tmp_path / "x.csv", content)
+    (tmp_path / "y").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="the columns of the table are not known: a, b"):
+        list(read_records(str(tmp_path / "y"), format="csv"))
+
+
+def test_named_columns(tmp_path: Path) -> None:
+    content = "body,text,from,to,kind\nabc,note,0,2,x\n"
+    columns = {"text": "body", "start": "from", "end": "TO", "label": "kind"}
+    path = tmp_path / "x.csv"
+    path.write_text(content)
+    [found] = read_documents(str(path), format="csv", reading=Reading(columns=columns))
+    assert found == Document("abc", [Entity(0, 2, "x")])
+    with pytest.raises(DataError, match=r"x\.csv: there is no column 'kinds'; did you mean 'kind'\?") as caught:
+        list(read_documents(str(path), format="csv", reading=Reading(columns=columns | {"label": "kinds"})))
+    assert "'body'" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("text,entities,source", '"Anna met","[{""start"": 0, ""end"": 4, ""label"": ""p""}]",s'),
+        ("Text;Entities;source", "\"Anna met\";\"[{'start': 0, 'end': 4, 'label': 'p'}]\";s"),
+        ("tokens,ner_tags,source", "\"['Anna', 'met']\",\"['B-p', 'O']\",s"),
+        ("tokens,ner_tags,source", '"[""Anna"", ""met""]",B-p O,s'),
+        ("words,word_labels,source", 'Anna met,"B-p,O",s'),
+    ],
+)
+def test_a_document_per_row(tmp_path: Path, header: str, row: str) -> None:
+    [found] = of(tmp_path / "x.csv", f"{header}\n{row}\n")
+    assert found == Document("Anna met", [Entity(0, 4, "p")], meta={"source": "s"})
+
+
+def test_lists_as_numpy_writes_them_are_not_guessed(tmp_path: Path) -> None:
+    assert "'tokens' must be a list" in problem(tmp_path / "x.csv", "tokens,ner_tags\n['Anna' 'met'],['B-p' 'O']\n")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_token_per_row(tmp_path: Path, separator: str) -> None:
+    rows = ["Sentence #,Word,POS,Tag", "Sentence: 1,Anna,N,B-p", ",met,V,O", "Sentence: 2,New,N,B-c", ",Oslo,N,I-c"]
+    content = "".join(row.replace(",", separator) + "\n" for row in rows)
+    found = list(read_documents(str(tmp_path / "x"), format="csv")) if of(tmp_path / "x", content) else []
+    assert found == [Document("Anna met", [Entity(0, 4, "p")]), Document("New Oslo", [Entity(0, 8, "c")])]
+    assert [one.where for one in found] == [f"{tmp_path / 'x'}:2", f"{tmp_path / 'x'}:4"]
+
+
+def test_tables_without_annotation_are_texts_to_predict(tmp_path: Path) -> None:
+    for content in ("id,text\n1,abc\n", "text,label\nabc,good\n"):
+        [found] = of(tmp_path / "x.csv", content, annotation=False)
+        assert isinstance(found, Document)
+        assert (found.text, found.entities) == ("abc", [])
+
+
+def test_what_is_no_table_is_not_taken_for_one(tmp_path: Path) -> None:
+    assert TableColumns.find(["Text", " more words"]) is not None
+    with pytest.raises(DataError, match="the format cannot be detected"):  # only by the suffix
+        of(tmp_path / "x.txt", "Text, more words\nand words\n")
+    reported = list[str]()
+    for content in ("word\ttag\nAnna\tB-p\n\n", "sentence1,sentence2,label\na,b,1\n"):
+        (tmp_path / "x.tsv").write_text(content)
+        list(read_records(str(tmp_path / "x.tsv"), detected=reported.append))
+    assert reported == ["conll", "pairs"]
+
+
+@settings(max_examples=30)
+@given(document=documents())
+def test_rows_are_those_of_the_standard_library(document: Document) -> None:
+    rows = list(csv.reader(io.StringIO(table.write(document), newline="")))
+    assert all(len(row) == 8 for row in rows)
+    if not any(0xD800 <= ord(char) < 0xE000 for char in document.text):
+        assert {row[1] for row in rows} == {document.text}
+
+
+def saved(path: Path, *some: Document) -> Path:
+    container = FORMATS["parquet"].container
+    assert container is not None
+    assert container.save is not None
+    with container.save(str(path)) as store:
+        for document in some:
+            store(document)
+    return path
+
+
+def test_parquet_is_written_and_read(tmp_path: Path) -> None:
+    some = [
+        Document("Anna\r\nmet", [Entity(0, 4, "p", 0.25), Entity(0, 9, "q")], id="1"),
+        Document("Anna\r\nmet"),
+        Document("Anna\r\nmet", [Entity(0, 4, "p")]),
+        Document("", id="x"),
+    ]
+    assert list(read_documents(str(saved(tmp_path / "x.parquet", *some)))) == some
+    assert list(read_documents(str(saved(tmp_path / "empty.parquet")))) == []
+    assert parquet.read_table(tmp_path / "x.parquet").column("start").to_pylist() == [0, 0, None, 0, None]
+
+
+def test_parquet_of_documents(tmp_path: Path) -> None:
+    entities = [[{"start": 0, "end": 4, "label": "p"}], []]
+    rows = pyarrow.table({"text": ["Anna met", "no"], "entities": entities, "source": ["s", None]})
+    parquet.write_table(rows, tmp_path / "x.parquet")
+    one, two = read_documents(str(tmp_path / "x.parquet"))
+    assert one == Document("Anna met", [Entity(0, 4, "p")], meta={"source": "s"})
+    assert (two.text, two.entities, two.where) == ("no", [], f"{tmp_path / 'x.parquet'}:2")
+
+
+def test_classes_that_datasets_stores_in_parquet(tmp_path: Path) -> None:
+    tags = datasets.List(datasets.ClassLabel(names=["O", "B-p"]))
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": tags})
+    data = datasets.Dataset.from_dict({"tokens": [["Anna", "met"]], "ner_tags": [[1, 0]]}, features=features)
+    data.to_parquet(str(tmp_path / "x.parquet"))
+    assert list(read_documents(str(tmp_path / "x.parquet"))) == [Document("Anna met", [Entity(0, 4, "p")])]
+
+
+def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.parquet", Document("abc"))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"x\.parquet: not a readable Parquet file"):
+        list(read_documents(str(path)))
+
+
+def test_excel(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (
+        ["id", "text", "start", "end", "label"],
+        [7, "Anna met", 0, 4, "p"],
+        [None] * 5,
+        [8, 2021, None, None, None],
+    ):
+        book.active.append(row)
+    book.create_sheet("more")
+    book.save(tmp_path / "x.xlsx")
+    said = list[str]()
+    found = list(read_documents(str(tmp_path / "x.xlsx"), reading=Reading(report=said.append)))
+    assert found == [Document("Anna met", [Entity(0, 4, "p")], id=7), Document("2021", id=8)]
+    assert [one.where for one in found] == [f"{tmp_path / 'x.xlsx'}:{number}" for number in (2, 4)]
+    assert said == [f"{tmp_path / 'x.xlsx'}: only the first of 2 sheets is read"]
+    (tmp_path / "x.xlsx").write_bytes(b"PK\x03\x04 no")
+    with pytest.raises(DataError, match="not a readable Excel file"):
+        list(read_documents(str(tmp_path / "x.xlsx")))
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    (tmp_path / "x.xlsx").touch()
+    with pytest.raises(DataError, match=r"reading \.xlsx requires the openpyxl package") as caught:
+        list(read_documents(str(tmp_path / "x.xlsx")))
+    assert "ie-cli[excel]" in str(caught.value.hint)
+
+
+def test_saved_datasets(tmp_path: Path) -> None:
+    names = datasets.ClassLabel(names=["O", "B-p"])
+    text = datasets.Value("string")
+    features = datasets.Features({"tokens": datasets.List(text), "ner_tags": datasets.List(names)})
+    data = datasets.Dataset.from_dict({"tokens": [["Anna", "met"]], "ner_tags": [[1, 0]]}, features=features)
+    datasets.DatasetDict({"train": data, "validation": data}).save_to_disk(tmp_path / "saved")
+    said, formats = list[str](), list[str]()
+    path = str(tmp_path / "saved")
+    [found] = read_documents(path, reading=Reading(report=said.append), detected=formats.append)
+    assert (found, formats) == (Document("Anna met", [Entity(0, 4, "p")]), ["datasets"])
+    assert f"hub:{path}: reading the split 'train' of train, validation" in said
+    assert list(read_documents(f"{path}/validation")) == [found]
