@@ -46,6 +46,10 @@ EXAMPLES = {
     "triples": Sample("triples.json", "json"),
     "conll04": Sample("relations.conll04.json", "json"),
     "multihead": Sample("relations.multihead.txt"),
+    "bio-json": Sample("tags.json", "jsonl"),
+    "w2ner": Sample("nested.w2ner.json", "json"),
+    "dygie": Sample("documents.dygie.json", "jsonl"),
+    "oneie": Sample("mentions.oneie.json", "jsonl"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
@@ -53,6 +57,7 @@ EXAMPLES = {
 """The formats with their own sample; for the others, a sample of another format is converted."""
 WRITTEN = {
     "duie1": Sample("relations.duie.json", "jsonl", 1),
+    "cmeee": Sample("ner.cmeee.json", "json"),
     "conll04-table": Sample("relations.conll04.json", "json", 1),
 }
 MORE = {
