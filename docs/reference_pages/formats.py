@@ -50,6 +50,7 @@ EXAMPLES = {
     "w2ner": Sample("nested.w2ner.json", "json"),
     "dygie": Sample("documents.dygie.json", "jsonl"),
     "oneie": Sample("mentions.oneie.json", "jsonl"),
+    "duee": Sample("events.duee.json", "jsonl"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),

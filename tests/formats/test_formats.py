@@ -212,6 +212,7 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("ner.cmeee.json", "jsonl", 2, 2),
         ("documents.dygie.json", "dygie", 1, 3),
         ("mentions.oneie.json", "oneie", 1, 2),
+        ("events.duee.json", "duee", 2, 6),
     ],
 )
 def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
@@ -233,7 +234,14 @@ def test_every_sample_is_here() -> None:
         "relations.multihead.txt",
     }
     tested |= {"pairs.tsv", "pairs.csv", "pairs.jsonl"}
-    tested |= {"tags.json", "nested.w2ner.json", "ner.cmeee.json", "documents.dygie.json", "mentions.oneie.json"}
+    tested |= {
+        "tags.json",
+        "nested.w2ner.json",
+        "ner.cmeee.json",
+        "documents.dygie.json",
+        "mentions.oneie.json",
+        "events.duee.json",
+    }
     assert {path.name for path in SAMPLES.iterdir()} == tested
 
 

@@ -42,9 +42,16 @@ def _is_dygie(fields: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_duee(fields: Mapping[str, Any]) -> bool:
+    return (
+        isinstance(fields.get("event_list"), list) and isinstance(fields.get("text"), str) and "entities" not in fields
+    )
+
+
 _LAYOUTS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "oneie": _is_oneie,
     "dygie": _is_dygie,
+    "duee": _is_duee,
     "w2ner": _is_w2ner,
     "bio-json": _is_bio_json,
 }
