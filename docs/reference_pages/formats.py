@@ -51,6 +51,7 @@ EXAMPLES = {
     "dygie": Sample("documents.dygie.json", "jsonl"),
     "oneie": Sample("mentions.oneie.json", "jsonl"),
     "duee": Sample("events.duee.json", "jsonl"),
+    "uie": Sample("prompts.uie.json", "jsonl"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),

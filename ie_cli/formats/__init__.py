@@ -31,6 +31,7 @@ from ie_cli.formats import (
     pairs_json,
     text,
     triple_lists,
+    uie,
     w2ner,
 )
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile
@@ -152,6 +153,15 @@ FORMATS: dict[str, Format] = {
         duee.read,
         duee.write,
         duee.count_losses,
+        by_line=True,
+        arrays=True,
+    ),
+    "uie": Format(
+        "uie",
+        "UIE: content, prompt and result_list; consecutive prompts of a text are one document",
+        uie.read,
+        uie.write,
+        uie.count_losses,
         by_line=True,
         arrays=True,
     ),

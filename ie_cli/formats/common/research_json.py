@@ -48,10 +48,16 @@ def _is_duee(fields: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_uie(fields: Mapping[str, Any]) -> bool:
+    strings = isinstance(fields.get("content"), str) and isinstance(fields.get("prompt"), str)
+    return strings and isinstance(fields.get("result_list"), list)
+
+
 _LAYOUTS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "oneie": _is_oneie,
     "dygie": _is_dygie,
     "duee": _is_duee,
+    "uie": _is_uie,
     "w2ner": _is_w2ner,
     "bio-json": _is_bio_json,
 }
