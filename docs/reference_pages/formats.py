@@ -47,6 +47,12 @@ EXAMPLES = {
     "triples": Sample("triples.json", "json"),
     "conll04": Sample("relations.conll04.json", "json"),
     "multihead": Sample("relations.multihead.txt"),
+    "bio-json": Sample("tags.json", "jsonl"),
+    "w2ner": Sample("nested.w2ner.json", "json"),
+    "dygie": Sample("documents.dygie.json", "jsonl"),
+    "oneie": Sample("mentions.oneie.json", "jsonl"),
+    "duee": Sample("events.duee.json", "jsonl"),
+    "uie": Sample("prompts.uie.json", "jsonl"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
@@ -54,6 +60,7 @@ EXAMPLES = {
 """The formats with their own sample; for the others, a sample of another format is converted."""
 WRITTEN = {
     "duie1": Sample("relations.duie.json", "jsonl", 1),
+    "cmeee": Sample("ner.cmeee.json", "json"),
     "conll04-table": Sample("relations.conll04.json", "json", 1),
 }
 MORE = {

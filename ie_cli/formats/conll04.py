@@ -8,7 +8,7 @@ from the tokens; ``orig_id`` is the id of the example.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.document.fields import FORMAT_FIELDS as NATIVE_FIELDS
@@ -20,13 +20,13 @@ from ie_cli.formats.common.base import (
     Record,
     checked_entity,
     count_name_clashes,
-    format_field_names,
     quoted,
     short,
 )
 from ie_cli.formats.common.joining import join_tokens, look_ahead, tokens_in
 from ie_cli.formats.common.json_stream import convert_objects, name_of, objects_of, read_objects, string_of
 from ie_cli.formats.common.tag_schemes import OUTSIDE, spans_of, split_tag
+from ie_cli.formats.common.token_fields import is_integer, tokens_of
 from ie_cli.formats.common.word_tokens import Words, count_word_losses, split_flat, split_words
 from ie_cli.formats.conll import INVALID_TAGS
 from ie_cli.formats.kept_columns import rows_of
@@ -50,7 +50,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
     def convert(fields: dict[str, Any], where: str) -> Document:
         nonlocal repaired
-        tokens = joining.tokens_of(_tokens(fields))
+        tokens = joining.tokens_of(tokens_of(fields, "tokens"))
         text, starts = join_tokens(tokens, joining.joiner)
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         columns = rows_of(tokens, starts) if reading.keep_columns else None
@@ -79,18 +79,6 @@ def _id(fields: Mapping[str, Any]) -> str | int | None:
     return jsonl.id_of(fields if given is None else {"id": given})
 
 
-def _tokens(fields: dict[str, Any]) -> list[str]:
-    if "tokens" not in fields:
-        raise DataError(f"no field 'tokens' (found: {format_field_names(fields)})")
-    tokens = fields["tokens"]
-    if not isinstance(tokens, list):
-        raise DataError(f"'tokens' must be a list of strings, got {short(tokens)}")
-    for number, token in enumerate(tokens):
-        if not isinstance(token, str) or not token:
-            raise DataError(f"token {number} must be a non-empty string, got {short(token)}")
-    return tokens
-
-
 def _tagged(tags: Any, tokens: int) -> tuple[list[tuple[int, int, str]], int]:
     """Return the spans of a tag sequence, and the number of its invalid tags."""
     if not isinstance(tags, list):
@@ -105,7 +93,7 @@ def _tagged(tags: Any, tokens: int) -> tuple[list[tuple[int, int, str]], int]:
 
 def _span(value: dict[str, Any], tokens: int) -> tuple[int, int, str]:
     start, end = value.get("start"), value.get("end")
-    if not (_is_integer(start) and _is_integer(end) and 0 <= start < end <= tokens):
+    if not (is_integer(start) and is_integer(end) and 0 <= start < end <= tokens):
         raise DataError(
             f"an entity must satisfy 0 <= start < end <= {tokens}, the number of tokens, got {short(value)}",
             hint="count tokens from 0, the end exclusive.",
@@ -118,17 +106,13 @@ def _relation(value: dict[str, Any], entities: Sequence[Entity]) -> Relation:
     arguments = []
     for name in ("head", "tail"):
         index = value.get(name)
-        if not (_is_integer(index) and 0 <= index < len(entities)):
+        if not (is_integer(index) and 0 <= index < len(entities)):
             raise DataError(
                 f"relation {quoted(predicate)}: {name} must be an entity index below {len(entities)}, got {short(index)}",
                 hint="count entities from 0.",
             )
         arguments.append(entities[index])
     return Relation(arguments[0], predicate, arguments[1])
-
-
-def _is_integer(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def write(document: Document) -> str:

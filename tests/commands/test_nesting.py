@@ -26,6 +26,7 @@ RECORDS = {
     "duie": '{"text": "Ann", "spo_list": [], "x": DEEP}',
     "cluener": '{"text": "Ann", "label": {}, "x": DEEP}',
     "triples": '{"text": "Ann", "triple_list": [], "x": DEEP}',
+    "bio-json": '{"tokens": ["Ann"], "ner_tags": ["O"], "x": DEEP}',
     "conll04": '{"tokens": ["Ann"], "entities": [], "x": DEEP}',
 }
 

@@ -207,6 +207,13 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("pairs.tsv", "pairs", 3, 0),
         ("pairs.csv", "pairs", 3, 0),
         ("pairs.jsonl", "pairs-json", 3, 0),
+        ("tags.json", "bio-json", 2, 2),
+        ("nested.w2ner.json", "w2ner", 2, 3),
+        ("ner.cmeee.json", "jsonl", 2, 2),
+        ("documents.dygie.json", "dygie", 1, 3),
+        ("mentions.oneie.json", "oneie", 1, 2),
+        ("prompts.uie.json", "uie", 2, 3),
+        ("events.duee.json", "duee", 2, 6),
     ],
 )
 def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
@@ -228,6 +235,15 @@ def test_every_sample_is_here() -> None:
         "relations.multihead.txt",
     }
     tested |= {"pairs.tsv", "pairs.csv", "pairs.jsonl"}
+    tested |= {
+        "tags.json",
+        "nested.w2ner.json",
+        "ner.cmeee.json",
+        "documents.dygie.json",
+        "mentions.oneie.json",
+        "prompts.uie.json",
+        "events.duee.json",
+    }
     assert {path.name for path in SAMPLES.iterdir()} == tested
 
 

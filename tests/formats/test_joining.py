@@ -35,12 +35,13 @@ def read_all(format: str, tokens: list[str], monkeypatch: pytest.MonkeyPatch, re
     lines = {
         "conll": [f"{token} {tag}" for token, tag in zip(tokens, TAGS, strict=True)],
         "conll04": [json.dumps({"tokens": tokens, "tags": TAGS})],
+        "bio-json": [json.dumps({"tokens": tokens, "ner_tags": TAGS})],
         "multihead": ["#doc", *(f"{n}\t{token}\t{tag}\t['N']\t[{n}]" for n, (token, tag) in rows)],
     }[format]
     return list(FORMATS[format].read(enumerate(lines, 1), "x", reading))
 
 
-@pytest.mark.parametrize("format", ["conll", "conll04", "multihead", "hub"])
+@pytest.mark.parametrize("format", ["conll", "conll04", "bio-json", "multihead", "hub"])
 def test_single_characters_are_joined_with_nothing(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[str] = []
     decided: list[TokenFile] = []
@@ -57,7 +58,7 @@ def test_single_characters_are_joined_with_nothing(format: str, monkeypatch: pyt
     assert named.text == "于_2_0_2_1_年"
 
 
-@pytest.mark.parametrize("format", ["conll", "conll04", "multihead", "hub"])
+@pytest.mark.parametrize("format", ["conll", "conll04", "bio-json", "multihead", "hub"])
 def test_numbers_of_characters_are_removed(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = ["我0", "去1", "南0", "山1", "的0", "20"]
     for reading in (Reading(), Reading(joiner=""), Reading(tokens="characters")):
@@ -66,7 +67,7 @@ def test_numbers_of_characters_are_removed(format: str, monkeypatch: pytest.Monk
         assert document.text == "我去南山的2"
 
 
-@pytest.mark.parametrize("format", ["conll", "conll04", "multihead", "hub"])
+@pytest.mark.parametrize("format", ["conll", "conll04", "bio-json", "multihead", "hub"])
 def test_words_are_joined_as_in_the_training_data(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[str] = []
     tokens = ["Anna", "met", "Bob", "at", "3", "pm"]

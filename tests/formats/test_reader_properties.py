@@ -198,6 +198,12 @@ PLACE = '"subject": {"start": 0, "end": 1, "label": "x"}, "object": {"start": 0,
         ("conll04", '{"tokens": ["a"], "entities": [{"type": "x", "start": 0, "end": 1}], '
          '"relations": [{"type": "HALF", "head": 0, "tail": 0}]}', "predicate"),
         ("conll04", '{"tokens": ["a"], "tags": ["B-HALF"]}', "label"),
+        ("bio-json", '{"tokens": ["a"], "ner_tags": ["B-HALF"]}', "label"),
+        ("w2ner", '{"sentence": ["a"], "ner": [{"index": [0], "type": "HALF"}]}', "label"),
+        ("duee", '{"text": "a", "event_list": [{"event_type": "HALF", "arguments": []}]}', "type"),
+        ("uie", '{"content": "a", "prompt": "HALF", "result_list": []}', "prompt"),
+        ("dygie", '{"sentences": [["a"]], "relations": [[[0, 0, 0, 0, "HALF"]]]}', "predicate"),
+        ("oneie", '{"tokens": ["a"], "entity_mentions": [{"entity_type": "HALF", "start": 0, "end": 1}]}', "type"),
         ("multihead", "0\ta\tB-x\t['HALF']\t[0]", "predicate"),
     ],
 )  # fmt: skip

@@ -235,7 +235,9 @@ def test_a_schema_file_must_be_text(tmp_path: Path) -> None:
 # Options of formats
 
 
-@pytest.mark.parametrize("format", ["conll04", "conll04-table", "multihead", "conll", None])
+@pytest.mark.parametrize(
+    "format", ["conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie", "conll", None]
+)
 def test_a_joiner_separates_tokens(tmp_path: Path, format: str | None) -> None:
     data = "joiner: ''" + (f", format: {format}" if format else "")
     assert load(tmp_path, with_data(data)).data.joiner == ""

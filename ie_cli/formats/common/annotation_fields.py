@@ -27,6 +27,7 @@ _OTHER_FORMATS = {
     "triple_list": "triples",
     "relation_list": "triples",
     "relationMentions": "triples",
+    "event_list": "duee",
 }
 _RELATION_LISTS = _RELATION_FIELDS | _OTHER_FORMATS.keys()
 _RELATION_KEYS = frozenset({"subject", "predicate", "object"})

@@ -13,6 +13,7 @@ from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.pair_columns import looks_like_pairs
 from ie_cli.formats.common.pair_fields import is_pair_record
+from ie_cli.formats.common.research_json import research_format
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
@@ -128,8 +129,9 @@ def _json_format(objects: Sequence[dict[str, Any]]) -> str:
         return "cluener"
     if any("spo_list" in fields for fields in objects):
         return "duie"
-    if (name := next(filter(None, map(_relation_format, objects)), None)) is not None:
-        return name
+    for layout in (research_format, _relation_format):
+        if (name := next(filter(None, map(layout, objects)), None)) is not None:
+            return name
     return "pairs-json" if any(map(is_pair_record, objects)) else "jsonl"
 
 

@@ -122,6 +122,7 @@ def _exclusive(value: Mapping[str, Any], mention: str | None, text: str) -> dict
             f"'end_idx' of an entity may be inclusive or exclusive: {short(value)}",
             hint="give each entity its mention as 'text', which shows what the offsets mean, or start and an exclusive end.",
         )
-    if isinstance(start, int) and isinstance(end, int) and 0 <= start <= end and text[start : end + 1] == mention:
+    given = isinstance(start, int) and isinstance(end, int) and 0 <= start <= end < len(text)
+    if given and text[start : end + 1] == mention:
         return {"end": end + 1, "text": mention}
     return {"text": mention}

@@ -186,4 +186,9 @@ def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[in
 
 def join_as_read(tokens: Sequence[str]) -> str:
     """Join tokens to the text that a reader makes of a file that consists of them."""
-    return join_tokens(tokens, "" if are_characters([tokens]) else None)[0]
+    return place_as_read(tokens)[0]
+
+
+def place_as_read(tokens: Sequence[str]) -> tuple[str, list[int]]:
+    """Do the same, and also return the offsets of the tokens."""
+    return join_tokens(tokens, "" if are_characters([tokens]) else None)
