@@ -8,7 +8,16 @@ from dataclasses import replace
 from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    WITH_IDS,
+    Output,
+    RecordWriter,
+    Tally,
+    output_format_of,
+    report_omissions,
+    report_setup,
+    write_all,
+)
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
@@ -38,6 +47,7 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
         read = ", ".join(dict.fromkeys(detected)) or sources.paths[0]
         of = f" of {sources.describe()}" if sources.are_several else ""
         say(f"{counted(tally.written, 'record')}{of}, {read} to {target.name}")
+        report_setup(tally, target)
     report_omissions(tally, output)
 
 

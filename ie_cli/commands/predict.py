@@ -12,7 +12,16 @@ from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import WITH_IDS, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    WITH_IDS,
+    Output,
+    RecordWriter,
+    Tally,
+    output_format_of,
+    report_omissions,
+    report_setup,
+    write_all,
+)
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import OUT_OF_MEMORY, DataError, IEError, StorageError, counted, join_hints
@@ -85,6 +94,8 @@ def _predict_stream(
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
         records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
         write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
+    if not quiet:
+        report_setup(tally, target)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)
@@ -146,6 +157,7 @@ def _predict_job(
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
         say(f"{counted(tally.written, 'record')} written to {output.path}")
+        report_setup(tally, target)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)

@@ -27,6 +27,7 @@ from ie_cli.formats import (
     text,
     triple_lists,
 )
+from ie_cli.formats.annotation_tools import ANNOTATION_TOOLS
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
@@ -112,6 +113,7 @@ FORMATS: dict[str, Format] = {
         multihead.write,
         multihead.count_losses,
     ),
+    **ANNOTATION_TOOLS,
     "pairs": Format(
         "pairs",
         "pairs of texts in columns: text, text and label, by tabs or as CSV; written with tabs and a header",

@@ -114,6 +114,8 @@ class Format:
         suffixes: the suffixes of file names that stand for the format, in lower case.
         writer: for a format whose records depend on each other, returns what replaces `write` for one output; it is given
             the labels that are known before the first record.
+        setup: given the labels and the predicates that were written, returns what the reader of the output has to set up; None
+            if there is nothing.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Format:
     suffixes: tuple[str, ...] = ()
     arrays: bool = False
     writer: Callable[[Iterable[str]], Callable[[Document], str]] | None = None
+    setup: Callable[[Iterable[str], Iterable[str]], str] | None = None
 
 
 def short(value: Any) -> str:
