@@ -46,6 +46,10 @@ EXAMPLES = {
     "triples": Sample("triples.json", "json"),
     "conll04": Sample("relations.conll04.json", "json"),
     "multihead": Sample("relations.multihead.txt"),
+    "doccano": Sample("relations.doccano.jsonl", "jsonl"),
+    "label_studio": Sample("label_studio.json", "json"),
+    "prodigy": Sample("prodigy.jsonl", "jsonl"),
+    "spacy-json": Sample("spacy.json", "json"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
@@ -54,6 +58,7 @@ EXAMPLES = {
 WRITTEN = {
     "duie1": Sample("relations.duie.json", "jsonl", 1),
     "conll04-table": Sample("relations.conll04.json", "json", 1),
+    "doccano-relations": Sample("relations.doccano.jsonl", "jsonl", 1),
 }
 MORE = {
     "conll": (

@@ -50,7 +50,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         results = _choice(task, tally) if reading.annotation else []
         if results is None:
             return None
-        name = _text_field(data, [item for result in results for item in result])
+        name = _text_field(data, _regions(task))
         text = data[name]
         found = _read(results, text, tally)
         meta = {key: value for key, value in data.items() if key not in (name, "id")}
@@ -90,12 +90,24 @@ def _choice(task: Mapping[str, Any], tally: RegionTally) -> list[list[Any]] | No
     if annotations:
         tally.skipped += 1
         return None
-    predictions = [value for value in task.get("predictions") or [] if isinstance(value, dict)]
+    predictions = _predictions(task)
     if predictions:
         tally.predicted += 1
         return [regions_of(max(enumerate(predictions), key=lambda pair: (_time(pair[1]), pair[0]))[1])]
     tally.unannotated += 1
     return None
+
+
+def _predictions(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the predictions of a task; some exports list only their ids."""
+    values = task.get("predictions")
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _regions(task: Mapping[str, Any]) -> list[Any]:
+    """Return the regions of all annotations and predictions of a task."""
+    every = [*_objects(task, "annotations"), *_objects(task, "completions"), *_predictions(task)]
+    return [region for one in every for region in regions_of(one)]
 
 
 def _objects(task: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

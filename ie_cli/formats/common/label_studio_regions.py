@@ -182,6 +182,8 @@ def _converted(places: Mapping[str, Any], text: str, mention: Any, tally: Region
 
 def _from_units(span: tuple[int, int], text: str) -> tuple[int, int] | None:
     """Return a span of UTF-16 units in characters, or None if it is none."""
+    if not 0 <= span[0] < span[1] <= 2 * len(text):
+        return None
     from ie_cli.formats.common.offset_units import UNITS  # loads numpy, which most files do not need
 
     places = UNITS[0].places(text)
