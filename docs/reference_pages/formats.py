@@ -53,6 +53,10 @@ EXAMPLES = {
     "oneie": Sample("mentions.oneie.json", "jsonl"),
     "duee": Sample("events.duee.json", "jsonl"),
     "uie": Sample("prompts.uie.json", "jsonl"),
+    "doccano": Sample("relations.doccano.jsonl", "jsonl"),
+    "label_studio": Sample("label_studio.json", "json"),
+    "prodigy": Sample("prodigy.jsonl", "jsonl"),
+    "spacy-json": Sample("spacy.json", "json"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
@@ -62,6 +66,7 @@ WRITTEN = {
     "duie1": Sample("relations.duie.json", "jsonl", 1),
     "cmeee": Sample("ner.cmeee.json", "json"),
     "conll04-table": Sample("relations.conll04.json", "json", 1),
+    "doccano-relations": Sample("relations.doccano.jsonl", "jsonl", 1),
 }
 MORE = {
     "conll": (

@@ -16,6 +16,7 @@ from ie_cli.commands.records import (
     open_target,
     output_format_of,
     report_omissions,
+    report_setup,
     write_all,
 )
 from ie_cli.commands.sources import Sources
@@ -46,6 +47,7 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
         read = ", ".join(dict.fromkeys(detected)) or sources.paths[0]
         of = f" of {sources.describe()}" if sources.are_several else ""
         say(f"{counted(tally.written, 'record')}{of}, {read} to {target.name}")
+        report_setup(tally, target)
     report_omissions(tally, output)
 
 

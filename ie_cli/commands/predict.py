@@ -20,6 +20,7 @@ from ie_cli.commands.records import (
     open_target,
     output_format_of,
     report_omissions,
+    report_setup,
     write_all,
 )
 from ie_cli.commands.sources import Sources
@@ -99,6 +100,8 @@ def _predict_stream(
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
         records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
         write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
+    if not quiet:
+        report_setup(tally, target)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)
@@ -160,6 +163,7 @@ def _predict_job(
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
         say(f"{counted(tally.written, 'record')} written to {output.path}")
+        report_setup(tally, target)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)

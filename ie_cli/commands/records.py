@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol
 
-from ie_cli.commands.console import warn
+from ie_cli.commands.console import say, warn
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, IEError, counted, join_hints
@@ -108,12 +108,18 @@ class Output:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of written, inexpressible and bad records, which the journal of a job stores."""
+    """Counts of written, inexpressible and bad records, which the journal of a job stores.
+
+    Attributes:
+        labels, predicates: the names that were written, in the order of their first occurrence, if the target needs them.
+    """
 
     written: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     bad: int = 0
     first_bad: str = ""
+    labels: dict[str, None] = field(default_factory=dict)
+    predicates: dict[str, None] = field(default_factory=dict)
 
     def count_bad(self, bad: BadLine) -> None:
         """Count a bad line, and remember the error of the first one."""
@@ -122,12 +128,24 @@ class Tally:
 
     def fields(self) -> dict[str, Any]:
         """Return the counts as JSON values."""
-        return {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
+        names = {"labels": list(self.labels), "predicates": list(self.predicates)}
+        counts = {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
+        return counts | {name: listed for name, listed in names.items() if listed}
+
+    def add_names(self, document: Document) -> None:
+        """Remember the labels and predicates of a document."""
+        for relation in document.relations:
+            self.predicates.setdefault(relation.predicate)
+        for entity in (*document.entities, *(side for r in document.relations for side in (r.subject, r.object))):
+            self.labels.setdefault(entity.label)
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Tally:
         """Restore the counts from a journal; start at zero if there are none."""
-        return cls(**fields | {"lost": Counter(fields["lost"])}) if fields else cls()
+        if not fields:
+            return cls()
+        names = {name: dict.fromkeys(fields.get(name, ())) for name in ("labels", "predicates")}
+        return cls(**fields | names | {"lost": Counter(fields["lost"])})
 
 
 class RecordWriter:
@@ -175,6 +193,8 @@ class RecordWriter:
             text = dump({"error": item.error.message, "line": item.raw})
         else:
             self.tally.lost.update(self.target.count_losses(item))
+            if self.target.setup is not None:
+                self.tally.add_names(item)
             text = "" if self._write is None else self._write(item)
             if self._save is not None:
                 self.tally.lost.update(self._save(item))
@@ -251,6 +271,12 @@ def write_all(
 
 def _on_error_hint(error: IEError) -> str | None:
     return join_hints(error.hint, "use `--on-error skip` to drop such lines, or `keep` to mark them.")
+
+
+def report_setup(tally: Tally, target: Format) -> None:
+    """Print what the reader of the output has to set up."""
+    if target.setup is not None and tally.labels:
+        say(target.setup(sorted(tally.labels), sorted(tally.predicates)))
 
 
 def report_omissions(tally: Tally, output: Output) -> None:

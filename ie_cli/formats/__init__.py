@@ -39,6 +39,7 @@ from ie_cli.formats import (
     uie,
     w2ner,
 )
+from ie_cli.formats.annotation_tools import ANNOTATION_TOOLS
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
@@ -188,6 +189,7 @@ FORMATS: dict[str, Format] = {
         multihead.write,
         multihead.count_losses,
     ),
+    **ANNOTATION_TOOLS,
     "pairs": Format(
         "pairs",
         "pairs of texts in columns: text, text and label, by tabs or as CSV; written with tabs and a header",

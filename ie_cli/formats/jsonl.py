@@ -17,6 +17,8 @@ What other tools write is read if it has only one meaning. An entity may be ``[s
 ``type``, ``tag`` or ``entity_type``, its offsets ``start_offset`` and ``end_offset``, or ``start_char`` and ``end_char``, or
 ``start_idx`` and ``end_idx`` if the mention shows whether the end is inclusive. Without ``entities``, a field with such entities
 is read under another common name: ``label`` or ``labels`` (doccano), ``spans`` (Prodigy), ``ner``, ``annotations``, ``Entities``.
+A relation may name the ids of two entities, ``{"from_id": 0, "to_id": 1, "type": "knows"}`` (doccano), or give two spans,
+``head_span`` and ``child_span``, and a ``label`` (Prodigy).
 A record with a field that could be the annotation, but has another name or form, is an error. A record with ``"entities": []``
 has no entities, whatever its other fields contain. What was read from another field, is missing or is not kept is counted.
 
@@ -39,7 +41,7 @@ events that would make the line invalid are left out and counted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -61,15 +63,15 @@ from ie_cli.formats.common.base import (
     format_field_names,
     short,
 )
-from ie_cli.formats.common.json_stream import read_lines_or_array
+from ie_cli.formats.common.json_stream import FoundObject, convert_objects, lines_or_array
 from ie_cli.formats.common.native_fields import (
     entity_of,
     events_of,
     list_of,
     malformed_pair_fields,
     native_names,
-    relation_of,
 )
+from ie_cli.formats.common.relation_fields import relations_of
 from ie_cli.formats.common.spo_json import spos_of_fields
 from ie_cli.triples import to_spos
 
@@ -81,15 +83,38 @@ HINT = (
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report what was missing or not kept."""
+    yield from read_objects(lines_or_array(lines, path), path, reading)
+
+
+def read_objects(
+    objects: Iterable[FoundObject],
+    path: str,
+    reading: Reading,
+    *,
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    bookkeeping: Iterable[str] = (),
+) -> Iterator[Record]:
+    """Do the same for objects that are almost native.
+
+    Args:
+        objects: the objects.
+        path: the name of the file.
+        reading: the options of reading.
+        prepare: converts an object to a native one.
+        bookkeeping: names of fields of entities and relations that nobody misses.
+    """
     tally = AnnotationTally(path)
 
-    def convert(fields: dict[str, Any], where: str) -> Document:
+    def convert(given: dict[str, Any], where: str) -> Document:
+        fields = given if prepare is None else prepare(given)
         document = from_fields(fields, tally) if reading.annotation else from_fields(without_annotation(fields))
         document.where = where
-        document.fields = fields if reading.keep_fields else None
+        document.fields = given if reading.keep_fields else None
         return document
 
-    yield from read_lines_or_array(lines, path, convert, HINT)
+    yield from convert_objects(objects, convert, HINT)
+    for name in bookkeeping:
+        del tally.dropped[name]
     if not reading.keep_fields:
         tally.report(reading)
 
@@ -156,7 +181,7 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
         if not related and GUESSED not in fields.items():
             require_no_other_relations(fields)
     entities = [entity_of(value, text, dropped) for value in (list_of(fields, place) if place is not None else ())]
-    relations = [relation_of(value, text, dropped) for value in list_of(fields, "relations")]
+    relations = relations_of(fields, text, place, entities, dropped)
     own = {name: fields[name] for name in names}
     meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS and key not in own and key != place}
     own["events"] = events_of(own.get("events", []), text)
@@ -223,8 +248,13 @@ def _has_invalid_events(document: Document) -> bool:
 
 def dump(fields: Mapping[str, Any]) -> str:
     """Serialise a JSON object with a line end."""
+    return dump_value(fields) + "\n"
+
+
+def dump_value(value: Any) -> str:
+    """Serialise a value as JSON, without a line end."""
     try:
-        return orjson.dumps(fields).decode() + "\n"
+        return orjson.dumps(value).decode()
     except (orjson.JSONEncodeError, TypeError):  # a lone surrogate, or an integer of more than 64 bits
         # Columns of a dataset may contain values that JSON cannot represent.
-        return json.dumps(fields, ensure_ascii=True, default=str) + "\n"
+        return json.dumps(value, ensure_ascii=True, default=str)

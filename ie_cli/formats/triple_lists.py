@@ -31,6 +31,7 @@ from ie_cli.formats.common.base import (
     short,
 )
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_records, string_of
+from ie_cli.formats.common.token_spans import spans_in
 from ie_cli.formats.duie import LocationTally
 from ie_cli.triples import Span, locate, simple_triples
 
@@ -142,17 +143,7 @@ def _token_spans(text: str, tokens: Any) -> list[Span]:
         return [match.span() for match in re.finditer(r"\S+", text)]
     if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
         raise DataError(f"'tokens' must be a list of non-empty strings, got {short(tokens)}")
-    spans: list[Span] = []
-    end = 0
-    for number, token in enumerate(tokens):
-        start = end
-        while not text.startswith(token, start):
-            if start >= len(text) or not text[start].isspace():
-                raise DataError(f"'tokens' do not match the text: token {number} is {short(token)}", hint=_TOKENS_HINT)
-            start += 1
-        end = start + len(token)
-        spans.append((start, end))
-    return spans
+    return spans_in(text, tokens, _TOKENS_HINT)
 
 
 def _entities(source: _Source) -> tuple[list[Entity], dict[str, str]]:

@@ -139,6 +139,8 @@ class Format:
         writer: for a format whose records depend on each other, returns what replaces `write` for one output; it is given
             the labels that are known before the first record.
         container: for a format that is no stream of lines, what replaces `read` and `write`.
+        setup: given the labels and the predicates that were written, returns what the reader of the output has to set up; None
+            if there is nothing.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Format:
     suffixes: tuple[str, ...] = ()
     arrays: bool = False
     writer: Callable[[Iterable[str]], Callable[[Document], str]] | None = None
+    setup: Callable[[Iterable[str], Iterable[str]], str] | None = None
     container: Container | None = None
 
     @property

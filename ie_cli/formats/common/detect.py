@@ -14,13 +14,15 @@ from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.pair_columns import looks_like_pairs
 from ie_cli.formats.common.pair_fields import is_pair_record
 from ie_cli.formats.common.research_json import research_format
+from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
+from ie_cli.formats.common.tool_records import tool_of
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
 
 HINT = (
-    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, pairs, pairs-json, text (one document "
-    "per line), or conll (also lines of single tokens)."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, doccano, label_studio, prodigy, "
+    "spacy-json, pairs, pairs-json, text (one document per line), or conll (also lines of single tokens)."
 )
 TABLE_HINT = (
     "a table needs a first line with the names of its columns: text, start, end and label (a span per row), text and entities, "
@@ -40,7 +42,7 @@ def peek(stream: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
     head: list[tuple[int, str]] = []
     first = ""  # the first non-empty line
     seen = False
-    splitter = RecordSplitter("")
+    splitter = RecordSplitter("", parse_record)
     for number, line in stream:
         head.append((number, line))
         first = first or line.strip()
@@ -66,7 +68,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     if not lines:
         raise DataError(f"{source}: the file is empty", hint="give a file with at least one record.")
     if lines[0].lstrip()[0] in "{[" and not _is_row(lines[0]):
-        return _json_format(_objects(head, lines))
+        return "spacy-json" if _has_pairs(head, lines[0]) else _json_format(_objects(head, lines))
     if lines[0].startswith(DOCUMENT_MARKER) and all(
         line.startswith(DOCUMENT_MARKER) or _multihead_row(line) for line in lines[:2]
     ):
@@ -124,9 +126,19 @@ def _objects(head: Sequence[tuple[int, str]], lines: Sequence[str]) -> list[dict
     return objects or [found for _, _, found in read_objects(head, "") if isinstance(found, dict)]
 
 
+def _has_pairs(head: Sequence[tuple[int, str]], first: str) -> bool:
+    """Return whether the records are spaCy's pairs of a text and its annotation."""
+    if is_pair_line(first):
+        return True
+    found = read_objects(head, "", parse_record) if first.lstrip().startswith("[") else ()
+    return any(raw.startswith("[") and isinstance(fields, dict) for _, raw, fields in found)
+
+
 def _json_format(objects: Sequence[dict[str, Any]]) -> str:
     if any(isinstance(fields.get("label"), dict) for fields in objects):
         return "cluener"
+    if (tool := next(filter(None, map(tool_of, objects)), None)) is not None:
+        return tool
     if any("spo_list" in fields for fields in objects):
         return "duie"
     for layout in (research_format, _relation_format):

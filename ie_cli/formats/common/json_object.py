@@ -16,22 +16,31 @@ _FORM = "write one JSON object per line, or one array of objects."
 _BYTE_ORDER_MARK = "\ufeff"  # found inside concatenated files
 
 
+def parse_value(line: str) -> Any:
+    """Parse a line as JSON.
+
+    Raises:
+        DataError: the line is not valid JSON.
+    """
+    line = line.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        # orjson turns integers of more than 64 bits into floats and rejects lone surrogates, which JSON can contain;
+        # the standard library reads both.
+        return loads(line, json.loads if _LONG_NUMBER.search(line) else orjson.loads)
+    except ValueError:
+        try:
+            return loads(line)
+        except ValueError as error:
+            raise DataError(f"not valid JSON: {_why(error)}", hint=_json_hint(line)) from error
+
+
 def parse_object(line: str) -> dict[str, Any]:
     """Parse a line as a JSON object.
 
     Raises:
         DataError: the line is not valid JSON, or not an object.
     """
-    line = line.removeprefix(_BYTE_ORDER_MARK)
-    try:
-        # orjson turns integers of more than 64 bits into floats and rejects lone surrogates, which JSON can contain;
-        # the standard library reads both.
-        value = loads(line, json.loads if _LONG_NUMBER.search(line) else orjson.loads)
-    except ValueError:
-        try:
-            value = loads(line)
-        except ValueError as error:
-            raise DataError(f"not valid JSON: {_why(error)}", hint=_json_hint(line)) from error
+    value = parse_value(line)
     if not isinstance(value, dict):
         kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(type(value), "a number")
         raise DataError(

@@ -19,6 +19,7 @@ from ie_cli.formats.common.base import BadLine, Lines, Record, error_at, require
 from ie_cli.formats.common.json_object import parse_object
 
 FoundObject = tuple[str, str, "dict[str, Any] | DataError"]
+Converter = Callable[[dict[str, Any], str], "Document | None"]
 
 ARRAY = ("[\n", ",\n", "\n]\n")
 """The frame of a format that is written as an array, one record per line."""
@@ -35,47 +36,51 @@ _AFTER = {False: re.compile(r"[\s,\[]*"), True: re.compile(r"[\s,\[\]]*")}  # ou
 _BEGIN = re.compile(r"(\s*)(?:[}\],][}\],\s]*)?(?=\{)")
 
 
-def read_objects(lines: Lines, path: str) -> Iterator[FoundObject]:
+def read_objects(
+    lines: Lines, path: str, parse: Callable[[str], dict[str, Any]] = parse_object
+) -> Iterator[FoundObject]:
     """Yield the place, the text and the fields of each record, or an error (without the place) instead of the fields.
 
     The place is ``path:LINE`` of its first line, with ``(record N)`` if several records start on that line.
+
+    Args:
+        lines: the numbered lines.
+        path: the name of the file.
+        parse: converts the text of a record to its fields.
     """
-    splitter = RecordSplitter(path)
+    splitter = RecordSplitter(path, parse)
     for number, line in lines:
         yield from splitter.feed(number, line)
     yield from splitter.end()
 
 
-def read_records(
-    lines: Lines, path: str, convert: Callable[[dict[str, Any], str], Document], hint: str | None = None
-) -> Iterator[Record]:
+def read_records(lines: Lines, path: str, convert: Converter, hint: str | None = None) -> Iterator[Record]:
     """Yield the result of `convert` for each record; its errors become bad lines.
 
     Args:
         lines: the numbered lines.
         path: the name of the file.
-        convert: converts the fields and the place of a record.
+        convert: converts the fields and the place of a record; None skips it.
         hint: a hint that shows the form of a record.
     """
     return convert_objects(read_objects(lines, path), convert, hint)
 
 
-def convert_objects(
-    objects: Iterable[FoundObject], convert: Callable[[dict[str, Any], str], Document], hint: str | None
-) -> Iterator[Record]:
-    """Yield the result of `convert` for each object; its errors become bad lines."""
+def convert_objects(objects: Iterable[FoundObject], convert: Converter, hint: str | None) -> Iterator[Record]:
+    """Yield the result of `convert` for each object, unless it is None; its errors become bad lines."""
     for where, raw, found in objects:
         try:
             if isinstance(found, DataError):
                 raise found
-            yield convert(found, where)
+            document = convert(found, where)
         except DataError as error:
             yield BadLine(where, raw, error_at(where, error, hint))
+            continue
+        if document is not None:
+            yield document
 
 
-def read_lines_or_array(
-    lines: Lines, path: str, convert: Callable[[dict[str, Any], str], Document], hint: str | None = None
-) -> Iterator[Record]:
+def read_lines_or_array(lines: Lines, path: str, convert: Converter, hint: str | None = None) -> Iterator[Record]:
     """Yield the result of `convert` for each record of a file with one record per line, or of an array or indented records.
 
     The first lines determine the layout. In lines, each line that cannot be read is a bad line of its own.
@@ -181,6 +186,7 @@ class RecordSplitter:
 
     Attributes:
         path: the name of the file.
+        parse: converts the text of a record to its fields.
         array: line number of the open array, 0 if none is open.
         damaged: whether a record was broken.
         skip: after a broken record, the indentation of the line at which the next record starts.
@@ -194,6 +200,7 @@ class RecordSplitter:
     """
 
     path: str
+    parse: Callable[[str], dict[str, Any]] = parse_object
     array: int = 0
     damaged: bool = False
     skip: str | None = None
@@ -308,7 +315,7 @@ class RecordSplitter:
 
     def _parsed(self, raw: str, hint: str) -> dict[str, Any] | DataError:
         try:
-            return parse_object(raw)
+            return self.parse(raw)
         except DataError as error:
             cause = error.__cause__
             if not isinstance(cause, json.JSONDecodeError):

@@ -89,7 +89,7 @@ def _require_fields(value: dict[str, Any], names: tuple[str, ...], what: str) ->
 
 
 def _placed(value: dict[str, Any], label: Any, text: str) -> Entity:
-    score = _score(value.get("score"))
+    score = score_of(value.get("score"))
     return checked_entity(value["start"], value["end"], label, text, mention=value.get("text"), score=score)
 
 
@@ -110,7 +110,7 @@ def relation_of(value: Any, text: str, dropped: Counter[str] | None = None) -> R
         entity_of(value["subject"], text, dropped),
         value["predicate"],
         entity_of(value["object"], text, dropped),
-        _score(value.get("score")),
+        score_of(value.get("score")),
     )
 
 
@@ -138,7 +138,7 @@ def _event(value: Any, text: str) -> Event:
         raise DataError(f"an event's type must be a non-empty string, got {quoted(kind)}")
     require_storable(kind, "type")
     arguments = tuple(_argument(item, text) for item in list_of(value, "arguments"))
-    return Event(kind, _trigger(value.get("trigger"), kind, text), arguments, _score(value.get("score")))
+    return Event(kind, _trigger(value.get("trigger"), kind, text), arguments, score_of(value.get("score")))
 
 
 def _trigger(value: Any, kind: str, text: str) -> tuple[int, int] | None:
@@ -168,7 +168,12 @@ def _argument(value: Any, text: str) -> Argument:
         raise error_at(f"argument {quoted(role)}", error) from error
 
 
-def _score(value: Any) -> float | None:
+def score_of(value: Any) -> float | None:
+    """Return a score, or None.
+
+    Raises:
+        DataError: it is no finite number.
+    """
     if value is None:
         return None
     if not _is_number(value):

@@ -1,0 +1,55 @@
+"""Detection of the records of annotation tools that the native reader would not read as the tool means them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ie_cli.formats.common.entity_fields import has_entity_form
+from ie_cli.formats.common.label_studio_minimal import is_minimal
+from ie_cli.formats.common.relation_fields import IDS
+from ie_cli.formats.common.spacy_records import is_spacy_record
+
+_HASHES = ("_input_hash", "_task_hash", "_view_id")
+_ANSWERS = ("accept", "reject", "ignore")
+
+
+def tool_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the name of the format of an annotation tool that a record belongs to, or None."""
+    if isinstance(fields.get("data"), dict) and "text" not in fields:
+        return "label_studio"
+    if is_spacy_record(fields):
+        return "spacy-json"
+    if "text" in fields and _is_prodigy(fields):
+        return "prodigy"
+    if _is_doccano(fields):
+        return "doccano"
+    return "label_studio" if is_minimal(fields) else None
+
+
+def _is_prodigy(fields: Mapping[str, Any]) -> bool:
+    if any(name in fields for name in _HASHES):
+        return True
+    return isinstance(fields.get("spans"), list) and fields.get("answer") in _ANSWERS
+
+
+def _is_doccano(fields: Mapping[str, Any]) -> bool:
+    if "text" not in fields:
+        return isinstance(fields.get("data"), str) and _first(fields, "label", "labels", "entities") is not None
+    relation = _first(fields, "relations")
+    if isinstance(relation, dict) and relation.keys() >= set(IDS):
+        return True
+    entity, annotation = _first(fields, "entities"), _first(fields, "annotations")
+    known = {"id", "start_offset", "end_offset"}
+    if isinstance(entity, dict) and entity.keys() >= known:
+        return True
+    return isinstance(annotation, dict) and annotation.keys() >= {"user", "start_offset", "end_offset"}
+
+
+def _first(fields: Mapping[str, Any], *names: str) -> Any:
+    """Return the first item of a list of entities or relations in one of these fields, or None."""
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, list) and value and (has_entity_form(value[0]) or isinstance(value[0], dict)):
+            return value[0]
+    return None

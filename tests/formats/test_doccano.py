@@ -1,0 +1,127 @@
+"""doccano: all exports of text projects, several users, and files that its importer accepts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.tool_records import detected, error_of, read, read_one, written
+
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.formats import FORMATS
+
+TEXT = "Anna met Bob"
+ANNA, BOB = Entity(0, 4, "PER"), Entity(9, 12, "PER")
+
+
+def span(entity: Entity, **more: Any) -> dict[str, Any]:
+    return {"start_offset": entity.start, "end_offset": entity.end, "label": entity.label, **more}
+
+
+ENTITIES = [span(ANNA, id=70), span(BOB, id=71)]
+RELATED = {"id": 3, "text": TEXT, "entities": ENTITIES, "Comments": [{"id": 1, "comment": "?"}]}
+
+
+@pytest.mark.parametrize("name", ["doccano", "jsonl"])
+def test_relations_name_the_ids_of_entities(name: str) -> None:
+    relation = {"id": 5, "from_id": 71, "to_id": 70, "type": "met", "score": 0.5, "note": "x"}
+    records, said = read(name, RELATED | {"relations": [relation]})
+    document = records[0]
+    assert isinstance(document, Document)
+    assert (document.entities, document.relations) == ([ANNA, BOB], [Relation(BOB, "met", ANNA)])
+    assert (document.id, document.meta, document.related) == (3, {"Comments": [{"id": 1, "comment": "?"}]}, True)
+    assert document.relations[0].score == 0.5
+    dropped = "note 1" if name == "doccano" else "id 2, note 1"
+    assert said == [f"fields of entities and relations that are not kept: {dropped}"]
+
+
+@pytest.mark.parametrize(
+    ("relation", "message"),
+    [
+        ({"from_id": 9, "to_id": 70, "type": "met"}, "a relation has from_id 9, which is the id of no entity"),
+        ({"from_id": 70, "to_id": [71], "type": "met"}, "a relation has to_id [71], which is the id of no entity"),
+        ({"from_id": 70, "to_id": 71}, "the type of a relation must be a non-empty string, got null"),
+        ({"from_id": 70, "to_id": 71, "type": ""}, 'the type of a relation must be a non-empty string, got ""'),
+        ({"from_id": 70, "to_id": 71, "type": "m", "score": "1"}, "a score must be a finite number"),
+    ],
+)
+def test_a_wrong_relation_is_an_error(relation: dict[str, Any], message: str) -> None:
+    assert message in error_of("doccano", RELATED | {"relations": [relation]})
+
+
+def test_two_entities_with_one_id_are_an_error() -> None:
+    relation = {"from_id": 70, "to_id": 70, "type": "met"}
+    twice = [span(ANNA, id=70), span(BOB, id=70)]
+    message = error_of("doccano", {"text": TEXT, "entities": twice, "relations": [relation]})
+    assert "two entities have the id 70 | give each entity an" in message
+
+
+@pytest.mark.parametrize("name", ["label", "labels", "annotations"])
+@pytest.mark.parametrize("text", ["text", "data"])
+def test_spans_in_the_fields_of_all_versions(name: str, text: str) -> None:
+    spans = [span(ANNA, user=1)] if name == "annotations" else [[0, 4, "PER"]]
+    assert read_one("doccano", {text: TEXT, name: spans, "meta": {"a": 1}}) == Document(
+        TEXT, [ANNA], meta={"meta": {"a": 1}}
+    )
+    assert read_one("doccano", {text: TEXT, name: []}) == Document(TEXT)
+    assert read_one("doccano", {text: TEXT, name: spans}, annotation=False) == Document(TEXT)
+
+
+def test_one_of_several_users_is_read_and_differences_are_counted() -> None:
+    both = [span(ANNA, user=2), span(BOB, user=1), span(BOB, user=2)]
+    same = [span(ANNA, user=2), span(ANNA, user=1)]
+    numbers = [{"start_offset": 0, "end_offset": 4, "label": 12, "user": 7}]
+    records, said = read("doccano", *({"text": TEXT, "annotations": spans} for spans in (both, same, numbers)))
+    assert records == [
+        Document(TEXT, [ANNA, BOB]),
+        Document(TEXT, [ANNA]),
+        Document(TEXT, [Entity(0, 4, "12")]),
+    ]
+    assert said == [
+        "records annotated by several users, of which the first one listed is read: 2",
+        "of these, records in which the others annotated differently: 1",
+        "entities whose label is a number, which is read as text: 1",
+    ]
+
+
+def test_an_array_and_an_indented_object_are_read() -> None:
+    records, _ = read("doccano", RELATED, RELATED, array=True)
+    assert [record.entities for record in records if isinstance(record, Document)] == [[ANNA, BOB]] * 2
+    assert detected(*json.dumps(RELATED, indent=4).splitlines()) == "doccano"
+
+
+@pytest.mark.parametrize(
+    ("fields", "format"),
+    [
+        (RELATED, "doccano"),
+        ({"text": TEXT, "annotations": [span(ANNA, user=1)]}, "doccano"),
+        ({"data": TEXT, "label": [[0, 4, "PER"]]}, "doccano"),
+        ({"text": TEXT, "label": [[0, 4, "PER"]]}, "jsonl"),  # read alike
+        ({"text": TEXT, "entities": [span(ANNA)]}, "jsonl"),
+        ({"text": TEXT, "entities": [], "relations": []}, "jsonl"),
+    ],
+)
+def test_what_the_native_reader_would_not_read_is_detected(fields: dict[str, Any], format: str) -> None:
+    assert detected(fields) == format
+
+
+def test_the_forms_that_are_written() -> None:
+    document = Document(TEXT, [ANNA], [Relation(ANNA, "met", BOB, 0.25)], id=4, meta={"label": 1, "source": "s"})
+    assert json.loads(written("doccano", document)) == {
+        "id": 4,
+        "text": TEXT,
+        "label": [[0, 4, "PER"]],
+        "source": "s",
+    }
+    lost = FORMATS["doccano"].count_losses(document)
+    assert sorted(lost.values()) == [1, 1, 1], lost  # the relation, its score, and the field named label
+    assert json.loads(written("doccano-relations", document)) == {
+        "id": 4,
+        "text": TEXT,
+        "entities": [span(ANNA, id=0), span(BOB, id=1)],
+        "relations": [{"id": 0, "from_id": 0, "to_id": 1, "type": "met", "score": 0.25}],
+        "label": 1,
+        "source": "s",
+    }
+    assert FORMATS["doccano-relations"].count_losses(document) == {}
