@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ie_cli.doctor.consistency import UnmarkedMentions
+from ie_cli.doctor.label_conflicts import LabelCounts
 from ie_cli.doctor.offsets import OffsetEvidence
 from ie_cli.doctor.overlaps import overlap
 from ie_cli.doctor.word_boundaries import cuts_end, cuts_start
@@ -84,6 +85,7 @@ class SpanCounts:
     odd: dict[str, Oddity] = field(default_factory=lambda: {name: Oddity() for name in _TESTS})
     offsets: OffsetEvidence = field(default_factory=OffsetEvidence)
     unmarked: UnmarkedMentions = field(default_factory=UnmarkedMentions)
+    labels: LabelCounts = field(default_factory=LabelCounts)
 
     def add(self, document: Document, spans: Sequence[Entity]) -> None:
         """Add a document with the entities that its task uses."""
@@ -91,6 +93,7 @@ class SpanCounts:
         self.repeated += len(document.entities) - len(set(document.entities))
         self.overlapping += overlap(spans)
         self.unmarked.add(document, spans)
+        self.labels.add(document, spans)
         self.offsets.add(document.text, [(span.start, span.end) for span in spans], document.where or "")
         for span in spans:
             for name, test in _TESTS.items():

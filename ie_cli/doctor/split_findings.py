@@ -24,7 +24,6 @@ from ie_cli.tasks.whole_words import describe_whole_words
 _SHOWN = 3
 _RARE = 5
 _FEW = 50  # examples or items of dev, below which scores say little
-_UNMARKED_SHARE = 0.05  # the same string may be a name here and a word there
 _ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has some unknown character
 
 
@@ -154,9 +153,9 @@ def _odd_spans(split: str, found: Survey, verdict: str | None) -> Iterator[Findi
     known = [CUT] * (verdict is not None) + [INVISIBLE] * found.reach.is_lost(WHITESPACE)
     for share, text in found.spans.describe_odd(left_out=known):
         yield Finding("warning" if share >= _ODD_SHARE else "note", f"{split}: {text}")
-    if verdict is None and (unmarked := found.spans.unmarked.describe()) is not None:
-        share, text = unmarked
-        yield Finding("warning" if share >= _UNMARKED_SHARE else "note", f"{split}: {text}")
+    if verdict is None:
+        yield from found.spans.unmarked.findings(split)
+        yield from found.spans.labels.findings(split)
 
 
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
