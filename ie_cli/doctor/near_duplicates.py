@@ -3,8 +3,8 @@
 A text is compared by its set of shingles: all stretches of `_LONG` characters, or of `_SHORT` characters where Chinese, Japanese
 or Korean is written, without case, punctuation and repeated whitespace. Two texts are near duplicates if the Jaccard similarity
 of their sets is at least `SIMILAR`. MinHash finds the candidates (Broder 1997, "On the resemblance and containment of
-documents"): `_BANDS` bands of `_ROWS` minima miss less than one pair in a hundred at this limit, and fewer above it. Each candidate
-is then compared exactly, so that nothing is reported that is not true; the numbers are lower bounds.
+documents"): `_BANDS` bands of `_ROWS` minima miss less than one pair in a hundred at this limit, and fewer above it. Each
+candidate is then compared exactly, so that nothing is reported that is not true; the numbers are lower bounds.
 """
 
 from __future__ import annotations
