@@ -29,7 +29,7 @@ from ie_cli.system.atomic import storing
 SIMILAR = 0.7
 """Share of common shingles above which two texts are near duplicates."""
 _LONG, _SHORT = 6, 3
-_FEWEST = 12  # letters and digits, below which texts such as "He said yes." are similar by chance
+_FEWEST = 20  # letters and digits, below which texts such as "He said yes." are similar by chance
 _LARGEST = 20_000  # characters of a text that are compared
 _BANDS, _ROWS = 12, 3
 _BATCH = 2**18  # characters that are hashed at once

@@ -65,21 +65,19 @@ def test_splits_are_compared_with_places_and_equal_texts_do_not_count() -> None:
     findings = list(near_findings({"train": train, "dev": dev}))
     leak = next(one for one in findings if one.message.startswith("train contains"))
     assert leak.kind == "warning"
-    assert "1 of 2 texts of 12 or more characters of dev" in leak.message
+    assert "1 of 2 texts of 20 or more characters of dev" in leak.message
     assert leak.details == ["dev.txt:2 '…n hall of Wien Today!' and train.txt:2 '…n hall of Wien today' (100%)"]
     assert [one.message.partition(":")[0] for one in findings if one is not leak] == ["dev"]
 
 
 def test_different_splits_give_no_finding() -> None:
-    assert not list(near_findings({"train": sketches("one text of twelve letters"), "dev": TextSketches()}))
+    assert not list(near_findings({"train": sketches("one text of more than twenty letters"), "dev": TextSketches()}))
     assert not list(near_findings({"train": TextSketches()}))
 
 
 def test_limits_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "_TEXTS", 2)
-    findings = list(
-        near_findings({"train": sketches("a text that is long", "b text that is long", "c text that is long")})
-    )
+    findings = list(near_findings({"train": sketches(*(f"{n} text that is long enough" for n in "abc"))}))
     assert findings[-1].text.endswith("were not compared with similar ones: train 1")
     monkeypatch.setattr(near_duplicates, "_PAIRS", 1)
     many = sketches(*(f"one sentence of some length that many texts share {n}" for n in range(5)))
@@ -90,7 +88,11 @@ def test_limits_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_texts_are_hashed_alike_in_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = ["Ann Hill met Bo in Wien", "王伟在云州市的大学读书一年", "\ud800 lone surrogates are hashed too"]
+    texts = [
+        "Ann Hill met Bo Berg in Wien",
+        "王伟在云州市的大学读书一年，李娜在东湖的大学教书三年",
+        "\ud800 lone surrogates are hashed too",
+    ]
     together = sketches(*texts).keys()
     monkeypatch.setattr(near_duplicates, "_BATCH", 1)
     single = sketches(*texts)
