@@ -79,6 +79,7 @@ def check(
     recipe: args.CheckedArgument,
     overrides: args.Overrides = None,
     time: args.Timing = True,
+    deep: args.Deep = False,
     as_json: args.AsJson = False,
     save: args.Save = None,
     fail_on: args.FailOn = "error",
@@ -93,7 +94,7 @@ def check(
     from ie_cli.commands.check_data import are_data, validate_options
     from ie_cli.commands.inputs import Input
 
-    reporting = command.Reporting(as_json=as_json, save=tuple(save or ()), fail_on=fail_on)
+    reporting = command.Reporting(as_json=as_json, save=tuple(save or ()), fail_on=fail_on, deep=deep)
     given = {"text_column": text_column, "label_columns": label_columns or None, "joiner": joiner}
     alone = are_data(recipe)
     validate_options({"input_format": input_format, **given}, {"--set": overrides}, alone=alone)

@@ -29,6 +29,13 @@ CheckedArgument = Annotated[
         autocompletion=complete_recipe,
     ),
 ]
+Deep = Annotated[
+    bool,
+    typer.Option(
+        "--deep",
+        help="Also train models on parts of the training data, and list the entities of the other parts that they contradict.",
+    ),
+]
 FailOn = Annotated[
     Literal["error", "warning"],
     typer.Option("--fail-on", help="Exit with 1 if there is an error, or already if there is a warning."),

@@ -28,11 +28,13 @@ class Reporting:
         as_json: print them as one JSON object on stdout instead of as lines on stderr.
         save: files for the findings, written as JSON or as a web page by their suffix.
         fail_on: the least serious kind of findings that makes the command fail.
+        deep: also train models to find likely errors of annotation, if there are no other errors.
     """
 
     as_json: bool = False
     save: tuple[str, ...] = ()
     fail_on: Literal["error", "warning"] = "error"
+    deep: bool = False
 
     def validate(self, inputs: Sequence[str]) -> None:
         """Check that the findings can be saved, before anything is checked.
@@ -55,6 +57,11 @@ class Reporting:
         if not self.as_json:
             text = f"{prefix}{finding.text}"
             (warn if finding.kind == "warning" else say)(f"error: {text}" if finding.kind == "error" else text)
+
+    def progress(self, text: str) -> None:
+        """Print what takes time."""
+        if not self.as_json:
+            say(text)
 
     def finish(self, report: CheckReport) -> None:
         """Save the findings, and print them as JSON if they are wanted so."""
@@ -131,7 +138,7 @@ def run_check_data(files: Sequence[Input], reporting: Reporting) -> None:
     sources = Sources.find(files, quiet=reporting.as_json)
     reporting.validate(sources.paths)
     report = CheckReport([file.path for file in files])
-    for finding in find_in_data(sources):
+    for finding in find_in_data(sources, deep=reporting.deep, progress=reporting.progress):
         reporting.show(finding)
         report.findings.append((None, finding))
     _say_if_clean([finding for _, finding in report.findings], reporting)
@@ -163,9 +170,16 @@ def _check(name: str, overrides: Sequence[str], reporting: Reporting, *, prefix:
     from ie_cli.doctor.data_checks import check
 
     found = []
-    for finding in check(read_recipe(name, overrides)):
+    recipe = read_recipe(name, overrides)
+    for finding in check(recipe):
         reporting.show(finding, prefix)
         found.append(finding)
+    if reporting.deep and not any(finding.kind == "error" for finding in found):
+        from ie_cli.doctor.cross_folds import find_suspects
+
+        for finding in find_suspects(recipe, report=reporting.progress):
+            reporting.show(finding, prefix)
+            found.append(finding)
     _say_if_clean(found, reporting, prefix)
     return found
 

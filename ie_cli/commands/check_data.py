@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,8 +82,13 @@ def validate_options(data: Mapping[str, object], recipe: Mapping[str, object], *
             raise typer.BadParameter(f"{option} is for recipes, but the arguments are data.")
 
 
-def find_in_data(sources: Sources) -> Iterator[Finding]:
+def find_in_data(sources: Sources, *, deep: bool, progress: Callable[[str], None]) -> Iterator[Finding]:
     """Yield the findings about data; hints name the options of the command instead of the fields of a recipe.
+
+    Args:
+        sources: the data.
+        deep: whether models are trained to find likely errors of annotation, if there are no other errors.
+        progress: called with what takes time.
 
     Raises:
         DataError: a file does not exist, is a pipe, or nothing in the data is annotated.
@@ -106,7 +111,14 @@ def find_in_data(sources: Sources) -> Iterator[Finding]:
     try:
         recipe = recipe_for(parts, options)
         yield describe_splits(parts)
+        errors = False
         for finding in check_data(recipe):
+            errors |= finding.kind == "error"
             yield replace(finding, text=name_options(finding.text, _OPTIONS))
+        if deep and not errors:
+            from ie_cli.doctor.cross_folds import find_suspects, small_recipe
+
+            [section] = recipe.instances().values()
+            yield from find_suspects(small_recipe(section.data), report=progress)
     except IEError as error:
         raise DataError(error.message, hint=error.hint and name_options(error.hint, _OPTIONS)) from error
