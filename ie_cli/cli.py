@@ -76,12 +76,36 @@ def show(
 
 @app.command()
 def check(
-    recipe: args.RecipesArgument, overrides: args.Overrides = None, time: args.Timing = True, debug: args.Debug = False
+    recipe: args.CheckedArgument,
+    overrides: args.Overrides = None,
+    time: args.Timing = True,
+    deep: args.Deep = False,
+    as_json: args.AsJson = False,
+    save: args.Save = None,
+    fail_on: args.FailOn = "error",
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    debug: args.Debug = False,
 ) -> None:
-    """Check recipes and their data for problems before training."""
-    from ie_cli.commands.check import run_check
+    """Check recipes and their data, or data alone, for problems before training."""
+    from ie_cli.commands import check as command
+    from ie_cli.commands.check_data import are_data, validate_options
+    from ie_cli.commands.inputs import Input
 
-    run_check(recipe, overrides or [], time=time)
+    reporting = command.Reporting(as_json=as_json, save=tuple(save or ()), fail_on=fail_on, deep=deep)
+    given = {"text_column": text_column, "label_columns": label_columns or None, "joiner": joiner}
+    alone = are_data(recipe)
+    validate_options({"input_format": input_format, **given}, {"--set": overrides}, alone=alone)
+    if not alone:
+        command.run_check(recipe, overrides or [], reporting, time=time)
+        return
+    data = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in recipe
+    ]
+    command.run_check_data(data, reporting)
 
 
 @app.command()

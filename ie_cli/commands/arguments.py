@@ -21,11 +21,24 @@ RecipeArgument = Annotated[
         metavar="RECIPE", help="A YAML file, or a name listed by `ie recipes`.", autocompletion=complete_recipe
     ),
 ]
-RecipesArgument = Annotated[
+CheckedArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="RECIPE...", help="YAML files, or names listed by `ie recipes`.", autocompletion=complete_recipe
+        metavar="RECIPE|DATA...",
+        help="YAML files, or names listed by `ie recipes`; or data to check without a recipe: files, directories or patterns.",
+        autocompletion=complete_recipe,
     ),
+]
+Deep = Annotated[
+    bool,
+    typer.Option(
+        "--deep",
+        help="Also train models on parts of the training data, and list the entities of the other parts that they contradict.",
+    ),
+]
+FailOn = Annotated[
+    Literal["error", "warning"],
+    typer.Option("--fail-on", help="Exit with 1 if there is an error, or already if there is a warning."),
 ]
 
 

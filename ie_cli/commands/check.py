@@ -1,97 +1,205 @@
-"""`ie check`: find problems in recipes and their data."""
+"""`ie check`: find problems in recipes and their data, or in data alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from ie_cli.commands.console import duration, print_error, say, warn
+from ie_cli.commands.check_cost import report_cost
+from ie_cli.commands.console import print_error, say, warn
 from ie_cli.commands.recipe_argument import read_recipe
 from ie_cli.errors import DataError, IEError, counted
+from ie_cli.system.streams import is_replaceable, open_output, require_writable
+
+if TYPE_CHECKING:
+    from ie_cli.commands.inputs import Input
+    from ie_cli.data.findings import Finding
+    from ie_cli.reports.findings import CheckReport
 
 
-def run_check(names: Sequence[str], overrides: Sequence[str], *, time: bool = True) -> None:
-    """Print the findings to stderr.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporting:
+    """How the findings are reported.
+
+    Attributes:
+        as_json: print them as one JSON object on stdout instead of as lines on stderr.
+        save: files for the findings, written as JSON or as a web page by their suffix.
+        fail_on: the least serious kind of findings that makes the command fail.
+        deep: also train models to find likely errors of annotation, if there are no other errors.
+    """
+
+    as_json: bool = False
+    save: tuple[str, ...] = ()
+    fail_on: Literal["error", "warning"] = "error"
+    deep: bool = False
+
+    def validate(self, inputs: Sequence[str]) -> None:
+        """Check that the findings can be saved, before anything is checked.
+
+        Args:
+            inputs: the recipes and the data.
+
+        Raises:
+            DataError: a file to save is also an input, or cannot be written.
+        """
+        known = [name for name in inputs if os.path.exists(name)]
+        for path in self.save:
+            if os.path.exists(path) and any(os.path.samefile(name, path) for name in known):
+                raise DataError(f"{path}: this file is also an input", hint="use another file for --save.")
+            if is_replaceable(path):
+                require_writable(path)
+
+    def show(self, finding: Finding, prefix: str = "") -> None:
+        """Print a finding as it is found."""
+        if not self.as_json:
+            text = f"{prefix}{finding.text}"
+            (warn if finding.kind == "warning" else say)(f"error: {text}" if finding.kind == "error" else text)
+
+    def progress(self, text: str) -> None:
+        """Print what takes time."""
+        if not self.as_json:
+            say(text)
+
+    def finish(self, report: CheckReport) -> None:
+        """Save the findings, and print them as JSON if they are wanted so."""
+        for path in self.save:
+            with open_output(path) as out:
+                out.write(report.html() if path.endswith(".html") else _json(report))
+            say(f"result: {path}")
+        if self.as_json:
+            with open_output("-") as out:
+                out.write(_json(report))
+
+    def fails(self, report: CheckReport) -> str | None:
+        """Return what makes the command fail, or None."""
+        errors = report.count("error")
+        warnings = report.count("warning") if self.fail_on == "warning" else 0
+        parts = [counted(number, what) for number, what in ((errors, "error"), (warnings, "warning")) if number]
+        return " and ".join(parts) or None
+
+    @property
+    def hint(self) -> str:
+        """Where the findings are."""
+        return "see `findings` in the output." if self.as_json else "see the lines above."
+
+
+def run_check(names: Sequence[str], overrides: Sequence[str], reporting: Reporting, *, time: bool = True) -> None:
+    """Check recipes, and print the findings.
 
     With several recipes, each one is checked, whatever is wrong with another, and each finding names its recipe.
 
     Args:
         names: the recipes.
         overrides: overrides of their fields.
+        reporting: how the findings are reported.
         time: time a few training steps if there is only one recipe and it has no errors.
 
     Raises:
-        DataError: at least one finding is an error.
+        DataError: at least one finding is an error, or a warning if these count.
     """
+    from ie_cli.reports.findings import CheckReport
+
+    reporting.validate([*names, *(_data_of(names, overrides) if reporting.save else ())])
+    report = CheckReport(names)
     if len(names) == 1:
-        if errors := _check(names[0], overrides):
-            raise DataError(f"{counted(errors, 'error')} in the recipe or data", hint="see the lines above.")
-        if time:
-            _report_cost(names[0], overrides)
+        found = _check(names[0], overrides, reporting)
+        report.findings += [(names[0], finding) for finding in found]
+        reporting.finish(report)
+        if (failure := reporting.fails(report)) is not None:
+            raise DataError(f"{failure} in the recipe or data", hint=reporting.hint)
+        if time and not reporting.as_json:
+            report_cost(names[0], overrides)
         return
-    wrong = [name for name in names if _check_one_of_several(name, overrides)]
+    wrong = []
+    for name in names:
+        part = CheckReport([name], [(name, one) for one in _check_one_of_several(name, overrides, reporting)])
+        report.findings += part.findings
+        if reporting.fails(part):
+            wrong.append(name)
+    reporting.finish(report)
     if wrong:
-        raise DataError(
-            f"errors in {len(wrong)} of {len(names)} recipes: {', '.join(wrong)}", hint="see the lines above."
+        what = "errors" if reporting.fail_on == "error" else "errors or warnings"
+        raise DataError(f"{what} in {len(wrong)} of {len(names)} recipes: {', '.join(wrong)}", hint=reporting.hint)
+
+
+def run_check_data(files: Sequence[Input], reporting: Reporting) -> None:
+    """Check data without a recipe, and print the findings.
+
+    Raises:
+        DataError: at least one finding is an error, or a warning if these count; or nothing in the data is annotated.
+    """
+    from ie_cli.commands.check_data import find_in_data
+    from ie_cli.commands.sources import Sources
+    from ie_cli.reports.findings import CheckReport
+
+    sources = Sources.find(files, quiet=reporting.as_json)
+    reporting.validate(sources.paths)
+    report = CheckReport([file.path for file in files])
+    for finding in find_in_data(sources, deep=reporting.deep, progress=reporting.progress):
+        reporting.show(finding)
+        report.findings.append((None, finding))
+    _say_if_clean([finding for _, finding in report.findings], reporting)
+    reporting.finish(report)
+    if (failure := reporting.fails(report)) is not None:
+        raise DataError(f"{failure} in the data", hint=reporting.hint)
+
+
+def _data_of(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the data files of the recipes that can be read; the others are reported later."""
+    from ie_cli.data.dataset import splits
+
+    for name in names:
+        try:
+            sections = read_recipe(name, overrides, quiet=True).instances().values()
+        except IEError:
+            continue
+        yield from (
+            source for section in sections for split in splits(section.data) if split for source in split.sources
         )
 
 
-def _check(name: str, overrides: Sequence[str], *, prefix: str = "") -> int:
-    """Print the findings of a recipe and return the number of errors."""
+def _json(report: CheckReport) -> str:
+    return json.dumps(report.to_dict(), ensure_ascii=False) + "\n"
+
+
+def _check(name: str, overrides: Sequence[str], reporting: Reporting, *, prefix: str = "") -> list[Finding]:
+    """Print and return the findings of a recipe."""
     from ie_cli.doctor.data_checks import check
 
-    errors = warnings = 0
-    for finding in check(read_recipe(name, overrides)):
-        (warn if finding.kind == "warning" else say)(
-            f"error: {prefix}{finding.text}" if finding.kind == "error" else f"{prefix}{finding.text}"
-        )
-        errors += finding.kind == "error"
-        warnings += finding.kind == "warning"
-    if not errors and not warnings:
+    found = []
+    recipe = read_recipe(name, overrides)
+    for finding in check(recipe):
+        reporting.show(finding, prefix)
+        found.append(finding)
+    if reporting.deep and not any(finding.kind == "error" for finding in found):
+        from ie_cli.doctor.cross_folds import find_suspects
+
+        for finding in find_suspects(recipe, report=reporting.progress):
+            reporting.show(finding, prefix)
+            found.append(finding)
+    _say_if_clean(found, reporting, prefix)
+    return found
+
+
+def _say_if_clean(found: Sequence[Finding], reporting: Reporting, prefix: str = "") -> None:
+    if not reporting.as_json and all(finding.kind == "note" for finding in found):
         say(f"{prefix}no problems found")
-    return errors
 
 
-def _report_cost(name: str, overrides: Sequence[str]) -> None:
-    """Print what a run would cost here; if it cannot be measured, that is no finding about the recipe."""
-    from ie_cli.training.cost import estimate_cost
+def _check_one_of_several(name: str, overrides: Sequence[str], reporting: Reporting) -> Iterator[Finding]:
+    """Yield the findings of a recipe; one that cannot be read is reported like a finding."""
+    from ie_cli.data.findings import Finding
 
     try:
-        cost = estimate_cost(read_recipe(name, overrides, quiet=True))
-    except IEError as error:
-        say(f"the cost of a run was not measured: {error.message}")
-        return
-    except (
-        Exception
-    ) as error:  # whatever a custom head raises; `ie train` will raise it, but the recipe and data are checked
-        say(f"the cost of a run was not measured: {type(error).__name__}: {error}")
-        return
-    about = "" if cost.exact else "about "
-    threads = f" with {counted(cost.threads, 'thread')}" if cost.device == "cpu" else ""
-    memory = "" if cost.memory is None else f"; peak memory about {cost.memory / 1e9:.1f} GB"
-    parts = (
-        ""
-        if cost.parts == 1
-        else f"; each batch has to be computed in {cost.parts} parts, because memory is insufficient"
-    )
-    say(
-        f"cost on {cost.device}{threads} in {cost.precision}: {about}{counted(cost.steps, 'step')} in "
-        f"{counted(cost.epochs, 'epoch')}, about {cost.step_seconds:.2g} s each: about {duration(cost.seconds)} with "
-        f"evaluations{memory}{parts}"
-    )
-    for window in cost.windows:
-        say(
-            f"encoder.max_length: {window.max_length} with encoder.stride: {window.stride} would take about "
-            f"{duration(window.seconds)} instead of {duration(cost.seconds)}, and lose no more of the {window.total} gold items "
-            f"in {counted(window.documents, 'example')}; the model would see less context"
-        )
-
-
-def _check_one_of_several(name: str, overrides: Sequence[str]) -> bool:
-    """Return whether a recipe has errors; one that cannot be read is reported like a finding."""
-    try:
-        return _check(name, overrides, prefix=f"{name}: ") > 0
+        yield from _check(name, overrides, reporting, prefix=f"{name}: ")
     except IEError as error:
         # The message of a recipe that cannot be read already starts with its file.
         message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
-        print_error(IEError(message, hint=error.hint))
-        return True
+        if not reporting.as_json:
+            print_error(IEError(message, hint=error.hint))
+        yield Finding("error", message)
+        if error.hint:
+            yield Finding("note", f"hint: {error.hint}")

@@ -207,11 +207,16 @@ def replace_hint(error: IEError, options: Mapping[str, str]) -> IEError:
     """
     if error.hint is None or "recipe" in options:
         return error
+    return IEError(error.message, hint=name_options(error.hint, options))
+
+
+def name_options(text: str, options: Mapping[str, str]) -> str:
+    """Replace the recipe fields for the reading of data by options of a command, given by the names of their parameters."""
 
     def option(match: re.Match[str]) -> str:
         return options.get(_PARAMETERS.get(match[1], match[1]), match[0])
 
-    return IEError(error.message, hint=_FIELD.sub(option, error.hint))
+    return _FIELD.sub(option, text)
 
 
 def options_of(parameters: Iterable[Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.names import unknown_name
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.label_findings import label_findings
+from ie_cli.doctor.near_duplicates import near_findings
 from ie_cli.doctor.pairs import pairs_to_learn
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
@@ -62,15 +63,32 @@ def check(recipe: Recipe) -> Iterator[Finding]:
             yield from _errors(error)
 
 
+def check_data(recipe: Recipe) -> Iterator[Finding]:
+    """Read each split of data without a recipe once, and yield the findings that depend neither on an encoder nor on a head.
+
+    Args:
+        recipe: the task of the data and their files.
+    """
+    yield from _check_task(recipe, next(iter(recipe.instances())), None, {}, alone=True)
+
+
 def _errors(error: IEError) -> Iterator[Finding]:
     yield Finding("error", error.message)
     yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [error.hint]))
 
 
 def _check_task(
-    recipe: Recipe, name: str, tokenizer: TextTokenizer | None, schemas: dict[str, LabelSchema]
+    recipe: Recipe, name: str, tokenizer: TextTokenizer | None, schemas: dict[str, LabelSchema], *, alone: bool = False
 ) -> Iterator[Finding]:
-    """Check a task, and add its schema to `schemas` if a model would have one."""
+    """Check a task, and add its schema to `schemas` if a model would have one.
+
+    Args:
+        recipe: the recipe.
+        name: the name of the task.
+        tokenizer: the tokenizer of the encoder; None if there is none.
+        schemas: the schemas of the tasks before it.
+        alone: whether the data are checked without a recipe of the user.
+    """
     section = recipe.instances()[name]
     task = TASKS[section.task]
     train, dev, test = splits(section.data)
@@ -87,12 +105,14 @@ def _check_task(
         bad = surveys["train"].bad.count > 0 if split.keep is not None else False
         encoder = recipe.encoder if tokenizer is not None else None
         empty = part != "train" and "train" in surveys and surveys["train"].is_empty
-        yield from about(part, surveys[part], section, encoder, rest_is_bad=bad, train_is_empty=empty)
+        yield from about(part, surveys[part], section, encoder, rest_is_bad=bad, train_is_empty=empty, alone=alone)
     if "train" not in surveys:
         return
-    yield from between(surveys, section)
+    yield from between(surveys, section, alone=alone)
+    yield from near_findings({part: survey.sketches for part, survey in surveys.items()})
     yield from label_findings(surveys, section)
-    yield from pairs_to_learn(surveys["train"].statistics, section, recipe.training)
+    if not alone:
+        yield from pairs_to_learn(surveys["train"].statistics, section, recipe.training)
     known = surveys["train"].statistics.known_names()
     if unknown := unknown_name(section.data, set().union(*(survey.renamed for survey in surveys.values())), known):
         yield from _errors(unknown)
@@ -106,7 +126,7 @@ def _check_task(
     else:
         for part, found in surveys.items():
             yield from _annotation(part, found, train.sources)
-    if dev is None:
+    if dev is None and not alone:
         yield Finding(
             "warning",
             "no dev data: nothing is evaluated, and the last weights are kept; data.dev: 0.1 splits some off the training "

@@ -10,14 +10,19 @@ from ie_cli.document import Document, Entity
 from ie_cli.tasks import Task
 
 
+def first_overlap(entities: Iterable[Entity]) -> tuple[Entity, Entity] | None:
+    """Return the first two entities that share a character, or None."""
+    last: Entity | None = None
+    for entity in sorted(set(entities)):
+        if last is not None and entity.start < last.end:
+            return last, entity
+        last = entity
+    return None
+
+
 def overlap(entities: Iterable[Entity]) -> bool:
     """Return whether two entities share a character."""
-    end = 0
-    for entity in sorted(set(entities)):
-        if entity.start < end:
-            return True
-        end = max(end, entity.end)
-    return False
+    return first_overlap(entities) is not None
 
 
 @dataclass(slots=True)

@@ -169,13 +169,17 @@ def pairs_to_learn(statistics: DatasetStatistics, section: TaskSection, training
         )
 
 
-def between_pairs(split: str, train: PairChecks, other: PairChecks) -> Iterator[Finding]:
-    """Yield findings about pairs and texts of a split that train contains, too."""
+def between_pairs(split: str, train: PairChecks, other: PairChecks, *, alone: bool = False) -> Iterator[Finding]:
+    """Yield findings about pairs and texts of a split that train contains, too; `alone` is without a recipe."""
     if not train.total or not other.total:
         return
     whole, some = other.shared_with(train)
     if whole:
-        remedy = "set data.dev: 0.1 to split pairs off train" if split == "dev" else "remove them from one of the two"
+        remedy = (
+            "set data.dev: 0.1 to split pairs off train"
+            if split == "dev" and not alone
+            else "remove them from one of the two"
+        )
         kind: Literal["error", "warning"] = "error" if whole == other.distinct else "warning"
         yield Finding(
             kind,

@@ -24,14 +24,16 @@ class RepeatedTexts:
     duplicates: int = 0
     contradictions: list[str] = field(default_factory=list)
 
-    def add(self, document: Document, annotation: Any) -> None:
-        """Add a document with its annotation, which is compared by its `repr`."""
+    def add(self, document: Document, annotation: Any) -> bool:
+        """Add a document with its annotation, which is compared by its `repr`; return whether its text is new."""
         text, found = _hash(document.text), _hash(repr(annotation))
-        if text in self.texts:
+        is_new = text not in self.texts
+        if not is_new:
             self.duplicates += 1
             if self.texts[text] != found and document.text.strip():
                 self.contradictions.append(f"{document.where}: {document.text[:40]!r}")
         self.texts.setdefault(text, found)
+        return is_new
 
 
 @dataclass(slots=True)

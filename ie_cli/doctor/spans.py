@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ie_cli.doctor.consistency import UnmarkedMentions
+from ie_cli.doctor.label_conflicts import LabelCounts
 from ie_cli.doctor.offsets import OffsetEvidence
-from ie_cli.doctor.overlaps import overlap
+from ie_cli.doctor.overlaps import first_overlap
 from ie_cli.doctor.word_boundaries import cuts_end, cuts_start
 from ie_cli.document import Document, Entity
 from ie_cli.document.trimming import is_invisible, trim_text
@@ -75,22 +76,30 @@ class SpanCounts:
         spans: number of distinct entities.
         repeated: number of entities annotated more than once.
         overlapping: number of examples in which two entities share a character.
+        overlapping_shown: the first ones.
         odd: suspicious spans by their property.
     """
 
     spans: int = 0
     repeated: int = 0
     overlapping: int = 0
+    overlapping_shown: list[str] = field(default_factory=list)
     odd: dict[str, Oddity] = field(default_factory=lambda: {name: Oddity() for name in _TESTS})
     offsets: OffsetEvidence = field(default_factory=OffsetEvidence)
     unmarked: UnmarkedMentions = field(default_factory=UnmarkedMentions)
+    labels: LabelCounts = field(default_factory=LabelCounts)
 
     def add(self, document: Document, spans: Sequence[Entity]) -> None:
         """Add a document with the entities that its task uses."""
         self.spans += len(spans)
         self.repeated += len(document.entities) - len(set(document.entities))
-        self.overlapping += overlap(spans)
+        if (pair := first_overlap(spans)) is not None:
+            self.overlapping += 1
+            if len(self.overlapping_shown) < _SHOWN:
+                shown = " and ".join(f"{span.label} {quoted(document.text[span.start : span.end])}" for span in pair)
+                self.overlapping_shown.append(f"{document.where}: {shown}")
         self.unmarked.add(document, spans)
+        self.labels.add(document, spans)
         self.offsets.add(document.text, [(span.start, span.end) for span in spans], document.where or "")
         for span in spans:
             for name, test in _TESTS.items():

@@ -24,7 +24,7 @@ from ie_cli.tasks.whole_words import describe_whole_words
 _SHOWN = 3
 _RARE = 5
 _FEW = 50  # examples or items of dev, below which scores say little
-_UNMARKED_SHARE = 0.05  # the same string may be a name here and a word there
+_ODD_OVERLAPS = 0.001  # data with nested entities have more
 _ODD_SHARE = 0.01  # single spans of this kind may be right, and every text has some unknown character
 
 
@@ -36,6 +36,7 @@ def about(
     *,
     rest_is_bad: bool = False,
     train_is_empty: bool = False,
+    alone: bool = False,
 ) -> Iterator[Finding]:
     """Yield the findings about one split.
 
@@ -46,6 +47,7 @@ def about(
         encoder: the section of the encoder; None if its tokens are not known.
         rest_is_bad: whether the split is a part of data with records that cannot be read, which are reported with another split.
         train_is_empty: whether train has no items either, which is reported with train.
+        alone: whether there is no recipe: nothing is said about a head then.
     """
     yield from (Finding("note", text) for text in dict.fromkeys(found.reports))
     yield _contents(split, found)
@@ -68,6 +70,9 @@ def about(
             f"{split}: entities overlap in {counted(found.spans.overlapping, 'text')}, but head.flat removes overlapping "
             "entities from the output: set head.flat: false",
         )
+    if alone:
+        yield from _overlaps(split, found)
+        return
     unlearned = unlearned_entities(section, found.statistics) if split == "train" and found.items else None
     inside = split == "train" and found.statistics.split_words and verdict is None
     words = describe_whole_words(section.head, found.statistics) if inside else None
@@ -88,6 +93,18 @@ def about(
     if (unknown := found.reach.unknown) is not None and unknown.unknown:
         yield Finding("warning" if unknown.share >= _ODD_SHARE else "note", f"{split}: {unknown.describe()}")
     yield from found.reach.findings(split, encoder, trim=section.data.trim, shifted=verdict is not None)
+
+
+def _overlaps(split: str, found: Survey) -> Iterator[Finding]:
+    """Yield a finding about overlapping entities; in very few texts, they are more likely errors than meant."""
+    count = found.spans.overlapping
+    if count:
+        listed = "".join(f"\n  {place}" for place in found.spans.overlapping_shown)
+        yield Finding(
+            "warning" if count < found.documents * _ODD_OVERLAPS else "note",
+            f"{split}: entities overlap in {count} of {counted(found.documents, 'text')}; heads with flat output and tags "
+            f"cannot express them:{listed}",
+        )
 
 
 def _contents(split: str, found: Survey) -> Finding:
@@ -154,9 +171,9 @@ def _odd_spans(split: str, found: Survey, verdict: str | None) -> Iterator[Findi
     known = [CUT] * (verdict is not None) + [INVISIBLE] * found.reach.is_lost(WHITESPACE)
     for share, text in found.spans.describe_odd(left_out=known):
         yield Finding("warning" if share >= _ODD_SHARE else "note", f"{split}: {text}")
-    if verdict is None and (unmarked := found.spans.unmarked.describe()) is not None:
-        share, text = unmarked
-        yield Finding("warning" if share >= _UNMARKED_SHARE else "note", f"{split}: {text}")
+    if verdict is None:
+        yield from found.spans.unmarked.findings(split)
+        yield from found.spans.labels.findings(split)
 
 
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
@@ -185,16 +202,17 @@ def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
         )
 
 
-def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Finding]:
+def between(surveys: Mapping[str, Survey], section: TaskSection, *, alone: bool = False) -> Iterator[Finding]:
     """Yield findings about what the splits share, and about names that only some of them contain."""
     train = surveys["train"]
     kinds = train.task.kinds
     for split, other in surveys.items():
         if split == "train":
             continue
-        yield from _leakage(split, train, other)
-        yield from between_pairs(split, train.pairs, other.pairs)
-        yield from much_longer(split, train.reach.lengths, other.reach.lengths)
+        yield from _leakage(split, train, other, alone=alone)
+        yield from between_pairs(split, train.pairs, other.pairs, alone=alone)
+        if not alone:  # a token would be a character
+            yield from much_longer(split, train.reach.lengths, other.reach.lengths)
         for kind in kinds:
             if unknown := sorted(set(other.names[kind.items]) - set(train.names[kind.items])):
                 yield Finding(
@@ -210,11 +228,15 @@ def between(surveys: Mapping[str, Survey], section: TaskSection) -> Iterator[Fin
         yield Finding("error", f"labels of train that data.labels does not list: {', '.join(unlisted)}")
 
 
-def _leakage(split: str, train: Survey, other: Survey) -> Iterator[Finding]:
+def _leakage(split: str, train: Survey, other: Survey, *, alone: bool) -> Iterator[Finding]:
     texts = other.texts.texts
     if shared := len(train.texts.texts.keys() & texts.keys()):
         kind: Literal["error", "warning"] = "error" if shared == len(texts) else "warning"
-        remedy = "set data.dev: 0.1 to split texts off train" if split == "dev" else "remove them from one of the two"
+        remedy = (
+            "set data.dev: 0.1 to split texts off train"
+            if split == "dev" and not alone
+            else "remove them from one of the two"
+        )
         yield Finding(
             kind,
             f"train contains {shared} of {counted(len(texts), 'text')} of {split}: scores on {split} will be too high; "

@@ -21,6 +21,8 @@ ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
 RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
+    "commands/check.py": ("check",),
+    "commands/check_data.py": ("check",),
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
@@ -37,6 +39,7 @@ SPEAKERS = {
     "commands/serve.py": ("serve",),
     "commands/sources.py": ("predict", "convert"),
     "commands/train.py": ("train",),
+    "doctor/cross_folds.py": ("check",),
     "doctor": ("init",),
     "evaluation": ("eval",),
     "export": ("export",),

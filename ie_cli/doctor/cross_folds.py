@@ -1,0 +1,151 @@
+"""`ie check --deep`: predict each fold of the training data with a model that has not seen it, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ie_cli.data.dataset import splits
+from ie_cli.data.findings import Finding
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.doctor.scripts import Scripts
+from ie_cli.doctor.suspects import Suspects
+from ie_cli.errors import DataError
+from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.system.temporary import scratch
+from ie_cli.tasks import TASKS
+from ie_cli.tasks.kinds import ENTITIES
+
+FOLDS = 5
+_LOWEST = 0.02
+"""Threshold of the predictions, so that annotated entities have a score even if the model would not predict them."""
+_EPOCHS, _FEWEST_STEPS, _BATCH = 12, 600, 16
+_NEVER = 1_000_000  # steps between evaluations: the last weights are as good for this
+
+
+_READING = {
+    *(
+        "train",
+        "format",
+        "text_column",
+        "label_columns",
+        "joiner",
+        "mentions",
+        "trim",
+        "rename",
+        "ignore",
+        "no_relation",
+    ),
+}
+"""The fields of a data section that the small model shares."""
+
+
+def recipe_of_models(recipe: Recipe) -> Recipe:
+    """Return the recipe of the models: the given one if it only extracts entities, otherwise one for the first task's entities.
+
+    Raises:
+        DataError: the data contain no entities.
+    """
+    [section, *others] = recipe.instances().values()
+    if not others and TASKS[section.task].words.attribute == ENTITIES.items and recipe.data is not None:
+        return recipe
+    return small_recipe(section.data)
+
+
+def small_recipe(data: DataSection) -> Recipe:
+    """Return a recipe for a small model of the entities of some data, which is built from scratch.
+
+    Raises:
+        DataError: no entity is annotated.
+    """
+    scripts = Scripts()
+    train = splits(data)[0].unfiltered()
+    statistics = DatasetStatistics.of(train, parts=[scripts])
+    if not statistics.labels:
+        raise DataError(
+            f"{', '.join(train.sources)}: contains no entities with labels, which --deep checks",
+            hint="omit --deep for these data.",
+        )
+    unspaced = scripts.letters["han"] + scripts.letters["kana_hangul"] > 0.3 * scripts.letters["letters"]
+    steps = max(1, statistics.documents // _BATCH)
+    fields: dict[str, Any] = {
+        "name": "check",
+        "task": "ner",
+        "data": data.model_dump(include=_READING, exclude_unset=True),
+        "encoder": {
+            "name": "tiny",
+            "vocabulary": "characters" if unspaced else "words",
+            "max_length": 128,
+            "stride": 32,
+            "dropout": 0.2,
+        },
+        "head": {"name": "efficient_global_pointer", "flat": False},
+        "training": {
+            "epochs": max(_EPOCHS, -(-_FEWEST_STEPS // steps)),
+            "batch_size": _BATCH,
+            "learning_rate": 1.5e-3,
+            "head_learning_rate": 3e-3,
+            "weight_decay": 0.05,
+        },
+    }
+    return Recipe.model_validate(fields)
+
+
+def recipe_without_fold(recipe: Recipe, number: int, folds: int) -> Recipe:
+    """Return a recipe that trains without a fold, for the last weights."""
+    [section] = recipe.instances().values()
+    data = section.data.model_copy(update={"fold": f"{number}/{folds}", "dev": None, "test": None})
+    options: dict[str, Any] = {"eval_every": _NEVER, "patience": None, "trackers": []}
+    training = recipe.training.model_copy(update=options)
+    return recipe.model_copy(update={"data": data, "training": training})
+
+
+def find_suspects(recipe: Recipe, *, folds: int = FOLDS, report: Callable[[str], None]) -> Iterator[Finding]:
+    """Yield a finding with the places in the training data that are most likely wrong.
+
+    Args:
+        recipe: the recipe of the data.
+        folds: number of models.
+        report: called with the progress.
+
+    Raises:
+        IEError: the data contain no entities, or a model cannot be trained.
+    """
+    yield from collect_suspects(recipe_of_models(recipe), folds=folds, report=report).findings("train", folds=folds)
+
+
+def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None]) -> Suspects:
+    """Train the models, and return the places in the training data that they contradict.
+
+    Args:
+        recipe: the recipe of the models, of a single task that extracts entities.
+        folds: number of models.
+        report: called with the progress.
+
+    Raises:
+        IEError: a model cannot be trained.
+    """
+    from ie_cli.inference.extractor import Extractor
+    from ie_cli.inference.pipeline import extract
+    from ie_cli.training.folds import require_folds
+    from ie_cli.training.run import train
+    from ie_cli.training.run_directory import MODEL
+    from ie_cli.training.series_plan import folds_plan
+
+    [section] = recipe.instances().values()
+    data = section.data.model_copy(update={"dev": None, "test": None, "fold": None})
+    require_folds(folds_plan(recipe.model_copy(update={"data": data}), folds))
+    suspects = Suspects()
+    for number in range(1, folds + 1):
+        report(f"training without fold {number} of {folds}")
+        without = recipe_without_fold(recipe, number, folds)
+        with scratch("check") as directory:
+            for _ in train(without, directory / "run"):
+                pass
+            extractor = Extractor.from_pretrained(directory / "run" / MODEL, device=recipe.training.device)
+            [part] = without.instances().values()
+            fold = splits(part.data, tokens=next(iter(extractor.tasks.values())).tokens)[1]
+            engine = extractor.engine(threshold=_LOWEST, flat=False, split="never")
+            for gold, predicted in zip(fold or (), extract(engine, fold or ()), strict=True):
+                suspects.add(gold, predicted)
+    return suspects

@@ -1,0 +1,115 @@
+"""Check data without a recipe: which files are which split, and which task the data are annotated for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ie_cli.data.dataset import Split, splits
+from ie_cli.data.findings import Finding
+from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.document import Document
+from ie_cli.errors import DataError
+from ie_cli.formats import BadLine, read_records
+from ie_cli.recipe.heads import HEADS, heads_of
+from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.tasks import TASKS
+
+_NAMES = {
+    "train": "train",
+    **dict.fromkeys(("dev", "valid", "validation", "val", "eval"), "dev"),
+    "test": "test",
+}
+_NAME = re.compile(rf"(?<![^\W\d_])({'|'.join(_NAMES)})(?![^\W\d_])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOptions:
+    """The options of reading that a user has given for all files."""
+
+    format: str | None = None
+    text_column: int | None = None
+    label_columns: Sequence[int] | None = None
+    joiner: str | None = None
+
+    def section(self, files: Mapping[str, Sequence[str]]) -> DataSection:
+        """Return the data section of a recipe for these files."""
+        fields = {
+            "format": self.format,
+            "text_column": self.text_column,
+            "label_columns": self.label_columns and list(self.label_columns),
+            "joiner": self.joiner,
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        return DataSection.model_validate({**given, **{split: list(paths) for split, paths in files.items()}})
+
+
+def splits_of(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return the files of each split, by the last word of their names that is one of a split: train, dev, valid, test and so on.
+
+    Files without such a word belong to train. If no file would, all do.
+    """
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        words = _NAME.findall(re.split(r"[/\\]", path.rstrip("/\\"))[-1].lower())
+        found.setdefault(_NAMES[words[-1]] if words else "train", []).append(path)
+    return (
+        {split: found[split] for split in ("train", "dev", "test") if split in found}
+        if "train" in found
+        else {"train": list(paths)}
+    )
+
+
+def describe_splits(files: Mapping[str, Sequence[str]]) -> Finding:
+    """Return a note that says which files were taken for which split."""
+    listed = "; ".join(f"{split}: {', '.join(paths)}" for split, paths in files.items())
+    return Finding("note", f"without a recipe, these files are checked as {listed}")
+
+
+def recipe_for(files: Mapping[str, Sequence[str]], options: ReadingOptions) -> Recipe:
+    """Return a recipe for the task that the files are annotated for, with a head that can express all of their annotation.
+
+    Args:
+        files: the files of each split.
+        options: how to read them.
+
+    Raises:
+        DataError: no record that can be read is annotated.
+    """
+    section = options.section(files)
+    statistics = DatasetStatistics()
+    for split in filter(None, splits(section)):
+        for document in _readable(split):
+            statistics.add(document)
+    for task in reversed(TASKS.values()):
+        if task.propose(statistics, overlapping=0) is not None:
+            break
+    else:
+        problem = "no record can be read" if not statistics.documents else "no record has an annotation"
+        raise DataError(
+            f"{', '.join(path for paths in files.values() for path in paths)}: {problem}: there is nothing to check",
+            hint="check data.format.",
+        )
+    head = heads_of(task.name)[0]
+    nested = {"flat": False} if "flat" in HEADS[head].section.model_fields else {}
+    return Recipe.model_validate(
+        {
+            "name": "data",
+            "task": task.name,
+            "data": section.model_dump(exclude_unset=True),
+            "encoder": {"name": "tiny"},
+            "head": {"name": head, **nested},
+        }
+    )
+
+
+def _readable(split: Split) -> Iterator[Document]:
+    """Yield the documents of a split without the records that cannot be read, which the check lists later."""
+    for source in split.sources:
+        try:
+            for record in read_records(source, format=split.section.format, reading=split.reading):
+                if not isinstance(record, BadLine):
+                    yield record
+        except DataError:
+            continue
