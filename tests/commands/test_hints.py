@@ -21,6 +21,7 @@ ROOT = Path(ie_cli.__file__).parent
 READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
 RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
+    "commands/annotated.py": ("split",),
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
@@ -37,6 +38,7 @@ SPEAKERS = {
     "commands/serve.py": ("serve",),
     "commands/sources.py": ("predict", "convert"),
     "commands/train.py": ("train",),
+    "data/split_plan.py": ("split",),
     "doctor": ("init",),
     "evaluation": ("eval",),
     "export": ("export",),
@@ -59,7 +61,7 @@ SPEAKERS = {
     "training": ("train",),
 }
 """The commands that can print the messages of a module; a module that is not listed must not name options."""
-OWNERS = ("cli.py", "vectors.py", "arguments.py", "completion.py", "exit_codes.py")
+OWNERS = ("cli.py", "vectors.py", "data_tools.py", "arguments.py", "completion.py", "exit_codes.py")
 """The modules that define options, or look for them on the command line."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")

@@ -1,0 +1,87 @@
+"""Define the commands that divide, unite, count, compare and show annotated data, without a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from ie_cli.commands import arguments as args
+
+OnError = Annotated[
+    Literal["stop", "skip"], typer.Option("--on-error", help="For a bad line: stop, or skip it and count it.")
+]
+
+
+def split(
+    files: args.Files,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="DIRECTORY", help="Directory of the parts.")],
+    dev: Annotated[float, typer.Option("--dev", min=0.0, max=0.9, help="Share of dev; 0 for no such part.")] = 0.1,
+    test: Annotated[float, typer.Option("--test", min=0.0, max=0.9, help="Share of test; 0 for no such part.")] = 0.1,
+    by: Annotated[
+        Literal["text", "document"],
+        typer.Option("--by", help="What is not divided: texts, or documents of several records."),
+    ] = "text",
+    document_field: Annotated[
+        str | None,
+        typer.Option(
+            "--document-field",
+            metavar="NAME",
+            help="Field that names the document of a record; if omitted, a document begins at a line -DOCSTART- of columns and "
+            "with each file. Implies --by document.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another number gives another division.")] = 0,
+    stratify: Annotated[
+        bool,
+        typer.Option(
+            "--stratify/--no-stratify",
+            help="Give each part its share of each label; without it, a hash of the text decides alone, so that a text stays "
+            "in its part if data are added.",
+        ),
+    ] = True,
+    similarity: Annotated[
+        float,
+        typer.Option(
+            "--similarity",
+            min=0.5,
+            max=1.0,
+            help="Similarity from which two texts are near duplicates, which stay together: the share of their character "
+            "trigrams that both have.",
+        ),
+    ] = 0.8,
+    input_format: args.FromFormat = None,
+    output_format: Annotated[
+        str | None, typer.Option("--to", help="Format of the parts; that of the input if omitted.")
+    ] = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    on_error: OnError = "stop",
+    force: args.Replace = False,
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Divide data into train, dev and test, without near duplicates in two parts, and with all labels in each."""
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.split import SplitOutput, run_split
+    from ie_cli.data.split_plan import SplitOptions
+
+    if not 0 < dev + test < 1:
+        raise typer.BadParameter(
+            f"--dev and --test must leave something for train, and one must not be 0: got {dev} and {test}."
+        )
+    options = SplitOptions(
+        shares=(1 - dev - test, dev, test),
+        by="document" if document_field is not None else by,
+        document_field=document_field,
+        seed=seed,
+        stratify=stratify,
+        similarity=similarity,
+    )
+    given = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
+    out = SplitOutput(directory=output, format=output_format, force=force)
+    run_split(given, out, options, skip=on_error == "skip", quiet=quiet)
