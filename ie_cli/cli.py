@@ -343,6 +343,7 @@ def convert(
 
 
 app.command()(data_tools.split)
+app.command()(data_tools.diff)
 app.command()(vectors.embed)
 app.command()(vectors.search)
 app.command()(vectors.link)

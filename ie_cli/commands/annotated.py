@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +19,8 @@ from ie_cli.formats import FORMATS, BadLine, Format, Reading
 from ie_cli.formats.suffixes import suffix_of
 from ie_cli.system.streams import is_replaceable
 from ie_cli.system.urls import is_url
+
+_WIDTH = 120
 
 
 @dataclass(slots=True)
@@ -158,3 +162,8 @@ def suffix_for(target: Format, path: str, *, same: bool) -> str:
     if target.suffixes:
         return target.suffixes[0]
     return ".json" if target.by_line or target.frame[0] else ".txt"
+
+
+def report_width() -> int:
+    """Return the width of reports on standard output: that of the terminal, or a fixed one if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH

@@ -85,3 +85,40 @@ def split(
     ]
     out = SplitOutput(directory=output, format=output_format, force=force)
     run_split(given, out, options, skip=on_error == "skip", quiet=quiet)
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="The first annotation; `-` is stdin.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another annotation of the same texts, or of some of them.")],
+    by: Annotated[
+        Literal["auto", "id", "text"],
+        typer.Option("--by", help="What matches the records; auto is the id if both files have ids, else the text."),
+    ] = "auto",
+    as_json: args.AsJson = False,
+    save: args.Save = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=0, help="Number of disagreements to list; if omitted, 20, but all in JSON and on pages."
+        ),
+    ] = None,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    on_error: OnError = "stop",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Compare two annotations of the same texts, by people or by models: F1, Cohen's kappa, and where they disagree."""
+    from ie_cli.commands.diff import DiffOptions, run_diff
+    from ie_cli.commands.inputs import Input
+
+    options = DiffOptions(
+        by=by, as_json=as_json, save=tuple(save or ()), limit=limit, skip=on_error == "skip", quiet=quiet
+    )
+    one, other = (
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in (a, b)
+    )
+    run_diff(one, other, options)

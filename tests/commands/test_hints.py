@@ -22,6 +22,7 @@ READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
 RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/annotated.py": ("split",),
+    "commands/diff.py": ("diff",),
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
@@ -40,6 +41,7 @@ SPEAKERS = {
     "commands/train.py": ("train",),
     "data/split_plan.py": ("split",),
     "doctor": ("init",),
+    "evaluation/matching.py": ("diff",),
     "evaluation": ("eval",),
     "export": ("export",),
     "formats": READERS,
