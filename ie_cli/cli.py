@@ -343,7 +343,10 @@ def convert(
 
 
 app.command()(data_tools.split)
+app.command()(data_tools.merge)
 app.command()(data_tools.diff)
+app.command()(data_tools.stats)
+app.command()(data_tools.view)
 app.command()(vectors.embed)
 app.command()(vectors.search)
 app.command()(vectors.link)

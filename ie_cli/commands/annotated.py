@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ie_cli.commands.console import warn
+from ie_cli.commands.convert import with_texts
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import Counter
 from ie_cli.commands.records import Output, Tally
@@ -66,7 +67,7 @@ class AnnotatedFiles:
                 )
 
     def documents(
-        self, count: Counter | None = None, *, again: bool = False, keep_columns: bool = False
+        self, count: Counter | None = None, *, again: bool = False, keep_columns: bool = False, texts: bool = True
     ) -> Iterator[Document]:
         """Yield the documents of all files.
 
@@ -74,13 +75,15 @@ class AnnotatedFiles:
             count: shows the progress.
             again: whether the files were read before, so that nothing is reported, and bad lines are not counted again.
             keep_columns: whether documents keep the lines of columns that they are read from.
+            texts: whether a record of a submission, which has offsets but no text, is a bad line.
 
         Raises:
-            DataError: a record cannot be read, and bad lines are not skipped; or it has offsets, but no text.
+            DataError: a record cannot be read, and bad lines are not skipped.
         """
         reading: Reading = self.sources.files[0].reading(quiet=self.quiet or again)
         reading = replace(reading, keep_columns=keep_columns, progress=None if count is None else count.on_read)
         records = self.sources.records(reading, detected=self._detect)
+        records = with_texts(records) if texts else records
         for record in records if count is None else count.follow(records):
             if isinstance(record, BadLine):
                 self._reject(record, again=again)

@@ -87,6 +87,41 @@ def split(
     run_split(given, out, options, skip=on_error == "skip", quiet=quiet)
 
 
+def merge(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Annotated files, directories or patterns.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
+    on_conflict: Annotated[
+        Literal["error", "first", "union"],
+        typer.Option(
+            "--on-conflict",
+            help="For a text that two files annotate differently although both use the label: stop, keep what the first file "
+            "says, or keep both.",
+        ),
+    ] = "error",
+    conflicts: Annotated[
+        str | None, typer.Option("--conflicts", metavar="FILE", help="File for all conflicts, in JSON Lines.")
+    ] = None,
+    input_format: args.FromFormat = None,
+    output_format: args.ToFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    on_error: OnError = "stop",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Unite annotated files of any format: each text once, with the annotation of all files, conflicts counted."""
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.merge import MergeOutput, run_merge
+
+    given = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
+    out = MergeOutput(path=output, format=output_format, on_conflict=on_conflict, conflicts=conflicts)
+    run_merge(given, out, skip=on_error == "skip", quiet=quiet)
+
+
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="The first annotation; `-` is stdin.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another annotation of the same texts, or of some of them.")],
@@ -122,3 +157,72 @@ def diff(
         for path in (a, b)
     )
     run_diff(one, other, options)
+
+
+def stats(
+    files: args.Files,
+    as_json: args.AsJson = False,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    on_error: OnError = "stop",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Count what annotated files contain: lengths, labels, nesting, overlaps, relations and their distances."""
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.stats import run_stats
+
+    given = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
+    run_stats(given, as_json=as_json, skip=on_error == "skip", quiet=quiet)
+
+
+def view(
+    files: args.Files,
+    grep: Annotated[
+        str | None,
+        typer.Option("--grep", metavar="TEXT", help="Show only records that contain this text, in any case."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="LABEL",
+            help="Show only records with this label, predicate, event type or class; repeatable.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Number of records to show; all if omitted.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write a web page instead; `-` is stdout.")
+    ] = None,
+    colour: Annotated[
+        bool | None,
+        typer.Option("--color/--no-color", help="Use colours; if omitted, on a terminal unless NO_COLOR is set."),
+    ] = None,
+    pager: Annotated[
+        bool, typer.Option("--pager/--no-pager", help="Show the records page by page on a terminal.")
+    ] = True,
+    input_format: args.FromFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    on_error: OnError = "stop",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Show annotated records in the terminal, with their entities in brackets and their relations as arrows."""
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.view import ViewOptions, run_view
+
+    given = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
+    options = ViewOptions(grep=grep, labels=labels or (), limit=limit, html=html, colour=colour, pager=pager)
+    run_view(given, options, skip=on_error == "skip", quiet=quiet)

@@ -61,7 +61,7 @@ def run_diff(a: Input, b: Input, options: DiffOptions) -> None:
     one, other = (AnnotatedFiles.find([side], skip=options.skip, quiet=options.quiet) for side in (a, b))
     matching, agreement = Matching(options.by), Agreement(keep=options.keep)
     with counting("comparing", quiet=options.quiet, size=one.sources.size()) as count:
-        for first, second in matching.pairs(one.documents(count), other.documents()):
+        for first, second in matching.pairs(one.documents(count, texts=False), other.documents(texts=False)):
             agreement.add(first, second)
     if not matching.matched:
         raise DataError(

@@ -32,7 +32,7 @@ KINDS = {
     "only_b": "only in B",
 }
 """The kinds of disagreement and their descriptions, in the order in which they are shown."""
-_ALONE = {"missed": "only_a", "invented": "only_b"}
+ALONE = {"missed": "only_a", "invented": "only_b"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +118,14 @@ class Agreement:
         cases, _, truncated = entity_cases(a, b)
         self.truncated += truncated
         for case in cases:
-            yield "entity", _ALONE.get(case.kind, case.kind), partial(_entity_case, case)
+            yield "entity", ALONE.get(case.kind, case.kind), partial(entity_details, case)
 
     def _relation_cases(self, a: Document, b: Document) -> Iterator[_Found]:
         self._relations.add(a, b)
         cases, _, truncated = relation_cases(a, b)
         self.truncated += truncated
         for case in cases:
-            yield "relation", _ALONE.get(case.kind, case.kind), partial(_relation_case, case)
+            yield "relation", ALONE.get(case.kind, case.kind), partial(relation_details, case)
 
     def _event_cases(self, a: Document, b: Document) -> Iterator[_Found]:
         sides = set(a.events), set(b.events)
@@ -134,14 +134,14 @@ class Agreement:
                 self._events.setdefault(event.type, Counter())[counts] += 1
         for kind, some in (("only_a", sides[0] - sides[1]), ("only_b", sides[1] - sides[0])):
             for event in sorted(some):
-                yield "event", kind, partial(_event_case, a, event, kind)
+                yield "event", kind, partial(event_details, a, event, kind)
 
     def _pair_cases(self, a: Document, b: Document) -> Iterator[_Found]:
         if a.label is not None and b.label is not None:
             self._classes[a.label, b.label] += 1
         if a.label != b.label:
             kind = "only_b" if a.label is None else "only_a" if b.label is None else "class"
-            yield "pair", kind, partial(_pair_case, a, b, kind)
+            yield "pair", kind, partial(pair_details, a, b, kind)
 
     def scores(self) -> AgreementScores:
         """Return the scores of the documents added so far."""
@@ -165,23 +165,25 @@ class Agreement:
             yield from ((item, kind, self.counts[item, kind]) for kind in KINDS if self.counts[item, kind])
 
 
-_Sides = tuple[dict[str, Any] | None, dict[str, Any] | None]
-_Found = tuple[str, str, Callable[[], tuple[_Sides, ErrorRecord]]]
+Sides = tuple[dict[str, Any] | None, dict[str, Any] | None]
+_Found = tuple[str, str, Callable[[], tuple[Sides, ErrorRecord]]]
 """The item and the kind of a disagreement, and what returns its details."""
 
 
-def _entity_case(case: ErrorCase) -> tuple[_Sides, ErrorRecord]:
+def entity_details(case: ErrorCase) -> tuple[Sides, ErrorRecord]:
+    """Return the fields of both sides of an entity, and how a report shows it."""
     a, b = (None if side is None else entity_fields(side, case.document.text) for side in (case.gold, case.predicted))
     return (a, b), _renamed(case.record())
 
 
-def _relation_case(case: RelationErrorCase) -> tuple[_Sides, ErrorRecord]:
+def relation_details(case: RelationErrorCase) -> tuple[Sides, ErrorRecord]:
+    """Return the same of a triple."""
     a, b = (None if side is None else _item_fields(side, case.document.text) for side in (case.gold, case.predicted))
     return (a, b), _renamed(case.record())
 
 
 def _renamed(shown: ErrorRecord) -> ErrorRecord:
-    return replace(shown, kind=_ALONE.get(shown.kind, shown.kind))
+    return replace(shown, kind=ALONE.get(shown.kind, shown.kind))
 
 
 def _item_fields(item: Item, text: str) -> dict[str, Any]:
@@ -192,7 +194,8 @@ def _item_fields(item: Item, text: str) -> dict[str, Any]:
     return fields | ({"labels": item.labels} if any(item.labels) else {})
 
 
-def _event_case(document: Document, event: Event, kind: str) -> tuple[_Sides, ErrorRecord]:
+def event_details(document: Document, event: Event, kind: str) -> tuple[Sides, ErrorRecord]:
+    """Return the same of an event that one side has."""
     text = document.text
     arguments = [f"{argument.role} {document.mention(argument.entity)!r}" for argument in event.arguments]
     trigger = [] if event.trigger is None else [repr(document.mention(event.trigger))]
@@ -209,8 +212,17 @@ def _event_case(document: Document, event: Event, kind: str) -> tuple[_Sides, Er
     return ((fields, None) if first else (None, fields)), shown
 
 
-def _pair_case(a: Document, b: Document, kind: str) -> tuple[_Sides, ErrorRecord]:
-    sides = a.label, b.label
+def pair_details(a: Document, b: Document, kind: str) -> tuple[Sides, ErrorRecord]:
+    """Return the same of the class of a pair of texts."""
+    sides = _class_of(a), _class_of(b)
     shown = record(kind, a, "", sides, ((), ()))
-    first, second = (None if side is None else {"label": side} for side in sides)
+    first, second = (
+        None if side is None else {"label": one.label, "score": one.score}
+        for one, side in ((a, sides[0]), (b, sides[1]))
+    )
     return (first, second), replace(shown, text=f"{a.text} | {a.text_pair}")
+
+
+def _class_of(document: Document) -> str | None:
+    value = document.score if document.label is None else document.label
+    return None if value is None else str(value)

@@ -23,6 +23,7 @@ RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/annotated.py": ("split",),
     "commands/diff.py": ("diff",),
+    "commands/merge.py": ("merge",),
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
