@@ -90,7 +90,7 @@ def _write_page(files: AnnotatedFiles, documents: Iterator[Document], path: str)
 def _print(files: AnnotatedFiles, documents: Iterator[Document], options: ViewOptions) -> None:
     from ie_cli.reports.document_text import DocumentText
 
-    terminal = sys.stdout.isatty()
+    terminal = _is_terminal()
     colour = options.colour
     if colour is None:
         colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -103,3 +103,7 @@ def _print(files: AnnotatedFiles, documents: Iterator[Document], options: ViewOp
             out.write(text.render(document))
             if files.sources.are_live:
                 out.flush()
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
