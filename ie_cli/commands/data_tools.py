@@ -7,53 +7,71 @@ from typing import Annotated, Literal
 import typer
 
 from ie_cli.commands import arguments as args
+from ie_cli.commands.completion import complete_output_format
 
 OnError = Annotated[
     Literal["stop", "skip"], typer.Option("--on-error", help="For a bad line: stop, or skip it and count it.")
 ]
 
 
+Rereadable = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...", help="Input: files, directories or patterns such as 'x/*.jsonl'; they are read twice."
+    ),
+]
+Part = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of this part; 0 for none.")]
+By = Annotated[
+    Literal["text", "document"],
+    typer.Option("--by", help="What is not divided: texts, or documents of several records."),
+]
+DocumentField = Annotated[
+    str | None,
+    typer.Option(
+        "--document-field",
+        metavar="NAME",
+        help="Field that names the document of a record; if omitted, a document begins at a line -DOCSTART- of columns and "
+        "with each file. Implies --by document.",
+    ),
+]
+Stratify = Annotated[
+    bool,
+    typer.Option(
+        "--stratify/--no-stratify",
+        help="Give each part its share of each label; without it, a hash of the text decides alone, so that a text stays in its "
+        "part if data are added.",
+    ),
+]
+Similarity = Annotated[
+    float,
+    typer.Option(
+        "--similarity",
+        min=0.5,
+        max=1.0,
+        help="Similarity from which two texts are near duplicates, which stay together: of the character trigrams of both, the "
+        "share that they have in common.",
+    ),
+]
+SameFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--to", help="Format of the parts; that of the input if omitted.", autocompletion=complete_output_format
+    ),
+]
+
+
 def split(
-    files: args.Files,
+    files: Rereadable,
     output: Annotated[str, typer.Option("--output", "-o", metavar="DIRECTORY", help="Directory of the parts.")],
-    dev: Annotated[float, typer.Option("--dev", min=0.0, max=0.9, help="Share of dev; 0 for no such part.")] = 0.1,
-    test: Annotated[float, typer.Option("--test", min=0.0, max=0.9, help="Share of test; 0 for no such part.")] = 0.1,
-    by: Annotated[
-        Literal["text", "document"],
-        typer.Option("--by", help="What is not divided: texts, or documents of several records."),
-    ] = "text",
-    document_field: Annotated[
-        str | None,
-        typer.Option(
-            "--document-field",
-            metavar="NAME",
-            help="Field that names the document of a record; if omitted, a document begins at a line -DOCSTART- of columns and "
-            "with each file. Implies --by document.",
-        ),
-    ] = None,
+    dev: Part = 0.1,
+    test: Part = 0.1,
+    by: By = "text",
+    document_field: DocumentField = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another number gives another division.")] = 0,
-    stratify: Annotated[
-        bool,
-        typer.Option(
-            "--stratify/--no-stratify",
-            help="Give each part its share of each label; without it, a hash of the text decides alone, so that a text stays "
-            "in its part if data are added.",
-        ),
-    ] = True,
-    similarity: Annotated[
-        float,
-        typer.Option(
-            "--similarity",
-            min=0.5,
-            max=1.0,
-            help="Similarity from which two texts are near duplicates, which stay together: the share of their character "
-            "trigrams that both have.",
-        ),
-    ] = 0.8,
+    stratify: Stratify = True,
+    similarity: Similarity = 0.8,
     input_format: args.FromFormat = None,
-    output_format: Annotated[
-        str | None, typer.Option("--to", help="Format of the parts; that of the input if omitted.")
-    ] = None,
+    output_format: SameFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
@@ -62,7 +80,7 @@ def split(
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
-    """Divide data into train, dev and test, without near duplicates in two parts, and with all labels in each."""
+    """Divide data into train, dev and test: near duplicates stay together, and each part gets its share of each label."""
     from ie_cli.commands.inputs import Input
     from ie_cli.commands.split import SplitOutput, run_split
     from ie_cli.data.split_plan import SplitOptions
@@ -88,7 +106,7 @@ def split(
 
 
 def merge(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Annotated files, directories or patterns.")],
+    files: Rereadable,
     output: Annotated[str, typer.Option("--output", "-o", help="Output; `-` is stdout.")] = "-",
     on_conflict: Annotated[
         Literal["error", "first", "union"],
