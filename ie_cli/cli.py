@@ -9,7 +9,7 @@ import typer
 
 from ie_cli import __version__
 from ie_cli.commands import arguments as args
-from ie_cli.commands import vectors
+from ie_cli.commands import data_tools, vectors
 from ie_cli.commands.completion import prepare_completion
 from ie_cli.commands.exit_codes import Commands, exiting
 from ie_cli.commands.recipes import recipes_app
@@ -366,6 +366,11 @@ def convert(
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
 
 
+app.command()(data_tools.split)
+app.command()(data_tools.merge)
+app.command()(data_tools.diff)
+app.command()(data_tools.stats)
+app.command()(data_tools.view)
 app.command()(vectors.embed)
 app.command()(vectors.search)
 app.command()(vectors.link)

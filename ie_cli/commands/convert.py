@@ -42,7 +42,7 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
         )
         records = sources.records(reading, detected=detected.append, with_ids=target.name in WITH_IDS)
         writer = RecordWriter(target, output.on_error, out, None, tally)
-        write_all(_with_texts(count.follow(records)), writer, count, live=sources.are_live)
+        write_all(with_texts(count.follow(records)), writer, count, live=sources.are_live)
     if not quiet:
         read = ", ".join(dict.fromkeys(detected)) or sources.paths[0]
         of = f" of {sources.describe()}" if sources.are_several else ""
@@ -51,7 +51,7 @@ def run_convert(given: Sequence[Input], output: Output, *, output_format: str | 
     report_omissions(tally, output)
 
 
-def _with_texts(records: Iterator[Record]) -> Iterator[Record]:
+def with_texts(records: Iterator[Record]) -> Iterator[Record]:
     """Yield the records; those of a submission, which have offsets but no text, become bad lines."""
     for record in records:
         if isinstance(record, Document) and record.entities and not record.text:

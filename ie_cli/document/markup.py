@@ -109,7 +109,7 @@ def article(document: Document, look: Look = PAGE, styles: LabelStyles | None = 
         look: the appearance of the elements.
         styles: the styles of the labels, if several articles share them.
     """
-    marked, deep = mark(document.text, _mentions(document), look, styles)
+    marked, deep = mark(document.text, mentions_of(document), look, styles)
     header = "".join(
         [
             "" if document.id is None else f"<bdi>{escape(str(document.id))}</bdi> ",
@@ -233,19 +233,23 @@ def _event(text: str, event: Event) -> str:
     return f"{parts}<small>{_score(event.score)}</small>"
 
 
-def _mentions(document: Document) -> Iterable[Entity]:
+def mentions_of(document: Document) -> Iterable[Entity]:
     """Return the entities, with arguments of relations and parts of events that are not among them."""
     arguments = (side for relation in document.relations for side in (relation.subject, relation.object))
     return dict.fromkeys([*document.entities, *arguments, *(e for event in document.events for e in event.entities)])
 
 
-def _unlocated(document: Document) -> Iterator[str]:
-    """Yield the triples that cannot be located in the text."""
+def unlocated_triples(document: Document) -> list[tuple[str, str, str]]:
+    """Return the triples that cannot be located in the text, sorted."""
     text = document.text
     placed = {
         (text[r.subject.start : r.subject.end], r.predicate, text[r.object.start : r.object.end])
         for r in document.relations
     }
-    for triple in sorted({triple for spo in document.spos or () for triple in spo.triples} - placed):
+    return sorted({triple for spo in document.spos or () for triple in spo.triples} - placed)
+
+
+def _unlocated(document: Document) -> Iterator[str]:
+    for triple in unlocated_triples(document):
         subject, predicate, object_ = (f"<bdi>{escape(part)}</bdi>" for part in triple)
         yield f"{subject} <b>{predicate}</b> {object_} <small>(not in the text)</small>"

@@ -195,22 +195,29 @@ class EntityErrors(Sampled[ErrorCase]):
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count the errors of one document by kind."""
-        truth, guess = set(gold.entities), set(predicted.entities)
-        self.counts["correct"] += len(truth & guess)
-        missed, invented = truth - guess, guess - truth
-        pairs, truncated = _pairs(missed, invented)
+        cases, correct, truncated = entity_cases(gold, predicted)
+        self.counts["correct"] += correct
         self.truncated += truncated
-        for a, b in pairs:
-            missed.remove(a)
-            invented.remove(b)
-            same = (a.start, a.end) == (b.start, b.end)
-            self._note(ErrorCase("label" if same else "boundary" if a.label == b.label else "both", gold, a, b))
-            if a.label != b.label:
-                self.confusions[a.label, b.label] += 1
-        for entity in sorted(missed):
-            self._note(ErrorCase("missed", gold, entity, None))
-        for entity in sorted(invented):
-            self._note(ErrorCase("invented", gold, None, entity))
+        for case in cases:
+            self._note(case)
+            if case.gold is not None and case.predicted is not None and case.gold.label != case.predicted.label:
+                self.confusions[case.gold.label, case.predicted.label] += 1
+
+
+def entity_cases(gold: Document, predicted: Document) -> tuple[list[ErrorCase], int, bool]:
+    """Return the errors of one document, the number of correct entities, and whether too many errors overlap to pair all."""
+    truth, guess = set(gold.entities), set(predicted.entities)
+    missed, invented = truth - guess, guess - truth
+    pairs, truncated = _pairs(missed, invented)
+    cases = []
+    for a, b in pairs:
+        missed.remove(a)
+        invented.remove(b)
+        same = (a.start, a.end) == (b.start, b.end)
+        cases.append(ErrorCase("label" if same else "boundary" if a.label == b.label else "both", gold, a, b))
+    cases += [ErrorCase("missed", gold, entity, None) for entity in sorted(missed)]
+    cases += [ErrorCase("invented", gold, None, entity) for entity in sorted(invented)]
+    return cases, len(truth & guess), truncated
 
 
 def _pairs(missed: set[Entity], invented: set[Entity]) -> tuple[list[tuple[Entity, Entity]], bool]:

@@ -98,25 +98,33 @@ class RelationErrors(Sampled[RelationErrorCase]):
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count the errors of one document by kind."""
-        predicted = with_text(predicted, gold.text)
-        guessed = gold.spos is not None or predicted.spos is not None
-        match: Match = "text" if guessed else self.match or "strict"
-        truth, guess = items(gold, match), items(predicted, match)
-        self.counts["correct"] += len(truth & guess)
-        missed, invented = truth - guess, guess - truth
-        pairs, truncated = _pairs(missed, invented)
+        cases, correct, truncated = relation_cases(gold, predicted, self.match)
+        self.counts["correct"] += correct
         self.truncated += truncated
-        for a, b in pairs:
-            missed.remove(a)
-            invented.remove(b)
-            kind = _kind(a, b)
-            self._note(RelationErrorCase(kind, gold, a, b))
-            if kind == "predicate":
-                self.confusions[a.predicate, b.predicate] += 1
-        for item in sorted(missed):
-            self._note(RelationErrorCase("missed", gold, item, None))
-        for item in sorted(invented):
-            self._note(RelationErrorCase("invented", gold, None, item))
+        for case in cases:
+            self._note(case)
+            if case.kind == "predicate" and case.gold is not None and case.predicted is not None:
+                self.confusions[case.gold.predicate, case.predicted.predicate] += 1
+
+
+def relation_cases(
+    gold: Document, predicted: Document, match: Match | None = None
+) -> tuple[list[RelationErrorCase], int, bool]:
+    """Return the errors of one document, the number of correct triples, and whether too many errors overlap to pair all."""
+    predicted = with_text(predicted, gold.text)
+    guessed = gold.spos is not None or predicted.spos is not None
+    criterion: Match = "text" if guessed else match or "strict"
+    truth, guess = items(gold, criterion), items(predicted, criterion)
+    missed, invented = truth - guess, guess - truth
+    pairs, truncated = _pairs(missed, invented)
+    cases = []
+    for a, b in pairs:
+        missed.remove(a)
+        invented.remove(b)
+        cases.append(RelationErrorCase(_kind(a, b), gold, a, b))
+    cases += [RelationErrorCase("missed", gold, item, None) for item in sorted(missed)]
+    cases += [RelationErrorCase("invented", gold, None, item) for item in sorted(invented)]
+    return cases, len(truth & guess), truncated
 
 
 def _kind(gold: Item, predicted: Item) -> str:

@@ -37,7 +37,7 @@ def _parts(result: EvaluationResult) -> Iterator[str]:
     yield page_head(PAGE_STYLE, escape_name(result.title))
     yield f"<h1><bdi>{escape(result.title)}</bdi></h1>\n"
     for table in result.scores.tables():
-        yield _score_table(table)
+        yield score_table(table)
     if (context := result.context_line()) is not None:
         yield f"<h2>Neighbours</h2>\n<p>{escape(context)}</p>\n"
     yield f"<h2>Errors</h2>\n<p>{escape(result.errors.line())}</p>\n"
@@ -53,7 +53,8 @@ def _parts(result: EvaluationResult) -> Iterator[str]:
     yield PAGE_END
 
 
-def _score_table(table: ScoreTable) -> str:
+def score_table(table: ScoreTable) -> str:
+    """Return a table of scores with its title and its notes."""
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
     rows: dict[bool, str] = {False: "", True: ""}
     for summary, name, values in all_rows(table):
@@ -72,11 +73,11 @@ def _case(words: str, case: ErrorRecord) -> str:
     )
     return (
         f"<article>\n<header><b>{escape(words)}</b> <small><bdi>{escape(case.where)}</bdi></small></header>\n"
-        f'<p class="text" dir="auto">{_marked(case.text, case.marks)}</p>\n<small>{sides}</small>\n</article>\n'
+        f'<p class="text" dir="auto">{marked_sides(case.text, case.marks)}</p>\n<small>{sides}</small>\n</article>\n'
     )
 
 
-def _marked(text: str, marks: Iterable[tuple[int, int, str]]) -> str:
+def marked_sides(text: str, marks: Iterable[tuple[int, int, str]]) -> str:
     """Split a text at the boundaries of its marks, and mark each piece by the sides that it belongs to."""
     marks = list(marks)
     boundaries = sorted({0, len(text), *(boundary for start, end, _ in marks for boundary in (start, end))})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
@@ -43,3 +44,10 @@ def rich_table(table: ScoreTable, title: str) -> Table:
         in_summary = summary
         result.add_row(Text(escape_controls(name)), *values)
     return result
+
+
+def tables_text(tables: Iterable[ScoreTable], title: str, *, width: int) -> str:
+    """Return score tables as plain text of a maximum width."""
+    out = StringIO()
+    print_tables(Console(file=out, width=width, highlight=False, emoji=False, color_system=None), tables, title)
+    return out.getvalue()

@@ -23,6 +23,9 @@ RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/check.py": ("check",),
     "commands/check_data.py": ("check",),
+    "commands/annotated.py": ("split",),
+    "commands/diff.py": ("diff",),
+    "commands/merge.py": ("merge",),
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
@@ -40,7 +43,9 @@ SPEAKERS = {
     "commands/sources.py": ("predict", "convert"),
     "commands/train.py": ("train",),
     "doctor/cross_folds.py": ("check",),
+    "data/split_plan.py": ("split",),
     "doctor": ("init",),
+    "evaluation/matching.py": ("diff",),
     "evaluation": ("eval",),
     "export": ("export",),
     "formats": READERS,
@@ -62,7 +67,7 @@ SPEAKERS = {
     "training": ("train",),
 }
 """The commands that can print the messages of a module; a module that is not listed must not name options."""
-OWNERS = ("cli.py", "vectors.py", "arguments.py", "completion.py", "exit_codes.py")
+OWNERS = ("cli.py", "vectors.py", "data_tools.py", "arguments.py", "completion.py", "exit_codes.py")
 """The modules that define options, or look for them on the command line."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
