@@ -191,6 +191,8 @@ def predict(
     resume: args.ResumeJob = False,
     task: args.PredictedTask = None,
     threshold: args.Threshold = None,
+    below: args.Below = None,
+    uncertain: args.Uncertain = None,
     flat: args.Flat = None,
     split: args.SplitTexts = "auto",
     batch_size: args.BatchSize = None,
@@ -202,6 +204,7 @@ def predict(
     debug: args.Debug = False,
 ) -> None:
     """Annotate files and write JSON Lines or another format."""
+    from ie_cli.commands.choosing import Choosing
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
@@ -211,6 +214,8 @@ def predict(
         raise typer.BadParameter("--text, --document and --from contradict each other.")
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
+    if below is not None and uncertain is not None:
+        raise typer.BadParameter("--below and --uncertain exclude each other.")
     choice = ModelChoice(
         model,
         threshold=threshold,
@@ -226,7 +231,10 @@ def predict(
     input_format = plain[0] if plain else input_format
     data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
-    run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
+    choosing = Choosing(below, uncertain)
+    run_predict(
+        choice, data, out, output_format=output_format, choosing=choosing, full_batches=full_batches, quiet=quiet
+    )
 
 
 @app.command()

@@ -168,6 +168,25 @@ Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),
 ]
+Below = Annotated[
+    float | None,
+    typer.Option(
+        "--below",
+        metavar="SCORE",
+        min=0.0,
+        max=1.0,
+        help="Write only documents with an item in doubt: one with a lower score, or a rejected one as near to its threshold.",
+    ),
+]
+Uncertain = Annotated[
+    int | None,
+    typer.Option(
+        "--uncertain",
+        metavar="N",
+        min=1,
+        help="Write the N documents that people should annotate first: those most in doubt, and unlike each other.",
+    ),
+]
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="Drop or keep overlapping entities.")]
 SplitTexts = Annotated[
     Literal["auto", "sentences", "never"],

@@ -97,12 +97,17 @@ class Output:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of written, inexpressible and bad records, which the journal of a job stores."""
+    """Counts of written, inexpressible, bad and certain records, which the journal of a job stores.
+
+    Attributes:
+        certain: number of records that are not written because nothing in them is in doubt.
+    """
 
     written: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     bad: int = 0
     first_bad: str = ""
+    certain: int = 0
 
     def count_bad(self, bad: BadLine) -> None:
         """Count a bad line, and remember the error of the first one."""
@@ -111,7 +116,8 @@ class Tally:
 
     def fields(self) -> dict[str, Any]:
         """Return the counts as JSON values."""
-        return {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
+        fields = {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
+        return fields | ({"certain": self.certain} if self.certain else {})
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Tally:
