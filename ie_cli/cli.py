@@ -9,7 +9,7 @@ import typer
 
 from ie_cli import __version__
 from ie_cli.commands import arguments as args
-from ie_cli.commands import vectors
+from ie_cli.commands import importing, vectors
 from ie_cli.commands.completion import prepare_completion
 from ie_cli.commands.exit_codes import Commands, exiting
 from ie_cli.commands.recipes import recipes_app
@@ -353,6 +353,7 @@ def convert(
 app.command()(vectors.embed)
 app.command()(vectors.search)
 app.command()(vectors.link)
+app.command("import-predictions")(importing.import_predictions)
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ FARTHEST = 4.0
 """The margin in logits from which on an item is not in doubt, if no score says so: a probability of 0.98 or 0.02 at 0.5."""
 _LOW = "low."
 """Prefix of the parts that the second decoding finds."""
-_LEAST = 1e-12
+_LEAST, _MOST = 1e-12, 60.0
+"""The least probability, and a margin that no two probabilities have."""
 Reach = Callable[[float], float]
 """Returns the margin below which an item is in doubt, from its threshold."""
 
@@ -73,8 +74,8 @@ class Doubt:
 
 def entropy(margin: float) -> float:
     """Return the entropy in bits of a decision with the probability ``σ(margin)``: 1 on the threshold, 0 far from it."""
-    p = 1 / (1 + math.exp(margin))
-    return 0.0 if p <= 0 else -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
+    p = 1 / (1 + math.exp(min(margin, _MOST)))
+    return -(p * math.log2(p) + (1 - p) * math.log2(1 - p))
 
 
 @dataclass(frozen=True, slots=True)
