@@ -42,7 +42,7 @@ def options(
 
 @app.command()
 def init(
-    data: Annotated[str, typer.Argument(help="Training data: a file, `-` for stdin, or a URL.")],
+    data: args.InitData,
     output: args.Recipe = "-",
     force: args.Replace = False,
     encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
@@ -56,7 +56,10 @@ def init(
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    given = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+    given = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in data
+    ]
     run_init(given, encoder=encoder, output=output, force=force)
 
 

