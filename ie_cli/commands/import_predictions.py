@@ -202,13 +202,11 @@ class _Reader:
             self.findings.lose("mentions that are listed more often than they occur", where, mention)
         for unusable in answer.unusable:
             self.findings.lose("items without a text or a name", where, unusable)
-        return Document(
-            document.text,
-            placed.entities,
-            placed.relations,
-            document.id,
-            document.meta,
-            where,
+        return replace(
+            document,
+            entities=placed.entities,
+            relations=placed.relations,
+            where=where,
             related=answer.related,
             columns=document.columns and document.columns.without_tags(),
         )
