@@ -9,7 +9,7 @@ import typer
 
 from ie_cli import __version__
 from ie_cli.commands import arguments as args
-from ie_cli.commands import data_tools, vectors
+from ie_cli.commands import data_tools, importing, vectors
 from ie_cli.commands.completion import prepare_completion
 from ie_cli.commands.exit_codes import Commands, exiting
 from ie_cli.commands.recipes import recipes_app
@@ -42,7 +42,7 @@ def options(
 
 @app.command()
 def init(
-    data: Annotated[str, typer.Argument(help="Training data: a file, `-` for stdin, or a URL.")],
+    data: args.InitData,
     output: args.Recipe = "-",
     force: args.Replace = False,
     encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
@@ -56,7 +56,10 @@ def init(
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    given = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+    given = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in data
+    ]
     run_init(given, encoder=encoder, output=output, force=force)
 
 
@@ -215,6 +218,8 @@ def predict(
     resume: args.ResumeJob = False,
     task: args.PredictedTask = None,
     threshold: args.Threshold = None,
+    below: args.Below = None,
+    uncertain: args.Uncertain = None,
     flat: args.Flat = None,
     split: args.SplitTexts = "auto",
     batch_size: args.BatchSize = None,
@@ -226,6 +231,7 @@ def predict(
     debug: args.Debug = False,
 ) -> None:
     """Annotate files and write JSON Lines or another format."""
+    from ie_cli.commands.choosing import Choosing
     from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
@@ -235,6 +241,8 @@ def predict(
         raise typer.BadParameter("--text, --document and --from contradict each other.")
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
+    if below is not None and uncertain is not None:
+        raise typer.BadParameter("--below and --uncertain exclude each other.")
     choice = ModelChoice(
         model,
         threshold=threshold,
@@ -250,7 +258,10 @@ def predict(
     input_format = plain[0] if plain else input_format
     data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
-    run_predict(choice, data, out, output_format=output_format, full_batches=full_batches, quiet=quiet)
+    choosing = Choosing(below, uncertain)
+    run_predict(
+        choice, data, out, output_format=output_format, choosing=choosing, full_batches=full_batches, quiet=quiet
+    )
 
 
 @app.command()
@@ -374,6 +385,7 @@ app.command()(data_tools.view)
 app.command()(vectors.embed)
 app.command()(vectors.search)
 app.command()(vectors.link)
+app.command("import-predictions")(importing.import_predictions)
 
 
 def main() -> None:

@@ -73,6 +73,7 @@ class Annotation:
     Attributes:
         related: whether relations were predicted, even if there are none.
         label, score: the class and the similarity of a pair; None if there is no pair, or no class was decided.
+        margins: how far from their thresholds the items in doubt are, in logits, if the decoder measures it.
     """
 
     entities: list[Entity] = field(default_factory=list)
@@ -80,12 +81,14 @@ class Annotation:
     related: bool = False
     label: str | None = None
     score: float | None = None
+    margins: list[float] = field(default_factory=list)
 
     def add(self, other: Annotation) -> None:
         """Add what another task found in the same document; an item found by both keeps its higher score."""
         self.entities = _merged(self.entities, other.entities)
         self.relations = _merged(self.relations, other.relations)
         self.related |= other.related
+        self.margins.extend(other.margins)
         if other.score is not None:
             self.label, self.score = other.label, other.score
 
@@ -94,6 +97,7 @@ class Annotation:
         self.entities.extend(other.entities)
         self.relations.extend(other.relations)
         self.related |= other.related
+        self.margins.extend(other.margins)
 
 
 Scored = TypeVar("Scored", Entity, Relation)

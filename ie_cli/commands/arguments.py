@@ -68,6 +68,13 @@ PrintSchema = Annotated[
         callback=_print_schema,
     ),
 ]
+InitData = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA...",
+        help="Training data: a file, `-` for stdin, or a URL; or files or a directory with names like train, dev and test.",
+    ),
+]
 Recipe = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Recipe to write; `-` is stdout. An existing one is kept.")
 ]
@@ -180,6 +187,25 @@ ResumeJob = Annotated[
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of an item; the model's own if omitted."),
+]
+Below = Annotated[
+    float | None,
+    typer.Option(
+        "--below",
+        metavar="SCORE",
+        min=0.0,
+        max=1.0,
+        help="Write only documents with an item in doubt: one with a lower score, or a rejected one as near to its threshold.",
+    ),
+]
+Uncertain = Annotated[
+    int | None,
+    typer.Option(
+        "--uncertain",
+        metavar="N",
+        min=1,
+        help="Write the N documents that people should annotate first: those most in doubt, and unlike each other.",
+    ),
 ]
 Flat = Annotated[bool | None, typer.Option("--flat/--nested", help="Drop or keep overlapping entities.")]
 SplitTexts = Annotated[

@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
-from ie_cli.errors import RecipeError
+from ie_cli.errors import DataError, RecipeError
 from ie_cli.system.places import identity
 from ie_cli.system.streams import is_replaceable, open_output, require_writable
 from ie_cli.system.urls import is_url
 
+if TYPE_CHECKING:
+    from ie_cli.doctor.split_files import SplitFiles
 
-def run_init(data: Input, *, encoder: str | None, output: str = "-", force: bool = False) -> None:
+
+def run_init(given: Sequence[Input], *, encoder: str | None, output: str = "-", force: bool = False) -> None:
     """Write a recipe that fits the data to a file, which nothing replaces or creates if it fails, or to stdout."""
-    _validate_output(output, data.path, force=force)
-    data.require_exists()
+    for data in given:
+        _validate_output(output, data.path, force=force)
+        if not os.path.isdir(data.path):
+            data.require_exists()
     from ie_cli.doctor.recipe_proposal import propose_recipe
     from ie_cli.recipe.json_schema import editor_line
 
     if is_replaceable(output) and os.path.realpath(os.path.dirname(output)) != os.path.realpath(os.curdir):
         # The paths of a recipe are relative to its directory.
-        data, encoder = replace(data, path=_absolute(data.path)), encoder and _absolute(encoder)
-    recipe = propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading())
+        given = [replace(data, path=_absolute(data.path)) for data in given]
+        encoder = encoder and _absolute(encoder)
+    first, files = given[0], _files(given)
+    name = first.path if files is None or os.path.isdir(first.path) else files.train[0]
+    recipe = propose_recipe(name, files=files, format=first.format, encoder=encoder, reading=first.reading())
     with open_output(output) as out:
         out.write(editor_line() + recipe)
     if output != "-":
         say(f"wrote {output}")
+
+
+def _files(given: Sequence[Input]) -> SplitFiles | None:
+    """Sort several files or the files of directories into splits, and say which are left out; None for a single file.
+
+    Raises:
+        DataError: stdin is one of several inputs, or there are no training data.
+    """
+    from ie_cli.doctor.split_files import SplitFiles, describe_left_out
+
+    paths = [data.path for data in given]
+    if len(paths) == 1 and not os.path.isdir(paths[0]):
+        return None
+    if "-" in paths:
+        raise DataError("stdin is one of several inputs, but has no name that says its split", hint="name files only.")
+    files = SplitFiles.of(paths, format=given[0].format, reading=given[0].reading())
+    if files.left_out:
+        say(f"left out: {describe_left_out(files.left_out)}")
+    return files
 
 
 def _absolute(path: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ie_cli.commands.choosing import Choosing
 from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input, ModelChoice, first_data, first_tokens, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
@@ -21,7 +22,6 @@ from ie_cli.commands.records import (
     output_format_of,
     report_omissions,
     report_setup,
-    write_all,
 )
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
@@ -55,6 +55,7 @@ def run_predict(
     output: Output,
     *,
     output_format: str | None,
+    choosing: Choosing | None = None,
     full_batches: bool = False,
     quiet: bool,
 ) -> None:
@@ -63,17 +64,25 @@ def run_predict(
     sources = Sources.find(given, quiet=quiet)
     output.validate_target(target, sources)
     sources.require_exist()
+    choosing = choosing or Choosing()
     targets = output.targets(target)
-    if targets is None:
-        if output.resume and target.container is not None:
-            raise DataError(
-                f"--resume is not possible with the output format {target.name}, which is written in one piece",
-                hint="write jsonl, and convert it with `ie convert`.",
-            )
+    if targets is None and output.resume and target.container is not None:
+        raise DataError(
+            f"--resume is not possible with the output format {target.name}, which is written in one piece",
+            hint="write jsonl, and convert it with `ie convert`.",
+        )
+    if targets is not None and choosing.uncertain is not None:
         if output.resume:
-            raise DataError("--resume requires local output files", hint="name one with --output.")
-        idle = IDLE_SECONDS if sources.are_live and not full_batches else None
-        _predict_stream(choice, sources, output, target, idle=idle, quiet=quiet)
+            raise DataError(
+                "--uncertain chooses after the last document, so that an interrupted job cannot be resumed",
+                hint="omit --resume, or predict all documents as a job first.",
+            )
+        require_no_interrupted_job(targets, resume=False)
+    elif targets is None and output.resume:
+        raise DataError("--resume requires local output files", hint="name one with --output.")
+    if targets is None or choosing.uncertain is not None:
+        idle = IDLE_SECONDS if sources.are_live and not full_batches and choosing.uncertain is None else None
+        _predict_stream(choice, sources, output, target, choosing=choosing, idle=idle, quiet=quiet)
         return
     require_no_interrupted_job(targets, resume=output.resume)
     if output.resume and is_complete(targets):
@@ -82,14 +91,22 @@ def run_predict(
             "are the same (omit --resume to write it again)"
         )
     else:
-        _predict_job(choice, sources, targets, output, target, quiet=quiet)
+        _predict_job(choice, sources, targets, output, target, choosing=choosing, quiet=quiet)
 
 
 def _predict_stream(
-    choice: ModelChoice, sources: Sources, output: Output, target: Format, *, idle: float | None, quiet: bool
+    choice: ModelChoice,
+    sources: Sources,
+    output: Output,
+    target: Format,
+    *,
+    choosing: Choosing,
+    idle: float | None,
+    quiet: bool,
 ) -> None:
     """Predict to a pipe, a device or remote storage: answer available input at once; this cannot be resumed."""
     engine, extractor = choice.engine()
+    engine = choosing.watch(engine)
     from ie_cli.inference.pipeline import extract
 
     tally = Tally()
@@ -99,21 +116,38 @@ def _predict_stream(
         writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
         records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
-        write_all(extract(engine, records, idle=idle), writer, count, live=sources.are_live)
+        predicted = _counted(extract(engine, records, idle=idle), count)
+        choosing.write_all(predicted, writer, live=sources.are_live)
     if not quiet:
         report_setup(tally, target)
+        choosing.report(tally)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)
 
 
+def _counted(items: Iterator[Document | BadLine], count: Callable[[], None]) -> Iterator[Document | BadLine]:
+    """Yield the items, and count each of them once it is done."""
+    for item in items:
+        yield item
+        count()
+
+
 def _predict_job(
-    choice: ModelChoice, sources: Sources, targets: dict[str, str], output: Output, target: Format, *, quiet: bool
+    choice: ModelChoice,
+    sources: Sources,
+    targets: dict[str, str],
+    output: Output,
+    target: Format,
+    *,
+    choosing: Choosing,
+    quiet: bool,
 ) -> None:
     """Predict to local files, with a journal between chunks from which the job can be resumed."""
     # Taken before the model is loaded: if the model is replaced in the meantime, the job is not resumed with it.
     model = fingerprint(local_directory(choice.directory))
     engine, extractor = choice.engine()
+    engine = choosing.watch(engine)
     from ie_cli.inference.pipeline import extract_chunks
 
     facts = {
@@ -122,6 +156,7 @@ def _predict_job(
         "on-error": output.on_error,
         **choice.options(),
         **sources.options(),
+        **choosing.options(),
     }
     with ExitStack() as stack:
         job = stack.enter_context(open_job(targets, facts, resume=output.resume))
@@ -142,31 +177,46 @@ def _predict_job(
             writer.begin()
         chunks = stack.enter_context(closing(extract_chunks(engine, records)))
         with reporting_progress(job):
-            chunk_end = done  # end of the last complete chunk
-            try:
-                for chunk in chunks:
-                    if (
-                        done > job.records and job.due()
-                    ):  # only here, because a chunk that ends in an error is not complete
-                        job.commit(done, digest, tally.fields())
-                    for item in chunk:
-                        writer.add(item)
-                        digest.add(item)
-                        done += 1
-                        count()
-                    chunk_end = done
-            except BaseException as error:  # a panic in Rust code is not an Exception
-                if is_out_of_memory(error) and job.records < done == chunk_end:
-                    job.commit(done, digest, tally.fields())
-                raise
+            done = _write_chunks(chunks, writer, choosing, job=job, digest=digest, count=count)
             writer.end()
             job.commit(done, digest, tally.fields(), complete=True)
     if not quiet:
         say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
+        choosing.report(tally)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)
+
+
+def _write_chunks(
+    chunks: Iterator[Iterator[Document | BadLine]],
+    writer: RecordWriter,
+    choosing: Choosing,
+    *,
+    job: Job,
+    digest: Digest,
+    count: Callable[[], None],
+) -> int:
+    """Write chunks, and the journal between them; return how many records are done."""
+    done = chunk_end = job.records  # the latter is the end of the last complete chunk
+    tally = writer.tally
+    try:
+        for chunk in chunks:
+            # Only here, because a chunk that ends in an error is not complete.
+            if done > job.records and job.due():
+                job.commit(done, digest, tally.fields())
+            for item in chunk:
+                choosing.write(item, writer)
+                digest.add(item)
+                done += 1
+                count()
+            chunk_end = done
+    except BaseException as error:  # a panic in Rust code is not an Exception
+        if is_out_of_memory(error) and job.records < done == chunk_end:
+            job.commit(done, digest, tally.fields())
+        raise
+    return done
 
 
 def _labels(extractor: Extractor) -> list[str]:

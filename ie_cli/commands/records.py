@@ -108,10 +108,11 @@ class Output:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of written, inexpressible and bad records, which the journal of a job stores.
+    """Counts of written, inexpressible, bad and certain records, which the journal of a job stores.
 
     Attributes:
         labels, predicates: the names that were written, in the order of their first occurrence, if the target needs them.
+        certain: number of records that are not written because nothing in them is in doubt.
     """
 
     written: int = 0
@@ -120,6 +121,7 @@ class Tally:
     first_bad: str = ""
     labels: dict[str, None] = field(default_factory=dict)
     predicates: dict[str, None] = field(default_factory=dict)
+    certain: int = 0
 
     def count_bad(self, bad: BadLine) -> None:
         """Count a bad line, and remember the error of the first one."""
@@ -128,9 +130,9 @@ class Tally:
 
     def fields(self) -> dict[str, Any]:
         """Return the counts as JSON values."""
-        names = {"labels": list(self.labels), "predicates": list(self.predicates)}
+        names = {"labels": list(self.labels), "predicates": list(self.predicates), "certain": self.certain}
         counts = {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
-        return counts | {name: listed for name, listed in names.items() if listed}
+        return counts | {name: value for name, value in names.items() if value}
 
     def add_names(self, document: Document) -> None:
         """Remember the labels and predicates of a document."""

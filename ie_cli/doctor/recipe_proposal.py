@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from ie_cli.data.statistics import DatasetStatistics, Part
 from ie_cli.data.token_lengths import LONGEST_COUNTED, TokenLengths
@@ -13,6 +14,7 @@ from ie_cli.doctor.dev_share import DevShares
 from ie_cli.doctor.overlaps import Overlaps
 from ie_cli.doctor.scripts import Scripts, choose_encoder
 from ie_cli.doctor.siblings import find_siblings, free_name, name_note, run_name
+from ie_cli.doctor.split_files import SplitFiles
 from ie_cli.doctor.token_counting import local_tokenizer, token_counter
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.doctor.windows_proposal import SPECIAL_TOKENS, count_windows, pair_length, quantile, window
@@ -32,6 +34,7 @@ from ie_cli.tasks.proposal import Line
 _WIDTH = 110
 _COMMENT_COLUMN = 38
 _UNKNOWN_SHARE = 0.001
+_JOINED = 3
 _FEWEST_STEPS, _MOST_EPOCHS = 200, 100
 """A model needs some steps, however few examples there are."""
 
@@ -41,10 +44,14 @@ class _Request:
     """The user's options, and the detected format.
 
     Attributes:
+        data: what the name of the run comes from: the file, or the directory.
+        files: the files by split.
+        format: the format of all files; None if they have several.
         limit: maximum number of tokens for the encoder.
     """
 
     data: str
+    files: SplitFiles
     format: str | None
     reading: Reading
     encoder: str | None
@@ -86,6 +93,7 @@ class _Lengths:
 def propose_recipe(
     data: str,
     *,
+    files: SplitFiles | None = None,
     format: str | None = None,
     encoder: str | None = None,
     reading: Reading | None = None,
@@ -94,6 +102,7 @@ def propose_recipe(
 
     Args:
         data: a file, ``-``, a URL or ``hub:…``; a relative path assumes that the recipe is in the current directory.
+        files: several files by split, which `data` is then only the name of; by default, the file and its siblings.
         format: format of the data; detected if omitted.
         encoder: hub id, directory or ``tiny``; chosen by the scripts of the texts if omitted.
         reading: reading options, which are written into the recipe.
@@ -107,9 +116,11 @@ def propose_recipe(
     formats: list[str] = []
     # The default of recipes.
     reading = replace(reading or Reading(), relabelling=Relabelling(no_relation=NO_RELATION))
-    files: list[TokenFile] = []
-    documents = read_documents(
-        data, format=format, reading=replace(reading, decided=files.append), detected=formats.append
+    decided: list[TokenFile] = []
+    deciding = replace(reading, decided=decided.append)
+    documents = chain.from_iterable(
+        read_documents(path, format=format, reading=deciding, detected=formats.append)
+        for path in (files.train if files is not None else (data,))
     )
     tokenizer = local_tokenizer(encoder)
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
@@ -129,20 +140,31 @@ def propose_recipe(
             '{"text": "Ann slept", "text_pair": "Ann was awake", "label": "0"}, or set the format of the data: '
             "--from jsonl | duie | cluener | conll | pairs | …",
         )
-    if any(file.tokens == "characters" for file in files):
+    if any(file.tokens == "characters" for file in decided):
         reading = replace(reading, joiner="")
-    request = _Request(data, formats[0] if formats else None, reading, encoder, limit)
+    files = _with_siblings(files or SplitFiles((data,)), formats[0] if formats else None, reading)
+    files = replace(files, formats=files.formats.union(formats))
+    only = next(iter(files.formats)) if len(files.formats) == 1 else None
+    request = _Request(data, files, only, reading, encoder, limit)
     proposed = _Lengths.of(lengths, task, limit)
-    siblings, share = find_siblings(data, request.format, reading), shares.choose(task)
-    evaluated = "dev" in siblings or share is not None
+    share = shares.choose(task)
     sections = (
         _head_comment(statistics, task, proposal),
-        (*_task_and_data(statistics, task, request, siblings, share), *_section_lines(proposal.data)),
+        (*_task_and_data(statistics, task, request, share), *_context(proposed), *_section_lines(proposal.data)),
         (*_encoder(proposed, scripts, task, request), *_normalization(unknown)),
         ("head:", *_section_lines(proposal.head)),
-        _training(proposed, scripts, request, evaluated=evaluated),
+        _training(proposed, scripts, request, evaluated=bool(files.dev) or share is not None),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
+
+
+def _with_siblings(files: SplitFiles, format: str | None, reading: Reading) -> SplitFiles:
+    """Return files with the dev and test files that the name of a single training file leads to."""
+    if len(files.train) > 1 or files.dev:
+        return files
+    siblings = find_siblings(files.train[0], format, reading)
+    dev, test = ((siblings[split],) if split in siblings else () for split in ("dev", "test"))
+    return replace(files, dev=dev, test=files.test or test)
 
 
 def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal) -> Iterator[str]:
@@ -182,10 +204,9 @@ def _task_and_data(
     statistics: DatasetStatistics,
     task: Task,
     request: _Request,
-    siblings: Mapping[str, str],
     share: tuple[float, int] | None,
 ) -> Iterator[str]:
-    data, reading = request.data, request.reading
+    data, files, reading = request.data, request.files, request.reading
     name = run_name(data, task.name)
     free = free_name(name)
     note = name_note(data) if free == name else f"runs/{name} exists already"
@@ -195,9 +216,9 @@ def _task_and_data(
     if data == "-":
         yield _commented("  train: train.jsonl", "the data came from stdin: save them, and name the file here")
     else:
-        yield f"  train: {flow(data)}"
-    if "dev" in siblings:
-        yield f"  dev: {flow(siblings['dev'])}"
+        yield f"  train: {_paths(files.train)}"
+    if files.dev:
+        yield f"  dev: {_paths(files.dev)}"
     elif share is not None:
         yield _commented(
             f"  dev: {share[0]}",
@@ -208,10 +229,12 @@ def _task_and_data(
         yield _commented(
             "  dev: null", "too few examples to split some off; name a file with other examples if there is one"
         )
-    if "test" in siblings:
-        yield f"  test: {flow(siblings['test'])}"
+    if files.test:
+        yield f"  test: {_paths(files.test)}"
     if request.format:
         yield f"  format: {request.format}"
+    elif len(files.formats) > 1:
+        yield f"  # the files have several formats, which are detected: {', '.join(sorted(files.formats))}"
     if reading.text_column:
         yield f"  text_column: {reading.text_column}"
     if reading.joiner is not None:
@@ -225,6 +248,17 @@ def _task_and_data(
             f"  mentions: {reading.mentions}",
             "triples have no offsets: use the nearest pair of mentions; or first, all",
         )
+
+
+def _paths(files: Sequence[str]) -> str:
+    return flow(files[0]) if len(files) == 1 else flow(list(files))
+
+
+def _context(lengths: _Lengths) -> Iterator[str]:
+    """Propose to join examples if a window has room for several, as a comment: only a training shows what it does."""
+    if lengths.reads == "windows" and _JOINED * quantile(lengths.texts, 0.5) + SPECIAL_TOKENS <= lengths.max_length:
+        reason = "joins neighbouring texts in training, for a model of longer ones; measure it first"
+        yield _commented(f"  # context: {_JOINED}", reason)
 
 
 def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request) -> Iterator[str]:
@@ -259,16 +293,19 @@ def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluat
     """Yield the training section: more epochs for fewer sequences, and the learning rate that the encoder's size needs."""
     count = lengths.sequences
     long = min(quantile(lengths.texts, 0.9), lengths.max_length) > 256
-    batch_size = 8 if long or count < 500 else 16
+    batch_size, reason = (
+        (8, "long texts") if long else (8, "few examples") if count < 500 else (16, "usual for short texts")
+    )
     if lengths.reads != "windows":
-        batch_size *= 2  # short texts, which a loss compares with each other
+        batch_size *= 2
+        reason = "pairs, which a loss compares with each other"
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
     epochs = next((epochs for most, epochs in sizes if count < most), 1)
     epochs = min(_MOST_EPOCHS, max(epochs, -(-_FEWEST_STEPS // -(-count // batch_size))))
     yield "training:"
     kept = "the best model on dev is kept" if evaluated else "without dev data, the last model is kept"
     yield _commented(f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; {kept}")
-    yield f"  batch_size: {batch_size}"
+    yield _commented(f"  batch_size: {batch_size}", reason)
     size = EncoderSize.read(request.encoder or choose_encoder(scripts.letters))
     if size.pretrained:
         comment = f"for an encoder of {size.describe()}"
@@ -278,4 +315,4 @@ def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluat
         comment = "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
     yield _commented(f"  learning_rate: {size.rate:.1e}".replace("e-0", "e-"), comment)
     if lengths.reads == "windows":
-        yield "  head_learning_rate: 1.0e-3"
+        yield _commented("  head_learning_rate: 1.0e-3", "the layers on the encoder begin untrained")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
-from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.errors import DataError
-from ie_cli.formats import Reading, read_documents
+from ie_cli.doctor.split_files import annotated_format
+from ie_cli.formats import Reading
 from ie_cli.inference.model_paths import RUNS
 from ie_cli.system.urls import is_url
-from ie_cli.tasks import TASKS
 
 _DEV_NAMES = ("dev", "valid", "validation", "val", "eval")
 
@@ -30,23 +26,10 @@ def find_siblings(data: str, format: str | None = None, reading: Reading | None 
     for split, names in (("dev", _DEV_NAMES), ("test", ("test",))):
         for name in names:
             sibling = file.name[: match.start()] + name + file.name[match.end() :]
-            if file.with_name(sibling).exists() and _annotated(str(file.with_name(sibling)), format, reading):
+            if file.with_name(sibling).exists() and annotated_format(str(file.with_name(sibling)), format, reading):
                 found[split] = data.removesuffix(file.name) + sibling
                 break
     return found
-
-
-def _annotated(path: str, format: str | None, reading: Reading | None) -> bool:
-    quiet = replace(reading, report=lambda text: None) if reading else None
-    statistics = DatasetStatistics()
-    try:
-        for document in islice(read_documents(path, format=format, reading=quiet), 100):
-            statistics.add(document)
-            if any(task.propose(statistics, overlapping=0) is not None for task in TASKS.values()):
-                return True
-    except DataError:
-        return False
-    return False
 
 
 def free_name(name: str) -> str:

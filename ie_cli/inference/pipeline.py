@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs, decode
+from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs, decode
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
@@ -71,6 +71,7 @@ class Extraction:
     Attributes:
         flat: whether overlaps are removed from the output.
         whole_words: whether no span starts or ends inside a word.
+        decoding: the options that the decoder was built with.
     """
 
     name: str
@@ -78,11 +79,12 @@ class Extraction:
     decoder: Decoder
     flat: bool = False
     whole_words: bool = False
+    decoding: Decoding = field(default_factory=Decoding)
 
     @classmethod
     def build(cls, name: str, codec: Codec, decoding: Decoding, *, whole_words: bool = False) -> Extraction:
         """Build the decoder of a task."""
-        return cls(name, codec, codec.decoder(decoding), decoding.flat, whole_words)
+        return cls(name, codec, codec.decoder(decoding), decoding.flat, whole_words, decoding)
 
     def bounded(self, tokens: Tokens) -> Tokens:
         """Return the tokens of a text without the limits of another task."""
@@ -98,6 +100,7 @@ class Engine:
         batch_size: windows per forward pass.
         lookahead: number of texts that are sorted by length together.
         splitter: cuts long texts; None cuts none, and counts none.
+        observer: called with each document and its annotation, in order.
     """
 
     backend: Backend
@@ -109,6 +112,7 @@ class Engine:
     lookahead: int = 1024
     counts: Counts = field(default_factory=Counts)
     splitter: Splitter | None = None
+    observer: Callable[[Pending, Annotation], None] | None = None
 
     @cached_property
     def pairs(self) -> dict[Reads, PairSequences]:
@@ -362,6 +366,8 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
     """Return a document annotated from the candidates of all its windows."""
     engine.counts.contested += pending.document.text_pair is not None and len(engine.pair_tasks) > 1
     document, annotation = pending.document, annotation_of(engine, pending)
+    if engine.observer is not None:
+        engine.observer(pending, annotation)
     return Document(
         document.text,
         annotation.entities,

@@ -29,6 +29,8 @@ SPEAKERS = {
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
+    "commands/import_predictions.py": ("import-predictions",),
+    "commands/choosing.py": ("predict",),
     "commands/inputs.py": ("init", *RUNNERS, "export", "convert"),
     "commands/predict.py": ("predict",),
     "commands/push.py": ("push",),
@@ -38,7 +40,7 @@ SPEAKERS = {
     "commands/link.py": ("link",),
     "commands/search.py": ("search",),
     "commands/link_setup.py": ("link",),
-    "commands/records.py": ("predict", "convert"),
+    "commands/records.py": ("predict", "convert", "import-predictions"),
     "commands/serve.py": ("serve",),
     "commands/sources.py": ("predict", "convert"),
     "commands/train.py": ("train",),
@@ -67,7 +69,7 @@ SPEAKERS = {
     "training": ("train",),
 }
 """The commands that can print the messages of a module; a module that is not listed must not name options."""
-OWNERS = ("cli.py", "vectors.py", "data_tools.py", "arguments.py", "completion.py", "exit_codes.py")
+OWNERS = ("cli.py", "data_tools.py", "importing.py", "vectors.py", "arguments.py", "completion.py", "exit_codes.py")
 """The modules that define options, or look for them on the command line."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")

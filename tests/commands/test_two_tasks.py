@@ -90,6 +90,25 @@ def test_predictions_have_the_items_of_both_heads_and_the_export_agrees(here: Pa
         assert [len(part) for part in one] == [len(part) for part in other]  # type: ignore[arg-type]
 
 
+def test_the_documents_in_doubt_are_those_of_both_tasks_and_the_export_agrees(here: Path) -> None:
+    chosen: dict[tuple[str, str], list[Any]] = {}
+    for model in ("run/model", "exported"):
+        arguments = "predict", str(here / "both.jsonl"), "--model", str(here / model)
+        records = {record["id"]: record for record in as_json(ie(*arguments).stdout)}
+        for option in (("--below", "0.95"), ("--uncertain", "5")):
+            result = ie(*arguments, *option)
+            assert result.exit_code == 0, result.stderr
+            found = as_json(result.stdout)
+            assert [records[record["id"]] for record in found] == found
+            chosen[model, option[0]] = [record["id"] for record in found]
+    for option in ("--below", "--uncertain"):
+        assert chosen["run/model", option] == chosen["exported", option]
+    below = chosen["exported", "--below"]
+    assert 0 < len(below) < 20
+    assert below == sorted(below)
+    assert len(chosen["exported", "--uncertain"]) == 5
+
+
 def test_a_single_task_is_predicted_if_it_is_named(here: Path) -> None:
     data, model = str(here / "both.jsonl"), str(here / "run" / "model")
     found = {task: as_json(ie("predict", data, "--model", model, "--task", task).stdout) for task in (NAMES, LINKS)}

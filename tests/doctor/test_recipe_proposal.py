@@ -98,6 +98,8 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  train: train.jsonl",
         "  dev: 0.1                            # 1 of 3 examples, selected by a hash of the text; a separate file is better",
         "  format: jsonl",
+        "  # context: 3                        # joins neighbouring texts in training, for a model of longer ones; "
+        "measure it first",
         "encoder:",
         "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
         "  max_length: 128                     # the longest text has about 15 tokens; overlong texts are split into windows",
@@ -106,9 +108,9 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  flat: true                          # no two entities overlap in these data; false allows nesting",
         "training:",
         "  epochs: 100                         # about 100 steps; the best model on dev is kept",
-        "  batch_size: 8",
+        "  batch_size: 8                       # few examples",
         "  learning_rate: 2.0e-5               # for an encoder of 12 layers of 768",
-        "  head_learning_rate: 1.0e-3",
+        "  head_learning_rate: 1.0e-3          # the layers on the encoder begin untrained",
     ]
     assert recipe.data.train == "train.jsonl"
     assert recipe.data.dev == 0.1

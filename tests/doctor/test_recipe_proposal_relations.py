@@ -118,6 +118,8 @@ def test_a_proposal_for_duie_in_full() -> None:
         "there is one",
         "  format: duie",
         "  mentions: nearest                   # triples have no offsets: use the nearest pair of mentions; or first, all",
+        "  # context: 3                        # joins neighbouring texts in training, for a model of longer ones; "
+        "measure it first",
         "encoder:",
         "  name: bert-base-chinese             # hub id or directory; `tiny` needs no download",
         "  max_length: 128                     # the longest text has about 10 tokens; overlong texts are split into windows",
@@ -126,9 +128,9 @@ def test_a_proposal_for_duie_in_full() -> None:
         "  name: gplinker                      # no entities annotated: the spans are labelled as subject or object",
         "training:",
         "  epochs: 100                         # about 100 steps; without dev data, the last model is kept",
-        "  batch_size: 8",
+        "  batch_size: 8                       # few examples",
         "  learning_rate: 2.0e-5               # for an encoder of 12 layers of 768",
-        "  head_learning_rate: 1.0e-3",
+        "  head_learning_rate: 1.0e-3          # the layers on the encoder begin untrained",
     ]
 
 

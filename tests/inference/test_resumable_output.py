@@ -127,6 +127,26 @@ def test_a_killed_job_resumes_without_loss(
 _ADD = jobs.Digest.add
 
 
+def test_a_killed_job_of_documents_in_doubt_resumes_without_loss(
+    here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("predict", "big.jsonl", "--on-error", "skip", "--below", "0.9999")
+    whole = ie(*options, "-o", "whole.jsonl")
+    assert whole.exit_code == 0, whole.stderr
+    kill_after(30)
+    killed(*options, "-o", "out.jsonl")
+    monkeypatch.setattr(jobs.Digest, "add", _ADD)
+    changed = ie(*options[:-1], "0.8", "-o", "out.jsonl", "--resume")
+    assert (changed.exit_code, "--below was 0.9999 and is now 0.8" in changed.stderr) == (1, True)
+    resumed = ie(*options, "-o", "out.jsonl", "--resume")
+    assert checksum("out.jsonl") == checksum("whole.jsonl")
+    written = len(Path("out.jsonl").read_text(encoding="utf-8").splitlines())
+    assert 0 < written < LINES
+    told = f"{written} records chosen; nothing is in doubt in {LINES - written} other record"
+    assert told in " ".join(whole.stderr.split())
+    assert told in " ".join(resumed.stderr.split())
+
+
 @pytest.mark.parametrize("moment", [31, 90])
 def test_a_killed_job_of_several_files_resumes_without_loss(
     moment: int, here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
@@ -205,6 +225,7 @@ def cut(here: Path, kill_after: Callable[[int], None], monkeypatch: pytest.Monke
     [
         ((), "an interrupted job with 28 records done"),
         (("--resume", "--threshold", "0.9"), "--threshold was not given and is now 0.9"),
+        (("--resume", "--below", "0.9"), "--below was not given and is now 0.9"),
         (("--resume", "--split", "never"), "--split was not given and is now never"),
         (("--resume", "--to", "cluener"), "--to was jsonl and is now cluener"),
         (("--resume", "--on-error", "skip"), "--on-error was stop and is now skip"),

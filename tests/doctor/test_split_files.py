@@ -1,0 +1,100 @@
+"""Files of several names and formats, sorted into splits."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+from support.runner import ie, said
+
+from ie_cli.doctor import split_files
+from ie_cli.doctor.split_files import NO_ANNOTATION, NO_SPLIT, SplitFiles, split_of
+from ie_cli.errors import DataError
+from ie_cli.recipe.loader import load_recipe
+
+LINE = '{"text": "Ann slept.", "entities": [{"start": 0, "end": 3, "label": "person"}]}\n'
+COLUMNS = "Ann B-person\nslept O\n\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(**files: str) -> None:
+    for name, text in files.items():
+        path = Path(name.replace("__", "/").replace("_json", ".jsonl").replace("_bio", ".conll").replace("_md", ".md"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def test_the_names_of_splits() -> None:
+    assert doctest.testmod(split_files) == (0, 1)
+    named = (
+        "Train.json",
+        "x.validation.json",
+        "test2.json",
+        "training/a.json",
+        "contest.json",
+        "latest/b.json",
+        "evaluate.json",
+    )
+    assert list(map(split_of, named)) == ["train", "dev", "test", "train", None, None, None]
+
+
+def test_a_directory_of_several_formats() -> None:
+    write(d__train_json=LINE, d__dev_bio=COLUMNS, d__test_json='{"text": "x"}\n', d__schema_json=LINE, d__notes_md="x")
+    found = SplitFiles.of(["d"])
+    assert (found.train, found.dev, found.test) == (("d/train.jsonl",), ("d/dev.conll",), ())
+    assert found.left_out == (("d/schema.jsonl", NO_SPLIT), ("d/test.jsonl", NO_ANNOTATION))
+    assert found.formats == {"conll"}
+
+
+def test_subdirectories_and_files_without_splits() -> None:
+    write(d__train__a_json=LINE, d__train__b_json=LINE, d__valid__a_json=LINE, d__other__a_json=LINE)
+    found = SplitFiles.of(["d"])
+    assert (found.train, found.dev) == (("d/train/a.jsonl", "d/train/b.jsonl"), ("d/valid/a.jsonl",))
+    write(one_json=LINE, two_json=LINE)
+    assert SplitFiles.of(["two.jsonl", "one.jsonl"]).train == ("two.jsonl", "one.jsonl")
+
+
+def test_what_has_no_training_data_is_an_error() -> None:
+    write(dev_json=LINE, test_json=LINE)
+    with pytest.raises(DataError, match="no training data among dev.jsonl, test.jsonl"):
+        SplitFiles.of(["dev.jsonl", "test.jsonl"])
+    Path("empty").mkdir()
+    with pytest.raises(DataError, match="empty: this directory contains no file"):
+        SplitFiles.of(["empty"])
+
+
+def test_a_recipe_of_a_directory_reads_all_its_files() -> None:
+    write(d__train_a_json=LINE * 3, d__train_b_bio=COLUMNS * 2, d__dev_json=LINE, d__readme_json=LINE)
+    result = ie("init", "d", "--encoder", "tiny", "-o", "recipe.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert "left out: readme.jsonl: its name says no split" in said(result)
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.data is not None
+    assert (recipe.name, recipe.data.train, recipe.data.dev) == (
+        "d",
+        ["d/train_a.jsonl", "d/train_b.conll"],
+        "d/dev.jsonl",
+    )
+    assert recipe.data.format is None
+    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    assert "# 5 examples, 5 entities." in text
+    assert "# the files have several formats, which are detected: conll, jsonl" in text
+
+
+def test_several_files_are_named_and_stdin_is_none_of_them() -> None:
+    write(a__train_json=LINE * 4, b__dev_json=LINE)
+    Path("recipes").mkdir()
+    result = ie("init", "a/train.jsonl", "b/dev.jsonl", "--encoder", "tiny", "-o", "recipes/r.yaml")
+    assert result.exit_code == 0, result.stderr
+    recipe = load_recipe("recipes/r.yaml")
+    assert recipe.data is not None
+    assert recipe.data.format == "jsonl"
+    assert recipe.data.dev == str(Path("b/dev.jsonl").resolve())
+    wrong = ie("init", "-", "b/dev.jsonl", stdin=LINE)
+    assert (wrong.exit_code, "stdin is one of several inputs" in said(wrong)) == (1, True)
+    assert "a/none.jsonl" in said(ie("init", "a/train.jsonl", "a/none.jsonl"))
