@@ -95,7 +95,7 @@ def propose_recipe(
     Args:
         data: a file, ``-``, a URL or ``hub:…``; a relative path assumes that the recipe is in the current directory.
         format: format of the data; detected if omitted.
-        encoder: hub id, directory or ``tiny``; chosen by the scripts of the texts if omitted.
+        encoder: hub id, directory, ``hash_cnn`` or ``tiny``; chosen by the scripts of the texts if omitted.
         reading: reading options, which are written into the recipe.
 
     Raises:
@@ -232,7 +232,9 @@ def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request)
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
-        yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
+        yield _commented(
+            f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `hash_cnn` needs no download"
+        )
     of_texts = f"the longest text has {_about(max(lengths.texts))} tokens; "
     if lengths.reads != "windows":
         ends = f"{lengths.lost:,} longer ones lose their ends" if lengths.lost else "longer ones would lose their ends"
@@ -275,7 +277,7 @@ def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluat
         if size.hidden is None:
             comment = "for base-size encoders; small ones need up to 1.0e-4"
     else:
-        comment = "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
+        comment = f"`{request.encoder}` is trained from scratch; use 2.0e-5 for pretrained encoders"
     yield _commented(f"  learning_rate: {size.rate:.1e}".replace("e-0", "e-"), comment)
     if lengths.reads == "windows":
         yield "  head_learning_rate: 1.0e-3"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ie_cli.recipe.schema import FROM_SCRATCH
 from ie_cli.system.json_reading import loads
 
 _BASE = frozenset({"bert-base-chinese", "bert-base-cased", "xlm-roberta-base"})
@@ -50,7 +51,7 @@ class EncoderSize:
     @classmethod
     def read(cls, name: str) -> EncoderSize:
         """Read the size of an encoder from a directory or the local cache of the Hub; it is unknown if neither has a config."""
-        if name == "tiny":
+        if name in FROM_SCRATCH:
             return cls(pretrained=False)
         if name in _BASE:
             return cls(hidden=768, layers=12)

@@ -99,7 +99,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  dev: 0.1                            # 1 of 3 examples, selected by a hash of the text; a separate file is better",
         "  format: jsonl",
         "encoder:",
-        "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
+        "  name: bert-base-cased               # hub id or directory; `hash_cnn` needs no download",
         "  max_length: 128                     # the longest text has about 15 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",
