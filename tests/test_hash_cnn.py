@@ -60,7 +60,8 @@ def test_the_encoder_learns_resumes_exports_and_predicts(tmp_path: Path, monkeyp
 def _continues(directory: Path, model: Path) -> None:
     """A run starts from the model."""
     (directory / "more.yaml").write_text(
-        f"name: more\ndata: {{train: train.jsonl, format: jsonl}}\ntraining: {{init_from: {model}, epochs: 1, learning_rate: 1e-5}}\n",
+        "name: more\ndata: {train: train.jsonl, format: jsonl}\n"
+        f"training: {{init_from: {model}, epochs: 1, learning_rate: 1e-5}}\n",
         encoding="utf-8",
     )
     trained = ie("train", "more.yaml", "--output", str(directory / "more"), "--quiet")

@@ -17,13 +17,17 @@ def run_init(data: Input, *, encoder: str | None, output: str = "-", force: bool
     """Write a recipe that fits the data to a file, which nothing replaces or creates if it fails, or to stdout."""
     _validate_output(output, data.path, force=force)
     data.require_exists()
+    from huggingface_hub import constants
+
     from ie_cli.doctor.recipe_proposal import propose_recipe
     from ie_cli.recipe.json_schema import editor_line
 
     if is_replaceable(output) and os.path.realpath(os.path.dirname(output)) != os.path.realpath(os.curdir):
         # The paths of a recipe are relative to its directory.
         data, encoder = replace(data, path=_absolute(data.path)), encoder and _absolute(encoder)
-    recipe = propose_recipe(data.path, format=data.format, encoder=encoder, reading=data.reading())
+    recipe = propose_recipe(
+        data.path, format=data.format, encoder=encoder, reading=data.reading(), offline=constants.HF_HUB_OFFLINE
+    )
     with open_output(output) as out:
         out.write(editor_line() + recipe)
     if output != "-":

@@ -17,6 +17,21 @@ HEAD_RATES = (1e-4, 1e-2)
 """The learning rates of a head with which models usually learn: the lowest and the highest."""
 
 
+def in_hub_cache(name: str) -> bool:
+    """Return whether the config of an encoder is in the local cache of the Hub."""
+    return isinstance(_cached(name), str)
+
+
+def _cached(name: str) -> Any:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSize:
     """The size of an encoder.
@@ -57,13 +72,7 @@ class EncoderSize:
             return cls(hidden=768, layers=12)
         file: Any = os.path.join(os.path.expanduser(name), "config.json")
         if not os.path.isfile(file):
-            from huggingface_hub import try_to_load_from_cache
-            from huggingface_hub.errors import HFValidationError
-
-            try:
-                file = try_to_load_from_cache(name, "config.json")
-            except HFValidationError:
-                return cls()
+            file = _cached(name)
         try:
             config = loads(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError):

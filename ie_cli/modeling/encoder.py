@@ -54,7 +54,9 @@ def load_tokenizer_alone(section: EncoderSection) -> Tokenizer:
 
 def _access(section: EncoderSection) -> AbstractContextManager[None]:
     quiet_transformers()
-    return hub_access(f"encoder.name: {section.name}", ModelError, files="a config.json")
+    return hub_access(
+        f"encoder.name: {section.name}", ModelError, files="a config.json, or `hash_cnn`, which needs no download"
+    )
 
 
 def _load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
