@@ -9,6 +9,8 @@ import pytest
 from support.every_command import through_all_commands
 from support.runner import ie
 
+from ie_cli import Extractor
+
 RECIPE = """
 name: hashed
 data: {train: train.jsonl, dev: 0.1, format: jsonl}
@@ -46,13 +48,8 @@ def test_the_encoder_learns_resumes_exports_and_predicts(tmp_path: Path, monkeyp
     assert scores["f1"] > 0.9
     model = tmp_path / "run" / "model"
     assert not (model / "tokenizer_config.json").exists()  # `transformers` cannot make its ids
-    (tmp_path / "new.txt").write_text("王伟 went to Rome in 2031.\n", encoding="utf-8")
-    found = ie("predict", "new.txt", "--model", str(model), "--quiet")
-    [record] = map(json.loads, found.stdout.splitlines())
-    assert [(entity["text"], entity["label"]) for entity in record["entities"]] == [
-        ("王伟", "person"),
-        ("Rome", "place"),
-    ]
+    found = Extractor.from_pretrained(model).predict("王伟 went to Rome in 2031.")
+    assert [(entity.text, entity.label) for entity in found.entities] == [("王伟", "person"), ("Rome", "place")]
     _continues(tmp_path, model)
     _refuses_another_encoder(model, str(gold))
 

@@ -82,10 +82,10 @@ class Maxout(nn.Module):
 
 
 class HashEmbeddings(nn.Module):
-    """The embeddings of words by their features, and those of the special tokens.
+    """The embeddings of the features of words.
 
     Attributes:
-        num_embeddings: the number of ids that are no words.
+        num_embeddings: the number of ids that are no words, but special tokens.
     """
 
     multipliers: Tensor
@@ -94,11 +94,9 @@ class HashEmbeddings(nn.Module):
     def __init__(self, config: HashCnnConfig) -> None:
         super().__init__()
         self.num_embeddings = config.vocab_size
-        self.special = nn.Embedding(config.vocab_size, config.hidden_size)
         self.tables = nn.ModuleList(nn.Embedding(rows, config.embedding_size) for rows in config.embedding_rows)
         for table in self.tables:
             nn.init.uniform_(table.weight, -0.1, 0.1)
-        self.mix = Maxout(len(FEATURE_BITS) * config.embedding_size, config.hidden_size, config.pieces)
         for name in ("multipliers", "offsets"):
             numbers = [
                 [1 + hash_of(name, f"{feature} {number}") % (_PRIME - 1) for number in range(config.embedding_hashes)]
@@ -107,15 +105,14 @@ class HashEmbeddings(nn.Module):
             self.register_buffer(name, torch.tensor(numbers), persistent=False)  # [features, hashes]
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """Return ``[batch, L, hidden]`` for ids ``[batch, L]``."""
+        """Return the embeddings of all features side by side, ``[batch, L, features · embedding]``, for ids ``[batch, L]``."""
         parts, shift = [], 0
         for number, (bits, table) in enumerate(zip(FEATURE_BITS.values(), self.tables, strict=True)):
             values = (input_ids >> shift & ((1 << bits) - 1)).unsqueeze(-1)  # [batch, L, 1]
             rows = (values * self.multipliers[number] + self.offsets[number]) % _PRIME % table.num_embeddings
             parts.append(table(rows).sum(-2))  # [batch, L, embedding]
             shift += bits
-        special = self.special(input_ids.clamp(max=self.num_embeddings - 1))
-        return torch.where((input_ids >= WORD).unsqueeze(-1), self.mix(torch.cat(parts, -1)), special)
+        return torch.cat(parts, -1)
 
 
 class HashCnn(PreTrainedModel):  # type: ignore[misc]
@@ -125,8 +122,10 @@ class HashCnn(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: HashCnnConfig) -> None:
         super().__init__(config)
-        self.embeddings = HashEmbeddings(config)
         width, size = 2 * config.window + 1, config.hidden_size
+        self.embeddings = HashEmbeddings(config)
+        self.embedding_mix = Maxout(len(FEATURE_BITS) * config.embedding_size, size, config.pieces)
+        self.special_embeddings = nn.Embedding(config.vocab_size, size)
         self.layers = nn.ModuleList(Maxout(width * size, size, config.pieces) for _ in range(config.num_hidden_layers))
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -140,7 +139,9 @@ class HashCnn(PreTrainedModel):  # type: ignore[misc]
     def forward(self, input_ids: Tensor, attention_mask: Tensor, output_hidden_states: bool = False) -> BaseModelOutput:
         """Return the output of the last layer and, on request, of all layers; ``[batch, L, hidden]`` each."""
         window, length = self.config.window, input_ids.shape[1]
-        hidden = self.dropout(self.embeddings(input_ids))
+        words = self.embedding_mix(self.embeddings(input_ids))
+        special = self.special_embeddings(input_ids.clamp(max=self.config.vocab_size - 1))
+        hidden = self.dropout(torch.where((input_ids >= WORD).unsqueeze(-1), words, special))
         inside = attention_mask.unsqueeze(-1).to(hidden.dtype)  # [batch, L, 1]
         states = [hidden := hidden * inside]
         for layer in self.layers:
