@@ -79,8 +79,10 @@ class PairSequences:
         return one, min(second, self.capacity - one)
 
     def _joined(self, *parts: Sequence[int] | npt.NDArray[Any]) -> Ids:
-        joined: Ids = np.concatenate([np.asarray(part, dtype=self.id_type) for part in parts])
-        return joined if len(joined) else np.array([self.pad_id], dtype=self.id_type)
+        joined: npt.NDArray[Any] = np.concatenate([np.asarray(part, dtype=self.id_type) for part in parts])
+        if not len(joined):
+            joined = np.array([self.pad_id], dtype=self.id_type)
+        return joined
 
 
 def special_tokens_of_pairs(tokenizer: TextTokenizer) -> tuple[list[int], list[int], list[int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -150,7 +150,7 @@ class TextTokenizer:
 
     def surround(self, ids: Ids) -> Ids:
         """Return the ids of a window with the special tokens around them; ``[prefix + ids + suffix]``."""
-        surrounded: Ids = np.concatenate([self.prefix, ids, self.suffix]).astype(self.id_type)
+        surrounded: npt.NDArray[Any] = np.concatenate([self.prefix, ids, self.suffix]).astype(self.id_type)
         return surrounded
 
     def identity(self) -> list[str]:
