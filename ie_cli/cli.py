@@ -45,7 +45,7 @@ def init(
     data: args.InitData,
     output: args.Recipe = "-",
     force: args.Replace = False,
-    encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, or `tiny`.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Encoder: a Hub id, a directory, `hash_cnn` or `tiny`.")] = None,
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,

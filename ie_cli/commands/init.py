@@ -24,6 +24,8 @@ def run_init(given: Sequence[Input], *, encoder: str | None, output: str = "-", 
         _validate_output(output, data.path, force=force)
         if not os.path.isdir(data.path):
             data.require_exists()
+    from huggingface_hub import constants
+
     from ie_cli.doctor.recipe_proposal import propose_recipe
     from ie_cli.recipe.json_schema import editor_line
 
@@ -33,7 +35,14 @@ def run_init(given: Sequence[Input], *, encoder: str | None, output: str = "-", 
         encoder = encoder and _absolute(encoder)
     first, files = given[0], _files(given)
     name = first.path if files is None or os.path.isdir(first.path) else files.train[0]
-    recipe = propose_recipe(name, files=files, format=first.format, encoder=encoder, reading=first.reading())
+    recipe = propose_recipe(
+        name,
+        files=files,
+        format=first.format,
+        encoder=encoder,
+        reading=first.reading(),
+        offline=constants.HF_HUB_OFFLINE,
+    )
     with open_output(output) as out:
         out.write(editor_line() + recipe)
     if output != "-":

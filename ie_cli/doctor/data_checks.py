@@ -22,10 +22,11 @@ from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import TextTokenizer, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
+from ie_cli.encoding.word_features import hash_tokenizer
 from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, IEError
 from ie_cli.recipe.encoder_functions import changes_of_pretrained
-from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.recipe.schema import HASH_CNN, TINY, Recipe, TaskSection
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.diagnosis import require_learnable
 
@@ -170,7 +171,7 @@ def _reach(
     whole_words: bool,
 ) -> Reach:
     """Return a new count of reachable items; without a tokenizer, each character is a token."""
-    made = recipe.encoder.name == "tiny" and recipe.training.init_from is None  # of the characters of the data
+    made = recipe.encoder.from_scratch and recipe.training.init_from is None  # no character is unknown
     built = made or tokenizer is None
     tokens = tokenizer or TextTokenizer(word_tokenizer(()), mode="char")
     plan = WindowPlan.of(recipe.encoder, special_tokens=tokens.special_tokens)
@@ -223,11 +224,13 @@ def _validate_names(recipe: Recipe, schemas: Mapping[str, LabelSchema]) -> None:
 
 def _tokenizer(recipe: Recipe, start: InitialModel | None) -> TextTokenizer:
     """Return the encoder's tokenizer; that of `tiny` needs no vocabulary here, as each character or word is a token anyway."""
+    if start is None and recipe.encoder.name == HASH_CNN:
+        return recipe_tokenizer(hash_tokenizer(), recipe.encoder)
     from ie_cli.modeling.encoder import load_tokenizer_alone, tiny_tokenizer
 
     if start is not None:
         return recipe_tokenizer(start.encoder(recipe.encoder)[1], recipe.encoder)
-    if recipe.encoder.name == "tiny":
+    if recipe.encoder.name == TINY:
         words = recipe.encoder.vocabulary == "words"
         return recipe_tokenizer(word_tokenizer(()) if words else tiny_tokenizer(Counter()), recipe.encoder)
     return recipe_tokenizer(load_tokenizer_alone(recipe.encoder), recipe.encoder)

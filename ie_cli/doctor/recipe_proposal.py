@@ -19,13 +19,14 @@ from ie_cli.doctor.token_counting import local_tokenizer, token_counter
 from ie_cli.doctor.unknown_characters import UnknownCharacters
 from ie_cli.doctor.windows_proposal import SPECIAL_TOKENS, count_windows, pair_length, quantile, window
 from ie_cli.document.relabelling import NO_RELATION, Relabelling
-from ie_cli.encoding.encoder_size import EncoderSize
+from ie_cli.encoding.encoder_size import EncoderSize, in_hub_cache
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.formats.common.base import TokenFile
 from ie_cli.recipe.heads import HEADS, Reads, heads_of
 from ie_cli.recipe.loader import COLUMN_OPTIONS
+from ie_cli.recipe.schema import HASH_CNN, SCRATCH_RATE
 from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS, Proposal, Task
 from ie_cli.tasks.kinds import GRADED
@@ -48,6 +49,7 @@ class _Request:
         files: the files by split.
         format: the format of all files; None if they have several.
         limit: maximum number of tokens for the encoder.
+        offline: propose no encoder that would have to be downloaded.
     """
 
     data: str
@@ -56,6 +58,7 @@ class _Request:
     reading: Reading
     encoder: str | None
     limit: int
+    offline: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def propose_recipe(
     format: str | None = None,
     encoder: str | None = None,
     reading: Reading | None = None,
+    offline: bool = False,
 ) -> str:
     """Inspect training data and return a recipe that fits them, as YAML.
 
@@ -104,8 +108,9 @@ def propose_recipe(
         data: a file, ``-``, a URL or ``hub:…``; a relative path assumes that the recipe is in the current directory.
         files: several files by split, which `data` is then only the name of; by default, the file and its siblings.
         format: format of the data; detected if omitted.
-        encoder: hub id, directory or ``tiny``; chosen by the scripts of the texts if omitted.
+        encoder: hub id, directory, ``hash_cnn`` or ``tiny``; chosen by the scripts of the texts if omitted.
         reading: reading options, which are written into the recipe.
+        offline: propose `hash_cnn` instead of an encoder that would have to be downloaded.
 
     Raises:
         DataError: the data cannot be read, or contain nothing to train on.
@@ -124,9 +129,7 @@ def propose_recipe(
     )
     tokenizer = local_tokenizer(encoder)
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
-    parts: list[Part] = [lengths, scripts, overlaps, shares]
-    if unknown is not None:
-        parts.append(unknown)
+    parts: list[Part] = [lengths, scripts, overlaps, shares, *([] if unknown is None else [unknown])]
     statistics = DatasetStatistics.of(documents, parts=parts)
     for task in reversed(TASKS.values()):
         proposal = task.propose(statistics, overlapping=overlaps.documents[task.name])
@@ -145,7 +148,7 @@ def propose_recipe(
     files = _with_siblings(files or SplitFiles((data,)), formats[0] if formats else None, reading)
     files = replace(files, formats=files.formats.union(formats))
     only = next(iter(files.formats)) if len(files.formats) == 1 else None
-    request = _Request(data, files, only, reading, encoder, limit)
+    request = _Request(data, files, only, reading, encoder, limit, offline)
     proposed = _Lengths.of(lengths, task, limit)
     share = shares.choose(task)
     sections = (
@@ -266,7 +269,11 @@ def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request)
     if request.encoder:
         yield f"  name: {flow(request.encoder)}"
     else:
-        yield _commented(f"  name: {choose_encoder(scripts.letters)}", "hub id or directory; `tiny` needs no download")
+        best, name = choose_encoder(scripts.letters), _proposed_encoder(scripts, request)
+        comment = "hub id or directory; `hash_cnn` needs no download"
+        if name != best:
+            comment = f"built from scratch, as HF_HUB_OFFLINE is set; else {best}"
+        yield _commented(f"  name: {name}", comment)
     of_texts = f"the longest text has {_about(max(lengths.texts))} tokens; "
     if lengths.reads != "windows":
         ends = f"{lengths.lost:,} longer ones lose their ends" if lengths.lost else "longer ones would lose their ends"
@@ -277,6 +284,14 @@ def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request)
     if lengths.lost:
         of_spans += f"; {lengths.lost:,} longer than the stride may be cut by windows"
     yield _commented(f"  stride: {lengths.stride}", of_spans)
+
+
+def _proposed_encoder(scripts: Scripts, request: _Request) -> str:
+    """Return the encoder that the user names, or one that fits the scripts and can be loaded."""
+    best = choose_encoder(scripts.letters)
+    if request.encoder or not request.offline or in_hub_cache(best):
+        return request.encoder or best
+    return HASH_CNN
 
 
 def _normalization(unknown: UnknownCharacters | None) -> Iterator[str]:
@@ -306,13 +321,15 @@ def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluat
     kept = "the best model on dev is kept" if evaluated else "without dev data, the last model is kept"
     yield _commented(f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; {kept}")
     yield _commented(f"  batch_size: {batch_size}", reason)
-    size = EncoderSize.read(request.encoder or choose_encoder(scripts.letters))
+    name = _proposed_encoder(scripts, request)
+    size = EncoderSize.read(name)
     if size.pretrained:
         comment = f"for an encoder of {size.describe()}"
         if size.hidden is None:
             comment = "for base-size encoders; small ones need up to 1.0e-4"
     else:
-        comment = "`tiny` is trained from scratch; use 2.0e-5 for pretrained encoders"
-    yield _commented(f"  learning_rate: {size.rate:.1e}".replace("e-0", "e-"), comment)
+        comment = f"`{name}` is trained from scratch; use 2.0e-5 for pretrained encoders"
+    rate = SCRATCH_RATE if name == HASH_CNN else size.rate
+    yield _commented(f"  learning_rate: {rate:.1e}".replace("e-0", "e-"), comment)
     if lengths.reads == "windows":
         yield _commented("  head_learning_rate: 1.0e-3", "the layers on the encoder begin untrained")

@@ -12,7 +12,9 @@ from ie_cli.data.token_lengths import CountTokens
 from ie_cli.doctor.scripts import HAN, KANA_HANGUL
 from ie_cli.encoding.positions import count_positions
 from ie_cli.encoding.tokenizer_loading import read_tokenizer
+from ie_cli.encoding.word_features import hash_tokenizer
 from ie_cli.errors import ModelError
+from ie_cli.recipe.schema import HASH_CNN, TINY
 from ie_cli.system.json_reading import loads
 
 _MAX_POSITIONS = 512
@@ -44,24 +46,30 @@ def token_counter(encoder: str | None) -> tuple[CountTokens, int]:
     Raises:
         ModelError: the directory does not exist, or its tokenizer is damaged.
     """
-    if encoder == "tiny":
+    if encoder == TINY:
         return count_characters, _MAX_POSITIONS
+    if encoder == HASH_CNN:
+        return _counter(hash_tokenizer()), _MAX_POSITIONS
     directory = os.path.expanduser(encoder) if encoder else ""
     if directory.startswith((".", "~", os.sep)) and not os.path.isdir(directory):
         raise ModelError(
-            f"--encoder {encoder}: no such directory", hint="name a hub id, a directory with a config.json, or `tiny`."
+            f"--encoder {encoder}: no such directory",
+            hint="name a hub id, a directory with a config.json, or `hash_cnn`.",
         )
     tokenizer = local_tokenizer(encoder)
     if tokenizer is None:
         return estimate_tokens, _MAX_POSITIONS
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return _counter(tokenizer), _positions(Path(directory))
 
+
+def _counter(tokenizer: Tokenizer) -> CountTokens:
     def count(text: str) -> int:
         text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8 form
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    return count, _positions(Path(directory))
+    return count
 
 
 def local_tokenizer(encoder: str | None) -> Tokenizer | None:

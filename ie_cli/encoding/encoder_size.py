@@ -8,12 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ie_cli.recipe.schema import FROM_SCRATCH
 from ie_cli.system.json_reading import loads
 
 _BASE = frozenset({"bert-base-chinese", "bert-base-cased", "xlm-roberta-base"})
 """Encoders of 12 layers of 768 that `ie init` proposes."""
 HEAD_RATES = (1e-4, 1e-2)
 """The learning rates of a head with which models usually learn: the lowest and the highest."""
+
+
+def in_hub_cache(name: str) -> bool:
+    """Return whether the config of an encoder is in the local cache of the Hub."""
+    return isinstance(_cached(name), str)
+
+
+def _cached(name: str) -> Any:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +66,13 @@ class EncoderSize:
     @classmethod
     def read(cls, name: str) -> EncoderSize:
         """Read the size of an encoder from a directory or the local cache of the Hub; it is unknown if neither has a config."""
-        if name == "tiny":
+        if name in FROM_SCRATCH:
             return cls(pretrained=False)
         if name in _BASE:
             return cls(hidden=768, layers=12)
         file: Any = os.path.join(os.path.expanduser(name), "config.json")
         if not os.path.isfile(file):
-            from huggingface_hub import try_to_load_from_cache
-            from huggingface_hub.errors import HFValidationError
-
-            try:
-                file = try_to_load_from_cache(name, "config.json")
-            except HFValidationError:
-                return cls()
+            file = _cached(name)
         try:
             config = loads(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError):

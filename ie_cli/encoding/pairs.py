@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from ie_cli.encoding.tokenizer import TextTokenizer
+from ie_cli.encoding.tokenizer import Ids, TextTokenizer
 from ie_cli.errors import RecipeError, counted
 from ie_cli.recipe.heads import Reads
-
-Ids = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class PairSequences:
         middle: the special tokens between the texts of a pair; None if each text has a sequence of its own.
         capacity: number of text tokens in a sequence.
         pad_id: the id that stands for empty texts of a tokenizer without special tokens.
+        id_type: the type of the ids.
     """
 
     prefix: Sequence[int]
@@ -36,6 +35,7 @@ class PairSequences:
     middle: Sequence[int] | None
     capacity: int
     pad_id: int = 0
+    id_type: type[np.int32] | type[np.int64] = np.int32
 
     @classmethod
     def build(cls, reads: Reads, tokenizer: TextTokenizer, max_length: int, *, pad_id: int = 0) -> PairSequences:
@@ -53,7 +53,7 @@ class PairSequences:
                 f"encoder.max_length: {max_length} leaves room for {counted(max(0, capacity), 'token')} of text",
                 hint="set a larger encoder.max_length.",
             )
-        return cls(prefix, suffix, middle, capacity, pad_id)
+        return cls(prefix, suffix, middle, capacity, pad_id, tokenizer.id_type)
 
     def text(self, ids: npt.NDArray[Any]) -> Ids:
         """Return the sequence of a single text."""
@@ -79,8 +79,10 @@ class PairSequences:
         return one, min(second, self.capacity - one)
 
     def _joined(self, *parts: Sequence[int] | npt.NDArray[Any]) -> Ids:
-        joined: Ids = np.concatenate([np.asarray(part, dtype=np.int32) for part in parts])
-        return joined if len(joined) else np.array([self.pad_id], dtype=np.int32)
+        joined: npt.NDArray[Any] = np.concatenate([np.asarray(part, dtype=self.id_type) for part in parts])
+        if not len(joined):
+            joined = np.array([self.pad_id], dtype=self.id_type)
+        return joined
 
 
 def special_tokens_of_pairs(tokenizer: TextTokenizer) -> tuple[list[int], list[int], list[int]]:

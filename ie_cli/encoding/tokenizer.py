@@ -9,20 +9,22 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from ie_cli.encoding.word_features import WordFeatures
 from ie_cli.errors import ModelError
-from ie_cli.recipe.schema import EncoderSection
+from ie_cli.recipe.schema import HASH_CNN, EncoderSection
 
 IntArray = npt.NDArray[np.int32]
+Ids = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
 class _Characters(dict[int, int]):
@@ -53,14 +55,16 @@ _SPACES[[code for code in range(0x3001) if chr(code).isspace()]] = True
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A tokenised text without special tokens: ``ids``, ``starts`` and ``ends`` are int32 ``[tokens]``.
+    """A tokenised text without special tokens: ``ids``, ``starts`` and ``ends`` are ``[tokens]``.
 
     Attributes:
+        ids: int32, or int64 if they are features.
+        starts, ends: the characters of each token; int32.
         may_bound: which tokens a span may start with, and which it may end with; bool ``[2, tokens]``, None: all of them. See
             `word_boundaries.with_whole_words`.
     """
 
-    ids: IntArray
+    ids: Ids
     starts: IntArray
     ends: IntArray
     may_bound: npt.NDArray[np.bool_] | None = None
@@ -102,6 +106,7 @@ class TextTokenizer:
             (``[SEP]``) are treated as text.
         mode: ``char`` makes at least one token of every character, so that every boundary is reachable.
         normalization: ``nfkc`` replaces each character by its compatibility form if that is a single character.
+        features: makes the ids of tokens instead of the vocabulary.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class TextTokenizer:
         *,
         mode: Literal["subword", "char"] = "subword",
         normalization: Literal["none", "nfkc"] = "none",
+        features: WordFeatures | None = None,
     ) -> None:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_truncation()
@@ -117,10 +123,16 @@ class TextTokenizer:
         self.tokenizer.encode_special_tokens = True
         self.mode = mode
         self.normalization = normalization
+        self.features = features
         self._clean = character_table(normalization)
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
         self._characters: dict[str, list[int]] = {}
         self._cache: _TokenCache | None = None
+
+    @property
+    def id_type(self) -> type[np.int32] | type[np.int64]:
+        """The type of the ids."""
+        return np.int32 if self.features is None else np.int64
 
     @property
     def special_tokens(self) -> int:
@@ -136,14 +148,15 @@ class TextTokenizer:
         mask = next((token for token in ("[MASK]", "<mask>") if token in vocabulary), None)
         return {name: token for name, token in {**found, "mask_token": mask}.items() if token is not None}
 
-    def surround(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """Return the ids of a window with the special tokens around them; int32 ``[prefix + ids + suffix]``."""
-        surrounded: npt.NDArray[np.int32] = np.concatenate([self.prefix, ids, self.suffix]).astype(np.int32)
+    def surround(self, ids: Ids) -> Ids:
+        """Return the ids of a window with the special tokens around them; ``[prefix + ids + suffix]``."""
+        surrounded: npt.NDArray[Any] = np.concatenate([self.prefix, ids, self.suffix]).astype(self.id_type)
         return surrounded
 
     def identity(self) -> list[str]:
         """Return everything that ids and offsets depend on, for the fingerprint of encoded data."""
-        return [self.tokenizer.to_str(), self.mode, self.normalization]
+        features = [] if self.features is None else [self.features.identity()]
+        return [self.tokenizer.to_str(), self.mode, self.normalization, *features]
 
     def with_cache(self, max_tokens: int = 2**21) -> TextTokenizer:
         """Return the same tokenizer with a cache of the most recent texts, up to `max_tokens` tokens in total.
@@ -166,6 +179,15 @@ class TextTokenizer:
 
     def _encode(self, texts: Sequence[str]) -> list[Tokens]:
         clean = [text if text.isascii() else text.translate(self._clean) for text in texts]
+        found = self._divide(clean)
+        if (features := self.features) is None:
+            return found
+        return [
+            replace(tokens, ids=features.ids(text, tokens.starts, tokens.ends))
+            for text, tokens in zip(clean, found, strict=True)
+        ]
+
+    def _divide(self, clean: Sequence[str]) -> list[Tokens]:
         if self.mode == "char":
             return [self._by_character(text) for text in clean]
         encodings = self.tokenizer.encode_batch(clean, add_special_tokens=False)
@@ -206,7 +228,9 @@ class TextTokenizer:
 
 def recipe_tokenizer(tokenizer: Tokenizer, section: EncoderSection) -> TextTokenizer:
     """Return a tokenizer with the options of a recipe."""
-    return TextTokenizer(tokenizer, mode=section.tokenization, normalization=section.normalization)
+    mode = section.tokenization
+    features = WordFeatures(characters=mode == "char") if section.name == HASH_CNN else None
+    return TextTokenizer(tokenizer, mode=mode, normalization=section.normalization, features=features)
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

@@ -50,7 +50,7 @@ from ie_cli.inference.publishing import model_files, publish
 from ie_cli.inference.splitting import Split, Splitter
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.loader import dump_recipe, load_recipe
-from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.recipe.schema import HASH_CNN, Recipe, TaskSection
 from ie_cli.system.atomic import replace_text
 from ie_cli.system.temporary import scratch
 from ie_cli.system.text import write_text
@@ -162,9 +162,9 @@ class Extractor:
         """Write the files of the model into an empty directory."""
         self.backend.write(directory)
         self.tokenizer.save(str(directory / TOKENIZER))
-        write_text(
-            directory / TOKENIZER_CONFIG, json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2) + "\n"
-        )
+        if self.recipe.encoder.name != HASH_CNN:  # whose ids `transformers` cannot make
+            config = json.dumps(self._tokenizer_config(), ensure_ascii=False, indent=2)
+            write_text(directory / TOKENIZER_CONFIG, f"{config}\n")
         write_text(directory / RECIPE, RECIPE_HEAD + dump_recipe(self.recipe))
         self.write_scores(directory, self.scores)
         write_facts(directory, facts_fields(self.tasks, self.pad_id, fingerprints(directory, self.recipe)))

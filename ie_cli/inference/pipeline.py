@@ -17,7 +17,7 @@ from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding,
 from ie_cli.document import Document
 from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
-from ie_cli.encoding.tokenizer import TextTokenizer, Tokens
+from ie_cli.encoding.tokenizer import Ids, TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_boundaries import boundary_masks, with_whole_words
 from ie_cli.inference.chunks import grouped
@@ -287,7 +287,7 @@ class Window:
     owner: Pending
     number: int
     first: int
-    ids: npt.NDArray[np.int32]
+    ids: Ids
     reads: Reads = "windows"
     key: Key | None = None
 

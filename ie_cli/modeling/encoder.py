@@ -1,4 +1,4 @@
-"""Encoders: a hub id or a directory, loaded by `transformers`, or `tiny`, built from scratch with a vocabulary of the data."""
+"""Encoders: a hub id or a directory, loaded by `transformers`; or built from scratch: `hash_cnn`, or `tiny`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import nn
 
 from ie_cli.encoding.positions import count_positions
 from ie_cli.encoding.tokenizer_loading import probe, tokenizer_errors
+from ie_cli.encoding.word_features import hash_tokenizer
 from ie_cli.encoding.word_vocabulary import SPECIALS, surround
 from ie_cli.errors import ModelError, counted
 from ie_cli.modeling.encoder_functions import require_functions, set_functions
@@ -24,6 +25,8 @@ from ie_cli.recipe.schema import EncoderSection
 from ie_cli.system.hub import hub_access
 
 TINY = {"hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 768}
+HASH_MODEL_TYPE = f"{PREFIX}hash_cnn"
+"""The type of the encoder `hash_cnn` in config.json."""
 MAY_BE_MISSING = ("pooler.", "position_ids", "token_type_ids")
 
 
@@ -51,7 +54,9 @@ def load_tokenizer_alone(section: EncoderSection) -> Tokenizer:
 
 def _access(section: EncoderSection) -> AbstractContextManager[None]:
     quiet_transformers()
-    return hub_access(f"encoder.name: {section.name}", ModelError, files="a config.json")
+    return hub_access(
+        f"encoder.name: {section.name}", ModelError, files="a config.json, or `hash_cnn`, which needs no download"
+    )
 
 
 def _load_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
@@ -116,7 +121,7 @@ def encoder_config(name: str) -> Any:
     if _looks_like_path(name) and not os.path.isdir(name):
         raise ModelError(
             f"encoder.name: directory {name} not found",
-            hint="use a hub id, a directory with a config.json, or `tiny`.",
+            hint="use a hub id, a directory with a config.json, or `hash_cnn`.",
         )
     if os.path.isfile(os.path.join(name, "ie.json")):
         raise ModelError(
@@ -129,7 +134,7 @@ def encoder_config(name: str) -> Any:
     except Exception as error:  # whatever the libraries raise for damaged files
         raise ModelError(
             f"encoder.name: the config of {name} cannot be read: {_first_line(error)}",
-            hint="use a hub id, a directory with a config.json, or `tiny`.",
+            hint="use a hub id, a directory with a config.json, or `hash_cnn`.",
         ) from error
     require_builtin_kernels(config, name, f"encoder.name: {name}")
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.is_encoder_decoder:
@@ -299,6 +304,20 @@ def tiny_encoder(
     if section.gradient_checkpointing:
         checkpoint_layers(encoder)
     return encoder, tokenizer
+
+
+def hash_encoder(section: EncoderSection) -> tuple[nn.Module, Tokenizer]:
+    """Build a `hash_cnn` encoder from scratch and its tokenizer."""
+    from ie_cli.modeling.hash_cnn import HashCnnConfig
+
+    config = HashCnnConfig() if section.layers is None else HashCnnConfig(num_hidden_layers=section.layers)
+    apply_options(config, section.model_copy(update={"layers": None}))
+    return build_encoder(config), hash_tokenizer()
+
+
+def register_hash_cnn() -> None:
+    """Make `transformers` know the encoder `hash_cnn`, whose module imports it."""
+    import ie_cli.modeling.hash_cnn  # noqa: F401
 
 
 def checkpoint_layers(encoder: nn.Module) -> None:

@@ -58,7 +58,7 @@ def changes_of_pretrained(recipe: Recipe) -> Iterator[str]:
     An encoder built from scratch has nothing to lose, and `training.init_from` requires the options of its model.
     """
     section = recipe.encoder
-    if section.name == "tiny" or recipe.training.init_from is not None:
+    if section.from_scratch or recipe.training.init_from is not None:
         return
     if section.activation is not None:
         yield (

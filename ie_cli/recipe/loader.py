@@ -309,7 +309,7 @@ def _resolve_paths(recipe: Recipe, directory: Path, places: Mapping[Loc, Place])
         return data.model_copy(update={field: resolve(getattr(data, field), (*loc, "data", field)) for field in PATHS})
 
     name, where = recipe.encoder.name, ("encoder", "name")
-    is_path = name != "tiny" and (name.startswith((".", "~")) or os.path.isdir(base(where) / name))
+    is_path = not recipe.encoder.from_scratch and (name.startswith((".", "~")) or os.path.isdir(base(where) / name))
     chosen = {"name": _local(resolve(name, where))} if is_path else {}
     tasks = {
         name: section.model_copy(update={"data": of_task(section.data, ("tasks", name))})

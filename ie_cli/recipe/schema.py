@@ -73,15 +73,23 @@ class DataSection(Section):
         return self.dev is not None or self.fold is not None
 
 
+TINY, HASH_CNN = "tiny", "hash_cnn"
+FROM_SCRATCH = (HASH_CNN, TINY)
+"""The names of encoders that are built from scratch."""
+SCRATCH_RATE = 1.5e-3
+"""The peak learning rate of `hash_cnn`, whose weights are all new."""
+
+
 class EncoderSection(Section):
     name: Text
-    """Hub id; directory with config.json, tokenizer.json and *.safetensors; or `tiny`, a small BERT built from scratch."""
+    """Hub id; directory with config.json, tokenizer.json and *.safetensors; or, built from scratch without a download, `hash_cnn`
+    (hashed features of words, convolutions) or `tiny` (a small BERT)."""
     max_length: Annotated[int, Field(ge=8, le=1_000_000)] = 256
     """Number of tokens in a window, including special tokens."""
     stride: Annotated[int, Field(ge=0, le=1_000_000)] = 64
     """Number of tokens by which consecutive windows of a long text overlap. Pairs of texts have none: they are truncated."""
     layers: Annotated[int, Field(gt=0, le=1000)] | None = None
-    """Keep only the first N layers (`tiny`: build N layers, 2 by default)."""
+    """Keep only the first N layers; `hash_cnn` and `tiny`: build N layers, by default 4 and 2."""
     vocabulary: Literal["characters", "words"] = "characters"
     """`tiny`: what its tokens are; `words` for languages that put spaces between them, rare words being unknown."""
     tokenization: Literal["subword", "char"] = "subword"
@@ -106,6 +114,11 @@ class EncoderSection(Section):
     """`log_n`: the number of visible tokens at which the factor is 1."""
     attention_floor: Annotated[int, Field(ge=1, le=1_000_000)] = 16
     """`log_n`: fewer visible tokens than this have the factor of this number; if it is attention_base, no factor is below 1."""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the encoder is built with fresh weights instead of loaded."""
+        return self.name in FROM_SCRATCH
 
 
 def _validate_head(value: Any) -> HeadSection:
@@ -156,7 +169,7 @@ class TrainingSection(Section):
     eval_batch_size: Million = 32
     """Windows per forward pass in evaluation and prediction."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    """Peak learning rate of the encoder."""
+    """Peak learning rate of the encoder; 1.5e-3 if it is omitted and the encoder is `hash_cnn`."""
     head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Peak learning rate of the head."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -291,6 +304,15 @@ class Recipe(Section):
         ):
             smaller = encoder.model_copy(update={"stride": min(encoder.stride, encoder.max_length // 4)})
             object.__setattr__(self, "encoder", smaller)  # the section is frozen
+        return self
+
+    @model_validator(mode="after")
+    def _fits_rate(self) -> Recipe:
+        """Raise the default learning rate, which is that of pretrained encoders."""
+        training = self.training
+        if self.encoder.name == HASH_CNN and "learning_rate" not in training.model_fields_set:
+            higher = training.model_copy(update={"learning_rate": SCRATCH_RATE})
+            object.__setattr__(self, "training", higher)  # the section is frozen
         return self
 
     @model_serializer(mode="wrap")

@@ -52,7 +52,7 @@ def front_matter(recipe: Recipe, scores: Mapping[str, Mapping[str, Scores]]) -> 
         library_name="ie-cli",
         pipeline_tag=next(TASKS[section.task].words.pipeline for section in sections.values()),
         tags=list(dict.fromkeys(["information-extraction", *tags])),
-        base_model=_repository(recipe.encoder.name) if recipe.encoder.name != "tiny" else None,
+        base_model=_repository(recipe.encoder.name) if not recipe.encoder.from_scratch else None,
         datasets=list(dict.fromkeys(found[0] for source in sources if (found := _hub_dataset(source)))) or None,
         model_name=recipe.name if results else None,
         eval_results=results or None,

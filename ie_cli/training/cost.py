@@ -153,7 +153,7 @@ def _require_local_weights(recipe: Recipe) -> None:
         ModelError: they are neither in a directory nor in the local cache of the Hub.
     """
     name = recipe.encoder.name
-    if name == "tiny" or os.path.isdir(name) or recipe.training.init_from is not None:
+    if recipe.encoder.from_scratch or os.path.isdir(name) or recipe.training.init_from is not None:
         return
     from huggingface_hub import try_to_load_from_cache
 

@@ -107,7 +107,7 @@ def _title(metric: str) -> str:
 
 def _rates(recipe: Recipe, setup: TrainingSetup) -> tuple[Rate, ...]:
     """Return the learning rates of a recipe with the usual ones for its encoder."""
-    size = EncoderSize.of(setup.model.encoder.config, pretrained=recipe.encoder.name != "tiny")
+    size = EncoderSize.of(setup.model.encoder.config, pretrained=not recipe.encoder.from_scratch)
     section = recipe.training
     return (
         Rate("training.learning_rate", section.learning_rate, *size.rates),

@@ -93,7 +93,7 @@ class EncodedDataset:
     A pair whose texts have a sequence each is one row, in which the second sequence follows the first.
 
     Args:
-        path: an Arrow stream file with the columns ``input_ids`` (list of int32), ``document`` (number of the document, from
+        path: an Arrow stream file with the columns ``input_ids`` (list of integers), ``document`` (number of the document, from
             0), those of the codec (list of int32: flattened arrays, e.g. of positions in input_ids) and, with whole words,
             `NO_BOUNDARY`; with `Encoding.texts`, also ``text`` (UTF-8) and ``complete``, which are null unless the row is the
             only window of its document.
@@ -319,7 +319,8 @@ def _write_rows(path: Path, documents: Iterable[Document], encoding: Encoding) -
     encode = _windows if codec.reads == "windows" else _pairs
     stored = (*codec.columns, NO_BOUNDARY) if encoding.whole_words else tuple(codec.columns)
     texts = {_TEXT: pa.binary(), _COMPLETE: pa.bool_()} if encoding.texts else {}
-    schema = pa.schema({"input_ids": numbers, "document": pa.int64(), **dict.fromkeys(stored, numbers), **texts})
+    ids = pa.list_(pa.from_numpy_dtype(encoding.tokenizer.id_type))
+    schema = pa.schema({"input_ids": ids, "document": pa.int64(), **dict.fromkeys(stored, numbers), **texts})
     with storing(path.parent), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         stream = iter(documents)
         while chunk := list(islice(stream, _CHUNK)):

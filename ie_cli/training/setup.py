@@ -26,12 +26,12 @@ from ie_cli.formats.common.base import Tokens
 from ie_cli.inference.model_directory import SeenTexts, TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
-from ie_cli.modeling.encoder import load_encoder, tiny_encoder
+from ie_cli.modeling.encoder import hash_encoder, load_encoder, tiny_encoder
 from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
 from ie_cli.recipe.heads import HeadSection
-from ie_cli.recipe.schema import Recipe, TaskSection
+from ie_cli.recipe.schema import HASH_CNN, TINY, Recipe, TaskSection
 from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
 from ie_cli.tasks.whole_words import decide_whole_words
@@ -175,7 +175,7 @@ def prepare(
     """
     sections = recipe.instances()
     start = InitialModel.of(recipe)
-    tiny, tokens, earlier = recipe.encoder.name == "tiny" and start is None, tokens or {}, earlier or {}
+    tiny, tokens, earlier = recipe.encoder.name == TINY and start is None, tokens or {}, earlier or {}
     data = {name: _read(section, characters=tiny, tokens=tokens.get(name)) for name, section in sections.items()}
     codecs = {name: _codec(recipe, sections[name], data[name], earlier=earlier.get(name)) for name in sections}
     encoder, tokenizer = _encoder(recipe, data) if start is None else start.encoder(recipe.encoder)
@@ -246,7 +246,9 @@ def _read(section: TaskSection, *, characters: bool, tokens: Tokens | None) -> T
 
 def _encoder(recipe: Recipe, data: Mapping[str, TaskData]) -> tuple[nn.Module, Tokenizer]:
     """Load the encoder that the recipe names; `tiny` has the characters or words of the training data of all tasks."""
-    if recipe.encoder.name != "tiny":
+    if recipe.encoder.name == HASH_CNN:
+        return hash_encoder(recipe.encoder)
+    if recipe.encoder.name != TINY:
         return load_encoder(recipe.encoder)
     table = character_table(recipe.encoder.normalization)  # the vocabulary consists of what the tokenizer will see
     characters = Counter[str]()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.runner import ie
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from ie_cli.data.dataset import place_of, splits
@@ -27,7 +28,7 @@ from ie_cli.document import Document, Entity
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError
 from ie_cli.recipe.loader import load_recipe
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import SCRATCH_RATE, Recipe
 from ie_cli.recipe.yaml import flow
 
 Write = Callable[..., str]
@@ -101,7 +102,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  # context: 3                        # joins neighbouring texts in training, for a model of longer ones; "
         "measure it first",
         "encoder:",
-        "  name: bert-base-cased               # hub id or directory; `tiny` needs no download",
+        "  name: bert-base-cased               # hub id or directory; `hash_cnn` needs no download",
         "  max_length: 128                     # the longest text has about 15 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",
@@ -298,6 +299,28 @@ def test_tiny_counts_characters_and_learns_faster(write: Write) -> None:
     assert recipe.encoder.name == "tiny"
     assert "# the longest text has about 36 tokens" in text
     assert recipe.training.learning_rate == 1e-3
+
+
+def test_hash_cnn_counts_words_and_has_a_rate_of_its_own(write: Write) -> None:
+    text, recipe = proposed(write("a.jsonl", ENGLISH), "hash_cnn")
+    assert recipe.encoder.name == "hash_cnn"
+    assert "# the longest text has about 8 tokens" in text
+    assert recipe.training.learning_rate == SCRATCH_RATE
+
+
+def test_without_a_connection_an_encoder_that_needs_no_download_is_proposed(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.jsonl", ENGLISH)
+    proposal = propose_recipe("a.jsonl", offline=True)
+    assert (
+        "  name: hash_cnn                      # built from scratch, as HF_HUB_OFFLINE is set; else bert-base-cased"
+        in proposal
+    )
+    assert "# `hash_cnn` is trained from scratch" in proposal
+    assert ie("init", "a.jsonl").stdout.endswith(proposal)  # the tests set HF_HUB_OFFLINE
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: f"/cache/{name}/{file}")
+    assert "  name: bert-base-cased" in propose_recipe("a.jsonl", offline=True)
 
 
 def test_a_directory_counts_with_its_tokenizer(write: Write, tmp_path: Path) -> None:

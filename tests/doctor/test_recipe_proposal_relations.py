@@ -121,7 +121,7 @@ def test_a_proposal_for_duie_in_full() -> None:
         "  # context: 3                        # joins neighbouring texts in training, for a model of longer ones; "
         "measure it first",
         "encoder:",
-        "  name: bert-base-chinese             # hub id or directory; `tiny` needs no download",
+        "  name: bert-base-chinese             # hub id or directory; `hash_cnn` needs no download",
         "  max_length: 128                     # the longest text has about 10 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest relation has about 6 tokens",
         "head:",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ie_cli.errors import RecipeError
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, GlobalPointerSection
 from ie_cli.recipe.loader import dump_recipe, load_recipe
-from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
+from ie_cli.recipe.schema import FROM_SCRATCH, SCRATCH_RATE, DataSection, EncoderSection, Recipe, TrainingSection
 
 HEAD_FIELDS = list(dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields))
 
@@ -278,9 +278,21 @@ def test_a_vocabulary_is_for_the_encoder_that_makes_its_own(tmp_path: Path) -> N
     assert "encoder.vocabulary is words" in complaint(tmp_path, encoder % "tiny", "encoder.tokenization=char")[0]
 
 
-@pytest.mark.parametrize("name", ["tiny", "bert-base-chinese", "org/model", "/no/such/directory"])
+def test_hash_cnn_has_a_learning_rate_and_no_options_of_other_encoders(tmp_path: Path) -> None:
+    recipe = "name: a\ndata: {train: t.jsonl}\nencoder:\n  name: hash_cnn\n"
+    assert load(tmp_path, recipe).training.learning_rate == SCRATCH_RATE
+    assert load(tmp_path, recipe, "training.learning_rate=2e-5").training.learning_rate == 2e-5
+    assert complaint(tmp_path, f"{recipe}  vocabulary: words\n") == [
+        "recipe.yaml:5: encoder.vocabulary: is for the encoder tiny; hash_cnn needs none"
+    ]
+    [found] = complaint(tmp_path, f"{recipe}  gradient_checkpointing: true\n")
+    assert "encoder.gradient_checkpointing: hash_cnn does not support this option" in found
+
+
+@pytest.mark.parametrize("name", ["tiny", "hash_cnn", "bert-base-chinese", "org/model", "/no/such/directory"])
 def test_names_that_are_not_a_directory_here_stay(tmp_path: Path, name: str) -> None:
-    (tmp_path / "tiny").mkdir()
+    for built in FROM_SCRATCH:
+        (tmp_path / built).mkdir()
     assert load(tmp_path, SMALL, f"encoder.name={name}", stored=False).encoder.name == name
 
 

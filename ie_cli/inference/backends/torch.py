@@ -21,18 +21,20 @@ from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, ModelFacts, reading
 from ie_cli.modeling.devices import choose_device, choose_precision, torch_dtype
 from ie_cli.modeling.encoder import (
+    HASH_MODEL_TYPE,
     MAY_BE_MISSING,
     build_encoder,
     check_vocabulary,
     positions_of,
     quiet_transformers,
+    register_hash_cnn,
     require_builtin_kernels,
 )
 from ie_cli.modeling.encoder_functions import require_stored_functions
 from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 from ie_cli.recipe.base import Precision
-from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.schema import HASH_CNN, Recipe
 
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
@@ -132,7 +134,11 @@ def load_torch(
     quiet_transformers()
     names = _tensor_names(path / WEIGHTS)
     with reading(path / CONFIG):
+        if hashed := recipe.encoder.name == HASH_CNN:
+            register_hash_cnn()
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        if (config.model_type == HASH_MODEL_TYPE) != hashed:
+            raise ValueError(f"the encoder has the type {config.model_type}, but is {recipe.encoder.name} in {RECIPE}")
         require_builtin_kernels(config, str(path), str(path / CONFIG))
         require_stored_functions(config, recipe.encoder)
         if recipe.encoder.max_length > (positions := positions_of(config)):
