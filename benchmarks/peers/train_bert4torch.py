@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import bert4torch.models  # before its layers, whose import would otherwise fail
 import common
 import numpy as np
 import torch
 from bert4torch.layers import EfficientGlobalPointer, GlobalPointer, LayerNorm
 from bert4torch.losses import MultilabelCategoricalCrossentropy, SparseMultilabelCategoricalCrossentropy
-from bert4torch.models import build_transformer_model
 from bert4torch.tokenizers import Tokenizer
 from common import Best, Options, Predict, Sentence
 from safetensors.torch import load_file
@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 HEAD_SIZE = 64
+MOST = 200
+"""The largest number of subjects, and of objects, that are combined; a trained model does not find as many."""
 SUBJECT_START, SUBJECT_END = OBJECT_START, OBJECT_END = 0.6, 0.5
 Places = tuple[int, int, int, int, int]
 """Predicate, first and last token of the subject, first and last token of the object."""
@@ -36,7 +38,7 @@ def encoder_of(options: Options) -> nn.Module:
     config = json.loads((directory / "config.json").read_text(encoding="utf-8")) | {"model": "bert"}
     path = Path(options.work) / "bert4torch_config.json"
     path.write_text(json.dumps(config), encoding="utf-8")
-    model = build_transformer_model(config_path=str(path))
+    model = bert4torch.models.build_transformer_model(config_path=str(path))
     weights = load_file(directory / "model.safetensors")
     names = {own: name.removeprefix("bert.") for own, name in model.variable_mapping().items()}
     parameters = dict(model.named_parameters())
@@ -198,19 +200,24 @@ class GPLinker(Relations):
         return sum(losses) / len(losses)
 
     def find(self, texts: Sequence[Text]) -> list[list[common.Item]]:
-        entities, starts, ends = (scores.gt(0).cpu().numpy() for scores in self.scores(texts))
+        entities, starts, ends = (scores.cpu().numpy() for scores in self.scores(texts))
         found: list[list[common.Item]] = []
         for row, text in enumerate(texts):
-            places = ([(a, b) for a, b in np.argwhere(each) if text.usable(a, b)] for each in entities[row])
-            subjects, objects = places
+            subjects, objects = (self._spans(text, entities[row, side]) for side in (0, 1))
             items: list[common.Item] = []
-            for s, s_last in subjects:
-                for o, o_last in objects:
-                    for predicate in np.flatnonzero(starts[row, :, s, o] & ends[row, :, s_last, o_last]):
-                        ends_of = text.characters_of(s, s_last), text.characters_of(o, o_last)
-                        items.append((ends_of[0], self.predicates[predicate], ends_of[1]))
+            for predicate, name in enumerate(self.predicates):
+                linked = starts[row, predicate][np.ix_(subjects[:, 0], objects[:, 0])] > 0
+                linked &= ends[row, predicate][np.ix_(subjects[:, 1], objects[:, 1])] > 0
+                for s, o in np.argwhere(linked):
+                    items.append((text.characters_of(*subjects[s]), name, text.characters_of(*objects[o])))
             found.append(items)
         return found
+
+    def _spans(self, text: Text, scores: Any) -> Any:
+        """Return the spans with a score above 0, ``[n, 2]``; of a model that has not learned yet, the best `MOST`."""
+        spans = [(first, last) for first, last in np.argwhere(scores > 0) if text.usable(first, last)]
+        spans = sorted(spans, key=lambda span: -scores[span])[:MOST]
+        return np.array(spans, dtype=int).reshape(-1, 2)
 
 
 class CasRel(Relations):

@@ -1,7 +1,8 @@
 """Train GLiNER2 with its trainer on the shared encoder, and keep the best epoch on dev.
 
 Its published weights, which have seen much more data, are not used: like those of all others, its head begins at random. Its data
-format has the texts of entities without offsets. Its words are those of the data instead of those of its splitter.
+format has the texts of entities without offsets. Its words are those of the data instead of those of its splitter. Its trainer
+leaves out the last sentences of an epoch if they do not fill a batch.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ class Evaluated(GLiNER2Trainer):
     def _evaluate(self, eval_dataset: Any) -> dict[str, float]:
         score = common.dev_f1(self.dev, self.predict(self.dev), relations=False)
         self.best.offer(self.model, score)
-        self.model.train()
-        self.processor.change_mode(is_training=True)
         return {"eval_loss": -score}
 
     def _save_checkpoint(self, name: str) -> None:
@@ -60,6 +59,7 @@ def train(options: Options) -> tuple[Predict, list[float]]:
 
     def predict(some: Sequence[Sentence]) -> list[list[common.Item]]:
         model.eval()
+        model.processor.change_mode(is_training=False)
         texts = [sentence.text for sentence in some]
         policy = "nested" if options.nested else "flat"
         results = model.batch_extract_entities(

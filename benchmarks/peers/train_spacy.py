@@ -110,6 +110,7 @@ def train(options: Options) -> tuple[Predict, list[float]]:
     """Train a model."""
     sentences, dev = common.read_sentences(options.train), common.read_sentences(options.dev)
     work = Path(options.work)
+    (work / "model").mkdir()
     write(work / "train.spacy", sentences)
     write(work / "dev.spacy", dev)
     steps = math.ceil(len(sentences) / options.batch_size)
@@ -118,7 +119,8 @@ def train(options: Options) -> tuple[Predict, list[float]]:
         "components.transformer.model.name": options.encoder,
         "corpora.train.path": str(work / "train.spacy"),
         "corpora.dev.path": str(work / "dev.spacy"),
-        "training.max_epochs": options.epochs,
+        "training.max_epochs": 0,  # ends after max_steps, the last of which is evaluated
+        "training.max_steps": total,
         "training.eval_frequency": steps,
         "training.seed": options.seed,
         "training.gpu_allocator": "pytorch" if torch.cuda.is_available() else None,
