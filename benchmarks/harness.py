@@ -30,7 +30,7 @@ import psutil
 Reply = dict[str, Any]
 TAIL = 1500  # bytes of a dead worker's stderr that are shown
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "ie-cli", "onnxruntime")
-PACKAGES += ("bert4torch", "gliner", "span-marker")
+PACKAGES += ("bert4torch", "gliner", "gliner2", "span-marker", "spacy", "spacy-transformers", "edsnlp")
 
 
 class WorkerError(RuntimeError):

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,32 @@ def result_at(work: Path, name: str) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a command printed, whether it failed, and what it cost."""
+
+    failed: bool
+    output: str
+    errors: str
+    seconds: float
+    rss_mb: float
+
+
+def run_measured(command: Sequence[str]) -> Finished:
+    """Run a command, and measure its time and its peak memory."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=output, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)  # unlike `wait`, it returns the memory of this process alone
+        process.returncode = os.waitstatus_to_exitcode(status)
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace").strip())
+    seconds = time.perf_counter() - began
+    return Finished(process.returncode != 0, *texts, seconds, usage.ru_maxrss / 1024)
+
+
 def train_once(
     work: Path,
     name: str,
@@ -57,6 +84,7 @@ def train_once(
     measure: Callable[[Path], dict[str, Any]],
     *,
     show: Callable[[Any], str],
+    program: Sequence[str] = ("-m", "ie_cli"),
 ) -> None:
     """Train, or resume a stopped training, and store the result, unless it exists or another process works on it.
 
@@ -66,36 +94,30 @@ def train_once(
         settings: the fields of the recipe as ``--set`` takes them.
         measure: returns the result for a model directory; the time, the peak memory and the scores of the training are added.
         show: formats the scores for a line of progress.
+        program: what Python runs as `ie`.
     """
     with claimed(work / "claims" / name) as free:
         if not free or result_at(work, name) is not None:
             return
         recipe, directory = work / "data" / "recipe.yaml", work / "runs" / name
         write_lines(recipe, ["name: trial\n"])
-        command = [sys.executable, "-m", "ie_cli", "train", str(recipe), "--output", str(directory)]
+        command = [sys.executable, *program, "train", str(recipe), "--output", str(directory)]
         for field in settings:
             command += ["--set", field]
         command += ["--resume"] if directory.exists() else []
-        began = time.perf_counter()
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=output)
-            _, status, usage = os.wait4(process.pid, 0)  # unlike `wait`, it returns the memory of this process alone
-            output.seek(0)
-            errors = output.read().decode(errors="replace").strip()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            print(f"{name}: {errors[-800:]}", flush=True)
+        done = run_measured(command)
+        if done.failed:
+            print(f"{name}: {done.errors[-800:]}", flush=True)
             return
-        seconds = time.perf_counter() - began
         metrics = json.loads((directory / "model" / "metrics.json").read_text(encoding="utf-8"))
         found = {
-            "seconds": seconds,
-            "rss_mb": usage.ru_maxrss / 1024,
+            "seconds": done.seconds,
+            "rss_mb": done.rss_mb,
             "metrics": metrics,
             **measure(directory / "model"),
         }
         write_lines(work / "results" / f"{name}.json", [json.dumps(found)])
-        print(f"{name}: {show(metrics)}, {seconds:.0f} s", flush=True)
+        print(f"{name}: {show(metrics)}, {done.seconds:.0f} s", flush=True)
 
 
 def spread(values: Sequence[float]) -> str:
