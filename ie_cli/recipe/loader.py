@@ -31,7 +31,8 @@ COLUMN_OPTIONS = {
     "text_column": ("conll", "pairs"),
     "label_columns": ("conll", "pairs"),
     "grades": ("pairs", "pairs-json"),
-    "joiner": ("conll", "conll04", "conll04-table", "multihead"),
+    "joiner": ("conll", "conll04", "conll04-table", "multihead", "csv", "tsv", "parquet", "excel", "datasets"),
+    "columns": ("csv", "tsv", "parquet", "excel"),
 }
 _EXAMPLE, _EXAMPLE_TASK = "quickstart-en", "relation"
 """The bundled recipe that hints use to explain fields, and its task."""
