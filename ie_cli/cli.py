@@ -50,16 +50,15 @@ def init(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     debug: args.Debug = False,
 ) -> None:
     """Inspect training data and write a suitable recipe."""
     from ie_cli.commands.init import run_init
     from ie_cli.commands.inputs import Input
 
-    given = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
-        for path in data
-    ]
+    shared = Input("", format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+    given = [replace(shared, path=path, named_columns=columns) for path in data]
     run_init(given, encoder=encoder, output=output, force=force)
 
 
@@ -160,6 +159,7 @@ def evaluate(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     predicted_text_column: args.PredictedTextColumn = None,
     predicted_label_columns: args.PredictedLabelColumns = None,
     threshold: args.Threshold = None,
@@ -184,6 +184,7 @@ def evaluate(
     report = command.Report(task=task, as_json=as_json, errors=errors, context=context, save=tuple(save or ()))
     report = replace(report, train_data=train_data, quiet=quiet, match=match, scorer=scorer, alias=alias)
     gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+    gold = replace(gold, named_columns=columns)
     if predictions is not None:
         guesses = gold.beside(predictions, text_column=predicted_text_column, label_columns=predicted_label_columns)
         command.run_eval_predictions(guesses, gold, report)
@@ -212,6 +213,7 @@ def predict(
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     output_format: args.ToFormat = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: args.Rejects = None,
@@ -257,6 +259,7 @@ def predict(
     )
     input_format = plain[0] if plain else input_format
     data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
+    data = [replace(one, named_columns=columns) for one in data]
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     choosing = Choosing(below, uncertain)
     run_predict(
@@ -360,6 +363,7 @@ def convert(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     trim: args.Trim = False,
     on_error: args.OnError = "stop",
     quiet: args.Quiet = False,
@@ -374,6 +378,7 @@ def convert(
         Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
         for path in files
     ]
+    data = [replace(one, named_columns=columns) for one in data]
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
 
 

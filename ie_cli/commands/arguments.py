@@ -147,6 +147,27 @@ Joiner = Annotated[
         "otherwise a space between words and nothing between single characters.",
     ),
 ]
+
+
+def _validate_columns(given: list[str] | None) -> list[str] | None:
+    from ie_cli.formats.common.table_columns import ROLES
+
+    for one in given or ():
+        part, equals, name = one.partition("=")
+        if part not in ROLES or not equals or not name:
+            raise typer.BadParameter(f"expected PART=NAME with a PART of {', '.join(ROLES)}, got {one}.")
+    return given
+
+
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="PART=NAME",
+        help="For tables: name of the column of text, start, end, label, …; the usual names are known.",
+        callback=_validate_columns,
+    ),
+]
 PredictedTextColumn = Annotated[
     int | None,
     typer.Option("--predicted-text-column", help="--text-column of the file of predictions."),

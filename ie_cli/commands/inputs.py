@@ -34,6 +34,7 @@ class Input:
     text_column: int | None = None
     label_columns: Sequence[int] | None = None
     joiner: str | None = None
+    named_columns: Sequence[str] | None = None
 
     def reading(
         self,
@@ -59,6 +60,8 @@ class Input:
         if self.label_columns is not None:
             reading = replace(reading, label_columns=tuple(self.label_columns))
         reading = replace(reading, tokens=tokens) if self.joiner is None else replace(reading, joiner=self.joiner)
+        if self.named_columns is not None:
+            reading = replace(reading, columns=dict(one.split("=", 1) for one in self.named_columns))
         return reading if quiet else replace(reading, report=say)
 
     @property
@@ -69,7 +72,10 @@ class Input:
     def beside(self, path: str, *, text_column: int | None, label_columns: Sequence[int] | None) -> Input:
         """Return another file of the same texts, or this one, whose format is detected, with columns of its own."""
         column = self.text_column if text_column is None and path == self.path else text_column
-        return replace(self, path=path, format=None, text_column=column, label_columns=label_columns)
+        named = self.named_columns if path == self.path else None
+        return replace(
+            self, path=path, format=None, text_column=column, label_columns=label_columns, named_columns=named
+        )
 
     def require_exists(self) -> None:
         """Check that the file exists, before a model is loaded.
@@ -95,8 +101,9 @@ class Input:
         """Return the reading options as JSON values."""
         columns = None if self.label_columns is None else list(self.label_columns)
         options = {"from": self.format, "text-column": self.text_column, "label-column": columns}
-        # Jobs of earlier versions, which had no such option, can still be resumed.
-        return options if self.joiner is None else options | {"joiner": self.joiner}
+        # Jobs of earlier versions, which had no such options, can still be resumed.
+        options |= {} if self.joiner is None else {"joiner": self.joiner}
+        return options if self.named_columns is None else options | {"column": list(self.named_columns)}
 
     def documents(self, reading: Reading) -> Iterator[Document]:
         """Read the documents."""

@@ -159,7 +159,7 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
         options = split.section.model_dump(include={"format", "text_column", "label_columns", "joiner"})
         if split.section.trim:  # omitted by default, so that earlier versions computed the same
             options["trim"] = True
-        later = {"rename", "ignore", "no_relation", "grades"}
+        later = {"rename", "ignore", "no_relation", "grades", "columns"}
         options |= split.section.model_dump(include=later, exclude_defaults=True)
         digests.append(hashlib.blake2b(json.dumps([split.part, options]).encode(), digest_size=16))
     for source in sources:
@@ -219,6 +219,7 @@ def reading_of(section: DataSection, *, predicates: Collection[str] = ()) -> Rea
         trim=section.trim,
         relabelling=names.keeping(predicates),
         grades=section.grades,
+        columns={str(part): name for part, name in section.columns.items()},
     )
 
 

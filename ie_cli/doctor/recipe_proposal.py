@@ -244,6 +244,8 @@ def _task_and_data(
         yield f"  joiner: {flow(reading.joiner)}"
     if reading.label_columns is not None:
         yield f"  label_columns: {list(reading.label_columns)}"
+    if reading.columns:
+        yield f"  columns: {{{', '.join(f'{part}: {flow(name)}' for part, name in reading.columns.items())}}}"
     if request.format in COLUMN_OPTIONS["grades"] and statistics.pair_scores is not None and not statistics.pair_labels:
         yield _commented("  grades: true", "all numbers are grades, also in a file where none has a decimal point")
     if statistics.guessed:

@@ -1,7 +1,7 @@
 """Tables as CSV, with commas, semicolons or tabs, and one span or one document per row; `tsv` is written with tabs.
 
-The first row names the columns. Names with one meaning are known, in upper or lower case; ``data.columns`` and ``--column`` name
-others. Three layouts are read:
+The first row names the columns. The usual names are known, in upper or lower case; ``data.columns`` in a recipe gives others.
+Three layouts are read:
 
 - a span per row: ``text``, ``start``, ``end`` (exclusive) and ``label``, optionally ``id``, ``mention`` and ``score``.
   Consecutive rows with the same id, or the same text if there are no ids, are one document. A row without start, end and label

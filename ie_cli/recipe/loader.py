@@ -31,7 +31,11 @@ COLUMN_OPTIONS = {
     "text_column": ("conll", "pairs"),
     "label_columns": ("conll", "pairs"),
     "grades": ("pairs", "pairs-json"),
-    "joiner": ("conll", "conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie"),
+    "joiner": (
+        *("conll", "conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie"),
+        *("csv", "tsv", "parquet", "excel", "datasets"),
+    ),
+    "columns": ("csv", "tsv", "parquet", "excel"),
 }
 _EXAMPLE, _EXAMPLE_TASK = "quickstart-en", "relation"
 """The bundled recipe that hints use to explain fields, and its task."""

@@ -23,6 +23,23 @@ from ie_cli.recipe.folds import FOLD
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, HeadSection, task_names
 from ie_cli.recipe.techniques import Adversarial
 
+TablePart = Literal[
+    "id",
+    "text",
+    "number",
+    "start",
+    "end",
+    "label",
+    "mention",
+    "score",
+    "sentence",
+    "word",
+    "entities",
+    "tokens",
+    "tags",
+]
+"""A part of a table whose column has a name; `formats.common.table_columns` has the usual names."""
+
 
 class DataSection(Section):
     train: Text | Annotated[list[Text], Field(min_length=1)]
@@ -45,6 +62,9 @@ class DataSection(Section):
     grades: bool | None = None
     """pairs, pairs-json: whether numbers are grades (true) or classes (false); if omitted, those with a decimal point are grades,
     and all in a column named score or similarity."""
+    columns: dict[TablePart, Text] = {}
+    """csv, tsv, parquet, excel: the names of columns by their part of the table, `{text: body, label: kind}`. The usual names are
+    known."""
     schema_file: Text | None = None
     """Relations: file of predicates and the types they join, in DuIE's layout; if omitted, those of the data are used."""
     mentions: Literal["nearest", "first", "all"] = "nearest"

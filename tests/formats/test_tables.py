@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import pyarrow
@@ -13,11 +13,15 @@ import pytest
 from hypothesis import given, settings
 from pyarrow import parquet
 from support.random_documents import documents
+from support.runner import ie, said
 
+from ie_cli.data.dataset import Split
 from ie_cli.document import Document, Entity
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, RecipeError
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, read_documents, read_records, table
-from ie_cli.formats.common.table_columns import TableColumns
+from ie_cli.formats.common.table_columns import ROLES, TableColumns
+from ie_cli.recipe.loader import load_recipe
+from ie_cli.recipe.schema import DataSection, TablePart
 
 SPANS = """\
 doc_id,Text,start,end,label,mention,annotator
@@ -43,10 +47,10 @@ def problem(path: Path, content: str, **options: Any) -> str:
 
 
 def test_a_span_per_row(tmp_path: Path) -> None:
-    said, formats = list[str](), list[str]()
+    reports, formats = list[str](), list[str]()
     path = tmp_path / "x.csv"
     path.write_text(SPANS)
-    found = list(read_documents(str(path), reading=Reading(report=said.append), detected=formats.append))
+    found = list(read_documents(str(path), reading=Reading(report=reports.append), detected=formats.append))
     assert formats == ["csv"]
     assert found == [
         Document("Anna met, in Oslo", [Entity(0, 4, "person"), Entity(13, 17, "city")], id="a"),
@@ -54,7 +58,7 @@ def test_a_span_per_row(tmp_path: Path) -> None:
         Document("two\nlines", [Entity(4, 9, "word")], id="c"),
     ]
     assert [document.where for document in found] == [f"{path}:{line}" for line in (2, 4, 5)]
-    assert said == [f"{path}: a span per row; columns that are not read: annotator"]
+    assert reports == [f"{path}: a span per row; columns that are not read: annotator"]
     assert [one.text for one in read_documents(str(path), reading=Reading(annotation=False))] == [
         one.text for one in found
     ]
@@ -108,6 +112,34 @@ def test_invalid_rows_are_an_error_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "y").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="the columns of the table are not known: a, b"):
         list(read_records(str(tmp_path / "y"), format="csv"))
+
+
+def test_the_recipe_knows_the_parts_of_tables() -> None:
+    assert set(get_args(TablePart)) == ROLES.keys()
+
+
+def test_commands_name_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("body,from,to,kind\n" + "".join(f"Anna {n},0,4,p\n" for n in range(5)))
+    named = [option for one in ("text=body", "start=from", "end=to", "label=kind") for option in ("--column", one)]
+    result = ie("init", "x.csv", "--from", "csv", "--encoder", "tiny", "-o", "recipe.yaml", *named)
+    assert result.exit_code == 0, said(result)
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.data is not None
+    assert recipe.data.columns == {"text": "body", "start": "from", "end": "to", "label": "kind"}
+    assert [len(document.entities) for document in Split(("x.csv",), recipe.data)] == [1] * 5
+    plain = DataSection(train="x.csv", format="csv")
+    assert Split(("x.csv",), plain).fingerprint != Split(("x.csv",), recipe.data).fingerprint
+    result = ie("convert", "x.csv", "-", "--from", "csv", "--column", "txt=body")
+    assert (result.exit_code, "expected PART=NAME" in said(result)) == (2, True)
+    result = ie("convert", "x.csv", "out.parquet", "--from", "csv", *named)
+    assert "5 records, csv to parquet" in said(result)
+    assert len(list(read_documents("out.parquet"))) == 5
+    (tmp_path / "bad.yaml").write_text(
+        "name: x\ndata: {train: x.jsonl, format: jsonl, columns: {text: body}}\nencoder: {name: tiny}\n"
+    )
+    with pytest.raises(RecipeError, match="applies only to format csv, tsv, parquet, excel, but data.format is jsonl"):
+        load_recipe("bad.yaml")
 
 
 def test_named_columns(tmp_path: Path) -> None:
@@ -235,11 +267,11 @@ def test_excel(tmp_path: Path) -> None:
         book.active.append(row)
     book.create_sheet("more")
     book.save(tmp_path / "x.xlsx")
-    said = list[str]()
-    found = list(read_documents(str(tmp_path / "x.xlsx"), reading=Reading(report=said.append)))
+    reports = list[str]()
+    found = list(read_documents(str(tmp_path / "x.xlsx"), reading=Reading(report=reports.append)))
     assert found == [Document("Anna met", [Entity(0, 4, "p")], id=7), Document("2021", id=8)]
     assert [one.where for one in found] == [f"{tmp_path / 'x.xlsx'}:{number}" for number in (2, 4)]
-    assert said == [f"{tmp_path / 'x.xlsx'}: only the first of 2 sheets is read"]
+    assert reports == [f"{tmp_path / 'x.xlsx'}: only the first of 2 sheets is read"]
     (tmp_path / "x.xlsx").write_bytes(b"PK\x03\x04 no")
     with pytest.raises(DataError, match="not a readable Excel file"):
         list(read_documents(str(tmp_path / "x.xlsx")))
@@ -259,9 +291,9 @@ def test_saved_datasets(tmp_path: Path) -> None:
     features = datasets.Features({"tokens": datasets.List(text), "ner_tags": datasets.List(names)})
     data = datasets.Dataset.from_dict({"tokens": [["Anna", "met"]], "ner_tags": [[1, 0]]}, features=features)
     datasets.DatasetDict({"train": data, "validation": data}).save_to_disk(tmp_path / "saved")
-    said, formats = list[str](), list[str]()
+    reports, formats = list[str](), list[str]()
     path = str(tmp_path / "saved")
-    [found] = read_documents(path, reading=Reading(report=said.append), detected=formats.append)
+    [found] = read_documents(path, reading=Reading(report=reports.append), detected=formats.append)
     assert (found, formats) == (Document("Anna met", [Entity(0, 4, "p")]), ["datasets"])
-    assert f"hub:{path}: reading the split 'train' of train, validation" in said
+    assert f"hub:{path}: reading the split 'train' of train, validation" in reports
     assert list(read_documents(f"{path}/validation")) == [found]

@@ -28,6 +28,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "tags": ("ner_tags", "tags", "labels", "tag", "ner_tag", "ner", "word_labels"),
 }
 """The parts of a table, and the names of their columns in lower case; of several, the first one counts."""
+TEXT_PARTS = ("id", "text", "sentence", "word", "tokens")
 SPAN_ROLES = ("id", "text", "number", "start", "end", "label", "mention", "score")
 HINT = (
     "name the columns text, start, end and label (a span per row), text and entities, tokens and ner_tags (a document per row), "

@@ -10,7 +10,7 @@ from typing import Any
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Reading, Record, short
 from ie_cli.formats.common.span_rows import documents, is_empty, sentences
-from ie_cli.formats.common.table_columns import HINT, TableColumns
+from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
 from ie_cli.formats.rows import Row, Rows, read_rows
 from ie_cli.system.json_reading import loads
 
@@ -44,7 +44,7 @@ def read_table(
         DataError: the columns are not known, or there is no column of a name that the options give.
     """
     try:
-        columns = TableColumns.find(names, reading.columns)
+        columns = TableColumns.find(names, _expected(reading))
     except DataError as error:
         raise DataError(f"{path}: {error.message}", hint=error.hint) from error
     if columns is None:
@@ -67,6 +67,11 @@ def read_table(
         some = (classes or {}).get(names[columns.places["tags"]])
         named = {} if some is None else {"ner_tags": some}
         yield from read_rows(Rows(path, ["tokens", "ner_tags"], sentences(cells), named), reading)
+
+
+def _expected(reading: Reading) -> Mapping[str, str]:
+    """Return the names of the columns that are read: a text to predict needs none with annotation."""
+    return {part: name for part, name in reading.columns.items() if reading.annotation or part in TEXT_PARTS}
 
 
 def _parts(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[tuple[str, dict[str, Any]]]:
