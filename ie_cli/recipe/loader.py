@@ -31,7 +31,7 @@ COLUMN_OPTIONS = {
     "text_column": ("conll", "pairs"),
     "label_columns": ("conll", "pairs"),
     "grades": ("pairs", "pairs-json"),
-    "joiner": ("conll", "conll04", "conll04-table", "multihead"),
+    "joiner": ("conll", "conll04", "conll04-table", "multihead", "spacy-json"),
 }
 _EXAMPLE, _EXAMPLE_TASK = "quickstart-en", "relation"
 """The bundled recipe that hints use to explain fields, and its task."""
