@@ -18,7 +18,7 @@ ANNOTATION_TOOLS: dict[str, Format] = {
     ),
     "doccano-relations": Format(
         "doccano-relations",
-        "doccano, written for projects with relations: text, entities with ids and relations",
+        "the layout of doccano for projects with relations: text, entities with ids, relations",
         doccano.read,
         doccano.write_relations,
         doccano.count_losses_relations,

@@ -32,7 +32,7 @@ COLUMN_OPTIONS = {
     "label_columns": ("conll", "pairs"),
     "grades": ("pairs", "pairs-json"),
     "joiner": (
-        *("conll", "conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie"),
+        *("conll", "conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie", "spacy-json"),
         *("csv", "tsv", "parquet", "excel", "datasets"),
     ),
     "columns": ("csv", "tsv", "parquet", "excel"),

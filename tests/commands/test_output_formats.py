@@ -11,6 +11,10 @@ from support.corpora import documents, write_jsonl
 from support.runner import ie, said
 from support.untrained import write_model
 
+from ie_cli.commands.records import Tally
+from ie_cli.document import Document, Entity, Relation
+from ie_cli.formats import read_documents
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -120,3 +124,28 @@ def test_rejects_are_json_lines_and_not_named_otherwise(name: str, code: int, he
     if code:
         assert f"{name}: the rejects are written as JSON Lines" in said(result)
         assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.parametrize("target", ["label_studio", "doccano-relations", "prodigy"])
+def test_predictions_are_pre_annotations_of_annotation_tools(target: str, here: Path, model: str) -> None:
+    assert ie("predict", "in.jsonl", "-m", model, "-o", "native.jsonl").exit_code == 0
+    result = ie("predict", "in.jsonl", "-m", model, "--to", target, "-o", "out.json")
+    assert result.exit_code == 0, result.stderr
+    native, back = (list(read_documents(name)) for name in ("native.jsonl", "out.json"))
+    assert [(d.id, d.text, sorted(d.entities)) for d in back] == [(d.id, d.text, sorted(d.entities)) for d in native]
+    scores = [[entity.score for entity in sorted(document.entities)] for document in (*native, *back)]
+    assert scores[: len(native)] == scores[len(native) :]
+    assert any(map(any, scores))
+    labels = {entity.label for document in native for entity in document.entities}
+    shown = {label for label in labels if f'<Label value="{label}"/>' in result.stderr}
+    assert shown == (labels if target == "label_studio" else set())
+
+
+def test_the_names_for_the_configuration_are_part_of_the_journal() -> None:
+    tally = Tally(written=1)
+    assert Tally.from_fields(tally.fields()) == tally
+    assert "labels" not in tally.fields()  # as in the journals of earlier versions
+    one, other = Entity(0, 1, "b"), Entity(1, 2, "a")
+    tally.add_names(Document("xy", [one], [Relation(one, "r", other)]))
+    assert Tally.from_fields(tally.fields()) == tally
+    assert (list(tally.labels), list(tally.predicates)) == (["b", "a"], ["r"])

@@ -143,7 +143,7 @@ def test_an_error_names_the_place_the_value_and_the_expectation(tmp_path: Path, 
         ("train: t, labels: [A, B, A]", "data.labels[2]: the label 'A' is listed twice"),
         (
             "train: t, format: text, joiner: ''",
-            "data.joiner: applies only to format conll, conll04, conll04-table, multihead, but data.format is text",
+            "data.joiner: applies only to format conll, conll04, conll04-table, multihead, spacy-json, but data.format is text",
         ),
         ("dev: d", "data.train is missing"),
         ("Train: t", "data.train is missing"),
