@@ -52,6 +52,7 @@ EXAMPLES = {
     "oneie": Sample("mentions.oneie.json", "jsonl"),
     "duee": Sample("events.duee.json", "jsonl"),
     "uie": Sample("prompts.uie.json", "jsonl"),
+    "oneke": Sample("lists.oneke.json", "jsonl"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
@@ -143,7 +144,12 @@ OPTIONS = (
         ", ".join(map(code, COLUMN_OPTIONS["grades"])),
         "whether numbers that label pairs are grades",
     ),
-    ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "the mentions at which a triple without offsets is located"),
+    (
+        "`data.mentions`",
+        "",
+        "`duie`, `duie1`, `triples`, `oneke`",
+        "the mentions at which a triple without offsets is located",
+    ),
 )
 
 
