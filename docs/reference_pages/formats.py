@@ -57,6 +57,7 @@ EXAMPLES = {
     "label_studio": Sample("label_studio.json", "json"),
     "prodigy": Sample("prodigy.jsonl", "jsonl"),
     "spacy-json": Sample("spacy.json", "json"),
+    "oneke": Sample("lists.oneke.json", "jsonl"),
     "pairs": Sample("pairs.tsv"),
     "pairs-json": Sample("pairs.jsonl", "jsonl"),
     "text": Sample("plain.txt"),
@@ -149,7 +150,12 @@ OPTIONS = (
         ", ".join(map(code, COLUMN_OPTIONS["grades"])),
         "whether numbers that label pairs are grades",
     ),
-    ("`data.mentions`", "", "`duie`, `duie1`, `triples`", "the mentions at which a triple without offsets is located"),
+    (
+        "`data.mentions`",
+        "",
+        "`duie`, `duie1`, `triples`, `oneke`",
+        "the mentions at which a triple without offsets is located",
+    ),
 )
 
 

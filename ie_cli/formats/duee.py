@@ -40,7 +40,8 @@ from ie_cli.formats.common.base import (
     short,
 )
 from ie_cli.formats.common.json_stream import name_of, objects_of, read_lines_or_array
-from ie_cli.triples import Span, find_places
+from ie_cli.formats.common.mention_places import MentionTally
+from ie_cli.triples import Span
 
 FORMAT_FIELDS = frozenset({"id", "text", "event_list"})
 HINT = (
@@ -66,13 +67,14 @@ _KNOWN = {
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report what could not be located and what is not kept."""
-    fields_tally, tally = AnnotationTally(path, "event_list", "events"), _Tally(path)
+    fields_tally, tally = AnnotationTally(path, "event_list", "events"), MentionTally(path)
+    dropped: Counter[str] = Counter()
 
     def convert(fields: dict[str, Any], where: str) -> Document:
         meta = {key: value for key, value in fields.items() if key not in FORMAT_FIELDS}
         document = Document(jsonl.text_of(fields), [], [], jsonl.id_of(fields), meta, where)
         if reading.annotation and fields_tally.expect(fields):
-            source = _Source(document.text, where, tally)
+            source = _Source(document.text, where, tally, dropped)
             for number, value in enumerate(objects_of(fields, "event_list")):
                 try:
                     document.events.append(source.event(value))
@@ -85,41 +87,10 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
     yield from read_lines_or_array(lines, path, convert, HINT)
     tally.report(reading)
+    if dropped:
+        listed = ", ".join(f"{name} {count:,}" for name, count in dropped.most_common(10))
+        reading.report(f"{path}: fields of events and arguments that are not kept: {listed}")
     fields_tally.report(reading)
-
-
-class _Tally:
-    """Counts the mentions that have to be located, and what is not kept."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._located = self._ambiguous = self._absent = 0
-        self._first = ""
-        self.dropped: Counter[str] = Counter()
-
-    def locate(self, mention: str, source: _Source, near: Entity | None) -> Span | None:
-        """Return the place of a mention without offsets, or None if it is not in the text."""
-        places = find_places(source.text, mention)
-        self._located += 1
-        self._ambiguous += len(places) > 1
-        if not places:
-            self._first = self._first or f", first in {source.where}: {mention}"
-            self._absent += 1
-            return None
-        if near is None:
-            return places[0]
-        return min(places, key=lambda place: max(0, place[0] - near.end, near.start - place[1]))
-
-    def report(self, reading: Reading) -> None:
-        """Report the counts."""
-        if self._located:
-            reading.report(
-                f"{self._path}: mentions without offsets: {self._located:,}; with several possible positions: "
-                f"{self._ambiguous:,}; not found in the text: {self._absent:,}{self._first}"
-            )
-        if self.dropped:
-            listed = ", ".join(f"{name} {count:,}" for name, count in self.dropped.most_common(10))
-            reading.report(f"{self._path}: fields of events and arguments that are not kept: {listed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +99,8 @@ class _Source:
 
     text: str
     where: str
-    tally: _Tally
+    tally: MentionTally
+    dropped: Counter[str]
 
     def event(self, value: dict[str, Any]) -> Event:
         """Return an event.
@@ -149,9 +121,9 @@ class _Source:
             if placed is not None:
                 arguments.append(Argument(role, placed))
         for item in (value, *given):
-            self.tally.dropped.update(name for name in item if name not in _KNOWN and item[name])
+            self.dropped.update(name for name in item if name not in _KNOWN and item[name])
         if value.get("class") not in (None, _class_of(kind)):
-            self.tally.dropped["class"] += 1
+            self.dropped["class"] += 1
         return Event(kind, None if trigger is None else (trigger.start, trigger.end), tuple(arguments))
 
     def _mention(self, value: dict[str, Any], name: str, label: str, *, near: Entity | None = None) -> Entity | None:
@@ -161,10 +133,17 @@ class _Source:
             raise DataError(f"'{name}' must be a non-empty string, got {short(mention)}")
         start = value.get(f"{name}_start_index")
         if start is None:
-            place = self.tally.locate(mention, self, near)
-            return None if place is None else checked_entity(*place, label, self.text)
+            places = self.tally.find(mention, self.text, self.where)
+            if not places:
+                return None
+            place = places[0] if near is None else min(places, key=lambda span: _distance(span, near))
+            return checked_entity(*place, label, self.text)
         end = start + len(mention) if isinstance(start, int) else start
         return checked_entity(start, end, label, self.text, mention=mention)
+
+
+def _distance(span: Span, near: Entity) -> int:
+    return max(0, span[0] - near.end, near.start - span[1])
 
 
 def _as_relations(events: Iterable[Event]) -> tuple[list[Entity], list[Relation]]:

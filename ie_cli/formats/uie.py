@@ -17,8 +17,8 @@ annotation of the others. They are counted: sort the file by ``content`` first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ie_cli.document import Document, Entity, Relation
@@ -34,12 +34,12 @@ from ie_cli.formats.common.base import (
     count_name_clashes,
     count_native_only,
     count_unlocated,
-    error_at,
     require_storable,
     short,
 )
 from ie_cli.formats.common.joining import is_cjk
-from ie_cli.formats.common.json_stream import FoundObject, lines_or_array, objects_of
+from ie_cli.formats.common.json_stream import lines_or_array, objects_of
+from ie_cli.formats.common.text_groups import RepeatedTexts, TextGroup, grouped
 from ie_cli.triples import Span, find_places
 
 PROMPT_FIELDS = frozenset({"content", "prompt", "result_list"})
@@ -52,19 +52,9 @@ RELATIONS_CHANGED = (
 _OPTIONS = re.compile(r".*\[.*\]", re.S)
 _OF = (("的", True), (" of ", False))
 """What separates subject and predicate, and whether the subject comes first."""
-_MAX_REMEMBERED = 200_000
 
 
-@dataclass(slots=True)
-class _Group:
-    """Consecutive records with the same text and the same other fields."""
-
-    where: str
-    text: str
-    rest: dict[str, Any]
-    raw: list[str] = field(default_factory=list)
-    prompts: list[tuple[str, list[Entity]]] = field(default_factory=list)
-    error: DataError | None = None
+Prompt = tuple[str, list[Entity]]
 
 
 @dataclass(slots=True)
@@ -75,7 +65,6 @@ class _Tally:
     relations: int = 0
     ambiguous: int = 0
     options: int = 0
-    again: int = 0
 
     def report(self, reading: Reading) -> None:
         """Report the counts."""
@@ -85,68 +74,36 @@ class _Tally:
             )
         if self.options:
             reading.report(f"{self.path}: prompts with options, which are not read: {self.options:,}")
-        if self.again:
-            reading.report(
-                f"{self.path}: documents that lack annotation, because other lines with their text are elsewhere in the file: "
-                f"{self.again:,}; sort the lines by content first: jq -s -c 'sort_by(.content)[]' IN > OUT"
-            )
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield a document for consecutive records with the same text."""
-    tally = _Tally(path)
-    seen: set[int] = set()
-    for group in _groups(lines_or_array(lines, path), annotation=reading.annotation):
+    tally, repeated = _Tally(path), RepeatedTexts(path, "content")
+
+    def read_part(fields: dict[str, Any], text: str) -> Prompt:
+        return _prompt(fields, text) if reading.annotation else ("", [])
+
+    for group in grouped(lines_or_array(lines, path), _split, read_part, HINT):
         if isinstance(group, BadLine):
             yield group
-        elif group.error is not None:
-            yield BadLine(group.where, "\n".join(group.raw), group.error)
         else:
-            tally.again += reading.annotation and hash(group.text) in seen
-            if len(seen) < _MAX_REMEMBERED:
-                seen.add(hash(group.text))
+            repeated.add(group.text)
             yield _document(group, tally)
     tally.report(reading)
+    if reading.annotation:
+        repeated.report(reading)
 
 
-def _groups(objects: Iterable[FoundObject], *, annotation: bool) -> Iterator[_Group | BadLine]:
-    """Yield the groups; an error of one record is the error of its group, which would lack annotation without it."""
-    group: _Group | None = None
-    for where, raw, found in objects:
-        try:
-            if isinstance(found, DataError):
-                raise found
-            text = _text(found)
-            rest = {name: value for name, value in found.items() if name not in PROMPT_FIELDS}
-        except DataError as error:
-            if group is not None:
-                yield group
-            group = None
-            yield BadLine(where, raw, error_at(where, error, HINT))
-            continue
-        if group is not None and (group.text, group.rest) != (text, rest):
-            yield group
-            group = None
-        group = group or _Group(where, text, rest)
-        group.raw.append(raw)
-        try:
-            jsonl.id_of(rest)
-            if annotation:
-                group.prompts.append(_prompt(found, text))
-        except DataError as error:
-            group.error = group.error or error_at(where, error, HINT)
-    if group is not None:
-        yield group
-
-
-def _text(fields: Mapping[str, Any]) -> str:
+def _split(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the text of a record, and its fields other than the prompt."""
     text = fields.get("content")
     if not isinstance(text, str):
         raise DataError(f"'content' must be a string, got {short(text)}")
-    return text
+    jsonl.id_of(fields)
+    return text, {name: value for name, value in fields.items() if name not in PROMPT_FIELDS}
 
 
-def _prompt(fields: dict[str, Any], text: str) -> tuple[str, list[Entity]]:
+def _prompt(fields: dict[str, Any], text: str) -> Prompt:
     """Return a prompt and its results, which have no label."""
     prompt = fields.get("prompt")
     if not isinstance(prompt, str):
@@ -163,13 +120,13 @@ def _prompt(fields: dict[str, Any], text: str) -> tuple[str, list[Entity]]:
     ]
 
 
-def _document(group: _Group, tally: _Tally) -> Document:
+def _document(group: TextGroup[Prompt], tally: _Tally) -> Document:
     """Return the document of a group."""
     meta = {name: value for name, value in group.rest.items() if name != "id"}
     document = Document(group.text, [], [], jsonl.id_of(group.rest), meta, group.where)
-    subjects = [_subject(prompt, group.text) for prompt, _ in group.prompts]
+    subjects = [_subject(prompt, group.text) for prompt, _ in group.parts]
     entities: dict[Entity, None] = {}
-    for (prompt, results), subject in zip(group.prompts, subjects, strict=True):
+    for (prompt, results), subject in zip(group.parts, subjects, strict=True):
         tally.options += _OPTIONS.fullmatch(prompt) is not None
         if subject is None:
             entities.update((Entity(result.start, result.end, prompt), None) for result in results)
@@ -178,7 +135,7 @@ def _document(group: _Group, tally: _Tally) -> Document:
     for entity in document.entities:
         labels.setdefault((entity.start, entity.end), entity.label)
     relations: dict[Relation, None] = {}
-    for (_, results), subject in zip(group.prompts, subjects, strict=True):
+    for (_, results), subject in zip(group.parts, subjects, strict=True):
         if subject is None:
             continue
         document.related = True
@@ -239,10 +196,10 @@ def write(document: Document) -> str:
 
 def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store, by reading it again."""
-    group = _Group("", document.text, {})
+    group: TextGroup[Prompt] = TextGroup("", document.text, {})
     for prompt, spans in _prompts(document).items():
         results = [] if _OPTIONS.fullmatch(prompt) else [Entity(*span, NO_TYPE) for span in spans]
-        group.prompts.append((prompt, results))
+        group.parts.append((prompt, results))
     back = _document(group, _Tally(""))
     counts = {
         ENTITIES_LOST: len(set(document.entities) - set(back.entities)),

@@ -33,7 +33,7 @@ RECORDS = st.fixed_dictionaries(
     optional={"id": VALUES, "entities": ENTITIES | VALUES, "relations": VALUES, "events": VALUES, "more\ud800": VALUES},
 )
 FORMATS = ["jsonl", "conll", "cluener", "duie", "triples", "conll04", "conll04-table", "multihead", "pairs", "html"]
-FORMATS += ["bio-json", "w2ner", "dygie", "oneie", "duee", "uie", "cmeee"]
+FORMATS += ["bio-json", "w2ner", "dygie", "oneie", "duee", "uie", "oneke", "cmeee"]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
 
 

@@ -212,6 +212,7 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("ner.cmeee.json", "jsonl", 2, 2),
         ("documents.dygie.json", "dygie", 1, 3),
         ("mentions.oneie.json", "oneie", 1, 2),
+        ("lists.oneke.json", "oneke", 2, 3),
         ("prompts.uie.json", "uie", 2, 3),
         ("events.duee.json", "duee", 2, 6),
     ],
@@ -241,6 +242,7 @@ def test_every_sample_is_here() -> None:
         "ner.cmeee.json",
         "documents.dygie.json",
         "mentions.oneie.json",
+        "lists.oneke.json",
         "prompts.uie.json",
         "events.duee.json",
     }

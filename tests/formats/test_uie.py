@@ -64,10 +64,8 @@ def test_lines_of_a_text_that_are_not_consecutive_are_counted() -> None:
     reported: list[str] = []
     found = read(PEOPLE, prompt("人物", text="云州"), SCHOOLS, report=reported.append)
     assert len(found) == 3
-    assert reported[0].startswith(
-        "x.json: documents that lack annotation, because other lines with their text are elsewhere"
-    )
-    assert "the file: 1; sort the lines by content" in reported[0]
+    assert reported[0].startswith("x.json: documents that lack annotation, because other records with their text are")
+    assert reported[0].endswith("in the file: 1; sort the records by 'content' first")
 
 
 @pytest.mark.parametrize(

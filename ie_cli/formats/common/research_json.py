@@ -7,6 +7,7 @@ from typing import Any
 
 from ie_cli.formats.bio_json import is_tagged
 from ie_cli.formats.common.token_fields import is_list_of_strings
+from ie_cli.formats.oneke import is_instruction
 
 
 def research_format(fields: Mapping[str, Any]) -> str | None:
@@ -53,11 +54,25 @@ def _is_uie(fields: Mapping[str, Any]) -> bool:
     return strings and isinstance(fields.get("result_list"), list)
 
 
+def _is_oneke(fields: Mapping[str, Any]) -> bool:
+    if is_instruction(fields):
+        return True
+    lists = {"entity": "entity_type", "relation": "head"}
+    texts = isinstance(fields.get("text", fields.get("input")), str) and "entities" not in fields
+    return texts and any(
+        isinstance(values := fields.get(name), list)
+        and values
+        and all(isinstance(v, dict) and key in v for v in values)
+        for name, key in lists.items()
+    )
+
+
 _LAYOUTS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "oneie": _is_oneie,
     "dygie": _is_dygie,
     "duee": _is_duee,
     "uie": _is_uie,
+    "oneke": _is_oneke,
     "w2ner": _is_w2ner,
     "bio-json": _is_bio_json,
 }
