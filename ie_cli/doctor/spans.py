@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ie_cli.doctor.boundary_habits import BoundaryHabits
 from ie_cli.doctor.consistency import UnmarkedMentions
 from ie_cli.doctor.label_conflicts import LabelCounts
 from ie_cli.doctor.offsets import OffsetEvidence
@@ -88,6 +89,7 @@ class SpanCounts:
     offsets: OffsetEvidence = field(default_factory=OffsetEvidence)
     unmarked: UnmarkedMentions = field(default_factory=UnmarkedMentions)
     labels: LabelCounts = field(default_factory=LabelCounts)
+    habits: BoundaryHabits = field(default_factory=BoundaryHabits)
 
     def add(self, document: Document, spans: Sequence[Entity]) -> None:
         """Add a document with the entities that its task uses."""
@@ -100,6 +102,7 @@ class SpanCounts:
                 self.overlapping_shown.append(f"{document.where}: {shown}")
         self.unmarked.add(document, spans)
         self.labels.add(document, spans)
+        self.habits.add(document, spans)
         self.offsets.add(document.text, [(span.start, span.end) for span in spans], document.where or "")
         for span in spans:
             for name, test in _TESTS.items():

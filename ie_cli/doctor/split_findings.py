@@ -174,6 +174,8 @@ def _odd_spans(split: str, found: Survey, verdict: str | None) -> Iterator[Findi
     if verdict is None:
         yield from found.spans.unmarked.findings(split)
         yield from found.spans.labels.findings(split)
+        yield from found.spans.habits.findings(split)
+    yield from found.directions.findings(split)
 
 
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.near_duplicates import TextSketches
 from ie_cli.doctor.pairs import PairChecks
 from ie_cli.doctor.reach import Reach
+from ie_cli.doctor.relation_directions import RelationDirections
 from ie_cli.doctor.repetitions import RepeatedIds, RepeatedTexts
 from ie_cli.doctor.spans import SpanCounts
 from ie_cli.document import Document
@@ -18,6 +19,7 @@ from ie_cli.formats import BadLine, read_records
 from ie_cli.formats.common.base import OFFSETS_HINT, OFFSETS_RULE, OffsetError
 from ie_cli.system.streams import NOT_UTF8
 from ie_cli.tasks import Task
+from ie_cli.tasks.kinds import RELATIONS
 
 _SHOWN_BAD = 20
 _SHOWN_UNDECODED = 3  # a file in another encoding has hardly any other line
@@ -70,6 +72,7 @@ class Survey:
     pairs: PairChecks = field(default_factory=PairChecks)
     ids: RepeatedIds = field(default_factory=RepeatedIds)
     spans: SpanCounts = field(default_factory=SpanCounts)
+    directions: RelationDirections = field(default_factory=RelationDirections)
     bad: BadRecords = field(default_factory=BadRecords)
     reports: list[str] = field(default_factory=list)
     files: dict[str, FileCounts] = field(default_factory=dict)
@@ -121,6 +124,8 @@ class Survey:
             self.empty_texts += not document.text.strip()
             if self.texts.add(document, sorted(annotation.items())):
                 self.sketches.add(document.text, document.where or "")
+        if any(kind is RELATIONS for kind in self.task.kinds):
+            self.directions.add(document)
         self.ids.add(document)
         self.reach.add(document)
 

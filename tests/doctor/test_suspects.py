@@ -62,7 +62,7 @@ def test_places_are_shown_with_both_sides_and_the_score_of_the_models() -> None:
     )
     assert finding.details == [
         "f:1: wrong label (0.95): annotated place 'Wien', model person 'Wien', in 'met Bo in Wien'",
-        "f:2: missing (0.70): model person 'Bo', in 'Hill met Bo in Wien'",
+        "f:2: missing (0.70): model person 'Bo', in ' Hill met Bo in Wien'",
     ]
 
 
