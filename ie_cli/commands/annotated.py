@@ -61,8 +61,9 @@ class AnnotatedFiles:
         """
         for path in self.sources.paths:
             if path == "-" or (not is_url(path) and os.path.exists(path) and not os.path.isfile(path)):
+                name = "stdin" if path == "-" else path
                 raise DataError(
-                    f"{'stdin' if path == '-' else path}: a pipe can be read only once, but this command reads its input twice",
+                    f"{name}: a pipe can be read only once, but this command reads its input several times",
                     hint="save the data to a file first.",
                 )
 

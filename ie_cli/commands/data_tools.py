@@ -17,7 +17,8 @@ OnError = Annotated[
 Rereadable = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILE...", help="Input: files, directories or patterns such as 'x/*.jsonl'; they are read twice."
+        metavar="FILE...",
+        help="Input: files, directories or patterns such as 'x/*.jsonl'; they are read several times.",
     ),
 ]
 Part = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of this part; 0 for none.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -60,9 +60,15 @@ class _Conflicts:
         if self.file is not None:
             self.file.write(jsonl.dump(conflict.to_dict()))
 
+    def lines(self, uniting: Uniting) -> Iterator[str]:
+        """Yield the first conflicts, and how many more there are."""
+        yield from (f"  {line}" for line in self.listed)
+        if (more := uniting.counts.total() - len(self.listed)) > 0:
+            yield f"  … and {more:,} more"
+
 
 def run_merge(given: Sequence[Input], output: MergeOutput, *, skip: bool, quiet: bool) -> None:
-    """Read the files twice: to find texts that occur several times, and to write each text where it occurs last.
+    """Read the files three times: to find texts that occur several times, to unite these, and to write each text once.
 
     Raises:
         DataError: there is a conflict, and it is an error.
@@ -80,17 +86,27 @@ def run_merge(given: Sequence[Input], output: MergeOutput, *, skip: bool, quiet:
         one.require_rereadable()
     conflicts = _Conflicts()
     uniting = Uniting(keep_first=output.on_conflict == "first", conflicts=conflicts.add)
-    repeated, tally, ids = _survey(files, uniting, quiet=quiet), Tally(), Counter[str]()
+    repeated, columns = _survey(files, uniting, quiet=quiet), target.name == "conll"
+    with nullcontext() if output.conflicts is None else open_output(output.conflicts) as conflicts.file:
+        united = _unite(files, repeated, uniting, columns=columns, quiet=quiet)
+    refused = bool(uniting.counts) and output.on_conflict == "error"
+    for line in conflicts.lines(uniting) if refused or not quiet else ():
+        say(line)
+    if refused:
+        raise DataError(
+            f"{_described(uniting, output)} between annotations of the same text",
+            hint="correct the data, or choose --on-conflict first (the file named first is right) or union (keep everything).",
+        )
+    tally, ids = Tally(), Counter[str]()
     with open_output(output.path) as out:
         writer = RecordWriter(target, "stop", out, None, tally)
         writer.begin()
-        with nullcontext() if output.conflicts is None else open_output(output.conflicts) as conflicts.file:
-            for document in _united(files, repeated, uniting, columns=target.name == "conll", quiet=quiet):
-                if document.id is not None:
-                    ids[str(document.id)] += 1
-                writer.add(document)
+        for document in _each_once(files, united, columns=columns, quiet=quiet):
+            if document.id is not None:
+                ids[str(document.id)] += 1
+            writer.add(document)
         writer.end()
-        _report(conflicts, uniting, output, tally, quiet=quiet)
+    _report(uniting, output, tally, quiet=quiet)
     for one in files:
         one.warn()
     if clashes := sum(number > 1 for number in ids.values()):
@@ -126,26 +142,43 @@ def _survey(files: Sequence[AnnotatedFiles], uniting: Uniting, *, quiet: bool) -
     return Counter({key: number for key, number in texts.items() if number > 1})
 
 
-def _united(
+def _unite(
     files: Sequence[AnnotatedFiles], repeated: Counter[bytes], uniting: Uniting, *, columns: bool, quiet: bool
-) -> Iterator[Document]:
-    """Yield each text once: as soon as all its versions are read."""
+) -> dict[bytes, Document]:
+    """Return the united document of each text that occurs several times."""
     waiting: dict[bytes, list[tuple[int, Document]]] = {}
-    for number, one in enumerate(files):
-        with counting("writing", quiet=quiet, size=one.sources.size()) as count:
+    united: dict[bytes, Document] = {}
+    for number, one in enumerate(files if repeated else ()):
+        with counting("uniting", quiet=quiet, size=one.sources.size()) as count:
             for document in one.documents(count, again=True, keep_columns=columns):
-                if number and document.columns is not None:
-                    document.columns = document.columns.without_header()
-                key = _key(document)
-                if key not in repeated:
-                    yield document
+                if (key := _key(document)) not in repeated:
                     continue
                 versions = waiting.setdefault(key, [])
                 versions.append((number, document))
                 if len(versions) == repeated[key]:
-                    yield uniting.unite(waiting.pop(key))
-    if waiting:
+                    united[key] = uniting.unite(waiting.pop(key))
+    if len(united) != len(repeated):
         raise DataError("the files changed while they were read", hint="run the command again.")
+    return united
+
+
+def _each_once(
+    files: Sequence[AnnotatedFiles], united: Mapping[bytes, Document], *, columns: bool, quiet: bool
+) -> Iterator[Document]:
+    """Yield each text once, where it occurs first."""
+    done: set[bytes] = set()
+    for number, one in enumerate(files):
+        with counting("writing", quiet=quiet, size=one.sources.size()) as count:
+            for document in one.documents(count, again=True, keep_columns=columns):
+                key = _key(document)
+                if key in done:
+                    continue
+                if key in united:
+                    document = united[key]
+                    done.add(key)
+                if number and document.columns is not None:
+                    document.columns = document.columns.without_header()
+                yield document
 
 
 def _key(document: Document) -> bytes:
@@ -154,26 +187,8 @@ def _key(document: Document) -> bytes:
     return blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _report(conflicts: _Conflicts, uniting: Uniting, output: MergeOutput, tally: Tally, *, quiet: bool) -> None:
-    """Print what was united.
-
-    Raises:
-        DataError: there is a conflict, and it is an error.
-    """
-    from ie_cli.evaluation.agreement import KINDS
-
-    number = uniting.counts.total()
-    for line in conflicts.listed:
-        say(f"  {line}")
-    if number > len(conflicts.listed):
-        say(f"  … and {number - len(conflicts.listed):,} more")
-    kinds = ", ".join(f"{item} {KINDS[kind]} {count:,}" for (item, kind), count in uniting.counts.items())
-    saved = "" if output.conflicts is None else f", all in {output.conflicts}"
-    if number and output.on_conflict == "error":
-        raise DataError(
-            f"{counted(number, 'conflict')} between annotations of the same text: {kinds}{saved}",
-            hint="correct the data, or choose --on-conflict first (the file named first is right) or union (keep everything).",
-        )
+def _report(uniting: Uniting, output: MergeOutput, tally: Tally, *, quiet: bool) -> None:
+    """Print what was united."""
     if not quiet:
         say(f"{counted(tally.written, 'record')} in {output.path}")
         texts, same = uniting.texts
@@ -182,8 +197,19 @@ def _report(conflicts: _Conflicts, uniting: Uniting, output: MergeOutput, tally:
                 f"{counted(texts, 'text occurs', 'texts occur')} several times and {'is' if texts == 1 else 'are'} written once: "
                 f"{same:,} with equal annotations, {counted(uniting.added, 'item')} added by later versions"
             )
-    if number:
-        kept = "those of the first version are kept" if output.on_conflict == "first" else "both versions are kept"
-        warn(f"{counted(number, 'conflict')}, {kept}: {kinds}{saved}")
+    if uniting.counts:
+        kept = "both versions are kept" if output.on_conflict == "union" else "those of the first version are kept"
+        if output.on_conflict == "union" and ("pair", "class") in uniting.counts:
+            kept += ", but of a pair of texts the first class or score"
+        warn(f"{_described(uniting, output)}; {kept}")
     if uniting.fields:
         warn(f"other fields or ids that differ between versions, of which the first are kept: {uniting.fields:,}")
+
+
+def _described(uniting: Uniting, output: MergeOutput) -> str:
+    """Return the number of conflicts by kind, and where all of them are."""
+    from ie_cli.evaluation.agreement import KINDS
+
+    kinds = ", ".join(f"{item} {KINDS[kind]} {count:,}" for (item, kind), count in uniting.counts.items())
+    saved = "" if output.conflicts is None else f", all in {output.conflicts}"
+    return f"{counted(uniting.counts.total(), 'conflict')} ({kinds}{saved})"

@@ -59,6 +59,7 @@ def _lines(found: AnnotationStatistics) -> Iterator[str]:
         yield (
             f"{counted(entities, 'entity', 'entities')}: {found.nested:,} inside another one{deep}, {found.crossing:,} crossing "
             f"another one; {counted(found.several, 'span')} with several labels"
+            f"{'; where the triples have no offsets, positions are guessed from their texts' if found.unlocated else ''}"
         )
     if relations := sum_of(found.relations_each):
         guessed = f", {found.unlocated:,} of them without offsets" if found.unlocated else ""

@@ -72,7 +72,7 @@ def run_view(given: Sequence[Input], options: ViewOptions, *, skip: bool, quiet:
         _print(files, documents, options)
     if not quiet:
         place = "" if options.html is None else f" in {options.html}"
-        say(f"{options.shown:,} of {counted(options.read, 'record')} shown{place}")
+        say(f"{counted(options.shown, 'record')} shown{place}, {options.read:,} read")
     files.warn()
 
 

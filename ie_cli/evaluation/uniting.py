@@ -25,7 +25,7 @@ from ie_cli.evaluation.agreement import (
     pair_details,
     relation_details,
 )
-from ie_cli.metrics.entity_errors import entity_cases
+from ie_cli.metrics.entity_errors import ErrorCase, entity_cases
 from ie_cli.metrics.relation_errors import relation_cases
 from ie_cli.metrics.relations import Item, item_of
 from ie_cli.metrics.scores import ErrorRecord
@@ -107,7 +107,7 @@ class Uniting:
         self, one: Document, other: Document, names_of: tuple[Names, Names], where: tuple[str, str]
     ) -> Iterator[Entity]:
         """Count conflicts, and yield the entities of the later version to leave out."""
-        for case in entity_cases(one, other)[0]:
+        for case in _separate(entity_cases(one, other)[0]):
             labels = [None if side is None else side.label for side in (case.gold, case.predicted)]
             out = self._leaves_out("entity", labels, names_of, where, (case.kind, partial(entity_details, case)))
             if out and case.predicted is not None:
@@ -180,6 +180,16 @@ _Item = TypeVar("_Item")
 def names_of_document(document: Document) -> Names:
     """Return the labels that a document uses."""
     return set(label_items(document))
+
+
+def _separate(cases: Iterable[ErrorCase]) -> Iterator[ErrorCase]:
+    """Yield the cases; entities that differ in boundary and label may both be right, and are judged separately."""
+    for case in cases:
+        if case.kind == "both":
+            yield replace(case, kind="missed", predicted=None)
+            yield replace(case, kind="invented", gold=None)
+        else:
+            yield case
 
 
 def _union(first: Iterable[_Item], second: Iterable[_Item]) -> list[_Item]:

@@ -63,21 +63,21 @@ def test_a_record_is_shown_with_brackets_and_arrows(here: Path) -> None:
         "The [University of [Porto|city]|school] is in [Porto|city 0.987].\n"
         "  University of Porto (school) ──is_in──▶ Porto (city)\n\n"
     )
-    assert "1 of 13 records shown" in said(result)
+    assert "1 record shown, 13 read" in said(result)
 
 
 def test_records_can_be_chosen(here: Path) -> None:
     assert ie("view", "in.jsonl", "--grep", "UNIVERSITY", "-q").stdout.count("in.jsonl:") == 1
     assert ie("view", "in.jsonl", "--grep", "大学", "--limit", "2", "-q").stdout.count("in.jsonl:") == 2
     assert ie("view", "in.jsonl", "--label", "city", "--label", "place", "-q").stdout.count("in.jsonl:") == 11
-    assert "0 of 13 records shown" in said(ie("view", "in.jsonl", "--grep", "nowhere"))
+    assert "0 records shown, 13 read" in said(ie("view", "in.jsonl", "--grep", "nowhere"))
 
 
 def test_no_more_is_read_than_shown(here: Path) -> None:
     Path("in.jsonl").write_text(Path("in.jsonl").read_text(encoding="utf-8") + "{\n", encoding="utf-8")
     result = ie("view", "in.jsonl", "--limit", "3")
     assert result.exit_code == 0
-    assert "3 of 3 records shown" in said(result)
+    assert "3 records shown, 3 read" in said(result)
 
 
 def test_colours_only_where_they_are_wanted(here: Path) -> None:

@@ -71,6 +71,14 @@ def test_the_first_keeps_what_others_add_without_a_conflict() -> None:
     assert uniting.counts == Counter({("entity", "boundary"): 1})
 
 
+def test_nested_entities_with_other_labels_are_judged_separately() -> None:
+    school, inside = Entity(0, 15, "school"), Entity(12, 15, "person")
+    used: tuple[set[str], ...] = (set(), {"school"})
+    result, uniting, _ = united(Document(TEXT, [school]), Document(TEXT, [inside]), keep_first=True, used=used)
+    assert result.entities == [school, inside]  # the first file annotates no persons
+    assert (uniting.counts, uniting.added) == (Counter({("entity", "only_a"): 1}), 1)
+
+
 def test_relations_events_and_classes_have_conflicts() -> None:
     met, knows = Relation(ANN, "met", BOB), Relation(ANN, "knows", BOB)
     _, uniting, _ = united(Document(TEXT, relations=[met, knows]), Document(TEXT, relations=[met]))
