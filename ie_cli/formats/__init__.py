@@ -18,6 +18,7 @@ from ie_cli.formats import (
     conll04,
     conll_writer,
     datasets_directory,
+    docbin,
     document,
     duie,
     excel,
@@ -143,6 +144,7 @@ FORMATS: dict[str, Format] = {
     "excel": excel.FORMAT,
     "datasets": datasets_directory.FORMAT,
     "brat": brat.FORMAT,
+    "spacy": docbin.FORMAT,
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",
@@ -219,6 +221,8 @@ def read_records(
         return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     format = container_of(source) if format is None else format
+    if format is None and reading.columns and suffix_is(source, *table.CSV.suffixes):
+        format = "csv"  # names that are given are not known otherwise
     if format is not None and (container := find_format(format).container) is not None:
         if source == "-" or is_url(source):
             raise not_local(name)
@@ -267,6 +271,11 @@ def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[R
         yield record
     for found in filter(None, (counts.describe(), *names.describe())):
         reading.report(f"{name}: {found}")
+
+
+def suffix_is(source: str, *suffixes: str) -> bool:
+    """Return whether the name of a source ends with a suffix, be it compressed or not."""
+    return source.lower().removesuffix(".gz").removesuffix(".zst").endswith(suffixes)
 
 
 def _watched(lines: Lines, progress: Callable[[int], None]) -> Iterator[tuple[int, str]]:

@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "a.jsonl",
         "c.json",
         "n.txt",
-        "x.csv",
+        "x.dat",
         ".hidden.jsonl",
         "o.jsonl.part.json",
         "deep/d.jsonl",

@@ -132,7 +132,7 @@ def test_commands_name_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Split(("x.csv",), plain).fingerprint != Split(("x.csv",), recipe.data).fingerprint
     result = ie("convert", "x.csv", "-", "--from", "csv", "--column", "txt=body")
     assert (result.exit_code, "expected PART=NAME" in said(result)) == (2, True)
-    result = ie("convert", "x.csv", "out.parquet", "--from", "csv", *named)
+    result = ie("convert", "x.csv", "out.parquet", *named)
     assert "5 records, csv to parquet" in said(result)
     assert len(list(read_documents("out.parquet"))) == 5
     (tmp_path / "bad.yaml").write_text(
