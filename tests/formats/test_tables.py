@@ -135,6 +135,8 @@ def test_commands_name_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     result = ie("convert", "x.csv", "out.parquet", *named)
     assert "5 records, csv to parquet" in said(result)
     assert len(list(read_documents("out.parquet"))) == 5
+    result = ie("convert", "out.parquet", "out.parquet.gz")
+    assert "the format parquet is not compressed further" in said(result)
     (tmp_path / "bad.yaml").write_text(
         "name: x\ndata: {train: x.jsonl, format: jsonl, columns: {text: body}}\nencoder: {name: tiny}\n"
     )
