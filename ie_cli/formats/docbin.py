@@ -56,7 +56,7 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     Raises:
         DataError: the file is damaged, or spaCy is not installed.
     """
-    spacy = _spacy("reading")
+    spacy = _spacy(path, "reading")
     try:
         docs = spacy.tokens.DocBin().from_disk(path).get_docs(spacy.vocab.Vocab())
     except Exception as error:  # of decompression, msgpack and numpy
@@ -106,16 +106,16 @@ def _entities(doc: Any, origins: Counter[str]) -> list[Entity]:
     return sorted(found)
 
 
-def _spacy(what: str) -> Any:
+def _spacy(path: str, what: str) -> Any:
     try:
         return import_module("spacy")
     except ImportError as error:
-        raise DataError(f"{what} .spacy requires the spacy package", hint=install_hint("spacy")) from error
+        raise DataError(f"{path}: {what} .spacy requires the spacy package", hint=install_hint("spacy")) from error
 
 
 @cache
-def _tokenizer() -> Any:
-    return _spacy("writing").blank("xx").tokenizer
+def _tokenizer(spacy: Any) -> Any:
+    return spacy.blank("xx").tokenizer
 
 
 def count_losses(document: Document) -> Mapping[str, int]:
@@ -131,8 +131,8 @@ def count_losses(document: Document) -> Mapping[str, int]:
 @contextmanager
 def save(path: str) -> Iterator[Save]:
     """Create a file, and store each document as a Doc."""
-    spacy = _spacy("writing")
-    tokenizer = _tokenizer()
+    spacy = _spacy(path, "writing")
+    tokenizer = _tokenizer(spacy)
     docs = spacy.tokens.DocBin()
 
     def store(document: Document) -> Mapping[str, int]:

@@ -74,6 +74,6 @@ def test_damaged_files_and_a_missing_package_are_errors(
     with pytest.raises(DataError, match=r"x\.spacy: not a readable DocBin"):
         list(read_documents(str(path)))
     monkeypatch.setitem(sys.modules, "spacy", None)
-    with pytest.raises(DataError, match=r"reading \.spacy requires the spacy package") as caught:
+    with pytest.raises(DataError, match=r"x\.spacy: reading \.spacy requires the spacy package") as caught:
         list(read_documents(str(path)))
     assert "ie-cli[spacy]" in str(caught.value.hint)
