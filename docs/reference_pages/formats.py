@@ -16,8 +16,9 @@ from reference_pages.markdown import code, fence, from_docstring, one_line, tabl
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "data" / "samples"
 INTRO = """# Formats
 
-`ie` detects the format of a file from its first lines; `data.format` in a recipe and `--from` name it. `-` is
-standard input, and `.gz` and `.zst` files and URLs are read directly. `ie convert IN OUT` converts to the format that
+`ie` detects the format of a file from its first lines, and that of directories and binary files from their names and suffixes;
+`data.format` in a recipe and `--from` name it. `-` is standard input, and
+`.gz` and `.zst` files and URLs are read directly. `ie convert IN OUT` converts to the format that
 `--to` names or the suffix of OUT stands for (without a suffix, JSON Lines), and counts what that format cannot express.
 Offsets are 0-based characters of the unchanged text, end exclusive.
 
@@ -143,6 +144,12 @@ OPTIONS = (
         "`--joiner`",
         ", ".join(map(code, COLUMN_OPTIONS["joiner"])),
         "the separator of two tokens in a text",
+    ),
+    (
+        "`data.columns`",
+        "`--column`",
+        ", ".join(map(code, COLUMN_OPTIONS["columns"])),
+        "the names of the columns of a table, by their part of it",
     ),
     (
         "`data.grades`",

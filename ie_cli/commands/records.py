@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ie_cli.commands.console import say, warn
@@ -63,13 +64,8 @@ class Output:
                 f"--on-error keep requires the output format jsonl, got {target.name}",
                 hint="use --on-error skip: the format cannot represent bad lines.",
             )
-        if target.container is not None and not is_replaceable(self.path):
-            raise DataError(
-                f"{'standard output' if self.path == '-' else self.path}: the format {target.name} is no stream of text",
-                hint="name a local output, or write jsonl and convert it with `ie convert`.",
-            )
-        if target.container is not None and target.container.directories:
-            require_new_directory(self.path)
+        if target.container is not None:
+            self._validate_container(target, directory=target.container.directories, sources=sources)
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
         read = {identity(path, reading=True) for path in sources.paths if path == "-" or os.path.isfile(path)}
         taken: dict[Identity, str] = {}
@@ -96,6 +92,32 @@ class Output:
                 f"{self.rejects}: the rejects are written as JSON Lines, and the suffix {quoted(suffix_of(self.rejects))} "
                 "stands for something else",
                 hint="use a name that ends in .jsonl.",
+            )
+
+    def _validate_container(self, target: Format, *, directory: bool, sources: Sources) -> None:
+        """Check the path of an output that is a directory or a binary file.
+
+        Raises:
+            DataError: it is no local path, would be compressed, or is a directory with contents or in the input.
+        """
+        if not is_replaceable(self.path):
+            raise DataError(
+                f"{'standard output' if self.path == '-' else self.path}: the format {target.name} is no stream of text",
+                hint="name a local output, or write jsonl and convert it with `ie convert`.",
+            )
+        if self.path.endswith(COMPRESSIONS):
+            raise DataError(
+                f"{self.path}: the format {target.name} is not compressed further",
+                hint="omit the last suffix of the name.",
+            )
+        if not directory:
+            return
+        require_new_directory(self.path)
+        parents = Path(os.path.realpath(self.path)).parents
+        if any(Path(os.path.realpath(path)) in parents for path in sources.paths if os.path.isdir(path)):
+            raise DataError(
+                f"{self.path}: this directory would be an input of the next run, because it is in the input",
+                hint="write to another directory.",
             )
 
     def targets(self, target: Format) -> dict[str, str] | None:

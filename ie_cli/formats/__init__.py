@@ -86,6 +86,8 @@ def read_records(
         return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     format = container_of(source) if format is None else format
+    if format is None and reading.columns and suffix_is(source, *table.CSV.suffixes):
+        format = "csv"  # names that are given are not known otherwise
     if format is not None and (container := find_format(format).container) is not None:
         if source == "-" or is_url(source):
             raise not_local(name)
@@ -134,6 +136,11 @@ def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[R
         yield record
     for found in filter(None, (counts.describe(), *names.describe())):
         reading.report(f"{name}: {found}")
+
+
+def suffix_is(source: str, *suffixes: str) -> bool:
+    """Return whether the name of a source ends with a suffix, be it compressed or not."""
+    return source.lower().removesuffix(".gz").removesuffix(".zst").endswith(suffixes)
 
 
 def _watched(lines: Lines, progress: Callable[[int], None]) -> Iterator[tuple[int, str]]:

@@ -43,6 +43,7 @@ from ie_cli.formats.common.base import (
 )
 from ie_cli.formats.common.brat_configuration import Configuration
 from ie_cli.formats.common.brat_lines import Written, has_ambiguous_roles, name_of, parse, write
+from ie_cli.formats.table import count_surrogates, without_surrogates
 from ie_cli.system.atomic import storing
 from ie_cli.system.directories import new_directory
 from ie_cli.system.streams import NOT_UTF8
@@ -55,7 +56,6 @@ IDS_CHANGED = "ids that cannot be file names, or occur again, are changed"
 NO_TRIGGER = "events without a trigger cannot be stored in this format"
 CARRIED_LOST = "attributes, notes and others of changed annotations cannot be kept"
 _UNSAFE = re.compile(r"[^\w .()+=@,-]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST = 100
 _MISSING_HINT = "put NAME.txt and NAME.ann into one directory."
 _SHOWN = 3
@@ -183,7 +183,7 @@ def count_losses(document: Document) -> Mapping[str, int]:
         ROLES_CHANGED: sum(has_ambiguous_roles(event) for event in events),
         CARRIED_LOST: _written(document).lost,
         UNLOCATED_TRIPLES: count_unlocated(document),
-        SURROGATES_LOST: len(_SURROGATE.findall(document.text)),
+        SURROGATES_LOST: count_surrogates(document.text),
         **{what: count for what, count in count_native_only(document).items() if what != EVENTS_LOST},
         **{what: count for what, count in count_id_and_fields(fields).items() if what != IDS_LOST},
     }
@@ -208,7 +208,7 @@ def save(path: str) -> Iterator[Save]:
             names.add(free.lower())
             target = root / free
             target.parent.mkdir(parents=True, exist_ok=True)
-            text = _SURROGATE.sub("\ufffd", document.text)
+            text = without_surrogates(document.text)
             lines = _written(document).lines
             with storing(path):
                 write_text(Path(f"{target}{TEXTS}"), text)

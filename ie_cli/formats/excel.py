@@ -31,7 +31,7 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     Raises:
         DataError: the file is damaged, its columns are not known, or openpyxl is not installed.
     """
-    package = _openpyxl()
+    package = _openpyxl(path)
     try:
         book = package.load_workbook(path, read_only=True, data_only=True)
     except Exception as error:  # damaged archives and XML raise many types of errors
@@ -62,11 +62,11 @@ def _rows(sheet: Any, path: str) -> Iterator[Cells]:
         ) from error
 
 
-def _openpyxl() -> ModuleType:
+def _openpyxl(path: str) -> ModuleType:
     try:
         return import_module("openpyxl")
     except ImportError as error:
-        raise DataError("reading .xlsx requires the openpyxl package", hint=install_hint("excel")) from error
+        raise DataError(f"{path}: reading .xlsx requires the openpyxl package", hint=install_hint("excel")) from error
 
 
 FORMAT = Format(

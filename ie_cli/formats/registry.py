@@ -11,6 +11,7 @@ from ie_cli.formats import (
     conll04,
     conll_writer,
     datasets_directory,
+    docbin,
     document,
     duee,
     duie,
@@ -209,6 +210,7 @@ FORMATS: dict[str, Format] = {
     "excel": excel.FORMAT,
     "datasets": datasets_directory.FORMAT,
     "brat": brat.FORMAT,
+    "spacy": docbin.FORMAT,
     "html": Format(
         "html",
         "an HTML page with the entities highlighted; output only",

@@ -126,9 +126,19 @@ def _write(document: Document, separator: str) -> str:
     return out.getvalue()
 
 
+def count_surrogates(text: str) -> int:
+    """Count the lone surrogates of a text."""
+    return len(_SURROGATE.findall(text))
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text of the same length without lone surrogates, which UTF-8 cannot encode."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
 def spans_of(document: Document) -> Iterator[tuple[str | int | float | None, ...]]:
     """Yield the rows of a document: one for each span, or one without a span."""
-    text = _SURROGATE.sub("\ufffd", document.text)
+    text = without_surrogates(document.text)
     id = None if document.id is None else str(document.id)
     entities = sorted(set(document.entities))
     for number, one in enumerate(entities, 1):
@@ -154,7 +164,7 @@ def count_losses(document: Document) -> Mapping[str, int]:
         SCORES_LOST: sum(relation.score is not None for relation in document.relations),
         TEXT_IDS: int(isinstance(document.id, int) or document.id == ""),
         FIELDS_LOST: len(document.meta),
-        SURROGATES_LOST: len(_SURROGATE.findall(document.text)),
+        SURROGATES_LOST: count_surrogates(document.text),
         **{what: count for what, count in count_native_only(document).items() if what != SCORES_LOST},
     }
     return {what: count for what, count in counts.items() if count}

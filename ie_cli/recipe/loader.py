@@ -30,7 +30,7 @@ PATHS = ("train", "dev", "test", "schema_file")
 COLUMN_OPTIONS = {
     "text_column": ("conll", "pairs"),
     "label_columns": ("conll", "pairs"),
-    "grades": ("pairs", "pairs-json"),
+    "grades": ("pairs", "pairs-json", "csv", "tsv", "parquet", "excel", "datasets"),
     "joiner": (
         *("conll", "conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie", "spacy-json"),
         *("csv", "tsv", "parquet", "excel", "datasets"),

@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "a.jsonl",
         "c.json",
         "n.txt",
-        "x.csv",
+        "x.dat",
         ".hidden.jsonl",
         "o.jsonl.part.json",
         "deep/d.jsonl",
@@ -62,7 +62,7 @@ def test_a_pattern_stands_for_the_files_that_match(here: Path) -> None:
 def test_ignored_files_are_reported(here: Path) -> None:
     result = ie("convert", "data", "out.jsonl", "--from", "jsonl")
     assert result.exit_code == 0, result.stderr
-    assert "data: reading 4 files; ignored by their suffix: 3 (deep, o.jsonl.part.json, x.csv)" in said(result)
+    assert "data: reading 4 files; ignored by their suffix: 3 (deep, o.jsonl.part.json, x.dat)" in said(result)
     assert "4 records of 4 files, jsonl to jsonl" in said(result)
 
 

@@ -230,7 +230,12 @@ def test_a_directory_with_contents_is_not_replaced(tmp_path: Path) -> None:
     write_pair(tmp_path / "in")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
-    for target, message in (("full", "is not empty"), ("in", "is not empty"), ("in/a.ann", "is a file")):
+    for target, message in (
+        ("full", "is not empty"),
+        ("in", "is not empty"),
+        ("in/a.ann", "is a file"),
+        ("in/new", "is in the input"),
+    ):
         result = ie("convert", str(tmp_path / "in"), str(tmp_path / target), "--to", "brat")
         assert (result.exit_code, message in said(result)) == (1, True), said(result)
     result = ie("convert", str(tmp_path / "in"), "-", "--to", "brat")

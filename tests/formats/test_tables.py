@@ -132,14 +132,13 @@ def test_commands_name_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Split(("x.csv",), plain).fingerprint != Split(("x.csv",), recipe.data).fingerprint
     result = ie("convert", "x.csv", "-", "--from", "csv", "--column", "txt=body")
     assert (result.exit_code, "expected PART=NAME" in said(result)) == (2, True)
-    result = ie("convert", "x.csv", "out.parquet", "--from", "csv", *named)
+    result = ie("convert", "x.csv", "out.parquet", *named)
     assert "5 records, csv to parquet" in said(result)
     assert len(list(read_documents("out.parquet"))) == 5
-    (tmp_path / "bad.yaml").write_text(
-        "name: x\ndata: {train: x.jsonl, format: jsonl, columns: {text: body}}\nencoder: {name: tiny}\n"
-    )
+    result = ie("convert", "out.parquet", "out.parquet.gz")
+    assert "the format parquet is not compressed further" in said(result)
     with pytest.raises(RecipeError, match="applies only to format csv, tsv, parquet, excel, but data.format is jsonl"):
-        load_recipe("bad.yaml")
+        load_recipe("recipe.yaml", ["data.format=jsonl"])
 
 
 def test_named_columns(tmp_path: Path) -> None:
@@ -280,7 +279,7 @@ def test_excel(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     (tmp_path / "x.xlsx").touch()
-    with pytest.raises(DataError, match=r"reading \.xlsx requires the openpyxl package") as caught:
+    with pytest.raises(DataError, match=r"x\.xlsx: reading \.xlsx requires the openpyxl package") as caught:
         list(read_documents(str(tmp_path / "x.xlsx")))
     assert "ie-cli[excel]" in str(caught.value.hint)
 
