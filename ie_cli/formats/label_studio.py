@@ -15,10 +15,11 @@ characters of the text). Regions of HTML, dialogues, images and sounds, and choi
 count characters in current versions and UTF-16 units in old ones; the ``text`` of a region shows which, and must match. A
 relation goes from ``from_id`` to ``to_id``, with the direction ``left`` in reverse, with ``bi`` both ways; without labels, its
 predicate is ``relation``. The text is the field of ``data`` that the regions name as ``source``, or ``text``, or the only
-string. The other fields of ``data`` are user fields; ``data.id``, or else the id of the task, is the id.
+string. The other fields of ``data`` are user fields; ``data.id``, or else the id of the task, is the id. What else Label Studio
+notes about tasks and annotations (times, people, agreement) is not kept.
 
-Of several annotations of a task, one is read: one that is marked as ground truth, of several (or none) such the one that was
-updated last. Cancelled ones are never read. Tasks whose annotations differ are counted. A task without annotation is read from
+Of several annotations of a task, one is read: one that is marked as ground truth, or else the one that was updated last.
+Cancelled ones are never read. Tasks whose annotations differ are counted. A task without annotation is read from
 its latest prediction, or skipped if there is none; `ie predict` reads all tasks.
 
 What is written is an array of tasks with ``predictions``, which Label Studio imports as pre-annotations, with offsets that count
@@ -53,6 +54,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         name = _text_field(data, _regions(task))
         text = data[name]
         found = _read(results, text, tally)
+        tally.notes += bool(results and task.get("meta"))
         meta = {key: value for key, value in data.items() if key not in (name, "id")}
         return Document(
             text, found.entities, found.relations, _id(task, data), meta, where, related=bool(found.relations)

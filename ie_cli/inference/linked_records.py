@@ -75,6 +75,8 @@ def _rewritten(document: Document, visit: Visit) -> dict[str, Any]:
     if fields.get("relations") is not None:
         fields["relations"] = [
             {**value, "subject": entity(value["subject"]), "object": entity(value["object"])}
+            if "subject" in value
+            else value  # in the form of an annotation tool: its arguments are entities of the record
             for value in fields["relations"]
         ]
     if "events" in native_names(fields):

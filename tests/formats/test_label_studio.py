@@ -142,6 +142,12 @@ def test_line_breaks_in_the_text_of_a_region_may_be_escaped() -> None:
     ]
 
 
+def test_notes_are_counted() -> None:
+    noted = {"meta": {"text": ["sure?"]}}
+    _, said = read("label_studio", task(A | noted, B, relation("right", "met") | noted, **noted), task(A))
+    assert said == ["fields 'meta' of tasks, regions and relations, which are not kept: 3"]
+
+
 def test_results_that_are_no_spans_of_the_text_are_counted() -> None:
     hyper = {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "hypertextlabels": ["PER"], "text": "Anna"}
     results = [

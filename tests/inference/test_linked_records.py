@@ -85,6 +85,17 @@ def test_other_forms_of_entities_are_linked() -> None:
     assert linked["entities"] == [{"start_offset": 0, "end_offset": 3, "type": "person", "link": WRITTEN[0]}]
 
 
+def test_relations_in_the_forms_of_annotation_tools_are_kept() -> None:
+    ann, bob = {"id": 7, "start": 0, "end": 3, "label": "P"}, {"id": 8, "start": 8, "end": 11, "label": "P"}
+    relations = [{"from_id": 7, "to_id": 8, "type": "met"}, {"head_span": ann, "child_span": bob, "label": "met"}]
+    found = read({"text": "Ann met Bob", "entities": [ann, bob], "relations": relations})
+    assert len(mentions_of(found)) == 2
+    linked = with_links(found, iter(LINKS), INDEX).fields
+    assert linked is not None
+    assert linked["relations"] == relations
+    assert [entity["link"] for entity in linked["entities"]] == list(WRITTEN[:2])
+
+
 def test_earlier_links_are_replaced() -> None:
     found = read({"text": "Ann", "entities": [{"start": 0, "end": 3, "label": "p", "link": {"id": "old"}, "note": 1}]})
     linked = with_links(found, iter(LINKS), INDEX).fields

@@ -35,6 +35,7 @@ class RegionTally:
         characters: regions whose offsets count characters, where UTF-16 units would differ.
         unknown: regions without a text where the two differ.
         unlabelled: regions without labels.
+        notes: fields ``meta`` of tasks, regions and relations.
         others: regions and other results that are not read, by type.
     """
 
@@ -50,6 +51,7 @@ class RegionTally:
     characters: int = 0
     unknown: int = 0
     unlabelled: int = 0
+    notes: int = 0
     others: Counter[str] = field(default_factory=Counter)
 
     def describe(self) -> Iterator[tuple[str, int]]:
@@ -73,6 +75,7 @@ class RegionTally:
                     self.unknown,
                 ),
                 ("regions without a label", self.unlabelled),
+                ("fields 'meta' of tasks, regions and relations, which are not kept", self.notes),
                 (f"results that are no labelled spans of a text ({kinds})", self.others.total()),
             )
             if count
@@ -120,6 +123,7 @@ def annotation_of(results: Sequence[Any], text: str, tally: RegionTally) -> Anno
     for item in results:
         if not isinstance(item, dict):
             raise DataError(f"a result must be an object, got {short(item)}")
+        tally.notes += bool(item.get("meta"))
         if item.get("type") == "relation":
             continue
         found = _entities(item, text, tally)
