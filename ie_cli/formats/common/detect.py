@@ -18,8 +18,8 @@ from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 
 HINT = (
-    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, pairs, pairs-json, text (one document "
-    "per line), or conll (also lines of single tokens)."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, bio-json, w2ner, dygie, oneie, duee, uie, "
+    "oneke, pairs, pairs-json, text (one document per line), or conll (also lines of single tokens)."
 )
 TABLE_HINT = (
     "CSV tables cannot be read, except those of pairs of texts, whose columns a first line may name, as sentence1, sentence2 "
