@@ -165,13 +165,13 @@ def _as_relations(events: Iterable[Event]) -> tuple[list[Entity], list[Relation]
 def _events_of(document: Document) -> list[Event]:
     """Return the events of a document; if it has none, those that its relations stand for."""
     if document.events:
-        return sorted(set(document.events))
+        return list(dict.fromkeys(document.events))
     arguments: dict[Entity, list[Argument]] = {}
     for relation in document.relations:
         if relation.object.label == relation.predicate:
             placed = Entity(relation.object.start, relation.object.end, NO_TYPE)
             arguments.setdefault(relation.subject, []).append(Argument(relation.predicate, placed))
-    return sorted(Event(t.label, (t.start, t.end), tuple(given)) for t, given in arguments.items())
+    return [Event(trigger.label, (trigger.start, trigger.end), tuple(a)) for trigger, a in arguments.items()]
 
 
 def _class_of(kind: str) -> str:

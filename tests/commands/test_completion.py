@@ -83,7 +83,7 @@ def test_formats_are_completed(shell: str, answer: Answer) -> None:
     written = [name for name in FORMATS if name not in ("pairs-json", "text", "document")]
     for line in ("ie convert --to ", "ie predict --to "):
         assert offered(answer, shell, line) == written
-    assert offered(answer, shell, "ie convert --to du") == ["duie", "duie1"]
+    assert offered(answer, shell, "ie convert --to dui") == ["duie", "duie1"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -148,7 +148,7 @@ def test_completion_starts_without_torch() -> None:
         "try:\n    main()\n"
         "finally:\n    sys.stderr.write(str({'torch', 'transformers', 'datasets', 'numpy'} & sys.modules.keys()))\n"
     )
-    variables = {"_IE_COMPLETE": "complete_bash", "COMP_WORDS": "ie convert --to du", "COMP_CWORD": "3"}
+    variables = {"_IE_COMPLETE": "complete_bash", "COMP_WORDS": "ie convert --to dui", "COMP_CWORD": "3"}
     result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -22,7 +22,8 @@ from ie_cli.formats.table import is_header, table_of
 
 HINT = (
     "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, doccano, label_studio, prodigy, "
-    "spacy-json, pairs, pairs-json, text (one document per line), or conll (also lines of single tokens)."
+    "spacy-json, bio-json, w2ner, dygie, oneie, duee, uie, oneke, pairs, pairs-json, text (one document per line), or conll "
+    "(also lines of single tokens)."
 )
 TABLE_HINT = (
     "a table needs a first line with the names of its columns: text, start, end and label (a span per row), text and entities, "
