@@ -12,7 +12,13 @@ from support.runner import ie
 
 from ie_cli.data.findings import Finding
 from ie_cli.doctor import cross_folds
-from ie_cli.doctor.cross_folds import collect_suspects, recipe_of_models, recipe_without_fold, small_recipe
+from ie_cli.doctor.cross_folds import (
+    collect_suspects,
+    find_suspects,
+    recipe_of_models,
+    recipe_without_fold,
+    small_recipe,
+)
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.recipe.schema import DataSection, Recipe
@@ -36,6 +42,9 @@ def test_data_without_entities_are_refused(tmp_path: Path) -> None:
     plain = write_jsonl(tmp_path / "plain.jsonl", [Document("nothing here")])
     with pytest.raises(DataError, match="contains no entities with labels"):
         small_recipe(DataSection(train=str(plain)))
+    [error, hint] = find_suspects(recipe(plain), report=str, alone=True)
+    assert error == Finding("error", f"--deep: {plain}: contains no entities with labels")
+    assert hint.text == "hint: omit --deep for these data."
 
 
 def test_recipes_of_entities_are_their_own_models_and_others_are_not(tmp_path: Path) -> None:
@@ -65,7 +74,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     """Records the recipes of models instead of training them."""
     given: list[Recipe] = []
 
-    def find(made: Recipe, *, report: Callable[[str], None]) -> Iterator[Finding]:
+    def find(made: Recipe, *, report: Callable[[str], None], alone: bool = False) -> Iterator[Finding]:
+        assert alone
         given.append(made)
         report("training")
         yield Finding("note", "train: one place:\n  f:1")
