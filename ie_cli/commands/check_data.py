@@ -116,9 +116,8 @@ def find_in_data(sources: Sources, *, deep: bool, progress: Callable[[str], None
             errors |= finding.kind == "error"
             yield replace(finding, text=name_options(finding.text, _OPTIONS))
         if deep and not errors:
-            from ie_cli.doctor.cross_folds import find_suspects, small_recipe
+            from ie_cli.doctor.cross_folds import find_suspects
 
-            [section] = recipe.instances().values()
-            yield from find_suspects(small_recipe(section.data), report=progress)
+            yield from find_suspects(recipe, report=progress, alone=True)
     except IEError as error:
         raise DataError(error.message, hint=error.hint and name_options(error.hint, _OPTIONS)) from error

@@ -10,7 +10,7 @@ from ie_cli.data.findings import Finding
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.scripts import Scripts
 from ie_cli.doctor.suspects import Suspects
-from ie_cli.errors import DataError
+from ie_cli.errors import DataError, IEError
 from ie_cli.recipe.schema import DataSection, Recipe
 from ie_cli.system.temporary import scratch
 from ie_cli.tasks import TASKS
@@ -63,7 +63,7 @@ def small_recipe(data: DataSection) -> Recipe:
     statistics = DatasetStatistics.of(train, parts=[scripts])
     if not statistics.labels:
         raise DataError(
-            f"{', '.join(train.sources)}: contains no entities with labels, which --deep checks",
+            f"{', '.join(train.sources)}: contains no entities with labels",
             hint="omit --deep for these data.",
         )
     unspaced = scripts.letters["han"] + scripts.letters["kana_hangul"] > 0.3 * scripts.letters["letters"]
@@ -100,18 +100,26 @@ def recipe_without_fold(recipe: Recipe, number: int, folds: int) -> Recipe:
     return recipe.model_copy(update={"data": data, "training": training})
 
 
-def find_suspects(recipe: Recipe, *, folds: int = FOLDS, report: Callable[[str], None]) -> Iterator[Finding]:
-    """Yield a finding with the places in the training data that are most likely wrong.
+def find_suspects(
+    recipe: Recipe, *, folds: int = FOLDS, report: Callable[[str], None], alone: bool = False
+) -> Iterator[Finding]:
+    """Yield a finding with the places in the training data that are most likely wrong, or an error if no model can be trained.
 
     Args:
         recipe: the recipe of the data.
         folds: number of models.
         report: called with the progress.
-
-    Raises:
-        IEError: the data contain no entities, or a model cannot be trained.
+        alone: whether the recipe only describes data that are checked without one.
     """
-    yield from collect_suspects(recipe_of_models(recipe), folds=folds, report=report).findings("train", folds=folds)
+    [section, *_] = recipe.instances().values()
+    try:
+        models = small_recipe(section.data) if alone else recipe_of_models(recipe)
+        suspects = collect_suspects(models, folds=folds, report=report)
+    except IEError as error:
+        yield Finding("error", f"--deep: {error.message}")
+        yield from (Finding("note", f"hint: {hint}") for hint in filter(None, [error.hint]))
+        return
+    yield from suspects.findings("train", folds=folds)
 
 
 def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None]) -> Suspects:

@@ -99,9 +99,14 @@ class Suspects:
         self._all.append(Suspect(kind, margin, document.where or "", gold, predicted, around))
 
     @property
+    def entities(self) -> int:
+        """The number of annotated entities."""
+        return self._gold.total()
+
+    @property
     def f1(self) -> float:
         """The F1 of the predictions."""
-        return 2 * self._found.total() / max(1, self._gold.total() + self._predicted)
+        return 2 * self._found.total() / max(1, self.entities + self._predicted)
 
     def ranked(self) -> list[Suspect]:
         """Return the suspects, the likeliest errors first."""
