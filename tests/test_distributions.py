@@ -100,6 +100,11 @@ def commands(directory: Path) -> list[list[str]]:
         ["eval", str(MODEL), gold, "--json"],
         ["eval", gold, "--predictions", written, "--json"],
         ["convert", gold, (directory / "gold.conll").as_uri(), "--to", "conll"],
+        ["split", gold, "--output", str(directory / "parts"), "--dev", "0.5", "--test", "0", "--seed", "1"],
+        ["merge", gold, written, "--output", str(directory / "merged.jsonl"), "--on-conflict", "union"],
+        ["diff", gold, written],
+        ["stats", gold],
+        ["view", gold],
         ["show", "quickstart"],
         ["init", gold],
     ]

@@ -21,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from ie_cli.data.disjoint_sets import DisjointSets, Index
 from ie_cli.system.atomic import storing
 
 SIMILARITY = 0.8
@@ -35,7 +36,6 @@ _MAX_TEXTS, _MAX_CHARACTERS = 4096, 500_000
 """Limits on the texts that are hashed at once."""
 
 Integers = npt.NDArray[np.uint64]
-Index = npt.NDArray[np.int64]
 
 
 def groups(texts: Iterable[str], *, similarity: float = SIMILARITY) -> list[int]:
@@ -50,11 +50,9 @@ def groups(texts: Iterable[str], *, similarity: float = SIMILARITY) -> list[int]
     """
     with ExitStack() as stack:
         stored = _Stored.of(texts, stack)
-        labels = _components(stored, similarity) if stored.count else np.empty(0, np.int64)
-    _, firsts, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.empty_like(firsts)
-    order[np.argsort(firsts)] = np.arange(len(firsts))
-    return [int(number) for number in order[inverse]]
+        sets = DisjointSets(stored.count)
+        _unite(stored, sets, similarity)
+    return [int(number) for number in sets.numbers()]
 
 
 def similarity_of(one: str, other: str) -> float:
@@ -117,28 +115,19 @@ class _Stored:
         return found
 
 
-def _components(stored: _Stored, similarity: float) -> Index:
-    """Return the number of the connected component of each text."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = stored.count
-    labels: Index = np.arange(count)
-    edges: list[Index] = [np.empty((0, 2), np.int64)]
+def _unite(stored: _Stored, sets: DisjointSets, similarity: float) -> None:
+    """Unite the texts that are nearly equal."""
     rows = 4 if similarity >= SIMILARITY else 2
+    labels = sets.labels()
     for first in range(0, _VALUES, rows):
         for pairs in _candidates(stored.signatures[:, first : first + rows]):
             pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
-            if not len(pairs):
-                continue
             equal = stored.signatures[pairs[:, 0]] == stored.signatures[pairs[:, 1]]
             pairs = pairs[equal.mean(axis=1) >= similarity - _MARGIN]
             pairs = pairs[stored.verified(pairs, similarity)]
-            edges.append(pairs)
-            joined = np.concatenate(edges)
-            graph = coo_array((np.ones(len(joined), np.bool_), (joined[:, 0], joined[:, 1])), shape=(count, count))
-            labels = connected_components(graph, directed=False)[1].astype(np.int64)
-    return labels
+            if len(pairs):
+                sets.unite(map(tuple, pairs.tolist()))
+                labels = sets.labels()
 
 
 def _candidates(band: npt.NDArray[np.uint32]) -> Iterator[Index]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ie_cli.data.disjoint_sets import DisjointSets
 from ie_cli.data.label_items import label_items
 from ie_cli.data.near_duplicates import SIMILARITY, groups
 from ie_cli.data.stratified_split import Group, by_place, stratified
@@ -180,21 +181,16 @@ def _groups_of(numbers: list[int], records: _Records, seed: int) -> list[Group]:
     return found
 
 
-def _united(near: list[int], documents: Iterable[int]) -> list[int]:
+def _united(near: Sequence[int], documents: Sequence[int]) -> list[int]:
     """Return the numbers of the groups that near duplicates and documents connect, in the order of their first records."""
-    parents: dict[tuple[bool, int], tuple[bool, int]] = {}
-
-    def root(node: tuple[bool, int]) -> tuple[bool, int]:
-        while (above := parents.setdefault(node, node)) != node:
-            parents[node] = parents.setdefault(above, above)
-            node = above
-        return node
-
-    nodes = [((False, group), (True, document)) for group, document in zip(near, documents, strict=True)]
-    for one, other in nodes:
-        parents[root(one)] = root(other)
-    numbers: dict[tuple[bool, int], int] = {}
-    return [numbers.setdefault(root(one), len(numbers)) for one, _ in nodes]
+    if not near:
+        return []
+    groups_of_texts = max(near) + 1
+    sets = DisjointSets(groups_of_texts + max(documents) + 1)
+    sets.unite((group, groups_of_texts + document) for group, document in zip(near, documents, strict=True))
+    labels = sets.labels().tolist()
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(labels[group], len(numbers)) for group in near]
 
 
 def _digest(text: str) -> int:
