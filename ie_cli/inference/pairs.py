@@ -10,7 +10,7 @@ import numpy as np
 
 from ie_cli.codecs.base import Annotation, Floats, Outputs
 from ie_cli.codecs.pairs import MATRIX, PairDecoder
-from ie_cli.encoding.pairs import Ids
+from ie_cli.encoding.tokenizer import Ids
 from ie_cli.recipe.heads import Reads
 
 if TYPE_CHECKING:

@@ -94,9 +94,11 @@ class HashEmbeddings(nn.Module):
     def __init__(self, config: HashCnnConfig) -> None:
         super().__init__()
         self.num_embeddings = config.vocab_size
-        self.tables = nn.ModuleList(nn.Embedding(rows, config.embedding_size) for rows in config.embedding_rows)
-        for table in self.tables:
+        self.rows = config.embedding_rows
+        tables = [nn.Embedding(rows, config.embedding_size) for rows in self.rows]
+        for table in tables:
             nn.init.uniform_(table.weight, -0.1, 0.1)
+        self.tables = nn.ModuleList(tables)
         for name in ("multipliers", "offsets"):
             numbers = [
                 [1 + hash_of(name, f"{feature} {number}") % (_PRIME - 1) for number in range(config.embedding_hashes)]
@@ -109,7 +111,7 @@ class HashEmbeddings(nn.Module):
         parts, shift = [], 0
         for number, (bits, table) in enumerate(zip(FEATURE_BITS.values(), self.tables, strict=True)):
             values = (input_ids >> shift & ((1 << bits) - 1)).unsqueeze(-1)  # [batch, L, 1]
-            rows = (values * self.multipliers[number] + self.offsets[number]) % _PRIME % table.num_embeddings
+            rows = (values * self.multipliers[number] + self.offsets[number]) % _PRIME % self.rows[number]
             parts.append(table(rows).sum(-2))  # [batch, L, embedding]
             shift += bits
         return torch.cat(parts, -1)
