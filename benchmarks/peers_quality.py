@@ -262,8 +262,10 @@ def rows(options: Options, system: str) -> Iterator[str]:
     for chosen in dict.fromkeys((best, rates[0])):
         found = [result_at(options.work, Job(system, chosen, seed).name(options)) for seed in options.seeds]
         results = [result for result in found if result is not None]
+        if not results:
+            continue
         kinds = [kind for kind, each in (("best", best), ("documented", rates[0])) if each == chosen]
-        edge = ", at the edge" if chosen == best and chosen[0] == max(rates)[0] else ""
+        edge = ", at the edge" if chosen == best and chosen in {min(rates), max(rates)} else ""
         two = f", {chosen[1]:g}" if chosen[0] != chosen[1] else ""
         cells = [spread([result["test"][name] for result in results]) for name in ("precision", "recall", "f1")]
         seconds = statistics.median(result["seconds"] for result in results)

@@ -36,8 +36,8 @@ def write_corpora(directory: Path) -> Path:
         )
         for n in range(8)
     ]
-    spo = {"predicate": "导演", "subject": "灯塔", "subject_type": "影视作品"}
-    spo |= {"object": {"@value": "高长青"}, "object_type": {"@value": "人物"}}  # type: ignore[dict-item]
+    spo: dict[str, Any] = {"predicate": "导演", "subject": "灯塔", "subject_type": "影视作品"}
+    spo |= {"object": {"@value": "高长青"}, "object_type": {"@value": "人物"}}
     duie = [json.dumps({"text": f"灯塔{n}由高长青执导", "spo_list": [spo]}) for n in range(8)]
     conll04 = [
         {
