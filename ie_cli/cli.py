@@ -354,34 +354,7 @@ def push(
     run_push(model, repo, private=private, revision=revision, message=message, dry_run=dry_run, quiet=quiet)
 
 
-@app.command()
-def convert(
-    files: args.ConvertedFiles,
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
-    input_format: args.FromFormat = None,
-    output_format: args.ToFormat = None,
-    text_column: args.TextColumn = None,
-    label_columns: args.LabelColumns = None,
-    joiner: args.Joiner = None,
-    columns: args.Columns = None,
-    trim: args.Trim = False,
-    on_error: args.OnError = "stop",
-    quiet: args.Quiet = False,
-    debug: args.Debug = False,
-) -> None:
-    """Convert annotated data to another format, and report what it cannot express."""
-    from ie_cli.commands.convert import run_convert
-    from ie_cli.commands.inputs import Input
-    from ie_cli.commands.records import Output
-
-    data = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
-        for path in files
-    ]
-    data = [replace(one, named_columns=columns) for one in data]
-    run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
-
-
+app.command()(data_tools.convert)
 app.command()(data_tools.split)
 app.command()(data_tools.merge)
 app.command()(data_tools.diff)

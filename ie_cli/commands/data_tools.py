@@ -1,7 +1,8 @@
-"""Define the commands that divide, unite, count, compare and show annotated data, without a model."""
+"""Define the commands that convert, divide, unite, count, compare and show annotated data, without a model."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -59,6 +60,33 @@ SameFormat = Annotated[
         "--to", help="Format of the parts; that of the input if omitted.", autocompletion=complete_output_format
     ),
 ]
+
+
+def convert(
+    files: args.ConvertedFiles,
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output; `-` is stdout.")],
+    input_format: args.FromFormat = None,
+    output_format: args.ToFormat = None,
+    text_column: args.TextColumn = None,
+    label_columns: args.LabelColumns = None,
+    joiner: args.Joiner = None,
+    columns: args.Columns = None,
+    trim: args.Trim = False,
+    on_error: args.OnError = "stop",
+    quiet: args.Quiet = False,
+    debug: args.Debug = False,
+) -> None:
+    """Convert annotated data to another format, and report what it cannot express."""
+    from ie_cli.commands.convert import run_convert
+    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.records import Output
+
+    data = [
+        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        for path in files
+    ]
+    data = [replace(one, named_columns=columns) for one in data]
+    run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
 
 
 def split(

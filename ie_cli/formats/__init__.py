@@ -11,7 +11,7 @@ from ie_cli.document import Document
 from ie_cli.document.relabelling import RelabelledNames
 from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
-from ie_cli.formats import hub
+from ie_cli.formats import hub, table
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
