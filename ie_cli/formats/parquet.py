@@ -40,7 +40,7 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with open(path, "rb") as raw, parquet.ParquetFile(raw) as file:
             names = list(file.schema_arrow.names)
             classes = _classes(file.schema_arrow.metadata)
             yield from read_table(names, _rows(file, path), path, reading, classes=classes)
@@ -83,7 +83,7 @@ def save(path: str) -> Iterator[Save]:
     texts, integers, numbers = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     kinds = (texts, texts, integers, integers, integers, texts, texts, numbers)
     schema = pyarrow.schema(list(zip(SPAN_ROLES, kinds, strict=True)))
-    with new_file(path) as new, parquet.ParquetWriter(new, schema) as writer:
+    with new_file(path) as new, new.open("wb") as raw, parquet.ParquetWriter(raw, schema) as writer:
         rows: list[tuple[Any, ...]] = []
 
         def flush() -> None:

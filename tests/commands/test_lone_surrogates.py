@@ -145,7 +145,7 @@ def test_names_of_files_that_are_no_utf_8(here: str) -> None:
         "r\udcff.html"
     ).read_text(encoding="utf-8")
     assert json.loads(Path("r\udcff.json").read_text(encoding="utf-8"))["data"] == name
-    for to in FORMATS:
+    for to in [*FORMATS, "csv", "brat", "parquet"]:
         assert ie("convert", name, f"c\udcff.{to}", "--to", to).exit_code == 0
 
 

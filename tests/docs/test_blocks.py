@@ -101,7 +101,9 @@ def shell(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def executed(page: str) -> list[Block]:
-    return [block for block in blocks(page) if block.language in EXECUTED and block.reason is None]
+    """The blocks that are executed, or written to a file."""
+    found = (block for block in blocks(page) if block.language in EXECUTED or block.file is not None)
+    return [block for block in found if block.reason is None]
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if executed(page)])
@@ -125,7 +127,7 @@ def run_block(block: Block, shell: PageShell, namespace: dict[str, Any]) -> None
         run_python(block, namespace)
     elif block.language == "yaml":
         require_recipe(block.text)
-    else:
+    elif block.language in ("json", "jsonl"):
         require_json(block.text, lines=block.language == "jsonl")
 
 
