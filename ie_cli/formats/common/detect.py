@@ -131,8 +131,8 @@ def _has_pairs(head: Sequence[tuple[int, str]], first: str) -> bool:
     """Return whether the records are spaCy's pairs of a text and its annotation."""
     if is_pair_line(first):
         return True
-    found = read_objects(head, "", parse_record) if first.lstrip().startswith("[") else ()
-    return any(raw.startswith("[") and isinstance(fields, dict) for _, raw, fields in found)
+    found = read_objects(head, "", parse_record) if first.lstrip().startswith("[") else iter(())
+    return next((raw.startswith("[") for _, raw, fields in found if isinstance(fields, dict)), False)
 
 
 def _json_format(objects: Sequence[dict[str, Any]]) -> str:
