@@ -93,7 +93,7 @@ def _check_task(
     section = recipe.instances()[name]
     task = TASKS[section.task]
     train, dev, test = splits(section.data)
-    schema, problem = _schema_of(recipe, name, train) if task.schema_first else (None, None)
+    schema, problem = _schema_of(recipe, name, train) if task.schema_first and not alone else (None, None)
     surveys: dict[str, Survey] = {}
     for part, split in (("train", train), ("dev", dev), ("test", test)):
         if split is None or (split.keep is not None and part == "dev" and "train" not in surveys):
@@ -118,7 +118,7 @@ def _check_task(
     if unknown := unknown_name(section.data, set().union(*(survey.renamed for survey in surveys.values())), known):
         yield from _errors(unknown)
     if not (task.schema_first and surveys["train"].bad.count):  # its schema would be that of a part of the data
-        preview, failure = _preview(recipe, name, surveys["train"].statistics)
+        preview, failure = _preview(recipe, name, surveys["train"].statistics, alone=alone)
         problem = problem or failure
         if preview is not None:
             schemas[name] = preview
@@ -204,12 +204,17 @@ def _schema_of(recipe: Recipe, name: str, train: Split) -> tuple[LabelSchema | N
     return (schema if schema is not None and schema.constrained else None), problem
 
 
-def _preview(recipe: Recipe, name: str, statistics: DatasetStatistics) -> tuple[LabelSchema | None, IEError | None]:
-    """Return the schema that a model would have, or None if the data contain nothing to learn, or the error of training."""
+def _preview(
+    recipe: Recipe, name: str, statistics: DatasetStatistics, *, alone: bool = False
+) -> tuple[LabelSchema | None, IEError | None]:
+    """Return the schema that a model would have, or None if the data contain nothing to learn, or the error of training.
+
+    The names that a recipe mentions are compared with those of the data, unless the data are checked alone.
+    """
     section = recipe.instances()[name]
     try:
         schema = TASKS[section.task].preview_schema(recipe, section, statistics)
-        if schema is not None:
+        if schema is not None and not alone:
             _validate_names(recipe, {name: schema})
     except IEError as error:
         return None, error

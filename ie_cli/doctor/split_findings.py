@@ -77,8 +77,14 @@ def about(
     inside = split == "train" and found.statistics.split_words and verdict is None
     words = describe_whole_words(section.head, found.statistics) if inside else None
     yield from (replace(part, text=f"{split}: {part.text}") for part in (unlearned, words) if part is not None)
-    if encoder is None:
-        return
+    if encoder is not None:
+        yield from _about_tokens(split, found, section, encoder, shifted=verdict is not None)
+
+
+def _about_tokens(
+    split: str, found: Survey, section: TaskSection, encoder: EncoderSection, *, shifted: bool
+) -> Iterator[Finding]:
+    """Yield what depends on the tokens of the encoder; `shifted` is whether the offsets seem to be wrong."""
     if found.reach.truncated:
         yield Finding(
             "warning" if found.reach.truncated >= found.reach.texts * _ODD_SHARE else "note",
@@ -92,7 +98,7 @@ def about(
         )
     if (unknown := found.reach.unknown) is not None and unknown.unknown:
         yield Finding("warning" if unknown.share >= _ODD_SHARE else "note", f"{split}: {unknown.describe()}")
-    yield from found.reach.findings(split, encoder, trim=section.data.trim, shifted=verdict is not None)
+    yield from found.reach.findings(split, encoder, trim=section.data.trim, shifted=shifted)
 
 
 def _overlaps(split: str, found: Survey) -> Iterator[Finding]:

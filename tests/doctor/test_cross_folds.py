@@ -86,7 +86,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
 
 def test_the_command_reports_the_places(tmp_path: Path, stub: list[Recipe]) -> None:
     train = write_jsonl(tmp_path / "train.jsonl", documents())
-    assert "train: one place" not in ie("check", str(train)).stderr
+    plain = ie("check", str(train))
+    assert plain.exit_code == 0, plain.stderr
+    assert "train: one place" not in plain.stderr
     result = ie("check", str(train), "--deep")
     assert result.exit_code == 0
     assert "training\ntrain: one place:\n  f:1\n" in result.stderr
