@@ -131,18 +131,7 @@ def propose_recipe(
     unknown = UnknownCharacters(TextTokenizer(tokenizer)) if tokenizer is not None else None
     parts: list[Part] = [lengths, scripts, overlaps, shares, *([] if unknown is None else [unknown])]
     statistics = DatasetStatistics.of(documents, parts=parts)
-    for task in reversed(TASKS.values()):
-        proposal = task.propose(statistics, overlapping=overlaps.documents[task.name])
-        if proposal is not None:
-            break
-    else:
-        raise DataError(
-            f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
-            "there is nothing to train on",
-            hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]} or '
-            '{"text": "Ann slept", "text_pair": "Ann was awake", "label": "0"}, or set the format of the data: '
-            "--from jsonl | duie | cluener | conll | pairs | …",
-        )
+    task, proposal = _choose_task(statistics, overlaps, data)
     if any(file.tokens == "characters" for file in decided):
         reading = replace(reading, joiner="")
     files = _with_siblings(files or SplitFiles((data,)), formats[0] if formats else None, reading)
@@ -159,6 +148,25 @@ def propose_recipe(
         _training(proposed, scripts, request, evaluated=bool(files.dev) or share is not None),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
+
+
+def _choose_task(statistics: DatasetStatistics, overlaps: Overlaps, data: str) -> tuple[Task, Proposal]:
+    """Return the last task that the data are annotated for, and its proposal.
+
+    Raises:
+        DataError: there is none.
+    """
+    for task in reversed(TASKS.values()):
+        proposal = task.propose(statistics, overlapping=overlaps.documents[task.name])
+        if proposal is not None:
+            return task, proposal
+    raise DataError(
+        f"{'stdin' if data == '-' else data}: {counted(statistics.documents, 'example')} without any entities: "
+        "there is nothing to train on",
+        hint='annotate some texts as {"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "name"}]} or '
+        '{"text": "Ann slept", "text_pair": "Ann was awake", "label": "0"}, or set the format of the data: '
+        "--from jsonl | duie | cluener | conll | pairs | …",
+    )
 
 
 def _with_siblings(files: SplitFiles, format: str | None, reading: Reading) -> SplitFiles:
