@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import statistics
 import sys
@@ -257,7 +256,7 @@ def rows(options: Options, system: str) -> Iterator[str]:
     scores, rates = searched(options, system), SYSTEMS[system].rates
     if not scores:
         return
-    search = " / ".join(f"{scores.get(each, math.nan):.3f}" for each in rates)
+    search = " / ".join(f"{scores[each]:.3f}" if each in scores else "–" for each in rates)
     best = max(scores, key=scores.__getitem__)
     for chosen in dict.fromkeys((best, rates[0])):
         found = [result_at(options.work, Job(system, chosen, seed).name(options)) for seed in options.seeds]

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 HEAD_SIZE = 64
-MOST = 200
-"""The largest number of subjects, and of objects, that are combined; a trained model does not find as many."""
+SPANS, ITEMS = 200, 1000
+"""The largest numbers of subjects or objects, and of items, of a sentence: only models that have hardly learned find more."""
 SUBJECT_START, SUBJECT_END = OBJECT_START, OBJECT_END = 0.6, 0.5
 Places = tuple[int, int, int, int, int]
 """Predicate, first and last token of the subject, first and last token of the object."""
@@ -69,6 +69,14 @@ class Text:
     def usable(self, first: int, last: int) -> bool:
         """Whether both are tokens of the text, in order."""
         return first <= last and bool(self.places[first]) and bool(self.places[last])
+
+
+def positive(scores: Any, most: int) -> Any:
+    """Return the indices of the scores above 0 ``[n, dimensions]``; of more than `most`, those of the highest scores."""
+    cells = np.argwhere(scores > 0)
+    if len(cells) > most:
+        cells = cells[np.argpartition(-scores[tuple(cells.T)], most)[:most]]
+    return cells
 
 
 def padded_ids(texts: Sequence[Text]) -> Tensor:
@@ -129,10 +137,10 @@ class Entities(Base):
         return self.loss_of(scores.reshape(cells, -1), gold.reshape(cells, -1))
 
     def find(self, texts: Sequence[Text]) -> list[list[common.Item]]:
-        found: list[list[common.Item]] = [[] for _ in texts]
-        for row, label, first, last in (self.scores(texts) > 0).nonzero().tolist():
-            if texts[row].usable(first, last):
-                found[row].append((*texts[row].characters_of(first, last), self.labels[label]))
+        found: list[list[common.Item]] = []
+        for text, scores in zip(texts, self.scores(texts).cpu().numpy(), strict=True):
+            cells = [cell for cell in positive(scores, ITEMS) if text.usable(*cell[1:])]
+            found.append([(*text.characters_of(first, last), self.labels[label]) for label, first, last in cells])
         return found
 
 
@@ -204,19 +212,18 @@ class GPLinker(Relations):
         found: list[list[common.Item]] = []
         for row, text in enumerate(texts):
             subjects, objects = (self._spans(text, entities[row, side]) for side in (0, 1))
+            pairs = [np.ix_(range(len(self.predicates)), subjects[:, end], objects[:, end]) for end in (0, 1)]
+            links = np.minimum(starts[row][pairs[0]], ends[row][pairs[1]])
             items: list[common.Item] = []
-            for predicate, name in enumerate(self.predicates):
-                linked = starts[row, predicate][np.ix_(subjects[:, 0], objects[:, 0])] > 0
-                linked &= ends[row, predicate][np.ix_(subjects[:, 1], objects[:, 1])] > 0
-                for s, o in np.argwhere(linked):
-                    items.append((text.characters_of(*subjects[s]), name, text.characters_of(*objects[o])))
+            for predicate, s, o in positive(links, ITEMS):
+                both = text.characters_of(*subjects[s]), text.characters_of(*objects[o])
+                items.append((both[0], self.predicates[predicate], both[1]))
             found.append(items)
         return found
 
     def _spans(self, text: Text, scores: Any) -> Any:
-        """Return the spans with a score above 0, ``[n, 2]``; of a model that has not learned yet, the best `MOST`."""
-        spans = [(first, last) for first, last in np.argwhere(scores > 0) if text.usable(first, last)]
-        spans = sorted(spans, key=lambda span: -scores[span])[:MOST]
+        """Return the tokens of the spans with a score above 0, ``[n, 2]``."""
+        spans = [span for span in positive(scores, SPANS) if text.usable(*span)]
         return np.array(spans, dtype=int).reshape(-1, 2)
 
 
