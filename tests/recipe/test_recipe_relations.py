@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
 from ie_cli.recipe.heads import GPLinkerSection, heads_of
-from ie_cli.recipe.loader import dump_recipe, load_recipe
+from ie_cli.recipe.loader import COLUMN_OPTIONS, dump_recipe, load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
 SMALL = "name: a\nencoder: {name: tiny}\ndata: {train: t.jsonl}\n"
@@ -259,10 +259,11 @@ def test_columns_are_those_of_conll_and_pairs_alone(tmp_path: Path, option: str,
 
 
 def test_grades_are_those_of_pairs_alone(tmp_path: Path) -> None:
-    for format in ("pairs", "pairs-json"):
+    for format in COLUMN_OPTIONS["grades"]:
         assert load(tmp_path, with_data(f"format: {format}, grades: false")).data.grades is False
     [problem] = complaint(tmp_path, with_data("format: jsonl, grades: true"))
-    assert problem == "recipe.yaml:3: data.grades: applies only to format pairs, pairs-json, but data.format is jsonl"
+    named = ", ".join(COLUMN_OPTIONS["grades"])
+    assert problem == f"recipe.yaml:3: data.grades: applies only to format {named}, but data.format is jsonl"
 
 
 @pytest.mark.parametrize("mentions", ["nearest", "first", "all"])
