@@ -246,6 +246,7 @@ def test_every_sample_is_here() -> None:
         "prompts.uie.json",
         "events.duee.json",
     }
+    tested |= {"relations.doccano.jsonl", "label_studio.json", "prodigy.jsonl", "spacy.json", "spacy-paragraphs.json"}
     assert {path.name for path in SAMPLES.iterdir()} == tested
 
 
@@ -288,8 +289,8 @@ def test_an_unknown_format_gets_a_suggestion() -> None:
 
 
 def test_the_hint_for_an_output_lists_what_can_be_written() -> None:
-    with pytest.raises(DataError, match="unknown format 'csv'") as caught:
-        find_format("csv", written=True)
+    with pytest.raises(DataError, match="unknown format 'xml'") as caught:
+        find_format("xml", written=True)
     assert caught.value.hint is not None
     assert "html" in caught.value.hint
     assert "text" not in caught.value.hint
