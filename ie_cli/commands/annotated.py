@@ -16,9 +16,7 @@ from ie_cli.commands.records import Output, Tally
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
-from ie_cli.formats import FORMATS, BadLine, Format, Reading
-from ie_cli.formats.suffixes import suffix_of
-from ie_cli.system.streams import is_replaceable
+from ie_cli.formats import BadLine, Format, Reading
 from ie_cli.system.urls import is_url
 
 _WIDTH = 120
@@ -109,36 +107,6 @@ class AnnotatedFiles:
         if self.bad.bad:
             warn(f"{counted(self.bad.bad, 'bad line')} skipped; the first: {self.bad.first_bad}")
 
-    def same_format(self) -> Format:
-        """Return the format in which the files were found, for output in the same format.
-
-        Raises:
-            DataError: there are several, or it cannot be written.
-        """
-        names = list(self.detected) or ["jsonl"]  # the data sets of the Hub have no format
-        if len(names) > 1:
-            raise DataError(
-                f"{self.sources.describe()}: the files have several formats: {', '.join(names)}",
-                hint="name the format of the output with --to.",
-            )
-        target = FORMATS[names[0]]
-        if target.write is None:
-            raise DataError(
-                f"{self.sources.paths[0]}: format '{target.name}' cannot be written", hint="name another one with --to."
-            )
-        return target
-
-
-def require_new(paths: Sequence[str], *, force: bool) -> None:
-    """Check that no output replaces a file.
-
-    Raises:
-        DataError: a file of this name exists, and `force` is false.
-    """
-    for path in paths:
-        if not force and is_replaceable(path) and os.path.exists(path):
-            raise DataError(f"{path}: this file exists", hint="replace it with --force, or choose another place.")
-
 
 def require_outputs(paths: Sequence[str], target: Format, sources: Sources) -> None:
     """Check that no output is an input, or in a directory that is one.
@@ -148,24 +116,6 @@ def require_outputs(paths: Sequence[str], target: Format, sources: Sources) -> N
     """
     for path in paths:
         Output(path, on_error="stop").validate_target(target, sources)
-
-
-def suffix_for(target: Format, path: str, *, same: bool) -> str:
-    """Return the suffix of outputs in a format.
-
-    Args:
-        target: the format.
-        path: an input.
-        same: whether the input has the same format, so that its suffix, with that of its compression, fits.
-
-    >>> suffix_for(FORMATS["conll"], "a/train.txt.gz", same=True), suffix_for(FORMATS["conll"], "a/train.txt", same=False)
-    ('.txt.gz', '.conll')
-    """
-    if same and (suffix := suffix_of(path)) and not is_url(path):
-        return path[path.lower().rindex(suffix) :]
-    if target.suffixes:
-        return target.suffixes[0]
-    return ".json" if target.by_line or target.frame[0] else ".txt"
 
 
 def report_width() -> int:

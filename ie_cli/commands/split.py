@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ie_cli.commands.annotated import AnnotatedFiles, require_new, require_outputs, suffix_for
+from ie_cli.commands.annotated import AnnotatedFiles, require_outputs
 from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
 from ie_cli.commands.records import Output, RecordWriter, Tally, output_format_of, report_omissions
 from ie_cli.errors import DataError, counted
-from ie_cli.formats import Format
+from ie_cli.formats import FORMATS, Format
+from ie_cli.formats.suffixes import suffix_of
 from ie_cli.metrics.scores import ScoreTable
 from ie_cli.reports.terminal import print_tables
 from ie_cli.system.atomic import storing
-from ie_cli.system.streams import open_output
+from ie_cli.system.streams import is_replaceable, open_output
+from ie_cli.system.urls import is_url
 
 if TYPE_CHECKING:
     from ie_cli.data.split_plan import SplitOptions, SplitPlan
@@ -49,7 +52,7 @@ def run_split(given: Sequence[Input], output: SplitOutput, options: SplitOptions
     columns = options.by == "document" and options.document_field is None
     with counting("reading", quiet=quiet, size=files.sources.size()) as count:
         plan = plan_split(files.documents(count, keep_columns=columns), options)
-    target = asked or files.same_format()
+    target = asked or _same_format(files)
     names = {part: name for part, name in enumerate(PARTS) if options.shares[part]}
     for part, name in names.items():
         if not plan.records[part]:
@@ -58,10 +61,10 @@ def run_split(given: Sequence[Input], output: SplitOutput, options: SplitOptions
                 f"{counted(len(set(plan.digests)), 'text')}",
                 hint="use a larger share, or more data.",
             )
-    suffix = suffix_for(target, files.sources.paths[0], same=target.name in files.detected)
+    suffix = _suffix_for(target, files.sources.paths[0], same=target.name in files.detected)
     paths = {part: str(Path(output.directory, f"{name}{suffix}")) for part, name in names.items()}
     require_outputs([*paths.values()], target, files.sources)
-    require_new([*paths.values()], force=output.force)
+    _require_new([*paths.values()], force=output.force)
     with storing(output.directory):
         Path(output.directory).mkdir(parents=True, exist_ok=True)
     tally = _write(files, plan, paths, target, quiet=quiet)
@@ -125,3 +128,52 @@ def _table(plan: SplitPlan, paths: dict[int, str]) -> ScoreTable:
         ),
         notes=(f"not in every part: {', '.join(missing)}",) if missing else (),
     )
+
+
+def _same_format(files: AnnotatedFiles) -> Format:
+    """Return the format in which the files were found, for output in the same format.
+
+    Raises:
+        DataError: there are several, or it cannot be written.
+    """
+    names = list(files.detected) or ["jsonl"]  # the data sets of the Hub have no format
+    if len(names) > 1:
+        raise DataError(
+            f"{files.sources.describe()}: the files have several formats: {', '.join(names)}",
+            hint="name the format of the output with --to.",
+        )
+    target = FORMATS[names[0]]
+    if target.write is None:
+        raise DataError(
+            f"{files.sources.paths[0]}: format '{target.name}' cannot be written", hint="name another one with --to."
+        )
+    return target
+
+
+def _require_new(paths: Sequence[str], *, force: bool) -> None:
+    """Check that no output replaces a file.
+
+    Raises:
+        DataError: a file of this name exists, and `force` is false.
+    """
+    for path in paths:
+        if not force and is_replaceable(path) and os.path.exists(path):
+            raise DataError(f"{path}: this file exists", hint="replace it with --force, or choose another place.")
+
+
+def _suffix_for(target: Format, path: str, *, same: bool) -> str:
+    """Return the suffix of outputs in a format.
+
+    Args:
+        target: the format.
+        path: an input.
+        same: whether the input has the same format, so that its suffix, with that of its compression, fits.
+
+    >>> _suffix_for(FORMATS["conll"], "a/train.txt.gz", same=True), _suffix_for(FORMATS["conll"], "a/train.txt", same=False)
+    ('.txt.gz', '.conll')
+    """
+    if same and (suffix := suffix_of(path)) and not is_url(path):
+        return path[path.lower().rindex(suffix) :]
+    if target.suffixes:
+        return target.suffixes[0]
+    return ".json" if target.by_line or target.frame[0] else ".txt"

@@ -18,20 +18,22 @@ from ie_cli.commands.exit_codes import options_of, replace_hint
 from ie_cli.errors import DataError, join_hints
 
 ROOT = Path(ie_cli.__file__).parent
-READERS = ("init", "check", "train", "eval", "predict", "export", "convert")
+DATA_TOOLS = ("split", "merge", "diff", "stats", "view")
+READERS = ("init", "check", "train", "eval", "predict", "export", "convert", *DATA_TOOLS)
 RUNNERS = ("eval", "predict", "serve", "embed", "search", "link")
 SPEAKERS = {
     "commands/check.py": ("check",),
     "commands/check_data.py": ("check",),
-    "commands/annotated.py": ("split",),
+    "commands/annotated.py": DATA_TOOLS,
     "commands/diff.py": ("diff",),
     "commands/merge.py": ("merge",),
+    "commands/split.py": ("split",),
     "commands/convert.py": ("convert",),
     "commands/evaluate.py": ("eval",),
     "commands/export.py": ("export",),
     "commands/import_predictions.py": ("import-predictions",),
     "commands/choosing.py": ("predict",),
-    "commands/inputs.py": ("init", *RUNNERS, "export", "convert"),
+    "commands/inputs.py": ("init", *RUNNERS, "export", "convert", *DATA_TOOLS),
     "commands/predict.py": ("predict",),
     "commands/push.py": ("push",),
     "commands/recipes.py": ("copy",),
@@ -42,7 +44,7 @@ SPEAKERS = {
     "commands/link_setup.py": ("link",),
     "commands/records.py": ("predict", "convert", "import-predictions"),
     "commands/serve.py": ("serve",),
-    "commands/sources.py": ("predict", "convert"),
+    "commands/sources.py": ("predict", "convert", *DATA_TOOLS),
     "commands/train.py": ("train",),
     "doctor/cross_folds.py": ("check",),
     "data/split_plan.py": ("split",),
