@@ -139,8 +139,10 @@ BAD = {
         "data.jsonl:1: a score must be a finite number, got 999", 'write each line as {"text"', GOLD,
     ),
     "entities": Bad('{"text": "ab", "entities": "x"}\n', "data.jsonl:1: 'entities' must be a list", 'line as {"text"', GOLD),
-    "directory": Bad("", "data: is a directory", "name a file in it", ("check", "train", "eval", "init"), name="data"),
-    "directory-without-data": Bad("", "data: this directory contains no file", "name the files", ("convert", "predict"), "data"),
+    "directory": Bad("", "data: is a directory", "name a file in it", ("check", "train", "eval"), name="data"),
+    "directory-without-data": Bad(
+        "", "data: this directory contains no file", "name the files", ("convert", "predict", "init"), "data"
+    ),
     "missing": Bad("", "data.jsnl: no such file; did you mean 'data.jsonl'?", "check the path", name="data.jsnl"),
     "cluener": Bad(
         '{"text": "王伟", "label": {"x": {"王伟": [[0, 2]]}}}',
