@@ -89,7 +89,7 @@ def recipe_for(files: Mapping[str, Sequence[str]], options: ReadingOptions) -> R
         problem = "no record can be read" if not statistics.documents else "no record has an annotation"
         raise DataError(
             f"{', '.join(path for paths in files.values() for path in paths)}: {problem}: there is nothing to check",
-            hint="check data.format.",
+            hint="annotate some records, or name the format with data.format.",
         )
     head = heads_of(task.name)[0]
     nested = {"flat": False} if "flat" in HEADS[head].section.model_fields else {}

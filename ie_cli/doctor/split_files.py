@@ -10,7 +10,7 @@ from itertools import islice
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
-from ie_cli.formats import Reading, read_documents
+from ie_cli.formats import Reading, container_of, read_documents
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
 from ie_cli.tasks import TASKS
 
@@ -96,12 +96,14 @@ def split_of(path: str) -> str | None:
 
 
 def _files_of(path: str) -> Iterator[str]:
-    """Yield a file, or the data files of a directory and of its subdirectories that are named as splits, sorted by name.
+    """Yield a file or a directory that is data itself, or the data files of a directory, sorted by name.
+
+    The files of subdirectories that are named as splits are among them.
 
     Raises:
         DataError: a directory has none.
     """
-    if path == "-" or not os.path.isdir(path):
+    if path == "-" or not os.path.isdir(path) or container_of(path) is not None:
         yield path
         return
     found = list(_data_files(path))
@@ -123,7 +125,7 @@ def _data_files(directory: str) -> Iterator[str]:
     for name in names:
         file = os.path.join(directory, name)
         if os.path.isdir(file) and any(name.lower() in words for words in SPLIT_NAMES.values()):
-            yield from _data_files(file)
+            yield from (file,) if container_of(file) is not None else _data_files(file)
         elif os.path.isfile(file) and suffix_of(file) in suffixes_of(written=False):
             yield file
 
