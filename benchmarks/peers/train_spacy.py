@@ -21,6 +21,7 @@ from spacy.training.loop import train as train_loop
 from spacy.util import load_config_from_str
 from spacy.vocab import Vocab
 
+# With `gold_preproc`, words are those of the data instead of those of its tokenizer.
 CONFIG = """
 [nlp]
 lang = "xx"
@@ -64,10 +65,12 @@ grad_factor = 1.0
 [corpora.train]
 @readers = "spacy.Corpus.v1"
 path = ""
+gold_preproc = true
 
 [corpora.dev]
 @readers = "spacy.Corpus.v1"
 path = ""
+gold_preproc = true
 
 [training]
 max_steps = 0
