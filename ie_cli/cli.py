@@ -89,6 +89,7 @@ def check(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     debug: args.Debug = False,
 ) -> None:
     """Check recipes and their data, or data alone, for problems before training."""
@@ -97,14 +98,26 @@ def check(
     from ie_cli.commands.inputs import Input
 
     reporting = command.Reporting(as_json=as_json, save=tuple(save or ()), fail_on=fail_on, deep=deep)
-    given = {"text_column": text_column, "label_columns": label_columns or None, "joiner": joiner}
+    given = {
+        "text_column": text_column,
+        "label_columns": label_columns or None,
+        "joiner": joiner,
+        "columns": columns or None,
+    }
     alone = are_data(recipe)
     validate_options({"input_format": input_format, **given}, {"--set": overrides}, alone=alone)
     if not alone:
         command.run_check(recipe, overrides or [], reporting, time=time)
         return
     data = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        Input(
+            path,
+            format=input_format,
+            text_column=text_column,
+            label_columns=label_columns,
+            joiner=joiner,
+            named_columns=columns,
+        )
         for path in recipe
     ]
     command.run_check_data(data, reporting)

@@ -27,6 +27,7 @@ _OPTIONS = {
     "text_column": "--text-column",
     "label_columns": "--label-column",
     "joiner": "--joiner",
+    "columns": "--column",
 }
 """The options of data by the names of their parameters."""
 
@@ -98,14 +99,18 @@ def find_in_data(sources: Sources, *, deep: bool, progress: Callable[[str], None
 
     sources.require_exist()
     for path in sources.paths:
-        if not is_url(path) and not path.startswith(PREFIX) and not os.path.isfile(path):
+        if not is_url(path) and not path.startswith(PREFIX) and not os.path.isfile(path) and not os.path.isdir(path):
             raise DataError(
                 f"{'stdin' if path == '-' else path}: a pipe can be read only once, but a check reads its data several times",
                 hint="save the data to a file first.",
             )
     first = sources.files[0]
     options = ReadingOptions(
-        format=first.format, text_column=first.text_column, label_columns=first.label_columns, joiner=first.joiner
+        format=first.format,
+        text_column=first.text_column,
+        label_columns=first.label_columns,
+        joiner=first.joiner,
+        columns=first.reading(quiet=True).columns or None,
     )
     parts = splits_of(sources.paths)
     try:

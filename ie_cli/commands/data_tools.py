@@ -104,6 +104,7 @@ def split(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: OnError = "stop",
     force: args.Replace = False,
     quiet: args.Quiet = False,
@@ -127,7 +128,14 @@ def split(
         similarity=similarity,
     )
     given = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        Input(
+            path,
+            format=input_format,
+            text_column=text_column,
+            label_columns=label_columns,
+            joiner=joiner,
+            named_columns=columns,
+        )
         for path in files
     ]
     out = SplitOutput(directory=output, format=output_format, force=force)
@@ -153,6 +161,7 @@ def merge(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -162,7 +171,14 @@ def merge(
     from ie_cli.commands.merge import MergeOutput, run_merge
 
     given = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        Input(
+            path,
+            format=input_format,
+            text_column=text_column,
+            label_columns=label_columns,
+            joiner=joiner,
+            named_columns=columns,
+        )
         for path in files
     ]
     out = MergeOutput(path=output, format=output_format, on_conflict=on_conflict, conflicts=conflicts)
@@ -188,6 +204,7 @@ def diff(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -200,7 +217,14 @@ def diff(
         by=by, as_json=as_json, save=tuple(save or ()), limit=limit, skip=on_error == "skip", quiet=quiet
     )
     one, other = (
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        Input(
+            path,
+            format=input_format,
+            text_column=text_column,
+            label_columns=label_columns,
+            joiner=joiner,
+            named_columns=columns,
+        )
         for path in (a, b)
     )
     run_diff(one, other, options)
@@ -213,6 +237,7 @@ def stats(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -222,7 +247,14 @@ def stats(
     from ie_cli.commands.stats import run_stats
 
     given = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        Input(
+            path,
+            format=input_format,
+            text_column=text_column,
+            label_columns=label_columns,
+            joiner=joiner,
+            named_columns=columns,
+        )
         for path in files
     ]
     run_stats(given, as_json=as_json, skip=on_error == "skip", quiet=quiet)
@@ -259,6 +291,7 @@ def view(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: OnError = "stop",
     quiet: args.Quiet = False,
     debug: args.Debug = False,
@@ -268,7 +301,14 @@ def view(
     from ie_cli.commands.view import ViewOptions, run_view
 
     given = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
+        Input(
+            path,
+            format=input_format,
+            text_column=text_column,
+            label_columns=label_columns,
+            joiner=joiner,
+            named_columns=columns,
+        )
         for path in files
     ]
     options = ViewOptions(grep=grep, labels=labels or (), limit=limit, html=html, colour=colour, pager=pager)

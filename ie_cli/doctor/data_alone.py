@@ -32,6 +32,7 @@ class ReadingOptions:
     text_column: int | None = None
     label_columns: Sequence[int] | None = None
     joiner: str | None = None
+    columns: Mapping[str, str] | None = None
 
     def section(self, files: Mapping[str, Sequence[str]]) -> DataSection:
         """Return the data section of a recipe for these files."""
@@ -40,6 +41,7 @@ class ReadingOptions:
             "text_column": self.text_column,
             "label_columns": self.label_columns and list(self.label_columns),
             "joiner": self.joiner,
+            "columns": self.columns,
         }
         given = {name: value for name, value in fields.items() if value is not None}
         return DataSection.model_validate({**given, **{split: list(paths) for split, paths in files.items()}})
