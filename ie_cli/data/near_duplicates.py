@@ -119,15 +119,25 @@ def _unite(stored: _Stored, sets: DisjointSets, similarity: float) -> None:
     """Unite the texts that are nearly equal."""
     rows = 4 if similarity >= SIMILARITY else 2
     labels = sets.labels()
+    different: Index = np.empty(0, np.int64)  # sorted keys of the pairs that are not nearly equal
     for first in range(0, _VALUES, rows):
+        keys = [different]
         for pairs in _candidates(stored.signatures[:, first : first + rows]):
             pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+            pairs = pairs[~_contains(different, pairs[:, 0] * stored.count + pairs[:, 1])]
             equal = stored.signatures[pairs[:, 0]] == stored.signatures[pairs[:, 1]]
             pairs = pairs[equal.mean(axis=1) >= similarity - _MARGIN]
-            pairs = pairs[stored.verified(pairs, similarity)]
-            if len(pairs):
-                sets.unite(map(tuple, pairs.tolist()))
+            found = stored.verified(pairs, similarity)
+            keys.append(pairs[~found, 0] * stored.count + pairs[~found, 1])
+            if found.any():
+                sets.unite(map(tuple, pairs[found].tolist()))
                 labels = sets.labels()
+        different = np.sort(np.concatenate(keys))
+
+
+def _contains(ordered: Index, keys: Index) -> npt.NDArray[np.bool_]:
+    """Return which keys are among sorted ones."""
+    return np.searchsorted(ordered, keys, "left") < np.searchsorted(ordered, keys, "right")
 
 
 def _candidates(band: npt.NDArray[np.uint32]) -> Iterator[Index]:
@@ -210,4 +220,4 @@ def _mixed(values: Integers) -> Integers:
 def _mapped(file: IO[bytes], kind: type[Any]) -> npt.NDArray[Any]:
     """Return the values in a file, mapped into memory."""
     file.flush()
-    return np.memmap(file, kind, "r") if file.tell() else np.empty(0, kind)
+    return np.asarray(np.memmap(file, kind, "r")) if file.tell() else np.empty(0, kind)
