@@ -58,7 +58,9 @@ class AnnotatedFiles:
             DataError: one is.
         """
         for path in self.sources.paths:
-            if path == "-" or (not is_url(path) and os.path.exists(path) and not os.path.isfile(path)):
+            if path == "-" or (
+                not is_url(path) and os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+            ):
                 name = "stdin" if path == "-" else path
                 raise DataError(
                     f"{name}: a pipe can be read only once, but this command reads its input several times",

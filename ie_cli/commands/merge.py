@@ -13,7 +13,7 @@ from ie_cli.commands.annotated import AnnotatedFiles, require_outputs
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import Out, Output, RecordWriter, Tally, output_format_of, report_omissions
+from ie_cli.commands.records import Out, Output, RecordWriter, Tally, open_target, output_format_of, report_omissions
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
@@ -98,7 +98,7 @@ def run_merge(given: Sequence[Input], output: MergeOutput, *, skip: bool, quiet:
             hint="correct the data, or choose --on-conflict first (the file named first is right) or union (keep everything).",
         )
     tally, ids = Tally(), Counter[str]()
-    with open_output(output.path) as out:
+    with open_target(target, output.path) as out:
         writer = RecordWriter(target, "stop", out, None, tally)
         writer.begin()
         for document in _each_once(files, united, columns=columns, quiet=quiet):

@@ -13,14 +13,14 @@ from ie_cli.commands.annotated import AnnotatedFiles, require_outputs
 from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import Output, RecordWriter, Tally, output_format_of, report_omissions
+from ie_cli.commands.records import Output, RecordWriter, Tally, open_target, output_format_of, report_omissions
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import FORMATS, Format
 from ie_cli.formats.suffixes import suffix_of
 from ie_cli.metrics.scores import ScoreTable
 from ie_cli.reports.terminal import print_tables
 from ie_cli.system.atomic import storing
-from ie_cli.system.streams import is_replaceable, open_output
+from ie_cli.system.streams import is_replaceable
 from ie_cli.system.urls import is_url
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def run_split(given: Sequence[Input], output: SplitOutput, options: SplitOptions
             )
     suffix = _suffix_for(target, files.sources.paths[0], same=target.name in files.detected)
     paths = {part: str(Path(output.directory, f"{name}{suffix}")) for part, name in names.items()}
-    require_outputs([*paths.values()], target, files.sources)
     _require_new([*paths.values()], force=output.force)
     with storing(output.directory):
         Path(output.directory).mkdir(parents=True, exist_ok=True)
+    require_outputs([*paths.values()], target, files.sources)
     tally = _write(files, plan, paths, target, quiet=quiet)
     if not quiet:
         _report(plan, paths, target)
@@ -79,7 +79,7 @@ def _write(files: AnnotatedFiles, plan: SplitPlan, paths: dict[int, str], target
     tallies = {part: Tally() for part in paths}
     with ExitStack() as stack, counting("writing", quiet=quiet, size=files.sources.size()) as count:
         writers = {
-            part: RecordWriter(target, "stop", stack.enter_context(open_output(path)), None, tallies[part])
+            part: RecordWriter(target, "stop", stack.enter_context(open_target(target, path)), None, tallies[part])
             for part, path in paths.items()
         }
         for writer in writers.values():
@@ -143,7 +143,7 @@ def _same_format(files: AnnotatedFiles) -> Format:
             hint="name the format of the output with --to.",
         )
     target = FORMATS[names[0]]
-    if target.write is None:
+    if not target.writable:
         raise DataError(
             f"{files.sources.paths[0]}: format '{target.name}' cannot be written", hint="name another one with --to."
         )
@@ -176,4 +176,6 @@ def _suffix_for(target: Format, path: str, *, same: bool) -> str:
         return path[path.lower().rindex(suffix) :]
     if target.suffixes:
         return target.suffixes[0]
+    if target.container is not None and target.container.directories:
+        return ""
     return ".json" if target.by_line or target.frame[0] else ".txt"

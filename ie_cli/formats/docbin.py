@@ -1,6 +1,6 @@
 """spaCy's DocBin (.spacy), the training data of spaCy: entities, and spans that may overlap.
 
-Reading and writing need spaCy: ``pip install 'ie-cli[spacy]'``. The entities of a document are its ``ents`` and the spans of all
+Reading and writing need spaCy, the extra ``spacy``. The entities of a document are its ``ents`` and the spans of all
 its groups (``doc.spans``), each once; how many come from where is reported. The text is that of the tokens with their spaces.
 
 Written are tokens of spaCy's tokenizer without a language, split at the boundaries of entities. Entities go to ``ents``. If some

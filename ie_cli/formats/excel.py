@@ -1,6 +1,6 @@
 """Excel files (.xlsx): a span, a document or a token per row, in columns as in `csv`, on the first sheet.
 
-Reading needs the package openpyxl: ``pip install 'ie-cli[excel]'``. Excel stores a line end in a cell as one character; offsets
+Reading needs the package openpyxl, the extra ``excel``. Excel stores a line end in a cell as one character; offsets
 count the characters of the cell.
 """
 

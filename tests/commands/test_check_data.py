@@ -72,7 +72,7 @@ def test_bad_records_are_listed_and_hints_name_options(here: Path) -> None:
     result = ie("check", "train.jsonl", "--from", "jsonl")
     assert result.exit_code == 1
     assert "no record has an annotation" in result.stderr
-    assert "hint: check --from." in result.stderr
+    assert "hint: annotate some records, or name the format with --from." in result.stderr
     with (here / "train.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"text": "Ann", "entities": [{"start": 0, "end": 3, "label": "x"}]}\n')
     result = ie("check", "train.jsonl", "--from", "jsonl")
