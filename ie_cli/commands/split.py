@@ -63,10 +63,10 @@ def run_split(given: Sequence[Input], output: SplitOutput, options: SplitOptions
             )
     suffix = _suffix_for(target, files.sources.paths[0], same=target.name in files.detected)
     paths = {part: str(Path(output.directory, f"{name}{suffix}")) for part, name in names.items()}
-    _require_new([*paths.values()], force=output.force)
     with storing(output.directory):
         Path(output.directory).mkdir(parents=True, exist_ok=True)
     require_outputs([*paths.values()], target, files.sources)
+    _require_new([*paths.values()], force=output.force)
     tally = _write(files, plan, paths, target, quiet=quiet)
     if not quiet:
         _report(plan, paths, target)
