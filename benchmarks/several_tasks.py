@@ -27,6 +27,7 @@ COUNT, HELD = 2000, 300
 METHODS: dict[str, dict[str, Any]] = {
     "sum": {"name": "sum"},
     "initial_loss": {"name": "initial_loss"},
+    "prior": {"name": "prior"},
     "log": {"name": "log"},
     "generalised_mean": {"name": "generalised_mean"},
     "grad_norm": {"name": "grad_norm"},
