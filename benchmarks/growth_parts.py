@@ -28,6 +28,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.evaluation.environment import describe_environment
 from ie_cli.evaluation.result import ErrorSummary, EvaluationResult
 from ie_cli.formats import FORMATS, Reading
+from ie_cli.formats.common.base import read_no_lines
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.conll_writer import longest_non_overlapping
 from ie_cli.metrics.duie import OfficialScorer, spos_of
@@ -265,11 +266,27 @@ def many_labels(records: int, items: int) -> Work:
 
 
 ALIASES = {f"w{n}": {f"w{n}", f"W{n}"} for n in range(0, 100_000, 3)}
+REPEATING = ("csv", "tsv", "uie")
+"""Formats that repeat the text of a document for each of its items, so that one large document takes the square of its size."""
+BY_LINES = [name for name, form in FORMATS.items() if form.read is not read_no_lines and name != "html"]
+"""The formats that are read as lines, not from a directory or a binary file."""
 PARTS = [
-    *(Part(f"reader {name}", partial(reader, name), one=name != "text") for name in FORMATS if name != "html"),
+    *(
+        Part(
+            f"reader {name}",
+            partial(reader, name),
+            one=name not in ("text", *REPEATING),
+            many=name not in REPEATING[:2],
+        )
+        for name in BY_LINES
+    ),
     Part("reader of an array on one line", array_on_one_line),
     Part("detection of the format", detector, many=False),
-    *(Part(f"writer {name}", partial(writer, name)) for name, form in FORMATS.items() if form.write),
+    *(
+        Part(f"writer {name}", partial(writer, name), one=name not in REPEATING)
+        for name, form in FORMATS.items()
+        if form.write
+    ),
     Part("metric entities", partial(scored, EntityScorer)),
     Part("metric entities, a label each", many_labels),
     Part("metric relations", partial(scored, RelationScorer)),
