@@ -6,12 +6,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import Out, Output, RecordWriter, Tally, output_format_of, report_omissions, write_all
+from ie_cli.commands.records import (
+    Out,
+    Output,
+    RecordWriter,
+    Tally,
+    open_target,
+    output_format_of,
+    report_omissions,
+    report_setup,
+    write_all,
+)
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
@@ -74,7 +85,7 @@ def run_import(
     sources.require_exist()
     tally, findings = Tally(), Findings()
     with ExitStack() as stack:
-        out = stack.enter_context(open_output(output.path))
+        out = stack.enter_context(open_target(format, output.path))
         findings.rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
         writer = RecordWriter(format, output.on_error, out, findings.rejects, tally)
         count = stack.enter_context(counting("placing", quiet=quiet))
@@ -86,6 +97,7 @@ def run_import(
         say(f"{placed} placed in {counted(tally.written, 'record')}")
         if counts["folded"]:
             say(f"{counted(counts['folded'], 'mention')} found by ignoring case, width, whitespace or kinds of quotes")
+        report_setup(tally, format)
     if counts["moved"]:
         warn(f"offsets that do not cover their mention, which was looked up instead: {counts['moved']:,}")
     if reader.unanswered:
@@ -115,15 +127,20 @@ class _Reader:
             for where, raw, value in answers:
                 yield self._record(where, raw, value, None)
             return
-        first = next(answers, None)
-        if first is None:
+        head = []  # the answers up to the first one that can be read, which shows whether they have ids
+        for answer in answers:
+            head.append(answer)
+            if not isinstance(answer[2], DataError):
+                break
+        if not head:
             raise DataError(f"{self.path}: no answers", hint=_LINE_HINT)
         found = _documents(self.texts)
         document = next(found, None)
-        if document is not None and document.id is not None and _id_of(first[2]) is not None:
-            yield from self._by_id(_chain(first, answers), _chain(document, found))
+        answers, found = chain(head, answers), found if document is None else chain([document], found)
+        if document is not None and document.id is not None and _id_of(head[-1][2]) is not None:
+            yield from self._by_id(answers, found)
         else:
-            yield from self._in_order(_chain(first, answers), found if document is None else _chain(document, found))
+            yield from self._in_order(answers, found)
 
     def _by_id(
         self, answers: Iterator[tuple[str, str, Any]], documents: Iterator[Document]
@@ -157,7 +174,14 @@ class _Reader:
             document = next(documents, None)
             if document is None:
                 raise _uneven(self.path, f"more answers than the {counted(number - 1, 'text')}")
-            own = _text_of(value)
+            own, id = _text_of(value), _id_of(value)
+            if id is not None and document.id is not None and str(id) != str(document.id):
+                error = DataError(
+                    f"{where}: its id is {quoted(id)}, but that of {document.where} is {quoted(document.id)}",
+                    hint="answers are joined with texts by ids if the first answer has one: give each answer its id.",
+                )
+                yield BadLine(where, raw, error)
+                continue
             if own is not None and folded(own, keep_spaces=False)[0] != folded(document.text, keep_spaces=False)[0]:
                 error = DataError(
                     f"{where}: its text is {quoted(own)}, but that of {document.where} is {quoted(document.text)}",
@@ -227,11 +251,6 @@ def _document_of(text: str, fields: Mapping[str, Any]) -> Document:
 
 def _documents(texts: Input) -> Iterator[Document]:
     return texts.documents(replace(texts.reading(quiet=True), annotation=False))
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 def _id_of(value: Any) -> str | int | None:

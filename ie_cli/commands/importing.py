@@ -35,6 +35,9 @@ def import_predictions(
         str | None, typer.Option("--from", help="Format of the texts; detected if omitted.")
     ] = None,
     output_format: args.ToFormat = None,
+    text_column: args.TextColumn = None,
+    joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: args.OnErrorOrDefault = None,
     rejects: Annotated[
         str | None,
@@ -54,6 +57,13 @@ def import_predictions(
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     if texts is None and input_format is not None:
         raise typer.BadParameter("--from is the format of --texts.")
-    source = None if texts is None else Input(texts, format=input_format)
+    given = {"--text-column": text_column, "--joiner": joiner, "--column": columns}
+    if texts is None and (option := next((name for name, value in given.items() if value is not None), None)):
+        raise typer.BadParameter(f"{option} is an option of --texts.")
+    source = (
+        None
+        if texts is None
+        else Input(texts, format=input_format, text_column=text_column, joiner=joiner, named_columns=columns)
+    )
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects)
     run_import(answers, source, out, occurrences=occurrences, target=output_format, quiet=quiet)

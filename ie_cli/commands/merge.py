@@ -13,7 +13,16 @@ from ie_cli.commands.annotated import AnnotatedFiles, require_outputs
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import Out, Output, RecordWriter, Tally, open_target, output_format_of, report_omissions
+from ie_cli.commands.records import (
+    Out,
+    Output,
+    RecordWriter,
+    Tally,
+    open_target,
+    output_format_of,
+    report_omissions,
+    report_setup,
+)
 from ie_cli.commands.sources import Sources
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted
@@ -107,6 +116,8 @@ def run_merge(given: Sequence[Input], output: MergeOutput, *, skip: bool, quiet:
             writer.add(document)
         writer.end()
     _report(uniting, output, tally, quiet=quiet)
+    if not quiet:
+        report_setup(tally, target)
     for one in files:
         one.warn()
     if clashes := sum(number > 1 for number in ids.values()):

@@ -76,7 +76,7 @@ class Output:
                 key = identity(name)
                 if key is None:
                     continue
-                other = "the input" if key in read else taken.get(key)
+                other = "the input" if key in read or sources.own(name) else taken.get(key)
                 if other is not None:
                     shown = "standard output" if name == "-" else name
                     raise DataError(f"{shown}: this file is also {other}", hint=f"use another file for {what}.")

@@ -13,7 +13,7 @@ from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
-from ie_cli.formats import FORMATS, BadLine, Reading, Record, is_container, read_records
+from ie_cli.formats import FORMATS, BadLine, Reading, Record, container_of, is_container, read_records
 from ie_cli.formats.common.base import UnknownFormat
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
@@ -103,6 +103,14 @@ class Sources:
         parent = os.path.realpath(os.path.dirname(path) or os.curdir)
         inside = (one for one in self.directories if os.path.realpath(one.path) == parent)
         return any(suffix_of(path) in _suffixes_for(one) for one in inside)
+
+    def own(self, file: str) -> bool:
+        """Return whether an input needs a local file besides itself, such as the text of annotations."""
+        formats = (FORMATS.get(one.format or container_of(one.path) or "") for one in self.files)
+        return any(
+            found is not None and found.container is not None and found.container.owns(one.path, file)
+            for one, found in zip(self.files, formats, strict=True)
+        )
 
     def size(self) -> int | None:
         """Return the number of bytes of all files, or None if that of one is not known."""

@@ -13,7 +13,15 @@ from ie_cli.commands.annotated import AnnotatedFiles, require_outputs
 from ie_cli.commands.console import console, say
 from ie_cli.commands.inputs import Input
 from ie_cli.commands.progress import counting
-from ie_cli.commands.records import Output, RecordWriter, Tally, open_target, output_format_of, report_omissions
+from ie_cli.commands.records import (
+    Output,
+    RecordWriter,
+    Tally,
+    open_target,
+    output_format_of,
+    report_omissions,
+    report_setup,
+)
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import FORMATS, Format
 from ie_cli.formats.suffixes import suffix_of
@@ -70,6 +78,7 @@ def run_split(given: Sequence[Input], output: SplitOutput, options: SplitOptions
     tally = _write(files, plan, paths, target, quiet=quiet)
     if not quiet:
         _report(plan, paths, target)
+        report_setup(tally, target)
     files.warn()
     report_omissions(tally, Output(output.directory, on_error="stop"))
 
@@ -97,6 +106,8 @@ def _write(files: AnnotatedFiles, plan: SplitPlan, paths: dict[int, str], target
     total = Tally()
     for tally in tallies.values():
         total.lost.update(tally.lost)
+        total.labels |= tally.labels
+        total.predicates |= tally.predicates
     return total
 
 
@@ -171,11 +182,15 @@ def _suffix_for(target: Format, path: str, *, same: bool) -> str:
 
     >>> _suffix_for(FORMATS["conll"], "a/train.txt.gz", same=True), _suffix_for(FORMATS["conll"], "a/train.txt", same=False)
     ('.txt.gz', '.conll')
+    >>> _suffix_for(FORMATS["brat"], "corpus.v2", same=True), _suffix_for(FORMATS["tsv"], "a.csv", same=False)
+    ('', '.tsv')
     """
+    if target.container is not None and target.container.directories:
+        return ""
     if same and (suffix := suffix_of(path)) and not is_url(path):
         return path[path.lower().rindex(suffix) :]
     if target.suffixes:
         return target.suffixes[0]
-    if target.container is not None and target.container.directories:
-        return ""
+    if "\t" in target.frame[0]:  # the names of columns
+        return ".tsv"
     return ".json" if target.by_line or target.frame[0] else ".txt"

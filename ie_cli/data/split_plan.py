@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from ie_cli.formats.common.base import format_field_names, quoted
 
 Unit = Literal["text", "document"]
 PARTS = ("train", "dev", "test")
+_LINE = re.compile(r":\d+$")
+"""The end of the place of a record, unless the record is a whole file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +157,7 @@ class _Records:
                     hint="name a field that every record has with --document-field.",
                 )
             return self._keys.setdefault(repr(fields[name]), len(self._keys))
-        file = (document.where or "").rpartition(":")[0]
+        file = _LINE.sub("", document.where or "")
         if file != self._file:
             self._file = file
             self._files += 1

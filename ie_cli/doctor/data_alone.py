@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.statistics import DatasetStatistics
+from ie_cli.doctor.split_files import SPLIT_NAMES
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, read_records
@@ -16,11 +17,7 @@ from ie_cli.recipe.heads import HEADS, heads_of
 from ie_cli.recipe.schema import DataSection, Recipe
 from ie_cli.tasks import TASKS
 
-_NAMES = {
-    "train": "train",
-    **dict.fromkeys(("dev", "valid", "validation", "val", "eval"), "dev"),
-    "test": "test",
-}
+_NAMES = {word: split for split, words in SPLIT_NAMES.items() for word in words}
 _NAME = re.compile(rf"(?<![^\W\d_])({'|'.join(_NAMES)})(?![^\W\d_])")
 
 

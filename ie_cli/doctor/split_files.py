@@ -10,7 +10,7 @@ from itertools import islice
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
-from ie_cli.formats import Reading, container_of, read_documents
+from ie_cli.formats import Reading, container_of, is_container, read_documents
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
 from ie_cli.tasks import TASKS
 
@@ -55,7 +55,7 @@ class SplitFiles:
         Raises:
             DataError: a directory has no data, or there are no training data.
         """
-        files = list(dict.fromkeys(file for path in paths for file in _files_of(path)))
+        files = list(dict.fromkeys(file for path in paths for file in _files_of(path, format)))
         by_split: dict[str | None, list[str]] = {}
         for file in files:
             by_split.setdefault(split_of(file), []).append(file)
@@ -95,7 +95,7 @@ def split_of(path: str) -> str | None:
     return None
 
 
-def _files_of(path: str) -> Iterator[str]:
+def _files_of(path: str, format: str | None) -> Iterator[str]:
     """Yield a file or a directory that is data itself, or the data files of a directory, sorted by name.
 
     The files of subdirectories that are named as splits are among them.
@@ -107,6 +107,8 @@ def _files_of(path: str) -> Iterator[str]:
         yield path
         return
     found = list(_data_files(path))
+    if not found and is_container(path, format):
+        found = [path]
     if not found:
         expected = ", ".join(suffixes_of(written=False))
         raise DataError(

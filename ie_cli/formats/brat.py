@@ -19,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -56,7 +57,8 @@ IDS_CHANGED = "ids that cannot be file names, or occur again, are changed"
 NO_TRIGGER = "events without a trigger cannot be stored in this format"
 CARRIED_LOST = "attributes, notes and others of changed annotations cannot be kept"
 _UNSAFE = re.compile(r"[^\w .()+=@,-]")
-_LONGEST = 100
+_LONGEST = 200
+"""The largest number of bytes of a part of a name; file systems allow 255, with the suffix and a number."""
 _MISSING_HINT = "put NAME.txt and NAME.ann into one directory."
 _SHOWN = 3
 
@@ -69,6 +71,13 @@ def holds(path: str) -> bool:
         return any(name.endswith(ANNOTATIONS) and not name.startswith(".") for name in os.listdir(path))
     except OSError:
         return False
+
+
+def owns(path: str, file: str) -> bool:
+    """Return whether a file is an annotation file or a text of a directory, or the text of an annotation file."""
+    source, other = Path(os.path.realpath(path)), Path(os.path.realpath(file))
+    inside = source in other.parents if source.is_dir() else source.with_suffix("") == other.with_suffix("")
+    return inside and other.suffix in (ANNOTATIONS, TEXTS)
 
 
 def read(path: str, reading: Reading) -> Iterator[Record]:
@@ -208,10 +217,10 @@ def save(path: str) -> Iterator[Save]:
             names.add(free.lower())
             target = root / free
             target.parent.mkdir(parents=True, exist_ok=True)
-            text = without_surrogates(document.text)
+            document = replace(document, text=without_surrogates(document.text))  # the lines repeat its mentions
             lines = _written(document).lines
             with storing(path):
-                write_text(Path(f"{target}{TEXTS}"), text)
+                write_text(Path(f"{target}{TEXTS}"), document.text)
                 write_text(Path(f"{target}{ANNOTATIONS}"), "".join(f"{line}\n" for line in lines))
             configuration.add(parse(enumerate(lines, 1), document.text, path), lines)
             return {IDS_CHANGED: int(document.id is not None and free != document.id)}
@@ -226,7 +235,7 @@ def _name_of(document: Document, number: int) -> str:
         return f"{number:06}"
     parts = [_UNSAFE.sub("_", part).strip() for part in str(document.id).split("/")]
     parts = [f"_{part}" if part.startswith(".") or not part else part for part in parts]
-    return "/".join(part[:_LONGEST] for part in parts)
+    return "/".join(part.encode()[:_LONGEST].decode(errors="ignore") for part in parts)
 
 
 FORMAT = Format(
@@ -234,5 +243,5 @@ FORMAT = Format(
     "brat: a directory with NAME.txt and NAME.ann for each document",
     read_no_lines,
     count_losses=count_losses,
-    container=Container(read, holds, save, directories=True),
+    container=Container(read, holds, save, directories=True, owns=owns),
 )

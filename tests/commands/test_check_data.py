@@ -31,6 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a.jsonl", "b.jsonl"], {"train": ["a.jsonl", "b.jsonl"]}),
         (["x_dev.json", "x_train.json", "y.json"], {"train": ["x_train.json", "y.json"], "dev": ["x_dev.json"]}),
         (["train/valid.txt", "train/train.txt"], {"train": ["train/train.txt"], "dev": ["train/valid.txt"]}),
+        (["training.json", "testing.json"], {"train": ["training.json"], "test": ["testing.json"]}),
         (["test.jsonl"], {"train": ["test.jsonl"]}),
         (["latest.jsonl", "restrain.jsonl"], {"train": ["latest.jsonl", "restrain.jsonl"]}),
         (["test_train.conll", "TEST.conll"], {"train": ["test_train.conll"], "test": ["TEST.conll"]}),

@@ -10,6 +10,8 @@ import pytest
 from support.corpora import as_json
 from support.runner import ie, said
 
+from ie_cli.formats import read_documents
+
 TEXTS = ["Ann lives in Rome.", "Bob met Ann.", "It rained."]
 ANSWERS: list[Any] = [{"person": ["Ann"], "city": ["Rome"]}, {"person": ["Bob", "Ann", "Carl"]}, {"person": []}]
 
@@ -100,6 +102,7 @@ def test_answers_with_their_texts_in_another_format() -> None:
         (["Sorry.", *ANSWERS[1:]], PLAIN, "a.jsonl:1: no JSON in the answer"),
         ([], PLAIN, "no answers"),
         (ANSWERS, ("--from", "text"), "--from is the format of --texts"),
+        (ANSWERS, ("--column", "text=body"), "--column is an option of --texts"),
         (ANSWERS, ("--texts", "none.txt"), "none.txt"),
         (ANSWERS, (*PLAIN, "-o", "a.jsonl"), "a.jsonl: this file is also the input"),
     ],
@@ -121,3 +124,37 @@ def test_an_id_that_two_texts_have_is_an_error() -> None:
     write("texts.jsonl", [{"id": 1, "text": "Ann"}, {"id": "1", "text": "Bob"}])
     result = ie("import-predictions", write("a.jsonl", [{"id": 1, "answer": "{}"}]), "--texts", "texts.jsonl")
     assert "texts.jsonl:2: the text has the id '1', as an earlier one" in said(result)
+
+
+@pytest.mark.parametrize(("form", "output"), [("brat", "out"), ("parquet", "out.parquet")])
+def test_the_output_may_be_a_directory_or_a_binary_file(form: str, output: str) -> None:
+    result = ie("import-predictions", write("a.jsonl", ANSWERS), *PLAIN, "--to", form, "-o", output)
+    assert result.exit_code == 0, result.stderr
+    found = [[(one.text, one.label) for one in document.entities] for document in read_documents(output)]
+    assert found == EXPECTED
+
+
+def test_texts_in_a_table_with_other_names_of_columns() -> None:
+    Path("texts.csv").write_text(
+        "body,key\n" + "".join(f"{text},{n}\n" for n, text in enumerate(TEXTS)), encoding="utf-8"
+    )
+    answers = [{"id": n, "entities": answer} for n, answer in reversed(list(enumerate(ANSWERS)))]
+    options = "--texts", "texts.csv", "--column", "text=body", "--column", "id=key"
+    result = ie("import-predictions", write("a.jsonl", answers), *options)
+    assert result.exit_code == 0, result.stderr
+    assert list(map(mentions, as_json(result.stdout))) == EXPECTED[::-1]
+
+
+def test_the_first_answer_that_can_be_read_shows_whether_answers_have_ids() -> None:
+    answers = [{"id": n, "entities": answer} for n, answer in reversed(list(enumerate(ANSWERS[:2])))]
+    write("a.jsonl", answers)
+    Path("a.jsonl").write_text("{\n" + Path("a.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+    result = ie("import-predictions", "a.jsonl", "--texts", "texts.jsonl", "--on-error", "skip")
+    assert (result.exit_code, list(map(mentions, as_json(result.stdout)))) == (0, EXPECTED[1::-1])
+
+
+def test_answers_in_order_may_not_have_the_ids_of_other_texts() -> None:
+    answers: list[Any] = [{"entities": ANSWERS[0]}, {"id": 2, "entities": {"person": ["Ann"]}}, ANSWERS[2]]
+    result = ie("import-predictions", write("a.jsonl", answers), "--texts", "texts.jsonl")
+    assert result.exit_code == 1
+    assert "a.jsonl:2: its id is 2, but that of texts.jsonl:2 is 1" in said(result)

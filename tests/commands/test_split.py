@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from support.corpora import documents, write_jsonl
 from support.runner import ie, said
 
+from ie_cli.commands import split
 from ie_cli.formats import read_documents
 
 
@@ -97,3 +99,22 @@ def test_what_is_reported(arguments: tuple[str, ...], code: int, message: str, h
     assert message in said(result)
     assert Path("old/dev.jsonl").read_bytes() == b""
     assert (code == 0) == any(Path(name, "test.jsonl").exists() for name in (".", "x"))
+
+
+def test_the_documents_of_a_directory_are_its_files(here: Path) -> None:
+    assert ie("convert", "in.jsonl", "corpus.v2", "--to", "brat", "-q").exit_code == 0
+    result = ie("split", "corpus.v2", "-o", "parts", "--by", "document", "--dev", "0.3", "--test", "0")
+    assert result.exit_code == 0, result.stderr
+    assert "documents are kept together: 59 documents" in said(result)
+    assert sorted(path.name for path in Path("parts").iterdir()) == ["dev", "train"]
+    assert sum(1 for part in Path("parts").iterdir() for _ in read_documents(part)) == 59
+
+
+def test_what_a_project_needs_is_printed(here: Path) -> None:
+    for command in (("split", "-o", "parts"), ("merge", "-o", "all.json")):
+        result = ie(command[0], "in.jsonl", *command[1:], "--to", "label_studio")
+        assert (result.exit_code, "<View>" in result.stderr) == (0, True), result.stderr
+
+
+def test_the_suffixes_of_parts() -> None:
+    assert doctest.testmod(split) == (0, 2)

@@ -51,6 +51,14 @@ def test_a_directory_of_several_formats() -> None:
     assert found.formats == {"conll"}
 
 
+def test_a_directory_may_be_data_only_in_the_format_that_is_named() -> None:
+    write(d__a__x="", d__b__x="")
+    Path("d/a/x.ann").touch()
+    with pytest.raises(DataError, match="no file with a suffix"):
+        SplitFiles.of(["d"])
+    assert SplitFiles.of(["d"], format="brat").train == ("d",)
+
+
 def test_subdirectories_and_files_without_splits() -> None:
     write(d__train__a_json=LINE, d__train__b_json=LINE, d__valid__a_json=LINE, d__other__a_json=LINE)
     found = SplitFiles.of(["d"])

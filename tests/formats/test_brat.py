@@ -226,6 +226,22 @@ def test_names_of_files_come_from_ids(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
+@pytest.mark.parametrize(("id", "text"), [("长" * 120, "Ann"), ("x", "A\ud800n")])
+def test_long_ids_and_lone_surrogates_give_files_that_can_be_read(id: str, text: str, tmp_path: Path) -> None:
+    with brat.save(str(tmp_path / "out")) as store:
+        store(Document(text, [Entity(0, 3, "Person")], id=id))
+    [found] = read_documents(str(tmp_path / "out"))
+    assert (found.text, found.entities) == (text.replace("\ud800", "\ufffd"), [Entity(0, 3, "Person")])
+
+
+def test_the_text_of_an_annotation_file_is_an_input_too(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    for name, output in (("a.ann", "a.txt"), ("", "a.txt"), ("", "a.ann")):
+        result = ie("convert", str(tmp_path / name), str(tmp_path / output), "--from", "brat", "--to", "conll")
+        assert (result.exit_code, "this file is also the input" in said(result)) == (1, True), said(result)
+    assert (tmp_path / "a.txt").read_bytes() == TEXT.encode()
+
+
 def test_a_directory_with_contents_is_not_replaced(tmp_path: Path) -> None:
     write_pair(tmp_path / "in")
     (tmp_path / "full").mkdir()

@@ -104,6 +104,10 @@ Save = Callable[[Document], Mapping[str, int]]
 """Stores a document in an output that is no stream of text, and counts what was lost only then."""
 
 
+def _owns_nothing(path: str, file: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """How a format reads and writes what is no stream of lines: a directory or a binary file.
@@ -113,12 +117,14 @@ class Container:
         holds: whether a local path that exists has this format; called only if the format is not named.
         save: opens a path for writing, and gives the function that stores a document; None if the format cannot be written.
         directories: whether it reads directories; other directories are a list of files.
+        owns: whether a local path that is read needs another file, which must then not be replaced.
     """
 
     read: Callable[[str, Reading], Iterator[Record]]
     holds: Callable[[str], bool]
     save: Callable[[str], AbstractContextManager[Save]] | None = None
     directories: bool = False
+    owns: Callable[[str, str], bool] = _owns_nothing
 
 
 @dataclass(frozen=True, slots=True)
