@@ -91,6 +91,8 @@ def run_import(
         count = stack.enter_context(counting("placing", quiet=quiet))
         reader = _Reader(path, texts, occurrences, findings)
         write_all(reader.records(), writer, count, live=False)
+        if not reader.answers:
+            raise DataError(f"{'stdin' if path == '-' else path}: no answers", hint=_LINE_HINT)
     counts = findings.counts
     if not quiet:
         placed = f"{counted(counts['entity'], 'entity', 'entities')} and {counted(counts['relation'], 'relation')}"
@@ -102,6 +104,8 @@ def run_import(
         warn(f"offsets that do not cover their mention, which was looked up instead: {counts['moved']:,}")
     if reader.unanswered:
         warn(f"texts without an answer, which are not written: {reader.unanswered:,}")
+    if reader.repeated:
+        warn(f"answers with the id of an earlier one, so that their texts are written again: {reader.repeated:,}")
     findings.report(rejects=output.rejects)
     report_omissions(tally, output)
 
@@ -112,6 +116,8 @@ class _Reader:
 
     Attributes:
         unanswered: number of texts without an answer, if they are joined by their ids.
+        repeated: number of answers with the id of an earlier one.
+        answers: number of answers.
     """
 
     path: str
@@ -119,6 +125,8 @@ class _Reader:
     occurrences: Occurrences | None
     findings: Findings
     unanswered: int = 0
+    repeated: int = 0
+    answers: int = 0
 
     def records(self) -> Iterator[Document | BadLine]:
         """Yield a document for each answer, and a bad line for each one that cannot be read."""
@@ -133,7 +141,7 @@ class _Reader:
             if not isinstance(answer[2], DataError):
                 break
         if not head:
-            raise DataError(f"{self.path}: no answers", hint=_LINE_HINT)
+            return
         found = _documents(self.texts)
         document = next(found, None)
         answers, found = chain(head, answers), found if document is None else chain([document], found)
@@ -162,6 +170,7 @@ class _Reader:
                 error = value if isinstance(value, DataError) else DataError(f"the answer has {got}")
                 yield BadLine(where, raw, error_at(where, error))
                 continue
+            self.repeated += key in answered
             answered.add(key)
             yield self._record(where, raw, value, known[key])
         self.unanswered = len(known) - len(answered)
@@ -198,6 +207,7 @@ class _Reader:
         name = "stdin" if self.path == "-" else self.path
         for number, line in read_lines(self.path):
             if line.strip():
+                self.answers += 1
                 try:
                     yield f"{name}:{number}", line, loads(line)
                 except ValueError as error:

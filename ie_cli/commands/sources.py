@@ -16,6 +16,7 @@ from ie_cli.errors import DataError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, container_of, is_container, read_records
 from ie_cli.formats.common.base import UnknownFormat
 from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.common.tag_names import is_name_file
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
 from ie_cli.system.urls import is_url
 
@@ -200,6 +201,8 @@ def _suffixes_for(directory: Input) -> tuple[str, ...]:
 def _files_in(directory: Input, *, quiet: bool) -> list[str]:
     """Return the files of a directory whose suffix stands for a format, sorted by name; report the others.
 
+    A file with the names of tags (``labels.json``) is left out, unless there is nothing else or plain text is read.
+
     Raises:
         DataError: there is none.
     """
@@ -217,7 +220,14 @@ def _files_in(directory: Input, *, quiet: bool) -> list[str]:
             f"{directory.path}: this directory contains no file with a suffix of {', '.join(expected)}",
             hint="name the files, or a pattern such as 'DIRECTORY/*.dat'.",
         )
-    others = [os.path.basename(path) for path in paths if path not in found]
+    names_of_tags = [] if directory.format in _PLAIN else list(filter(is_name_file, found))
+    if 0 < len(names_of_tags) < len(found):
+        found = [path for path in found if path not in names_of_tags]
+        if not quiet:
+            say(
+                f"{directory.path}: not read as data: {', '.join(map(os.path.basename, names_of_tags))} (names of tags)"
+            )
+    others = [os.path.basename(path) for path in paths if path not in found and path not in names_of_tags]
     if others and not quiet:
         shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
         say(

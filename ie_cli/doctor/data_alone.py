@@ -74,18 +74,21 @@ def recipe_for(files: Mapping[str, Sequence[str]], options: ReadingOptions) -> R
         options: how to read them.
 
     Raises:
-        DataError: no record that can be read is annotated.
+        DataError: all records can be read, and none is annotated.
     """
     section = options.section(files)
-    statistics = DatasetStatistics()
+    statistics, are_bad = DatasetStatistics(), False
     for split in filter(None, splits(section)):
-        for document in _readable(split):
-            statistics.add(document)
-    for task in reversed(TASKS.values()):
-        if task.propose(statistics, overlapping=0) is not None:
-            break
-    else:
-        problem = "no record can be read" if not statistics.documents else "no record has an annotation"
+        for record in _records(split):
+            if record is None:
+                are_bad = True
+            else:
+                statistics.add(record)
+    found = (task for task in reversed(TASKS.values()) if task.propose(statistics, overlapping=0) is not None)
+    # If records cannot be read, these may be the annotated ones: the check lists them for the first task.
+    task = next(found, next(iter(TASKS.values())) if are_bad else None)
+    if task is None:
+        problem = "no record has an annotation" if statistics.documents else "there is no record"
         raise DataError(
             f"{', '.join(path for paths in files.values() for path in paths)}: {problem}: there is nothing to check",
             hint="annotate some records, or name the format with data.format.",
@@ -103,12 +106,11 @@ def recipe_for(files: Mapping[str, Sequence[str]], options: ReadingOptions) -> R
     )
 
 
-def _readable(split: Split) -> Iterator[Document]:
-    """Yield the documents of a split without the records that cannot be read, which the check lists later."""
+def _records(split: Split) -> Iterator[Document | None]:
+    """Yield the documents of a split, and None for each record or file that cannot be read, which the check lists later."""
     for source in split.sources:
         try:
             for record in read_records(source, format=split.section.format, reading=split.reading):
-                if not isinstance(record, BadLine):
-                    yield record
+                yield None if isinstance(record, BadLine) else record
         except DataError:
-            continue
+            yield None

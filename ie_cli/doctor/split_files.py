@@ -11,6 +11,7 @@ from itertools import islice
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, container_of, is_container, read_documents
+from ie_cli.formats.common.tag_names import is_name_file
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
 from ie_cli.tasks import TASKS
 
@@ -107,6 +108,7 @@ def _files_of(path: str, format: str | None) -> Iterator[str]:
         yield path
         return
     found = list(_data_files(path))
+    found = [file for file in found if not is_name_file(file)] or found
     if not found and is_container(path, format):
         found = [path]
     if not found:

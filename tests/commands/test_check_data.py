@@ -35,6 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["test.jsonl"], {"train": ["test.jsonl"]}),
         (["latest.jsonl", "restrain.jsonl"], {"train": ["latest.jsonl", "restrain.jsonl"]}),
         (["test_train.conll", "TEST.conll"], {"train": ["test_train.conll"], "test": ["TEST.conll"]}),
+        (["a_training.json", "a_development.json"], {"train": ["a_training.json"], "dev": ["a_development.json"]}),
     ],
 )
 def test_splits_by_the_names_of_files(files: list[str], expected: dict[str, list[str]]) -> None:
@@ -69,13 +70,13 @@ def test_recipes_without_a_suffix_are_still_recipes(here: Path) -> None:
 
 
 def test_bad_records_are_listed_and_hints_name_options(here: Path) -> None:
-    (here / "train.jsonl").write_text('{"text": "a"}\nnonsense\n')
+    (here / "train.jsonl").write_text('{"text": "a"}\n')
     result = ie("check", "train.jsonl", "--from", "jsonl")
     assert result.exit_code == 1
     assert "no record has an annotation" in result.stderr
     assert "hint: annotate some records, or name the format with --from." in result.stderr
     with (here / "train.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"text": "Ann", "entities": [{"start": 0, "end": 3, "label": "x"}]}\n')
+        file.write('nonsense\n{"text": "Ann", "entities": [{"start": 0, "end": 3, "label": "x"}]}\n')
     result = ie("check", "train.jsonl", "--from", "jsonl")
     assert "train.jsonl:2: not valid JSON" in result.stderr
     assert result.exit_code == 1
@@ -153,3 +154,16 @@ def test_inputs_are_never_overwritten(checked: str, here: Path) -> None:
     assert result.exit_code == 1
     assert "train.json: this file is also an input" in said(result)
     assert (here / "train.json").read_bytes() == kept
+
+
+def test_records_that_cannot_be_read_are_listed_even_if_all_are(here: Path) -> None:
+    bad = '{"text": "Zoë", "entities": [{"start": 0, "end": 4, "label": "person"}]}\n'
+    for name, content in (("bad.jsonl", bad), ("mixed.jsonl", bad + '{"text": "Rain.", "entities": []}\n')):
+        (here / name).write_text(content, encoding="utf-8")
+        result = ie("check", name)
+        assert result.exit_code == 1
+        assert "error: train: 1 record cannot be read:" in result.stderr
+        assert f"{name}:1: entity 'person' covers characters 0-4, but the text has 3" in result.stderr
+        assert "annotate some records" not in result.stderr
+    (here / "empty.jsonl").write_text("", encoding="utf-8")
+    assert "empty.jsonl: the file is empty" in ie("check", "empty.jsonl").stderr

@@ -158,3 +158,20 @@ def test_answers_in_order_may_not_have_the_ids_of_other_texts() -> None:
     result = ie("import-predictions", write("a.jsonl", answers), "--texts", "texts.jsonl")
     assert result.exit_code == 1
     assert "a.jsonl:2: its id is 2, but that of texts.jsonl:2 is 1" in said(result)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--texts", "texts.jsonl")])
+def test_a_file_without_an_answer_is_an_error(arguments: tuple[str, ...]) -> None:
+    Path("a.jsonl").write_text("\n", encoding="utf-8")
+    result = ie("import-predictions", "a.jsonl", "-o", "out.jsonl", *arguments)
+    assert result.exit_code == 1
+    assert "a.jsonl: no answers" in said(result)
+    assert not Path("out.jsonl").exists()
+
+
+def test_several_answers_with_the_same_id_are_counted() -> None:
+    write("a.jsonl", [{"id": number, "entities": {"person": ["Ann"]}} for number in (0, 1, 1)])
+    result = ie("import-predictions", "a.jsonl", "--texts", "texts.jsonl", "-o", "out.jsonl")
+    assert result.exit_code == 0, result.stderr
+    assert "answers with the id of an earlier one, so that their texts are written again: 1" in said(result)
+    assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == 3

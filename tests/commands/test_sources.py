@@ -152,3 +152,15 @@ def test_columns_of_several_files_have_one_header(tmp_path: Path) -> None:
     expected = "token\ttag\n# a\nAnn\tB-PER\nslept\tO\n\n# b\nBob\tB-PER\nslept\tO\n\n"
     assert out.read_text(encoding="utf-8") == expected
     assert [document.text for document in read_documents(str(out))] == ["Ann slept", "Bob slept"]
+
+
+def test_files_with_names_of_tags_are_no_data_of_a_directory(here: Path) -> None:
+    for name in ("labels.txt", "id2label.json"):
+        Path("data/deep", name).write_text("person\n", encoding="utf-8")
+    assert found("data/deep") == ["data/deep/d.jsonl"]
+    assert found("data/deep", format="text") == ["data/deep/labels.txt"]
+    result = ie("stats", "data/deep")
+    assert result.exit_code == 0, result.stderr
+    assert "data/deep: not read as data: id2label.json, labels.txt (names of tags)" in said(result)
+    Path("data/deep/d.jsonl").unlink()
+    assert len(found("data/deep")) == 2

@@ -114,6 +114,40 @@ def test_invalid_rows_are_an_error_of_the_file(tmp_path: Path) -> None:
         list(read_records(str(tmp_path / "y"), format="csv"))
 
 
+@pytest.mark.parametrize(
+    ("names", "named", "shown"),
+    [
+        (
+            "sentence,begin,stop,tag",
+            {},
+            "the columns 'begin', 'tag' look like those of spans, but there is none for end",
+        ),
+        ("text,start,end,kind", {}, "the columns 'start', 'end' look like those of spans, but there is none for label"),
+        (
+            "text,entity,type",
+            {},
+            "the columns 'type', 'entity' look like those of spans, but there is none for start and end",
+        ),
+        (
+            "text,from,to,kind",
+            {"start": "from"},
+            "the column 'from' looks like one of spans, but there is none for end and label",
+        ),
+    ],
+)
+def test_a_part_of_the_columns_of_spans_is_an_error(
+    tmp_path: Path, names: str, named: dict[str, str], shown: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"{names}\n" + ",".join(["Anna", "0", "4", "p"][: names.count(",") + 1]) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=rf"x.csv: {shown}"):
+        list(read_records(str(path), reading=Reading(columns=named)))
+    [text] = read_records(str(path), reading=Reading(columns=named, annotation=False))
+    assert isinstance(text, Document)
+    path.write_text("text,label\nAnna,p\n", encoding="utf-8")  # a class of the text
+    assert len(list(read_records(str(path)))) == 1
+
+
 def test_the_recipe_knows_the_parts_of_tables() -> None:
     assert set(get_args(TablePart)) == ROLES.keys()
 

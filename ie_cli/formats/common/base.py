@@ -288,10 +288,7 @@ class UnknownFormat(DataError):
 
 
 OFFSETS_RULE = "count characters from 0, the end exclusive"
-OFFSETS_HINT = (
-    f"{OFFSETS_RULE}; list all such lines with `ie check RECIPE`, or without a recipe with "
-    "`ie convert IN - --on-error keep | jq 'select(.error)'`."
-)
+OFFSETS_HINT = f"{OFFSETS_RULE}; list all such lines with `ie check RECIPE`, or without a recipe with `ie check DATA`."
 
 
 def checked_entity(

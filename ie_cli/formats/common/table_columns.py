@@ -30,6 +30,8 @@ ROLES: dict[str, tuple[str, ...]] = {
 """The parts of a table, and the names of their columns in lower case; of several, the first one counts."""
 TEXT_PARTS = ("id", "text", "sentence", "word", "tokens")
 SPAN_ROLES = ("id", "text", "number", "start", "end", "label", "mention", "score")
+_SPAN_PARTS = frozenset({"start", "end", "label", "mention"})
+"""The parts that only spans have; a text may also have a number and a score."""
 HINT = (
     "name the columns text, start, end and label (a span per row), text and entities, tokens and ner_tags (a document per row), "
     "or sentence_id, word and tag (a token per row); data.columns in a recipe names others."
@@ -78,6 +80,30 @@ class TableColumns:
                 others = {index: name for index, name in enumerate(names) if index not in used}
                 return cls(layout, found, others)  # type: ignore[arg-type]
         return cls("records", {}, dict(enumerate(names))) if PairNames.of(names) is not None else None
+
+    def require_all_parts(self, names: Sequence[str], given: Mapping[str, str]) -> None:
+        """Check that a table that would be read as texts alone has no parts of spans, of which others are missing.
+
+        Args:
+            names: the names in the first row.
+            given: the names of some parts' columns.
+
+        Raises:
+            DataError: it has at least two, or one that is given: the texts would lose their annotation.
+        """
+        if self.layout != "records" or self.places.keys() - {"id", "text"} or "text" not in self.places:
+            return
+        known = {name.strip().lstrip("\ufeff").casefold(): index for index, name in enumerate(names)}
+        fixed = {role: _given(names, known, name) for role, name in given.items()}
+        found = {role: names[index] for role, index in _roles(known, fixed, SPAN_ROLES).items() if role in _SPAN_PARTS}
+        if len(found) > 1 or found.keys() & given.keys():
+            missing = [part for part in ("start", "end", "label") if part not in found]
+            shown = ", ".join(map(quoted, found.values()))
+            which = f"columns {shown} look like those" if len(found) > 1 else f"column {shown} looks like one"
+            raise DataError(
+                f"the {which} of spans, but there is none for {' and '.join(missing)}",
+                hint=f"{HINT[:-1]}; leave out the columns if they are no annotation.",
+            )
 
     @property
     def is_clear(self) -> bool:

@@ -45,6 +45,8 @@ def read_table(
     """
     try:
         columns = TableColumns.find(names, _expected(reading))
+        if columns is not None and reading.annotation:
+            columns.require_all_parts(names, reading.columns)
     except DataError as error:
         raise DataError(f"{path}: {error.message}", hint=error.hint) from error
     if columns is None:

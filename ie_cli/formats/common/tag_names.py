@@ -20,6 +20,7 @@ NAME_FILES = tuple(
 """The files with names in order, or with a map between names and numbers."""
 TEXT_FILES = ("labels.txt", "label.txt", "tags.txt")
 """The files with one name per line."""
+_BESIDE = frozenset((*INFO_FILES, *NAME_FILES, *TEXT_FILES))
 NAMES_HINT = (
     'put their names into a file labels.json beside it, as ["O", "B-PER", …] in the order of the numbers or as '
     '{"O": 0, "B-PER": 1, …}, or write the names instead of the numbers.'
@@ -34,6 +35,11 @@ class TagNames:
 
     names: tuple[str, ...]
     path: Path
+
+
+def is_name_file(path: str) -> bool:
+    """Return whether a file has the name of one with the names of tags, which is no data itself."""
+    return Path(path).name in _BESIDE
 
 
 def find_tag_names(path: str, field: str) -> TagNames | None:
