@@ -122,18 +122,18 @@ def _parsed(fields: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _answer(fields: dict[str, Any]) -> _Part:
     """Return the annotation of an instruction with its answer."""
-    task = fields.get("task")
-    if task not in ("NER", "RE"):
+    kind = fields.get("task")
+    if kind not in ("NER", "RE"):
         raise DataError(
-            f"instructions of the task {short(task)} are not read, but those of NER and RE",
-            hint="select them with: jq -c 'select(.task == \"NER\")' IN > OUT",
+            f"instructions of the task {short(kind)} are not read, but those of NER and RE",
+            hint='select them with: jq -c \'select(.task | IN("NER", "RE"))\' IN > OUT',
         )
     output = _parsed(fields, "output")
     for label, values in output.items():
         if not label or not isinstance(values, list):
             raise DataError(f"'output' must map names to lists, got {short({label: values})}")
-        require_storable(label, "label" if task == "NER" else "predicate")
-    if task == "NER":
+        require_storable(label, "label" if kind == "NER" else "predicate")
+    if kind == "NER":
         mentions = [(value, label) for label, values in output.items() for value in values]
         for value, _ in mentions:
             if not isinstance(value, str):
