@@ -3,7 +3,8 @@
 Tabs or spaces, any column and any tag scheme are supported, also `PER-B`, labels without prefixes, and prefixes without labels.
 Several tag columns hold nested entities if those of one are inside or around those of the other, as in GermEval. The reader
 detects the columns from the first 2,000 sentences and reports them. A header and columns that count tokens or sentences are
-not part of the text. Tokens that are single characters are joined with nothing, words with spaces.
+not part of the text. Tokens that are single characters are joined with nothing, words with spaces. spaCy's `.iob`, one sentence
+per line with tokens such as `Ann|NNP|B-PER`, is read, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ie_cli.errors import DataError, counted
 from ie_cli.formats.common.base import BadLine, Lines, Reading, Record, TokenFile, quoted
 from ie_cli.formats.common.columns import Block, Layout, Row, SentenceStarts, find_layout
 from ie_cli.formats.common.joining import Joining, find_joining, join_tokens
+from ie_cli.formats.common.piped_tokens import PipedTokens
 from ie_cli.formats.common.tag_schemes import scheme_of, spans_of
 
 INVALID_TAGS = (
@@ -137,6 +139,11 @@ class _Reader:
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each sentence."""
+    piped = PipedTokens()
+    yield from piped.restored(_read_columns(piped.columns(lines), path, reading))
+
+
+def _read_columns(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     marks = _Marks(keep=reading.keep_columns)
     rest = marks.without(lines)
     head = list(_first_lines(rest))

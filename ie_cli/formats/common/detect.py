@@ -13,6 +13,7 @@ from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
 from ie_cli.formats.common.pair_columns import looks_like_pairs
 from ie_cli.formats.common.pair_fields import is_pair_record
+from ie_cli.formats.common.piped_tokens import width_of
 from ie_cli.formats.common.research_json import research_format
 from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
@@ -75,7 +76,7 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     ):
         return "multihead"
     rows = [(number, line) for number, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
-    if looks_like_columns([line for _, line in rows]):
+    if looks_like_columns([line for _, line in rows]) or width_of([line for _, line in rows[:20]]):
         return "conll"
     if is_header(lines[0]):
         return table_of(lines[0])
