@@ -157,6 +157,7 @@ FORMATS: dict[str, Format] = {
         uie.count_losses,
         by_line=True,
         arrays=True,
+        writer=uie.separating_writer,
     ),
     "oneke": Format(
         "oneke",

@@ -5,7 +5,8 @@
     {"content": "周雨晨住在青川", "prompt": "人物", "result_list": [{"text": "周雨晨", "start": 0, "end": 3}]}
     {"content": "周雨晨住在青川", "prompt": "周雨晨的住地", "result_list": [{"text": "青川", "start": 5, "end": 7}]}
 
-Consecutive lines with the same text, and the same other fields, are one document. A prompt is a label, or ``SUBJECT的PREDICATE``
+Consecutive lines with the same text, and the same other fields, are one document; a prompt that it already has, or an
+empty one, starts another one. A prompt is a label, or ``SUBJECT的PREDICATE``
 or ``PREDICATE of SUBJECT`` if the subject is in the text; the results are then its objects. Subjects have no offsets: of several
 occurrences, an entity with this text is preferred, then the one nearest to the object. Prompts with options, such as
 ``情感[正向,负向]``, classify the text: they are not read, and counted.
@@ -17,7 +18,7 @@ annotation of the others. They are counted: sort the file by ``content`` first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     def read_part(fields: dict[str, Any], text: str) -> Prompt:
         return _prompt(fields, text) if reading.annotation else ("", [])
 
-    for group in grouped(lines_or_array(lines, path), _split, read_part, HINT):
+    for group in grouped(lines_or_array(lines, path), _split, read_part, HINT, key=_key):
         if isinstance(group, BadLine):
             yield group
         else:
@@ -101,6 +102,12 @@ def _split(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         raise DataError(f"'content' must be a string, got {short(text)}")
     jsonl.id_of(fields)
     return text, {name: value for name, value in fields.items() if name not in PROMPT_FIELDS}
+
+
+def _key(fields: dict[str, Any]) -> object:
+    """Return the prompt, or None if it has to be rejected with its document."""
+    prompt = fields.get("prompt")
+    return None if prompt == "" and fields.get("result_list") else prompt
 
 
 def _prompt(fields: dict[str, Any], text: str) -> Prompt:
@@ -185,13 +192,33 @@ def _prompts(document: Document) -> dict[str, list[Span]]:
 
 def write(document: Document) -> str:
     """Return one line per label, and per subject and predicate; a text without annotation has an empty prompt."""
-    rest: dict[str, Any] = {} if document.id is None else {"id": document.id}
-    rest |= {name: value for name, value in document.meta.items() if name not in FORMAT_FIELDS}
+    rest = _rest(document)
     lines = []
     for prompt, spans in _prompts(document).items():
         results = [{"text": document.mention(span), "start": span[0], "end": span[1]} for span in spans]
         lines.append(jsonl.dump({"content": document.text, "result_list": results, "prompt": prompt, **rest}))
     return "".join(lines)
+
+
+def _rest(document: Document) -> dict[str, Any]:
+    """Return the fields of a record other than the text and the prompt."""
+    rest: dict[str, Any] = {} if document.id is None else {"id": document.id}
+    return rest | {name: value for name, value in document.meta.items() if name not in FORMAT_FIELDS}
+
+
+def separating_writer(labels: Iterable[str]) -> Callable[[Document], str]:
+    """Return a function that writes the documents of one output; an empty prompt separates two that differ only in prompts."""
+    last: tuple[str, dict[str, Any]] | None = None
+
+    def write_next(document: Document) -> str:
+        nonlocal last
+        before, last = last, (document.text, _rest(document))
+        lines = write(document)
+        if before != last or "" in _prompts(document):
+            return lines
+        return jsonl.dump({"content": document.text, "result_list": [], "prompt": "", **last[1]}) + lines
+
+    return write_next
 
 
 def count_losses(document: Document) -> Mapping[str, int]:

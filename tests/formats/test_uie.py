@@ -9,7 +9,7 @@ import pytest
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS, BadLine, Reading, Record
-from ie_cli.formats.uie import ENTITIES_LOST, RELATIONS_CHANGED, count_losses, write
+from ie_cli.formats.uie import ENTITIES_LOST, RELATIONS_CHANGED, count_losses, separating_writer, write
 
 TEXT = "周雨晨毕业于青川大学，其后周雨晨住在云州"
 ZHOU, AGAIN, SCHOOL, CITY = (
@@ -58,6 +58,19 @@ def test_other_fields_separate_documents() -> None:
     assert second == Document(TEXT, [SCHOOL], id=2, meta={"source": "x"})
     assert isinstance(second, Document)
     assert read(*write(second).splitlines()) == [second]
+
+
+def test_equal_texts_that_follow_each_other_stay_separate_documents() -> None:
+    reported: list[str] = []
+    first, second = Document(TEXT, [SCHOOL]), Document(TEXT, [Entity(0, 3, "人物"), SCHOOL])
+    nothing = Document(TEXT)
+    documents = [first, second, nothing, nothing, second]
+    write_next = separating_writer(())
+    lines = [line for document in documents for line in write_next(document).splitlines()]
+    assert read(*lines, report=reported.append) == documents
+    assert reported == []
+    texts = FORMATS["uie"].read(enumerate(lines, 1), "x.json", Reading(annotation=False))
+    assert list(texts) == [nothing] * 5
 
 
 def test_lines_of_a_text_that_are_not_consecutive_are_counted() -> None:
@@ -127,7 +140,7 @@ def test_a_bad_prompt_is_an_error_of_its_document(bad: Any, message: str) -> Non
     assert found.error.message.startswith(f"x.json:2: {message}"), found.error.message
     assert found.error.hint
     if own:  # the text would lack annotation
-        [whole] = read(SCHOOLS, bad, SCHOOLS)
+        [whole] = read(SCHOOLS, bad, prompt("x", text=TEXT))
         assert isinstance(whole, BadLine)
         assert (whole.where, whole.raw.count("\n")) == ("x.json:1", 2)
         assert whole.error.message.startswith(f"x.json:2: {message}")

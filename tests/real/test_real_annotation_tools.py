@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
+from support.independent_counts import Counted, labelled, values_of
 from support.real import DATA, real
 from support.tool_records import written
 
@@ -17,7 +12,6 @@ from ie_cli.formats import FORMATS, BadLine, Reading, read_records
 
 pytestmark = pytest.mark.real
 
-Counted = Counter[tuple[str, str]]
 FORMS = {
     "doccano/data_export__pipeline__examples__relation_extraction__example.jsonl": "doccano-relations",
     "doccano/data_import__pipeline__examples__relation_extraction__example.jsonl": "doccano-relations",
@@ -40,33 +34,6 @@ FORMS = {
     "spacy/spancat_demo_train.json": "spacy-json",
     "spacy/training-data.json": "spacy-json",
 }
-
-
-def values_of(path: Path) -> list[Any]:
-    """The values of a file of JSON in any layout."""
-    text, values, at = path.read_text("utf-8"), [], 0
-    while at < len(text):
-        value, end = json.JSONDecoder().raw_decode(text, at)
-        values += value if isinstance(value, list) and not isinstance(value[0], str) else [value]
-        at = end + len(text[end:]) - len(text[end:].lstrip())
-    return values
-
-
-def labelled(value: Any) -> Iterator[tuple[str, str]]:
-    """The entities and relations of a record, by their labels; of several users, the first one."""
-    if isinstance(value, list):
-        yield from (("entity", label) for _, _, label in value[1]["entities"])
-        return
-    first = next(iter(value.get("annotations") or []), {}).get("user")
-    spans = [s for s in value.get("annotations", []) if "label" in s and s["user"] == first]
-    spans += value.get("spans", []) + value.get("entities", []) + value.get("label", []) + value.get("labels", [])
-    yield from (("entity", str(s[2] if isinstance(s, list) else s["label"])) for s in spans)
-    yield from (("relation", r.get("type") or r["label"]) for r in value.get("relations", []))
-    results = value.get("annotations") or value.get("predictions") or []
-    regions = [region for one in results for region in one.get("result", [])]
-    yield from (("entity", label) for region in regions for label in region["value"]["labels"])
-    tokens = [t for p in value.get("paragraphs", []) for s in p["sentences"] for t in s["tokens"]]
-    yield from (("entity", t["ner"][2:]) for t in tokens if t["ner"][:2] in ("U-", "B-"))
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -42,6 +42,7 @@ def grouped(
     hint: str,
     *,
     joins: Callable[[dict[str, Any]], bool] = lambda fields: True,
+    key: Callable[[dict[str, Any]], object] = lambda fields: None,
 ) -> Iterator[TextGroup[T] | BadLine]:
     """Yield the groups; an error of one record is the error of its group, which would lack annotation without it.
 
@@ -51,8 +52,11 @@ def grouped(
         read_part: returns the annotation of a record, given its fields and its text.
         hint: shows the form of a record.
         joins: whether a record may belong to the group of the record before it.
+        key: what no two records of a group have in common, if it is a string; an empty one starts a group. It tells
+            apart equal texts that follow each other.
     """
     group: TextGroup[T] | None = None
+    keys = set[str]()
     for where, raw, found in objects:
         try:
             if isinstance(found, DataError):
@@ -64,10 +68,16 @@ def grouped(
             group = None
             yield BadLine(where, raw, error_at(where, error, hint))
             continue
-        if group is not None and ((group.text, group.rest) != (text, rest) or not joins(found)):
+        own = key(found)
+        again = isinstance(own, str) and (not own or own in keys)
+        if group is not None and ((group.text, group.rest) != (text, rest) or again or not joins(found)):
             yield from _finished(group)
             group = None
-        group = group or TextGroup(where, text, rest)
+        if group is None:
+            group = TextGroup(where, text, rest)
+            keys.clear()
+        if isinstance(own, str):
+            keys.add(own)
         group.raw.append(raw)
         try:
             group.parts.append(read_part(found, text))
@@ -88,9 +98,13 @@ class RepeatedTexts:
         self._path, self._field = path, field
         self._seen: set[int] = set()
         self._again = 0
+        self._last: str | None = None
 
     def add(self, text: str) -> None:
-        """Count a group; a limited number of texts is remembered."""
+        """Count a group, but not one that follows another group of its text; a limited number of texts is remembered."""
+        if text == self._last:
+            return
+        self._last = text
         self._again += hash(text) in self._seen
         if len(self._seen) < _MAX_REMEMBERED:
             self._seen.add(hash(text))
