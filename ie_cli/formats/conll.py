@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, compress, islice
 
 from ie_cli.document import DOCUMENT_MARK, ColumnRows, Document, Entity
 from ie_cli.errors import DataError, counted
@@ -87,20 +87,20 @@ class _Reader:
     def record(self, sentence: _Sentence) -> tuple[Record | None, int]:
         """Return the record of a sentence, None if it has no tokens, and the number of its invalid tags."""
         layout, where = self.layout, f"{self.path}:{sentence.number}"
-        rows: list[Row] = []
-        first = 0
+        lines = sentence.lines
+        rows: list[Row] = [layout.split(line) for _, line in lines]
         comments: list[tuple[int, str]] = []
-        for number, line in sentence.lines:
-            row = layout.split(line)
-            if layout.is_comment(line, row):
-                comments.append((number, line))
-                continue
-            if problem := self._problem(row):
-                hint = _ZERO_HINT if problem.endswith("'0'") else _PROBLEM_HINTS[self.annotation]
-                error = DataError(f"{self.path}:{number}: {problem}: {quoted(line)}", hint=hint)
-                return BadLine(where, "\n".join(line for _, line in sentence.lines), error), 0
-            first = first or number
-            rows.append(row)
+        if any(line.startswith("#") for _, line in lines):
+            kept = [not layout.is_comment(line, row) for (_, line), row in zip(lines, rows, strict=True)]
+            comments = [pair for pair, keep in zip(lines, kept, strict=True) if not keep]
+            lines, rows = list(compress(lines, kept)), list(compress(rows, kept))
+        if not self._are_valid(rows):
+            number, line, problem = next(
+                (*pair, found) for pair, row in zip(lines, rows, strict=True) if (found := self._problem(row))
+            )
+            hint = _ZERO_HINT if problem.endswith("'0'") else _PROBLEM_HINTS[self.annotation]
+            error = DataError(f"{self.path}:{number}: {problem}: {quoted(line)}", hint=hint)
+            return BadLine(where, "\n".join(line for _, line in sentence.lines), error), 0
         if not rows:
             self.marks.add_comments(comments)
             return None, 0
@@ -117,11 +117,22 @@ class _Reader:
         if self.keep_columns:
             spans_of_tokens = tuple(zip(starts, ends, strict=True))
             separator = "\t" if layout.tabs else " "
-            before = tuple(line for _, line in sorted([*self.marks.before(first), *comments]))
+            before = tuple(line for _, line in sorted([*self.marks.before(lines[0][0]), *comments]))
             document.columns = ColumnRows(
                 spans_of_tokens, tuple(map(tuple, rows)), layout.text, layout.labels, separator, before
             )
         return document, repaired
+
+    def _are_valid(self, rows: list[Row]) -> bool:
+        """Return whether `_problem` finds nothing in any of the rows, without a call for each."""
+        layout = self.layout
+        shortest, text = min(map(len, rows), default=0), layout.text
+        if rows and (shortest <= text or not all([row[text] for row in rows])):
+            return False
+        for column, style in zip(layout.labels, layout.styles, strict=True) if self.annotation and rows else ():
+            if shortest <= column or None in map(style.standard, {row[column] for row in rows}):
+                return False
+        return True
 
     def _problem(self, row: Row) -> str | None:
         """Return what is wrong with the columns of a line, or None; tags count only if they are read."""
@@ -207,14 +218,19 @@ def _sentences(lines: Iterable[tuple[int, str]], layout: Layout) -> Iterator[_Se
     for number, line in lines:
         if number == layout.header:
             continue
-        row = layout.split(line) if layout.counts and line.strip() else []
-        new = bool(row) and not layout.is_comment(line, row) and starts.starts(row)
-        if sentence is not None and (new or not line.strip()):
-            yield sentence
-            sentence = None
-        if line.strip():
-            sentence = sentence or _Sentence(number)
-            sentence.lines.append((number, line))
+        if line.isspace() or not line:
+            if sentence is not None:
+                yield sentence
+                sentence = None
+            continue
+        if layout.counts:
+            row = layout.split(line)
+            if not layout.is_comment(line, row) and starts.starts(row) and sentence is not None:
+                yield sentence
+                sentence = None
+        if sentence is None:
+            sentence = _Sentence(number)
+        sentence.lines.append((number, line))
     if sentence is not None:
         yield sentence
 
@@ -230,7 +246,9 @@ def _rows(lines: Iterable[tuple[int, str]], layout: Layout) -> Iterator[list[Row
 def _standard_tags(layout: Layout, rows: list[Row]) -> Iterator[list[str]]:
     """Yield the tags of each column in the form B-PER; other values are kept."""
     for column, style in zip(layout.labels, layout.styles, strict=True):
-        yield [style.standard(row[column]) or row[column] for row in rows if column < len(row)]
+        tags = [row[column] for row in rows if column < len(row)]
+        standard = {tag: style.standard(tag) or tag for tag in set(tags)}
+        yield [standard[tag] for tag in tags]
 
 
 def _schemes(layout: Layout, sentences: list[list[Row]]) -> set[str]:

@@ -59,7 +59,7 @@ class Layout:
 
     def split(self, line: str) -> Row:
         """Split a line into its columns."""
-        return _split(line, tabs=self.tabs)
+        return line.split("\t") if self.tabs else split_whitespace(line)
 
     def is_comment(self, line: str, row: Row) -> bool:
         """Return whether a line is a comment: it starts with # and has no tags or, in data without tags, another width."""

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import Any, TypeVar
 
 from ie_cli.errors import DataError
@@ -169,15 +170,19 @@ def is_cjk(char: str) -> bool:
 
 def join_tokens(tokens: Sequence[str], joiner: str | None) -> tuple[str, list[int]]:
     """Join tokens to a text, and return it with their offsets; by default, no space is put next to CJK characters."""
+    if joiner is None and all(map(str.isascii, tokens)):
+        joiner = " "
+    if joiner is not None:
+        gap_length = len(joiner)
+        ends = accumulate((len(token) + gap_length for token in tokens), initial=0)
+        return joiner.join(tokens), list(islice(ends, len(tokens)))
     parts: list[str] = []
     starts: list[int] = []
     at = 0
     for number, token in enumerate(tokens):
-        if number:
-            adjacent = joiner is None and (is_cjk(tokens[number - 1][-1]) or is_cjk(token[0]))
-            gap = "" if adjacent else " " if joiner is None else joiner
-            parts.append(gap)
-            at += len(gap)
+        if number and not (is_cjk(tokens[number - 1][-1]) or is_cjk(token[0])):
+            parts.append(" ")
+            at += 1
         starts.append(at)
         parts.append(token)
         at += len(token)

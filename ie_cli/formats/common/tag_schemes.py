@@ -130,8 +130,12 @@ def spans_of(tags: Sequence[str]) -> tuple[list[Span], int]:
     repaired = 0
     first: int | None = None
     before = (OUTSIDE, "")
+    known = {tag: split_tag(tag) or (OUTSIDE, "") for tag in {*tags, OUTSIDE}}
     for token, tag in enumerate([*tags, OUTSIDE]):
-        parts = split_tag(tag) or (OUTSIDE, "")
+        if tag == OUTSIDE and first is None:
+            before = (OUTSIDE, "")
+            continue
+        parts = known[tag]
         prefix, label = parts
         ended = prefix == OUTSIDE or prefix in _BEGIN or label != before[1] or before[0] in _LAST
         if first is not None and ended:
