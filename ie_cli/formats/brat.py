@@ -61,16 +61,24 @@ _LONGEST = 200
 """The largest number of bytes of a part of a name; file systems allow 255, with the suffix and a number."""
 _MISSING_HINT = "put NAME.txt and NAME.ann into one directory."
 _SHOWN = 3
+_OTHER_DATA = tuple(
+    f"{suffix}{packed}" for suffix in (".jsonl", ".json", ".conll", ".tsv", ".csv") for packed in ("", ".gz", ".zst")
+)
+"""Suffixes of data among which an annotation file without its text is no reason to leave them out."""
 
 
 def holds(path: str) -> bool:
-    """Return whether a path is an annotation file, or a directory that contains one."""
+    """Return whether a path is an annotation file, or a directory with one; beside data in other formats, it needs its text."""
     if not os.path.isdir(path):
         return path.endswith(ANNOTATIONS)
     try:
-        return any(name.endswith(ANNOTATIONS) and not name.startswith(".") for name in os.listdir(path))
+        names = {name for name in os.listdir(path) if not name.startswith(".")}
     except OSError:
         return False
+    found = {name.removesuffix(ANNOTATIONS) for name in names if name.endswith(ANNOTATIONS)}
+    if not any(name.endswith(_OTHER_DATA) for name in names):
+        return bool(found)
+    return any(f"{name}{TEXTS}" in names for name in found)
 
 
 def owns(path: str, file: str) -> bool:
@@ -208,12 +216,15 @@ def save(path: str) -> Iterator[Save]:
     configuration = Configuration()
     with new_directory(path) as root:
         names: set[str] = set()
+        tried: dict[str, int] = {}  # the last number of each name that occurs again: equal ids are common
 
         def store(document: Document) -> Mapping[str, int]:
             name = _name_of(document, len(names) + 1)
-            free = next(
-                one for number in count(1) if (one := name if number == 1 else f"{name}-{number}").lower() not in names
-            )
+            for number in count(tried.get(name.lower(), 1)):
+                free = name if number == 1 else f"{name}-{number}"
+                if free.lower() not in names:
+                    break
+            tried[name.lower()] = number + 1
             names.add(free.lower())
             target = root / free
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ from ie_cli.formats.common.base import (
 from ie_cli.formats.conll_writer import longest_non_overlapping
 from ie_cli.formats.table import count_surrogates, without_surrogates
 from ie_cli.system.distribution import install_hint
+from ie_cli.system.expansion import require_moderate_zlib
 from ie_cli.system.streams import new_file
 
 SUFFIX = ".spacy"
@@ -54,9 +55,10 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     """Yield a document for each Doc, and report where the entities come from.
 
     Raises:
-        DataError: the file is damaged, or spaCy is not installed.
+        DataError: the file is damaged or expands too much, or spaCy is not installed.
     """
     spacy = _spacy(path, "reading")
+    require_moderate_zlib(path)
     try:
         docs = spacy.tokens.DocBin().from_disk(path).get_docs(spacy.vocab.Vocab())
     except Exception as error:  # of decompression, msgpack and numpy

@@ -16,6 +16,7 @@ from ie_cli.formats.common.base import Container, Format, Reading, Record, read_
 from ie_cli.formats.common.span_rows import is_empty
 from ie_cli.formats.common.table_rows import Cells, read_table
 from ie_cli.system.distribution import install_hint
+from ie_cli.system.expansion import require_moderate_zip
 
 SUFFIXES = (".xlsx", ".xlsm")
 
@@ -29,9 +30,10 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     """Yield the documents of the first sheet.
 
     Raises:
-        DataError: the file is damaged, its columns are not known, or openpyxl is not installed.
+        DataError: the file is damaged or expands too much, its columns are not known, or openpyxl is not installed.
     """
     package = _openpyxl(path)
+    require_moderate_zip(path)
     try:
         book = package.load_workbook(path, read_only=True, data_only=True)
     except Exception as error:  # damaged archives and XML raise many types of errors

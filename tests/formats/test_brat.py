@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from ie_cli.data.reading import read_task_data
 from ie_cli.doctor.siblings import find_siblings
 from ie_cli.document import Argument, Document, Entity, Event, Relation
 from ie_cli.errors import DataError
-from ie_cli.formats import FORMATS, BadLine, Reading, brat, jsonl, read_documents, read_records
+from ie_cli.formats import FORMATS, BadLine, Reading, brat, container_of, jsonl, read_documents, read_records
 from ie_cli.formats.common.brat_lines import parse, write
 from ie_cli.recipe.schema import DataSection
 from ie_cli.system.json_reading import loads
@@ -337,3 +339,33 @@ def test_a_directory_of_other_files_stays_a_list_of_files(tmp_path: Path) -> Non
     result = ie("convert", str(tmp_path), "-", "--from", "text")
     assert result.exit_code == 0
     assert [loads(line)["text"] for line in result.stdout.splitlines()] == [*TEXT.split("\n"), "b"]
+
+
+def test_a_stray_annotation_file_does_not_replace_the_data_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"text": "Ann", "entities": []}\n')
+    (tmp_path / "notes.ann").write_text("not of brat\n")
+    assert container_of(str(tmp_path)) is None
+    (tmp_path / "notes.txt").write_text("a text")
+    assert container_of(str(tmp_path)) == "brat"
+    (tmp_path / "data.jsonl").unlink()
+    (tmp_path / "notes.txt").unlink()
+    assert container_of(str(tmp_path)) == "brat"  # the missing text is reported
+
+
+def test_names_of_many_documents_with_equal_ids_are_found_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    def counting(first: int) -> Iterator[int]:
+        nonlocal steps
+        for number in count(first):
+            steps += 1
+            yield number
+
+    monkeypatch.setattr(brat, "count", counting)
+    with brat.save(str(tmp_path / "out")) as store:
+        for name in ["a", "A-2", *["a"] * 60]:
+            store(Document("x", id=name))
+    assert len(list((tmp_path / "out").glob("*.ann"))) == 62
+    assert steps < 4 * 62

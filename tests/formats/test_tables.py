@@ -330,3 +330,18 @@ def test_saved_datasets(tmp_path: Path) -> None:
     assert (found, formats) == (Document("Anna met", [Entity(0, 4, "p")]), ["datasets"])
     assert f"hub:{path}: reading the split 'train' of train, validation" in reports
     assert list(read_documents(f"{path}/validation")) == [found]
+
+
+def test_numbers_of_another_table_do_not_split_documents(tmp_path: Path) -> None:
+    rows = "text,start,end,label,number\nAnn met Bob,0,3,x,1\nAnn met Bob,8,11,x,1\nBob slept,0,3,x,0\n"
+    spans = [Entity(0, 3, "x"), Entity(8, 11, "x")]
+    assert of(tmp_path / "x.csv", rows) == [Document("Ann met Bob", spans), Document("Bob slept", spans[:1])]
+    named = of(tmp_path / "x.csv", rows, columns={"number": "number"})
+    assert named == [
+        Document("Ann met Bob", spans[:1]),
+        Document("Ann met Bob", spans[1:]),
+        Document("Bob slept", spans[:1]),
+    ]
+    assert FORMATS["csv"].write is not None
+    lines = [*map(str.rstrip, [FORMATS["csv"].frame[0]]), *(FORMATS["csv"].write(one).rstrip() for one in named)]
+    assert list(FORMATS["csv"].read(enumerate("\n".join(lines).split("\n"), 1), "x", Reading())) == named

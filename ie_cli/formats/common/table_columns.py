@@ -75,6 +75,8 @@ class TableColumns:
             ("records", ("text",)),
         ):
             found = _roles(known, fixed, _OF[layout, needed])
+            if "number" not in fixed and not known.keys() >= set(SPAN_ROLES):
+                found.pop("number", None)  # a column of another table, such as that of singular and plural
             if all(role in found for role in needed) and ("text" in found or layout != "spans"):
                 used = set(found.values())
                 others = {index: name for index, name in enumerate(names) if index not in used}
