@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -128,6 +130,24 @@ def writer(name: str, records: int, items: int) -> Work:
     """Writing, and counting what the format cannot express."""
     form, documents = FORMATS[name], gold_documents(records, items)
     return lambda: [(form.write(document), form.count_losses(document)) for document in documents]
+
+
+def container(name: str, records: int, items: int, *, equal_ids: bool = False) -> Work:
+    """Writing and reading a directory or a binary file."""
+    found = FORMATS[name].container
+    documents = gold_documents(records, items)
+    for document in documents if equal_ids else ():
+        document.id = "same"
+
+    def work() -> None:
+        with TemporaryDirectory() as directory:
+            path = f"{directory}/x"
+            with found.save(path) as store:
+                for document in documents:
+                    store(document)
+            exhaust(found.read(path, Reading()))
+
+    return work
 
 
 def scored(make: Callable[[], Any], records: int, items: int, *, labels: int = LABELS) -> Work:
@@ -287,6 +307,10 @@ PARTS = [
         for name, form in FORMATS.items()
         if form.write
     ),
+    Part("container brat", partial(container, "brat")),
+    Part("container brat, equal ids", partial(container, "brat", equal_ids=True), one=False),
+    Part("container parquet", partial(container, "parquet"), one=False),  # it repeats the text of a document like csv
+    *([Part("container spacy", partial(container, "spacy"))] if find_spec("spacy") else []),
     Part("metric entities", partial(scored, EntityScorer)),
     Part("metric entities, a label each", many_labels),
     Part("metric relations", partial(scored, RelationScorer)),
