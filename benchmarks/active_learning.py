@@ -8,7 +8,7 @@ or at random. The annotator knows the gold annotation. F1 is that of the entitie
 training is kept, for both curves alike. What exists in WORK is not repeated; several processes may work on it.
 
 DIR holds cluener/ and conll04/, and zh-e5-char/ and en-minilm/ for encoders, which are no part of this repository. With
-`--encoder tiny`, no encoder is read.
+`--encoder hash_cnn` or `tiny`, no encoder is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ FILES = {
     "cluener": ("cluener", "cluener/train.json", "cluener/dev.json", "zh-e5-char"),
     "conll04": ("conll04", "conll04/conll04_train.json", "conll04/conll04_dev.json", "en-minilm"),
 }
-BATCH = 16
+FROM_SCRATCH = {"hash_cnn": ("1.5e-3", "2.0e-3"), "tiny": ("1.0e-3", "1.0e-3")}
+"""Learning rates of encoders built from scratch, and of their heads."""
+BATCH, EVALUATIONS = 16, 8
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,17 @@ def entities_only(documents: Iterable[Document]) -> list[str]:
 def settings(corpus: str, train: Path, given: argparse.Namespace, seed: int, *, sentences: int) -> list[str]:
     """Return the fields of a recipe that trains for a number of steps, whatever the number of sentences is."""
     epochs = -(-given.plan.steps // -(-sentences // BATCH))
-    name = "tiny" if given.encoder == "tiny" else str((given.encoders / FILES[corpus][3]).resolve())
-    rate = ("1.0e-3", "1.0e-3") if name == "tiny" else ("3.0e-4", "3.0e-3")
+    if given.encoder in FROM_SCRATCH:
+        name, rate, depth = given.encoder, FROM_SCRATCH[given.encoder], []
+    else:
+        name, rate = str((given.encoders / FILES[corpus][3]).resolve()), ("3.0e-4", "3.0e-3")
+        depth = [f"encoder.layers={given.layers}"]
     return [
         f"data.train={train}",
         f"data.dev={given.work / 'data' / corpus / 'dev.jsonl'}",
         "data.format=jsonl",
         f"encoder.name={name}",
-        f"encoder.layers={given.layers}",
+        *depth,
         "encoder.max_length=128",
         "encoder.stride=32",
         "encoder.normalization=nfkc",
@@ -70,6 +75,7 @@ def settings(corpus: str, train: Path, given: argparse.Namespace, seed: int, *, 
         f"training.batch_size={BATCH}",
         f"training.learning_rate={rate[0]}",
         f"training.head_learning_rate={rate[1]}",
+        f"training.eval_every={-(-given.plan.steps // EVALUATIONS)}",
         f"training.seed={seed}",
         "training.precision=float32",
     ]
@@ -132,7 +138,7 @@ def main() -> None:
     parser.add_argument("corpora", nargs="+", choices=list(FILES))
     for name, needed in (("data", True), ("encoders", False), ("work", True)):
         parser.add_argument(f"--{name}", type=Path, required=needed, default=Path())
-    parser.add_argument("--encoder", choices=["pretrained", "tiny"], default="pretrained")
+    parser.add_argument("--encoder", choices=["pretrained", *FROM_SCRATCH], default="pretrained")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     for name, default in (("layers", 3), ("start", 100), ("step", 100), ("rounds", 6), ("steps", 400), ("pool", 4_000)):
         parser.add_argument(f"--{name}", type=int, default=default)
