@@ -1,6 +1,7 @@
 """How many of the first places that `ie check --deep` lists are errors: some are planted, and the list is compared with them.
 
-    python benchmarks/planted_errors.py DATA [--from FORMAT] [--examples 2000] [--share 0.05] [--epochs 12] [--folds 5] [--seed 1]
+    python benchmarks/planted_errors.py DATA [--from FORMAT] [--examples 2000] [--share 0.05] [--epochs 12] [--folds 5]
+        [--seed 1] [--model-seed 42]
 
 A share of the entities gets another label, another share another boundary, and another share is removed. The precision counts
 only planted errors: errors that the data had before count as wrong, so that it is a lower bound.
@@ -98,7 +99,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the errors")
+    parser.add_argument("--model-seed", dest="model_seed", type=int, default=42)
     options = parser.parse_args()
     documents = list(islice(read_documents(options.data, format=options.format), options.examples))
     planted = plant(documents, options.share, random.Random(options.seed))
@@ -109,9 +111,8 @@ def main() -> None:
         file = Path(directory, "planted.jsonl")
         file.write_text("".join(map(write, documents)), encoding="utf-8")
         recipe = small_recipe(DataSection(train=str(file)))
-        if options.epochs is not None:
-            training = recipe.training.model_copy(update={"epochs": options.epochs})
-            recipe = recipe.model_copy(update={"training": training})
+        fields = {"seed": options.model_seed, "epochs": options.epochs or recipe.training.epochs}
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=fields)})
         suspects = collect_suspects(
             recipe, folds=options.folds, report=lambda text: print(text, file=sys.stderr), kept=max(FIRST)
         )
