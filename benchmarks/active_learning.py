@@ -5,7 +5,8 @@
 Each curve begins with the same random sentences. In each round, a model is trained on the sentences annotated so far, from its
 initial weights and with the same number of steps, and the next ones are chosen from the rest of the training data: by the model,
 or at random. The annotator knows the gold annotation. F1 is that of the entities on dev, on which the best model of a
-training is kept, for both curves alike. What exists in WORK is not repeated; several processes may work on it.
+training is kept, for both curves alike. The characters of the annotated sentences say what their annotation costs. What exists in
+WORK is not repeated; several processes may work on it.
 
 DIR holds cluener/ and conll04/, and zh-e5-char/ and en-minilm/ for encoders, which are no part of this repository. With
 `--encoder hash_cnn` or `tiny`, no encoder is read.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,12 +105,12 @@ def chosen_next(work: Path, name: str, chooser: str, rest: Sequence[str], *, cou
     return list(map(int, ids))
 
 
-def measure(corpus: str, chooser: str, seed: int, given: argparse.Namespace) -> list[tuple[int, float]]:
-    """Continue a curve as far as possible; return the number of sentences and F1 of each round that has a result."""
+def measure(corpus: str, chooser: str, seed: int, given: argparse.Namespace) -> dict[int, tuple[float, int]]:
+    """Continue a curve as far as possible; return F1 and the number of characters annotated, by that of sentences."""
     plan, work = given.plan, given.work
     pool = (work / "data" / corpus / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[: plan.pool]
     annotated = random.Random(seed).sample(range(len(pool)), plan.start)
-    curve: list[tuple[int, float]] = []
+    curve: dict[int, tuple[float, int]] = {}
     for number in range(plan.rounds + 1):
         # The first round is shared: it does not depend on who chooses.
         name = f"{corpus}-{seed}-{number}" + (f"-{chooser}" if number else "")
@@ -119,7 +121,8 @@ def measure(corpus: str, chooser: str, seed: int, given: argparse.Namespace) -> 
         found: dict[str, Any] | None = result_at(work, name)
         if found is None:  # another process works on it
             break
-        curve.append((len(annotated), found["metrics"]["dev"]["f1"]))
+        characters = sum(len(json.loads(pool[at])["text"]) for at in annotated)
+        curve[len(annotated)] = found["metrics"]["dev"]["f1"], characters
         if number < plan.rounds:
             known = set(annotated)
             rest = [line for at, line in enumerate(pool) if at not in known]
@@ -145,20 +148,25 @@ def main() -> None:
     given = parser.parse_args()
     given.plan = Plan(given.start, given.step, given.rounds, given.steps, given.pool)
     given.work = given.work.resolve()
-    print("| data | sentences | chosen by `--uncertain` | at random |\n|---|--:|--:|--:|", flush=True)
+    print("| data | sentences | chosen by `--uncertain` | characters | at random | characters |", flush=True)
+    print("|---|--:|--:|--:|--:|--:|", flush=True)
     for corpus in given.corpora:
         format, train, dev, _ = FILES[corpus]
         for split, file in (("train", train), ("dev", dev)):
             target = given.work / "data" / corpus / f"{split}.jsonl"
             if not target.exists():
                 write_lines(target, entities_only(read_documents(given.data / file, format=format)))
-        curves = {
-            chooser: [dict(measure(corpus, chooser, seed, given)) for seed in given.seeds] for chooser in CHOOSERS
-        }
+        curves = {chooser: [measure(corpus, chooser, seed, given) for seed in given.seeds] for chooser in CHOOSERS}
         for count in sorted({count for some in curves.values() for curve in some for count in curve}):
             values = ([curve[count] for curve in curves[chooser] if count in curve] for chooser in CHOOSERS)
-            cells = " | ".join(spread(some) if some else "–" for some in values)
-            print(f"| {corpus} | {count:,} | {cells} |", flush=True)
+            print(f"| {corpus} | {count:,} | {' | '.join(map(cell, values))} |", flush=True)
+
+
+def cell(values: Sequence[tuple[float, int]]) -> str:
+    """Return F1 and the mean number of characters for the seeds."""
+    if not values:
+        return "– | –"
+    return f"{spread([f1 for f1, _ in values])} | {statistics.mean(characters for _, characters in values):,.0f}"
 
 
 if __name__ == "__main__":
