@@ -5,10 +5,11 @@
 Each curve begins with the same random sentences. In each round, a model is trained on the sentences annotated so far, from its
 initial weights and with the same number of steps, and the next ones are chosen from the rest of the training data: by the model,
 or at random. The annotator knows the gold annotation. F1 is that of the entities on dev, on which the best model of a
-training is kept, for both curves alike. What exists in WORK is not repeated; several processes may work on it.
+training is kept, for both curves alike. The characters of the annotated sentences say what their annotation costs. What exists in
+WORK is not repeated; several processes may work on it.
 
 DIR holds cluener/ and conll04/, and zh-e5-char/ and en-minilm/ for encoders, which are no part of this repository. With
-`--encoder tiny`, no encoder is read.
+`--encoder hash_cnn` or `tiny`, no encoder is read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,9 @@ FILES = {
     "cluener": ("cluener", "cluener/train.json", "cluener/dev.json", "zh-e5-char"),
     "conll04": ("conll04", "conll04/conll04_train.json", "conll04/conll04_dev.json", "en-minilm"),
 }
-BATCH = 16
+FROM_SCRATCH = {"hash_cnn": ("1.5e-3", "2.0e-3"), "tiny": ("1.0e-3", "1.0e-3")}
+"""Learning rates of encoders built from scratch, and of their heads."""
+BATCH, EVALUATIONS = 16, 8
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,17 @@ def entities_only(documents: Iterable[Document]) -> list[str]:
 def settings(corpus: str, train: Path, given: argparse.Namespace, seed: int, *, sentences: int) -> list[str]:
     """Return the fields of a recipe that trains for a number of steps, whatever the number of sentences is."""
     epochs = -(-given.plan.steps // -(-sentences // BATCH))
-    name = "tiny" if given.encoder == "tiny" else str((given.encoders / FILES[corpus][3]).resolve())
-    rate = ("1.0e-3", "1.0e-3") if name == "tiny" else ("3.0e-4", "3.0e-3")
+    if given.encoder in FROM_SCRATCH:
+        name, rate, depth = given.encoder, FROM_SCRATCH[given.encoder], []
+    else:
+        name, rate = str((given.encoders / FILES[corpus][3]).resolve()), ("3.0e-4", "3.0e-3")
+        depth = [f"encoder.layers={given.layers}"]
     return [
         f"data.train={train}",
         f"data.dev={given.work / 'data' / corpus / 'dev.jsonl'}",
         "data.format=jsonl",
         f"encoder.name={name}",
-        f"encoder.layers={given.layers}",
+        *depth,
         "encoder.max_length=128",
         "encoder.stride=32",
         "encoder.normalization=nfkc",
@@ -70,6 +77,7 @@ def settings(corpus: str, train: Path, given: argparse.Namespace, seed: int, *, 
         f"training.batch_size={BATCH}",
         f"training.learning_rate={rate[0]}",
         f"training.head_learning_rate={rate[1]}",
+        f"training.eval_every={-(-given.plan.steps // EVALUATIONS)}",
         f"training.seed={seed}",
         "training.precision=float32",
     ]
@@ -97,12 +105,12 @@ def chosen_next(work: Path, name: str, chooser: str, rest: Sequence[str], *, cou
     return list(map(int, ids))
 
 
-def measure(corpus: str, chooser: str, seed: int, given: argparse.Namespace) -> list[tuple[int, float]]:
-    """Continue a curve as far as possible; return the number of sentences and F1 of each round that has a result."""
+def measure(corpus: str, chooser: str, seed: int, given: argparse.Namespace) -> dict[int, tuple[float, int]]:
+    """Continue a curve as far as possible; return F1 and the number of characters annotated, by that of sentences."""
     plan, work = given.plan, given.work
     pool = (work / "data" / corpus / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[: plan.pool]
     annotated = random.Random(seed).sample(range(len(pool)), plan.start)
-    curve: list[tuple[int, float]] = []
+    curve: dict[int, tuple[float, int]] = {}
     for number in range(plan.rounds + 1):
         # The first round is shared: it does not depend on who chooses.
         name = f"{corpus}-{seed}-{number}" + (f"-{chooser}" if number else "")
@@ -113,7 +121,8 @@ def measure(corpus: str, chooser: str, seed: int, given: argparse.Namespace) -> 
         found: dict[str, Any] | None = result_at(work, name)
         if found is None:  # another process works on it
             break
-        curve.append((len(annotated), found["metrics"]["dev"]["f1"]))
+        characters = sum(len(json.loads(pool[at])["text"]) for at in annotated)
+        curve[len(annotated)] = found["metrics"]["dev"]["f1"], characters
         if number < plan.rounds:
             known = set(annotated)
             rest = [line for at, line in enumerate(pool) if at not in known]
@@ -132,27 +141,32 @@ def main() -> None:
     parser.add_argument("corpora", nargs="+", choices=list(FILES))
     for name, needed in (("data", True), ("encoders", False), ("work", True)):
         parser.add_argument(f"--{name}", type=Path, required=needed, default=Path())
-    parser.add_argument("--encoder", choices=["pretrained", "tiny"], default="pretrained")
+    parser.add_argument("--encoder", choices=["pretrained", *FROM_SCRATCH], default="pretrained")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     for name, default in (("layers", 3), ("start", 100), ("step", 100), ("rounds", 6), ("steps", 400), ("pool", 4_000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     given.plan = Plan(given.start, given.step, given.rounds, given.steps, given.pool)
     given.work = given.work.resolve()
-    print("| data | sentences | chosen by `--uncertain` | at random |\n|---|--:|--:|--:|", flush=True)
+    print("| data | sentences | chosen by `--uncertain` | characters | at random | characters |", flush=True)
+    print("|---|--:|--:|--:|--:|--:|", flush=True)
     for corpus in given.corpora:
         format, train, dev, _ = FILES[corpus]
         for split, file in (("train", train), ("dev", dev)):
             target = given.work / "data" / corpus / f"{split}.jsonl"
             if not target.exists():
                 write_lines(target, entities_only(read_documents(given.data / file, format=format)))
-        curves = {
-            chooser: [dict(measure(corpus, chooser, seed, given)) for seed in given.seeds] for chooser in CHOOSERS
-        }
+        curves = {chooser: [measure(corpus, chooser, seed, given) for seed in given.seeds] for chooser in CHOOSERS}
         for count in sorted({count for some in curves.values() for curve in some for count in curve}):
             values = ([curve[count] for curve in curves[chooser] if count in curve] for chooser in CHOOSERS)
-            cells = " | ".join(spread(some) if some else "–" for some in values)
-            print(f"| {corpus} | {count:,} | {cells} |", flush=True)
+            print(f"| {corpus} | {count:,} | {' | '.join(map(cell, values))} |", flush=True)
+
+
+def cell(values: Sequence[tuple[float, int]]) -> str:
+    """Return F1 and the mean number of characters for the seeds."""
+    if not values:
+        return "– | –"
+    return f"{spread([f1 for f1, _ in values])} | {statistics.mean(characters for _, characters in values):,.0f}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How many of the first places that `ie check --deep` lists are errors: some are planted, and the list is compared with them.
 
-    python benchmarks/planted_errors.py DATA [--examples 2000] [--share 0.05] [--epochs 12] [--seed 1]
+    python benchmarks/planted_errors.py DATA [--from FORMAT] [--examples 2000] [--share 0.05] [--epochs 12] [--folds 5]
+        [--seed 1] [--model-seed 42]
 
 A share of the entities gets another label, another share another boundary, and another share is removed. The precision counts
 only planted errors: errors that the data had before count as wrong, so that it is a lower bound.
@@ -13,6 +14,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,6 +24,8 @@ from ie_cli.doctor.suspects import Suspect
 from ie_cli.document import Document, Entity
 from ie_cli.formats import FORMATS, read_documents
 from ie_cli.recipe.schema import DataSection
+
+FIRST = (50, 100, 200)
 
 
 @dataclass
@@ -35,11 +39,11 @@ class Planted:
         """Return whether a suspect is a planted error."""
         number = int(suspect.where.rpartition(":")[2])
         if suspect.gold is not None:
-            return (number, suspect.gold) in self.wrong
-        other = suspect.predicted
-        return other is not None and any(
-            n == number and one.start < other.end and other.start < one.end for n, one in self.removed
-        )
+            return (number, suspect.gold.entity) in self.wrong
+        if suspect.predicted is None:
+            return False
+        other = suspect.predicted.entity
+        return any(n == number and one.start < other.end and other.start < one.end for n, one in self.removed)
 
 
 def plant(documents: list[Document], share: float, randomly: random.Random) -> Planted:
@@ -80,17 +84,25 @@ def other_boundary(entity: Entity, length: int, randomly: random.Random) -> Enti
     return entity
 
 
+def precisions(ranked: Sequence[Suspect], planted: Planted) -> str:
+    """Return the shares of planted errors among the first places; a dash if there are fewer places."""
+    right = [planted.explains(suspect) for suspect in ranked[: max(FIRST)]]
+    return " | ".join(f"{sum(right[:first]) / first:.2f}" if len(right) >= first else "–" for first in FIRST)
+
+
 def main() -> None:
-    """Print the precision among the first 20, 50 and 100 places."""
+    """Print the precision among the first places of the list, and of each kind."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data")
+    parser.add_argument("--from", dest="format")
     parser.add_argument("--examples", type=int, default=2000)
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the errors")
+    parser.add_argument("--model-seed", dest="model_seed", type=int, default=42)
     options = parser.parse_args()
-    documents = list(islice(read_documents(options.data), options.examples))
+    documents = list(islice(read_documents(options.data, format=options.format), options.examples))
     planted = plant(documents, options.share, random.Random(options.seed))
     write = FORMATS["jsonl"].write
     if write is None:
@@ -99,19 +111,21 @@ def main() -> None:
         file = Path(directory, "planted.jsonl")
         file.write_text("".join(map(write, documents)), encoding="utf-8")
         recipe = small_recipe(DataSection(train=str(file)))
-        if options.epochs is not None:
-            recipe = recipe.model_copy(
-                update={"training": recipe.training.model_copy(update={"epochs": options.epochs})}
-            )
-        suspects = collect_suspects(recipe, folds=options.folds, report=lambda text: print(text, file=sys.stderr))
+        fields = {"seed": options.model_seed, "epochs": options.epochs or recipe.training.epochs}
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=fields)})
+        suspects = collect_suspects(
+            recipe, folds=options.folds, report=lambda text: print(text, file=sys.stderr), kept=max(FIRST)
+        )
     ranked = suspects.ranked()
     print(
         f"{len(documents)} examples, planted {len(planted.wrong)} wrong and {len(planted.removed)} missing; F1 {suspects.f1:.3f}"
     )
-    for first in (20, 50, 100):
-        right = sum(map(planted.explains, ranked[:first]))
-        kinds = Counter(one.kind for one in ranked[:first])
-        print(f"precision at {first}: {right / max(1, len(ranked[:first])):.2f} {dict(kinds)}")
+    print(f"first {FIRST[1]}: {dict(Counter(one.kind for one in ranked[: FIRST[1]]))}")
+    print(f"| kind | places | {' | '.join(f'first {first}' for first in FIRST)} |\n|---|--:|{'--:|' * len(FIRST)}")
+    counts = suspects.counts()
+    print(f"| all | {counts.total():,} | {precisions(ranked, planted)} |")
+    for kind, count in sorted(counts.items()):
+        print(f"| {kind} | {count:,} | {precisions([one for one in ranked if one.kind == kind], planted)} |")
 
 
 if __name__ == "__main__":

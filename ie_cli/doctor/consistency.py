@@ -8,20 +8,18 @@ note.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ie_cli.data.findings import Finding
+from ie_cli.doctor.mention_counts import MentionIndex
 from ie_cli.document import Document, Entity
-from ie_cli.document.word_boundaries import begins_word, ends_word
 from ie_cli.errors import counted
 from ie_cli.formats.common.base import quoted
 
 _KEPT = 1_000_000
 _COMPARISONS = 1_000_000  # texts that repeat themselves would need one for each character and length
-_LONGEST = 40
 _SHOWN = 5
 _ENOUGH = 3  # annotated occurrences, below which a string may be an entity by chance
 _HARDLY = 10  # other occurrences for each annotated one of a string that is hardly ever annotated
@@ -61,8 +59,7 @@ class UnmarkedMentions:
         self._size += len(document.text)
         if self._size <= _KEPT:
             places = sorted({(span.start, span.end) for span in spans})
-            found = (document.text[start:end] for start, end in places)
-            self._mentions.update(mention for mention in found if 2 <= len(mention) <= _LONGEST)
+            self._mentions.update(document.text[start:end] for start, end in places)
             self._texts.append((document.text, places, document.where or ""))
 
     def count(self) -> tuple[dict[str, _Occurrences], int]:
@@ -70,32 +67,20 @@ class UnmarkedMentions:
 
         An occurrence inside or across an annotated entity does not count, nor one inside a longer word or number.
         """
-        lengths: defaultdict[str, set[int]] = defaultdict(set)
-        for mention in self._mentions:
-            lengths[mention[:2]].add(len(mention))
+        index = MentionIndex(self._mentions)
         found: defaultdict[str, _Occurrences] = defaultdict(_Occurrences)
-        comparisons = searched = 0
+        searched = 0
         for text, places, where in self._texts:
-            if comparisons > _COMPARISONS:
+            if index.comparisons > _COMPARISONS:
                 break
             searched += len(text)
             for start, end in places:
-                if (mention := text[start:end]) in self._mentions:
+                if (mention := text[start:end]) in index.mentions:
                     found[mention].marked += 1
                     found[mention].first_marked = found[mention].first_marked or where
-            ends, starts = _furthest_ends(places), [start for start, _ in places]
-            for at in range(len(text) - 1):
-                possible = lengths.get(text[at : at + 2], ())
-                comparisons += len(possible)
-                for length in possible:
-                    end = at + length
-                    mention = text[at:end]
-                    if mention not in self._mentions or not (begins_word(text, at) and ends_word(text, end)):
-                        continue
-                    before = bisect_right(starts, end - 1)  # the entities that start before its end
-                    if not before or ends[before - 1] <= at:
-                        found[mention].unmarked += 1
-                        found[mention].first_unmarked = found[mention].first_unmarked or where
+            for mention in index.unmarked(text, places):
+                found[mention].unmarked += 1
+                found[mention].first_unmarked = found[mention].first_unmarked or where
         return found, searched
 
     def findings(self, split: str) -> Iterator[Finding]:
@@ -147,11 +132,3 @@ def _listed(found: dict[str, _Occurrences], place: Callable[[_Occurrences], str]
         f"\n  {quoted(mention)}: annotated {one.marked:,}, not annotated {one.unmarked:,}, first in {place(one)}"
         for mention, one in sorted(found.items(), key=order)[:_SHOWN]
     )
-
-
-def _furthest_ends(places: Sequence[tuple[int, int]]) -> list[int]:
-    """Return, for each span in the order of the starts, the greatest end of it and of those before it."""
-    ends: list[int] = []
-    for _, end in places:
-        ends.append(max(end, ends[-1] if ends else 0))
-    return ends

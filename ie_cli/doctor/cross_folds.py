@@ -8,18 +8,16 @@ from typing import Any
 from ie_cli.data.dataset import splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.doctor.scripts import Scripts
-from ie_cli.doctor.suspects import Suspects
+from ie_cli.doctor.mention_counts import MentionCounts
+from ie_cli.doctor.suspects import LOWEST, SHOWN, Suspects
 from ie_cli.errors import DataError, IEError
-from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.recipe.schema import HASH_CNN, DataSection, Recipe
 from ie_cli.system.temporary import scratch
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.kinds import ENTITIES
 
 FOLDS = 5
-_LOWEST = 0.02
-"""Threshold of the predictions, so that annotated entities have a score even if the model would not predict them."""
-_EPOCHS, _FEWEST_STEPS, _BATCH = 12, 600, 16
+_EPOCHS, _FEWEST_STEPS, _BATCH = 6, 600, 16
 _NEVER = 1_000_000  # steps between evaluations: the last weights are as good for this
 
 
@@ -58,34 +56,24 @@ def small_recipe(data: DataSection) -> Recipe:
     Raises:
         DataError: no entity is annotated.
     """
-    scripts = Scripts()
     train = splits(data)[0].unfiltered()
-    statistics = DatasetStatistics.of(train, parts=[scripts])
+    statistics = DatasetStatistics.of(train)
     if not statistics.labels:
         raise DataError(
             f"{', '.join(train.sources)}: contains no entities with labels",
             hint="omit --deep for these data.",
         )
-    unspaced = scripts.letters["han"] + scripts.letters["kana_hangul"] > 0.3 * scripts.letters["letters"]
     steps = max(1, statistics.documents // _BATCH)
     fields: dict[str, Any] = {
         "name": "check",
         "task": "ner",
         "data": data.model_dump(include=_READING, exclude_unset=True),
-        "encoder": {
-            "name": "tiny",
-            "vocabulary": "characters" if unspaced else "words",
-            "max_length": 128,
-            "stride": 32,
-            "dropout": 0.2,
-        },
+        "encoder": {"name": HASH_CNN, "max_length": 128, "stride": 32},
         "head": {"name": "efficient_global_pointer", "flat": False},
         "training": {
             "epochs": max(_EPOCHS, -(-_FEWEST_STEPS // steps)),
             "batch_size": _BATCH,
-            "learning_rate": 1.5e-3,
-            "head_learning_rate": 3e-3,
-            "weight_decay": 0.05,
+            "head_learning_rate": 2e-3,
         },
     }
     return Recipe.model_validate(fields)
@@ -122,13 +110,14 @@ def find_suspects(
     yield from suspects.findings("train", folds=folds)
 
 
-def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None]) -> Suspects:
+def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None], kept: int = SHOWN) -> Suspects:
     """Train the models, and return the places in the training data that they contradict.
 
     Args:
         recipe: the recipe of the models, of a single task that extracts entities.
         folds: number of models.
         report: called with the progress.
+        kept: number of the best places to keep.
 
     Raises:
         IEError: a model cannot be trained.
@@ -143,7 +132,7 @@ def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None
     [section] = recipe.instances().values()
     data = section.data.model_copy(update={"dev": None, "test": None, "fold": None})
     require_folds(folds_plan(recipe.model_copy(update={"data": data}), folds))
-    suspects = Suspects()
+    suspects = Suspects(MentionCounts.of(lambda: splits(data)[0].unfiltered()), kept)
     for number in range(1, folds + 1):
         report(f"training without fold {number} of {folds}")
         without = recipe_without_fold(recipe, number, folds)
@@ -153,7 +142,7 @@ def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None
             extractor = Extractor.from_pretrained(directory / "run" / MODEL, device=recipe.training.device)
             [part] = without.instances().values()
             fold = splits(part.data, tokens=next(iter(extractor.tasks.values())).tokens)[1]
-            engine = extractor.engine(threshold=_LOWEST, flat=False, split="never")
+            engine = extractor.engine(threshold=LOWEST, flat=False, split="never")
             for gold, predicted in zip(fold or (), extract(engine, fold or ()), strict=True):
                 suspects.add(gold, predicted)
     return suspects

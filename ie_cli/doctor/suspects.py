@@ -1,27 +1,73 @@
 """Rank the places where models that have not seen an annotation contradict it: the likely errors of annotation.
 
-A gold entity has the score that the model gives to its span and label. It is suspected if another entity in its place scores
-higher, by the difference of the two scores; or, if there is none, by the probability that the model would have found it: the
-share of the entities with its label that the model finds elsewhere. A predicted entity where nothing is annotated is suspected by
-its score. The idea is that of confident learning (Northcutt, Jiang, Chuang 2021).
+A place has two versions: that of the annotation, a, and that of the model, m. Its score is a log odds, in nats:
+
+    s = logit p(m) - logit p(a) + log((n(m) + ½) / (n(a) + ½))
+
+p is the probability that the model, which was trained on other folds, gives to a span and label; n counts how often the same
+string is annotated so in other places. If a version has no entity here, its p is one minus that of the other version's entity,
+and its n counts the places where the string has no annotation or another label. A model that predicts nothing says little if it
+misses many entities: for an annotated entity that the model rejects, the first two terms are replaced by -log(1 - r), where r is
+the share of the entities with this label that it finds, because it predicts nothing for an entity with the probability 1 - r.
+
+That held-out probabilities show errors of annotation is the idea of confident learning (Northcutt, Jiang, Chuang 2021, arXiv
+1911.00068), and that the same string annotated in two ways does is that of Dickinson and Meurers (2003). Confident learning's
+thresholds by label, which are the mean probability of a label where it is annotated, are not used: subtracting their logits made
+the ranking no better (`benchmarks/RESULTS.md`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import heapq
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ie_cli.data.findings import Finding
+from ie_cli.doctor.mention_counts import MentionCounts
 from ie_cli.document import Document, Entity
 from ie_cli.errors import counted
 from ie_cli.formats.common.base import quoted
 
 Kind = Literal["wrong label", "wrong boundary", "missing", "spurious"]
-_LEAST = 0.3  # margins, below which a model is unsure
-_FOUND = 0.5  # score of a prediction
+LOWEST = 0.002
+"""The probability that lower ones count as, so that a single model's certainty has a limit."""
+LEAST = 1.0
+"""The score below which a place is not suspected."""
 SHOWN = 100
+_FOUND = 0.5  # score of a prediction
+_AROUND = 10  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An entity as it is annotated, or as the model predicts it.
+
+    Attributes:
+        mention: its text.
+        probability: of the entity, by a model that has not seen it.
+        elsewhere: in how many other places its string is annotated with its label.
+        otherwise: in how many other places its string has no annotation, or only that of another label.
+    """
+
+    entity: Entity
+    mention: str
+    probability: float
+    elsewhere: int
+    otherwise: int
+
+    def describe(self, whose: str, *, alone: bool) -> str:
+        """Return the entity and the numbers that count for or against it.
+
+        Args:
+            whose: "annotated" or "model".
+            alone: whether the other version has no entity.
+        """
+        others = f", {self.otherwise} otherwise" if alone else ""
+        name = f"{whose} {self.entity.label} {quoted(self.mention)}"
+        return f"{name} ({self.probability:.2f}; {self.elsewhere} elsewhere{others})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,74 +75,112 @@ class Suspect:
     """A place where the annotation is likely wrong.
 
     Attributes:
-        margin: how clearly the model contradicts, from 0 to 1.
-        gold, predicted: the entities; None if there is none.
+        score: how much speaks against the annotation, in nats.
+        gold, predicted: the two versions; None if there is no entity.
         around: the text around them.
     """
 
     kind: Kind
-    margin: float
+    score: float
     where: str
-    gold: Entity | None
-    predicted: Entity | None
+    gold: Version | None
+    predicted: Version | None
     around: str
 
     def describe(self) -> str:
-        """Return the place, the kind and both entities."""
-        sides = [_shown("annotated", self.gold), _shown("model", self.predicted)]
-        return (
-            f"{self.where}: {self.kind} ({self.margin:.2f}): {', '.join(filter(None, sides))}, in {quoted(self.around)}"
-        )
+        """Return the place, the kind and both versions, with their reasons."""
+        alone = self.gold is None or self.predicted is None
+        sides = [
+            version.describe(whose, alone=alone)
+            for whose, version in (("annotated", self.gold), ("model", self.predicted))
+            if version is not None
+        ]
+        return f"{self.where}: {self.kind} ({self.score:.1f}): {', '.join(sides)}, in {quoted(self.around)}"
 
 
-def _shown(side: str, entity: Entity | None) -> str:
-    return "" if entity is None else f"{side} {entity.label} {quoted(entity.text)}"
+def logit(probability: float) -> float:
+    """Return ``log(p/(1-p))``, for a p between `LOWEST` and one minus it."""
+    p = min(max(probability, LOWEST), 1 - LOWEST)
+    return math.log(p / (1 - p))
+
+
+def odds_of_counts(model: int, annotated: int) -> float:
+    """Return ``log((n(m) + ½) / (n(a) + ½))``."""
+    return math.log((model + 0.5) / (annotated + 0.5))
 
 
 @dataclass(slots=True)
 class Suspects:
-    """The suspected places in all documents, and how well the models agree with the annotation as a whole."""
+    """The suspected places in all documents, and how well the models agree with the annotation as a whole.
 
+    Memory holds the best places of each kind, those of the kind spurious by label, and the counts of the strings.
+
+    Attributes:
+        mentions: counts over all documents.
+        kept: number of the best places to keep.
+    """
+
+    mentions: MentionCounts
+    kept: int = SHOWN
     _gold: Counter[str] = field(default_factory=Counter)
     _found: Counter[str] = field(default_factory=Counter)
     _predicted: int = 0
-    _all: list[Suspect] = field(default_factory=list)
+    _number: int = 0
+    _best: defaultdict[tuple[Kind, str], list[tuple[float, int, Suspect]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    _kinds: Counter[Kind] = field(default_factory=Counter)
+    _rejected: Counter[tuple[str, float]] = field(default_factory=Counter)  # by label and term of the counts
 
     def add(self, gold: Document, predicted: Document) -> None:
-        """Compare a document with its prediction, which has scores and was made with a low threshold."""
+        """Compare a document with its prediction, which has scores and was made with the threshold `LOWEST`."""
         annotated = sorted(set(gold.entities))
         scores = {entity: entity.score or 0.0 for entity in predicted.entities}
-        others = [entity for entity in predicted.entities if entity not in set(annotated)]
+        likely = sorted(entity for entity in set(scores).difference(annotated) if scores[entity] >= _FOUND)
         self._predicted += sum(score >= _FOUND for score in scores.values())
+        there = defaultdict[int, list[Entity]](list)
+        for one in likely:
+            for at in range(one.start, one.end):
+                there[at].append(one)
+        contradictions: list[Suspect] = []
         for entity in annotated:
             score = scores.get(entity, 0.0)
             self._gold[entity.label] += 1
             self._found[entity.label] += score >= _FOUND
-            if score < _FOUND:
-                self._contradict(gold, entity, score, others)
-        for entity in others:
-            if not any(entity.start < one.end and one.start < entity.end for one in annotated):
-                self._keep(gold, "missing", scores[entity], None, entity)
+            if score >= _FOUND:
+                continue
+            here = sorted({one for at in range(entity.start, entity.end) for one in there.get(at, ())})
+            version = self._version(gold, entity, score, annotated=True)
+            contradictions += [_replaced(gold, version, self._version(gold, one, scores[one])) for one in here]
+            if not here:
+                self._reject(gold, version)
+        covered = {at for entity in annotated for at in range(entity.start, entity.end)}
+        for entity in likely:
+            if covered.isdisjoint(range(entity.start, entity.end)):
+                contradictions.append(_missing(gold, self._version(gold, entity, scores[entity])))
+        for suspect in _apart(contradictions):
+            if suspect.score >= LEAST:
+                self._kinds[suspect.kind] += 1
+                self._keep(suspect)
 
-    def _contradict(self, gold: Document, entity: Entity, score: float, others: list[Entity]) -> None:
-        """Add a gold entity that the model does not predict, with the best prediction in its place."""
-        there = [one for one in others if one.start < entity.end and entity.start < one.end]
-        best = max(there, key=lambda one: one.score or 0.0, default=None)
-        if best is None or (best.score or 0.0) < _FOUND:
-            self._keep(gold, "spurious", 1 - score - (0.0 if best is None else best.score or 0.0), entity, None)
-            return
-        same = (best.start, best.end) == (entity.start, entity.end)
-        self._keep(gold, "wrong label" if same else "wrong boundary", (best.score or 0.0) - score, entity, best)
+    def _version(self, document: Document, entity: Entity, score: float, *, annotated: bool = False) -> Version:
+        mention, place = document.text[entity.start : entity.end], Entity(entity.start, entity.end, entity.label)
+        # The place itself is one of those that are annotated so, or one of the others.
+        elsewhere = self.mentions.annotated(mention, entity.label) - annotated
+        otherwise = self.mentions.otherwise(mention, entity.label) - (not annotated)
+        return Version(place, mention, score, max(0, elsewhere), max(0, otherwise))
 
-    def _keep(
-        self, document: Document, kind: Kind, margin: float, gold: Entity | None, predicted: Entity | None
-    ) -> None:
-        if margin < _LEAST:
-            return
-        spans = [entity for entity in (gold, predicted) if entity is not None]
-        start, end = min(one.start for one in spans), max(one.end for one in spans)
-        around = document.text[max(0, start - 10) : end + 10]
-        self._all.append(Suspect(kind, margin, document.where or "", gold, predicted, around))
+    def _reject(self, document: Document, gold: Version) -> None:
+        """Keep the place of a gold entity where the model predicts nothing; its score depends on the label's recall, too."""
+        evidence = odds_of_counts(gold.otherwise, gold.elsewhere)
+        self._rejected[gold.entity.label, evidence] += 1
+        self._keep(_suspect("spurious", evidence, document, gold, None), gold.entity.label)
+
+    def _keep(self, suspect: Suspect, label: str = "") -> None:
+        best, self._number = self._best[suspect.kind, label], self._number + 1
+        heapq.heappush(best, (suspect.score, -self._number, suspect))  # of equal ones, the first is kept
+        if len(best) > self.kept:
+            heapq.heappop(best)
 
     @property
     def entities(self) -> int:
@@ -108,30 +192,69 @@ class Suspects:
         """The F1 of the predictions."""
         return 2 * self._found.total() / max(1, self.entities + self._predicted)
 
+    def _missed(self, label: str) -> float:
+        """Return ``-log(1 - r)`` for the recall r of a label."""
+        return -math.log(1 - min(self._found[label] / self._gold[label], 1 - LOWEST))
+
+    def counts(self) -> Counter[Kind]:
+        """Return the numbers of suspected places, those that are not kept included."""
+        found, rejected = Counter(self._kinds), self._rejected.items()
+        found["spurious"] = sum(n for (label, term), n in rejected if term + self._missed(label) >= LEAST)
+        return +found
+
     def ranked(self) -> list[Suspect]:
-        """Return the suspects, the likeliest errors first."""
-        recall = {label: self._found[label] / count for label, count in self._gold.items()}
-        weighted = [
-            Suspect(one.kind, one.margin * recall[one.gold.label], one.where, one.gold, None, one.around)
-            if one.kind == "spurious" and one.gold is not None
-            else one
-            for one in self._all
-        ]
-        kept = (one for one in weighted if one.margin >= _LEAST)
-        return sorted(kept, key=lambda one: (-one.margin, one.where, one.kind))
+        """Return the suspects that were kept, the likeliest errors first."""
+        found = (
+            replace(one, score=score + self._missed(label)) if one.kind == "spurious" else one
+            for (_, label), best in self._best.items()
+            for score, _, one in best
+        )
+        kept = [one for one in found if one.score >= LEAST]
+        return sorted(kept, key=lambda one: (-one.score, one.where, one.kind))
 
     def findings(self, split: str, *, folds: int) -> Iterator[Finding]:
         """Yield a note with the places that are most likely wrong."""
-        ranked = self.ranked()
+        ranked, kinds = self.ranked(), self.counts()
         model = f"models trained without the {folds} folds that they were asked about (F1 {self.f1:.2f})"
         if not ranked:
             yield Finding("note", f"{split}: {model} nowhere contradict the annotation clearly")
             return
-        kinds = Counter(one.kind for one in ranked)
         listed = "".join(f"\n  {one.describe()}" for one in ranked[:SHOWN])
-        shown = f"; the first {SHOWN}" if len(ranked) > SHOWN else ""
+        shown = f"; the first {SHOWN}" if kinds.total() > SHOWN else ""
         yield Finding(
             "note",
-            f"{split}: {model} contradict the annotation in {counted(len(ranked), 'place')}, which may be errors: "
-            f"{', '.join(f'{kind} {count}' for kind, count in kinds.most_common())}{shown}:{listed}",
+            f"{split}: {model} contradict the annotation in {counted(kinds.total(), 'place')}, which may be errors: "
+            f"{', '.join(f'{kind} {count:,}' for kind, count in kinds.most_common())}{shown}:{listed}",
         )
+
+
+def _replaced(document: Document, gold: Version, model: Version) -> Suspect:
+    """Return the place of a gold entity, instead of which the model predicts another one."""
+    one, other = gold.entity, model.entity
+    same = (one.start, one.end) == (other.start, other.end)
+    score = logit(model.probability) - logit(gold.probability) + odds_of_counts(model.elsewhere, gold.elsewhere)
+    return _suspect("wrong label" if same else "wrong boundary", score, document, gold, model)
+
+
+def _missing(document: Document, model: Version) -> Suspect:
+    """Return the place of a predicted entity where nothing is annotated; ``logit p - logit(1 - p)`` is ``2 logit p``."""
+    score = 2 * logit(model.probability) + odds_of_counts(model.elsewhere, model.otherwise)
+    return _suspect("missing", score, document, None, model)
+
+
+def _suspect(kind: Kind, score: float, document: Document, gold: Version | None, model: Version | None) -> Suspect:
+    spans = [version.entity for version in (gold, model) if version is not None]
+    start, end = min(one.start for one in spans), max(one.end for one in spans)
+    around = document.text[max(0, start - _AROUND) : end + _AROUND]
+    return Suspect(kind, score, document.where or "", gold, model, around)
+
+
+def _apart(suspects: list[Suspect]) -> Iterator[Suspect]:
+    """Yield the suspects of a document, the likeliest first, without those that share an entity's characters with one before."""
+    taken: set[int] = set()
+    for suspect in sorted(suspects, key=lambda one: -one.score):
+        sides = (version.entity for version in (suspect.gold, suspect.predicted) if version is not None)
+        characters = {at for entity in sides for at in range(entity.start, entity.end)}
+        if taken.isdisjoint(characters):
+            taken |= characters
+            yield suspect

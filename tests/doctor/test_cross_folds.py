@@ -24,18 +24,16 @@ from ie_cli.errors import DataError
 from ie_cli.recipe.schema import DataSection, Recipe
 
 
-def test_the_small_model_fits_the_script_and_the_size(tmp_path: Path) -> None:
+def test_the_small_model_needs_no_download_and_fits_the_size(tmp_path: Path) -> None:
     chinese = write_jsonl(tmp_path / "zh.jsonl", documents())
     english = write_jsonl(tmp_path / "en.jsonl", [Document(f"Ann met Bo {n}", [Entity(0, 3, "x")]) for n in range(100)])
     made = small_recipe(DataSection(train=str(chinese), dev=0.1, format="jsonl"))
-    assert made.encoder.vocabulary == "characters"
+    assert (made.encoder.name, made.training.learning_rate) == ("hash_cnn", 1.5e-3)
     assert made.data is not None
     assert made.data.format == "jsonl"
     assert made.data.dev is None
     assert made.training.epochs == 600  # one batch each
-    words = small_recipe(DataSection(train=str(english)))
-    assert words.encoder.vocabulary == "words"
-    assert words.training.epochs == 100  # six batches each
+    assert small_recipe(DataSection(train=str(english))).training.epochs == 100  # six batches each
 
 
 def test_data_without_entities_are_refused(tmp_path: Path) -> None:
