@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 from support.graphs import write_once
-from support.page_shell import PageShell, require_json
+from support.page_shell import PageShell, require_json, require_printed
 from support.pages import EXECUTED, ROOT, Block, blocks, pages
 from support.runner import ie
 
@@ -101,8 +101,8 @@ def shell(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def executed(page: str) -> list[Block]:
-    """The blocks that are executed, or written to a file."""
-    found = (block for block in blocks(page) if block.language in EXECUTED or block.file is not None)
+    """The blocks that are executed, written to a file, or compared with what the block before them prints."""
+    found = (block for block in blocks(page) if block.language in EXECUTED or block.file is not None or block.printed)
     return [block for block in found if block.reason is None]
 
 
@@ -121,7 +121,9 @@ def run_block(block: Block, shell: PageShell, namespace: dict[str, Any]) -> None
     if block.file is not None:
         Path(block.file).parent.mkdir(parents=True, exist_ok=True)
         Path(block.file).write_text(block.text, encoding="utf-8")
-    if block.language == "sh":
+    if block.printed:
+        require_printed(block.text, shell.printed)
+    elif block.language == "sh":
         shell.run(block)
     elif block.language == "python":
         run_python(block, namespace)
@@ -159,8 +161,8 @@ def require_recipe(text: str) -> None:
 
 
 def test_a_block_that_fails_is_found(shell: PageShell) -> None:
-    def block(language: str, text: str, exit_code: int = 0) -> Block:
-        return Block(page="x.md", line=1, language=language, text=text, exit_code=exit_code)
+    def block(language: str, text: str, exit_code: int = 0, *, printed: bool = False) -> Block:
+        return Block(page="x.md", line=1, language=language, text=text, exit_code=exit_code, printed=printed)
 
     bad = [
         block("sh", "ie predict missing.jsonl\n"),
@@ -171,6 +173,7 @@ def test_a_block_that_fails_is_found(shell: PageShell) -> None:
         block("yaml", "training: {epoch: 1}\n"),
         block("json", "{]\n"),
         block("jsonl", '{"text": "a"}\n{\n'),
+        block("text", "something\n", printed=True),
     ]
     for one in bad:
         with pytest.raises(Exception, match=r".*"):
@@ -181,6 +184,9 @@ def test_a_block_that_fails_is_found(shell: PageShell) -> None:
         block("yaml", "training: {epochs: 1}\n"),
         block("python", "# made.py\nvalue = 1\n"),
         block("python", "import made\n\nassert made.value == 1\n"),
+        block("sh", "printf 'a \\nb\\nc\\nd\\n'\necho a > a.txt\n"),
+        block("text", "a\n…\nd\n", printed=True),
+        block("text", "…\nb\nc\n…\n", printed=True),
     ]
     for one in good:
         run_block(one, shell, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -121,6 +122,14 @@ def test_what_is_not_executed_is_still_code(page: str) -> None:
 @pytest.mark.parametrize("page", pages())
 def test_every_comment_precedes_a_block(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    said = [block for block in blocks(page) if block.reason or block.file or block.exit_code]
-    comments = re.findall(r"^<!--\s*(?:not executed|file|exit code):", text, re.M)
-    assert len(comments) == sum(bool(block.reason) + bool(block.file) + bool(block.exit_code) for block in said)
+    said = [block for block in blocks(page) if block.reason or block.file or block.exit_code or block.printed]
+    comments = re.findall(r"^<!--\s*(?:not executed|file|exit code|printed):", text, re.M)
+    every = ((block.reason, block.file, block.exit_code, block.printed) for block in said)
+    assert len(comments) == sum(bool(value) for values in every for value in values)
+
+
+@pytest.mark.parametrize("page", pages())
+def test_what_is_printed_follows_commands(page: str) -> None:
+    found = [block for block in blocks(page) if block.language == "sh" or block.printed]
+    for before, block in pairwise([None, *found]):
+        assert not block.printed or (before is not None and before.language == "sh" and before.reason is None), block

@@ -48,11 +48,14 @@ class PageShell:
     Attributes:
         made_before: the directories of runs that the page has not made itself: `ie train` makes them again.
         resources: closed at the end of the page.
+        printed: what the terminal shows of the commands of the latest block.
     """
 
     made_before: set[str] = field(default_factory=set)
     resources: ExitStack = field(default_factory=ExitStack)
     client: TestClient | None = None
+    printed: str = ""
+    _output: str | None = field(default=None, init=False)
 
     def run(self, block: Block) -> None:
         """Run the commands of a block.
@@ -60,6 +63,7 @@ class PageShell:
         Raises:
             AssertionError: a command fails that should not, or the last one ends otherwise than the page says.
         """
+        self.printed = ""
         found = list(pipelines(block.text))
         for number, calls in enumerate(found):
             expected = block.exit_code if number == len(found) - 1 else 0
@@ -69,17 +73,26 @@ class PageShell:
         data = b""
         for number, call in enumerate(calls):
             stdin = Path(call.stdin).read_bytes() if call.stdin else data
+            self._output = None
             code, data, errors = self._call(call, stdin)
             if code is LEFT_OUT:
                 return
             wanted = expected if number == len(calls) - 1 else 0
             assert code == wanted, f"{' '.join(call.words)} ended with {code}: {errors or data.decode()}"
+            self._show(call, data, errors, last=number == len(calls) - 1)
             if call.stderr:
                 Path(call.stderr).write_text(errors, encoding="utf-8")
             if call.stdout:
                 with open(call.stdout, "ab" if call.append else "wb") as file:
                     file.write(data)
                 data = b""
+
+    def _show(self, call: Call, data: bytes, errors: str, *, last: bool) -> None:
+        """Add what a program prints to what the terminal shows: `ie` mixes both streams in their order."""
+        if last and not call.stdout and not call.stderr:
+            self.printed += self._output if self._output is not None else errors + data.decode()
+        elif not call.stderr:
+            self.printed += errors
 
     def _call(self, call: Call, stdin: bytes) -> tuple[int | None, bytes, str]:
         """The exit code, stdout and stderr of a program."""
@@ -109,6 +122,7 @@ class PageShell:
                 result = ie(*words)
         else:
             result = ie(*words, stdin=stdin)
+        self._output = result.output
         return result.exit_code, result.stdout_bytes, result.stderr
 
     def _short_run(self, words: list[str]) -> list[str]:
@@ -214,6 +228,22 @@ def variables(pairs: Sequence[Sequence[str]]) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def require_printed(shown: str, printed: str) -> None:
+    """Compare what a page shows with what its commands have printed; a line `…` stands for any number of lines.
+
+    Raises:
+        AssertionError: something else is printed.
+    """
+    parts = re.split(r"^…\n", _stripped(shown), flags=re.M)
+    pattern = "(?:.*\n)*?".join(re.escape(part) for part in parts)
+    assert re.fullmatch(pattern, _stripped(printed)), f"the page shows\n{shown}but this is printed:\n{printed}"
+
+
+def _stripped(text: str) -> str:
+    """The lines of a text without spaces at their ends and without empty lines around them."""
+    return "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())
 
 
 def require_json(text: str, *, lines: bool) -> None:

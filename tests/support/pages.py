@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 EXECUTED = frozenset({"sh", "python", "yaml", "json", "jsonl"})
 SHOWN = frozenset({"", "text", "console", "py"})
 """Blocks that nobody executes: output, signatures, layouts."""
-_COMMENT = re.compile(r"<!--\s*(not executed|file|exit code):\s*(.+?)\s*-->$")
+_COMMENT = re.compile(r"<!--\s*(not executed|file|exit code|printed):\s*(.+?)\s*-->$")
 _FENCE = re.compile(r"(`{3,}|~{3,})\s*(\S*)\s*$")
 
 
@@ -26,6 +26,7 @@ class Block:
         reason: why it is not executed, None if it is.
         file: the name that its text is written to.
         exit_code: of its last command.
+        printed: whether the block is the output of the block `sh` before it; a line `…` stands for any number of lines.
     """
 
     page: str
@@ -35,6 +36,7 @@ class Block:
     reason: str | None = None
     file: str | None = None
     exit_code: int = 0
+    printed: bool = False
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -70,6 +72,7 @@ def _blocks(page: str, lines: list[str]) -> Iterator[Block]:
             reason=comments.get("not executed"),
             file=comments.get("file"),
             exit_code=int(comments.get("exit code", 0)),
+            printed="printed" in comments,
         )
         number += 1
 
