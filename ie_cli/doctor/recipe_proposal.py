@@ -36,8 +36,10 @@ _WIDTH = 110
 _COMMENT_COLUMN = 38
 _UNKNOWN_SHARE = 0.001
 _JOINED = 3
-_FEWEST_STEPS, _MOST_EPOCHS = 200, 100
-"""A model needs some steps, however few examples there are."""
+_FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
+"""A model needs some steps, however few examples there are; one without pretrained weights needs more."""
+_FEW = 500
+"""Fewer sequences are trained in smaller batches; benchmarks/RESULTS.md, "From scratch"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,24 +316,29 @@ def _about(tokens: int) -> str:
     return f"over {tokens:,}" if tokens == LONGEST_COUNTED else f"about {tokens:,}"
 
 
+def _batch_size(lengths: _Lengths, encoder: str) -> tuple[int, str]:
+    """Return the number of sequences in a batch, and the reason."""
+    few, long = lengths.sequences < _FEW, min(quantile(lengths.texts, 0.9), lengths.max_length) > 256
+    if lengths.reads != "windows":
+        return 16 if few or long else 32, "pairs, which a loss compares with each other"
+    if few and encoder == HASH_CNN:
+        return 2, "few examples and no pretrained weights: many small steps"
+    return (8, "long texts") if long else (8, "few examples") if few else (16, "usual for short texts")
+
+
 def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluated: bool) -> Iterator[str]:
     """Yield the training section: more epochs for fewer sequences, and the learning rate that the encoder's size needs."""
     count = lengths.sequences
-    long = min(quantile(lengths.texts, 0.9), lengths.max_length) > 256
-    batch_size, reason = (
-        (8, "long texts") if long else (8, "few examples") if count < 500 else (16, "usual for short texts")
-    )
-    if lengths.reads != "windows":
-        batch_size *= 2
-        reason = "pairs, which a loss compares with each other"
+    name = _proposed_encoder(scripts, request)
+    batch_size, reason = _batch_size(lengths, name)
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
     epochs = next((epochs for most, epochs in sizes if count < most), 1)
-    epochs = min(_MOST_EPOCHS, max(epochs, -(-_FEWEST_STEPS // -(-count // batch_size))))
+    fewest = _FEWEST_STEPS_FROM_SCRATCH if name == HASH_CNN else _FEWEST_STEPS
+    epochs = min(_MOST_EPOCHS, max(epochs, -(-fewest // -(-count // batch_size))))
     yield "training:"
     kept = "the best model on dev is kept" if evaluated else "without dev data, the last model is kept"
     yield _commented(f"  epochs: {epochs}", f"about {epochs * -(-count // batch_size):,} steps; {kept}")
     yield _commented(f"  batch_size: {batch_size}", reason)
-    name = _proposed_encoder(scripts, request)
     size = EncoderSize.read(name)
     if size.pretrained:
         comment = f"for an encoder of {size.describe()}"

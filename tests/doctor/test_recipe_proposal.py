@@ -306,6 +306,11 @@ def test_hash_cnn_counts_words_and_has_a_rate_of_its_own(write: Write) -> None:
     assert recipe.encoder.name == "hash_cnn"
     assert "# the longest text has about 8 tokens" in text
     assert recipe.training.learning_rate == SCRATCH_RATE
+    assert recipe.training.batch_size == 2
+    assert recipe.training.epochs == 100  # the most: one batch an epoch is far from the fewest steps
+    assert "  batch_size: 2                       # few examples and no pretrained weights: many small steps" in text
+    _, many = proposed(write("b.jsonl", *[ENGLISH] * 500), "hash_cnn")
+    assert many.training.batch_size == 16
 
 
 def test_without_a_connection_an_encoder_that_needs_no_download_is_proposed(
