@@ -12,7 +12,7 @@ from ie_cli.errors import DataError, counted
 from ie_cli.formats import BadLine
 
 if TYPE_CHECKING:
-    from ie_cli.commands.records import RecordWriter, Tally
+    from ie_cli.commands.records import Output, RecordWriter, Tally
     from ie_cli.inference.doubt import Watch
     from ie_cli.inference.pipeline import Engine
 
@@ -98,8 +98,9 @@ class Choosing:
             writer.add(document)
         writer.tally.certain = selection.seen - selection.in_doubt
 
-    def report(self, tally: Tally) -> None:
+    def report(self, tally: Tally, output: Output) -> None:
         """Say how many documents hold nothing in doubt, if that explains why they are not written."""
-        if self.below is not None or (self.uncertain is not None and tally.written < self.uncertain):
+        chosen = tally.written - (tally.bad if output.on_error == "keep" else 0)
+        if self.below is not None or (self.uncertain is not None and chosen < self.uncertain):
             of = "" if not tally.certain else f"; nothing is in doubt in {counted(tally.certain, 'other record')}"
-            say(f"{counted(tally.written, 'record')} chosen{of}")
+            say(f"{counted(chosen, 'record')} chosen{of}")

@@ -119,8 +119,10 @@ def _predict_stream(
         predicted = _counted(extract(engine, records, idle=idle), count)
         choosing.write_all(predicted, writer, live=sources.are_live)
     if not quiet:
+        if output.path != "-":
+            say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
-        choosing.report(tally)
+        choosing.report(tally, output)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)
@@ -183,7 +185,7 @@ def _predict_job(
     if not quiet:
         say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
-        choosing.report(tally)
+        choosing.report(tally, output)
     _report_omissions(tally, output, choice)
     warn_truncated(engine)
     report_long_texts(engine, quiet=quiet)

@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_most_uncertain_are_written_to_a_file_in_any_format(model: str) -> None:
     result = ie("predict", "in.jsonl", "-m", model, "--uncertain", "4", "-o", "out.jsonl")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "4 records written to out.jsonl\n")
     chosen = as_json(Path("out.jsonl").read_text(encoding="utf-8"))
     assert len({json.dumps(record) for record in chosen}) == 4
     every = as_json(ie("predict", "in.jsonl", "-m", model).stdout)
@@ -57,6 +57,8 @@ def test_bad_lines_are_handled_as_without_a_choice(model: str) -> None:
         assert "in.jsonl:13" in said(ie(*arguments))
         kept = as_json(ie(*arguments, "--on-error", "keep").stdout)
         assert [record["line"] for record in kept if "error" in record] == ["{bad"]
+        if option[0] == "--below":
+            assert f"{len(kept) - 1} records chosen" in said(ie(*arguments, "--on-error", "keep"))
         skipped = ie(*arguments, "--rejects", "bad.jsonl")
         assert (skipped.exit_code, "1 bad line skipped" in said(skipped)) == (0, True)
         assert len(as_json(skipped.stdout)) == len(kept) - 1
