@@ -98,7 +98,7 @@ class NearGroups:
 
         Texts of `other` that are equal to one of `one` are left out: they are reported as such.
         """
-        found = []
+        found: list[tuple[Sequence[int], Sequence[int]]] = []
         for group in self.members:
             if one in group and other in group:
                 known = {self.texts[one].read(number)[0] for number in group[one]}
