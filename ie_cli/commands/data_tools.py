@@ -50,8 +50,8 @@ Similarity = Annotated[
         "--similarity",
         min=0.5,
         max=1.0,
-        help="Similarity from which two texts are near duplicates, which stay together: of the character trigrams of both, the "
-        "share that they have in common.",
+        help="Similarity from which two texts are near duplicates, which stay together: the share of their character sequences "
+        "that both have. `ie check` uses the default.",
     ),
 ]
 SameFormat = Annotated[
@@ -98,7 +98,7 @@ def split(
     document_field: DocumentField = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another number gives another division.")] = 0,
     stratify: Stratify = True,
-    similarity: Similarity = 0.8,
+    similarity: Similarity = 0.7,
     input_format: args.FromFormat = None,
     output_format: SameFormat = None,
     text_column: args.TextColumn = None,

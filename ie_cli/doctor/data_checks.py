@@ -13,7 +13,7 @@ from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.names import unknown_name
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.label_findings import label_findings
-from ie_cli.doctor.near_duplicates import near_findings
+from ie_cli.doctor.near_findings import near_findings
 from ie_cli.doctor.pairs import pairs_to_learn
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.split_findings import about, between
@@ -110,7 +110,7 @@ def _check_task(
     if "train" not in surveys:
         return
     yield from between(surveys, section, alone=alone)
-    yield from near_findings({part: survey.sketches for part, survey in surveys.items()})
+    yield from near_findings({part: survey.distinct for part, survey in surveys.items()})
     yield from label_findings(surveys, section)
     if not alone:
         yield from pairs_to_learn(surveys["train"].statistics, section, recipe.training)

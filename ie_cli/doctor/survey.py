@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ie_cli.data.dataset import Split
 from ie_cli.data.negatives import FileCounts
 from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.doctor.near_duplicates import TextSketches
+from ie_cli.doctor.near_findings import StoredTexts
 from ie_cli.doctor.pairs import PairChecks
 from ie_cli.doctor.reach import Reach
 from ie_cli.doctor.relation_directions import RelationDirections
@@ -55,7 +55,7 @@ class Survey:
         names: the names that occur and their counts, by kind of item.
         negatives: number of examples without any item that the task extracts.
         texts: the texts, but not those of pairs if the task reads pairs.
-        sketches: the distinct texts among them, for a comparison of similar ones.
+        distinct: the distinct texts among them, for the near duplicates.
         reports: what the readers detected and repaired.
         files: the counts of examples without such an item, by file.
         renamed: the names that the recipe renames or ignores and that occur.
@@ -68,7 +68,7 @@ class Survey:
     empty_texts: int = 0
     statistics: DatasetStatistics = field(default_factory=DatasetStatistics)
     texts: RepeatedTexts = field(default_factory=RepeatedTexts)
-    sketches: TextSketches = field(default_factory=TextSketches)
+    distinct: StoredTexts = field(default_factory=StoredTexts)
     pairs: PairChecks = field(default_factory=PairChecks)
     ids: RepeatedIds = field(default_factory=RepeatedIds)
     spans: SpanCounts = field(default_factory=SpanCounts)
@@ -123,7 +123,7 @@ class Survey:
         if document.text_pair is None or any(kind.spans for kind in self.task.kinds):  # each text is an example
             self.empty_texts += not document.text.strip()
             if self.texts.add(document, sorted(annotation.items())):
-                self.sketches.add(document.text, document.where or "")
+                self.distinct.add(document.text, document.where or "")
         if any(kind is RELATIONS for kind in self.task.kinds):
             self.directions.add(document)
         self.ids.add(document)
