@@ -144,7 +144,7 @@ def propose_recipe(
     share = shares.choose(task)
     sections = (
         _head_comment(statistics, task, proposal),
-        (*_task_and_data(statistics, task, request, share), *_context(proposed), *_section_lines(proposal.data)),
+        (*_task_and_data(statistics, task, request, share), *_context(proposed, scripts, request), *_section_lines(proposal.data)),
         (*_encoder(proposed, scripts, task, request), *_normalization(unknown)),
         ("head:", *_section_lines(proposal.head)),
         _training(proposed, scripts, request, evaluated=bool(files.dev) or share is not None),
@@ -269,11 +269,12 @@ def _paths(files: Sequence[str]) -> str:
     return flow(files[0]) if len(files) == 1 else flow(list(files))
 
 
-def _context(lengths: _Lengths) -> Iterator[str]:
-    """Propose to join examples if a window has room for several, as a comment: only a training shows what it does."""
-    if lengths.reads == "windows" and _JOINED * quantile(lengths.texts, 0.5) + SPECIAL_TOKENS <= lengths.max_length:
-        reason = "joins neighbouring texts in training, for a model of longer ones; measure it first"
-        yield _commented(f"  # context: {_JOINED}", reason)
+def _context(lengths: _Lengths, scripts: Scripts, request: _Request) -> Iterator[str]:
+    """Propose to join examples if a window has room for several; `hash_cnn` sees too few tokens around each to need it."""
+    room = _JOINED * quantile(lengths.texts, 0.5) + SPECIAL_TOKENS <= lengths.max_length
+    if lengths.reads == "windows" and room and _proposed_encoder(scripts, request) != HASH_CNN:
+        reason = "joins neighbouring texts in training, so that the model knows texts of several sentences"
+        yield _commented(f"  context: {_JOINED}", reason)
 
 
 def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request) -> Iterator[str]:

@@ -14,7 +14,7 @@ Texts = Annotated[int, Field(ge=2, le=100)]
 class ContextSection(Section):
     order: Literal["neighbours", "random"] = "neighbours"
     """Which examples are joined: consecutive ones of the data, or random ones, if the order of the data means nothing."""
-    share: Probability = 0.5
+    share: Probability = 0.8
     """Fraction of the texts of an epoch that are part of a joined text; it is less if they do not fit into a window."""
     texts: Texts = 3
     """Maximum number of texts in a joined text; the number is drawn from 2 to this one."""

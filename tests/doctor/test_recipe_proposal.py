@@ -99,8 +99,8 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  train: train.jsonl",
         "  dev: 0.1                            # 1 of 3 examples, selected by a hash of the text; a separate file is better",
         "  format: jsonl",
-        "  # context: 3                        # joins neighbouring texts in training, for a model of longer ones; "
-        "measure it first",
+        "  context: 3                          # joins neighbouring texts in training, so that the model knows "
+        "texts of several sentences",
         "encoder:",
         "  name: bert-base-cased               # hub id or directory; `hash_cnn` needs no download",
         "  max_length: 128                     # the longest text has about 15 tokens; overlong texts are split into windows",
@@ -306,6 +306,7 @@ def test_hash_cnn_counts_words_and_has_a_rate_of_its_own(write: Write) -> None:
     assert recipe.encoder.name == "hash_cnn"
     assert "# the longest text has about 8 tokens" in text
     assert recipe.training.learning_rate == SCRATCH_RATE
+    assert recipe.data.context is None  # each token sees four around it
     assert recipe.training.batch_size == 2
     assert recipe.training.epochs == 100  # the most: one batch an epoch is far from the fewest steps
     assert "  batch_size: 2                       # few examples and no pretrained weights: many small steps" in text

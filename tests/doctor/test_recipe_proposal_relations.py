@@ -118,8 +118,8 @@ def test_a_proposal_for_duie_in_full() -> None:
         "there is one",
         "  format: duie",
         "  mentions: nearest                   # triples have no offsets: use the nearest pair of mentions; or first, all",
-        "  # context: 3                        # joins neighbouring texts in training, for a model of longer ones; "
-        "measure it first",
+        "  context: 3                          # joins neighbouring texts in training, so that the model knows "
+        "texts of several sentences",
         "encoder:",
         "  name: bert-base-chinese             # hub id or directory; `hash_cnn` needs no download",
         "  max_length: 128                     # the longest text has about 10 tokens; overlong texts are split into windows",
