@@ -181,7 +181,7 @@ class _Stored:
         """Return which pairs of texts, [pairs, 2], are near duplicates."""
         total = self.sizes[pairs].sum(axis=1)
         differ = _bits(self.bitmaps[pairs[:, 0]] ^ self.bitmaps[pairs[:, 1]])
-        found = differ <= (1 - similarity) / (1 + similarity) * total + _TOLERANCE
+        found: npt.NDArray[np.bool_] = differ <= (1 - similarity) / (1 + similarity) * total + _TOLERANCE
         possible = np.flatnonzero(found)
         starts = np.concatenate([[0], np.cumsum(total[possible])])
         first = 0
@@ -333,7 +333,8 @@ def _bits(words: Hashes) -> Index:
     words = words - ((words >> np.uint64(1)) & pairs)
     words = (words & nibbles) + ((words >> np.uint64(2)) & nibbles)
     words = (words + (words >> np.uint64(4))) & octets
-    return ((words * np.uint64(2**64 // 255)) >> np.uint64(56)).sum(axis=1).astype(np.int64)
+    bits: Index = ((words * np.uint64(2**64 // 255)) >> np.uint64(56)).sum(axis=1).astype(np.int64)
+    return bits
 
 
 def _counter(shingles: Hashes) -> Index:
