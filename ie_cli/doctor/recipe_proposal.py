@@ -144,7 +144,11 @@ def propose_recipe(
     share = shares.choose(task)
     sections = (
         _head_comment(statistics, task, proposal),
-        (*_task_and_data(statistics, task, request, share), *_context(proposed, scripts, request), *_section_lines(proposal.data)),
+        (
+            *_task_and_data(statistics, task, request, share),
+            *_context(proposed, scripts, request),
+            *_section_lines(proposal.data),
+        ),
         (*_encoder(proposed, scripts, task, request), *_normalization(unknown)),
         ("head:", *_section_lines(proposal.head)),
         _training(proposed, scripts, request, evaluated=bool(files.dev) or share is not None),
