@@ -41,7 +41,6 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         "re-conll04-gplinker",
         [
             *EN,
-            "training.epochs=15",
             *(f"data.{split}={{data}}/conll04/conll04_{split}.json" for split in ("train", "dev", "test")),
         ],
     ),
