@@ -25,8 +25,8 @@ from ie_cli.encoding.windows import WindowPlan
 STATIC = Path(__file__).parent / "_static"
 SCORES = STATIC / "scores.json"
 SPANS_TEXT = "青川大学的周雨晨来了。"
-LINKS_TEXT = "《北方的灯塔》的作者是周雨晨。"
-PREDICATE = "作者"
+LINKS_TEXT = "《北方的灯塔》由周雨晨执导。"
+PREDICATE = "导演"
 CELL = 22
 STYLE = """<style>
 .panel{fill:#fff;stroke:#d0d7de}.text{fill:#1f2328}.faint{fill:#59636e}.line{stroke:#59636e}

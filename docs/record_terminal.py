@@ -27,7 +27,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 104
 ENGLISH = "Mara Lindqvist founded Northwind Analytics in Oslo in 2014."
-CHINESE = "记者周雨晨在青川市采访了星辰科技董事长林子涵。"
+CHINESE = "云州大学教授周雨晨的新书《北方的灯塔》在青川市首发。"
 PREDICT = 'echo "{text}" \\\n    | ie predict - --text --model runs/{model}/model'
 SCREEN = [
     "ie train quickstart-en",

@@ -6,10 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from support.every_command import through_all_commands
 from support.runner import ie
+from support.two_tasks import LINKS, NAMES, two_tasks
 
 from ie_cli import Extractor
+from ie_cli.formats.jsonl import to_fields
+from ie_cli.recipe.schema import Recipe
+from ie_cli.serving.app import Service, build_app, model_facts
+from ie_cli.serving.limits import Limits
+from ie_cli.serving.worker import Worker
+from ie_cli.training.run import train
 
 RECIPE = """
 name: hashed
@@ -79,3 +87,31 @@ def _refuses_another_encoder(model: Path, gold: str) -> None:
     assert (
         "damaged: the sizes must be positive integers" in ie("predict", gold, "--model", str(model), "--quiet").stderr
     )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of entities and relations on one encoder."""
+    directory = tmp_path_factory.mktemp("two")
+    fields = two_tasks(directory, epochs=20).model_dump(exclude_unset=True)
+    fields["encoder"] = {"name": "hash_cnn", "max_length": 64, "stride": 16, "layers": 2}
+    list(train(Recipe.model_validate(fields), directory / "run"))
+    return directory / "run" / "model"
+
+
+def test_several_tasks_share_the_encoder_and_each_finds_its_items(trained: Path) -> None:
+    scores = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))["dev"]
+    assert {name: scores[name]["f1"] > 0.8 for name in (NAMES, LINKS)} == {NAMES: True, LINKS: True}
+
+
+def test_the_service_answers_what_predict_finds(trained: Path) -> None:
+    two = Extractor.from_pretrained(trained, device="cpu", precision="float32")
+    texts = ["王伟在青川", "Ann met 王伟."]
+    worker = Worker(two.engine(), slots=2, seconds=20)
+    facts = model_facts(two.recipe, two.tasks)
+    app = build_app(Service(worker, facts, Limits(), None, None, lambda number, error: None))
+    with TestClient(app) as client:
+        answer = client.post("/predict", json={"texts": texts})
+    worker.close()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"] == [to_fields(document) for document in two.predict(texts)]
