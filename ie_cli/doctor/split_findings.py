@@ -227,6 +227,8 @@ def between(surveys: Mapping[str, Survey], section: TaskSection, *, alone: bool 
                     "warning",
                     f"{kind.names} of {split} that train does not contain and no model can predict: {', '.join(unknown)}",
                 )
+    if "dev" in surveys and "test" in surveys:
+        yield from _dev_in_test(surveys["dev"], surveys["test"])
     for kind in kinds:
         if rare := sorted(name for name, count in train.names[kind.items].items() if count < _RARE):
             yield Finding("warning", f"{kind.names} with fewer than {_RARE} examples in train: {', '.join(rare)}")
@@ -249,4 +251,14 @@ def _leakage(split: str, train: Survey, other: Survey, *, alone: bool) -> Iterat
             kind,
             f"train contains {shared} of {counted(len(texts), 'text')} of {split}: scores on {split} will be too high; "
             f"{remedy}",
+        )
+
+
+def _dev_in_test(dev: Survey, test: Survey) -> Iterator[Finding]:
+    texts = test.texts.texts
+    if shared := len(dev.texts.texts.keys() & texts.keys()):
+        yield Finding(
+            "warning",
+            f"dev contains {shared} of {counted(len(texts), 'text')} of test: scores on test may be too high, because the best "
+            "epoch and the thresholds are chosen on dev; remove them from one of the two",
         )
