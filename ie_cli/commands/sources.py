@@ -131,7 +131,9 @@ class Sources:
 
     def describe(self) -> str:
         """Return the path, or how many files there are, for a message."""
-        return counted(len(self.files), "file") if self.are_several else self.paths[0]
+        if self.are_several:
+            return counted(len(self.files), "file")
+        return "standard input" if self.paths == ["-"] else self.paths[0]
 
     def records(
         self, reading: Reading, *, detected: Callable[[str], None] = _no_name, with_ids: bool = False

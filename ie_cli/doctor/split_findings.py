@@ -115,9 +115,11 @@ def _overlaps(split: str, found: Survey) -> Iterator[Finding]:
 
 def _contents(split: str, found: Survey) -> Finding:
     words = found.task.words
-    counts = {kind.items: found.names[kind.items] for kind in found.task.kinds}
+    counts = {kind: found.names[kind.items] for kind in found.task.kinds}
     contents = "; ".join(
-        f"{names.total()} {items}: {_listed(names)}" for items, names in counts.items() if names or items == words.items
+        f"{names.total()} {kind.noun(names.total())}: {_listed(names)}"
+        for kind, names in counts.items()
+        if names or kind.items == words.items
     )
     examples = counted(found.documents, "example")
     return Finding("note", f"{split}: {examples} ({found.negatives} without {words.a_item}), {contents}")
