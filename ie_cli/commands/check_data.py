@@ -112,10 +112,10 @@ def find_in_data(sources: Sources, *, deep: bool, progress: Callable[[str], None
         joiner=first.joiner,
         columns=first.reading(quiet=True).columns or None,
     )
-    parts = splits_of(sources.paths)
+    parts, left_out = splits_of(sources.paths, found=sources.found)
     try:
         recipe = recipe_for(parts, options)
-        yield describe_splits(parts)
+        yield describe_splits(parts, left_out)
         errors = False
         for finding in check_data(recipe):
             errors |= finding.kind == "error"

@@ -68,10 +68,11 @@ def run_diff(a: Input, b: Input, options: DiffOptions) -> None:
             f"{a.path} and {b.path}: no record of one has a partner of the same {matching.by} in the other",
             hint=f"match by --by {'text' if matching.by == 'id' else 'id'}, or compare other files.",
         )
-    _report(agreement, matching, (a.path, b.path), options)
+    names = _name(a.path), _name(b.path)
+    _report(agreement, matching, names, options)
     for files in (one, other):
         files.warn()
-    for message in matching.describe_alone((a.path, b.path)):
+    for message in matching.describe_alone(names):
         warn(message)
     if agreement.truncated:
         warn(
@@ -90,6 +91,10 @@ def _report(agreement: Agreement, matching: Matching, names: tuple[str, str], op
     with open_output("-") as out:
         for part in [_json(fields)] if options.as_json else _text(agreement, matching, names, options):
             out.write(part)
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else path
 
 
 def _json(fields: dict[str, Any]) -> str:

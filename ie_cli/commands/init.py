@@ -56,10 +56,10 @@ def _files(given: Sequence[Input]) -> SplitFiles | None:
         DataError: stdin is one of several inputs, or there are no training data.
     """
     from ie_cli.doctor.split_files import SplitFiles, describe_left_out
-    from ie_cli.formats import container_of
+    from ie_cli.formats.directory_files import is_list_of_files
 
     paths = [data.path for data in given]
-    if len(paths) == 1 and (not os.path.isdir(paths[0]) or container_of(paths[0]) is not None):
+    if len(paths) == 1 and not is_list_of_files(paths[0], given[0].format):
         return None
     if "-" in paths:
         raise DataError("stdin is one of several inputs, but has no name that says its split", hint="name files only.")

@@ -13,22 +13,24 @@ from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
-from ie_cli.formats import FORMATS, BadLine, Reading, Record, container_of, is_container, read_records
+from ie_cli.formats import FORMATS, BadLine, Reading, Record, container_of, read_records
 from ie_cli.formats.common.base import UnknownFormat
 from ie_cli.formats.common.hub_dataset import PREFIX
-from ie_cli.formats.common.tag_names import is_name_file
-from ie_cli.formats.suffixes import suffix_of, suffixes_of
+from ie_cli.formats.directory_files import (
+    WHOLE_FILES,
+    files_in,
+    is_data_file,
+    is_list_of_files,
+    is_split_directory,
+    suffixes_for,
+)
+from ie_cli.formats.suffixes import suffix_of
 from ie_cli.system.urls import is_url
 
-WHOLE_FILES = "document"
-"""The format that reads a file as one document."""
-_PLAIN = ("text", WHOLE_FILES)
 _PLAIN_HINT = (
     "read plain text with `ie predict --text` (one document per line) or `ie predict --document` (one per file)"
 )
 _SHOWN = 3
-_JOURNAL = ".part.json"
-"""The end of the name of a job's journal, which is no data."""
 
 
 def _no_name(name: str) -> None:
@@ -43,12 +45,14 @@ class Sources:
         files: the files, all with the same options.
         directories: the directories that some of them were found in.
         searched: whether they were found in a directory or by a pattern, so that one may be all there is today.
+        found: the paths of those that were found in a directory.
     """
 
     files: tuple[Input, ...]
     _: KW_ONLY
     directories: tuple[Input, ...] = ()
     searched: bool = False
+    found: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, given: Sequence[Input], *, quiet: bool) -> Sources:
@@ -58,11 +62,12 @@ class Sources:
             DataError: a directory or a pattern contains no file, or a file is found twice.
         """
         files: list[Input] = []
-        searched = False
-        directories = [one for one in given if _is_directory(one.path) and not is_container(one.path, one.format)]
+        searched, found = False, set[str]()
+        directories = [one for one in given if is_list_of_files(one.path, one.format)]
         for one in given:
             if one in directories:
                 paths = _files_in(one, quiet=quiet)
+                found.update(paths)
             elif _is_pattern(one.path):
                 paths = _matches(one.path)
             else:
@@ -70,7 +75,7 @@ class Sources:
             searched |= paths != [one.path]
             files.extend(replace(one, path=path) for path in paths)
         _require_distinct([file.path for file in files])
-        return cls(tuple(files), directories=tuple(directories), searched=searched)
+        return cls(tuple(files), directories=tuple(directories), searched=searched, found=frozenset(found))
 
     @property
     def paths(self) -> list[str]:
@@ -100,10 +105,12 @@ class Sources:
                 raise DataError(error.message, hint=join_hints(_sentence_hint(file.path), error.hint)) from error
 
     def would_include(self, path: str) -> bool:
-        """Return whether a local file would be an input if it existed, because its directory is one."""
-        parent = os.path.realpath(os.path.dirname(path) or os.curdir)
-        inside = (one for one in self.directories if os.path.realpath(one.path) == parent)
-        return any(suffix_of(path) in _suffixes_for(one) for one in inside)
+        """Return whether a local file would be an input if it existed, because its directory is one, or a split of one."""
+        parents = [os.path.realpath(os.path.dirname(path) or os.curdir)]
+        while is_split_directory(parents[-1]):
+            parents.append(os.path.dirname(parents[-1]))
+        inside = (one for one in self.directories if os.path.realpath(one.path) in parents)
+        return any(suffix_of(path) in suffixes_for(one.format) for one in inside)
 
     def own(self, file: str) -> bool:
         """Return whether an input needs a local file besides itself, such as the text of annotations."""
@@ -124,7 +131,9 @@ class Sources:
 
     def describe(self) -> str:
         """Return the path, or how many files there are, for a message."""
-        return counted(len(self.files), "file") if self.are_several else self.paths[0]
+        if self.are_several:
+            return counted(len(self.files), "file")
+        return "standard input" if self.paths == ["-"] else self.paths[0]
 
     def records(
         self, reading: Reading, *, detected: Callable[[str], None] = _no_name, with_ids: bool = False
@@ -180,60 +189,28 @@ def _matches(pattern: str) -> list[str]:
     Raises:
         DataError: there is none.
     """
-    found = [path for path in sorted(glob.glob(pattern, recursive=True)) if _is_data(path)]
+    found = [path for path in sorted(glob.glob(pattern, recursive=True)) if is_data_file(path)]
     if not found:
         raise DataError(f"{pattern}: no file matches this pattern", hint="check it with: ls PATTERN")
     return found
 
 
-def _is_data(path: str) -> bool:
-    return os.path.isfile(path) and not path.endswith(_JOURNAL)
-
-
-def _suffixes_for(directory: Input) -> tuple[str, ...]:
-    """Return the suffixes of the files that are read from a directory."""
-    if directory.format in _PLAIN:
-        return FORMATS["text"].suffixes
-    named = FORMATS.get(directory.format or "")
-    return tuple(suffixes_of(written=False)) if named is None or named.container is None else named.suffixes
-
-
 def _files_in(directory: Input, *, quiet: bool) -> list[str]:
-    """Return the files of a directory whose suffix stands for a format, sorted by name; report the others.
-
-    A file with the names of tags (``labels.json``) is left out, unless there is nothing else or plain text is read.
+    """Return the data files of a directory and of its splits; report the others.
 
     Raises:
         DataError: there is none.
     """
-    expected = _suffixes_for(directory)
-    try:
-        names = sorted(name for name in os.listdir(directory.path) if not name.startswith("."))
-    except OSError as error:
-        raise DataError(
-            f"{directory.path}: {error.strerror or error}", hint="check the permissions of the directory."
-        ) from error
-    paths = [os.path.join(directory.path, name) for name in names]
-    found = [path for path in paths if suffix_of(path) in expected and _is_data(path)]
-    if not found:
-        raise DataError(
-            f"{directory.path}: this directory contains no file with a suffix of {', '.join(expected)}",
-            hint="name the files, or a pattern such as 'DIRECTORY/*.dat'.",
-        )
-    names_of_tags = [] if directory.format in _PLAIN else list(filter(is_name_file, found))
-    if 0 < len(names_of_tags) < len(found):
-        found = [path for path in found if path not in names_of_tags]
-        if not quiet:
-            say(
-                f"{directory.path}: not read as data: {', '.join(map(os.path.basename, names_of_tags))} (names of tags)"
-            )
-    others = [os.path.basename(path) for path in paths if path not in found and path not in names_of_tags]
-    if others and not quiet:
-        shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
+    found = files_in(directory.path, directory.format)
+    if found.tag_names and not quiet:
+        say(f"{directory.path}: not read as data: {', '.join(map(os.path.basename, found.tag_names))} (names of tags)")
+    if found.others and not quiet:
+        shown = ", ".join(found.others[:_SHOWN]) + (", …" if len(found.others) > _SHOWN else "")
         say(
-            f"{directory.path}: reading {counted(len(found), 'file')}; ignored by their suffix: {len(others)} ({shown})"
+            f"{directory.path}: reading {counted(len(found.files), 'file')}; ignored by their suffix: "
+            f"{len(found.others)} ({shown})"
         )
-    return found
+    return list(found.files)
 
 
 def _require_distinct(paths: Sequence[str]) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.doctor.split_files import SPLIT_NAMES
+from ie_cli.doctor.split_files import NO_SPLIT, by_split, describe_left_out
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, read_records
+from ie_cli.formats.directory_files import SPLIT_NAMES, split_of
 from ie_cli.recipe.heads import HEADS, heads_of
 from ie_cli.recipe.schema import DataSection, Recipe
 from ie_cli.tasks import TASKS
-
-_NAMES = {word: split for split, words in SPLIT_NAMES.items() for word in words}
-_NAME = re.compile(rf"(?<![^\W\d_])({'|'.join(_NAMES)})(?![^\W\d_])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,26 +41,34 @@ class ReadingOptions:
         return DataSection.model_validate({**given, **{split: list(paths) for split, paths in files.items()}})
 
 
-def splits_of(paths: Sequence[str]) -> dict[str, list[str]]:
-    """Return the files of each split, by the last word of their names that is one of a split: train, dev, valid, test and so on.
+def splits_of(
+    paths: Sequence[str], *, found: Collection[str] = ()
+) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+    """Sort the files to check into splits, by their names or those of their directories.
 
-    Files without such a word belong to train. If no file would, all do.
+    Files that say no split are training data. Of these, files that were only found in a directory are left out if others say
+    train, as `ie init` does. If no file would be train, all are.
+
+    Args:
+        paths: the files.
+        found: those that were found in a directory.
+
+    Returns:
+        The files of each split, and those that are left out, with the reason.
     """
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        words = _NAME.findall(re.split(r"[/\\]", path.rstrip("/\\"))[-1].lower())
-        found.setdefault(_NAMES[words[-1]] if words else "train", []).append(path)
-    return (
-        {split: found[split] for split in ("train", "dev", "test") if split in found}
-        if "train" in found
-        else {"train": list(paths)}
-    )
+    named = by_split(paths)
+    if "train" not in named:
+        return {"train": list(paths)}, []
+    left_out = [path for path in named.get(None, []) if path in found]
+    named["train"] = [path for path in paths if split_of(path) in ("train", None) and path not in left_out]
+    return {split: named[split] for split in SPLIT_NAMES if split in named}, [(path, NO_SPLIT) for path in left_out]
 
 
-def describe_splits(files: Mapping[str, Sequence[str]]) -> Finding:
-    """Return a note that says which files were taken for which split."""
+def describe_splits(files: Mapping[str, Sequence[str]], left_out: Sequence[tuple[str, str]] = ()) -> Finding:
+    """Return a note that says which files were taken for which split, and which are not checked."""
     listed = "; ".join(f"{split}: {', '.join(paths)}" for split, paths in files.items())
-    return Finding("note", f"without a recipe, these files are checked as {listed}")
+    rest = f"; not checked: {describe_left_out(left_out)}" if left_out else ""
+    return Finding("note", f"without a recipe, these files are checked as {listed}{rest}")
 
 
 def recipe_for(files: Mapping[str, Sequence[str]], options: ReadingOptions) -> Recipe:

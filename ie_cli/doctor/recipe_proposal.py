@@ -185,8 +185,8 @@ def _with_siblings(files: SplitFiles, format: str | None, reading: Reading) -> S
 
 
 def _head_comment(statistics: DatasetStatistics, task: Task, proposal: Proposal) -> Iterator[str]:
-    counts = {kind.items: proposal.names[kind.items].total() for kind in task.kinds}
-    annotated = ", ".join(f"{count:,} {items}" for items, count in counts.items() if count)
+    counts = {kind: proposal.names[kind.items].total() for kind in task.kinds}
+    annotated = ", ".join(f"{count:,} {kind.noun(count)}" for kind, count in counts.items() if count)
     yield f"# {counted(statistics.documents, 'example')}, {annotated}. Next: `ie check` and `ie train` with this file."
     for kind in task.kinds:
         names = proposal.names[kind.items]

@@ -115,9 +115,11 @@ def _overlaps(split: str, found: Survey) -> Iterator[Finding]:
 
 def _contents(split: str, found: Survey) -> Finding:
     words = found.task.words
-    counts = {kind.items: found.names[kind.items] for kind in found.task.kinds}
+    counts = {kind: found.names[kind.items] for kind in found.task.kinds}
     contents = "; ".join(
-        f"{names.total()} {items}: {_listed(names)}" for items, names in counts.items() if names or items == words.items
+        f"{names.total()} {kind.noun(names.total())}: {_listed(names)}"
+        for kind, names in counts.items()
+        if names or kind.items == words.items
     )
     examples = counted(found.documents, "example")
     return Finding("note", f"{split}: {examples} ({found.negatives} without {words.a_item}), {contents}")
@@ -227,6 +229,8 @@ def between(surveys: Mapping[str, Survey], section: TaskSection, *, alone: bool 
                     "warning",
                     f"{kind.names} of {split} that train does not contain and no model can predict: {', '.join(unknown)}",
                 )
+    if "dev" in surveys and "test" in surveys:
+        yield from _dev_in_test(surveys["dev"], surveys["test"])
     for kind in kinds:
         if rare := sorted(name for name, count in train.names[kind.items].items() if count < _RARE):
             yield Finding("warning", f"{kind.names} with fewer than {_RARE} examples in train: {', '.join(rare)}")
@@ -249,4 +253,14 @@ def _leakage(split: str, train: Survey, other: Survey, *, alone: bool) -> Iterat
             kind,
             f"train contains {shared} of {counted(len(texts), 'text')} of {split}: scores on {split} will be too high; "
             f"{remedy}",
+        )
+
+
+def _dev_in_test(dev: Survey, test: Survey) -> Iterator[Finding]:
+    texts = test.texts.texts
+    if shared := len(dev.texts.texts.keys() & texts.keys()):
+        yield Finding(
+            "warning",
+            f"dev contains {shared} of {counted(len(texts), 'text')} of test: scores on test may be too high, because the best "
+            "epoch and the thresholds are chosen on dev; remove them from one of the two",
         )

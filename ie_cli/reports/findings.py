@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ie_cli.data.findings import Finding
-from ie_cli.document.markup import escape
+from ie_cli.document.markup import escape, escape_name
 from ie_cli.errors import counted
 from ie_cli.formats.html import PAGE_END, STYLE, page_head
 
@@ -57,7 +57,7 @@ class CheckReport:
     def _parts(self) -> Iterator[str]:
         title = escape(", ".join(self.names))
         counts = Counter(finding.kind for _, finding in self.findings)
-        yield page_head(_STYLE, title)
+        yield page_head(_STYLE, escape_name(", ".join(self.names)))
         yield f"<h1><bdi>{title}</bdi></h1>\n"
         yield (
             f"<p>{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}, "

@@ -16,6 +16,7 @@ class Kind:
     """A kind of annotation.
 
     Attributes:
+        item: the word for one item.
         items: the word for several items; also the key under which they are counted.
         name, names: the word for the name of an item: a label, a predicate.
         spans: whether the items are entities, i.e. spans of the text.
@@ -23,12 +24,17 @@ class Kind:
         show: formats an item for a message, given its text.
     """
 
+    item: str
     items: str
     name: str
     names: str
     spans: bool = False
     name_of: Callable[[Any], str]
     show: Callable[[str, Any], str]
+
+    def noun(self, number: int) -> str:
+        """Return the word for this number of items."""
+        return self.item if number == 1 else self.items
 
 
 def describe_entities(counts: Mapping[str, int], schema: LabelSchema) -> str:
@@ -42,6 +48,7 @@ def _show_entity(text: str, entity: Any) -> str:
 
 
 ENTITIES = Kind(
+    item="entity",
     items="entities",
     name="label",
     names="labels",
@@ -50,6 +57,7 @@ ENTITIES = Kind(
     show=_show_entity,
 )
 RELATIONS = Kind(
+    item="relation",
     items="relations",
     name="predicate",
     names="predicates",
@@ -85,6 +93,7 @@ def _show_pair(text: str, pair: Pair) -> str:
 
 
 PAIRS = Kind(
+    item="pair",
     items="pairs",
     name="label",
     names="labels",

@@ -11,7 +11,7 @@ from support.html_page import Page
 from support.runner import ie, said
 
 from ie_cli.doctor.data_alone import splits_of
-from ie_cli.recipe.loader import dump_recipe
+from ie_cli.recipe.loader import dump_recipe, load_recipe
 
 
 @pytest.fixture
@@ -39,7 +39,76 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_splits_by_the_names_of_files(files: list[str], expected: dict[str, list[str]]) -> None:
-    assert splits_of(files) == expected
+    assert splits_of(files) == (expected, [])
+
+
+LEAK = [
+    {"text": "Mara Lindqvist founded Northwind Analytics in Oslo.", "entities": [{"start": 0, "end": 14, "label": "x"}]}
+]
+NEAR = [
+    {
+        "text": "Mara Lindqvist founded Northwind Analytics in Oslo!!",
+        "entities": [{"start": 0, "end": 14, "label": "x"}],
+    }
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "given"),
+    [
+        (("train.jsonl", "dev.jsonl", "test.jsonl"), ["d"]),
+        (("a.train.jsonl", "a.valid.jsonl", "a_testing.jsonl"), ["d"]),
+        (("train/a.jsonl", "dev/a.jsonl", "test/a.jsonl"), ["d"]),
+        (("Training/a.jsonl", "validation/b.jsonl", "test/c.jsonl"), ["d"]),
+        (("train/a.jsonl", "dev.jsonl", "test/c.jsonl"), ["d"]),
+        (("train/a.jsonl", "dev/a.jsonl", "test/a.jsonl"), ["d/train", "d/dev", "d/test"]),
+        (("train/a.jsonl", "dev/a.jsonl", "test/a.jsonl"), ["d/*/a.jsonl"]),
+        (("train.jsonl", "dev.jsonl", "test.jsonl"), ["d/train.jsonl", "d/dev.jsonl", "d/test.jsonl"]),
+    ],
+)
+def test_leakage_between_the_splits_of_each_layout(
+    names: tuple[str, ...], given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, records in zip(names, (LEAK, LEAK, LEAK + NEAR), strict=True):
+        Path("d", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("d", name).write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    result = ie("check", *given)
+    assert result.exit_code == 1, result.stderr
+    train, dev, test = (str(Path("d", name)) for name in names)
+    assert f"checked as train: {train}; dev: {dev}; test: {test}" in said(result)
+    assert "error: train contains 1 of 1 text of dev" in said(result)
+    assert "dev contains 1 of 2 texts of test" in said(result)
+    assert "1 of 2 distinct texts of test is a near duplicate of texts of train" in said(result)
+    if given == ["d"]:  # all commands find the same files
+        assert json.loads(ie("stats", "d", "--json").stdout)["documents"] == 4
+        merged = ie("merge", "d", "-o", "merged.jsonl")
+        assert merged.exit_code == 0, merged.stderr
+        assert len(Path("merged.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+        started = ie("init", "d", "--encoder", "tiny", "-o", "recipe.yaml")
+        assert started.exit_code == 0, started.stderr
+        data = load_recipe("recipe.yaml").data
+        assert data is not None
+        assert (data.train, data.dev, data.test) == (train, dev, test)
+
+
+def test_files_of_a_directory_that_say_no_split_are_left_out_and_named(here: Path) -> None:
+    write_jsonl(here / "notes.jsonl", documents()[:2])
+    (here / "recipe.yaml").unlink()
+    assert "not checked: notes.jsonl: its name says no split" in said(ie("check", "."))
+    assert "checked as train: train.jsonl, notes.jsonl" in said(ie("check", "train.jsonl", "notes.jsonl"))
+
+
+def test_directories_that_are_data_themselves_may_be_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "dev"):
+        Path("d", split).mkdir(parents=True)
+        Path("d", split, "x.txt").write_text("Ann slept.", encoding="utf-8")
+        Path("d", split, "x.ann").write_text("T1\tperson 0 3\tAnn\n", encoding="utf-8")
+    for options in ([], ["--from", "brat"]):
+        result = ie("check", "d", *options)
+        assert f"checked as train: {Path('d/train')}; dev: {Path('d/dev')}" in said(result)
+        assert "train contains 1 of 1 text of dev" in said(result)
 
 
 def test_data_are_checked_without_a_recipe(here: Path) -> None:

@@ -95,7 +95,7 @@ def test_entities_that_are_annotated_are_counted_too(tmp_path: Path) -> None:
 def test_entities_without_a_relation_do_not_make_a_text_positive(tmp_path: Path) -> None:
     data = [*many(5), Document("张敏", [Entity(0, 2, "person")])]
     [_, note] = of("note", findings(recipe(native(tmp_path / "t.jsonl", *data))))
-    assert note.startswith("train: 6 examples (1 without a relation), 1 entities: person 1; 5 relations")
+    assert note.startswith("train: 6 examples (1 without a relation), 1 entity: person 1; 5 relations")
 
 
 def test_slots_are_counted_as_triples_of_their_own(tmp_path: Path) -> None:

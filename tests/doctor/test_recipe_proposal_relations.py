@@ -137,7 +137,7 @@ def test_a_proposal_for_duie_in_full() -> None:
 def test_native_data_with_entities_have_rows_of_types() -> None:
     text, recipe = proposed(save("t.jsonl", "jsonl", directs(entities=True)))
     assert text.splitlines()[:3] == [
-        "# 1 example, 2 entities, 1 relations. Next: `ie check` and `ie train` with this file.",
+        "# 1 example, 2 entities, 1 relation. Next: `ie check` and `ie train` with this file.",
         "# 2 labels: film 1, person 1",
         "# 1 predicate: 导演 1",
     ]

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from support.runner import ie, said
 
-from ie_cli.doctor import split_files
-from ie_cli.doctor.split_files import NO_ANNOTATION, NO_SPLIT, SplitFiles, split_of
+from ie_cli.doctor.split_files import NO_ANNOTATION, NO_SPLIT, SplitFiles
 from ie_cli.errors import DataError
+from ie_cli.formats import directory_files
+from ie_cli.formats.directory_files import split_of
 from ie_cli.recipe.loader import load_recipe
 
 LINE = '{"text": "Ann slept.", "entities": [{"start": 0, "end": 3, "label": "person"}]}\n'
@@ -30,7 +31,7 @@ def write(**files: str) -> None:
 
 
 def test_the_names_of_splits() -> None:
-    assert doctest.testmod(split_files) == (0, 1)
+    assert doctest.testmod(directory_files) == (0, 1)
     named = (
         "Train.json",
         "x.validation.json",
@@ -39,8 +40,12 @@ def test_the_names_of_splits() -> None:
         "contest.json",
         "latest/b.json",
         "evaluate.json",
+        "train_dev.json",
+        "tests/test_run/a.json",
+        "Valid/",
     )
-    assert list(map(split_of, named)) == ["train", "dev", "test", "train", None, None, None]
+    expected = ["train", "dev", "test", "train", None, None, None, "dev", None, "dev"]
+    assert list(map(split_of, named)) == expected
 
 
 def test_a_directory_of_several_formats() -> None:

@@ -26,6 +26,7 @@ from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks import TASKS, Kind, Proposal, ScoringOptions, TrainingItems, Words
 
 MOODS = Kind(
+    item="mood",
     items="moods",
     name="mood",
     names="moods",
