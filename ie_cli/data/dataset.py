@@ -17,8 +17,8 @@ from ie_cli.errors import DataError
 from ie_cli.formats import Reading, find_tokens, is_container, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
 from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.registry import READING_OPTIONS
 from ie_cli.recipe.folds import fold_of
-from ie_cli.recipe.loader import COLUMN_OPTIONS
 from ie_cli.recipe.schema import DataSection
 
 _OBJECT = re.compile(rb'\s*(\[\s*)?\{\s*"')
@@ -52,7 +52,7 @@ class TokenDecision:
     def files(self, sources: Sequence[str], tokens: Tokens | None) -> Iterator[TokenFile | None]:
         """Yield what is decided about each source that can be read more than once; None if it contains no tokens."""
         reading = replace(reading_of(self.section), tokens=tokens)
-        known = self.section.format in (None, *COLUMN_OPTIONS["joiner"])
+        known = self.section.format in (None, *READING_OPTIONS["joiner"])
         for source in sources:
             possible = source.startswith(PREFIX) or (known and source not in self.other and not _is_pipe(source))
             yield find_tokens(source, format=self.section.format, reading=reading) if possible else None
