@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ie_cli.commands.console import say
+from ie_cli.commands.input_options import watching
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
@@ -17,6 +18,7 @@ from ie_cli.formats import FORMATS, BadLine, Reading, Record, container_of, is_c
 from ie_cli.formats.common.base import UnknownFormat
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.tag_names import is_name_file
+from ie_cli.formats.registry import UnusedOption
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
 from ie_cli.system.urls import is_url
 
@@ -151,7 +153,9 @@ class Sources:
 
     def _records_of(self, file: Input, reading: Reading, detected: Callable[[str], None]) -> Iterator[Record]:
         try:
-            yield from read_records(file.path, format=file.format, reading=reading, detected=detected)
+            yield from read_records(file.path, format=file.format, reading=reading, detected=watching(file, detected))
+        except UnusedOption:
+            raise
         except DataError as error:
             if isinstance(error, UnknownFormat) and not reading.annotation:
                 error = DataError(error.message, hint=join_hints(error.hint, _PLAIN_HINT))
