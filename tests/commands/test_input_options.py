@@ -114,3 +114,16 @@ def test_the_columns_of_predictions_have_their_own_options(here: Path) -> None:
     assert ie("eval", "--predictions", "a.jsonl", "b.conll", "--text-column", "0").exit_code == 0
     assert ie("eval", "--predictions", "b.conll", "a.jsonl", "--joiner", " ").exit_code == 0
     assert ie("eval", "--predictions", "b.conll", "a.jsonl", "--text-column", "0").exit_code == 1
+
+
+@pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]", "joiner: ''", "columns: {text: body}"])
+def test_a_recipe_whose_option_does_not_apply_to_the_detected_format_is_an_error(here: Path, option: str) -> None:
+    recipe = "name: r\ndata:\n  train: a.jsonl\n  %s\nencoder: {name: hash_cnn}\n"
+    (here / "r.yaml").write_text(recipe % option, encoding="utf-8")
+    expected = f"a.jsonl: data.{option.split(':')[0]} applies only to the formats"
+    for command in (["check", "r.yaml", "--no-time"], ["train", "r.yaml", "-o", "run"]):
+        result = ie(*command)
+        assert result.exit_code == 1
+        assert expected in said(result) + " ".join(result.stdout.split())
+    (here / "r.yaml").write_text(recipe % "dev: b.conll\n  joiner: ' '", encoding="utf-8")
+    assert "applies only" not in ie("check", "r.yaml", "--no-time").output
