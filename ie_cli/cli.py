@@ -55,10 +55,16 @@ def init(
 ) -> None:
     """Inspect training data and write a suitable recipe."""
     from ie_cli.commands.init import run_init
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
 
-    shared = Input("", format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
-    given = [replace(shared, path=path, named_columns=columns) for path in data]
+    given = make_inputs(
+        data,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     run_init(given, encoder=encoder, output=output, force=force)
 
 
@@ -95,7 +101,7 @@ def check(
     """Check recipes and their data, or data alone, for problems before training."""
     from ie_cli.commands import check as command
     from ie_cli.commands.check_data import are_data, validate_options
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
 
     reporting = command.Reporting(as_json=as_json, save=tuple(save or ()), fail_on=fail_on, deep=deep)
     given = {
@@ -109,17 +115,14 @@ def check(
     if not alone:
         command.run_check(recipe, overrides or [], reporting, time=time)
         return
-    data = [
-        Input(
-            path,
-            format=input_format,
-            text_column=text_column,
-            label_columns=label_columns,
-            joiner=joiner,
-            named_columns=columns,
-        )
-        for path in recipe
-    ]
+    data = make_inputs(
+        recipe,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     command.run_check_data(data, reporting)
 
 
@@ -187,7 +190,8 @@ def evaluate(
 ) -> None:
     """Score a model or a file of predictions on gold data."""
     from ie_cli.commands import evaluate as command
-    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.input_options import make_inputs
+    from ie_cli.commands.inputs import ModelChoice
 
     chosen, data = command.model_and_data(paths, model, predictions)
     if context and predictions is not None:
@@ -196,11 +200,17 @@ def evaluate(
         raise typer.BadParameter("--alias requires --scorer duie.")
     report = command.Report(task=task, as_json=as_json, errors=errors, context=context, save=tuple(save or ()))
     report = replace(report, train_data=train_data, quiet=quiet, match=match, scorer=scorer, alias=alias)
-    gold = Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
-    gold = replace(gold, named_columns=columns)
+    gold, *_ = make_inputs(
+        [data] if train_data is None else [data, train_data],
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner if predictions is None else None,
+        columns=columns,
+    )
     if predictions is not None:
-        guesses = gold.beside(predictions, text_column=predicted_text_column, label_columns=predicted_label_columns)
-        command.run_eval_predictions(guesses, gold, report)
+        beside = (predicted_text_column, predicted_label_columns)
+        command.run_eval_predictions(*command.with_predictions(gold, predictions, beside, joiner), report)
         return
     choice = ModelChoice(
         chosen,
@@ -247,7 +257,8 @@ def predict(
 ) -> None:
     """Annotate files and write JSON Lines or another format."""
     from ie_cli.commands.choosing import Choosing
-    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.input_options import make_inputs
+    from ie_cli.commands.inputs import ModelChoice
     from ie_cli.commands.predict import run_predict
     from ie_cli.commands.records import Output
 
@@ -271,8 +282,7 @@ def predict(
         quiet=quiet,
     )
     input_format = plain[0] if plain else input_format
-    data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
-    data = [replace(one, named_columns=columns) for one in data]
+    data = make_inputs(files, format=input_format, text_column=text_column, joiner=joiner, columns=columns)
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     choosing = Choosing(below, uncertain)
     run_predict(
@@ -291,6 +301,7 @@ def export(
     text_column: args.TextColumn = None,
     label_columns: args.LabelColumns = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     max_loss: args.MaxLoss = 0.005,
     force: Annotated[bool, typer.Option("--force", help="Write the model even if it exceeds --max-loss.")] = False,
     yes: args.Yes = False,
@@ -299,14 +310,19 @@ def export(
 ) -> None:
     """Export a model that predicts without torch, and compare it with the original."""
     from ie_cli.commands.export import run_export
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
 
-    gold = (
-        Input(data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
-        if data is not None
-        else None
+    gold = make_inputs(
+        [] if data is None else [data],
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
     )
-    run_export(model, output, gold, int8=int8, max_loss=max_loss, force=force, yes=yes, quiet=quiet)
+    run_export(
+        model, output, gold[0] if gold else None, int8=int8, max_loss=max_loss, force=force, yes=yes, quiet=quiet
+    )
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ie_cli"
 ROOMS = """
-    errors document triples system recipe formats data encoding codecs metrics tasks modeling inference evaluation export
+    errors document triples system formats recipe data encoding codecs metrics tasks modeling inference evaluation export
     reports training doctor serving integrations commands cli __main__
 """.split()  # noqa: SIM905
 """A room imports only from itself and from rooms before it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from ie_cli.document import Argument, Document, Entity, Event, Relation, Spo
 from ie_cli.formats import FORMATS, Format, Record, read_documents
 from ie_cli.formats.hub import __doc__ as hub_text
-from ie_cli.recipe.loader import COLUMN_OPTIONS
+from ie_cli.formats.registry import READING_OPTIONS
 from reference_pages.markdown import code, fence, from_docstring, one_line, table
 
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "data" / "samples"
@@ -130,37 +130,37 @@ OPTIONS = (
     (
         "`data.text_column`",
         "`--text-column`",
-        ", ".join(map(code, COLUMN_OPTIONS["text_column"])),
+        ", ".join(map(code, READING_OPTIONS["text_column"])),
         "the column of the token, or of the first text of a pair",
     ),
     (
         "`data.label_columns`",
         "`--label-column`",
-        ", ".join(map(code, COLUMN_OPTIONS["label_columns"])),
+        ", ".join(map(code, READING_OPTIONS["label_columns"])),
         "the columns of tags, or that of a pair's label",
     ),
     (
         "`data.joiner`",
         "`--joiner`",
-        ", ".join(map(code, COLUMN_OPTIONS["joiner"])),
+        ", ".join(map(code, READING_OPTIONS["joiner"])),
         "the separator of two tokens in a text",
     ),
     (
         "`data.columns`",
         "`--column`",
-        ", ".join(map(code, COLUMN_OPTIONS["columns"])),
+        ", ".join(map(code, READING_OPTIONS["columns"])),
         "the names of the columns of a table, by their part of it",
     ),
     (
         "`data.grades`",
         "",
-        ", ".join(map(code, COLUMN_OPTIONS["grades"])),
+        ", ".join(map(code, READING_OPTIONS["grades"])),
         "whether numbers that label pairs are grades",
     ),
     (
         "`data.mentions`",
         "",
-        "`duie`, `duie1`, `triples`, `oneke`",
+        ", ".join(map(code, READING_OPTIONS["mentions"])),
         "the mentions at which a triple without offsets is located",
     ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ie_cli.commands.exit_codes import name_options
+from ie_cli.commands.input_options import DATA_OPTIONS
 from ie_cli.errors import DataError, IEError
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 
 _SECTIONS = re.compile(rb"(?m)^(task|tasks|data|encoder|head|training)[ \t]*:")
 _BEGINNING = 2**16
-_OPTIONS = {
-    "input_format": "--from",
-    "text_column": "--text-column",
-    "label_columns": "--label-column",
-    "joiner": "--joiner",
-    "columns": "--column",
-}
-"""The options of data by the names of their parameters."""
 
 
 def are_data(names: Sequence[str]) -> bool:
@@ -76,7 +69,7 @@ def validate_options(data: Mapping[str, object], recipe: Mapping[str, object], *
         if value is not None and not alone:
             field = {"input_format": "format"}.get(name, name)
             raise typer.BadParameter(
-                f"{_OPTIONS[name]} is for data without a recipe; use --set data.{field}=… for a recipe."
+                f"{DATA_OPTIONS[name]} is for data without a recipe; use --set data.{field}=… for a recipe."
             )
     for option, given in recipe.items():
         if given and alone:
@@ -119,10 +112,10 @@ def find_in_data(sources: Sources, *, deep: bool, progress: Callable[[str], None
         errors = False
         for finding in check_data(recipe):
             errors |= finding.kind == "error"
-            yield replace(finding, text=name_options(finding.text, _OPTIONS))
+            yield replace(finding, text=name_options(finding.text, DATA_OPTIONS))
         if deep and not errors:
             from ie_cli.doctor.cross_folds import find_suspects
 
             yield from find_suspects(recipe, report=progress, alone=True)
     except IEError as error:
-        raise DataError(error.message, hint=error.hint and name_options(error.hint, _OPTIONS)) from error
+        raise DataError(error.message, hint=error.hint and name_options(error.hint, DATA_OPTIONS)) from error

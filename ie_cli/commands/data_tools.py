@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -78,14 +77,17 @@ def convert(
 ) -> None:
     """Convert annotated data to another format, and report what it cannot express."""
     from ie_cli.commands.convert import run_convert
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.records import Output
 
-    data = [
-        Input(path, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner)
-        for path in files
-    ]
-    data = [replace(one, named_columns=columns) for one in data]
+    data = make_inputs(
+        files,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     run_convert(data, Output(output, on_error=on_error), output_format=output_format, trim=trim, quiet=quiet)
 
 
@@ -111,7 +113,7 @@ def split(
     debug: args.Debug = False,
 ) -> None:
     """Divide data into train, dev and test: near duplicates stay together, and each part gets its share of each label."""
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.split import SplitOutput, run_split
     from ie_cli.data.split_plan import SplitOptions
 
@@ -127,17 +129,14 @@ def split(
         stratify=stratify,
         similarity=similarity,
     )
-    given = [
-        Input(
-            path,
-            format=input_format,
-            text_column=text_column,
-            label_columns=label_columns,
-            joiner=joiner,
-            named_columns=columns,
-        )
-        for path in files
-    ]
+    given = make_inputs(
+        files,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     out = SplitOutput(directory=output, format=output_format, force=force)
     run_split(given, out, options, skip=on_error == "skip", quiet=quiet)
 
@@ -167,20 +166,17 @@ def merge(
     debug: args.Debug = False,
 ) -> None:
     """Unite annotated files of any format: each text once, with the annotation of all files, conflicts counted."""
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.merge import MergeOutput, run_merge
 
-    given = [
-        Input(
-            path,
-            format=input_format,
-            text_column=text_column,
-            label_columns=label_columns,
-            joiner=joiner,
-            named_columns=columns,
-        )
-        for path in files
-    ]
+    given = make_inputs(
+        files,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     out = MergeOutput(path=output, format=output_format, on_conflict=on_conflict, conflicts=conflicts)
     run_merge(given, out, skip=on_error == "skip", quiet=quiet)
 
@@ -211,21 +207,18 @@ def diff(
 ) -> None:
     """Compare two annotations of the same texts, by people or by models: F1, Cohen's kappa, and where they disagree."""
     from ie_cli.commands.diff import DiffOptions, run_diff
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
 
     options = DiffOptions(
         by=by, as_json=as_json, save=tuple(save or ()), limit=limit, skip=on_error == "skip", quiet=quiet
     )
-    one, other = (
-        Input(
-            path,
-            format=input_format,
-            text_column=text_column,
-            label_columns=label_columns,
-            joiner=joiner,
-            named_columns=columns,
-        )
-        for path in (a, b)
+    one, other = make_inputs(
+        (a, b),
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
     )
     run_diff(one, other, options)
 
@@ -243,20 +236,17 @@ def stats(
     debug: args.Debug = False,
 ) -> None:
     """Count what annotated files contain: lengths, labels, nesting, overlaps, relations and their distances."""
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.stats import run_stats
 
-    given = [
-        Input(
-            path,
-            format=input_format,
-            text_column=text_column,
-            label_columns=label_columns,
-            joiner=joiner,
-            named_columns=columns,
-        )
-        for path in files
-    ]
+    given = make_inputs(
+        files,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     run_stats(given, as_json=as_json, skip=on_error == "skip", quiet=quiet)
 
 
@@ -297,19 +287,16 @@ def view(
     debug: args.Debug = False,
 ) -> None:
     """Show annotated records in the terminal, with their entities in brackets and their relations as arrows."""
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.view import ViewOptions, run_view
 
-    given = [
-        Input(
-            path,
-            format=input_format,
-            text_column=text_column,
-            label_columns=label_columns,
-            joiner=joiner,
-            named_columns=columns,
-        )
-        for path in files
-    ]
+    given = make_inputs(
+        files,
+        format=input_format,
+        text_column=text_column,
+        label_columns=label_columns,
+        joiner=joiner,
+        columns=columns,
+    )
     options = ViewOptions(grep=grep, labels=labels or (), limit=limit, html=html, colour=colour, pager=pager)
     run_view(given, options, skip=on_error == "skip", quiet=quiet)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from ie_cli.commands.console import say, show_scores, warn
+from ie_cli.commands.input_options import require_options_to_apply
 from ie_cli.commands.inputs import MODEL_VARIABLE, Input, ModelChoice, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
 from ie_cli.commands.progress import counting
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 ScorerName = Literal["duie", "seqeval"]
 SAVED_CASES = 10
 """Default number of examples per kind of error in a saved result."""
+
+_OF_PREDICTIONS = {"text_column": "--predicted-text-column", "label_columns": "--predicted-label-column"}
+"""The options for the columns of a file of predictions, by their names in `Reading`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +197,29 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         )
 
 
+def with_predictions(
+    gold: Input, predictions: str, columns: tuple[int | None, Sequence[int] | None], joiner: str | None
+) -> tuple[Input, Input]:
+    """Return the inputs of predictions and gold data, with options that apply to them.
+
+    Args:
+        gold: the gold data, without the joiner.
+        predictions: the file of predictions.
+        columns: the columns of its tokens and of its tags.
+        joiner: the text between two tokens, in both.
+
+    Raises:
+        DataError: an option does not apply: those of the columns to the predictions, the joiner to neither.
+    """
+    text_column, label_columns = columns
+    gold = replace(gold, joiner=joiner)
+    guesses = gold.beside(predictions, text_column=text_column, label_columns=label_columns or None)
+    (guesses,) = require_options_to_apply([guesses], _OF_PREDICTIONS)
+    if joiner is not None:
+        gold, guesses = require_options_to_apply([gold, guesses], {"joiner": "--joiner"})
+    return guesses, gold
+
+
 def run_eval_predictions(predictions: Input, data: Input, report: Report) -> None:
     """Score a file of predictions on gold data: `ie eval --predictions FILE DATA`.
 
@@ -232,10 +259,7 @@ def _with_own_options(predicted: Iterator[Document]) -> Iterator[Document]:
         yield from predicted
     except DataError as error:
         hint = error.hint
-        for field, option in (
-            ("text_column", "--predicted-text-column"),
-            ("label_columns", "--predicted-label-column"),
-        ):
+        for field, option in _OF_PREDICTIONS.items():
             hint = hint and hint.replace(f"data.{field} in the recipe", option).replace(f"data.{field}", option)
         raise DataError(error.message, hint=hint) from error
 

@@ -50,7 +50,7 @@ def import_predictions(
 ) -> None:
     """Place the mentions that a language model or GLiNER wrote in their texts, and count what is not there."""
     from ie_cli.commands.import_predictions import run_import
-    from ie_cli.commands.inputs import Input
+    from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.records import Output
 
     if rejects is not None and on_error == "stop":
@@ -60,10 +60,8 @@ def import_predictions(
     given = {"--text-column": text_column, "--joiner": joiner, "--column": columns}
     if texts is None and (option := next((name for name, value in given.items() if value is not None), None)):
         raise typer.BadParameter(f"{option} is an option of --texts.")
-    source = (
-        None
-        if texts is None
-        else Input(texts, format=input_format, text_column=text_column, joiner=joiner, named_columns=columns)
+    source = make_inputs(
+        [] if texts is None else [texts], format=input_format, text_column=text_column, joiner=joiner, columns=columns
     )
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects)
-    run_import(answers, source, out, occurrences=occurrences, target=output_format, quiet=quiet)
+    run_import(answers, source[0] if source else None, out, occurrences=occurrences, target=output_format, quiet=quiet)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.commands.console import busy, say, warn
+from ie_cli.commands.input_options import Undecided, watching
 from ie_cli.document import Document
 from ie_cli.errors import DataError, ModelError, counted
 from ie_cli.formats import Reading, is_container, read_documents
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Input data of a command; options that are None are detected or taken from the model's recipe."""
+    """Input data of a command; options that are None are detected or taken from the model's recipe.
+
+    `undecided` has the options that are checked when the format is detected.
+    """
 
     path: str
     _: KW_ONLY
@@ -35,6 +39,17 @@ class Input:
     label_columns: Sequence[int] | None = None
     joiner: str | None = None
     named_columns: Sequence[str] | None = None
+    undecided: Undecided | None = field(default=None, compare=False)
+
+    def given_options(self) -> list[str]:
+        """Return the names in `Reading` of the options that are given."""
+        given = {
+            "text_column": self.text_column,
+            "label_columns": self.label_columns,
+            "joiner": self.joiner,
+            "columns": self.named_columns,
+        }
+        return [name for name, value in given.items() if value is not None]
 
     def reading(
         self,
@@ -74,7 +89,13 @@ class Input:
         column = self.text_column if text_column is None and path == self.path else text_column
         named = self.named_columns if path == self.path else None
         return replace(
-            self, path=path, format=None, text_column=column, label_columns=label_columns, named_columns=named
+            self,
+            path=path,
+            format=None,
+            text_column=column,
+            label_columns=label_columns,
+            named_columns=named,
+            undecided=None,
         )
 
     def require_exists(self) -> None:
@@ -107,7 +128,9 @@ class Input:
 
     def documents(self, reading: Reading) -> Iterator[Document]:
         """Read the documents."""
-        return read_documents(self.path, format=self.format, reading=reading)
+        return read_documents(
+            self.path, format=self.format, reading=reading, detected=watching(self, lambda name: None)
+        )
 
 
 MODEL_VARIABLE = "IE_MODEL"

@@ -10,6 +10,7 @@ import numpy as np
 
 from ie_cli.commands.console import say
 from ie_cli.commands.embed import Embedder
+from ie_cli.commands.input_options import DATA_OPTIONS, require_options_to_apply
 from ie_cli.commands.inputs import Input, ModelChoice
 from ie_cli.commands.progress import counting
 from ie_cli.commands.records import Output
@@ -57,6 +58,27 @@ def run_search(
 def _fields(document: Document) -> dict[str, object]:
     known: dict[str, object] = {} if document.id is None else {"id": document.id}
     return {**known, "text": document.text}
+
+
+def sides_of(queries: Input, corpus: Input) -> tuple[Input, Input]:
+    """Return the queries and the corpus, whose options of reading must apply to at least one of them.
+
+    Raises:
+        DataError: an option applies to neither; none applies to files of vectors.
+    """
+    given = (queries, corpus)
+    if not queries.given_options():
+        return given
+    texts = [one for one in given if one.format is not None or model_of(one.path) is None]
+    if not texts:
+        shown = DATA_OPTIONS[queries.given_options()[0]]
+        raise DataError(
+            f"{queries.path}: {shown} applies to data, but the queries and the corpus are files of vectors",
+            hint=f"omit {shown}.",
+        )
+    checked = iter(require_options_to_apply(texts))
+    first, second = (next(checked) if one in texts else one for one in given)
+    return first, second
 
 
 class Sides:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ie_cli.commands.console import say
+from ie_cli.commands.input_options import watching
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
@@ -24,6 +25,7 @@ from ie_cli.formats.directory_files import (
     is_split_directory,
     suffixes_for,
 )
+from ie_cli.formats.registry import UnusedOption
 from ie_cli.formats.suffixes import suffix_of
 from ie_cli.system.urls import is_url
 
@@ -160,7 +162,9 @@ class Sources:
 
     def _records_of(self, file: Input, reading: Reading, detected: Callable[[str], None]) -> Iterator[Record]:
         try:
-            yield from read_records(file.path, format=file.format, reading=reading, detected=detected)
+            yield from read_records(file.path, format=file.format, reading=reading, detected=watching(file, detected))
+        except UnusedOption:
+            raise
         except DataError as error:
             if isinstance(error, UnknownFormat) and not reading.annotation:
                 error = DataError(error.message, hint=join_hints(error.hint, _PLAIN_HINT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -29,6 +30,7 @@ def embed(
     input_format: args.FromFormat = None,
     text_column: args.TextColumn = None,
     joiner: args.Joiner = None,
+    columns: args.Columns = None,
     on_error: OnError = "stop",
     batch_size: args.BatchSize = None,
     precision: args.Precision = "auto",
@@ -39,11 +41,12 @@ def embed(
 ) -> None:
     """Write the vector of each text, from a model of sentence pairs; similar texts have similar vectors."""
     from ie_cli.commands.embed import run_embed
-    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.input_options import make_inputs
+    from ie_cli.commands.inputs import ModelChoice
 
     choice = ModelChoice(model, batch_size=batch_size, precision=precision, device=device, backend=backend, quiet=quiet)
     input_format = _plain(text, input_format)
-    data = [Input(path, format=input_format, text_column=text_column, joiner=joiner) for path in files]
+    data = make_inputs(files, format=input_format, text_column=text_column, joiner=joiner, columns=columns)
     run_embed(choice, data, output, task=task, skip=on_error == "skip", quiet=quiet)
 
 
@@ -61,6 +64,9 @@ def search(
     corpus_format: Annotated[
         str | None, typer.Option("--corpus-from", help="Format of the corpus, e.g. `text`; detected if omitted.")
     ] = None,
+    text_column: args.TextColumn = None,
+    joiner: args.Joiner = None,
+    columns: args.Columns = None,
     batch_size: args.BatchSize = None,
     precision: args.Precision = "auto",
     device: args.Device = "auto",
@@ -70,10 +76,12 @@ def search(
 ) -> None:
     """Find the most similar texts of a corpus for each query, exactly, by the cosine of their vectors."""
     from ie_cli.commands.inputs import Input, ModelChoice
-    from ie_cli.commands.search import run_search
+    from ie_cli.commands.search import run_search, sides_of
 
     choice = ModelChoice(model, batch_size=batch_size, precision=precision, device=device, backend=backend, quiet=quiet)
-    asked, searched = Input(queries, format=_plain(text, input_format)), Input(corpus, format=corpus_format)
+    given = Input(queries, format=_plain(text, input_format), text_column=text_column, joiner=joiner)
+    given = replace(given, named_columns=columns or None)
+    asked, searched = sides_of(given, replace(given, path=corpus, format=corpus_format))
     run_search(choice, asked, searched, output, top_k=top_k, task=task, quiet=quiet)
 
 
@@ -114,7 +122,8 @@ def link(
     debug: args.Debug = False,
 ) -> None:
     """Link the entities in the output of `ie predict` to canonical names with ids, by a model of sentence pairs."""
-    from ie_cli.commands.inputs import Input, ModelChoice
+    from ie_cli.commands.input_options import make_inputs
+    from ie_cli.commands.inputs import ModelChoice
     from ie_cli.commands.link import run_link
     from ie_cli.commands.link_setup import LinkRequest
     from ie_cli.commands.records import Output
@@ -137,7 +146,7 @@ def link(
         context=context,
     )
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
-    run_link(first, [Input(path, format="jsonl") for path in files], out, request, quiet=quiet)
+    run_link(first, make_inputs(files, format="jsonl"), out, request, quiet=quiet)
 
 
 def _plain(text: bool, input_format: str | None) -> str | None:

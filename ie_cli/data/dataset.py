@@ -14,11 +14,12 @@ from pathlib import Path
 from ie_cli.document import Document
 from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
-from ie_cli.formats import Reading, find_tokens, is_container, read_documents
+from ie_cli.formats import Reading, find_tokens, format_of, is_container, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
 from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.registry import READING_OPTIONS, UnusedOption, unused_option, unused_options
 from ie_cli.recipe.folds import fold_of
-from ie_cli.recipe.loader import COLUMN_OPTIONS
+from ie_cli.recipe.loader import given_options
 from ie_cli.recipe.schema import DataSection
 
 _OBJECT = re.compile(rb'\s*(\[\s*)?\{\s*"')
@@ -52,7 +53,7 @@ class TokenDecision:
     def files(self, sources: Sequence[str], tokens: Tokens | None) -> Iterator[TokenFile | None]:
         """Yield what is decided about each source that can be read more than once; None if it contains no tokens."""
         reading = replace(reading_of(self.section), tokens=tokens)
-        known = self.section.format in (None, *COLUMN_OPTIONS["joiner"])
+        known = self.section.format in (None, *READING_OPTIONS["joiner"])
         for source in sources:
             possible = source.startswith(PREFIX) or (known and source not in self.other and not _is_pipe(source))
             yield find_tokens(source, format=self.section.format, reading=reading) if possible else None
@@ -250,6 +251,23 @@ def splits(section: DataSection, *, tokens: Tokens | None = None) -> tuple[Split
         Split(train, section, lambda text: place_of(text) < share, f"dev {share}", decision),
         test,
     )
+
+
+def unused_option_of(section: DataSection) -> UnusedOption | None:
+    """Return the error for an option of reading that applies to none of the sources of a data section, if there is one.
+
+    If the format of a source is not known, there is none.
+    """
+    sources = dict.fromkeys(source for split in splits(section) if split is not None for source in split.sources)
+    given, formats = given_options(section), list[str]()
+    for source in sources if given else ():
+        if (found := format_of(source, format=section.format, reading=reading_of(section))) is None:
+            return None
+        formats.append(found)
+    unused = unused_options(given, formats)
+    if not unused:
+        return None
+    return unused_option(unused[0], f"data.{unused[0]}", ", ".join(sources), formats, named="data.format")
 
 
 def _sources(value: str | list[str]) -> tuple[str, ...]:

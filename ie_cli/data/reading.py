@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ie_cli.data.dataset import Split, compute_fingerprints, splits
+from ie_cli.data.dataset import Split, compute_fingerprints, splits, unused_option_of
 from ie_cli.data.names import unknown_name
 from ie_cli.data.negatives import FileCounts
 from ie_cli.data.spool import Spool
@@ -64,13 +64,16 @@ def read_task_data(
         annotated: whether a document has an item of the task.
 
     Raises:
-        DataError: a source is missing, damaged, can be read only once, or changes meanwhile; or dev or test is empty.
+        DataError: a source is missing, damaged, can be read only once, or changes meanwhile; dev or test is empty; or an option
+            of reading applies to none of them.
         RecipeError: the section renames or ignores a name that does not occur.
     """
     train, dev, test = splits(section, tokens=tokens)
     for split in (train, dev, test):
         if split is not None:
             split.require_rereadable()
+    if (unused := unused_option_of(section)) is not None:
+        raise unused
     # Compared before hashing and after reading, because encoded windows are stored under the hash.
     read = [split for split in (train, dev) if split is not None]
     before = [split.stamp() for split in read]

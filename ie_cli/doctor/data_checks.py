@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ie_cli.data.dataset import Split, splits
+from ie_cli.data.dataset import Split, splits, unused_option_of
 from ie_cli.data.findings import Finding
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.names import unknown_name
@@ -93,6 +93,8 @@ def _check_task(
     section = recipe.instances()[name]
     task = TASKS[section.task]
     train, dev, test = splits(section.data)
+    if (unused := unused_option_of(section.data)) is not None:
+        yield from _errors(unused)
     schema, problem = _schema_of(recipe, name, train) if task.schema_first and not alone else (None, None)
     surveys: dict[str, Survey] = {}
     for part, split in (("train", train), ("dev", dev), ("test", test)):

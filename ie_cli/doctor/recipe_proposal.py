@@ -24,8 +24,8 @@ from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import DataError, counted
 from ie_cli.formats import Reading, read_documents
 from ie_cli.formats.common.base import TokenFile
+from ie_cli.formats.registry import READING_OPTIONS
 from ie_cli.recipe.heads import HEADS, Reads, heads_of
-from ie_cli.recipe.loader import COLUMN_OPTIONS
 from ie_cli.recipe.schema import HASH_CNN, SCRATCH_RATE
 from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS, Proposal, Task
@@ -260,7 +260,11 @@ def _task_and_data(
         yield f"  label_columns: {list(reading.label_columns)}"
     if reading.columns:
         yield f"  columns: {{{', '.join(f'{part}: {flow(name)}' for part, name in reading.columns.items())}}}"
-    if request.format in COLUMN_OPTIONS["grades"] and statistics.pair_scores is not None and not statistics.pair_labels:
+    if (
+        request.format in READING_OPTIONS["grades"]
+        and statistics.pair_scores is not None
+        and not statistics.pair_labels
+    ):
         yield _commented("  grades: true", "all numbers are grades, also in a file where none has a decimal point")
     if statistics.guessed:
         yield _commented(

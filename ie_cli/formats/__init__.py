@@ -11,7 +11,7 @@ from ie_cli.document import Document
 from ie_cli.document.relabelling import RelabelledNames
 from ie_cli.document.trimming import TrimCounts, trim_document
 from ie_cli.errors import DataError, did_you_mean
-from ie_cli.formats import hub, table
+from ie_cli.formats import datasets_directory, hub, table
 from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, TokenFile, not_local
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
@@ -85,9 +85,7 @@ def read_records(
     if source.startswith(PREFIX):
         return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
-    format = container_of(source) if format is None else format
-    if format is None and reading.columns and suffix_is(source, *table.CSV.suffixes):
-        format = "csv"  # names that are given are not known otherwise
+    format = _named_or_known(source, format, reading)
     if format is not None and (container := find_format(format).container) is not None:
         if source == "-" or is_url(source):
             raise not_local(name)
@@ -119,6 +117,32 @@ def read_records(
     if not found.by_line or (found.arrays and spans_lines(head)):
         undecoded.require_none()
     return edited(undecoded.interleave(found.read(chain(head, stream), name, reading)), name, reading)
+
+
+def _named_or_known(source: str, format: str | None, reading: Reading) -> str | None:
+    """Return the name of the format of a source if it is given, or known without its content."""
+    format = container_of(source) if format is None else format
+    if format is None and reading.columns and suffix_is(source, *table.CSV.suffixes):
+        return "csv"  # names that are given are not known otherwise
+    return format
+
+
+def format_of(source: str, *, format: str | None, reading: Reading) -> str | None:
+    """Return the name of the format in which `read_records` reads a source, whose content is only read to detect it.
+
+    None stands for a source that may be readable only once, such as stdin or a URL, and for one that cannot be read: whoever
+    reads it reports the error.
+    """
+    if source.startswith(PREFIX):
+        return datasets_directory.FORMAT.name
+    if (known := _named_or_known(source, format, reading)) is not None:
+        return known
+    if not os.path.isfile(source):
+        return None
+    try:
+        return detect(peek(iter(read_lines(source, lambda number, raw, error: None))), source)
+    except DataError:
+        return None
 
 
 def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[Record]:

@@ -50,5 +50,6 @@ ANNOTATION_TOOLS: dict[str, Format] = {
         spacy_json.write,
         spacy_json.count_losses,
         ARRAY,
+        options=("joiner",),
     ),
 }

@@ -29,4 +29,5 @@ FORMAT = Format(
     "a directory that `datasets` has saved with save_to_disk, or another one that it can load; input only",
     read_no_lines,
     container=Container(read, holds, directories=True),
+    options=("joiner", "grades"),
 )

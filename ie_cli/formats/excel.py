@@ -14,7 +14,7 @@ from typing import Any
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Container, Format, Reading, Record, read_no_lines
 from ie_cli.formats.common.span_rows import is_empty
-from ie_cli.formats.common.table_rows import Cells, read_table
+from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.expansion import require_moderate_zip
 
@@ -77,4 +77,5 @@ FORMAT = Format(
     read_no_lines,
     suffixes=SUFFIXES,
     container=Container(read, holds),
+    options=TABLE_OPTIONS,
 )

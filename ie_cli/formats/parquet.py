@@ -14,7 +14,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Container, Format, Reading, Record, Save, read_no_lines
 from ie_cli.formats.common.table_columns import SPAN_ROLES
-from ie_cli.formats.common.table_rows import Cells, read_table
+from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table
 from ie_cli.formats.table import count_losses, spans_of
 from ie_cli.system.json_reading import loads
 from ie_cli.system.streams import new_file
@@ -109,4 +109,5 @@ FORMAT = Format(
     count_losses=count_losses,
     suffixes=SUFFIXES,
     container=Container(read, holds, save),
+    options=TABLE_OPTIONS,
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
+from ie_cli.errors import DataError
 from ie_cli.formats import (
     bio_json,
     brat,
@@ -62,6 +65,7 @@ FORMATS: dict[str, Format] = {
         conll_writer.write,
         conll_writer.count_losses,
         suffixes=(".conll", ".bio", ".iob", ".tsv"),
+        options=("text_column", "label_columns", "joiner"),
     ),
     "duie": Format(
         "duie",
@@ -71,6 +75,7 @@ FORMATS: dict[str, Format] = {
         duie.count_losses,
         by_line=True,
         arrays=True,
+        options=("mentions",),
     ),
     "duie1": Format(
         "duie1",
@@ -80,6 +85,7 @@ FORMATS: dict[str, Format] = {
         duie.count_losses_first,
         by_line=True,
         arrays=True,
+        options=("mentions",),
     ),
     "triples": Format(
         "triples",
@@ -88,6 +94,7 @@ FORMATS: dict[str, Format] = {
         triple_lists.write,
         triple_lists.count_losses,
         ARRAY,
+        options=("mentions",),
     ),
     "conll04": Format(
         "conll04",
@@ -96,6 +103,7 @@ FORMATS: dict[str, Format] = {
         conll04.write,
         conll04.count_losses,
         ARRAY,
+        options=("joiner",),
     ),
     "conll04-table": Format(
         "conll04-table",
@@ -104,6 +112,7 @@ FORMATS: dict[str, Format] = {
         conll04.write_table,
         conll04.count_losses_table,
         ARRAY,
+        options=("joiner",),
     ),
     "bio-json": Format(
         "bio-json",
@@ -113,6 +122,7 @@ FORMATS: dict[str, Format] = {
         bio_json.count_losses,
         by_line=True,
         arrays=True,
+        options=("joiner",),
     ),
     "w2ner": Format(
         "w2ner",
@@ -121,6 +131,7 @@ FORMATS: dict[str, Format] = {
         w2ner.write,
         w2ner.count_losses,
         ARRAY,
+        options=("joiner",),
     ),
     "dygie": Format(
         "dygie",
@@ -130,6 +141,7 @@ FORMATS: dict[str, Format] = {
         dygie.count_losses,
         by_line=True,
         arrays=True,
+        options=("joiner",),
     ),
     "oneie": Format(
         "oneie",
@@ -139,6 +151,7 @@ FORMATS: dict[str, Format] = {
         oneie.count_losses,
         by_line=True,
         arrays=True,
+        options=("joiner",),
     ),
     "duee": Format(
         "duee",
@@ -167,6 +180,7 @@ FORMATS: dict[str, Format] = {
         oneke.count_losses,
         by_line=True,
         arrays=True,
+        options=("mentions",),
     ),
     "cmeee": Format(
         "cmeee",
@@ -184,6 +198,7 @@ FORMATS: dict[str, Format] = {
         multihead.read,
         multihead.write,
         multihead.count_losses,
+        options=("joiner",),
     ),
     **ANNOTATION_TOOLS,
     "pairs": Format(
@@ -193,6 +208,7 @@ FORMATS: dict[str, Format] = {
         pairs.write,
         pairs.count_losses,
         pairs.FRAME,
+        options=("text_column", "label_columns", "grades"),
     ),
     "pairs-json": Format(
         "pairs-json",
@@ -200,6 +216,7 @@ FORMATS: dict[str, Format] = {
         pairs_json.read,
         by_line=True,
         arrays=True,
+        options=("grades",),
     ),
     "text": Format("text", "plain text, one document per line", text.read, by_line=True, suffixes=(".txt", ".text")),
     "document": Format(
@@ -223,3 +240,44 @@ FORMATS: dict[str, Format] = {
         writer=html.page_writer,
     ),
 }
+
+READING_OPTIONS = {
+    option: tuple(name for name, one in FORMATS.items() if option in one.options)
+    for option in ("text_column", "label_columns", "joiner", "columns", "grades", "mentions")
+}
+"""The options of reading that apply to some formats only, by their names in `Reading`, with these formats."""
+REQUIRED_TO_APPLY = tuple(option for option in READING_OPTIONS if option != "mentions")
+"""The options that are an error if they do not apply; recipes of earlier models may have `mentions` for any format."""
+
+
+def unused_options(options: Iterable[str], formats: Collection[str]) -> list[str]:
+    """Return the options of reading that apply to none of the formats that data have, in the order of the table.
+
+    Args:
+        options: the options that are given.
+        formats: the names of the formats.
+    """
+    given = set(options)
+    return [name for name in REQUIRED_TO_APPLY if name in given and not set(READING_OPTIONS[name]) & set(formats)]
+
+
+class UnusedOption(DataError):
+    """An option of reading applies to none of the formats that the data have."""
+
+
+def unused_option(option: str, shown: str, place: str, formats: Collection[str], *, named: str) -> UnusedOption:
+    """Return the error for an option of reading that does not apply.
+
+    Args:
+        option: the name of the option in `Reading`.
+        shown: its name for the user.
+        place: the data.
+        formats: the names of the formats that the data have.
+        named: what names the format of data for the user.
+    """
+    kind, plural = ", ".join(sorted(set(formats))), "s" if len(set(formats)) > 1 else ""
+    return UnusedOption(
+        f"{place}: {shown} applies only to the formats {', '.join(READING_OPTIONS[option])}, but the format{plural} of the "
+        f"data {'are' if plural else 'is'} {kind}",
+        hint=f"omit {shown}, or name the format with {named} if it was not detected correctly.",
+    )

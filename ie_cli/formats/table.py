@@ -38,7 +38,7 @@ from ie_cli.formats.common.base import (
     count_unlocated,
 )
 from ie_cli.formats.common.table_columns import SPAN_ROLES, TableColumns
-from ie_cli.formats.common.table_rows import Cells, read_table
+from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table
 
 TEXT_IDS = "ids that are numbers or empty are not read back as such"
 _SEPARATORS = (",", "\t", ";")
@@ -180,6 +180,7 @@ CSV = Format(
     (f"{','.join(SPAN_ROLES)}\n", "", ""),
     keep_ends=True,
     suffixes=(".csv",),
+    options=TABLE_OPTIONS,
 )
 TSV = replace(
     CSV,

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ie_cli.errors import RecipeError, did_you_mean
+from ie_cli.formats.registry import READING_OPTIONS, unused_options
 from ie_cli.recipe.balance import balance_problems
 from ie_cli.recipe.base import Section
 from ie_cli.recipe.encoder_checks import encoder_problems
@@ -27,16 +28,6 @@ from ie_cli.recipe.yaml import INVALID, Loc, ParsedYaml, flow, parse
 from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
 
 PATHS = ("train", "dev", "test", "schema_file")
-COLUMN_OPTIONS = {
-    "text_column": ("conll", "pairs"),
-    "label_columns": ("conll", "pairs"),
-    "grades": ("pairs", "pairs-json", "csv", "tsv", "parquet", "excel", "datasets"),
-    "joiner": (
-        *("conll", "conll04", "conll04-table", "multihead", "bio-json", "w2ner", "dygie", "oneie", "spacy-json"),
-        *("csv", "tsv", "parquet", "excel", "datasets"),
-    ),
-    "columns": ("csv", "tsv", "parquet", "excel"),
-}
 _EXAMPLE, _EXAMPLE_TASK = "quickstart-en", "relation"
 """The bundled recipe that hints use to explain fields, and its task."""
 _MAX_BYTES = 1_000_000
@@ -275,9 +266,15 @@ def _task_inconsistencies(section: TaskSection) -> Iterator[tuple[Loc, str]]:
         yield ("data", "schema_file"), f"applies only to task: {', '.join(tasks)}"
     if data.context is not None and head.reads != "windows":
         yield ("data", "context"), f"applies only to heads that find items in a text, not to {head.name}"
-    for name, formats in COLUMN_OPTIONS.items():
-        if data.format not in (None, *formats) and getattr(data, name) != DataSection.model_fields[name].default:
-            yield ("data", name), f"applies only to format {', '.join(formats)}, but data.format is {data.format}"
+    formats = () if data.format is None else (data.format,)
+    for name in unused_options(given_options(data), formats) if formats else ():
+        expected = ", ".join(READING_OPTIONS[name])
+        yield ("data", name), f"applies only to format {expected}, but data.format is {data.format}"
+
+
+def given_options(data: DataSection) -> list[str]:
+    """Return the names of the options of reading that a data section has and that apply to some formats only."""
+    return [name for name in READING_OPTIONS if getattr(data, name) != DataSection.model_fields[name].default]
 
 
 def _label_inconsistencies(

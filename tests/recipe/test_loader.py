@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
+from ie_cli.formats.registry import READING_OPTIONS
 from ie_cli.recipe.heads import HEADS, EfficientGlobalPointerSection, GlobalPointerSection
-from ie_cli.recipe.loader import COLUMN_OPTIONS, dump_recipe, load_recipe
+from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import FROM_SCRATCH, SCRATCH_RATE, DataSection, EncoderSection, Recipe, TrainingSection
 
 HEAD_FIELDS = list(dict.fromkeys(field for spec in HEADS.values() for field in spec.section.model_fields))
@@ -143,7 +144,7 @@ def test_an_error_names_the_place_the_value_and_the_expectation(tmp_path: Path, 
         ("train: t, labels: [A, B, A]", "data.labels[2]: the label 'A' is listed twice"),
         (
             "train: t, format: text, joiner: ''",
-            f"data.joiner: applies only to format {', '.join(COLUMN_OPTIONS['joiner'])}, but data.format is text",
+            f"data.joiner: applies only to format {', '.join(READING_OPTIONS['joiner'])}, but data.format is text",
         ),
         ("dev: d", "data.train is missing"),
         ("Train: t", "data.train is missing"),

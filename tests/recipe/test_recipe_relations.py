@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ie_cli.errors import RecipeError
+from ie_cli.formats.registry import READING_OPTIONS
 from ie_cli.recipe.heads import GPLinkerSection, heads_of
-from ie_cli.recipe.loader import COLUMN_OPTIONS, dump_recipe, load_recipe
+from ie_cli.recipe.loader import dump_recipe, load_recipe
 from ie_cli.recipe.schema import DataSection, EncoderSection, Recipe, TrainingSection
 
 SMALL = "name: a\nencoder: {name: tiny}\ndata: {train: t.jsonl}\n"
@@ -259,10 +260,10 @@ def test_columns_are_those_of_conll_and_pairs_alone(tmp_path: Path, option: str,
 
 
 def test_grades_are_those_of_pairs_alone(tmp_path: Path) -> None:
-    for format in COLUMN_OPTIONS["grades"]:
+    for format in READING_OPTIONS["grades"]:
         assert load(tmp_path, with_data(f"format: {format}, grades: false")).data.grades is False
     [problem] = complaint(tmp_path, with_data("format: jsonl, grades: true"))
-    named = ", ".join(COLUMN_OPTIONS["grades"])
+    named = ", ".join(READING_OPTIONS["grades"])
     assert problem == f"recipe.yaml:3: data.grades: applies only to format {named}, but data.format is jsonl"
 
 

@@ -147,6 +147,7 @@ class Format:
         container: for a format that is no stream of lines, what replaces `read` and `write`.
         setup: given the labels and the predicates that were written, returns what the reader of the output has to set up; None
             if there is nothing.
+        options: the options of reading that apply to this format but not to every one, by their names in `Reading`.
     """
 
     name: str
@@ -162,6 +163,7 @@ class Format:
     writer: Callable[[Iterable[str]], Callable[[Document], str]] | None = None
     setup: Callable[[Iterable[str], Iterable[str]], str] | None = None
     container: Container | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def writable(self) -> bool:

@@ -22,6 +22,9 @@ _NAMES = {"tags": "ner_tags"}
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _SHOWN = 5
 
+TABLE_OPTIONS = ("joiner", "columns", "grades")
+"""The options of reading that apply to tables."""
+
 
 def read_table(
     names: Sequence[str],

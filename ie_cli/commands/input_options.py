@@ -1,0 +1,146 @@
+"""The options with which commands read data: their inputs, and the error for an option that applies to none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ie_cli.errors import DataError
+from ie_cli.formats import FORMATS, format_of
+from ie_cli.formats.registry import unused_option, unused_options
+
+if TYPE_CHECKING:
+    from ie_cli.commands.inputs import Input
+
+DATA_OPTIONS = {
+    "input_format": "--from",
+    "text_column": "--text-column",
+    "label_columns": "--label-column",
+    "joiner": "--joiner",
+    "columns": "--column",
+}
+"""The options of data by the names of their parameters."""
+
+
+@dataclass(slots=True)
+class Undecided:
+    """Options that apply to no input whose format is known, while that of others is only known when they are read.
+
+    Attributes:
+        shown: the names of the options for the user, by their names in `Reading`.
+        known: the names of the formats that are known.
+        remaining: the inputs whose format is not known.
+    """
+
+    shown: dict[str, str]
+    known: list[str]
+    remaining: set[str] = field(default_factory=set)
+
+    def detected(self, path: str, format: str) -> None:
+        """Note the format of an input.
+
+        Raises:
+            UnusedOption: it is the last one, and an option applies to none of them.
+        """
+        self.known.append(format)
+        self.remaining.discard(path)
+        if not self.remaining:
+            for option in unused_options(self.shown, self.known):
+                place = "stdin" if path == "-" else path
+                raise unused_option(option, self.shown[option], place, self.known, named="--from")
+
+
+def make_inputs(
+    paths: Iterable[str],
+    *,
+    format: str | None,
+    text_column: int | None = None,
+    label_columns: Sequence[int] | None = None,
+    joiner: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> list[Input]:
+    """Return the inputs of a command, which share the options of reading.
+
+    Args:
+        paths: files, directories, patterns, ``-`` or URLs.
+        format: the name of the format.
+        text_column: the column of the token, or of the first text of a pair.
+        label_columns: the columns of the tags, or that of a pair's label.
+        joiner: the text between two tokens.
+        columns: the names of the columns of a table: ``PART=NAME``.
+
+    Raises:
+        DataError: an option applies to none of the inputs.
+    """
+    from ie_cli.commands.inputs import Input
+
+    return require_options_to_apply(
+        [
+            Input(
+                path,
+                format=format,
+                text_column=text_column,
+                label_columns=label_columns or None,
+                joiner=joiner,
+                named_columns=columns or None,
+            )
+            for path in paths
+        ]
+    )
+
+
+def require_options_to_apply(given: list[Input], shown: dict[str, str] | None = None) -> list[Input]:
+    """Check that each option of reading applies to at least one input.
+
+    What is not known before the data are read, such as the format of stdin, is checked when it is detected.
+
+    Args:
+        given: inputs with the same options; files are looked up in directories, and by patterns.
+        shown: the names of the options for the user, by their names in `Reading`; by default, the usual ones.
+
+    Returns:
+        the inputs, with what is to be checked later.
+
+    Raises:
+        UnusedOption: an option applies to none of them.
+    """
+    names = DATA_OPTIONS if shown is None else shown
+    asked = {option: names[option] for option in (given[0].given_options() if given else ()) if option in names}
+    if not asked or any(one.format not in (None, *FORMATS) for one in given):
+        return given
+    formats: dict[str, str | None] = {}
+    for file in _files(given):
+        formats[file.path] = format_of(file.path, format=file.format, reading=file.reading(quiet=True))
+        if not unused_options(asked, known := [name for name in formats.values() if name is not None]):
+            return given
+    unknown = {path for path, name in formats.items() if name is None}
+    unused = unused_options(asked, known) if formats else []
+    if not unknown and unused:
+        place = given[0].path if len(given) == 1 else f"{given[0].path}, …"
+        raise unused_option(unused[0], asked[unused[0]], place, known, named="--from")
+    undecided = Undecided({option: asked[option] for option in unused}, known, unknown)
+    return [replace(one, undecided=undecided) for one in given]
+
+
+def _files(given: Sequence[Input]) -> list[Input]:
+    """Return the files of inputs; none if they cannot be found, which the command reports."""
+    from ie_cli.commands.sources import Sources
+
+    try:
+        return [file for one in given for file in Sources.find([one], quiet=True).files]
+    except DataError:
+        return []
+
+
+def watching(file: Input, detected: Callable[[str], None]) -> Callable[[str], None]:
+    """Return `detected`, which also checks the options of an input whose format was not known."""
+    undecided = file.undecided
+    if undecided is None or file.path not in undecided.remaining:
+        return detected
+
+    def both(name: str) -> None:
+        undecided.detected(file.path, name)
+        detected(name)
+
+    return both

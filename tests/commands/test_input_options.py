@@ -1,0 +1,129 @@
+"""An option of reading that applies to none of the data is an error, and commands that read data have the same ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from support.runner import ie, said
+
+from ie_cli.cli import app
+from ie_cli.commands.input_options import DATA_OPTIONS, make_inputs
+from ie_cli.formats import FORMATS
+from ie_cli.formats.registry import READING_OPTIONS, UnusedOption
+
+VALUES = {"text_column": 0, "label_columns": [1], "joiner": "", "columns": ["text=text"]}
+SHOWN = {
+    "text_column": ["--text-column", "0"],
+    "label_columns": ["--label-column", "1"],
+    "joiner": ["--joiner", ""],
+    "columns": ["--column", "text=text"],
+}
+JSONL = '{"text": "Ann slept", "entities": [{"start": 0, "end": 3, "label": "person"}]}\n'
+CONLL = "Ann B-person\nslept O\n\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text(JSONL, encoding="utf-8")
+    (tmp_path / "b.conll").write_text(CONLL, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", VALUES)
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_option_applies_to_a_format_or_is_an_error(here: Path, format: str, option: str) -> None:
+    given = {option: VALUES[option]}
+    if format in READING_OPTIONS[option]:
+        assert make_inputs(["a.jsonl"], format=format, **given)[0].given_options() == [option]  # type: ignore[arg-type]
+        return
+    with pytest.raises(UnusedOption) as caught:
+        make_inputs(["a.jsonl"], format=format, **given)  # type: ignore[arg-type]
+    expected = f"a.jsonl: {DATA_OPTIONS[option]} applies only to the formats {', '.join(READING_OPTIONS[option])}, but "
+    assert caught.value.message == f"{expected}the format of the data is {format}"
+
+
+COMMANDS = {
+    "check": ["check", "a.jsonl"],
+    "convert": ["convert", "a.jsonl", "out.jsonl"],
+    "diff": ["diff", "a.jsonl", "a.jsonl"],
+    "eval": ["eval", "--predictions", "a.jsonl", "a.jsonl"],
+    "init": ["init", "a.jsonl"],
+    "merge": ["merge", "a.jsonl"],
+    "split": ["split", "a.jsonl", "-o", "parts"],
+    "stats": ["stats", "a.jsonl"],
+    "view": ["view", "a.jsonl"],
+    "export": ["export", "model", "--data", "a.jsonl"],
+    "predict": ["predict", "a.jsonl", "-m", "model"],
+    "embed": ["embed", "a.jsonl", "-m", "model"],
+    "search": ["search", "a.jsonl", "a.jsonl", "-m", "model"],
+    "import-predictions": ["import-predictions", "a.jsonl", "--texts", "a.jsonl"],
+}
+WITHOUT_TAGS = {"predict", "embed", "search", "import-predictions"}
+"""The commands that read no annotation."""
+OWN_FORMAT = {"link"}
+"""The commands whose input is always the output of `ie predict`."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_reports_an_option_that_does_not_apply(here: Path, name: str) -> None:
+    for option, arguments in SHOWN.items():
+        if option == "label_columns" and name in WITHOUT_TAGS:
+            continue
+        result = ie(*COMMANDS[name], *arguments)
+        assert result.exit_code == 1, (option, result.stderr)
+        assert f"a.jsonl: {arguments[0]} applies only to the formats" in said(result) or (
+            f"a.jsonl, …: {arguments[0]} applies only to the formats" in said(result)
+        )
+    assert sorted(path.name for path in here.iterdir()) == ["a.jsonl", "b.conll"]
+
+
+def test_commands_that_read_data_have_the_same_options() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    reading = {name: {one.name for one in command.params} for name, command in commands.items()}
+    reading = {name: names for name, names in reading.items() if {"input_format", "files"} & names}
+    assert reading.keys() - OWN_FORMAT == COMMANDS.keys()
+    for name in COMMANDS:
+        expected = DATA_OPTIONS.keys() - ({"label_columns"} if name in WITHOUT_TAGS else set())
+        assert reading[name] & DATA_OPTIONS.keys() == expected, name
+
+
+def test_an_option_that_applies_to_one_of_several_files_is_none(here: Path) -> None:
+    for order in (["a.jsonl", "b.conll"], ["b.conll", "a.jsonl"], ["."], ["*.*"]):
+        assert ie("stats", *order, "--text-column", "0").exit_code == 0
+    assert ie("stats", "a.jsonl", "b.conll", "--column", "text=text").exit_code == 1
+    assert ie("diff", "a.jsonl", "b.conll", "--text-column", "0").exit_code == 0
+
+
+@pytest.mark.parametrize(("content", "code"), [(JSONL, 1), (CONLL, 0)])
+def test_the_format_of_stdin_is_checked_when_it_is_detected(here: Path, content: str, code: int) -> None:
+    result = ie("convert", "-", "-", "--text-column", "0", stdin=content)
+    assert result.exit_code == code
+    assert (result.stdout == "") == ("stdin: --text-column applies only to" in result.stderr) == bool(code)
+    # The other input is known, and does not need the option.
+    assert ie("diff", "-", "a.jsonl", "--text-column", "0", stdin=content).exit_code == code
+    assert ie("diff", "-", "b.conll", "--text-column", "0", stdin=content).exit_code == 0
+
+
+def test_the_columns_of_predictions_have_their_own_options(here: Path) -> None:
+    result = ie("eval", "--predictions", "a.jsonl", "b.conll", "--predicted-text-column", "0")
+    assert result.exit_code == 1
+    assert "a.jsonl: --predicted-text-column applies only to" in said(result)
+    assert ie("eval", "--predictions", "a.jsonl", "b.conll", "--text-column", "0").exit_code == 0
+    assert ie("eval", "--predictions", "b.conll", "a.jsonl", "--joiner", " ").exit_code == 0
+    assert ie("eval", "--predictions", "b.conll", "a.jsonl", "--text-column", "0").exit_code == 1
+
+
+@pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]", "joiner: ''", "columns: {text: body}"])
+def test_a_recipe_whose_option_does_not_apply_to_the_detected_format_is_an_error(here: Path, option: str) -> None:
+    recipe = "name: r\ndata:\n  train: a.jsonl\n  %s\nencoder: {name: hash_cnn}\n"
+    (here / "r.yaml").write_text(recipe % option, encoding="utf-8")
+    expected = f"a.jsonl: data.{option.split(':')[0]} applies only to the formats"
+    for command in (["check", "r.yaml", "--no-time"], ["train", "r.yaml", "-o", "run"]):
+        result = ie(*command)
+        assert result.exit_code == 1
+        assert expected in said(result) + " ".join(result.stdout.split())
+    (here / "r.yaml").write_text(recipe % "dev: b.conll\n  joiner: ' '", encoding="utf-8")
+    assert "applies only" not in ie("check", "r.yaml", "--no-time").output
