@@ -58,12 +58,7 @@ def init(
     from ie_cli.commands.input_options import make_inputs
 
     given = make_inputs(
-        data,
-        format=input_format,
-        text_column=text_column,
-        label_columns=label_columns,
-        joiner=joiner,
-        columns=columns,
+        data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner, columns=columns
     )
     run_init(given, encoder=encoder, output=output, force=force)
 
