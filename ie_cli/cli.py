@@ -58,12 +58,7 @@ def init(
     from ie_cli.commands.input_options import make_inputs
 
     given = make_inputs(
-        data,
-        format=input_format,
-        text_column=text_column,
-        label_columns=label_columns,
-        joiner=joiner,
-        columns=columns,
+        data, format=input_format, text_column=text_column, label_columns=label_columns, joiner=joiner, columns=columns
     )
     run_init(given, encoder=encoder, output=output, force=force)
 
@@ -194,19 +189,12 @@ def evaluate(
     from ie_cli.commands.inputs import ModelChoice
 
     chosen, data = command.model_and_data(paths, model, predictions)
-    if context and predictions is not None:
-        raise typer.BadParameter("--context requires a model, but --predictions is given.")
-    if alias is not None and scorer != "duie":
-        raise typer.BadParameter("--alias requires --scorer duie.")
+    command.validate_combination(predictions, context=context, alias=alias, scorer=scorer)
     report = command.Report(task=task, as_json=as_json, errors=errors, context=context, save=tuple(save or ()))
     report = replace(report, train_data=train_data, quiet=quiet, match=match, scorer=scorer, alias=alias)
+    files, common = [data, *filter(None, [train_data])], joiner if predictions is None else None
     gold, *_ = make_inputs(
-        [data] if train_data is None else [data, train_data],
-        format=input_format,
-        text_column=text_column,
-        label_columns=label_columns,
-        joiner=joiner if predictions is None else None,
-        columns=columns,
+        files, format=input_format, text_column=text_column, label_columns=label_columns, joiner=common, columns=columns
     )
     if predictions is not None:
         beside = (predicted_text_column, predicted_label_columns)

@@ -197,6 +197,18 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
         )
 
 
+def validate_combination(predictions: str | None, *, context: int, alias: str | None, scorer: str | None) -> None:
+    """Check that options are given with those that they require.
+
+    Raises:
+        BadParameter: one is not.
+    """
+    if context and predictions is not None:
+        raise typer.BadParameter("--context requires a model, but --predictions is given.")
+    if alias is not None and scorer != "duie":
+        raise typer.BadParameter("--alias requires --scorer duie.")
+
+
 def with_predictions(
     gold: Input, predictions: str, columns: tuple[int | None, Sequence[int] | None], joiner: str | None
 ) -> tuple[Input, Input]:

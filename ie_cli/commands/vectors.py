@@ -122,8 +122,7 @@ def link(
     debug: args.Debug = False,
 ) -> None:
     """Link the entities in the output of `ie predict` to canonical names with ids, by a model of sentence pairs."""
-    from ie_cli.commands.input_options import make_inputs
-    from ie_cli.commands.inputs import ModelChoice
+    from ie_cli.commands.inputs import Input, ModelChoice
     from ie_cli.commands.link import run_link
     from ie_cli.commands.link_setup import LinkRequest
     from ie_cli.commands.records import Output
@@ -146,7 +145,7 @@ def link(
         context=context,
     )
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
-    run_link(first, make_inputs(files, format="jsonl"), out, request, quiet=quiet)
+    run_link(first, [Input(path, format="jsonl") for path in files], out, request, quiet=quiet)
 
 
 def _plain(text: bool, input_format: str | None) -> str | None:
