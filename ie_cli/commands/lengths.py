@@ -20,8 +20,8 @@ def report_long_texts(engine: Engine, *, quiet: bool = False) -> None:
     seen, texts = splitter.seen, counted(counts.texts, "text")
     if counts.cut and splitter.mode == "auto":
         say(
-            f"{counts.cut} of {texts} had more than {counted(seen.usual_sentences, 'sentence')}, unlike 90 % of the training "
-            "texts: cut into pieces of at most as many (--split never annotates them whole)"
+            f"{counts.cut} of {texts} had more than {counted(seen.sentences, 'sentence')}, unlike 99 % of the training texts: "
+            f"cut into groups of up to {counted(seen.usual_sentences, 'sentence')} (--split never annotates them whole)"
         )
     if counts.whole:
         remedy = (

@@ -151,10 +151,12 @@ class SeenTexts:
 
     Attributes:
         tokens: the number of tokens, without special tokens, that 99 % of the texts do not exceed.
-        usual_sentences: the number of sentences that 90 % of the texts do not exceed, before `data.context` joins any.
+        sentences: the number of sentences that 99 % of the texts do not exceed.
+        usual_sentences: the number of sentences that 90 % of the texts do not exceed.
     """
 
     tokens: int
+    sentences: int
     usual_sentences: int
 
 

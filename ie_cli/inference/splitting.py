@@ -1,4 +1,4 @@
-"""Cut texts with more sentences than those that a model was trained on usually have into pieces that are annotated separately."""
+"""Cut texts with more sentences than those that a model was trained on into pieces that are annotated separately."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Splitter:
     """Decides which texts are cut, and where.
 
     Attributes:
-        mode: ``sentences``: every text, after every sentence; ``auto``: a text with more sentences than 90 % of the trained ones,
-            into groups of as many; ``never``: no text.
+        mode: ``sentences``: every text, after every sentence; ``auto``: a text with more sentences than 99 % of the trained ones,
+            into groups of sentences of their usual size; ``never``: no text.
         seen: the size of the trained texts; None if it is unknown, so that ``auto`` cuts no text.
         language: the ISO 639 code of the texts, for abbreviations.
     """
@@ -63,7 +63,7 @@ class Splitter:
             return []
         spans = sentence_spans(text, self.language)
         if self.mode == "auto" and self.seen is not None:
-            spans = _groups(spans, tokens, self.seen) if len(spans) > self.seen.usual_sentences else []
+            spans = _groups(spans, tokens, self.seen) if len(spans) > self.seen.sentences else []
         return [] if spans == [(0, len(text))] else spans
 
 

@@ -32,17 +32,16 @@ def seen_texts(documents: Iterable[Document], count: int, tokenizer: TextTokeniz
     texts = [document.text for document in islice(documents, 0, None, max(1, -(-count // MEASURED)))]
     tokens = [len(found) for found in tokenizer.encode(texts)]
     sentences = [len(sentence_spans(text, language)) for text in texts]
-    return SeenTexts(_quantile(tokens, 0.99), _quantile(sentences, 0.9))
+    return SeenTexts(_quantile(tokens, 0.99), _quantile(sentences, 0.99), _quantile(sentences, 0.9))
 
 
 def with_context(seen: SeenTexts, dataset: EncodedDataset, context: ContextSection, joiner: TextJoiner) -> SeenTexts:
-    """Return the size of training texts of which some are joined.
-
-    No relation connects the joined texts, so that the usual number of sentences is that of each: a document that is cut into
-    them loses nothing that the model could find, and is annotated better than in larger pieces (benchmarks/RESULTS.md).
-    """
+    """Return the size of training texts of which some are joined."""
     buckets = ContextBuckets(dataset, context, gap=joiner.gap, longest=joiner.longest, batch_size=1)
-    return SeenTexts(max(seen.tokens, buckets.extent().tokens), seen.usual_sentences)
+    extent = buckets.extent()
+    return SeenTexts(
+        max(seen.tokens, extent.tokens), seen.sentences * extent.texts, seen.usual_sentences * extent.texts
+    )
 
 
 def _quantile(counts: Sequence[int], share: float) -> int:

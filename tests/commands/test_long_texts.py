@@ -21,13 +21,13 @@ LONG = "王伟在青川大学。" * 4
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = write_model(tmp_path_factory.mktemp("model") / "model")
-    replace_tasks(model, {"ner": TrainedTask(LabelSchema(("person", "place")), seen=SeenTexts(8, 1))})
+    replace_tasks(model, {"ner": TrainedTask(LabelSchema(("person", "place")), seen=SeenTexts(8, 2, 1))})
     return model
 
 
 @pytest.fixture
 def model(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A model of texts with 8 characters and one sentence; `x.txt` has a long text and two short ones."""
+    """A model of texts with 8 characters and 2 sentences; `x.txt` has a long text and two short ones."""
     monkeypatch.chdir(tmp_path)
     Path("x.txt").write_text(f"{LONG}\n王伟。\n王伟在青川\n", encoding="utf-8")
     return str(stored)
@@ -41,8 +41,8 @@ def predicted(model: str, *options: str, file: str = "x.txt") -> tuple[str, list
 
 def test_cut_texts_are_counted(model: str) -> None:
     message, cut = predicted(model)
-    assert "1 of 3 texts had more than 1 sentence, unlike 90 % of the training texts" in message
-    assert "cut into pieces of at most as many (--split never" in message
+    assert "1 of 3 texts had more than 2 sentences, unlike 99 % of the training texts" in message
+    assert "cut into groups of up to 1 sentence (--split never" in message
     message, whole = predicted(model, "--split", "never")
     assert (
         "1 of 3 texts had more than 16 tokens, but 99 % of the training texts at most 8, and were annotated whole"

@@ -44,7 +44,7 @@ def test_the_directory_explains_itself(trained: Path) -> None:
             "labels": ["person", "place", "school"],
             "temperature": 1.0,
             "tokens": None,
-            "seen": {"tokens": 17, "usual_sentences": 1},
+            "seen": {"tokens": 17, "sentences": 1, "usual_sentences": 1},
             "whole_words": True,
         }
     }

@@ -26,7 +26,7 @@ from ie_cli.inference.splitting import Split, Splitter
 
 NAMES = LabelSchema(("person", "place"))
 LINKS = LabelSchema(("person",), ("knows",))
-SEEN = SeenTexts(tokens=10, usual_sentences=2)
+SEEN = SeenTexts(tokens=10, sentences=3, usual_sentences=2)
 
 
 def model(seen: SeenTexts | None = SEEN) -> Extractor:
@@ -94,7 +94,7 @@ def test_something_is_found_at_all() -> None:
 
 
 def test_a_text_like_the_trained_ones_is_annotated_as_before() -> None:
-    short, long = "王伟在青川。李娜读书。", "王伟在青川大学。" * 4
+    short, long = "王伟在青川。李娜读书。李娜在。", "王伟在青川大学。" * 4
     assert [fields(d) for d in run([short], "auto")] == [fields(d) for d in run([short], "never")]
     assert fields(run([long], "auto")[0]) != fields(run([long], "never")[0])
     assert [fields(d) for d in run([long], "auto", model(seen=None))] == [fields(d) for d in run([long], "never")]
@@ -110,7 +110,7 @@ def splitter_cut(text: str, splitter: Splitter) -> list[str]:
     [
         ("aa. bb. cc. dd.", ["aa. bb.", "cc. dd."]),  # at most 2 sentences and 10 characters
         ("aaaa. bbbb. cccc. dddd.", ["aaaa.", "bbbb.", "cccc.", "dddd."]),
-        ("aaaa. bbbb.", []),  # as many sentences as the trained texts
+        ("aaaa. bbbb. cccc.", []),  # as many sentences as the trained texts
         ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa. bbbbbbbbbbb.", []),  # long, but few sentences
         ("aaaaaaaaaaaaaaaaa. bb. cc. dd. ee.", ["aaaaaaaaaaaaaaaaa.", "bb. cc.", "dd. ee."]),
         ("aa. bb. cc. dd. ee.", ["aa. bb.", "cc. dd.", "ee."]),
@@ -136,13 +136,13 @@ def test_modes() -> None:
 def test_groups_are_consecutive_and_no_larger_than_trained(lengths: list[int], tokens: int, sentences: int) -> None:
     text = " ".join("w" * (5 * length + 1) + "." for length in lengths)
     places = np.arange(len(text), dtype=np.int32)
-    seen = SeenTexts(tokens, sentences)
+    seen = SeenTexts(tokens, sentences + 1, sentences)
     found = Splitter("auto", seen).cut(text, Tokens(places, places, places + 1))
     whole = sentence_spans(text)
     if not found:
-        assert len(whole) <= sentences
+        assert len(whole) <= sentences + 1
         return
-    assert len(whole) > sentences
+    assert len(whole) > sentences + 1
     starts, ends = {start for start, _ in whole}, {end for _, end in whole}
     assert (found[0][0], found[-1][1]) == (0, len(text))
     for start, end in found:
@@ -153,19 +153,19 @@ def test_groups_are_consecutive_and_no_larger_than_trained(lengths: list[int], t
 
 
 def test_groups_have_about_as_many_sentences_each() -> None:
-    found = splitter_cut("aa. " * 21, Splitter("auto", SeenTexts(100, 20)))
+    found = splitter_cut("aa. " * 21, Splitter("auto", SeenTexts(100, 20, 20)))
     assert [len(part.split()) for part in found] == [11, 10]
 
 
 def test_the_largest_size_of_the_tasks_counts() -> None:
-    tasks = {"a": TrainedTask(NAMES, seen=SeenTexts(10, 1)), "b": TrainedTask(LINKS, seen=SeenTexts(30, 2))}
+    tasks = {"a": TrainedTask(NAMES, seen=SeenTexts(10, 5, 1)), "b": TrainedTask(LINKS, seen=SeenTexts(30, 2, 2))}
     recipe = extractor_of(
         {
             "a": ({"name": "efficient_global_pointer", "head_size": 8}, tasks["a"]),
             "b": ({"name": "gplinker"}, tasks["b"]),
         }
     ).recipe
-    assert Splitter.of(recipe, tasks, "auto").seen == SeenTexts(30, 2)
+    assert Splitter.of(recipe, tasks, "auto").seen == SeenTexts(30, 5, 2)
     unknown = {**tasks, "b": TrainedTask(LINKS)}
     assert Splitter.of(recipe, unknown, "auto").seen is None
 

@@ -31,11 +31,11 @@ def measured(texts: list[str]) -> SeenTexts:
 
 def test_one_of_a_hundred_texts_may_be_longer() -> None:
     short, longer = ["王伟。"] * 98, ["王伟去北京。他在。"]
-    assert measured([*short, *longer, "长。" * 50]) == SeenTexts(9, 1)
-    assert measured([*short, *longer * 2]) == SeenTexts(9, 1)
-    assert measured([*short[:97], *longer, *short[:2]]) == SeenTexts(3, 1)
-    assert measured(["王伟。"] * 89 + ["王伟。在。"] * 11) == SeenTexts(5, 2)
-    assert measured([""]) == SeenTexts(1, 1)
+    assert measured([*short, *longer, "长。" * 50]) == SeenTexts(9, 2, 1)
+    assert measured([*short, *longer * 2]) == SeenTexts(9, 2, 1)
+    assert measured([*short[:97], *longer, *short[:2]]) == SeenTexts(3, 1, 1)
+    assert measured(["王伟。"] * 89 + ["王伟。在。"] * 11) == SeenTexts(5, 2, 2)
+    assert measured([""]) == SeenTexts(1, 1, 1)
 
 
 def test_many_texts_are_measured_at_regular_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_many_texts_are_measured_at_regular_intervals(monkeypatch: pytest.Monkey
     def texts() -> list[Document]:
         return [read.append(n) or Document("长" * (n % 4 == 1) + "短") for n in range(25)]  # type: ignore[func-returns-value]
 
-    assert seen_texts(texts(), 25, TextTokenizer(characters(), mode="char"), language="en") == SeenTexts(2, 1)
+    assert seen_texts(texts(), 25, TextTokenizer(characters(), mode="char"), language="en") == SeenTexts(2, 1, 1)
     assert len(read) == 25
 
 
@@ -55,35 +55,35 @@ def test_training_stores_the_size_in_the_model(tmp_path: Path) -> None:
     Evaluator(made, prepare(made)).save_model(model)
     size = max(len(document.text) for document in documents())
     stored = json.loads((model / "ie.json").read_text(encoding="utf-8"))["tasks"]["ner"]["seen"]
-    assert stored == {"tokens": size, "usual_sentences": 1}
+    assert stored == {"tokens": size, "sentences": 1, "usual_sentences": 1}
     extractor = Extractor.from_pretrained(model, device="cpu")
-    assert extractor.tasks["ner"].seen == SeenTexts(size, 1)
+    assert extractor.tasks["ner"].seen == SeenTexts(size, 1, 1)
     splitter = extractor.engine().splitter
     assert splitter is not None
-    assert (splitter.mode, splitter.seen) == ("auto", SeenTexts(size, 1))
+    assert (splitter.mode, splitter.seen) == ("auto", SeenTexts(size, 1, 1))
     integrity.replace_tasks(model, extractor.tasks)
-    assert read_facts(model, "torch").tasks["ner"].seen == SeenTexts(size, 1)
+    assert read_facts(model, "torch").tasks["ner"].seen == SeenTexts(size, 1, 1)
     facts = json.loads((model / "ie.json").read_text(encoding="utf-8"))
     for damaged in (
         [1, 2, 3],
         {"tokens": 3},
         stored | {"tokens": 0},
         stored | {"tokens": 2.5},
-        stored | {"usual_sentences": True},
+        stored | {"sentences": True},
     ):
         facts["tasks"]["ner"]["seen"] = damaged
         (model / "ie.json").write_text(json.dumps(facts), encoding="utf-8")
-        with pytest.raises(ModelError, match="seen must have the positive integers tokens, usual_sentences"):
+        with pytest.raises(ModelError, match="seen must have the positive integers tokens, sentences, usual_sentences"):
             read_facts(model, "torch")
 
 
-def test_texts_that_are_joined_count_as_one_in_tokens_alone(tmp_path: Path) -> None:
+def test_texts_that_are_joined_count_as_one(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "train.jsonl", documents(60))
     alone = prepare(recipe(path)).trained_tasks()["ner"].seen
     joined = prepare(recipe(path, data={"context": {"share": 1.0, "texts": 3}})).trained_tasks()["ner"].seen
     assert alone is not None
     assert joined is not None
-    assert joined.usual_sentences == alone.usual_sentences
+    assert (joined.sentences, joined.usual_sentences) == (3, 3)
     assert 2 * alone.tokens < joined.tokens <= 3 * alone.tokens + 2  # with what may come between them
 
 
