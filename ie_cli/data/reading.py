@@ -64,8 +64,7 @@ def read_task_data(
         annotated: whether a document has an item of the task.
 
     Raises:
-        DataError: a source is missing, damaged, can be read only once, or changes meanwhile; dev or test is empty;
-            an option is unused.
+        DataError: a source is missing, damaged, readable only once, or changes; dev or test is empty; an option is unused.
         RecipeError: the section renames or ignores a name that does not occur.
     """
     train, dev, test = splits(section, tokens=tokens)

@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -223,6 +224,11 @@ def to_fields(document: Document) -> dict[str, Any]:
         del fields[TRIPLES]
     if _has_invalid_events(document):
         del fields["events"]
+    if "relations" not in fields and GUESSED not in fields.items():
+        try:
+            require_no_other_relations(fields)
+        except DataError:  # a user field looks like relations under another name: the record says that it has none
+            return to_fields(replace(document, related=True))
     return fields
 
 

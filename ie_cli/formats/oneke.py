@@ -23,6 +23,7 @@ from ie_cli.document import Document, Entity, Spo
 from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
+from ie_cli.formats.common.annotation_fields import require_no_other_annotation
 from ie_cli.formats.common.base import (
     BadLine,
     Lines,
@@ -148,6 +149,8 @@ def _answer(fields: dict[str, Any]) -> _Part:
 
 def _lists(fields: dict[str, Any]) -> _Part:
     """Return the annotation in the lists of a record."""
+    if fields.get("entity") is None and fields.get("relation") is None:
+        require_no_other_annotation(fields, "entity")
     entities = [
         (string_of(value, "entity"), name_of(value, "entity_type", "label")) for value in objects_of(fields, "entity")
     ]

@@ -76,7 +76,7 @@ def write(document: Document) -> str:
     tokens = _tokens(fields.pop("tokens", None), document.text)
     relations = sorted(dict.fromkeys(document.relations))
     if tokens is None and relations:
-        tokens = _new_tokens(document)
+        tokens = _new_tokens(document) or None
     places = _Places(tokens or [])
     first = ({} if document.id is None else {"id": document.id}) | {"text": document.text}
     fields = first | ({} if tokens is None else {"tokens": tokens}) | fields

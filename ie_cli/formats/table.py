@@ -121,10 +121,15 @@ def _rows(lines: Iterable[tuple[int, str]], path: str, separator: str) -> Iterat
 
 def _write(document: Document, separator: str) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=separator, lineterminator="\n")
+    # What is quoted depends on the terminator; with "\r\n", each of its characters is, so that a row stays one row.
+    writer = csv.writer(out, delimiter=separator, lineterminator="\r\n")
+    lines = []
     for row in spans_of(document):
         writer.writerow("" if value is None else repr(value) if isinstance(value, float) else value for value in row)
-    return out.getvalue()
+        lines.append(out.getvalue().removesuffix("\r\n") + "\n")
+        out.seek(0)
+        out.truncate()
+    return "".join(lines)
 
 
 def count_surrogates(text: str) -> int:

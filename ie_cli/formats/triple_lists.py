@@ -18,7 +18,7 @@ from ie_cli.document.fields import FORMAT_FIELDS as NATIVE_FIELDS
 from ie_cli.document.fields import NO_TYPE
 from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
-from ie_cli.formats.common.annotation_fields import AnnotationTally
+from ie_cli.formats.common.annotation_fields import AnnotationTally, require_no_other_relations
 from ie_cli.formats.common.base import (
     Lines,
     Reading,
@@ -35,7 +35,8 @@ from ie_cli.formats.common.token_spans import spans_in
 from ie_cli.formats.duie import LocationTally
 from ie_cli.triples import Span, locate, simple_triples
 
-FORMAT_FIELDS = NATIVE_FIELDS | {"sentText", "triple_list", "relation_list", "entity_list", "relationMentions"}
+_RELATION_FIELDS = ("triple_list", "relation_list", "relationMentions")
+FORMAT_FIELDS = NATIVE_FIELDS | {"sentText", "entity_list", *_RELATION_FIELDS}
 
 _NO_RELATION = "None"
 """The label of two mentions without a relation in NYT."""
@@ -60,6 +61,8 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         if not reading.annotation:
             return document
         fields_tally.expect(fields, "relation_list", "relationMentions", "entity_list")
+        if all(fields.get(name) is None for name in _RELATION_FIELDS):
+            require_no_other_relations(fields, "relation_list", FORMAT_FIELDS)
         source = _Source(fields, document.text)
         document.entities, types = _entities(source)
         relations = _relations(source, document.entities)

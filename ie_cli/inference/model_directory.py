@@ -151,8 +151,8 @@ class SeenTexts:
 
     Attributes:
         tokens: the number of tokens, without special tokens, that 99 % of the texts do not exceed.
-        sentences: the number of sentences that 99 % of the texts do not exceed.
-        usual_sentences: the number of sentences that 90 % of the texts do not exceed.
+        sentences: the number of sentences that 99 % of the texts do not exceed, before `data.context` joins any.
+        usual_sentences: the number of sentences that 90 % of the texts do not exceed, likewise.
     """
 
     tokens: int

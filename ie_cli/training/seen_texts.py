@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -36,12 +37,13 @@ def seen_texts(documents: Iterable[Document], count: int, tokenizer: TextTokeniz
 
 
 def with_context(seen: SeenTexts, dataset: EncodedDataset, context: ContextSection, joiner: TextJoiner) -> SeenTexts:
-    """Return the size of training texts of which some are joined."""
+    """Return the size of training texts of which some are joined.
+
+    No relation connects the joined texts, so that the numbers of sentences are those of each: a document that is cut into such
+    pieces loses nothing that the model could find, and is annotated better than in larger ones (benchmarks/RESULTS.md).
+    """
     buckets = ContextBuckets(dataset, context, gap=joiner.gap, longest=joiner.longest, batch_size=1)
-    extent = buckets.extent()
-    return SeenTexts(
-        max(seen.tokens, extent.tokens), seen.sentences * extent.texts, seen.usual_sentences * extent.texts
-    )
+    return replace(seen, tokens=max(seen.tokens, buckets.extent().tokens))
 
 
 def _quantile(counts: Sequence[int], share: float) -> int:

@@ -71,7 +71,16 @@ SPEAKERS = {
     "training": ("train",),
 }
 """The commands that can print the messages of a module; a module that is not listed must not name options."""
-OWNERS = ("cli.py", "data_tools.py", "importing.py", "vectors.py", "arguments.py", "completion.py", "exit_codes.py")
+OWNERS = (
+    "cli.py",
+    "data_tools.py",
+    "importing.py",
+    "input_options.py",
+    "vectors.py",
+    "arguments.py",
+    "completion.py",
+    "exit_codes.py",
+)
 """The modules that define options, or look for them on the command line."""
 _SAID_OF = re.compile(r"\bie ([a-z]+)((?: [^\s`|;]+)*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")

@@ -246,6 +246,7 @@ def test_every_sample_is_here() -> None:
         "prompts.uie.json",
         "events.duee.json",
     }
+    tested |= {"people.label_studio.json", "people.doccano.jsonl"}  # the page on annotation tools
     tested |= {"relations.doccano.jsonl", "label_studio.json", "prodigy.jsonl", "spacy.json", "spacy-paragraphs.json"}
     assert {path.name for path in SAMPLES.iterdir()} == tested
 

@@ -272,6 +272,7 @@ def test_values_separated_by_commas_are_read_as_the_standard_library_writes_them
         rows.writerow([document.text, document.text_pair, label])
     # The file may be one of tabs, and the library does not quote a carriage return.
     assume("\t" not in out.getvalue() and "\r" not in out.getvalue())
+    assume(header or any(document.text_pair for document in documents))  # else no column looks like a second text
     lines = enumerate(out.getvalue().removesuffix("\n").split("\n"), 1)
     records: list[Record] = list(FORMATS["pairs"].read(lines, "x", Reading()))
     assert records == documents

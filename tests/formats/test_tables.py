@@ -345,3 +345,9 @@ def test_numbers_of_another_table_do_not_split_documents(tmp_path: Path) -> None
     assert FORMATS["csv"].write is not None
     lines = [*map(str.rstrip, [FORMATS["csv"].frame[0]]), *(FORMATS["csv"].write(one).rstrip() for one in named)]
     assert list(FORMATS["csv"].read(enumerate("\n".join(lines).split("\n"), 1), "x", Reading())) == named
+
+
+@pytest.mark.parametrize("text", ["\r", "a\rb", "a\nb", 'a"b', "a,b", "a\r\nb"])
+def test_a_record_is_one_row_whatever_its_line_ends(text: str) -> None:
+    rows = list(csv.reader(io.StringIO(table.write(Document(text)), newline="")))
+    assert [row[1] for row in rows] == [text]

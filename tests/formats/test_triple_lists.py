@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.random_documents import LABELS, PREDICATES, TEXT, documents
 
 from ie_cli.document import Document, Entity, Relation, Spo
-from ie_cli.formats import BadLine, Reading, Record
+from ie_cli.formats import BadLine, Reading, Record, jsonl
 from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.formats.triple_lists import count_losses, read, write
 
@@ -274,3 +274,20 @@ NAMES = ["id", "sentText", "triple_list", "relation_list", "entity_list", "relat
 def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
     [record] = records({"text": "ab a", **fields})
     assert isinstance(record, (Document, BadLine))
+
+
+def test_a_misspelt_field_of_relations_is_reported_although_entities_are_there() -> None:
+    entities = [{"text": "Ann", "type": "x", "char_span": [0, 3]}]
+    misspelt = [{"subject": "Ann", "predicate": "p", "object": "Bob"}]
+    [record] = records({"text": "Ann met Bob", "relathon_list": misspelt, "entity_list": entities})
+    assert isinstance(record, BadLine)
+    assert "no field 'relation_list', but 'relathon_list' could contain them" in record.error.message
+    assert one({"text": "Ann met Bob", "entity_list": entities}).entities == [Entity(0, 3, "x")]
+
+
+def test_a_user_field_that_looks_like_relations_can_be_read_back() -> None:
+    document = Document("Ann met Bob", [], [], meta={"event_list": [{"trigger": "met"}]})
+    [back] = jsonl.read([(1, jsonl.write(document))], "x.jsonl", Reading())
+    assert isinstance(back, Document), back
+    assert (back.meta, back.relations) == (document.meta, [])
+    assert jsonl.write(back) == jsonl.write(document)

@@ -55,7 +55,7 @@ def contents(extractor: Extractor) -> tuple[object, ...]:
     """Everything that predictions and reports depend on, besides the numbers of a graph."""
     numbers: list[object] = []
     if hasattr(extractor.backend, "model"):
-        numbers += [(name, x.numpy().tobytes()) for name, x in extractor.model.state_dict().items()]
+        numbers += [(name, x.float().numpy().tobytes()) for name, x in extractor.model.state_dict().items()]
         config = extractor.model.encoder.config.to_dict()  # type: ignore[operator,union-attr]
         numbers.append({name: value for name, value in config.items() if name != "_name_or_path"})
     parts = extractor.tasks, extractor.tokenizer.to_str(), extractor.recipe, extractor.pad_id, extractor.scores

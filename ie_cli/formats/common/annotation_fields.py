@@ -97,21 +97,28 @@ def require_no_other_annotation(
             )
 
 
-def require_no_other_relations(fields: Mapping[str, Any]) -> None:
-    """Check that a native record without ``relations`` has no list in another field that could contain the relations.
+def require_no_other_relations(
+    fields: Mapping[str, Any], wanted: str = "relations", known: frozenset[str] = frozenset()
+) -> None:
+    """Check that a record without its field of relations has no list in another field that could contain the relations.
+
+    Args:
+        fields: the record.
+        wanted: the field of its format.
+        known: fields that contain something else.
 
     Raises:
         DataError: it has; the message names it.
     """
     for name, value in fields.items():
-        if name == "relations" or not isinstance(value, list) or not value:
+        if name == wanted or name in known or not isinstance(value, list) or not value:
             continue
-        renamable = _is_relation(value[0]) or (_ratio(name, "relations") >= _TYPING_ERROR and _is_list_of(value, dict))
+        renamable = _is_relation(value[0]) or (_ratio(name, wanted) >= _TYPING_ERROR and _is_list_of(value, dict))
         if renamable or (name in _RELATION_LISTS and isinstance(value[0], (dict, list))):
-            remedy = "rename it to 'relations'" if renamable else f'write "relations": [{_RELATION_FORM}]'
+            remedy = f"rename it to '{wanted}'" if renamable else f'write "{wanted}": [{_RELATION_FORM}]'
             raise DataError(
-                f"no field 'relations', but {quoted(name)} could contain them: {short(value)}",
-                hint=f'{remedy}, or add "relations": [] if it means something else.',
+                f"no field '{wanted}', but {quoted(name)} could contain them: {short(value)}",
+                hint=f'{remedy}, or add "{wanted}": [] if it means something else.',
             )
 
 
