@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.references import dense_loss, drawn_sides, gold_entries, shared_scores, within_sides
 from torch import Tensor
@@ -47,6 +47,7 @@ def check_against_dense(
     upper=st.booleans(),
     limited=st.booleans(),
 )
+@example(seed=258, batch=2, labels=1, length=2, scale=60.0, count=2, upper=False, limited=True)  # first tokens alone
 def test_equals_the_dense_form(
     seed: int, batch: int, labels: int, length: int, scale: float, count: int, upper: bool, limited: bool
 ) -> None:

@@ -164,7 +164,8 @@ def log_sum_of_negatives(factors: Factors, mask: Tensor, valid: Tensor, gold: Go
     pair, start, end = factors
     lowest = torch.finfo(pair.dtype).min
     some = valid.flatten(1).any(1)
-    off_first, off_last = (~side[:, None, :] for side in gold.sides or (mask, mask))
+    # A sample may have first tokens but no last ones: its scores have no shift, and would overflow.
+    off_first, off_last = (~(side & some[:, None])[:, None, :] for side in gold.sides or (mask, mask))
     top_pair = pair.detach().masked_fill(~valid, lowest).flatten(1).amax(1).where(some, 0)  # [batch]
     top_start = start.detach().masked_fill(off_first, lowest).amax(2).where(some[:, None], 0)  # [batch, labels]
     top_end = end.detach().masked_fill(off_last, lowest).amax(2).where(some[:, None], 0)
