@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -92,7 +93,8 @@ def train_once(
         work: the directory for data, runs and results.
         name: the name of the training.
         settings: the fields of the recipe as ``--set`` takes them.
-        measure: returns the result for a model directory; the time, the peak memory and the scores of the training are added.
+        measure: returns the result for a model directory; the time, the peak memory and the scores of the training are added,
+            those of each evaluation if `training.trackers` has `csv`.
         show: formats the scores for a line of progress.
         program: what Python runs as `ie`.
     """
@@ -114,10 +116,21 @@ def train_once(
             "seconds": done.seconds,
             "rss_mb": done.rss_mb,
             "metrics": metrics,
+            "curve": curve(directory),
             **measure(directory / "model"),
         }
         write_lines(work / "results" / f"{name}.json", [json.dumps(found)])
         print(f"{name}: {show(metrics)}, {done.seconds:.0f} s", flush=True)
+
+
+def curve(directory: Path) -> list[float]:
+    """Return the F1 of each evaluation of a run, at the chosen threshold where it is logged; empty without a `log.csv`."""
+    path = directory / "log.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        points = [point.get("f1_at_threshold") or point.get("f1") for point in csv.DictReader(file)]
+    return [float(point) for point in points if point]
 
 
 def spread(values: Sequence[float]) -> str:

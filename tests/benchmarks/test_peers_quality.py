@@ -90,6 +90,7 @@ def test_the_best_rates_are_those_of_dev_and_the_table_has_both(
 
     def store(system: str, rates: tuple[float, float], seed: int, dev: float, test: float) -> None:
         result: dict[str, Any] = {"metrics": {"dev": {"f1": dev}}, "seconds": 60.0, "per_second": 1234.0}
+        result["curve"] = [] if rates == documented else [dev / 4, dev / 2, dev]
         result["test"] = dict.fromkeys(("precision", "recall", "f1"), test)
         name = peers_quality.Job(system, rates, seed).name(options)
         trials.write_lines(options.work / "results" / f"{name}.json", [json.dumps(result)])
@@ -109,8 +110,8 @@ def test_the_best_rates_are_those_of_dev_and_the_table_has_both(
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| transformers")]
     assert table == [
         "| transformers | 0.00015 (best) | 0.100 / 0.600 / 0.500 | 2 "
-        "| 0.6000 ± 0.1414 | 0.6000 ± 0.1414 | 0.6000 ± 0.1414 | 60 | 1,234 |",
-        "| transformers | 5e-05 (documented) | 0.100 / 0.600 / 0.500 | 1 | 0.9000 | 0.9000 | 0.9000 | 60 | 1,234 |",
+        "| 0.6000 ± 0.1414 | 0.6000 ± 0.1414 | 0.6000 ± 0.1414 | 0.150, 0.300 | 60 | 1,234 |",
+        "| transformers | 5e-05 (documented) | 0.100 / 0.600 / 0.500 | 1 | 0.9000 | 0.9000 | 0.9000 | – | 60 | 1,234 |",
     ]
 
 
