@@ -175,7 +175,9 @@ def test_nothing_of_the_data_acts_in_a_page(page_of: Callable[[str], str], hosti
     # Characters that change the direction of text affect neither attributes and titles nor what surrounds them.
     head = source[source.index("<title>") : source.index("</title>")]
     assert not DIRECTION & set(head)
-    assert not DIRECTION & {char for _, attributes in page.tags for value in attributes.values() for char in value or ""}
+    assert not DIRECTION & {
+        char for _, attributes in page.tags for value in attributes.values() for char in value or ""
+    }
     assert not DIRECTION & set(page.loose)
     [style] = re.findall("<style>(.*?)</style>", source, re.S)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
