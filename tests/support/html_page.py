@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-
 ISOLATED = frozenset({"bdi", "title", "style"})
 """Elements whose bidirectional characters affect nothing outside them; a title and a style sheet are no part of the text."""
 VOID = frozenset({"meta", "img", "br", "link", "input", "base"})
