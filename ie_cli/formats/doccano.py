@@ -113,7 +113,7 @@ def write(document: Document) -> str:
     """Return one line in the form for sequence labelling."""
     entities = sorted(dict.fromkeys(document.entities))
     label = [[entity.start, entity.end, entity.label] for entity in entities]
-    return jsonl.dump(_first(document) | {"label": label} | user_fields(document, _SPANS))
+    return jsonl.dump(jsonl.without_doubt(_first(document) | {"label": label} | user_fields(document, _SPANS)))
 
 
 def write_relations(document: Document) -> str:
