@@ -64,6 +64,7 @@ from ie_cli.formats.common.base import (
     format_field_names,
     short,
 )
+from ie_cli.formats.common.brat_lines import kept_beyond
 from ie_cli.formats.common.json_stream import FoundObject, convert_objects, lines_or_array
 from ie_cli.formats.common.native_fields import (
     entity_of,
@@ -193,6 +194,8 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
         document.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
     if tally is not None:
         tally.add(place, annotated=annotated, related=related)
+        if BRAT in meta:
+            tally.beyond.update(kept_beyond(meta[BRAT], text))
         tally.malformed.update(malformed_pair_fields(fields, names))
     return document
 
