@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ie_cli.data.dataset import splits
@@ -13,6 +14,7 @@ from ie_cli.doctor.mention_counts import MentionCounts
 from ie_cli.doctor.suspects import LOWEST, SHOWN, Suspects
 from ie_cli.errors import DataError, IEError, duration
 from ie_cli.recipe.schema import HASH_CNN, DataSection, Recipe
+from ie_cli.system.signals import Stopped
 from ie_cli.system.temporary import scratch
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.kinds import ENTITIES
@@ -117,6 +119,16 @@ def _time_left(began: float, done: int, folds: int) -> str:
     return f", about {duration((time.monotonic() - began) / done * (folds - done))} left" if done else ""
 
 
+@contextmanager
+def _keeping_nothing(number: int, folds: int) -> Iterator[None]:
+    """Say of an interrupted training that nothing of it is kept: this is no run that could be resumed."""
+    try:
+        yield
+    except Stopped as stopped:
+        kept = f"stopped while training without fold {number} of {folds}; nothing is kept"
+        raise Stopped(stopped.signum, kept) from stopped
+
+
 def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None], kept: int = SHOWN) -> Suspects:
     """Train the models, and return the places in the training data that they contradict.
 
@@ -145,7 +157,7 @@ def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None
     for number in range(1, folds + 1):
         report(f"training without fold {number} of {folds}{_time_left(began, number - 1, folds)}")
         without = recipe_without_fold(recipe, number, folds)
-        with scratch("check") as directory:
+        with scratch("check") as directory, _keeping_nothing(number, folds):
             for event in train(without, directory / "run"):
                 elapsed = time.monotonic() - began
                 if not announced and isinstance(event, Progress) and elapsed >= _ENOUGH_SECONDS:

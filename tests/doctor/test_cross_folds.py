@@ -23,6 +23,8 @@ from ie_cli.doctor.cross_folds import (
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.system.signals import Stopped
+from ie_cli.training import run
 from ie_cli.training.loss_tracker import LossTracker
 
 
@@ -70,6 +72,22 @@ def test_every_fold_is_predicted_once_by_a_model_without_it(tmp_path: Path, monk
     assert re.fullmatch(r"training without fold 2 of 2, about \d+:\d\d left", said[1])
     assert len(said) == 2  # the estimate in the first one has a test of its own
     assert found.entities == sum(len(set(one.entities)) for one in data)
+
+
+def test_an_interrupted_check_offers_no_resumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(made: Recipe, directory: Path) -> Iterator[object]:
+        raise Stopped(15, "stopped at step 3 of 9; continue with --resume")
+        yield
+
+    monkeypatch.setattr(run, "train", interrupted)
+    data = write_jsonl(tmp_path / "train.jsonl", documents())
+    with pytest.raises(Stopped) as caught:
+        collect_suspects(recipe(data), folds=2, report=str)
+    assert (caught.value.signum, caught.value.kept) == (
+        15,
+        "stopped while training without fold 1 of 2; nothing is kept",
+    )
+    assert list(tmp_path.iterdir()) == [data]
 
 
 def test_the_time_of_all_trainings_is_announced_in_the_first_one(
