@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ie_cli.commands.console import duration, say
+from ie_cli.commands.console import say
 from ie_cli.commands.recipe_argument import read_recipe
-from ie_cli.errors import IEError, counted
+from ie_cli.errors import IEError, counted, duration
 
 
 def report_cost(name: str, overrides: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ie_cli.errors import IEError, counted
+from ie_cli.errors import IEError, counted, duration
 from ie_cli.reports.cells import number
 from ie_cli.reports.terminal import escape_controls, print_tables
 
@@ -60,13 +60,6 @@ def print_error(error: IEError) -> None:
     console.print(escape_controls(f"error: {error.message}"), markup=False, style="red")
     if error.hint:
         console.print(escape_controls(f"hint: {error.hint}"), markup=False)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds formatted as ``1:02:03`` or ``2:03``."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
 def show_scores(scores: Scores, title: str) -> None:

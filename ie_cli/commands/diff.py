@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def run_diff(a: Input, b: Input, options: DiffOptions) -> None:
             hint=f"match by --by {'text' if matching.by == 'id' else 'id'}, or compare other files.",
         )
     names = _name(a.path), _name(b.path)
-    _report(agreement, matching, names, options)
+    _report(agreement, matching, (a.path, b.path), options)
     for files in (one, other):
         files.warn()
     for message in matching.describe_alone(names):
@@ -81,8 +81,9 @@ def run_diff(a: Input, b: Input, options: DiffOptions) -> None:
         )
 
 
-def _report(agreement: Agreement, matching: Matching, names: tuple[str, str], options: DiffOptions) -> None:
-    fields = _fields(agreement, matching, names)
+def _report(agreement: Agreement, matching: Matching, paths: tuple[str, str], options: DiffOptions) -> None:
+    names = _name(paths[0]), _name(paths[1])
+    fields = _fields(agreement, matching, [None if path == "-" else path for path in paths])
     for path in options.save:
         with open_output(path) as out:
             out.write(_page(agreement, matching, names) if path.endswith(".html") else _json(fields))
@@ -101,10 +102,10 @@ def _json(fields: dict[str, Any]) -> str:
     return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
-def _fields(agreement: Agreement, matching: Matching, names: tuple[str, str]) -> dict[str, Any]:
+def _fields(agreement: Agreement, matching: Matching, paths: Sequence[str | None]) -> dict[str, Any]:
     return {
-        "a": names[0],
-        "b": names[1],
+        "a": paths[0],
+        "b": paths[1],
         "matched_by": matching.by,
         "only_a": matching.alone[0],
         "only_b": matching.alone[1],

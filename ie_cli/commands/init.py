@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import say
 from ie_cli.commands.inputs import Input
+from ie_cli.commands.sources import Sources
 from ie_cli.errors import DataError, RecipeError
 from ie_cli.system.places import identity
 from ie_cli.system.streams import is_replaceable, open_output, require_writable
@@ -22,19 +22,24 @@ def run_init(given: Sequence[Input], *, encoder: str | None, output: str = "-", 
     """Write a recipe that fits the data to a file, which nothing replaces or creates if it fails, or to stdout."""
     for data in given:
         _validate_output(output, data.path, force=force)
-        if not os.path.isdir(data.path):
-            data.require_exists()
+    sources = Sources.find(given, quiet=False)
+    sources.require_exist()
     from huggingface_hub import constants
 
     from ie_cli.doctor.recipe_proposal import propose_recipe
+    from ie_cli.doctor.split_files import require_utf8
     from ie_cli.recipe.json_schema import editor_line
 
+    first, paths, found = sources.files[0], sources.paths, set(sources.found)
+    name = given[0].path
     if is_replaceable(output) and os.path.realpath(os.path.dirname(output)) != os.path.realpath(os.curdir):
         # The paths of a recipe are relative to its directory.
-        given = [replace(data, path=_absolute(data.path)) for data in given]
-        encoder = encoder and _absolute(encoder)
-    first, files = given[0], _files(given)
-    name = first.path if files is None or os.path.isdir(first.path) else files.train[0]
+        paths, found = list(map(_absolute, paths)), set(map(_absolute, found))
+        name, encoder = _absolute(name), encoder and _absolute(encoder)
+    require_utf8([*paths, *(first.named_columns or ()), first.joiner or "", encoder or ""])
+    files = _files(paths, found, first) if sources.are_several else None
+    if not os.path.isdir(name):
+        name = paths[0] if files is None else files.train[0]
     recipe = propose_recipe(
         name,
         files=files,
@@ -49,23 +54,18 @@ def run_init(given: Sequence[Input], *, encoder: str | None, output: str = "-", 
         say(f"wrote {output}")
 
 
-def _files(given: Sequence[Input]) -> SplitFiles | None:
-    """Sort several files or the files of directories into splits, and say which are left out; None for a single file.
+def _files(paths: Sequence[str], found: Collection[str], first: Input) -> SplitFiles:
+    """Sort files into splits, and say which are what.
 
     Raises:
         DataError: stdin is one of several inputs, or there are no training data.
     """
-    from ie_cli.doctor.split_files import SplitFiles, describe_left_out
-    from ie_cli.formats.directory_files import is_list_of_files
+    from ie_cli.doctor.split_files import SplitFiles
 
-    paths = [data.path for data in given]
-    if len(paths) == 1 and not is_list_of_files(paths[0], given[0].format):
-        return None
     if "-" in paths:
         raise DataError("stdin is one of several inputs, but has no name that says its split", hint="name files only.")
-    files = SplitFiles.of(paths, format=given[0].format, reading=given[0].reading())
-    if files.left_out:
-        say(f"left out: {describe_left_out(files.left_out)}")
+    files = SplitFiles.of(paths, found=found, format=first.format, reading=first.reading())
+    say(files.describe())
     return files
 
 

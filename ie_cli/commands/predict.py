@@ -114,6 +114,7 @@ def _predict_stream(
         out = stack.enter_context(open_target(target, output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
         writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
+        _know_names(tally, target, extractor)
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
         records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
         predicted = _counted(extract(engine, records, idle=idle), count)
@@ -170,6 +171,7 @@ def _predict_job(
             say(f"resuming after {counted(job.records, 'record')}")
         parts, labels = job.parts, _labels(extractor)
         writer = RecordWriter(target, output.on_error, parts["output"], parts.get("rejects"), tally, labels=labels)
+        _know_names(tally, target, extractor)
         done = job.records
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size(), done=done))
         records = count.follow(
@@ -224,6 +226,16 @@ def _write_chunks(
 def _labels(extractor: Extractor) -> list[str]:
     """Return the labels of all tasks, in the order in which the page of `ie serve` gives them their styles."""
     return [label for name in extractor.recipe.instances() for label in extractor.tasks[name].schema.labels]
+
+
+def _know_names(tally: Tally, target: Format, extractor: Extractor) -> None:
+    """Add the labels and predicates of the model to those that the reader of the output has to set up."""
+    if target.setup is None:
+        return
+    for name, section in extractor.recipe.instances().items():
+        if section.head.reads == "windows":  # others have classes of pairs
+            schema = extractor.tasks[name].schema
+            tally.know(schema.labels, schema.predicates)
 
 
 def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:

@@ -133,7 +133,7 @@ class Tally:
     """Counts of written, inexpressible, bad and certain records, which the journal of a job stores.
 
     Attributes:
-        labels, predicates: the names that were written, in the order of their first occurrence, if the target needs them.
+        labels, predicates: the names of the model, if there is one, and those that were written, if the target needs them.
         certain: number of records that are not written because nothing in them is in doubt.
     """
 
@@ -155,6 +155,11 @@ class Tally:
         names = {"labels": list(self.labels), "predicates": list(self.predicates), "certain": self.certain}
         counts = {"written": self.written, "lost": dict(self.lost), "bad": self.bad, "first_bad": self.first_bad}
         return counts | {name: value for name, value in names.items() if value}
+
+    def know(self, labels: Iterable[str], predicates: Iterable[str]) -> None:
+        """Add the names that may occur, whether they are written or not."""
+        self.labels |= dict.fromkeys(labels)
+        self.predicates |= dict.fromkeys(predicates)
 
     def add_names(self, document: Document) -> None:
         """Remember the labels and predicates of a document."""

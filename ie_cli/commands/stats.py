@@ -41,11 +41,16 @@ def run_stats(given: Sequence[Input], *, as_json: bool, skip: bool, quiet: bool)
         raise DataError(f"{files.sources.describe()}: contains no record", hint="give a file with annotated texts.")
     with open_output("-") as out:
         if as_json:
-            out.write(json.dumps({"files": files.sources.paths, **statistics.to_dict()}, ensure_ascii=False) + "\n")
+            out.write(json.dumps({"files": _names(files), **statistics.to_dict()}, ensure_ascii=False) + "\n")
         else:
             out.write("".join(f"{escape_controls(line)}\n" for line in _lines(statistics)))
             out.write(tables_text(_tables(statistics), files.sources.describe(), width=report_width()))
     files.warn()
+
+
+def _names(files: AnnotatedFiles) -> list[str | None]:
+    """Return the names of the files; None for standard input, which has none."""
+    return [None if path == "-" else path for path in files.sources.paths]
 
 
 def _lines(found: AnnotationStatistics) -> Iterator[str]:

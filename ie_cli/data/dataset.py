@@ -264,7 +264,7 @@ def unused_option_of(section: DataSection) -> UnusedOption | None:
         if (found := format_of(source, format=section.format, reading=reading_of(section))) is None:
             return None
         formats.append(found)
-    unused = unused_options(given, formats)
+    unused = unused_options(given, formats, READING_OPTIONS)
     if not unused:
         return None
     return unused_option(unused[0], f"data.{unused[0]}", ", ".join(sources), formats, named="data.format")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ie_cli.data.dataset import splits
@@ -10,14 +12,16 @@ from ie_cli.data.findings import Finding
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.doctor.mention_counts import MentionCounts
 from ie_cli.doctor.suspects import LOWEST, SHOWN, Suspects
-from ie_cli.errors import DataError, IEError
+from ie_cli.errors import DataError, IEError, duration
 from ie_cli.recipe.schema import HASH_CNN, DataSection, Recipe
+from ie_cli.system.signals import Stopped
 from ie_cli.system.temporary import scratch
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.kinds import ENTITIES
 
 FOLDS = 5
 _EPOCHS, _FEWEST_STEPS, _BATCH = 6, 600, 16
+_ENOUGH_SECONDS = 2.0  # after which the time of a training is estimated
 _NEVER = 1_000_000  # steps between evaluations: the last weights are as good for this
 
 
@@ -110,6 +114,21 @@ def find_suspects(
     yield from suspects.findings("train", folds=folds)
 
 
+def _time_left(began: float, done: int, folds: int) -> str:
+    """Return how long the other models will take, if as long as those before them."""
+    return f", about {duration((time.monotonic() - began) / done * (folds - done))} left" if done else ""
+
+
+@contextmanager
+def _keeping_nothing(number: int, folds: int) -> Iterator[None]:
+    """Say of an interrupted training that nothing of it is kept: this is no run that could be resumed."""
+    try:
+        yield
+    except Stopped as stopped:
+        kept = f"stopped while training without fold {number} of {folds}; nothing is kept"
+        raise Stopped(stopped.signum, kept) from stopped
+
+
 def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None], kept: int = SHOWN) -> Suspects:
     """Train the models, and return the places in the training data that they contradict.
 
@@ -124,6 +143,7 @@ def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None
     """
     from ie_cli.inference.extractor import Extractor
     from ie_cli.inference.pipeline import extract
+    from ie_cli.training.events import Progress
     from ie_cli.training.folds import require_folds
     from ie_cli.training.run import train
     from ie_cli.training.run_directory import MODEL
@@ -133,12 +153,16 @@ def collect_suspects(recipe: Recipe, *, folds: int, report: Callable[[str], None
     data = section.data.model_copy(update={"dev": None, "test": None, "fold": None})
     require_folds(folds_plan(recipe.model_copy(update={"data": data}), folds))
     suspects = Suspects(MentionCounts.of(lambda: splits(data)[0].unfiltered()), kept)
+    began, announced = time.monotonic(), False
     for number in range(1, folds + 1):
-        report(f"training without fold {number} of {folds}")
+        report(f"training without fold {number} of {folds}{_time_left(began, number - 1, folds)}")
         without = recipe_without_fold(recipe, number, folds)
-        with scratch("check") as directory:
-            for _ in train(without, directory / "run"):
-                pass
+        with scratch("check") as directory, _keeping_nothing(number, folds):
+            for event in train(without, directory / "run"):
+                elapsed = time.monotonic() - began
+                if not announced and isinstance(event, Progress) and elapsed >= _ENOUGH_SECONDS:
+                    announced = True
+                    report(f"about {duration(folds * (elapsed + event.seconds_left))} for the {folds} models")
             extractor = Extractor.from_pretrained(directory / "run" / MODEL, device=recipe.training.device)
             [part] = without.instances().values()
             fold = splits(part.data, tokens=next(iter(extractor.tasks.values())).tokens)[1]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from ie_cli.data.dataset import Split, splits
 from ie_cli.data.findings import Finding
 from ie_cli.data.statistics import DatasetStatistics
-from ie_cli.doctor.split_files import NO_SPLIT, by_split, describe_left_out
+from ie_cli.doctor.split_files import NO_SPLIT, describe_files, describe_left_out, require_utf8
 from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats import BadLine, read_records
-from ie_cli.formats.directory_files import SPLIT_NAMES, split_of
+from ie_cli.formats.directory_files import sort_into_splits
 from ie_cli.recipe.heads import HEADS, heads_of
 from ie_cli.recipe.schema import DataSection, Recipe
 from ie_cli.tasks import TASKS
@@ -29,7 +29,13 @@ class ReadingOptions:
     columns: Mapping[str, str] | None = None
 
     def section(self, files: Mapping[str, Sequence[str]]) -> DataSection:
-        """Return the data section of a recipe for these files."""
+        """Return the data section of a recipe for these files.
+
+        Raises:
+            DataError: a name is not valid UTF-8.
+        """
+        names = [name for pair in (self.columns or {}).items() for name in pair]
+        require_utf8([*(path for paths in files.values() for path in paths), *names, self.joiner or ""])
         fields = {
             "format": self.format,
             "text_column": self.text_column,
@@ -44,10 +50,7 @@ class ReadingOptions:
 def splits_of(
     paths: Sequence[str], *, found: Collection[str] = ()
 ) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
-    """Sort the files to check into splits, by their names or those of their directories.
-
-    Files that say no split are training data. Of these, files that were only found in a directory are left out if others say
-    train, as `ie init` does. If no file would be train, all are.
+    """Sort the files to check into splits as `ie init` does; if no file would be train, all are.
 
     Args:
         paths: the files.
@@ -56,19 +59,14 @@ def splits_of(
     Returns:
         The files of each split, and those that are left out, with the reason.
     """
-    named = by_split(paths)
-    if "train" not in named:
-        return {"train": list(paths)}, []
-    left_out = [path for path in named.get(None, []) if path in found]
-    named["train"] = [path for path in paths if split_of(path) in ("train", None) and path not in left_out]
-    return {split: named[split] for split in SPLIT_NAMES if split in named}, [(path, NO_SPLIT) for path in left_out]
+    named, left_out = sort_into_splits(paths, found=found)
+    return named if "train" in named else {"train": list(paths)}, [(path, NO_SPLIT) for path in left_out]
 
 
 def describe_splits(files: Mapping[str, Sequence[str]], left_out: Sequence[tuple[str, str]] = ()) -> Finding:
     """Return a note that says which files were taken for which split, and which are not checked."""
-    listed = "; ".join(f"{split}: {', '.join(paths)}" for split, paths in files.items())
     rest = f"; not checked: {describe_left_out(left_out)}" if left_out else ""
-    return Finding("note", f"without a recipe, these files are checked as {listed}{rest}")
+    return Finding("note", f"without a recipe, these files are checked as {describe_files(files)}{rest}")
 
 
 def recipe_for(files: Mapping[str, Sequence[str]], options: ReadingOptions) -> Recipe:

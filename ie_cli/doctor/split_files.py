@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
-from ie_cli.formats.directory_files import SPLIT_NAMES, files_in, is_list_of_files, split_of
+from ie_cli.formats.directory_files import SPLIT_NAMES, sort_into_splits
+from ie_cli.system.text import escape_surrogates
 from ie_cli.tasks import TASKS
 
 _EXAMPLES = 100
@@ -35,54 +36,49 @@ class SplitFiles:
     formats: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, paths: Sequence[str], *, format: str | None = None, reading: Reading | None = None) -> SplitFiles:
-        """Sort files, and the files of directories, by their names.
-
-        If no name says train, the files whose names say no split are the training data.
+    def of(
+        cls,
+        files: Sequence[str],
+        *,
+        found: Collection[str] = (),
+        format: str | None = None,
+        reading: Reading | None = None,
+    ) -> SplitFiles:
+        """Sort files by their names, and leave out dev and test files without annotation.
 
         Args:
-            paths: files and directories.
+            files: the files.
+            found: those that were found in a directory, and left out if they say no split while others say train.
             format: the format of the files; detected if omitted.
             reading: how to read them.
 
         Raises:
-            DataError: a directory has no data, or there are no training data.
+            DataError: there are no training data.
         """
-        files = list(dict.fromkeys(file for path in paths for file in _files_of(path, format)))
-        named = by_split(files)
-        left_out = [(file, NO_SPLIT) for file in named.get(None, [])]
-        found: dict[str, list[str]] = {"train": named.get("train", []), "dev": [], "test": []}
+        named, unnamed = sort_into_splits(files, found=found)
+        left_out = [(file, NO_SPLIT) for file in unnamed]
+        if "train" not in named:
+            raise DataError(
+                f"no training data among {', '.join(map(os.path.basename, files))}",
+                hint="name the training files, or rename them to train….",
+            )
         formats: set[str] = {format} if format is not None else set()
         for split in ("dev", "test"):
-            for file in named.get(split, []):
+            for file in named.pop(split, []):
                 detected = annotated_format(file, format, reading)
                 if detected is None:
                     left_out.append((file, NO_ANNOTATION))
                 else:
-                    found[split].append(file)
+                    named.setdefault(split, []).append(file)
                     formats.add(detected)
-        if not found["train"]:
-            raise DataError(
-                f"{', '.join(paths)}: no training data among {', '.join(map(os.path.basename, files))}",
-                hint="name the training files, or rename them to train….",
-            )
-        train, dev, test = (tuple(found[split]) for split in SPLIT_NAMES)
+        train, dev, test = (tuple(named.get(split, ())) for split in SPLIT_NAMES)
         return cls(train, dev, test, tuple(left_out), frozenset(formats))
 
-
-def by_split(files: Iterable[str]) -> dict[str | None, list[str]]:
-    """Sort files by the splits that their names say; None for those that say none, which are train if no other file is."""
-    found: dict[str | None, list[str]] = {}
-    for file in files:
-        found.setdefault(split_of(file), []).append(file)
-    if "train" not in found and None in found:
-        found["train"] = found.pop(None)
-    return found
-
-
-def _files_of(path: str, format: str | None) -> tuple[str, ...]:
-    """Return the data files of a directory, or any other path itself."""
-    return files_in(path, format).files if is_list_of_files(path, format) else (path,)
+    def describe(self) -> str:
+        """Say which files are which split, and which are left out."""
+        files = {split: getattr(self, split) for split in SPLIT_NAMES}
+        rest = f"; left out: {describe_left_out(self.left_out)}" if self.left_out else ""
+        return describe_files(files) + rest
 
 
 def annotated_format(path: str, format: str | None, reading: Reading | None) -> str | None:
@@ -99,6 +95,24 @@ def annotated_format(path: str, format: str | None, reading: Reading | None) -> 
     except DataError:
         return None
     return None
+
+
+def describe_files(files: Mapping[str, Sequence[str]]) -> str:
+    """Say which files are which split."""
+    return "; ".join(f"{split}: {', '.join(paths)}" for split, paths in files.items() if paths)
+
+
+def require_utf8(values: Iterable[str]) -> None:
+    """Check that a recipe can contain the names of files, and other values from the command line.
+
+    Raises:
+        DataError: one contains bytes that are not UTF-8.
+    """
+    for value in values:
+        if escape_surrogates(value) != value:
+            raise DataError(
+                f"{value}: this name is not valid UTF-8, so that no recipe can contain it", hint="rename the file."
+            )
 
 
 def describe_left_out(files: Iterable[tuple[str, str]]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ie_cli.document import Document, Entity, Event, Relation
+from ie_cli.document.discontinuous import DiscontinuousSpan, discontinuous_spans
 
 # The light scheme of Paul Tol, "Colour schemes" (SRON, 2021): made for black text, and for colour-blind readers.
 _BACKGROUNDS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33", "#aaaa00")
@@ -123,6 +124,7 @@ def article(document: Document, look: Look = PAGE, styles: LabelStyles | None = 
         *(_relation(document.text, relation) for relation in sorted(document.relations)),
         *_unlocated(document),
         *(_event(document.text, event) for event in sorted(document.events)),
+        *(_discontinuous(document.text, span) for span in discontinuous_spans(document)),
     ]
     second = "" if document.text_pair is None else f'<p{look.text} dir="auto">{escape(document.text_pair)}</p>\n'
     return "".join(
@@ -231,6 +233,11 @@ def _event(text: str, event: Event) -> str:
     arguments = [f"<small><bdi>{escape(a.role)}</bdi></small> {_mention(text, a.entity)}" for a in event.arguments]
     parts = "; ".join([f"<b><bdi>{escape(event.type)}</bdi></b>{trigger}", *arguments])
     return f"{parts}<small>{_score(event.score)}</small>"
+
+
+def _discontinuous(text: str, span: DiscontinuousSpan) -> str:
+    mention = f"<bdi>{escape(span.mention(text))}</bdi>"
+    return f"<b><bdi>{escape(span.label)}</bdi></b> {mention} <small>(discontinuous)</small>"
 
 
 def mentions_of(document: Document) -> Iterable[Entity]:

@@ -16,7 +16,7 @@ from ie_cli.formats.common.base import BadLine, Format, Lines, Reading, Record, 
 from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import read_head, spans_lines
-from ie_cli.formats.registry import FORMATS
+from ie_cli.formats.registry import FORMATS, kind_of_table
 from ie_cli.system.streams import read_lines, require_present
 from ie_cli.system.urls import is_url
 
@@ -130,19 +130,22 @@ def _named_or_known(source: str, format: str | None, reading: Reading) -> str | 
 def format_of(source: str, *, format: str | None, reading: Reading) -> str | None:
     """Return the name of the format in which `read_records` reads a source, whose content is only read to detect it.
 
+    That of a table says what a row is, if its columns show that.
     None stands for a source that may be readable only once, such as stdin or a URL, and for one that cannot be read: whoever
     reads it reports the error.
     """
     if source.startswith(PREFIX):
         return datasets_directory.FORMAT.name
-    if (known := _named_or_known(source, format, reading)) is not None:
-        return known
+    known = _named_or_known(source, format, reading)
     if not os.path.isfile(source):
-        return None
+        return known
     try:
-        return detect(peek(iter(read_lines(source, lambda number, raw, error: None))), source)
+        if known is None:
+            known = detect(peek(iter(read_lines(source, lambda number, raw, error: None))), source)
+        rows = FORMATS[known].rows if known in FORMATS else None
+        return known if rows is None else kind_of_table(known, rows(source, reading))
     except DataError:
-        return None
+        return known
 
 
 def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[Record]:

@@ -43,7 +43,7 @@ from ie_cli.formats.common.base import (
     read_no_lines,
 )
 from ie_cli.formats.common.brat_configuration import Configuration
-from ie_cli.formats.common.brat_lines import Written, has_ambiguous_roles, name_of, parse, write
+from ie_cli.formats.common.brat_lines import Written, describe_beyond, has_ambiguous_roles, name_of, parse, write
 from ie_cli.formats.table import count_surrogates, without_surrogates
 from ie_cli.system.atomic import storing
 from ie_cli.system.directories import new_directory
@@ -103,9 +103,8 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
         for name in _names_in(root, reading):
             file, text = Path(f"{name}{ANNOTATIONS}"), Path(f"{name}{TEXTS}")
             yield _document(file, text, name.relative_to(root).as_posix(), reading, beyond)
-    if +beyond:
-        found = ", ".join(f"{what}: {number:,}" for what, number in (+beyond).items())
-        reading.report(f"{path}: kept in the field '{BRAT}' of native JSON alone, not learned: {found}")
+    for line in describe_beyond(path, beyond):
+        reading.report(line)
 
 
 def _names_in(root: Path, reading: Reading) -> list[Path]:

@@ -33,7 +33,7 @@ def write(document: Document) -> str:
         for entity in sorted(document.entities)
     ]
     fields |= {key: value for key, value in document.meta.items() if key not in FORMAT_FIELDS}
-    return jsonl.dump(fields).removesuffix("\n")
+    return jsonl.dump_value(jsonl.without_doubt(fields))
 
 
 def count_losses(document: Document) -> Mapping[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ie_cli.errors import DataError
@@ -53,6 +53,26 @@ def split_of(path: str) -> str | None:
     directory, name = os.path.split(path.rstrip("/\\"))
     words = _WORD.findall(name.lower())
     return _SPLITS[words[-1]] if words else _SPLITS.get(os.path.basename(directory).lower())
+
+
+def sort_into_splits(paths: Sequence[str], *, found: Collection[str] = ()) -> tuple[dict[str, list[str]], list[str]]:
+    """Sort files into splits by what their names say.
+
+    Files that say no split are training data. Of these, files that were only found in a directory are left out if others say
+    train.
+
+    Args:
+        paths: the files.
+        found: those that were found in a directory; the others were named.
+
+    Returns:
+        The files of each split that has some, in the order train, dev and test, and the files that are left out.
+    """
+    said = {path: split_of(path) for path in paths}
+    left_out = [path for path in paths if said[path] is None and path in found] if "train" in said.values() else []
+    files = {split: [path for path in paths if (said[path] or "train") == split] for split in SPLIT_NAMES}
+    files["train"] = [path for path in files["train"] if path not in left_out]
+    return {split: some for split, some in files.items() if some}, left_out
 
 
 def is_split_directory(path: str) -> bool:

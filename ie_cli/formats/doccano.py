@@ -11,7 +11,9 @@
 ``doccano`` writes the first form, which a project without relations imports, and ``doccano-relations`` the second one, which a
 project with relations imports (there named ``JSONL(Relation)``). Offsets count characters, the end exclusive. Other fields are
 user fields, as in native JSON Lines; doccano keeps them as metadata. Files of the first form are detected as native JSON Lines,
-which read them alike.
+which read them alike. The ids of entities and relations count from 0 in each record: doccano's importer looks them up within
+the record. In a project that does not allow overlapping spans, it drops those that overlap earlier ones, and then fails on their
+relations.
 
 Exports of older versions are read, too: the text may be in ``data``, the spans in ``labels`` or in ``annotations``, there with
 the ``user``. If several users annotated a record, the annotation of the one who is listed first is read, and the records in which
@@ -113,7 +115,7 @@ def write(document: Document) -> str:
     """Return one line in the form for sequence labelling."""
     entities = sorted(dict.fromkeys(document.entities))
     label = [[entity.start, entity.end, entity.label] for entity in entities]
-    return jsonl.dump(_first(document) | {"label": label} | user_fields(document, _SPANS))
+    return jsonl.dump(jsonl.without_doubt(_first(document) | {"label": label} | user_fields(document, _SPANS)))
 
 
 def write_relations(document: Document) -> str:

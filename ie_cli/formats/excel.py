@@ -7,6 +7,7 @@ count the characters of the cell.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Container, Format, Reading, Record, read_no_lines
 from ie_cli.formats.common.span_rows import is_empty
-from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table
+from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table, row_of
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.expansion import require_moderate_zip
 
@@ -32,6 +33,24 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     Raises:
         DataError: the file is damaged or expands too much, its columns are not known, or openpyxl is not installed.
     """
+    with _table(path, reading) as (names, rows):
+        if names:
+            yield from read_table(names, rows, path, reading)
+
+
+def row_of_file(path: str, reading: Reading) -> str | None:
+    """Return what a row of the first sheet is; None if that is not known.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with _table(path, Reading()) as (names, _):
+        return row_of(names, reading)
+
+
+@contextmanager
+def _table(path: str, reading: Reading) -> Iterator[tuple[list[str], Iterator[Cells]]]:
+    """Open a file, and give the names of the columns of its first sheet and the rows below them; no names if it is empty."""
     package = _openpyxl(path)
     require_moderate_zip(path)
     try:
@@ -46,9 +65,8 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
         if others:
             reading.report(f"{path}: only the first of {len(others) + 1} sheets is read")
         rows = _rows(sheet, path)
-        names = next((row for _, row in rows if not all(map(is_empty, row))), None)
-        if names is not None:
-            yield from read_table(["" if name is None else str(name) for name in names], rows, path, reading)
+        names = next((row for _, row in rows if not all(map(is_empty, row))), ())
+        yield ["" if name is None else str(name) for name in names], rows
     finally:
         book.close()
 
@@ -78,4 +96,5 @@ FORMAT = Format(
     suffixes=SUFFIXES,
     container=Container(read, holds),
     options=TABLE_OPTIONS,
+    rows=row_of_file,
 )

@@ -16,11 +16,11 @@ from ie_cli.formats.common.base import Lines, Reading, Record
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 1rem/2 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 1rem/2 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 article { border-top: 1px solid #8886; padding: .75rem 0; }
 article header, article small { font-size: .8rem; opacity: .7; }
-article .text { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; overflow-x: auto; }
-article ul { margin: .5rem 0 0; padding-left: 1.2rem; line-height: 1.6; overflow-wrap: anywhere; }
+article .text { margin: 0; white-space: pre-wrap; overflow-x: auto; }
+article ul { margin: .5rem 0 0; padding-left: 1.2rem; line-height: 1.6; }
 article i { font-style: normal; opacity: .6; }
 mark { border-radius: .25em; padding: .15em .1em; }
 mark[data-label]::after {

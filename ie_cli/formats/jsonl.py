@@ -64,6 +64,7 @@ from ie_cli.formats.common.base import (
     format_field_names,
     short,
 )
+from ie_cli.formats.common.brat_lines import kept_beyond
 from ie_cli.formats.common.json_stream import FoundObject, convert_objects, lines_or_array
 from ie_cli.formats.common.native_fields import (
     entity_of,
@@ -193,6 +194,8 @@ def from_fields(fields: Mapping[str, Any], tally: AnnotationTally | None = None)
         document.spos = to_spos(text, relations) if written is None else spos_of_fields(written)
     if tally is not None:
         tally.add(place, annotated=annotated, related=related)
+        if BRAT in meta:
+            tally.beyond.update(kept_beyond(meta[BRAT], text))
         tally.malformed.update(malformed_pair_fields(fields, names))
     return document
 
@@ -224,12 +227,27 @@ def to_fields(document: Document) -> dict[str, Any]:
         del fields[TRIPLES]
     if _has_invalid_events(document):
         del fields["events"]
-    if "relations" not in fields and GUESSED not in fields.items():
-        try:
-            require_no_other_relations(fields)
-        except DataError:  # a user field looks like relations under another name: the record says that it has none
-            return to_fields(replace(document, related=True))
-    return fields
+    # The field stands before the user fields, as `document_fields` writes it.
+    return to_fields(replace(document, related=True)) if _seems_related(fields) else fields
+
+
+def without_doubt(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record so that `read_objects` takes no user field for its relations.
+
+    A record without relations, whose user fields look like some, says that it has none.
+    """
+    return fields | {"relations": []} if _seems_related(fields) else fields
+
+
+def _seems_related(fields: Mapping[str, Any]) -> bool:
+    """Return whether a record without relations has a user field that could contain some."""
+    if "relations" in fields or GUESSED in fields.items():
+        return False
+    try:
+        require_no_other_relations(fields)
+    except DataError:
+        return True
+    return False
 
 
 def count_losses(document: Document) -> Mapping[str, int]:

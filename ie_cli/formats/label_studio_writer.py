@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -11,6 +12,7 @@ from ie_cli.formats import jsonl
 from ie_cli.formats.common.label_studio_regions import LABELS
 from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of
 
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 CONTROL, OBJECT = "label", "text"
 """The names of the labels and of the text in the configuration; those of Label Studio's template for named entities."""
 MODEL = "ie"
@@ -73,10 +75,14 @@ def setup(labels: Iterable[str], predicates: Iterable[str]) -> str:
 
 
 def configuration(labels: Iterable[str], predicates: Iterable[str]) -> str:
-    """Return the XML alone."""
+    """Return the XML alone; characters that XML cannot contain are replaced."""
     lines = ["<View>", f'  <Labels name="{CONTROL}" toName="{OBJECT}">']
-    lines += [f"    <Label value={quoteattr(label)}/>" for label in labels]
+    lines += [f"    <Label value={_value(label)}/>" for label in labels]
     lines += ["  </Labels>", f'  <Text name="{OBJECT}" value="$text"/>']
-    if named := [f"    <Relation value={quoteattr(predicate)}/>" for predicate in predicates]:
+    if named := [f"    <Relation value={_value(predicate)}/>" for predicate in predicates]:
         lines += ["  <Relations>", *named, "  </Relations>"]
     return "\n".join([*lines, "</View>"])
+
+
+def _value(name: str) -> str:
+    return quoteattr(_NO_XML.sub("\ufffd", name))

@@ -14,7 +14,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Container, Format, Reading, Record, Save, read_no_lines
 from ie_cli.formats.common.table_columns import SPAN_ROLES
-from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table
+from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table, row_of
 from ie_cli.formats.table import count_losses, spans_of
 from ie_cli.system.json_reading import loads
 from ie_cli.system.streams import new_file
@@ -49,6 +49,17 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
             f"{path}: not a readable Parquet file: {str(error).splitlines()[0][:200]}",
             hint="check whether the file is damaged or truncated.",
         ) from error
+
+
+def row_of_file(path: str, reading: Reading) -> str | None:
+    """Return what a row of a file is; None if that is not known, or the file cannot be read."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return row_of(list(parquet.read_schema(path).names), reading)
+    except (pyarrow.ArrowException, OSError):  # whoever reads the rows reports it
+        return None
 
 
 def _rows(file: Any, path: str) -> Iterator[Cells]:
@@ -110,4 +121,5 @@ FORMAT = Format(
     suffixes=SUFFIXES,
     container=Container(read, holds, save),
     options=TABLE_OPTIONS,
+    rows=row_of_file,
 )

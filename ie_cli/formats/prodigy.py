@@ -83,7 +83,7 @@ def write(document: Document) -> str:
     fields["spans"] = [places.span(entity) | _score(entity.score) for entity in entities]
     if relations or document.related:
         fields["relations"] = [places.relation(relation) for relation in relations]
-    return jsonl.dump(fields)
+    return jsonl.dump(jsonl.without_doubt(fields))
 
 
 def _score(score: float | None) -> dict[str, float]:

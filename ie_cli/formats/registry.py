@@ -37,6 +37,7 @@ from ie_cli.formats import (
 from ie_cli.formats.annotation_tools import ANNOTATION_TOOLS
 from ie_cli.formats.common.base import Format
 from ie_cli.formats.common.json_stream import ARRAY
+from ie_cli.formats.common.table_rows import ROW_OPTIONS
 
 FORMATS: dict[str, Format] = {
     "jsonl": Format(
@@ -247,18 +248,35 @@ READING_OPTIONS = {
 }
 """The options of reading that apply to some formats only, by their names in `Reading`, with these formats."""
 REQUIRED_TO_APPLY = tuple(option for option in READING_OPTIONS if option != "mentions")
-"""The options that are an error if they do not apply; recipes of earlier models may have `mentions` for any format."""
+"""The options that are an error in the recipe of a model; those of earlier models may have `mentions` for any format."""
 
 
-def unused_options(options: Iterable[str], formats: Collection[str]) -> list[str]:
+_ROWS = " with a {} per row"
+
+
+def kind_of_table(name: str, row: str | None) -> str:
+    """Return the name of the format of a table, with what a row is, if that is known."""
+    return name if row is None else name + _ROWS.format(row)
+
+
+def unused_options(
+    options: Iterable[str], formats: Collection[str], required: Collection[str] = REQUIRED_TO_APPLY
+) -> list[str]:
     """Return the options of reading that apply to none of the formats that data have, in the order of the table.
 
     Args:
         options: the options that are given.
-        formats: the names of the formats.
+        formats: the names of the formats, of tables as `kind_of_table` gives them.
+        required: the options that must apply.
     """
-    given = set(options)
-    return [name for name in REQUIRED_TO_APPLY if name in given and not set(READING_OPTIONS[name]) & set(formats)]
+    given = set(options) & set(required)
+    return [name for name in READING_OPTIONS if name in given and not any(_applies(name, one) for one in formats)]
+
+
+def _applies(option: str, kind: str) -> bool:
+    name, _, rows = kind.partition(_ROWS.partition("{")[0])
+    applying = ROW_OPTIONS.get(rows.removesuffix(" per row"))
+    return name in READING_OPTIONS[option] and (applying is None or option in applying)
 
 
 class UnusedOption(DataError):

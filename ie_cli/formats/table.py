@@ -5,8 +5,8 @@ Three layouts are read:
 
 - a span per row: ``text``, ``start``, ``end`` (exclusive) and ``label``, optionally ``id``, ``mention`` and ``score``.
   Consecutive rows with the same id, or the same text if there are no ids, are one document. A row without start, end and label
-  is a text without a span. The column ``number`` of a table that `ie` has
-  written, or one that is named, counts the spans of each document.
+  is a text without a span. The column ``number`` of a table that `ie` has written, or one that is named, counts the spans of
+  each document.
 - a document per row: ``text`` and ``entities`` (a list as in native JSON), or ``tokens`` and ``ner_tags`` (lists as JSON or in
   Python's notation, or separated by spaces). Other columns are user fields.
 - a token per row: ``word`` and ``tag``, and ``sentence_id``, which may be filled in the first row of a sentence only.
@@ -38,7 +38,8 @@ from ie_cli.formats.common.base import (
     count_unlocated,
 )
 from ie_cli.formats.common.table_columns import SPAN_ROLES, TableColumns
-from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table
+from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table, row_of
+from ie_cli.system.streams import read_lines
 
 TEXT_IDS = "ids that are numbers or empty are not read back as such"
 _SEPARATORS = (",", "\t", ";")
@@ -55,6 +56,12 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     rows = _rows(chain([head], stream), path, separator_of(head[1]))
     _, names = next(rows)
     yield from read_table(list(names), rows, path, reading)
+
+
+def row_of_file(path: str, reading: Reading) -> str | None:
+    """Return what a row of a file is; None if that is not known."""
+    head = next((line for _, line in read_lines(path, lambda number, raw, error: None) if line.strip()), None)
+    return None if head is None else row_of(header_of(head, separator_of(head)), reading)
 
 
 def separator_of(line: str) -> str:
@@ -186,6 +193,7 @@ CSV = Format(
     keep_ends=True,
     suffixes=(".csv",),
     options=TABLE_OPTIONS,
+    rows=row_of_file,
 )
 TSV = replace(
     CSV,

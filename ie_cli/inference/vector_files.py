@@ -96,7 +96,7 @@ def model_of(path: str) -> str | None:
     if suffix == _PARQUET:
         with _reading(path):
             known = _pyarrow(path).read_schema(path).metadata or {}
-        return str(known[_MODEL].decode()) if _MODEL in known else _not_ours(path)
+        return str(known[_MODEL].decode()) if _MODEL in known else None
     if path == "-" or suffix not in (_NPY, *FORMATS["jsonl"].suffixes):
         return None
     lines = texts_of(path) if suffix == _NPY else path

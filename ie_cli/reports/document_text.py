@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 
 from ie_cli.document import Document, Entity, Event
+from ie_cli.document.discontinuous import discontinuous_spans
 from ie_cli.document.markup import LabelStyles, mentions_of, unlocated_triples
 from ie_cli.reports.terminal import escape_controls
 
@@ -53,6 +54,8 @@ class DocumentText:
         for subject, predicate, object_ in unlocated_triples(document):
             yield f"  {escape_controls(subject)}{self._arrow(predicate)}{escape_controls(object_)} (not in the text)"
         yield from (self._event(document, event) for event in sorted(document.events))
+        for span in discontinuous_spans(document):
+            yield escape_controls(f"  {span.mention(document.text)} ({span.label}), discontinuous")
 
     def _marked(self, document: Document) -> str:
         """Return the text with its entities in brackets."""

@@ -15,8 +15,8 @@ from ie_cli.formats.html import PAGE_END, STYLE, page_head
 _STYLE = (
     STYLE
     + """
-h1, h2 { line-height: 1.3; overflow-wrap: anywhere; }
-article p { margin: 0; line-height: 1.6; overflow-wrap: anywhere; }
+h1, h2 { line-height: 1.3; }
+article p { margin: 0; line-height: 1.6; }
 .error b { color: #c62828; }
 .warning b { color: #b26a00; }
 """

@@ -17,10 +17,12 @@ from ie_cli.reports.cells import all_rows
 PAGE_STYLE = (
     STYLE
     + """
-h1, h2 { line-height: 1.3; overflow-wrap: anywhere; }
+h1, h2 { line-height: 1.3; }
 table { border-collapse: collapse; line-height: 1.6; }
 th, td { padding: .1rem .6rem; text-align: right; font-variant-numeric: tabular-nums; border-bottom: 1px solid #8883; }
-th:first-child { text-align: left; overflow-wrap: anywhere; }
+th, td { overflow-wrap: normal; }
+th:first-child { text-align: left; }
+th:first-child, td:only-of-type { overflow-wrap: anywhere; }
 tbody th { font-weight: normal; }
 tbody + tbody { border-top: 2px solid #8888; }
 """

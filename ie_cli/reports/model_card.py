@@ -116,7 +116,7 @@ def score_lines(title: str, tables: Iterable[ScoreTable]) -> list[str]:
             f"| {' | '.join((first, *others))} |",
             f"|---|{'--:|' * len(others)}",
             *(
-                f"| {f'**{name}**' if summary else _code(name)} | {' | '.join(values)} |"
+                f"| {f'**{name}**' if summary else _cell(name)} | {' | '.join(values)} |"
                 for summary, name, values in all_rows(table)
             ),
             "",
@@ -131,9 +131,14 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _code(name: str) -> str:
-    """Return a name as inline code that cannot end its own quotes or a cell of a table."""
+    """Return a name as inline code that cannot end its own quotes."""
     plain = "".join(char if char.isprintable() else " " for char in name).replace("`", "'")
-    return f"`{plain}`".replace("|", r"\|")
+    return f"`{plain}`"
+
+
+def _cell(name: str) -> str:
+    """Return a name as inline code that cannot end its cell of a table."""
+    return _code(name).replace("|", r"\|")
 
 
 def _encoder(name: str) -> str:

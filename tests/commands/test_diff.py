@@ -45,6 +45,8 @@ def test_json_has_all_of_it(here: Path) -> None:
     same = json.loads(ie("diff", "a.jsonl", "a.jsonl", "--json", "-q").stdout)
     assert (same["entities"]["f1"], same["entities"]["a"]) == (scored["f1"], scored["gold"])
     assert same["disagreements"] == []
+    piped = json.loads(ie("diff", "-", "a.jsonl", "--json", "-q", stdin=Path("a.jsonl").read_bytes()).stdout)
+    assert (piped["a"], piped["b"]) == (None, "a.jsonl")  # standard input has no name
 
 
 def test_the_result_can_be_saved(here: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from pyarrow import csv, parquet
 from support.runner import ie, said
 
 from ie_cli.cli import app
@@ -107,6 +108,30 @@ def test_the_format_of_stdin_is_checked_when_it_is_detected(here: Path, content:
     assert ie("diff", "-", "b.conll", "--text-column", "0", stdin=content).exit_code == 0
 
 
+TABLES = {
+    "span": "text,start,end,label\nAnn slept,0,3,person\n",
+    "text": 'text,entities\nAnn slept,"[[0, 3, ""person""]]"\n',
+    "token": "sentence_id,word,tag\n1,Ann,B-person\n1,slept,O\n",
+    "tagged text": "tokens,ner_tags\nAnn slept,B-person O\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("row", TABLES)
+def test_a_joiner_applies_to_tables_of_tokens_only(here: Path, row: str, suffix: str) -> None:
+    (here / "t.csv").write_text(TABLES[row], encoding="utf-8")
+    if suffix == ".parquet":
+        parquet.write_table(csv.read_csv("t.csv"), "t.parquet")
+    result = ie("stats", f"t{suffix}", "--joiner", "")
+    if row in ("token", "tagged text"):
+        assert result.exit_code == 0, result.stderr
+    else:
+        assert result.exit_code == 1
+        assert f"but the format of the data is {suffix[1:]} with a {row} per row" in said(result)
+        assert ie("stats", f"t{suffix}", "b.conll", "--joiner", "").exit_code == 0
+    assert ie("stats", f"t{suffix}").exit_code == 0
+
+
 def test_the_columns_of_predictions_have_their_own_options(here: Path) -> None:
     result = ie("eval", "--predictions", "a.jsonl", "b.conll", "--predicted-text-column", "0")
     assert result.exit_code == 1
@@ -116,7 +141,9 @@ def test_the_columns_of_predictions_have_their_own_options(here: Path) -> None:
     assert ie("eval", "--predictions", "b.conll", "a.jsonl", "--text-column", "0").exit_code == 1
 
 
-@pytest.mark.parametrize("option", ["text_column: 1", "label_columns: [1]", "joiner: ''", "columns: {text: body}"])
+@pytest.mark.parametrize(
+    "option", ["text_column: 1", "label_columns: [1]", "joiner: ''", "columns: {text: body}", "mentions: all"]
+)
 def test_a_recipe_whose_option_does_not_apply_to_the_detected_format_is_an_error(here: Path, option: str) -> None:
     recipe = "name: r\ndata:\n  train: a.jsonl\n  %s\nencoder: {name: hash_cnn}\n"
     (here / "r.yaml").write_text(recipe % option, encoding="utf-8")

@@ -35,7 +35,7 @@ def test_the_statistics_are_data(here: Path) -> None:
     fields = json.loads(ie("stats", "in.jsonl", "--json").stdout)
     assert (fields["documents"], fields["entities"]["number"], fields["entities"]["nested"]) == (13, 33, 11)
     twice = json.loads(ie("stats", "in.jsonl", "-", "--json", stdin=Path("in.jsonl").read_bytes()).stdout)
-    assert (twice["documents"], twice["files"]) == (26, ["in.jsonl", "-"])
+    assert (twice["documents"], twice["files"]) == (26, ["in.jsonl", None])
 
 
 @pytest.mark.parametrize("command", ["stats", "view"])

@@ -100,6 +100,13 @@ def test_search_finds_what_comparing_all_finds(here: Path, model: str) -> None:
     assert [hit["score"] for hit in found[1]["hits"]][:2] == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("name", ["texts.csv", "texts.parquet"])
+def test_a_table_of_texts_is_searched_without_naming_its_format(name: str, here: Path) -> None:
+    assert ie("convert", "texts.jsonl", name, "-q").exit_code == 0
+    assert ie("search", "texts.jsonl", name, "-q").stdout == ie("search", "texts.jsonl", "texts.jsonl", "-q").stdout
+    assert ie("search", name, "texts.jsonl", "-q").exit_code == 0
+
+
 @pytest.mark.parametrize("name", ["v.npy", "v.parquet", "v.jsonl"])
 def test_stored_vectors_give_the_same_hits_without_the_model(name: str, here: Path, monkeypatch: Any) -> None:
     whole = ie("search", "texts.jsonl", "texts.jsonl", "-k", "4", "-q").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from ie_cli.doctor.cross_folds import (
 from ie_cli.document import Document, Entity
 from ie_cli.errors import DataError
 from ie_cli.recipe.schema import DataSection, Recipe
+from ie_cli.system.signals import Stopped
+from ie_cli.training import run
+from ie_cli.training.loss_tracker import LossTracker
 
 
 def test_the_small_model_needs_no_download_and_fits_the_size(tmp_path: Path) -> None:
@@ -54,7 +58,8 @@ def test_recipes_of_entities_are_their_own_models_and_others_are_not(tmp_path: P
     assert made.task == "ner"
 
 
-def test_every_fold_is_predicted_once_by_a_model_without_it(tmp_path: Path) -> None:
+def test_every_fold_is_predicted_once_by_a_model_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_folds, "_ENOUGH_SECONDS", 1e9)
     data = [replace(one, text=f"{one.text} {number}") for number, one in enumerate(documents())]
     train = write_jsonl(tmp_path / "train.jsonl", data)
     made = recipe(train, training={"epochs": 1})
@@ -63,8 +68,38 @@ def test_every_fold_is_predicted_once_by_a_model_without_it(tmp_path: Path) -> N
     assert (without.data.fold, without.data.dev, without.data.test) == ("1/2", None, None)
     said: list[str] = []
     found = collect_suspects(made, folds=2, report=said.append)
-    assert said == ["training without fold 1 of 2", "training without fold 2 of 2"]
+    assert said[0] == "training without fold 1 of 2"
+    assert re.fullmatch(r"training without fold 2 of 2, about \d+:\d\d left", said[1])
+    assert len(said) == 2  # the estimate in the first one has a test of its own
     assert found.entities == sum(len(set(one.entities)) for one in data)
+
+
+def test_an_interrupted_check_offers_no_resumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(made: Recipe, directory: Path) -> Iterator[object]:
+        raise Stopped(15, "stopped at step 3 of 9; continue with --resume")
+        yield
+
+    monkeypatch.setattr(run, "train", interrupted)
+    data = write_jsonl(tmp_path / "train.jsonl", documents())
+    with pytest.raises(Stopped) as caught:
+        collect_suspects(recipe(data), folds=2, report=str)
+    assert (caught.value.signum, caught.value.kept) == (
+        15,
+        "stopped while training without fold 1 of 2; nothing is kept",
+    )
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def test_the_time_of_all_trainings_is_announced_in_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_folds, "_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(LossTracker, "due", lambda self: True)
+    train = write_jsonl(tmp_path / "train.jsonl", documents())
+    said: list[str] = []
+    collect_suspects(recipe(train, training={"epochs": 1}), folds=2, report=said.append)
+    assert len(said) == 3
+    assert re.fullmatch(r"about \d+:\d\d for the 2 models", said[1])
 
 
 @pytest.fixture

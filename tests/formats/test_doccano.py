@@ -57,6 +57,19 @@ def test_two_entities_with_one_id_are_an_error() -> None:
     assert "two entities have the id 70 | give each entity an" in message
 
 
+def test_the_importer_finds_the_entities_of_each_relation() -> None:
+    """It looks ids up by the id and the record (doccano's `Spans.id_to_span`), and takes integers only."""
+    documents = [Document(TEXT, [ANNA, BOB], [Relation(a, "met", b)], id=7) for a, b in ((ANNA, BOB), (BOB, ANNA))]
+    rows = [json.loads(written("doccano-relations", document)) for document in documents]
+    spans = {(one["id"], number): one for number, row in enumerate(rows) for one in row["entities"]}
+    assert len(spans) == 4
+    assert all(type(key) is int for key, _ in spans)
+    for number, (row, document) in enumerate(zip(rows, documents, strict=True)):
+        [relation], [expected] = row["relations"], document.relations
+        sides = [spans[relation[name], number]["start_offset"] for name in ("from_id", "to_id")]
+        assert sides == [expected.subject.start, expected.object.start]
+
+
 @pytest.mark.parametrize("name", ["label", "labels", "annotations"])
 @pytest.mark.parametrize("text", ["text", "data"])
 def test_spans_in_the_fields_of_all_versions(name: str, text: str) -> None:

@@ -44,8 +44,17 @@ NAMES = [
     "events",
     "offsets",
     "sentences",
+    "",
+    "triples",
+    "spans",
 ]
-META = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, "guessed", [], None]), max_size=2)
+LIKE_ANNOTATION = [
+    [{"subject": "a", "predicate": "b", "object": "c"}],
+    [[0, 1, "x"]],
+    [{"start": 0, "end": 1, "label": "x"}],
+]
+"""Values of user fields that look like relations and entities."""
+META = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, "guessed", [], None, *LIKE_ANNOTATION]), max_size=2)
 
 
 @st.composite

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.hostile_pages import HOSTILE, PAGES
 
 from ie_cli import Document, Entity
 from ie_cli.formats.html import FRAME, write
@@ -21,6 +22,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 STUB = Path(__file__).parent.parent / "support" / "stub_serve.py"
+ACTING = ("length", "script", "direction")
+"""The kinds of hostile data that could change a whole page."""
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
@@ -134,3 +137,20 @@ def test_text_on_a_mark_is_black_on_its_own_background(page: Any, scheme: str) -
         ["rgb(0, 0, 0)", "rgb(119, 170, 221)", "solid"],
         ["rgb(0, 0, 0)", "rgb(238, 136, 102)", "dotted"],
     ]
+
+
+@pytest.mark.parametrize(
+    "hostile", [HOSTILE["length"], HOSTILE["script"], HOSTILE["direction"]], ids=["length", "script", "direction"]
+)
+@pytest.mark.parametrize("page_of", PAGES.values(), ids=PAGES)
+def test_hostile_data_neither_run_nor_widen_a_page(
+    page_of: Any, hostile: str, page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened: list[str] = []
+    page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    page_of(hostile)
+    page.goto((tmp_path / "out.html").as_uri())
+    width, room = page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert width <= room
+    assert opened == []

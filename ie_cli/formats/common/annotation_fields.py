@@ -10,6 +10,7 @@ from typing import Any
 
 from ie_cli.errors import DataError, nearest
 from ie_cli.formats.common.base import Reading, format_field_names, quoted, short
+from ie_cli.formats.common.brat_lines import describe_beyond
 from ie_cli.formats.common.entity_fields import has_entity_form, has_native_form
 from ie_cli.formats.common.tag_schemes import OUTSIDE, split_tag
 
@@ -224,12 +225,14 @@ class AnnotationTally:
     Attributes:
         dropped: how often each field of an entity or a relation occurs that is not kept.
         malformed: how often each field of a pair of texts has a form that is not read.
+        beyond: how much of each kind of a brat annotation, which records keep, the data model cannot express.
     """
 
     def __init__(self, path: str, wanted: str = "entities", items: str = "entities") -> None:
         self._path, self._wanted, self._items = path, wanted, items
         self.dropped: Counter[str] = Counter()
         self.malformed: Counter[str] = Counter()
+        self.beyond: Counter[str] = Counter()
         self._records = self._without = self._related = self._entities_alone = self._unread = 0
         self._renamed: Counter[str] = Counter()
 
@@ -268,6 +271,8 @@ class AnnotationTally:
         """Report the counts."""
         for line in self._lines():
             reading.report(f"{self._path}: {line}")
+        for line in describe_beyond(self._path, self.beyond):
+            reading.report(line)
 
     def _lines(self) -> Iterator[str]:
         total, items, alone = f"{self._records:,}", self._items, self._entities_alone

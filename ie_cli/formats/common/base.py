@@ -148,6 +148,8 @@ class Format:
         setup: given the labels and the predicates that were written, returns what the reader of the output has to set up; None
             if there is nothing.
         options: the options of reading that apply to this format but not to every one, by their names in `Reading`.
+        rows: for a table, returns what a row of a local file is, which decides which of these options apply; None if it cannot be
+            known without reading the rows.
     """
 
     name: str
@@ -164,6 +166,7 @@ class Format:
     setup: Callable[[Iterable[str], Iterable[str]], str] | None = None
     container: Container | None = None
     options: tuple[str, ...] = ()
+    rows: Callable[[str, Reading], str | None] | None = None
 
     @property
     def writable(self) -> bool:

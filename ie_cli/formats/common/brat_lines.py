@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ie_cli.document import Argument, Document, Entity, Event, Relation
+from ie_cli.document.discontinuous import FRAGMENTS, are_discontinuous, pieces_of
+from ie_cli.document.fields import BRAT
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import OFFSETS_RULE, checked_entity, error_at, quoted, require_storable, short
 
@@ -21,7 +23,6 @@ DISCONTINUOUS = "discontinuous spans"
 RELATIONS = "relations with a discontinuous end"
 ARGUMENTS = "arguments and triggers of events that are discontinuous"
 _KINDS = {"*": "equivalences", "A": "attributes", "M": "attributes", "N": "normalizations", "#": "notes"}
-_FRAGMENTS = re.compile(r"\d{1,15} \d{1,15}(?:;\d{1,15} \d{1,15})*")
 _SPACES = re.compile(r"\s+")
 _SUFFIX = re.compile(r"(.*?[^0-9])([0-9]{1,4})", re.DOTALL)
 _DEFAULT_ROLES = ("Arg1", "Arg2")
@@ -95,6 +96,23 @@ def parse(lines: Iterable[Numbered], text: str, path: str) -> Annotation:
     return found
 
 
+def describe_beyond(path: str, beyond: Counter[str]) -> Iterator[str]:
+    """Yield a report of what the data model cannot express, if there is any."""
+    if +beyond:
+        found = ", ".join(f"{what}: {number:,}" for what, number in (+beyond).items())
+        yield f"{path}: kept in the field '{BRAT}' of native JSON alone, not learned: {found}"
+
+
+def kept_beyond(lines: object, text: str) -> Counter[str]:
+    """Count what the lines that a document keeps say beyond the data model; nothing if they do not fit its text."""
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        return Counter()
+    try:
+        return parse(enumerate(lines, 1), text, BRAT).beyond
+    except DataError:
+        return Counter()
+
+
 def _at(path: str, number: int, add: Callable[..., None], *arguments: object) -> None:
     try:
         add(*arguments)
@@ -108,9 +126,9 @@ def _add_span(found: Annotation, line: str, text: str) -> None:
     label, _, offsets = place.partition(" ")
     if key in found.spans:
         raise DataError(f"the id {quoted(key)} occurs twice", hint="give each annotation an id of its own.")
-    if not label or not _FRAGMENTS.fullmatch(offsets):
+    if not label or not FRAGMENTS.fullmatch(offsets):
         raise DataError(f"not a text-bound annotation: {quoted(line)}", hint=SPAN_HINT)
-    pieces = [tuple(map(int, piece.split(" "))) for piece in offsets.split(";")]
+    pieces = pieces_of(offsets)
     covered = " ".join(text[start:end] for start, end in pieces)
     same = not tab or _SPACES.sub(" ", covered) == _SPACES.sub(" ", mention)
     for start, end in pieces:
@@ -121,8 +139,7 @@ def _add_span(found: Annotation, line: str, text: str) -> None:
             f"the characters {short(offsets)[1:-1]} are {quoted(covered)}, but the text is {quoted(mention)}",
             hint=SPAN_HINT,
         )
-    gaps = (text[a[1] : b[0]] for a, b in zip(pieces, pieces[1:], strict=False))
-    if all(b[0] >= a[1] for a, b in zip(pieces, pieces[1:], strict=False)) and not any(gap.strip() for gap in gaps):
+    if not are_discontinuous(pieces, text):
         found.spans[key] = Entity(pieces[0][0], pieces[-1][1], label)  # brat splits a span at line ends
         return
     found.spans[key] = None

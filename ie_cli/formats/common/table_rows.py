@@ -9,6 +9,7 @@ from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.formats.common.base import Reading, Record, short
+from ie_cli.formats.common.pair_fields import PairNames
 from ie_cli.formats.common.span_rows import documents, is_empty, sentences
 from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
 from ie_cli.formats.rows import Row, Rows, read_rows
@@ -24,6 +25,26 @@ _SHOWN = 5
 
 TABLE_OPTIONS = ("joiner", "columns", "grades")
 """The options of reading that apply to tables."""
+ROW_OPTIONS = {
+    "span": ("columns",),
+    "text": ("columns",),
+    "token": ("columns", "joiner"),
+    "tagged text": ("columns", "joiner"),
+}
+"""Those that apply to a table by what a row is; a table that may have pairs of texts is none of them."""
+
+
+def row_of(names: Sequence[str], reading: Reading) -> str | None:
+    """Return what a row of a table with these columns is, a key of `ROW_OPTIONS`; None if that is not known."""
+    try:
+        columns = TableColumns.find(names, _expected(reading))
+    except DataError:
+        return None
+    if columns is None or (columns.layout == "records" and "entities" not in columns.places and PairNames.of(names)):
+        return None
+    return {"spans": "span", "tokens": "token"}.get(
+        columns.layout, "tagged text" if "tags" in columns.places else "text"
+    )
 
 
 def read_table(
