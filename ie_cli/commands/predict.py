@@ -113,9 +113,9 @@ def _predict_stream(
     with ExitStack() as stack:
         out = stack.enter_context(open_target(target, output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
-        writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
+        writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=labels_of(extractor))
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
-        records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
+        records = count.follow(records_of(sources, extractor, target, quiet=quiet, progress=count.on_read))
         predicted = _counted(extract(engine, records, idle=idle), count)
         choosing.write_all(predicted, writer, live=sources.are_live)
     if not quiet:
@@ -123,9 +123,9 @@ def _predict_stream(
             say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
         choosing.report(tally, output)
-    _report_omissions(tally, output, choice)
-    warn_truncated(engine)
-    report_long_texts(engine, quiet=quiet)
+    report_omitted(tally, output, choice)
+    warn_truncated(engine.counts, engine.pair_tasks)
+    report_long_texts(engine.splitter, engine.counts, quiet=quiet)
 
 
 def _counted(items: Iterator[Document | BadLine], count: Callable[[], None]) -> Iterator[Document | BadLine]:
@@ -168,12 +168,12 @@ def _predict_job(
         tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest(pairs=engine.reads_pairs)
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
-        parts, labels = job.parts, _labels(extractor)
+        parts, labels = job.parts, labels_of(extractor)
         writer = RecordWriter(target, output.on_error, parts["output"], parts.get("rejects"), tally, labels=labels)
         done = job.records
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size(), done=done))
         records = count.follow(
-            job.skip(_records(sources, extractor, target, quiet=quiet, progress=count.on_read), digest)
+            job.skip(records_of(sources, extractor, target, quiet=quiet, progress=count.on_read), digest)
         )
         if not done:
             writer.begin()
@@ -186,9 +186,9 @@ def _predict_job(
         say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
         choosing.report(tally, output)
-    _report_omissions(tally, output, choice)
-    warn_truncated(engine)
-    report_long_texts(engine, quiet=quiet)
+    report_omitted(tally, output, choice)
+    warn_truncated(engine.counts, engine.pair_tasks)
+    report_long_texts(engine.splitter, engine.counts, quiet=quiet)
 
 
 def _write_chunks(
@@ -221,12 +221,13 @@ def _write_chunks(
     return done
 
 
-def _labels(extractor: Extractor) -> list[str]:
+def labels_of(extractor: Extractor) -> list[str]:
     """Return the labels of all tasks, in the order in which the page of `ie serve` gives them their styles."""
     return [label for name in extractor.recipe.instances() for label in extractor.tasks[name].schema.labels]
 
 
-def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:
+def report_omitted(tally: Tally, output: Output, choice: ModelChoice) -> None:
+    """Warn about what was not written, with the remedy for overlapping entities."""
     report_omissions(tally, output)
     if choice.flat is None and any(count for what, count in tally.lost.items() if what.startswith(OVERLAPS)):
         say("hint: --flat drops the lower-scoring of overlapping entities")
@@ -267,9 +268,10 @@ def _out_of_memory(job: Job) -> IEError:
     return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
-def _records(
+def records_of(
     sources: Sources, extractor: Extractor, target: Format, *, quiet: bool, progress: Callable[[int], None] | None
 ) -> Iterator[Document | BadLine]:
+    """Stream the records of sources for prediction: their annotation is ignored, and read as the model's training data are."""
     # Tags in the input are ignored, so the label columns of the training data need not exist.
     reading = sources.files[0].reading(
         quiet=quiet, trained=first_data(extractor.recipe), tokens=first_tokens(extractor)

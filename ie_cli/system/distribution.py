@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 FULL, PREDICT = "ie-cli", "ie-cli-predict"
 """The names of the two distributions of this package. Both contain the same files; the second does not require torch."""
-PREDICT_EXTRAS = frozenset({"serve", "zstd"})
+PREDICT_EXTRAS = frozenset({"ray", "s3", "serve", "zstd"})
 _ALWAYS_IN_PREDICT = frozenset({"onnx"})
 
 
