@@ -169,6 +169,21 @@ def writing(path: str) -> Iterator[Path]:
             system.put_file(str(new), name)
 
 
+@contextmanager
+def copy_of(url: str, name: str) -> Iterator[Path]:
+    """Yield the path of a local copy of a remote file, with some name; it is removed at the end.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    system, path = file_system(url)
+    with scratch("download") as directory:
+        copy = directory / (name or "file")
+        with _asking(url):
+            system.get_file(path, str(copy))
+        yield copy
+
+
 def remove(path: str) -> None:
     """Remove a file if it exists."""
     if not is_url(path):
