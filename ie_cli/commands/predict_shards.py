@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +14,7 @@ from ie_cli.commands.choosing import Choosing
 from ie_cli.commands.console import print_error, say, warn
 from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
-from ie_cli.commands.predict import report_omitted
+from ie_cli.commands.predict import report_omitted, run_predict
 from ie_cli.commands.progress import counting_shards
 from ie_cli.commands.records import Output, Tally, output_format_of, report_setup, require_room_for_bad_lines
 from ie_cli.commands.shard_job import PredictJob
@@ -43,13 +43,13 @@ class Distribution:
 
     Attributes:
         workers: the number of processes on this machine.
-        part: which part of the shards this command predicts; None for all.
+        shard: which part of the shards this command predicts, ``NUMBER/OF``; None for all.
         engine: what runs the processes; None for this command.
         address, actors, gpus_per_actor: see `integrations.ray_engine.Cluster`.
     """
 
     workers: int | None = None
-    part: Part | None = None
+    shard: str | None = None
     engine: Literal["ray"] | None = None
     address: str | None = None
     actors: int | None = None
@@ -58,24 +58,36 @@ class Distribution:
     @property
     def option(self) -> str | None:
         """An option that was given and needs an output directory, or None."""
-        given = {"--workers": self.workers, "--shard": self.part, "--engine": self.engine}
+        given = {"--workers": self.workers, "--shard": self.shard, "--engine": self.engine}
         return next((name for name, value in given.items() if value is not None), None)
 
-    def validate(self) -> None:
-        """Check that the options fit together.
+    @property
+    def part(self) -> Part | None:
+        """Which part of the shards this command predicts; None for all."""
+        return None if self.shard is None else Part.parse(self.shard)
+
+    def validated(self) -> Distribution:
+        """Return this object if the options fit together.
 
         Raises:
             typer.BadParameter: they do not.
         """
+        try:
+            _ = self.part
+        except ValueError as error:
+            raise typer.BadParameter(f"--shard: {error}.") from error
         of_ray = {"--address": self.address, "--actors": self.actors, "--gpus-per-actor": self.gpus_per_actor}
         needless = next((name for name, value in of_ray.items() if value is not None), None)
         if self.engine is None and needless is not None:
             raise typer.BadParameter(f"{needless} requires --engine ray.")
         if self.engine is not None and self.workers is not None:
             raise typer.BadParameter("--workers is for this machine: use --actors with --engine ray.")
+        return self
 
-    def run(self, job: PredictJob, shards: Sequence[Shard]) -> Iterator[Outcome]:
-        """Predict shards, and yield the outcomes as they come."""
+    def run(self, job: PredictJob, shards: Sequence[Shard]) -> Generator[Outcome, None, None]:
+        """Predict shards, and yield the outcomes as they come; without any, nothing is loaded or connected."""
+        if not shards:
+            return
         if self.engine is not None:
             from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
 
@@ -108,28 +120,52 @@ def is_shard_directory(path: str, distribution: Distribution, output_format: str
     return True
 
 
+def predict_files(
+    choice: ModelChoice,
+    given: Sequence[Input],
+    output: Output,
+    distribution: Distribution,
+    *,
+    output_format: str | None,
+    choosing: Choosing,
+    full_batches: bool,
+) -> None:
+    """Predict into one output, or into a directory with one output for each input."""
+    if is_shard_directory(output.path, distribution, output_format):
+        run_predict_shards(choice, given, output, distribution, output_format=output_format, choosing=choosing)
+        return
+    run_predict(
+        choice,
+        given,
+        output,
+        output_format=output_format,
+        choosing=choosing,
+        full_batches=full_batches,
+        quiet=choice.quiet,
+    )
+
+
 def run_predict_shards(
     choice: ModelChoice,
     given: Sequence[Input],
     output: Output,
+    distribution: Distribution,
     *,
     output_format: str | None,
     choosing: Choosing,
-    distribution: Distribution,
-    quiet: bool,
 ) -> None:
     """Predict the shards that are not finished, and report on all of them.
 
     Raises:
         DataError: a shard cannot be predicted, after all others have been; or finished ones do not fit.
     """
-    distribution.validate()
+    quiet = choice.quiet
     root = local_path(output.path)
     target = _target(output, output_format, choosing)
     require_allowed(root)
     shards = find_shards(given, root, target, quiet=quiet)
-    if distribution.part is not None:
-        shards = distribution.part.select(shards)
+    if (part := distribution.part) is not None:
+        shards = part.select(shards)
     choice.announce()
     model = fingerprint(local_directory(choice.directory))
     job = PredictJob(
@@ -149,18 +185,13 @@ def run_predict_shards(
     with (
         counting_shards(total=len(shards), done=len(finished), quiet=quiet) as count,
         _keeping(summary, len(shards)),
-        closing(_started(distribution.run(job, waiting) if waiting else iter(()))) as outcomes,
+        closing(distribution.run(job, waiting)) as outcomes,
     ):
         for outcome in outcomes:
             summary.add(outcome)
             count(0 if outcome.manifest is None else outcome.manifest["tally"].get("written", 0))
     summary.report(replace(output, path=root), choice, target, choosing=choosing, quiet=quiet)
     summary.require_complete(len(shards))
-
-
-def _started(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    """Yield outcomes, as a generator that can be closed."""
-    yield from outcomes
 
 
 def _target(output: Output, output_format: str | None, choosing: Choosing) -> Format:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -50,51 +51,27 @@ def predict(
     from ie_cli.commands.choosing import Choosing
     from ie_cli.commands.input_options import make_inputs
     from ie_cli.commands.inputs import ModelChoice
-    from ie_cli.commands.predict import run_predict
-    from ie_cli.commands.predict_shards import Distribution, is_shard_directory, run_predict_shards
+    from ie_cli.commands.predict_shards import Distribution, predict_files
     from ie_cli.commands.records import Output
-    from ie_cli.inference.shards import Part
 
-    plain = [name for name, wanted in (("text", text), ("document", document)) if wanted]
-    if len({*plain, input_format} - {None}) > 1:
-        raise typer.BadParameter("--text, --document and --from contradict each other.")
+    input_format = _format_of_input(input_format, text=text, document=document)
     if rejects is not None and on_error == "stop":
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     if below is not None and uncertain is not None:
         raise typer.BadParameter("--below and --uncertain exclude each other.")
-    try:
-        part = None if shard is None else Part.parse(shard)
-    except ValueError as error:
-        raise typer.BadParameter(f"--shard: {error}.") from error
-    distribution = Distribution(workers, part, engine, address, actors, gpus_per_actor)
-    distribution.validate()
-    choice = ModelChoice(
-        model,
-        threshold=threshold,
-        flat=flat,
-        split=split,
-        batch_size=batch_size,
-        precision=precision,
-        device=device,
-        backend=backend,
-        task=task,
-        quiet=quiet,
-    )
-    input_format = plain[0] if plain else input_format
+    distribution = Distribution(workers, shard, engine, address, actors, gpus_per_actor).validated()
+    choice = ModelChoice(model, threshold=threshold, flat=flat, split=split, task=task, quiet=quiet)
+    choice = replace(choice, batch_size=batch_size, precision=precision, device=device, backend=backend)
     data = make_inputs(files, format=input_format, text_column=text_column, joiner=joiner, columns=columns)
     out = Output(output, on_error=on_error or ("stop" if rejects is None else "skip"), rejects=rejects, resume=resume)
     choosing = Choosing(below, uncertain)
-    if is_shard_directory(output, distribution, output_format):
-        run_predict_shards(
-            choice,
-            data,
-            out,
-            output_format=output_format,
-            choosing=choosing,
-            distribution=distribution,
-            quiet=quiet,
-        )
-        return
-    run_predict(
-        choice, data, out, output_format=output_format, choosing=choosing, full_batches=full_batches, quiet=quiet
+    predict_files(
+        choice, data, out, distribution, output_format=output_format, choosing=choosing, full_batches=full_batches
     )
+
+
+def _format_of_input(named: str | None, *, text: bool, document: bool) -> str | None:
+    plain = [name for name, wanted in (("text", text), ("document", document)) if wanted]
+    if len({*plain, named} - {None}) > 1:
+        raise typer.BadParameter("--text, --document and --from contradict each other.")
+    return plain[0] if plain else named

@@ -38,6 +38,11 @@ def install_hint(*extras: str) -> str:
     )
 
 
+def package_hint(package: str) -> str:
+    """Return the command that installs a package of others that no extra contains."""
+    return f"pip install {package}"
+
+
 def upgrade_hint() -> str:
     """Return the command that installs the latest version."""
     return f"pip install -U {installed_distribution()}"

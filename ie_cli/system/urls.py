@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, cast
 
 from ie_cli.errors import DataError, did_you_mean
-from ie_cli.system.distribution import install_hint
+from ie_cli.system.distribution import install_hint, package_hint
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "hf", "file", "local", "memory")
 """The allowed protocols. fsspec knows many more, some of which run commands, render templates or extract archives."""
@@ -126,7 +126,7 @@ def bad_url(url: str, error: Exception) -> DataError:
     package = _PACKAGES.get(protocol)
     if isinstance(error, ImportError) and package is not None:
         extra = _EXTRAS.get(package)
-        hint = install_hint(extra) if extra is not None else f"pip install {package}"
+        hint = install_hint(extra) if extra is not None else package_hint(package)
         return DataError(f"{url}: {protocol}:// needs the package {package}, which is not installed", hint=hint)
     reason = str(error) or type(error).__name__
     return DataError(f"{url}: {reason}", hint="check the URL, and whether you have access to it.")
