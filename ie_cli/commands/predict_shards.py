@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ie_cli.commands import predict
 from ie_cli.commands.choosing import Choosing
 from ie_cli.commands.console import print_error, say, warn
 from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
-from ie_cli.commands.predict import report_omitted, run_predict
+from ie_cli.commands.predict import report_omitted
 from ie_cli.commands.progress import counting_shards
 from ie_cli.commands.records import Output, Tally, output_format_of, report_setup, require_room_for_bad_lines
 from ie_cli.commands.shard_job import PredictJob
@@ -134,7 +135,7 @@ def predict_files(
     if is_shard_directory(output.path, distribution, output_format):
         run_predict_shards(choice, given, output, distribution, output_format=output_format, choosing=choosing)
         return
-    run_predict(
+    predict.run_predict(
         choice,
         given,
         output,
