@@ -26,6 +26,7 @@ from support.untrained import write_model
 
 from ie_cli.commands import shard_job
 from ie_cli.inference.shards import Manifest, Shard
+from ie_cli.system.checksums import with_checksum
 from ie_cli.system.streams import open_output, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -295,3 +296,27 @@ def test_without_ray_its_extra_is_named(here: Path, monkeypatch: pytest.MonkeyPa
     text = refused("in/*.gz", "-o", "out/", "--engine", "ray")
     assert "--engine ray needs the package ray, which is not installed" in text
     assert "pip install 'ie-cli[ray]'" in text
+
+
+def test_a_machine_with_another_model_or_without_the_directory_ends_the_command(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_job, "fingerprint", lambda path: "that of another machine")
+    text = refused("in/*.gz", "-o", "out/")
+    assert f"{model}: the model is not the one that the command was started with" in text
+    monkeypatch.setattr(os, "getcwd", lambda: "/no/such/directory")
+    text = refused("in/*.gz", "-o", "out/")
+    assert "/no/such/directory: this directory cannot be entered on every machine" in text
+    assert "use a directory that all machines share, or URLs and absolute paths" in text
+    assert not Path("out").exists()
+
+
+def test_precisions_that_differ_are_reported(here: Path) -> None:
+    predict(*SKIPPING, "-o", "out/")
+    path = Path("out", "_shards", "0.jsonl.gz.json")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["checksum"]
+    path.write_text(json.dumps(with_checksum(manifest | {"precision": "float64"})), encoding="utf-8")
+    assert "and others in float64, because the machines differ: name one with --precision" in predict(
+        *SKIPPING, "-o", "out/"
+    )
