@@ -83,7 +83,7 @@ docs: $(READY)
 
 $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,bench,wandb,mlflow,spacy]'
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,bench,cluster,wandb,mlflow,spacy]'
 	touch $@
 
 # The tests with the oldest packages that pyproject.toml allows, including all extras, for Python 3.11 on Linux. The version of

@@ -97,6 +97,7 @@ def commands(directory: Path) -> list[list[str]]:
     return [
         ["predict", str(DATA / "samples" / "plain.txt"), "--text", "--model", str(MODEL)],
         ["predict", gold, "--model", str(MODEL), "--output", written],
+        ["predict", gold, "--model", str(MODEL), "--output", f"{directory / 'shards'}/"],
         ["eval", str(MODEL), gold, "--json"],
         ["eval", gold, "--predictions", written, "--json"],
         ["convert", gold, (directory / "gold.conll").as_uri(), "--to", "conll"],
@@ -115,12 +116,14 @@ def test_an_exported_model_needs_no_other_package(extra: str | None, tmp_path: P
     allowed = names([*LIGHT_PROJECT["dependencies"], *(EXTRAS[extra] if extra else [])])
     every = [
         *FULL_PROJECT["dependencies"],
-        *(line for name in ("export", "onnx", "serve", "zstd") for line in EXTRAS[name]),
+        *(line for name in ("export", "onnx", "ray", "s3", "serve", "zstd") for line in EXTRAS[name]),
     ]
     denied = names(every) - allowed - {FULL}
     assert {"torch", "transformers", "datasets", "onnx"} <= denied
     used = {
         None: RUN,
+        "ray": "from ie_cli.commands import predict_shards; from ie_cli.integrations import ray_engine",
+        "s3": "from ie_cli.commands import predict_shards; from ie_cli.system import stores",
         "serve": "from ie_cli.serving import app, server",
         "zstd": "from ie_cli.system.streams import zstandard; zstandard()",
     }

@@ -27,6 +27,7 @@ LIBRARIES = {
     "HF_HUB_OFFLINE": "`1`: encoders and datasets are never downloaded.",
     "HF_ENDPOINT": "The address of a mirror that is used instead of `https://huggingface.co`.",
     "HF_HOME": "Where the Hugging Face libraries keep what they download.",
+    "RAY_ADDRESS": "The cluster of `ie predict --engine ray` if there is no `--address`.",
     "HF_TOKEN": "The token for private models and for uploads.",
     "OMP_NUM_THREADS": "The number of CPU threads of torch and ONNX Runtime.",
     "CUDA_VISIBLE_DEVICES": "The GPUs that may be used; an empty value means none.",

@@ -202,6 +202,40 @@ Rejects = Annotated[
     str | None,
     typer.Option("--rejects", help="File for bad lines with location and error; implies --on-error skip."),
 ]
+PredictedOutput = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Output; `-` is stdout. A name that ends with `/` is a directory, with one output for each input.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Number of processes, each with a model; they share the processor cores."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="NUMBER/OF",
+        help="Predict only this part of the inputs, e.g. 1/8 to 8/8 in eight jobs with the same output directory.",
+    ),
+]
+EngineOption = Annotated[
+    Literal["ray"] | None,
+    typer.Option("--engine", help="Predict on a Ray cluster; without --address, on this machine."),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Address of the Ray cluster: `auto`, HOST:PORT or ray://HOST:PORT.")
+]
+Actors = Annotated[
+    int | None,
+    typer.Option("--actors", min=1, help="Number of models on the Ray cluster; by default, one per GPU or machine."),
+]
+GpusPerActor = Annotated[
+    float | None, typer.Option("--gpus-per-actor", min=0.0, help="GPUs of each model on the Ray cluster; may be 0.5.")
+]
 ResumeJob = Annotated[
     bool, typer.Option("--resume", help="Resume an interrupted job; start a new one if there is none.")
 ]

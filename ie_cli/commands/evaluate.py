@@ -183,8 +183,8 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             each=count,
             probe=None if report.quiet else probe,  # it only serves the hint below
         )
-    warn_truncated(engine)
-    report_long_texts(engine, quiet=report.quiet)
+    warn_truncated(engine.counts, engine.pair_tasks)
+    report_long_texts(engine.splitter, engine.counts, quiet=report.quiet)
     _require_gold(result)
     if probe is not None:
         result = replace(result, environment={**result.environment, "threshold": probe.description})

@@ -20,7 +20,7 @@ from ie_cli.system.streams import open_input
 if TYPE_CHECKING:
     from ie_cli.formats.common.base import Tokens
     from ie_cli.inference.extractor import Extractor
-    from ie_cli.inference.pipeline import Engine
+    from ie_cli.inference.pipeline import Counts, Engine
     from ie_cli.inference.splitting import Split
     from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
 
@@ -184,11 +184,15 @@ class ModelChoice:
         options |= {} if self.task is None else {"task": self.task}
         return options if self.split == "auto" else options | {"split": self.split}
 
+    def announce(self) -> None:
+        """Print the path of the model if the command line does not name it."""
+        if (self.path is None or self._from_variable) and not self.quiet:
+            say(f"model: {self.directory}{f' ({MODEL_VARIABLE})' if self._from_variable else ''}")
+
     def load(self) -> Extractor:
         """Load the model; print its path if the command line does not name it."""
+        self.announce()
         path = self.directory
-        if (self.path is None or self._from_variable) and not self.quiet:
-            say(f"model: {path}{f' ({MODEL_VARIABLE})' if self._from_variable else ''}")
         with busy("starting", quiet=self.quiet):
             from ie_cli.inference.extractor import Extractor
 
@@ -240,26 +244,25 @@ def first_tokens(extractor: Extractor) -> Tokens | None:
     return next(iter(extractor.tasks.values())).tokens
 
 
-def warn_truncated(engine: Engine) -> None:
+def warn_truncated(counts: Counts, pair_tasks: Sequence[str]) -> None:
     """Warn if windows exceeded the candidate limit, texts were truncated, pairs are missing, or have several scores."""
-    if engine.counts.shortened:
+    if counts.shortened:
         warn(
-            f"{counted(engine.counts.shortened, 'text or pair', 'texts or pairs')} exceeded the model's encoder.max_length: "
+            f"{counted(counts.shortened, 'text or pair', 'texts or pairs')} exceeded the model's encoder.max_length: "
             "what they were compared by is their beginning"
         )
-    if engine.counts.unpaired:
+    if counts.unpaired:
         warn(
-            f"{engine.counts.unpaired} of {counted(engine.counts.texts, 'record')} without text_pair: the model only compares "
+            f"{counts.unpaired} of {counted(counts.texts, 'record')} without text_pair: the model only compares "
             "pairs of texts"
         )
-    if engine.counts.contested:
-        names = engine.pair_tasks
+    if counts.contested:
         warn(
-            f"{counted(engine.counts.contested, 'pair')} scored by the tasks {', '.join(names)}, but a record has one score and "
-            f"one label, which are those of {names[-1]}: use `ie predict --task NAME` for another task"
+            f"{counted(counts.contested, 'pair')} scored by the tasks {', '.join(pair_tasks)}, but a record has one score and "
+            f"one label, which are those of {pair_tasks[-1]}: use `ie predict --task NAME` for another task"
         )
-    if engine.counts.truncated:
+    if counts.truncated:
         warn(
-            f"{engine.counts.truncated} of {counted(engine.counts.windows, 'window')} exceeded the candidate limit and kept "
+            f"{counts.truncated} of {counted(counts.windows, 'window')} exceeded the candidate limit and kept "
             "only the best-scoring candidates: the model is untrained, or the threshold is far too low"
         )

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from ie_cli.commands.console import say
 from ie_cli.errors import counted
-from ie_cli.inference.splitting import MUCH_LONGER
+from ie_cli.inference.splitting import MUCH_LONGER, Splitter
 
 if TYPE_CHECKING:
-    from ie_cli.inference.pipeline import Engine
+    from ie_cli.inference.pipeline import Counts
 
 
-def report_long_texts(engine: Engine, *, quiet: bool = False) -> None:
+def report_long_texts(splitter: Splitter | None, counts: Counts, *, quiet: bool = False) -> None:
     """Print how many texts were much longer than the trained ones, and what was done with them."""
-    splitter, counts = engine.splitter, engine.counts
     if quiet or splitter is None or splitter.seen is None:
         return
     seen, texts = splitter.seen, counted(counts.texts, "text")

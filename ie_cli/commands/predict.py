@@ -113,10 +113,10 @@ def _predict_stream(
     with ExitStack() as stack:
         out = stack.enter_context(open_target(target, output.path))
         rejects = stack.enter_context(open_output(output.rejects)) if output.rejects is not None else None
-        writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=_labels(extractor))
-        _know_names(tally, target, extractor)
+        writer = RecordWriter(target, output.on_error, out, rejects, tally, labels=labels_of(extractor))
+        know_names(tally, target, extractor)
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size()))
-        records = count.follow(_records(sources, extractor, target, quiet=quiet, progress=count.on_read))
+        records = count.follow(records_of(sources, extractor, target, quiet=quiet, progress=count.on_read))
         predicted = _counted(extract(engine, records, idle=idle), count)
         choosing.write_all(predicted, writer, live=sources.are_live)
     if not quiet:
@@ -124,9 +124,9 @@ def _predict_stream(
             say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
         choosing.report(tally, output)
-    _report_omissions(tally, output, choice)
-    warn_truncated(engine)
-    report_long_texts(engine, quiet=quiet)
+    report_omitted(tally, output, choice)
+    warn_truncated(engine.counts, engine.pair_tasks)
+    report_long_texts(engine.splitter, engine.counts, quiet=quiet)
 
 
 def _counted(items: Iterator[Document | BadLine], count: Callable[[], None]) -> Iterator[Document | BadLine]:
@@ -169,13 +169,13 @@ def _predict_job(
         tally, digest = Tally.from_fields(job.done.get("tally", {})), Digest(pairs=engine.reads_pairs)
         if job.records and not quiet:
             say(f"resuming after {counted(job.records, 'record')}")
-        parts, labels = job.parts, _labels(extractor)
+        parts, labels = job.parts, labels_of(extractor)
         writer = RecordWriter(target, output.on_error, parts["output"], parts.get("rejects"), tally, labels=labels)
-        _know_names(tally, target, extractor)
+        know_names(tally, target, extractor)
         done = job.records
         count = stack.enter_context(counting("predicting", quiet=quiet, size=sources.size(), done=done))
         records = count.follow(
-            job.skip(_records(sources, extractor, target, quiet=quiet, progress=count.on_read), digest)
+            job.skip(records_of(sources, extractor, target, quiet=quiet, progress=count.on_read), digest)
         )
         if not done:
             writer.begin()
@@ -188,9 +188,9 @@ def _predict_job(
         say(f"{counted(tally.written, 'record')} written to {output.path}")
         report_setup(tally, target)
         choosing.report(tally, output)
-    _report_omissions(tally, output, choice)
-    warn_truncated(engine)
-    report_long_texts(engine, quiet=quiet)
+    report_omitted(tally, output, choice)
+    warn_truncated(engine.counts, engine.pair_tasks)
+    report_long_texts(engine.splitter, engine.counts, quiet=quiet)
 
 
 def _write_chunks(
@@ -223,12 +223,12 @@ def _write_chunks(
     return done
 
 
-def _labels(extractor: Extractor) -> list[str]:
+def labels_of(extractor: Extractor) -> list[str]:
     """Return the labels of all tasks, in the order in which the page of `ie serve` gives them their styles."""
     return [label for name in extractor.recipe.instances() for label in extractor.tasks[name].schema.labels]
 
 
-def _know_names(tally: Tally, target: Format, extractor: Extractor) -> None:
+def know_names(tally: Tally, target: Format, extractor: Extractor) -> None:
     """Add the labels and predicates of the model to those that the reader of the output has to set up."""
     if target.setup is None:
         return
@@ -238,7 +238,8 @@ def _know_names(tally: Tally, target: Format, extractor: Extractor) -> None:
             tally.know(schema.labels, schema.predicates)
 
 
-def _report_omissions(tally: Tally, output: Output, choice: ModelChoice) -> None:
+def report_omitted(tally: Tally, output: Output, choice: ModelChoice) -> None:
+    """Warn about what was not written, with the remedy for overlapping entities."""
     report_omissions(tally, output)
     if choice.flat is None and any(count for what, count in tally.lost.items() if what.startswith(OVERLAPS)):
         say("hint: --flat drops the lower-scoring of overlapping entities")
@@ -279,9 +280,10 @@ def _out_of_memory(job: Job) -> IEError:
     return IEError(OUT_OF_MEMORY, hint=join_hints(smaller, kept))
 
 
-def _records(
+def records_of(
     sources: Sources, extractor: Extractor, target: Format, *, quiet: bool, progress: Callable[[int], None] | None
 ) -> Iterator[Document | BadLine]:
+    """Stream the records of sources for prediction: their annotation is ignored, and read as the model's training data are."""
     # Tags in the input are ignored, so the label columns of the training data need not exist.
     reading = sources.files[0].reading(
         quiet=quiet, trained=first_data(extractor.recipe), tokens=first_tokens(extractor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,45 @@ from typing import TypeVar
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ie_cli.commands import console as terminal
+from ie_cli.errors import counted
 
 Item = TypeVar("Item")
+
+
+class ShardCounter:
+    """Shows how many shards are done and how many records they hold, on a terminal as a bar, otherwise as a line now and then."""
+
+    def __init__(self, progress: Progress | None, *, total: int, done: int, quiet: bool) -> None:
+        self._progress, self._total, self._done, self._records, self._quiet = progress, total, done, 0, quiet
+        self._last_line = time.monotonic()
+        self._task = None if progress is None else progress.add_task("", total=total, completed=done, items="")
+
+    def __call__(self, records: int) -> None:
+        """Count a shard that is done."""
+        self._done += 1
+        self._records += records
+        text = f"{self._done:,} of {counted(self._total, 'shard')}, {counted(self._records, 'record')}"
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, items=text)
+        elif not self._quiet and time.monotonic() - self._last_line > terminal.PLAIN_SECONDS:
+            terminal.say(text)
+            self._last_line = time.monotonic()
+
+
+@contextmanager
+def counting_shards(*, total: int, done: int, quiet: bool) -> Iterator[ShardCounter]:
+    """Show the progress over shards, and yield what counts them with their records."""
+    if quiet or not terminal.console.is_terminal:
+        yield ShardCounter(None, total=total, done=done, quiet=quiet)
+        return
+    columns = (
+        TextColumn("predicting"),
+        BarColumn(),
+        TextColumn("{task.fields[items]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=terminal.console, transient=True) as progress:
+        yield ShardCounter(progress, total=total, done=done, quiet=quiet)
 
 
 class Counter:

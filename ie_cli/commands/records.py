@@ -59,11 +59,7 @@ class Output:
             DataError: the format cannot hold bad lines, or a file has two purposes, is in an input directory, or has the
                 wrong suffix for rejects.
         """
-        if self.on_error == "keep" and target.name != "jsonl":
-            raise DataError(
-                f"--on-error keep requires the output format jsonl, got {target.name}",
-                hint="use --on-error skip: the format cannot represent bad lines.",
-            )
+        require_room_for_bad_lines(self.on_error, target)
         if target.container is not None:
             self._validate_container(target, directory=target.container.directories, sources=sources)
         paths = [self.path] + ([self.rejects] if self.rejects is not None else [])
@@ -161,6 +157,15 @@ class Tally:
         self.labels |= dict.fromkeys(labels)
         self.predicates |= dict.fromkeys(predicates)
 
+    def add(self, other: Tally) -> None:
+        """Add the counts of another output."""
+        self.written, self.bad = self.written + other.written, self.bad + other.bad
+        self.lost.update(other.lost)
+        self.first_bad = self.first_bad or other.first_bad
+        self.labels |= other.labels
+        self.predicates |= other.predicates
+        self.certain += other.certain
+
     def add_names(self, document: Document) -> None:
         """Remember the labels and predicates of a document."""
         for relation in document.relations:
@@ -240,6 +245,19 @@ class RecordWriter:
         self.tally.count_bad(bad)
         if self.rejects is not None:
             self.rejects.write(dump({"where": bad.where, "error": bad.error.message, "line": bad.raw}))
+
+
+def require_room_for_bad_lines(on_error: OnError, target: Format) -> None:
+    """Check that a format can hold bad lines if they are to be kept.
+
+    Raises:
+        DataError: it cannot.
+    """
+    if on_error == "keep" and target.name != "jsonl":
+        raise DataError(
+            f"--on-error keep requires the output format jsonl, got {target.name}",
+            hint="use --on-error skip: the format cannot represent bad lines.",
+        )
 
 
 def output_format_of(name: str | None, path: str) -> Format:

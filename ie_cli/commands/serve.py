@@ -61,7 +61,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
             server.run(app, bound, limits)
         finally:
             worker.close()
-            warn_truncated(engine)
+            warn_truncated(engine.counts, engine.pair_tasks)
 
 
 def _validate_token(token: str) -> None:

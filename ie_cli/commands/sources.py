@@ -27,6 +27,7 @@ from ie_cli.formats.directory_files import (
 )
 from ie_cli.formats.registry import UnusedOption
 from ie_cli.formats.suffixes import suffix_of
+from ie_cli.system.stores import is_pattern, matching_urls
 from ie_cli.system.urls import is_url
 
 _PLAIN_HINT = (
@@ -76,7 +77,7 @@ class Sources:
                 paths = [one.path]
             searched |= paths != [one.path]
             files.extend(replace(one, path=path) for path in paths)
-        _require_distinct([file.path for file in files])
+        require_distinct([file.path for file in files])
         return cls(tuple(files), directories=tuple(directories), searched=searched, found=frozenset(found))
 
     @property
@@ -184,7 +185,9 @@ def _is_directory(path: str) -> bool:
 
 
 def _is_pattern(path: str) -> bool:
-    return glob.has_magic(path) and not is_url(path) and not path.startswith(PREFIX) and not os.path.exists(path)
+    if is_url(path):
+        return is_pattern(path)
+    return glob.has_magic(path) and not path.startswith(PREFIX) and not os.path.exists(path)
 
 
 def _matches(pattern: str) -> list[str]:
@@ -193,10 +196,19 @@ def _matches(pattern: str) -> list[str]:
     Raises:
         DataError: there is none.
     """
-    found = [path for path in sorted(glob.glob(pattern, recursive=True)) if is_data_file(path)]
+    if is_url(pattern):
+        found = list(matching_urls(pattern))
+    else:
+        found = [path for path in sorted(glob.glob(pattern, recursive=True)) if is_data_file(path)]
     if not found:
-        raise DataError(f"{pattern}: no file matches this pattern", hint="check it with: ls PATTERN")
+        raise no_match(pattern)
     return found
+
+
+def no_match(pattern: str) -> DataError:
+    """Return the error for a pattern that no file matches."""
+    hint = "check the pattern, and whether you may list the files." if is_url(pattern) else "check it with: ls PATTERN"
+    return DataError(f"{pattern}: no file matches this pattern", hint=hint)
 
 
 def _files_in(directory: Input, *, quiet: bool) -> list[str]:
@@ -217,7 +229,7 @@ def _files_in(directory: Input, *, quiet: bool) -> list[str]:
     return list(found.files)
 
 
-def _require_distinct(paths: Sequence[str]) -> None:
+def require_distinct(paths: Sequence[str]) -> None:
     """Check that no file is read twice.
 
     Raises:

@@ -17,6 +17,7 @@ from ie_cli.formats.common.detect import detect, peek
 from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.formats.common.json_stream import read_head, spans_lines
 from ie_cli.formats.registry import FORMATS, kind_of_table
+from ie_cli.formats.remote_files import read_copy
 from ie_cli.system.streams import read_lines, require_present
 from ie_cli.system.urls import is_url
 
@@ -42,8 +43,13 @@ def find_format(name: str, *, written: bool = False) -> Format:
 
 
 def container_of(path: str) -> str | None:
-    """Return the name of the format of a local directory or binary file; None if it is none, or read as lines."""
-    if path == "-" or path.startswith(PREFIX) or is_url(path) or not os.path.exists(path):
+    """Return the name of the format of a directory or binary file, that of a URL by its suffix; None if it is read as lines."""
+    if path == "-" or path.startswith(PREFIX):
+        return None
+    if is_url(path):
+        containers = [(name, one) for name, one in FORMATS.items() if one.container is not None]
+        return next((name for name, one in containers if path.lower().endswith(one.suffixes)), None)
+    if not os.path.exists(path):
         return None
     return next(
         (name for name, one in FORMATS.items() if one.container is not None and one.container.holds(path)), None
@@ -87,8 +93,11 @@ def read_records(
     name = "stdin" if source == "-" else source
     format = _named_or_known(source, format, reading)
     if format is not None and (container := find_format(format).container) is not None:
-        if source == "-" or is_url(source):
+        if source == "-" or (is_url(source) and container.directories):
             raise not_local(name)
+        if is_url(source):
+            detected(format)
+            return edited(read_copy(source, container.read, reading), source, reading)
         require_present(source)
         detected(format)
         return edited(container.read(source, reading), source, reading)

@@ -1,4 +1,9 @@
-"""Output of a long job: named `X.part` until it is complete, with a journal from which the job can be resumed."""
+"""Output of a long job: named `X.part` until it is complete, with a journal from which the job can be resumed.
+
+Many files are predicted shard by shard instead (`inference.shards`), without a journal. A journal loses at most some seconds of
+work, whereas a shard that is interrupted starts again, and it makes one output of one input, however large. So the one does not
+replace the other.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from ie_cli.document import Document
 from ie_cli.errors import DataError, StorageError, counted
 from ie_cli.formats import BadLine
 from ie_cli.formats.jsonl import dump
+from ie_cli.inference.job_facts import Facts, changed_facts
 from ie_cli.system.atomic import copy_mode_and_owner, file_mode, mode_of, replace_text, storing, sync
 from ie_cli.system.checksums import FileChecksum, file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import read_json
@@ -24,16 +30,6 @@ from ie_cli.system.temporary import sweep
 
 COMMIT_SECONDS = 5.0
 """Minimum interval between journal entries; the journal is written between chunks of records."""
-_CHANGED = {
-    "model": "the model has changed",
-    "inputs": "the list of input files has changed",
-    "names": "the names have changed",
-    "rerank": "the cross-encoder has changed",
-}
-"""What is said of facts that are no options."""
-_RENAMED = {"format": "to", "input-format": "from"}
-"""Options in the journals of earlier versions, and their current names."""
-Facts = dict[str, Any]
 Item = TypeVar("Item", bound=Document | BadLine)
 
 
@@ -349,10 +345,6 @@ def _require_intact(name: str, target: str, entry: Facts, journal: Path) -> None
         )
 
 
-def _shown(value: Any) -> str:
-    return "not given" if value is None else str(value)
-
-
 def _rename_parts(targets: Mapping[str, str], journal: Path) -> None:
     """Give the files their final names, the main one last; an earlier process may have renamed some already."""
     for target in reversed(list(targets.values())):
@@ -378,15 +370,11 @@ def _earlier(journal: Path, targets: Mapping[str, str], facts: Facts, *, resume:
         return {}
     if not resume:  # it appeared while the model was being loaded
         require_no_interrupted_job(targets, resume=resume)
-    before, files = {_RENAMED.get(name, name): value for name, value in entry["job"].items()}, entry["files"]
+    files = entry["files"]
     changed = [f"--{name} was given before, but not now" for name in sorted(files.keys() - targets.keys())]
     changed += [f"--{name} is given now, but was not before" for name in sorted(targets.keys() - files.keys())]
     if not entry["complete"]:
-        now = json.loads(json.dumps(facts))
-        for name in sorted(before.keys() | now.keys()):
-            if before.get(name) != now.get(name):
-                was = f"--{name} was {_shown(before.get(name))} and is now {_shown(now.get(name))}"
-                changed.append(_CHANGED.get(name, was))
+        changed += changed_facts(entry["job"], facts)
     for name, target in targets.items():
         if name in files:
             _require_intact(name, target, entry, journal)

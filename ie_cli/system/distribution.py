@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 FULL, PREDICT = "ie-cli", "ie-cli-predict"
 """The names of the two distributions of this package. Both contain the same files; the second does not require torch."""
-PREDICT_EXTRAS = frozenset({"serve", "zstd"})
+PREDICT_EXTRAS = frozenset({"ray", "s3", "serve", "zstd"})
 _ALWAYS_IN_PREDICT = frozenset({"onnx"})
 
 
@@ -36,6 +36,11 @@ def install_hint(*extras: str) -> str:
         f"{PREDICT} only runs exported models, {FULL} does the rest: "
         f"pip uninstall {PREDICT} && pip install {_with_extras(FULL, extras)}"
     )
+
+
+def package_hint(package: str) -> str:
+    """Return the command that installs a package of others that no extra contains."""
+    return f"pip install {package}"
 
 
 def upgrade_hint() -> str:

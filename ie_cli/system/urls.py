@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, cast
 
 from ie_cli.errors import DataError, did_you_mean
+from ie_cli.system.distribution import install_hint, package_hint
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "hf", "file", "local", "memory")
 """The allowed protocols. fsspec knows many more, some of which run commands, render templates or extract archives."""
@@ -16,6 +17,17 @@ ALLOWED_HINT = (
     "use s3://, gs://, az://, http://, https://, hf:// or file://, without chaining; "
     "copy other data to a local file first."
 )
+
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "hf": "huggingface_hub",
+}
+"""The package that fsspec needs for a protocol."""
+_EXTRAS = {"s3fs": "s3"}
+"""The extras that install such packages."""
 
 _PASSWORD = re.compile(r"[^:/?#]+://[^/?#@]*:[^/?#]*@")
 
@@ -71,7 +83,7 @@ def open_url(url: str) -> BinaryIO:
     try:
         return cast(BinaryIO, fsspec.open(url, "rb").open())
     except Exception as error:  # every store raises its own types of errors
-        raise _bad_url(url, error) from error
+        raise bad_url(url, error) from error
 
 
 @contextmanager
@@ -81,21 +93,40 @@ def writing_url(url: str) -> Iterator[BinaryIO]:
     Raises:
         DataError: the URL is not allowed or cannot be opened.
     """
-    require_allowed(url)
-    import fsspec
-
     with ExitStack() as stack:
+        # Not a shared instance: it has a single transaction, which forgets its files when it is started again.
+        system, name = file_system(url, skip_instance_cache=True)
         try:
-            # Not a shared instance: it has a single transaction, which forgets its files when it is started again.
-            system, name = fsspec.core.url_to_fs(url, skip_instance_cache=True)
             stack.enter_context(system.transaction)
             raw: Any = stack.enter_context(system.open(name, "wb"))
         except (ImportError, ValueError, OSError, NotImplementedError) as error:
-            raise _bad_url(url, error) from error
+            raise bad_url(url, error) from error
         yield cast(BinaryIO, raw)
 
 
-def _bad_url(url: str, error: Exception) -> DataError:
-    return DataError(
-        f"{url}: {error}", hint="check the URL and whether the fsspec package of its protocol is installed."
-    )
+def file_system(url: str, **options: Any) -> tuple[Any, str]:
+    """Return the fsspec file system of a URL, and the path in it.
+
+    Raises:
+        DataError: the URL is not allowed, or its package is not installed.
+    """
+    require_allowed(url)
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url, **options)
+    except Exception as error:  # every store raises its own types of errors
+        raise bad_url(url, error) from error
+    return system, str(path)
+
+
+def bad_url(url: str, error: Exception) -> DataError:
+    """Return the error for a URL that cannot be used; it names the package of the protocol if this is missing."""
+    protocol = url.partition("://")[0]
+    package = _PACKAGES.get(protocol)
+    if isinstance(error, ImportError) and package is not None:
+        extra = _EXTRAS.get(package)
+        hint = install_hint(extra) if extra is not None else package_hint(package)
+        return DataError(f"{url}: {protocol}:// needs the package {package}, which is not installed", hint=hint)
+    reason = str(error) or type(error).__name__
+    return DataError(f"{url}: {reason}", hint="check the URL, and whether you have access to it.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ie_cli.errors import ModelError
 from ie_cli.inference.backends.onnx_weights import first_not_finite
 from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import EXPORT, ONNX, QUERIES, reading
+from ie_cli.system.cores import cores
 from ie_cli.system.distribution import install_hint
 
 _BLOCK_SCORES = 2**23  # scores of one window in a block
@@ -229,7 +229,6 @@ def _session(file: Path, *, spinning: bool = True) -> Any:
     if not spinning:  # threads that wait for the next run would slow down the session whose turn it is
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors are raised; warnings concern nodes that users cannot change
-    if hasattr(os, "sched_getaffinity"):  # a container may have fewer cores than the machine
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = cores()  # its default is all cores of the machine, whatever OMP_NUM_THREADS says
     with reading(file, "copy it again, export the model again, or update onnxruntime."):
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,151 @@
+"""Shards on a Ray cluster of several nodes, which are all on this machine."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.corpora import documents
+from support.runner import ie, said
+from support.shard_jobs import UpperJob, make_shards, outputs
+
+from ie_cli.errors import DataError, ModelError
+from ie_cli.inference.shard_workers import RETRIES, predict_here
+from ie_cli.integrations.ray_engine import Cluster, actors_of, cpus_per_actor, predict_on_ray
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+EXPORTED = Path(__file__).parent.parent / "fixtures" / "format_v2" / "ner" / "onnx"
+MEMORY = 80 * 2**20
+"""The smallest object store that Ray starts with."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes with two processor cores each."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster as Nodes
+
+    head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        nodes = Nodes(initialize_head=True, head_node_args=head)
+        nodes.add_node(num_cpus=2, object_store_memory=MEMORY)
+        yield nodes
+        nodes.shutdown()
+
+
+def job(directory: Path, name: str, *, broken: bool = False) -> UpperJob:
+    return UpperJob(str(directory / name), str(directory / "trouble"), broken)
+
+
+def test_a_killed_actor_loses_nothing(cluster: Any, tmp_path: Path) -> None:
+    shards = make_shards(tmp_path, 6)
+    for name, trouble in {"1.txt": "1", "3.txt": "100", "4.txt": "bad"}.items():
+        (tmp_path / "trouble" / name).write_text(trouble, encoding="utf-8")
+    found = list(predict_on_ray(job(tmp_path, "out"), shards, Cluster(cluster.address, actors=2)))
+    assert sorted(outcome.shard.name for outcome in found) == [shard.name for shard in shards]
+    errors = {outcome.shard.name: outcome.error.message for outcome in found if outcome.error is not None}
+    assert errors.keys() == {"3.txt", "4.txt"}
+    assert "3.txt: the process that predicted it died 3 times" in errors["3.txt"]
+    assert errors["4.txt"].endswith("4.txt:1: not JSON")
+    assert (tmp_path / "trouble" / "3.txt").read_text(encoding="utf-8") == str(100 - 1 - RETRIES)
+    (tmp_path / "trouble" / "3.txt").unlink()
+    (tmp_path / "trouble" / "4.txt").unlink()
+    list(predict_here(job(tmp_path, "out"), shards[3:5]))
+    list(predict_here(job(tmp_path, "alone"), shards))
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "alone")
+
+
+def test_a_model_that_cannot_be_loaded_ends_all(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the model is broken") as caught:
+        list(predict_on_ray(job(tmp_path, "out", broken=True), make_shards(tmp_path, 3), Cluster(cluster.address)))
+    assert caught.value.hint == "repair it."
+
+
+def test_too_many_actors_are_an_error(cluster: Any, tmp_path: Path) -> None:
+    shards = make_shards(tmp_path, 9)
+    with pytest.raises(DataError, match="the cluster has 4 processor cores, but 9 actors need one each"):
+        list(predict_on_ray(job(tmp_path, "out"), shards, Cluster(cluster.address, actors=9)))
+    with pytest.raises(DataError, match="the cluster has GPUs for 0 actors, but 1 are wanted"):
+        list(predict_on_ray(job(tmp_path, "out"), shards, Cluster(cluster.address, gpus_per_actor=1.0)))
+
+
+def test_the_command_writes_what_one_process_writes(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IE_MODEL", str(EXPORTED))
+    (tmp_path / "in").mkdir()
+    for n in range(4):
+        with gzip.open(tmp_path / "in" / f"{n}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps({'text': document.text})}\n" for document in documents(10 + n))
+            file.write("{bad\n" if n == 2 else "")
+    options = ("predict", "in/*.jsonl.gz", "--on-error", "skip")
+    on_ray = ie(*options, "-o", "ray/", "--engine", "ray", "--address", cluster.address)
+    assert on_ray.exit_code == 0, on_ray.stderr
+    assert "4 shards with 46 records written to ray/" in said(on_ray)
+    assert ie(*options, "-o", "alone/").exit_code == 0
+    assert outputs(tmp_path / "ray") == outputs(tmp_path / "alone")
+    again = ie(*options, "-o", "ray/", "--engine", "ray", "--address", "127.0.0.1:1")  # nothing is left to do
+    assert (again.exit_code, "4 of 4 shards finished before" in said(again)) == (0, True)
+
+
+DEAD_NODE = """
+import os, sys, threading, time
+from pathlib import Path
+from ray.cluster_utils import Cluster as Nodes
+from support.shard_jobs import UpperJob, make_shards, outputs
+from ie_cli.inference.shard_workers import predict_here
+from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
+
+here = Path(sys.argv[1])
+memory = {"object_store_memory": 80 * 2**20}
+nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory})
+second = nodes.add_node(num_cpus=1, **memory)
+shards = make_shards(here, 8)
+found = []
+for outcome in predict_on_ray(UpperJob(str(here / "out"), str(here / "trouble")), shards, Cluster(nodes.address)):
+    if not found:
+        nodes.remove_node(second, allow_graceful=False)
+    found.append(outcome)
+assert sorted(outcome.shard.name for outcome in found) == sorted(shard.name for shard in shards), found
+assert all(outcome.error is None for outcome in found), found
+list(predict_here(UpperJob(str(here / "alone"), str(here / "trouble")), shards))
+assert outputs(here / "out") == outputs(here / "alone")
+nodes.shutdown()
+"""
+
+
+def test_a_node_that_is_lost_loses_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", DEAD_NODE, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "cluster", "actors", "each"),
+    [
+        ([8.0], [0.0], Cluster(), 1, 8),
+        ([4.0, 4.0, 1.0], [0.0] * 3, Cluster(actors=3), 3, 2),
+        ([4.0, 4.0, 1.0], [0.0] * 3, Cluster(actors=9), 9, 1),
+        ([16.0, 16.0], [4.0, 2.0], Cluster(gpus_per_actor=1.0), 6, 4),
+        ([16.0, 16.0], [1.0, 1.0], Cluster(gpus_per_actor=0.5), 4, 8),
+        ([16.0, 64.0], [8.0, 0.0], Cluster(gpus_per_actor=2.0), 4, 4),
+        ([0.0, 4.0], [0.0, 0.0], Cluster(), 1, 4),
+    ],
+)
+def test_the_cores_of_actors_fit_on_their_machines(
+    cpus: list[float], gpus: list[float], cluster: Cluster, actors: int, each: int
+) -> None:
+    nodes = [{"CPU": cpu, "GPU": gpu} for cpu, gpu in zip(cpus, gpus, strict=True)]
+    assert actors_of(nodes, cluster) == actors
+    assert cpus_per_actor(nodes, actors, cluster.gpus_per_actor) == each
