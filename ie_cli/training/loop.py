@@ -30,7 +30,7 @@ from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule,
 from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_state import pack, require_best_model, unpack
-from ie_cli.training.sampling import Steps, build_steps
+from ie_cli.training.sampling import HostBatches, Steps, build_steps
 from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
@@ -66,7 +66,8 @@ class Run:
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         mixture, self.sampler = build_steps(setup, recipe)
-        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
+        # In an object of its own, which accelerate leaves on the CPU.
+        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=HostBatches)
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section, factors=setup.rate_factors)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
@@ -79,7 +80,11 @@ class Run:
         cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation)
         alone = partial(accelerator.no_sync, self.model)
         self.micro_batching = MicroBatching(
-            self._backward, self._reset_gradients, cached=cached, without_exchange=alone
+            self._backward,
+            self._reset_gradients,
+            cached=cached,
+            without_exchange=alone,
+            device=accelerator.device,
         )
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
@@ -191,10 +196,10 @@ class Run:
         # Starting an epoch draws a random number; in a resumed epoch it was drawn before.
         if not self.batch:
             self.random.restore()
-        for number, batches in enumerate(self.loader):
+        for number, step in enumerate(self.loader):
             if number == 0 and self.batch:
                 self.random.restore()
-            yield batches
+            yield step.batches
 
     def _finish_step(self) -> None:
         """Record a completed step, from which the run can be resumed."""
@@ -210,17 +215,15 @@ class Run:
         self.setup.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
-            losses = [
-                self.micro_batching.add(batch.to(self.accelerator.device), last=last and batch is batches[-1])
-                for batch in batches
-            ]
+            losses = [self.micro_batching.add(batch, last=last and batch is batches[-1]) for batch in batches]
             if last:
                 self.balancer.finish_step()
             norm = self._clip() if last else None
             self.optimizer.step()
             self.optimizer.zero_grad()
             if norm is not None and not self.accelerator.optimizer_step_was_skipped:
-                self.tracker.add_norm(norm, self.step + 1)
+                # With the loss scaling of float16, a step whose gradient overflows is skipped on the device.
+                self.tracker.add_norm(norm, self.step + 1, may_overflow=self.accelerator.scaler is not None)
                 self.schedule.step()
             if last:
                 self.techniques.after_step(self.step + 1)

@@ -27,6 +27,7 @@ from ie_cli.inference.model_directory import SeenTexts, TrainedTask
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import hash_encoder, load_encoder, tiny_encoder
+from ie_cli.modeling.gpu_attention import prepare_for_device
 from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
@@ -203,6 +204,7 @@ def prepare(
         tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
     if (device := choose_device(recipe.training.device)).type == "cpu":
         prepare_for_training(encoder)
+    prepare_for_device(encoder, device)
     return TrainingSetup(
         model=ExtractionModel(encoder, heads),
         tokenizer=tokenizer,
