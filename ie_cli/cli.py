@@ -324,6 +324,7 @@ def serve(
     max_text: args.MaxText = 100_000,
     concurrency: args.Concurrency = 256,
     timeout: args.Timeout = 30.0,
+    drain: args.Drain = 0.0,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
     split: args.SplitTexts = "auto",
@@ -350,7 +351,8 @@ def serve(
         backend=backend,
         quiet=quiet,
     )
-    limits = Limits(max_body=max_body, max_texts=max_texts, max_text=max_text, concurrency=concurrency, timeout=timeout)
+    sizes = {"max_body": max_body, "max_texts": max_texts, "max_text": max_text, "concurrency": concurrency}
+    limits = Limits(**sizes, timeout=timeout, drain=drain)
     run_serve(choice, host, port, token, limits, quiet=quiet)
 
 

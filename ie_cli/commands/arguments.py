@@ -324,6 +324,15 @@ Concurrency = Annotated[
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the body, and again for the answer.")
 ]
+Drain = Annotated[
+    float,
+    typer.Option(
+        "--drain",
+        min=0.0,
+        max=3600.0,
+        help="Seconds to keep serving after SIGTERM, while GET /ready answers 503, so that a proxy sends requests elsewhere.",
+    ),
+]
 
 Private = Annotated[bool, typer.Option("--private", help="Create a private repository; refuse a public one.")]
 Revision = Annotated[str | None, typer.Option("--revision", help="Branch; created if it does not exist.")]
