@@ -202,9 +202,7 @@ def prepare(
             whole_words=whole,
         )
         tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
-    if (device := choose_device(recipe.training.device)).type == "cpu":
-        prepare_for_training(encoder)
-    prepare_for_device(encoder, device)
+    device = _device_for(encoder, recipe)
     return TrainingSetup(
         model=ExtractionModel(encoder, heads),
         tokenizer=tokenizer,
@@ -216,6 +214,15 @@ def prepare(
         initial=initial,
         language=recipe.card.first_language,
     )
+
+
+def _device_for(encoder: nn.Module, recipe: Recipe) -> torch.device:
+    """Return the device of a run, and modify the encoder for it."""
+    device = choose_device(recipe.training.device)
+    if device.type == "cpu":
+        prepare_for_training(encoder)
+    prepare_for_device(encoder, device)
+    return device
 
 
 def _task_setup(
