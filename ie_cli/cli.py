@@ -130,6 +130,7 @@ def train(
     resume: args.ResumeRun = False,
     seeds: args.Seeds = None,
     folds: args.Folds = None,
+    compiled: args.Compile = False,
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
@@ -147,9 +148,8 @@ def train(
             "--seeds and --folds exclude each other: run one after the other, with another --output."
         )
     keep_freed_memory()
-    run_train(
-        recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds
-    )
+    overrides = [*(overrides or []), *(["training.compile=true"] if compiled else [])]
+    run_train(recipe, output, overrides, overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds)
 
 
 @app.command("eval")

@@ -87,6 +87,10 @@ Overwrite = Annotated[
 ResumeRun = Annotated[
     bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
 ]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the encoder with torch.compile: the same as --set training.compile=true."),
+]
 Seeds = Annotated[
     int | None,
     typer.Option(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.compilation import callable_of
 from ie_cli.modeling.gpu_attention import accepts_no_mask
 from ie_cli.modeling.heads.base import Head, Tensors
 
@@ -41,7 +42,8 @@ class ExtractionModel(nn.Module):
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Return the encoder output ``[batch, L, hidden]`` for ids and mask ``[batch, L]``; None: there is no padding."""
-        output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        encode = callable_of(self.encoder)
+        output: Tensor = encode(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
     def read(
@@ -54,7 +56,8 @@ class ExtractionModel(nn.Module):
         if not any(head.needs_first_layer for head in heads.values()):
             hidden, first = self.hidden(input_ids, visible), None
         else:
-            output = self.encoder(input_ids=input_ids, attention_mask=visible, output_hidden_states=True)
+            encode = callable_of(self.encoder)
+            output = encode(input_ids=input_ids, attention_mask=visible, output_hidden_states=True)
             hidden, first = output.last_hidden_state, output.hidden_states[1]
         return {task: head.read(hidden, attention_mask, first) for task, head in heads.items()}
 

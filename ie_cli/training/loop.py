@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch, single_numbers
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing.build import build_balancer
 from ie_cli.training.cached_gradients import CachedGradients
@@ -29,6 +28,7 @@ from ie_cli.training.micro_batching import MicroBatching
 from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule, warmup_steps
 from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
+from ie_cli.training.run_errors import explained
 from ie_cli.training.run_state import pack, require_best_model, unpack
 from ie_cli.training.sampling import HostBatches, Steps, build_steps
 from ie_cli.training.selection import ranked
@@ -134,12 +134,9 @@ class Run:
                 finished = self.finish()
             yield finished
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if (explanation := explained(error, self.step)) is None:
                 raise
-            raise TrainingError(
-                f"out of memory after step {self.step}, outside the training batches",
-                hint="lower training.eval_batch_size, and continue from the last checkpoint with --resume.",
-            ) from error
+            raise explanation from error
         except Stopped as stopped:
             if self.stop.repeated:  # anywhere, even within a step
                 raise

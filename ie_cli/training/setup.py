@@ -24,6 +24,7 @@ from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
 from ie_cli.formats.common.base import Tokens
 from ie_cli.inference.model_directory import SeenTexts, TrainedTask
+from ie_cli.modeling.compilation import compile_encoder
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import hash_encoder, load_encoder, tiny_encoder
@@ -219,7 +220,9 @@ def prepare(
 def _device_for(encoder: nn.Module, recipe: Recipe) -> torch.device:
     """Return the device of a run, and modify the encoder for it."""
     device = choose_device(recipe.training.device)
-    if device.type == "cpu":
+    if recipe.training.compile:
+        compile_encoder(encoder)
+    elif device.type == "cpu":  # what this replaces, a compiler fuses itself
         prepare_for_training(encoder)
     prepare_for_device(encoder, device)
     return device
