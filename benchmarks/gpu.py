@@ -327,8 +327,10 @@ class Report:
         return table(heads, self.rows)
 
 
-def measure_size(size: str, sizes: dict[str, int], plan: Plan, report: Report, directory: Path) -> None:
-    """Measure all systems with one encoder."""
+def measure_size(
+    size: str, sizes: dict[str, int], plan: Plan, report: Report, directory: Path, *, compiled: bool = False
+) -> None:
+    """Measure all systems with one encoder; `compiled` adds our own with torch.compile, whose warm-up takes minutes."""
     data, encoder = directory / "train.jsonl", directory / "encoder"
     made = documents(plan.texts, plan.longest)
     data.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in made), encoding="utf-8")
@@ -348,6 +350,12 @@ def measure_size(size: str, sizes: dict[str, int], plan: Plan, report: Report, d
 
     for task, head in (("ner", "Efficient GlobalPointer"), ("relation", "GPLinker")):
         report.measure(f"training, {head}", size, "ie", lambda task=task: ours(task), 3 * forward)  # type: ignore[misc]
+    if compiled:
+        recipe = our_recipe(encoder, data, "ner", plan, compiled=True)
+        what = "training, Efficient GlobalPointer"
+        report.measure(
+            what, size, "ie --compile", lambda: our_steps(recipe, plan, directory / "compiled")[0], 3 * forward
+        )
     report.measure(
         "training, BIO tags", size, "transformers", lambda: transformers_steps(encoder, texts, plan), 3 * forward
     )
@@ -366,6 +374,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--cpu-smoke", action="store_true", help="tiny encoders on the CPU, to see that the script works"
     )
+    parser.add_argument("--compile", action="store_true", help="also measure training.compile, which takes longer")
     parser.add_argument("--minutes", type=float, default=7.0, help="after this time, no further row is begun")
     options = parser.parse_args(arguments)
     if not options.cpu_smoke and not torch.cuda.is_available():
@@ -383,7 +392,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for size, sizes in (SMOKE if options.cpu_smoke else SIZES).items():
         with tempfile.TemporaryDirectory() as directory:
             os.environ["IE_CACHE"] = directory
-            measure_size(size, sizes, plan, report, Path(directory))
+            measure_size(size, sizes, plan, report, Path(directory), compiled=options.compile)
     name = "a CPU" if device.type == "cpu" else torch.cuda.get_device_name(device)
     kind = str(dtype).removeprefix("torch.")
     print(f"{name}, torch {torch.__version__}, {kind}; a product of matrices: {peak / 1e12:.1f} TFLOP/s")

@@ -46,8 +46,9 @@ def rounded_length(length: int, multiple: int, most: int) -> int:
 
 
 def compilation_error(error: BaseException) -> str | None:
-    """Return the first line of an error of the compiler, or None if it is another error."""
+    """Return the first lines of an error of the compiler, or None if it is another error."""
     module = type(error).__module__
     if not module.startswith(("torch._dynamo", "torch._inductor")):
         return None
-    return re.sub(r"\s+", " ", str(error).strip().partition("\n")[0])
+    first = str(error).strip().splitlines()[:2]  # the name of the backend, and what it raised
+    return re.sub(r"\s+", " ", " ".join(first)).removesuffix(".")
