@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,7 @@ def our_prediction(model: Path, texts: Sequence[str], plan: Plan) -> Timing:
 # --- loops of others
 
 
-Batches = Iterator[tuple[Tensor, Tensor]]
-
-
-def plain_batches(texts: Sequence[str], encoder: Path, plan: Plan) -> Batches:
+def plain_batches(texts: Sequence[str], encoder: Path, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ids and masks ``[batch, L]`` in the order of the texts, padded to the longest of a batch, as tutorials do."""
     from transformers import AutoTokenizer
 
@@ -263,9 +261,7 @@ def bert4torch_steps(encoder: Path, texts: Sequence[str], plan: Plan) -> Timing 
     def step(ids: Tensor, mask: Tensor) -> None:
         with plan.autocast():
             scores = parts[1](parts[0]([ids]), mask)
-        gold = torch.zeros_like(scores)
-        gold[:, 0, 1, 2] = 1
-        flat = len(scores) * LABELS
+        gold, flat = torch.zeros_like(scores), len(scores) * LABELS
         loss_of(scores.float().reshape(flat, -1), gold.float().reshape(flat, -1)).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -349,23 +345,22 @@ def measure_size(
         return timing
 
     for task, head in (("ner", "Efficient GlobalPointer"), ("relation", "GPLinker")):
-        report.measure(f"training, {head}", size, "ie", lambda task=task: ours(task), 3 * forward)  # type: ignore[misc]
+        report.measure(f"training, {head}", size, "ie", partial(ours, task), 3 * forward)
     if compiled:
         recipe = our_recipe(encoder, data, "ner", plan, compiled=True)
         what = "training, Efficient GlobalPointer"
         report.measure(
             what, size, "ie --compile", lambda: our_steps(recipe, plan, directory / "compiled")[0], 3 * forward
         )
-    report.measure(
-        "training, BIO tags", size, "transformers", lambda: transformers_steps(encoder, texts, plan), 3 * forward
-    )
-    what = "training, Efficient GlobalPointer"
-    report.measure(what, size, "bert4torch", lambda: bert4torch_steps(encoder, texts, plan), 3 * forward)
+    theirs = partial(transformers_steps, encoder, texts, plan)
+    report.measure("training, BIO tags", size, "transformers", theirs, 3 * forward)
+    theirs = partial(bert4torch_steps, encoder, texts, plan)
+    report.measure("training, Efficient GlobalPointer", size, "bert4torch", theirs, 3 * forward)
     for task, model in models.items():
-        what = f"prediction, {task}"
-        report.measure(what, size, "ie", lambda model=model: our_prediction(model, texts, plan), forward)  # type: ignore[misc]
+        predict = partial(our_prediction, model, texts, plan)
+        report.measure(f"prediction, {task}", size, "ie", predict, forward)
     what = "forward pass and argmax"
-    report.measure(what, size, "transformers", lambda: transformers_prediction(encoder, texts, plan), forward)
+    report.measure(what, size, "transformers", partial(transformers_prediction, encoder, texts, plan), forward)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -67,7 +67,9 @@ class Run:
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         mixture, self.sampler = build_steps(setup, recipe)
         # In an object of its own, which accelerate leaves on the CPU.
-        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=HostBatches)
+        loader: Any = DataLoader(
+            cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=cast(Any, HostBatches)
+        )
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section, factors=setup.rate_factors)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)

@@ -99,7 +99,8 @@ class Gold:
 
     def to(self, device: torch.device) -> Gold:
         sides = None if self.sides is None else (to_device(self.sides[0], device), to_device(self.sides[1], device))
-        return Gold(*(to_device(part, device) for part in (self.entries, self.rows, self.row_of)), sides)
+        entries, rows, row_of = (to_device(part, device) for part in (self.entries, self.rows, self.row_of))
+        return Gold(entries, rows, row_of, sides)
 
 
 def valid_entries(mask: Tensor, *, sides: Sides | None = None, upper: bool = True) -> Tensor:
