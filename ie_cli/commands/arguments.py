@@ -183,7 +183,12 @@ PredictedLabelColumns = Annotated[
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Precision of the encoder.")
 ]
-Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="Device to run on; `cpu` does not use a GPU.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda:N", help="Device to run on: `cpu` does not use a GPU, `cuda:1` the second."
+    ),
+]
 Backend = Annotated[
     Literal["auto", "torch", "onnx"],
     typer.Option("--backend", help="Runtime for the model; auto uses the form in its directory."),

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ie_cli.errors import ModelError
 from ie_cli.recipe.base import Precision
 
 TENSOR_CORES = (7, 0)
@@ -30,10 +31,20 @@ def cpu_has_bfloat16() -> bool:
     return bool(probe and probe())
 
 
-def choose_device(wanted: Literal["auto", "cpu"] = "auto") -> torch.device:
-    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``."""
+def choose_device(wanted: str = "auto") -> torch.device:
+    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``; or the GPU of a number, as ``cuda:1``.
+
+    Raises:
+        ModelError: there is no such device.
+    """
     if wanted == "cpu":
         return torch.device("cpu")
+    if wanted != "auto":
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        if wanted not in gpus:
+            known = ", ".join(["auto", "cpu", *gpus])
+            raise ModelError(f"device {wanted} not found", hint=f"use one of {known}.")
+        return torch.device(wanted)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

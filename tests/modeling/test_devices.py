@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ie_cli.errors import ModelError
 from ie_cli.modeling import devices
-from ie_cli.modeling.devices import choose_precision, devices_of_workers, to_device
+from ie_cli.modeling.devices import choose_device, choose_precision, devices_of_workers, to_device
 from ie_cli.recipe.base import Precision
 
 GPU = torch.device("cuda")
@@ -34,6 +35,14 @@ def test_workers_share_the_gpus(gpus: int, expected: list[str], monkeypatch: pyt
     monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(devices.torch.backends.mps, "is_available", lambda: False)
     assert [str(device) for device in devices_of_workers(3)] == expected
+
+
+def test_a_gpu_is_chosen_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ModelError, match="device cuda:2 not found") as raised:
+        choose_device("cuda:2")
+    assert raised.value.hint == "use one of auto, cpu, cuda:0, cuda:1."
 
 
 def test_copies_to_a_gpu_are_asynchronous_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:

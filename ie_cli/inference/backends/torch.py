@@ -121,7 +121,7 @@ def load_torch(
     *,
     tokenizer: Tokenizer,
     facts: ModelFacts,
-    device: Literal["auto", "cpu"],
+    device: str,
     precision: Precision | Literal["auto"],
 ) -> TorchBackend:
     """Load the model of a directory.
