@@ -130,6 +130,7 @@ def train(
     resume: args.ResumeRun = False,
     seeds: args.Seeds = None,
     folds: args.Folds = None,
+    compiled: args.Compile = False,
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
@@ -147,9 +148,8 @@ def train(
             "--seeds and --folds exclude each other: run one after the other, with another --output."
         )
     keep_freed_memory()
-    run_train(
-        recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds
-    )
+    overrides = [*(overrides or []), *(["training.compile=true"] if compiled else [])]
+    run_train(recipe, output, overrides, overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds)
 
 
 @app.command("eval")
@@ -263,6 +263,7 @@ def serve(
     max_text: args.MaxText = 100_000,
     concurrency: args.Concurrency = 256,
     timeout: args.Timeout = 30.0,
+    drain: args.Drain = 0.0,
     threshold: args.Threshold = None,
     flat: args.Flat = None,
     split: args.SplitTexts = "auto",
@@ -289,7 +290,8 @@ def serve(
         backend=backend,
         quiet=quiet,
     )
-    limits = Limits(max_body=max_body, max_texts=max_texts, max_text=max_text, concurrency=concurrency, timeout=timeout)
+    sizes = {"max_body": max_body, "max_texts": max_texts, "max_text": max_text, "concurrency": concurrency}
+    limits = Limits(**sizes, timeout=timeout, drain=drain)
     run_serve(choice, host, port, token, limits, quiet=quiet)
 
 

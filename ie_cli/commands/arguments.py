@@ -87,6 +87,10 @@ Overwrite = Annotated[
 ResumeRun = Annotated[
     bool, typer.Option("--resume", help="Resume an earlier run from its last checkpoint, if there is one.")
 ]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the encoder with torch.compile: the same as --set training.compile=true."),
+]
 Seeds = Annotated[
     int | None,
     typer.Option(
@@ -179,7 +183,12 @@ PredictedLabelColumns = Annotated[
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Precision of the encoder.")
 ]
-Device = Annotated[Literal["auto", "cpu"], typer.Option("--device", help="Device to run on; `cpu` does not use a GPU.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda:N", help="Device to run on: `cpu` does not use a GPU, `cuda:1` the second."
+    ),
+]
 Backend = Annotated[
     Literal["auto", "torch", "onnx"],
     typer.Option("--backend", help="Runtime for the model; auto uses the form in its directory."),
@@ -357,6 +366,15 @@ Concurrency = Annotated[
 ]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.001, help="Seconds to wait for the body, and again for the answer.")
+]
+Drain = Annotated[
+    float,
+    typer.Option(
+        "--drain",
+        min=0.0,
+        max=3600.0,
+        help="Seconds to keep serving after SIGTERM, while GET /ready answers 503, so that a proxy sends requests elsewhere.",
+    ),
 ]
 
 Private = Annotated[bool, typer.Option("--private", help="Create a private repository; refuse a public one.")]

@@ -147,7 +147,7 @@ class ModelChoice:
     split: Split = "auto"
     batch_size: int | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: Literal["auto", "cpu"] = "auto"
+    device: str = "auto"
     backend: Literal["auto", "torch", "onnx"] = "auto"
     task: str | None = None
     quiet: bool = False

@@ -8,7 +8,7 @@ import traceback
 from ie_cli.commands.console import say, warn
 from ie_cli.commands.inputs import ModelChoice, warn_truncated
 from ie_cli.errors import ServiceError, counted
-from ie_cli.serving.limits import Limits, require_installed
+from ie_cli.serving.limits import Limits, Readiness, require_installed
 
 _SHORT_TOKEN = 16
 
@@ -33,6 +33,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
         from ie_cli.serving.app import Service, build_app, model_facts
         from ie_cli.serving.worker import Worker
 
+        readiness = Readiness()
         worker = Worker(engine, slots=limits.concurrency, seconds=limits.timeout)
         try:
             app = build_app(
@@ -43,6 +44,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
                     token,
                     frozenset({"localhost", "127.0.0.1", "[::1]", server.host_name(address)}) if loopback else None,
                     _report,
+                    readiness,
                 )
             )
             worker.calibrate()
@@ -58,7 +60,7 @@ def run_serve(choice: ModelChoice, host: str, port: int, token: str | None, limi
                 say(f"serving {extractor.recipe.name} at {server.url(address)} ({access}){size}; Ctrl-C stops it")
             gc.collect()
             gc.freeze()  # the libraries hold half a million objects; a garbage collection over them delays all requests
-            server.run(app, bound, limits)
+            server.run(app, bound, limits, readiness)
         finally:
             worker.close()
             warn_truncated(engine.counts, engine.pair_tasks)

@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 
-def pad(sequences: Sequence[npt.NDArray[Any]], pad_id: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Pad sequences of ids to the longest one; return ids int64 and mask bool ``[batch, L]``.
+def pad(
+    sequences: Sequence[npt.NDArray[Any]], pad_id: int, *, at_least: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Pad sequences of ids to the longest one, or to `at_least`; return ids int64 and mask bool ``[batch, L]``.
 
     >>> pad([np.array([5, 6]), np.array([7])], 0)[0].tolist()
     [[5, 6], [7, 0]]
     """
     lengths = np.array([len(sequence) for sequence in sequences])
-    mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    mask = np.arange(lengths.max(initial=at_least)) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
     ids[mask] = np.concatenate(sequences)
     return ids, mask

@@ -91,7 +91,7 @@ class Extractor:
         cls,
         path: str | os.PathLike[str],
         *,
-        device: Literal["auto", "cpu"] = "auto",
+        device: str = "auto",
         precision: Precision | Literal["auto"] = "auto",
         backend: Form | Literal["auto"] = "auto",
     ) -> Extractor:
@@ -348,7 +348,7 @@ def _document(text: str | Document) -> Document:
 def _load(
     path: Path,
     *,
-    device: Literal["auto", "cpu"],
+    device: str,
     precision: Precision | Literal["auto"],
     backend: Form | Literal["auto"],
 ) -> Extractor:

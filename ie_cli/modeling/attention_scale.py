@@ -30,7 +30,12 @@ def _mask(*args: Any, **options: Any) -> Tensor | None:
     """Return the mask as for torch's fused attention, but explicit unless every query sees every key."""
     from transformers.masking_utils import sdpa_mask
 
-    mask: Tensor | None = sdpa_mask(*args, **{**options, "allow_is_causal_skip": False})
+    options["allow_is_causal_skip"] = False
+    if torch.device(options.get("device", "cpu")).type != "cpu" and options.get("attention_mask") is not None:
+        options["allow_is_bidirectional_skip"] = (
+            False  # it depends on the values, for which the host would have to wait
+        )
+    mask: Tensor | None = sdpa_mask(*args, **options)
     return mask
 
 

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
+from ie_cli.errors import ModelError
 from ie_cli.recipe.base import Precision
+
+TENSOR_CORES = (7, 0)
+"""The compute capability from which a GPU multiplies float16 in tensor cores; bfloat16 needs 8.0."""
 
 
 @cache
@@ -26,21 +31,33 @@ def cpu_has_bfloat16() -> bool:
     return bool(probe and probe())
 
 
-def choose_device(wanted: Literal["auto", "cpu"] = "auto") -> torch.device:
-    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``."""
+def choose_device(wanted: str = "auto") -> torch.device:
+    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``; or the GPU of a number, as ``cuda:1``.
+
+    Raises:
+        ModelError: there is no such device.
+    """
     if wanted == "cpu":
         return torch.device("cpu")
+    if wanted != "auto":
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        if wanted not in gpus:
+            known = ", ".join(["auto", "cpu", *gpus])
+            raise ModelError(f"device {wanted} not found", hint=f"use one of {known}.")
+        return torch.device(wanted)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def choose_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """Resolve ``auto``: bfloat16 if the hardware supports it, else float32."""
+    """Resolve ``auto``: bfloat16 if the hardware supports it; float16 on a GPU that has only this; else float32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16"
+        return "float16" if torch.cuda.get_device_capability(device) >= TENSOR_CORES else "float32"
     if device.type == "cpu":
         return "bfloat16" if cpu_has_bfloat16() else "float32"
     return "float32"
@@ -49,3 +66,25 @@ def choose_precision(wanted: Precision | Literal["auto"], device: torch.device) 
 def torch_dtype(precision: Precision) -> torch.dtype:
     """Return the torch dtype of a precision."""
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device without waiting for the device.
+
+    Only a copy from pinned memory is asynchronous. The memory is reused once the copy is done, which torch keeps track of.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def devices_of_workers(count: int) -> tuple[torch.device, ...]:
+    """Return the device of each of some processes that predict: the GPUs in turn, or the CPU if there are none.
+
+    Args:
+        count: the number of processes.
+    """
+    first, gpus = choose_device(), torch.cuda.device_count()
+    if first.type != "cuda":
+        return (first,) * count
+    return tuple(torch.device("cuda", number % gpus) for number in range(count))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.modeling.batch import Batch
+from ie_cli.modeling.compilation import callable_of
+from ie_cli.modeling.gpu_attention import accepts_no_mask
 from ie_cli.modeling.heads.base import Head, Tensors
 
 
@@ -38,18 +40,24 @@ class ExtractionModel(nn.Module):
         """Return the head of a task."""
         return cast(Head, self.heads[_key(task)])
 
-    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the encoder output ``[batch, L, hidden]`` for ids and mask ``[batch, L]``."""
-        output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Return the encoder output ``[batch, L, hidden]`` for ids and mask ``[batch, L]``; None: there is no padding."""
+        encode = callable_of(self.encoder)
+        output: Tensor = encode(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return output
 
-    def read(self, tasks: Sequence[str], input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+    def read(
+        self, tasks: Sequence[str], input_ids: Tensor, attention_mask: Tensor, *, padded: bool = True
+    ) -> dict[str, Tensor]:
         """Return what the heads of some tasks keep of the encoder output, which is computed once for all of them."""
         heads = {task: self.head(task) for task in tasks}
+        needed = padded or input_ids.device.type == "cpu" or not accepts_no_mask(self.encoder)
+        visible = attention_mask if needed else None
         if not any(head.needs_first_layer for head in heads.values()):
-            hidden, first = self.hidden(input_ids, attention_mask), None
+            hidden, first = self.hidden(input_ids, visible), None
         else:
-            output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+            encode = callable_of(self.encoder)
+            output = encode(input_ids=input_ids, attention_mask=visible, output_hidden_states=True)
             hidden, first = output.last_hidden_state, output.hidden_states[1]
         return {task: head.read(hidden, attention_mask, first) for task, head in heads.items()}
 
@@ -94,7 +102,7 @@ class ExtractionModel(nn.Module):
     def _read_by_head(self, batch: Batch, copies: int = 1) -> Tensor:
         """Return what the head of a batch keeps of the encoder output of some copies of it."""
         ids, mask = (x.repeat(copies, 1) if copies > 1 else x for x in (batch.input_ids, batch.attention_mask))
-        return self.read([batch.task], ids, mask)[batch.task]
+        return self.read([batch.task], ids, mask, padded=batch.padded)[batch.task]
 
 
 def distinct_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

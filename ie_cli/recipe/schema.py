@@ -210,6 +210,9 @@ class TrainingSection(Section):
     """Precision of the encoder; `auto` is bfloat16 if the hardware supports it, including CPUs with AVX512-BF16 or AMX."""
     device: Literal["auto", "cpu"] = "auto"
     """Device for training; `auto` uses a GPU if there is one, `cpu` ignores it."""
+    compile: bool = False
+    """Compile the encoder for training with torch.compile, which needs a C++ compiler, once for each length of batches; lengths
+    are rounded up to multiples of 32. A long training on a GPU can become faster."""
     eval_every: PositiveInt | None = None
     """Steps between two evaluations on dev; once per epoch if omitted."""
     checkpoint_every: PositiveInt | None = None

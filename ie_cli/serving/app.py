@@ -1,4 +1,4 @@
-"""The web application: a page, and an API with three endpoints."""
+"""The web application: a page, and an API with four endpoints."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ie_cli.formats.jsonl import dump
 from ie_cli.inference.model_directory import TrainedTask
 from ie_cli.recipe.schema import Recipe
 from ie_cli.serving.capacity import TooMuch
-from ie_cli.serving.limits import Limits
+from ie_cli.serving.limits import Limits, Readiness
 from ie_cli.serving.middleware import AllowedHosts, BearerToken, ResponseMiddleware, refused, unauthenticated
 from ie_cli.serving.schemas import PAIRS_FORM, Refused, read_documents
 from ie_cli.serving.worker import Busy, Job, Worker, at_capacity, size_of
 
-_ENDPOINTS = "use one of /, /predict, /model and /health."
+_ENDPOINTS = "use one of /, /predict, /model, /health and /ready."
 _CLIENT_CLOSED_REQUEST = 499  # nobody reads it
 
 
@@ -62,6 +62,7 @@ class Service:
         facts: the response of ``GET /model``.
         hosts: allowed names in the header Host; None allows any.
         report: called with the id and the exception of an internal error.
+        readiness: whether a proxy should send new requests.
     """
 
     worker: Worker
@@ -70,6 +71,7 @@ class Service:
     token: str | None
     hosts: frozenset[str] | None
     report: Callable[[str, Exception], None]
+    readiness: Readiness = field(default_factory=Readiness)
     receiving: _ReceivingLimit = field(default_factory=_ReceivingLimit)
 
 
@@ -119,6 +121,11 @@ def build_app(service: Service) -> ASGIApp:
     async def model(request: Request) -> Response:
         return _json(service.facts)
 
+    async def ready(request: Request) -> Response:
+        if service.readiness.draining:
+            return refused(Refused(503, "the service is stopping", "send requests to another replica."))
+        return _json({"status": "ready"})
+
     async def internal_error(request: Request, error: Exception) -> Response:
         number = secrets.token_hex(6)
         service.report(number, error)
@@ -135,6 +142,7 @@ def build_app(service: Service) -> ASGIApp:
             Route("/predict", predict, methods=["POST"]),
             Route("/model", model),
             Route("/health", _health),
+            Route("/ready", ready),
             *(
                 _static(path, name, kind, before)
                 for path, name, kind, before in (
@@ -148,7 +156,7 @@ def build_app(service: Service) -> ASGIApp:
         exception_handlers={Refused: _refused, HTTPException: _unknown, Exception: internal_error},
     )
     app.router.redirect_slashes = False
-    return ResponseMiddleware(app, drain=4 * service.limits.max_body)
+    return ResponseMiddleware(app, drain=4 * service.limits.max_body, readiness=service.readiness)
 
 
 async def _predict(service: Service, request: Request) -> Response:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ie_cli.errors import ServiceError
 from ie_cli.system.distribution import install_hint
 
-__all__ = ["Limits", "require_installed"]
+__all__ = ["Limits", "Readiness", "require_installed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Limits:
         max_text: maximum characters in a text.
         concurrency: maximum requests running or queued. The measured speed of the model may limit them further.
         timeout: seconds to wait for the body, and again for the answer.
+        drain: seconds between SIGTERM and the end of listening, in which a proxy learns that the service is not ready.
     """
 
     max_body: int = 2**20
@@ -27,6 +28,14 @@ class Limits:
     max_text: int = 100_000
     concurrency: int = 256
     timeout: float = 30.0
+    drain: float = 0.0
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether a proxy should send new requests to the service; it answers those that come nevertheless."""
+
+    draining: bool = False
 
 
 def require_installed() -> None:

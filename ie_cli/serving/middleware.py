@@ -13,9 +13,10 @@ from starlette.status import HTTP_408_REQUEST_TIMEOUT
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ie_cli.formats.jsonl import dump
+from ie_cli.serving.limits import Readiness
 from ie_cli.serving.schemas import Refused
 
-OPEN = frozenset({"/", "/page.js", "/style.css", "/health"})
+OPEN = frozenset({"/", "/page.js", "/style.css", "/health", "/ready"})
 """Paths that need no token because they reveal nothing about model or texts."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -110,17 +111,19 @@ class ResponseMiddleware:
     Args:
         app: the application.
         drain: maximum bytes of an unwanted body to read; if there are more, the connection is closed.
+        readiness: whether the service is stopping; each response then closes its connection, so that a proxy does not reuse
+            one that is about to be closed.
     """
 
-    def __init__(self, app: ASGIApp, drain: int) -> None:
-        self.app, self.drain = app, drain
+    def __init__(self, app: ASGIApp, drain: int, readiness: Readiness | None = None) -> None:
+        self.app, self.drain, self.readiness = app, drain, readiness or Readiness()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self.drain)
+        exchange = _Exchange(scope, receive, send, self.drain, self.readiness)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except Exception:
@@ -131,9 +134,9 @@ class ResponseMiddleware:
 class _Exchange:
     """A request and its response: tracks whether the body has been read to its end, and whether the response has started."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, drain: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, drain: int, readiness: Readiness) -> None:
         headers = Headers(scope=scope)
-        self._receive, self._send, self._left = receive, send, drain
+        self._receive, self._send, self._left, self._readiness = receive, send, drain, readiness
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         self._waiting = "expect" in headers  # the client sends the body only after it is requested
         self.started = False
@@ -153,7 +156,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
-            if not await self._drained(late=message["status"] == HTTP_408_REQUEST_TIMEOUT):
+            drained = await self._drained(late=message["status"] == HTTP_408_REQUEST_TIMEOUT)
+            if not drained or self._readiness.draining:
                 headers["Connection"] = "close"
         await self._send(message)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import signal
 import socket
 from contextlib import suppress
 from functools import partial
+from threading import Timer
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -15,7 +18,7 @@ from starlette.types import ASGIApp
 
 from ie_cli.errors import ServiceError
 from ie_cli.serving.connections import Connection, watched
-from ie_cli.serving.limits import Limits
+from ie_cli.serving.limits import Limits, Readiness
 
 try:
     import resource
@@ -24,7 +27,7 @@ except ImportError:  # Windows, where sockets are not files
 
 KEEP_ALIVE_SECONDS = 5
 GRACE_SECONDS = 8
-"""Time limit for active requests when the service stops; containers are killed after ten seconds."""
+"""Time limit for active requests when the service stops at once; containers are killed after ten seconds."""
 _HEAD_BYTES = 2**14
 _CONNECTIONS = 512  # in addition to those with a request that is being received, running or queued
 _OTHER_FILES = 64
@@ -97,7 +100,7 @@ def configure(app: ASGIApp, limits: Limits) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=grace_seconds(limits),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
 
@@ -117,9 +120,35 @@ def _max_connections(limits: Limits) -> int:
     return max(1, limit)
 
 
-def run(app: ASGIApp, bound: socket.socket, limits: Limits) -> None:
-    """Serve until SIGTERM or SIGINT, which raises KeyboardInterrupt at the end; active requests are finished first."""
-    server = uvicorn.Server(configure(app, limits))
+def grace_seconds(limits: Limits) -> int:
+    """Return the time limit for active requests when the service stops; as a replica, it answers all that it has accepted."""
+    return max(GRACE_SECONDS, math.ceil(limits.timeout)) if limits.drain else GRACE_SECONDS
+
+
+class _Server(uvicorn.Server):
+    """Drains at the first SIGTERM, if there is a time for it."""
+
+    def __init__(self, config: uvicorn.Config, limits: Limits, readiness: Readiness) -> None:
+        super().__init__(config)
+        self._limits, self._readiness = limits, readiness
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal, which uvicorn catches itself."""
+        if sig != signal.SIGTERM or not self._limits.drain or self._readiness.draining:
+            super().handle_exit(sig, frame)
+            return
+        self._readiness.draining = True
+        timer = Timer(self._limits.drain, setattr, (self, "should_exit", True))
+        timer.daemon = True
+        timer.start()
+
+
+def run(app: ASGIApp, bound: socket.socket, limits: Limits, readiness: Readiness) -> None:
+    """Serve until SIGTERM or SIGINT, which raises KeyboardInterrupt at the end; active requests are finished first.
+
+    With `Limits.drain`, SIGTERM makes the service unready, and it stops listening only after this time, or at a second SIGTERM.
+    """
+    server = _Server(configure(app, limits), limits, readiness)
 
     def stop(number: int, frame: object) -> None:
         server.should_exit = True

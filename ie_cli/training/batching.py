@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import TrainingError, counted
 from ie_cli.modeling.batch import Batch, Collate, Numbers, single_numbers
+from ie_cli.modeling.compilation import MULTIPLE, rounded_length
+from ie_cli.modeling.encoder import max_tokens
 from ie_cli.recipe.schema import TrainingSection
 from ie_cli.training.context_buckets import ContextBuckets
 from ie_cli.training.encoded_dataset import EncodedDataset, Rows
@@ -32,13 +35,21 @@ class TaskWindows:
         codec: its codec.
         collate: makes the targets for the task's head.
         joiner: joins windows; None if all are separate.
+        padding: returns the length to which a batch is padded, given that of its longest sequence; None for the same.
     """
 
     def __init__(
-        self, task: str, dataset: EncodedDataset, codec: Codec, collate: Collate, *, joiner: TextJoiner | None = None
+        self,
+        task: str,
+        dataset: EncodedDataset,
+        codec: Codec,
+        collate: Collate,
+        *,
+        joiner: TextJoiner | None = None,
+        padding: Callable[[int], int] | None = None,
     ) -> None:
         self.task, self.dataset, self.codec, self.collate = task, dataset, codec, collate
-        self._joiner = joiner
+        self._joiner, self._padding = joiner, padding
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -46,7 +57,8 @@ class TaskWindows:
     def batch(self, samples: Sequence[Numbers]) -> Batch:
         """Return the batch of some rows, or joined rows, with padded sequences and gold entries numbered by sample."""
         part = self._read(samples)
-        input_ids, mask = pad(part.sequences, self.dataset.pad_id)
+        at_least = 0 if self._padding is None else self._padding(max(map(len, part.sequences)))
+        input_ids, mask = pad(part.sequences, self.dataset.pad_id, at_least=at_least)
         windows = self.codec.reads == "windows"
         text = torch.from_numpy(text_mask(mask, self.dataset.prefix, self.dataset.suffix) if windows else mask)
         entries = self.codec.entries({name: _numbered(values) for name, values in part.columns.items()})
@@ -191,8 +203,13 @@ def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskM
     Raises:
         TrainingError: no window of a task would be used.
     """
+    padding = None
+    if section.compile:
+        padding = partial(rounded_length, multiple=MULTIPLE, most=max_tokens(setup.model.encoder.config))
     windows = {
-        name: TaskWindows(name, task.dataset, task.codec, setup.model.head(name).collate, joiner=task.joiner)
+        name: TaskWindows(
+            name, task.dataset, task.codec, setup.model.head(name).collate, joiner=task.joiner, padding=padding
+        )
         for name, task in setup.tasks.items()
     }
     samplers = [_sampler(task, section) for task in setup.tasks.values()]

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch, single_numbers
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.balancing.build import build_balancer
 from ie_cli.training.cached_gradients import CachedGradients
@@ -29,8 +28,9 @@ from ie_cli.training.micro_batching import MicroBatching
 from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule, warmup_steps
 from ie_cli.training.processes import build_accelerator
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
+from ie_cli.training.run_errors import explained
 from ie_cli.training.run_state import pack, require_best_model, unpack
-from ie_cli.training.sampling import Steps, build_steps
+from ie_cli.training.sampling import HostBatches, Steps, build_steps
 from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.techniques.base import Technique, Techniques
@@ -66,7 +66,10 @@ class Run:
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         mixture, self.sampler = build_steps(setup, recipe)
-        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=lambda step: step)
+        # In an object of its own, which accelerate leaves on the CPU.
+        loader: Any = DataLoader(
+            cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=cast(Any, HostBatches)
+        )
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section, factors=setup.rate_factors)
         self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
@@ -79,7 +82,11 @@ class Run:
         cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation)
         alone = partial(accelerator.no_sync, self.model)
         self.micro_batching = MicroBatching(
-            self._backward, self._reset_gradients, cached=cached, without_exchange=alone
+            self._backward,
+            self._reset_gradients,
+            cached=cached,
+            without_exchange=alone,
+            device=accelerator.device,
         )
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
@@ -129,12 +136,9 @@ class Run:
                 finished = self.finish()
             yield finished
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if (explanation := explained(error, self.step)) is None:
                 raise
-            raise TrainingError(
-                f"out of memory after step {self.step}, outside the training batches",
-                hint="lower training.eval_batch_size, and continue from the last checkpoint with --resume.",
-            ) from error
+            raise explanation from error
         except Stopped as stopped:
             if self.stop.repeated:  # anywhere, even within a step
                 raise
@@ -191,10 +195,10 @@ class Run:
         # Starting an epoch draws a random number; in a resumed epoch it was drawn before.
         if not self.batch:
             self.random.restore()
-        for number, batches in enumerate(self.loader):
+        for number, step in enumerate(self.loader):
             if number == 0 and self.batch:
                 self.random.restore()
-            yield batches
+            yield step.batches
 
     def _finish_step(self) -> None:
         """Record a completed step, from which the run can be resumed."""
@@ -210,17 +214,15 @@ class Run:
         self.setup.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
-            losses = [
-                self.micro_batching.add(batch.to(self.accelerator.device), last=last and batch is batches[-1])
-                for batch in batches
-            ]
+            losses = [self.micro_batching.add(batch, last=last and batch is batches[-1]) for batch in batches]
             if last:
                 self.balancer.finish_step()
             norm = self._clip() if last else None
             self.optimizer.step()
             self.optimizer.zero_grad()
             if norm is not None and not self.accelerator.optimizer_step_was_skipped:
-                self.tracker.add_norm(norm, self.step + 1)
+                # With the loss scaling of float16, a step whose gradient overflows is skipped on the device.
+                self.tracker.add_norm(norm, self.step + 1, may_overflow=self.accelerator.scaler is not None)
                 self.schedule.step()
             if last:
                 self.techniques.after_step(self.step + 1)

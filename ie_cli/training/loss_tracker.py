@@ -15,6 +15,8 @@ from ie_cli.modeling.batch import Batch, Numbers, single_numbers
 from ie_cli.modeling.model import first_not_finite
 
 REPORT_SECONDS = 1.0
+MOST_SKIPPED = 24
+"""The number of steps in a row that loss scaling may skip: it starts at 2^16, and halves the scale each time."""
 _FIRST_STEPS = 2
 
 
@@ -35,6 +37,7 @@ class LossTracker:
         self.total, self.count = 0.0, 0
         self.first: dict[str, list[tuple[int, float]]] = {}
         self._latest: dict[str, tuple[float, int]] = {}
+        self._may_overflow, self._skipped, self._skipped_next = False, 0, 0
         self.restart()
 
     def restart(self) -> None:
@@ -46,6 +49,7 @@ class LossTracker:
         self._steps: list[tuple[int, str, Sequence[Numbers]]] = []
         self._norms: list[Tensor] = []
         self._norm_of: list[int] = []
+        self._skipped = self._skipped_next
         self._sentences, self._since = 0.0, time.monotonic()
 
     def add(self, loss: Tensor | None, step: int, batch: Batch, *, sentences: float) -> None:
@@ -63,10 +67,11 @@ class LossTracker:
         self._steps.append((step, batch.task, batch.documents))
         self._sentences += sentences
 
-    def add_norm(self, norm: Tensor, step: int) -> None:
-        """Add the norm of a step's gradient."""
+    def add_norm(self, norm: Tensor, step: int, *, may_overflow: bool = False) -> None:
+        """Add the norm of a step's gradient; with loss scaling, it may overflow, and the step is then skipped."""
         self._norms.append(norm.detach())
         self._norm_of.append(step)
+        self._may_overflow = may_overflow
 
     def due(self) -> bool:
         """Return whether it is time for the next reading."""
@@ -79,7 +84,7 @@ class LossTracker:
             TrainingError: a loss or a gradient is not finite; the first such step and its examples are reported.
         """
         losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
-        norms = torch.stack(self._norms).tolist() if self._norms else []
+        norms = self._settled(torch.stack(self._norms).tolist()) if self._norms else []
         bad = [
             (step, f"the loss is {x}") for x, step in zip(losses, self._loss_of, strict=True) if not math.isfinite(x)
         ]
@@ -96,6 +101,17 @@ class LossTracker:
                 "training.precision: float32; if the error persists, check these examples.",
             )
         return losses
+
+    def _settled(self, norms: list[float]) -> list[float]:
+        """Return the norms, with 0 for those of steps that loss scaling skipped, unless it has skipped too many in a row."""
+        if not self._may_overflow:
+            return norms
+        found, skipped = list[float](), self._skipped
+        for norm in norms:
+            skipped = 0 if math.isfinite(norm) else skipped + 1
+            found.append(norm if math.isfinite(norm) or skipped > MOST_SKIPPED else 0.0)
+        self._skipped_next = skipped
+        return found
 
     def _locations(self, step: int) -> str:
         """Return the locations of the documents in a step's batches."""

@@ -13,6 +13,7 @@ from ie_cli.modeling.batch import Batch
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.training.cached_gradients import CachedGradients
 
+CPU = torch.device("cpu")
 Group = Sequence[Batch]
 """Batches of one step whose samples have a loss together; usually a single batch."""
 
@@ -33,6 +34,7 @@ class MicroBatching:
         parts: initial number of parts.
         cached: computes losses that compare samples; None if there are none.
         without_exchange: returns a context in which other processes are not waited for.
+        device: where the parts are moved to; the batches are on the CPU.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class MicroBatching:
         *,
         cached: CachedGradients | None = None,
         without_exchange: Callable[[], AbstractContextManager[None]] = nullcontext,
+        device: torch.device = CPU,
     ) -> None:
         self._backward, self._reset, self.cached = backward, reset, cached
-        self._without_exchange = without_exchange
+        self._without_exchange, self._device = without_exchange, device
         self.parts = parts
         self._done: list[Group] = []
         self._waiting: dict[str, list[Batch]] = {}
@@ -84,13 +87,15 @@ class MicroBatching:
 
     def _compute(self, groups: Sequence[Group], *, last: bool) -> Tensor | None:
         """Return the mean loss of some batches, the last ones of a step if `last`, or None if memory is insufficient."""
-        total, count = torch.zeros(()), 0
+        total: Tensor | None = None
+        count = 0
         for group in groups:
             loss = self._in_parts(group, last=last and group is groups[-1])
             if loss is None:
                 return None
-            total, count = loss * len(group) + total.to(loss.device), count + len(group)
-        return total / count
+            weighted, count = loss * len(group), count + len(group)
+            total = weighted if total is None else total + weighted
+        return None if total is None else total / count
 
     def _in_parts(self, group: Group, *, last: bool) -> Tensor | None:
         """Return the loss of a group, or None if memory is insufficient; allocated memory is free again on return."""
@@ -111,7 +116,8 @@ class MicroBatching:
     def _split(self, group: Group) -> Iterable[Batch]:
         parts = [part for batch in group for part in split(batch, self.parts)]
         if self.cached is None or len(parts) == 1 or not self.cached.compares(group[0]):
-            return parts
+            return (part.to(self._device) for part in parts)
+        parts = [part.to(self._device) for part in parts]
         return self.cached.replays(parts, weight=len(group))
 
     def _double_parts(self, groups: Iterable[Group]) -> None:

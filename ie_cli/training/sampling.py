@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -105,6 +106,13 @@ def _endless(sampler: LengthBuckets, epoch: int) -> Iterator[list[Numbers]]:
         sampler.set_epoch(epoch + number * _PASS)
         batches = list(sampler)
         sampler.set_epoch(epoch)  # its length is that of the first pass
+
+
+@dataclass(frozen=True, slots=True)
+class HostBatches:
+    """The batches of a step, on the CPU."""
+
+    batches: tuple[Batch, ...]
 
 
 class Steps:

@@ -24,9 +24,11 @@ from ie_cli.encoding.word_vocabulary import word_tokenizer
 from ie_cli.errors import DataError, RecipeError, did_you_mean
 from ie_cli.formats.common.base import Tokens
 from ie_cli.inference.model_directory import SeenTexts, TrainedTask
+from ie_cli.modeling.compilation import compile_encoder
 from ie_cli.modeling.cpu.training import prepare_for_training
 from ie_cli.modeling.devices import choose_device, choose_precision
 from ie_cli.modeling.encoder import hash_encoder, load_encoder, tiny_encoder
+from ie_cli.modeling.gpu_attention import prepare_for_device
 from ie_cli.modeling.heads.base import build_head
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.base import Precision
@@ -201,8 +203,7 @@ def prepare(
             whole_words=whole,
         )
         tasks[name] = _task_setup(name, section, data[name], encoding, weights=weights[name], sample=sample)
-    if (device := choose_device(recipe.training.device)).type == "cpu":
-        prepare_for_training(encoder)
+    device = _device_for(encoder, recipe)
     return TrainingSetup(
         model=ExtractionModel(encoder, heads),
         tokenizer=tokenizer,
@@ -214,6 +215,17 @@ def prepare(
         initial=initial,
         language=recipe.card.first_language,
     )
+
+
+def _device_for(encoder: nn.Module, recipe: Recipe) -> torch.device:
+    """Return the device of a run, and modify the encoder for it."""
+    device = choose_device(recipe.training.device)
+    if recipe.training.compile:
+        compile_encoder(encoder)
+    elif device.type == "cpu":  # what this replaces, a compiler fuses itself
+        prepare_for_training(encoder)
+    prepare_for_device(encoder, device)
+    return device
 
 
 def _task_setup(

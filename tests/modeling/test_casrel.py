@@ -73,7 +73,7 @@ def test_the_loss_is_the_cross_entropy_of_the_probabilities() -> None:
     z = torch.randn(2, 3, 5, dtype=torch.float64)
     gold = torch.zeros_like(z)
     gold[0, 1, 2] = gold[1, 2, 4] = 1
-    found = power_loss(z, gold.nonzero().unbind(1), 4)
+    found = power_loss(z, gold > 0, 4)
     torch.testing.assert_close(
         found, torch.nn.functional.binary_cross_entropy(z.sigmoid() ** 4, gold, reduction="none")
     )

@@ -115,14 +115,10 @@ def test_losses_and_gradients_are_those_of_dense_scores(
 def test_blocks_contain_every_entry_once_and_fit_in_memory(lengths: list[int], entries: int) -> None:
     ends = sorted(lengths, reverse=True)
     seen = np.zeros((len(ends), 40, 40), dtype=np.int64)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handshaking, "BLOCK_BYTES", entries * 10 * 4)
-        for samples, rows, stop in handshaking._blocks(ends, 10, 4):
-            seen[samples, rows, rows.start : stop] += 1
-            height, width = rows.stop - rows.start, stop - rows.start
-            assert (
-                samples.stop - samples.start
-            ) * height * width <= entries or height == samples.stop - samples.start == 1
+    for samples, rows, stop in handshaking._blocks(ends, entries):
+        seen[samples, rows, rows.start : stop] += 1
+        height, width = rows.stop - rows.start, stop - rows.start
+        assert (samples.stop - samples.start) * height * width <= entries or height == samples.stop - samples.start == 1
     for sample, end in enumerate(ends):
         assert (seen[sample][np.triu_indices(40)] <= 1).all()
         assert (seen[sample, :end, :end][np.triu_indices(end)] == 1).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -84,7 +85,7 @@ def engine(backend: Backend) -> Engine:
     return Engine(backend, text, plan, (Extraction.build("ner", codec, Decoding()),), batch_size=2)
 
 
-SCHEMA = LabelSchema(("person",))
+SCHEMA = LabelSchema((os.environ.get("STUB_LABEL", "person"),))
 
 
 RECIPE = Recipe.model_validate({"name": "stub", "data": {"train": "/home/user/x"}, "encoder": {"name": "/home/user/e"}})

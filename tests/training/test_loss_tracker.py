@@ -16,7 +16,7 @@ from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch
 from ie_cli.training import loss_tracker
 from ie_cli.training.events import Started
-from ie_cli.training.loss_tracker import LossTracker
+from ie_cli.training.loss_tracker import MOST_SKIPPED, LossTracker
 from ie_cli.training.run import train
 
 
@@ -162,3 +162,22 @@ def test_an_epoch_is_worth_as_many_sentences_as_there_are_texts(
     assert (counts.documents, counts.windows > 40) == (len(texts), True)
     assert sum(seen) == pytest.approx(2 * len(texts))
     assert len(set(seen)) > 2
+
+
+def test_loss_scaling_may_skip_steps_but_not_many_in_a_row(clock: Clock) -> None:
+    tracker = LossTracker(TRAIN)
+    for step in range(MOST_SKIPPED):
+        add(tracker, step + 1, 1.0, 0)
+        tracker.add_norm(torch.tensor(math.inf), step + 1, may_overflow=True)
+        if step == 5:
+            assert tracker.check() == [1.0] * 6
+            tracker.read()  # the count continues
+    tracker.check()
+    tracker.read()
+    tracker.add_norm(torch.tensor(1.0), 100, may_overflow=True)
+    tracker.read()
+    for step in range(MOST_SKIPPED + 1):
+        add(tracker, 101 + step, 1.0, 0)
+        tracker.add_norm(torch.tensor(math.nan), 101 + step, may_overflow=True)
+    with pytest.raises(TrainingError, match=f"step {101 + MOST_SKIPPED}: the loss is finite, but the norm"):
+        tracker.read()

@@ -19,7 +19,7 @@ from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, ModelFacts, reading
-from ie_cli.modeling.devices import choose_device, choose_precision, torch_dtype
+from ie_cli.modeling.devices import choose_device, choose_precision, to_device, torch_dtype
 from ie_cli.modeling.encoder import (
     HASH_MODEL_TYPE,
     MAY_BE_MISSING,
@@ -31,6 +31,7 @@ from ie_cli.modeling.encoder import (
     require_builtin_kernels,
 )
 from ie_cli.modeling.encoder_functions import require_stored_functions
+from ie_cli.modeling.gpu_attention import prepare_for_device
 from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.modeling.model import ExtractionModel, distinct_tensors, first_not_finite, rename_tensor_of_0_1
 from ie_cli.recipe.base import Precision
@@ -59,9 +60,8 @@ class TorchBackend:
         device, dtype = parameter.device, torch_dtype(self.precision)
         autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype not in (parameter.dtype, torch.float32))
         with torch.inference_mode(), autocast:
-            read = self.model.read(
-                self.model.tasks, torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device)
-            )
+            ids, mask = (to_device(torch.from_numpy(array), device) for array in (input_ids, attention_mask))
+            read = self.model.read(self.model.tasks, ids, mask, padded=not attention_mask.all())
         return {task: TorchOutputs(self.model.head(task), hidden) for task, hidden in read.items()}
 
     def query(
@@ -121,7 +121,7 @@ def load_torch(
     *,
     tokenizer: Tokenizer,
     facts: ModelFacts,
-    device: Literal["auto", "cpu"],
+    device: str,
     precision: Precision | Literal["auto"],
 ) -> TorchBackend:
     """Load the model of a directory.
@@ -168,6 +168,7 @@ def load_torch(
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, chosen_device)
     _load_weights(model, path / WEIGHTS, earlier=next(iter(heads)) if facts.earlier_names else None)
+    prepare_for_device(model.encoder, chosen_device)
     model.encoder.to(chosen_device, torch_dtype(chosen_precision))
     model.heads.to(chosen_device)
     return TorchBackend(model, chosen_precision)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ie_cli.codecs.base import Codec
 from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import ModelError
+from ie_cli.modeling.devices import to_device
 from ie_cli.modeling.losses.divergence import divergence
 from ie_cli.modeling.losses.factorised import Gold, boundaries
 from ie_cli.modeling.losses.label_blocks import LabelScores
@@ -351,4 +352,4 @@ def move(targets: Any, device: torch.device) -> Any:
         return {name: move(part, device) for name, part in targets.items()}
     if isinstance(targets, tuple):
         return tuple(move(part, device) for part in targets)
-    return targets.to(device)
+    return to_device(targets, device) if isinstance(targets, Tensor) else targets.to(device)

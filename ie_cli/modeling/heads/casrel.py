@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.encoding.word_boundaries import NO_BOUNDARY
+from ie_cli.modeling.devices import to_device
 from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
 from ie_cli.modeling.losses.factorised import Gold, boundaries
 from ie_cli.modeling.losses.power import power_loss, power_scores
@@ -46,9 +47,10 @@ class CasRelTargets:
 
     def to(self, device: torch.device) -> CasRelTargets:
         subjects, lasts, counts, offsets, text, objects = (
-            part.to(device) for part in (self.subjects, self.lasts, self.counts, self.offsets, self.text, self.objects)
+            to_device(part, device)
+            for part in (self.subjects, self.lasts, self.counts, self.offsets, self.text, self.objects)
         )
-        sides = None if self.sides is None else self.sides.to(device)
+        sides = None if self.sides is None else to_device(self.sides, device)
         return CasRelTargets(subjects, lasts, counts, offsets, text, objects, sides)
 
     def draw(self) -> tuple[Tensor, Tensor]:
@@ -59,7 +61,7 @@ class CasRelTargets:
         span. The draw uses torch's generator of the CPU, whose state checkpoints store.
         """
         device = self.counts.device
-        start_draw, end_draw = torch.rand(2, len(self.counts)).to(device)
+        start_draw, end_draw = to_device(torch.rand(2, len(self.counts)), device)
         nothing = torch.zeros(1, dtype=torch.int64, device=device)  # so that windows without subjects can be indexed
         first = torch.cat([self.subjects[:, 1], nothing])[self.offsets + (start_draw * self.counts).long()]
         later = torch.zeros_like(self.counts).index_add(
@@ -125,14 +127,14 @@ class CasRel(HeadModule):
             hidden = hidden.to(self.subject.weight.dtype)
             sample, starts, ends = targets.subjects.unbind(1)
             z = self.subject(hidden).transpose(1, 2)  # [batch, 2, L]
-            gold = _gold(sample, torch.zeros_like(sample), starts, ends, labels=1)
+            gold = _gold((sample, torch.zeros_like(sample), starts, ends), z.shape)
             each = power_loss(z, gold, SUBJECT_POWER)
             subjects = _mean(_counted(each, targets.sides).mean(dim=1), mask)
             sample, link, begin, end, starts, ends = targets.objects.unbind(1)
             drawn = (begin == first[sample]) & (end == last[sample])
-            gold = _gold(sample[drawn], link[drawn], starts[drawn], ends[drawn], labels=self.links)
             every = torch.arange(len(mask), device=hidden.device)
             z = self._object_values(hidden, every, first, last)  # [batch, 2 links, L]
+            gold = _gold((sample, link, starts, ends), z.shape, here=drawn)
             each = power_loss(z, gold, OBJECT_POWER).reshape(len(z), 2, self.links, -1)
             each = _counted(each, None if targets.sides is None else targets.sides[:, :, None]).mean(dim=1)
             if weights is not None:
@@ -180,11 +182,20 @@ class CasRel(HeadModule):
         return z
 
 
-def _gold(sample: Tensor, label: Tensor, starts: Tensor, ends: Tensor, *, labels: int) -> tuple[Tensor, ...]:
-    """Return the distinct entries (sample, row, token) of some spans; the starts of all labels precede their ends."""
-    sides = [torch.stack([sample, label, starts], dim=1), torch.stack([sample, label + labels, ends], dim=1)]
-    distinct: Tensor = torch.unique(torch.cat(sides), dim=0)
-    return distinct.unbind(1)
+def _gold(spans: tuple[Tensor, Tensor, Tensor, Tensor], shape: torch.Size, *, here: Tensor | None = None) -> Tensor:
+    """Return where the starts and ends of some spans are; bool, in the shape of the values ``[batch, 2 labels, L]``.
+
+    Args:
+        spans: their samples, labels, starts and ends.
+        shape: the shape; the starts of all labels precede their ends.
+        here: which of the spans count; None for all.
+    """
+    sample, label, starts, ends = spans
+    counts = torch.zeros(shape.numel(), device=sample.device)
+    terms = torch.ones_like(sample, dtype=counts.dtype) if here is None else here.to(counts.dtype)
+    for row, token in ((label, starts), (label + shape[1] // 2, ends)):
+        counts.scatter_add_(0, (sample * shape[1] + row) * shape[2] + token, terms)
+    return counts.view(shape) > 0
 
 
 def _counted(each: Tensor, sides: Tensor | None) -> Tensor:

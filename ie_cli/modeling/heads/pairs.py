@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ie_cli.codecs.pairs import MATRIX
+from ie_cli.modeling.devices import to_device
 from ie_cli.modeling.heads.base import HeadModule, LabelRows, Tensors
 
 EPSILON = 1e-8
@@ -23,7 +24,7 @@ class PairTargets:
     shares: Tensor
 
     def to(self, device: torch.device) -> PairTargets:
-        return PairTargets(self.levels.to(device), self.shares.to(device))
+        return PairTargets(to_device(self.levels, device), to_device(self.shares, device))
 
 
 class PairHead(HeadModule):

@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_NOTHING = -1e30
+"""The logarithm of an empty sum; finite, so that no gradient is infinity times 0."""
+
 
 def cosent_loss(cosines: Tensor, labels: Tensor, *, scale: float = 20.0) -> Tensor:
     """Return the scalar loss of a batch, in O(B log B) time and O(B) memory.
@@ -28,18 +31,19 @@ def cosent_loss(cosines: Tensor, labels: Tensor, *, scale: float = 20.0) -> Tens
         values = cosines if cosines.dtype == torch.float64 else cosines.float()
         order = labels.argsort(stable=True)
         scaled = scale * values[order]
-        _, level = torch.unique_consecutive(labels[order], return_inverse=True)
-        count = int(level[-1]) + 1 if len(level) else 0
-        if count < 2:
-            return values.sum() * 0.0
-        below = torch.logcumsumexp(_by_level(scaled, level, count), 0)[:-1]
-        above = _by_level(-scaled, level, count)[1:]
+        ascending = labels[order]
+        level = torch.zeros_like(order)
+        level[1:] = (ascending[1:] != ascending[:-1]).cumsum(0)
+        below = torch.logcumsumexp(_by_level(scaled, level), 0)[:-1]
+        above = _by_level(-scaled, level)[1:]
         return torch.cat([scaled.new_zeros(1), below + above]).logsumexp(0)
 
 
-def _by_level(values: Tensor, level: Tensor, count: int) -> Tensor:
-    """Return the log-sum-exp of the values of each level, none of which is empty; ``[count]``."""
-    lowest = values.new_full((count,), -torch.inf)
-    top = lowest.scatter_reduce(0, level, values.detach(), "amax")
+def _by_level(values: Tensor, level: Tensor) -> Tensor:
+    """Return the log-sum-exp of the values of each level, and `_NOTHING` for the numbers that are no level; ``[B]``.
+
+    There are as many numbers as pairs: the host would have to wait for the device to know how many levels there are.
+    """
+    top = torch.full_like(values, _NOTHING).scatter_reduce(0, level, values.detach(), "amax")
     sums = torch.zeros_like(top).index_add(0, level, (values - top[level]).exp())
-    return top + sums.log()
+    return torch.where(sums > 0, top + sums.clamp_min(torch.finfo(sums.dtype).tiny).log(), _NOTHING)

@@ -22,11 +22,21 @@ from torch.utils.checkpoint import checkpoint
 
 from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.errors import DataError
+from ie_cli.modeling.devices import to_device
 
+_LOOKED_AT = ("cpu", "mps")
+"""The devices whose values the host may look at: it is the host itself, or it has no float64."""
 # Above this shift e^(s−shift) may underflow for entries that matter; below it the terms that underflow sum to < L²e⁻²⁷.
 DENSE_ABOVE = 60.0
 BLOCK_BYTES = 32 * 2**20
 """The maximum memory of one block of scores; the largest size that still fits in the caches of common CPUs."""
+_BLOCKS_OF_DEVICE = 16
+"""By how much blocks are larger on a GPU, where a block is a launch of kernels and there are no such caches."""
+
+
+def block_bytes(device: torch.device, limit: int) -> int:
+    """Return the maximum memory of a block of scores on a device, given the limit for CPUs."""
+    return limit if device.type == "cpu" else _BLOCKS_OF_DEVICE * limit
 
 
 Sides = tuple[Tensor, Tensor]
@@ -88,8 +98,9 @@ class Gold:
         return cls(entries, distinct, row_of, sides)
 
     def to(self, device: torch.device) -> Gold:
-        sides = None if self.sides is None else (self.sides[0].to(device), self.sides[1].to(device))
-        return Gold(self.entries.to(device), self.rows.to(device), self.row_of.to(device), sides)
+        sides = None if self.sides is None else (to_device(self.sides[0], device), to_device(self.sides[1], device))
+        entries, rows, row_of = (to_device(part, device) for part in (self.entries, self.rows, self.row_of))
+        return Gold(entries, rows, row_of, sides)
 
 
 def valid_entries(mask: Tensor, *, sides: Sides | None = None, upper: bool = True) -> Tensor:
@@ -146,13 +157,25 @@ def factorised_loss(
         return loss.sum() / len(mask)
 
 
-def positive_loss(scores: Tensor, sample: Tensor, label: Tensor, shape: torch.Size) -> Tensor:
-    """Return ``log(1 + Σ_P e^{-s})`` for each sample and label ``[batch, labels]``, shifted by its maximum."""
+def positive_loss(
+    scores: Tensor, sample: Tensor, label: Tensor, shape: torch.Size, *, here: Tensor | None = None
+) -> Tensor:
+    """Return ``log(1 + Σ_P e^{-s})`` for each sample and label ``[batch, labels]``, shifted by its maximum.
+
+    Args:
+        scores: the scores of gold entries ``[entries]``.
+        sample: their samples.
+        label: their labels.
+        shape: batch and labels.
+        here: which of the entries count; None for all.
+    """
     at = sample * shape[1] + label
-    shift = torch.zeros(shape.numel(), dtype=scores.dtype, device=scores.device)
+    if here is not None:  # the others share a place of their own, because a selection by values waits for the device
+        at = torch.where(here, at, shape.numel())
+    shift = torch.zeros(shape.numel() + 1, dtype=scores.dtype, device=scores.device)
     shift = shift.scatter_reduce(0, at, -scores.detach(), "amax")  # at least 0: the 1 is e^0
     total = torch.exp(-shift).scatter_add(0, at, torch.exp(-scores - shift[at]))
-    return (shift + total.log()).view(shape)
+    return (shift + total.log())[:-1].view(shape)
 
 
 Factors = tuple[Tensor, Tensor, Tensor]
@@ -160,7 +183,15 @@ Factors = tuple[Tensor, Tensor, Tensor]
 
 
 def log_sum_of_negatives(factors: Factors, mask: Tensor, valid: Tensor, gold: Gold) -> Tensor:
-    """Return ``log Σ_N e^s`` for each sample and label ``[batch, labels]``; numbers below -20 are upper bounds."""
+    """Return ``log Σ_N e^s`` for each sample and label ``[batch, labels]``; numbers below -20 are upper bounds.
+
+    The few samples and labels whose terms underflow with a common shift are computed by `_dense_log_sum`. To know which they
+    are, the host has to wait for the device. On a GPU, all are computed in float64 instead, where nothing that matters underflows
+    below a shift of 680; with larger scores, a model has diverged.
+    """
+    narrow = factors[0].dtype
+    if wide := factors[0].device.type not in _LOOKED_AT:
+        factors = factors[0].double(), factors[1].double(), factors[2].double()
     pair, start, end = factors
     lowest = torch.finfo(pair.dtype).min
     some = valid.flatten(1).any(1)
@@ -184,7 +215,9 @@ def log_sum_of_negatives(factors: Factors, mask: Tensor, valid: Tensor, gold: Go
     total = torch.linalg.vecdot(left, sums)  # [batch, labels]
     shift = top_pair[:, None] + top_start + top_end
     tiny = torch.finfo(pair.dtype).tiny
-    found: Tensor = (shift + total.clamp_min(tiny).log()).where(some[:, None], lowest)
+    found: Tensor = (shift + total.clamp_min(tiny).log()).where(some[:, None], torch.finfo(narrow).min)
+    if wide:
+        return found.to(narrow)
     dense = (shift > DENSE_ABOVE) & some[:, None]
     if bool(dense.any()):
         found = found.masked_scatter(dense, _dense_log_sum(factors, valid, gold, dense))

@@ -10,7 +10,7 @@ after its loss. Only entries of two text tokens are counted, or of tokens that s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from ie_cli.errors import DataError
-from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, Sides
+from ie_cli.modeling.devices import to_device
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, Sides, block_bytes
 
 _NONE = -1e4  # the score of tags that is certainly not the best one, and whose exponential is 0
 
@@ -27,10 +28,14 @@ _NONE = -1e4  # the score of tags that is certainly not the best one, and whose 
 class Tagged:
     """The gold tags of a batch, except for 0: entries int64 ``[n, 4]`` of (sample, column of the tag's score, i, j), i ≤ j.
 
-    The columns are ordered as in `Taggers`. `sides` are the tokens that spans may start and end with; None for all text tokens.
+    The columns are ordered as in `Taggers`. `ends` are the numbers of tokens up to the last text token of the samples, in
+    descending order, which the host needs to know, and `order` is the order of the samples, int64 ``[batch]``. `sides` are the
+    tokens that spans may start and end with; None for all text tokens.
     """
 
     entries: Tensor
+    ends: tuple[int, ...]
+    order: Tensor
     sides: Sides | None = None
 
     @classmethod
@@ -72,11 +77,13 @@ class Tagged:
         if bool((counts > 1).any()):
             bad = distinct[counts > 1][0].tolist()
             raise DataError(f"gold entry (sample, column, first, last) = {bad} has both directions of a link")
-        return cls(tags, sides)
+        reach = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1)
+        order = torch.argsort(reach, descending=True)
+        return cls(tags, tuple(reach[order].tolist()), order, sides)
 
     def to(self, device: torch.device) -> Tagged:
-        sides = None if self.sides is None else (self.sides[0].to(device), self.sides[1].to(device))
-        return Tagged(self.entries.to(device), sides)
+        sides = None if self.sides is None else (to_device(self.sides[0], device), to_device(self.sides[1], device))
+        return Tagged(to_device(self.entries, device), self.ends, to_device(self.order, device), sides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,9 @@ class _HandshakingLoss(torch.autograd.Function):
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
         left, right, weight, bias, share, *grads = ctx.saved_tensors
         entities, starts, ends = factors
-        if bool((entities == starts) & (starts == ends)):  # the losses are added: the gradients are those of the sum
+        if _equal(entities, starts) and _equal(
+            starts, ends
+        ):  # the losses are added: the gradients are those of the sum
             return *(grad * entities for grad in grads), None, None, None
         links = len(weight) // 4
         factor = torch.cat([entities[None], *([starts.expand(links), ends.expand(links)] * 2)])
@@ -151,34 +160,36 @@ class _HandshakingLoss(torch.autograd.Function):
         return *grads, None, None, None
 
 
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Return whether two scalars are equal; on a GPU, whether they are the same number in memory, which needs no waiting."""
+    return one.data_ptr() == other.data_ptr() or (one.device.type == "cpu" and bool(one == other))
+
+
 def _run(
     left: Tensor, right: Tensor, taggers: Taggers, mask: Tensor, gold: Tagged, *, gradient: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return the losses ``[1 + 2·links]``, and the gradients of their sum: of left, right, weight and bias."""
-    batch, length = mask.shape
-    ends = (mask * torch.arange(1, length + 1, device=mask.device)).amax(1)  # the number of tokens up to the last one
-    order = torch.argsort(ends, descending=True)
+    batch, order = len(mask), gold.order
     rank = torch.argsort(order)
     sample, column, i, j = gold.entries.unbind(1)
     sides = None if gold.sides is None else (gold.sides[0][order], gold.sides[1][order])
     inputs = _Inputs(left[order], right[order], mask[order], taggers, (rank[sample], column, i, j), sides)
     losses = left.new_zeros(1 + taggers.pairs)
     grads = tuple(torch.zeros_like(x) for x in (inputs.left, inputs.right, taggers.weight, taggers.bias))
-    for samples, rows, stop in _blocks(ends[order].tolist(), left.shape[2] + len(taggers.weight), left.element_size()):
+    width = (left.shape[2] + len(taggers.weight)) * left.element_size()
+    for samples, rows, stop in _blocks(gold.ends, block_bytes(left.device, BLOCK_BYTES) // width):
         losses += _block(inputs, samples, rows, stop, grads if gradient else None) / batch
     d_left, d_right, d_weight, d_bias = (grad / batch for grad in grads)
     return losses, (d_left[rank], d_right[rank], d_weight, d_bias)
 
 
-def _blocks(ends: list[int], width: int, itemsize: int) -> Iterator[tuple[slice, slice, int]]:
-    """Yield blocks of entries that fit in `BLOCK_BYTES`: samples, rows i, and the end of the columns j.
+def _blocks(ends: Sequence[int], budget: int) -> Iterator[tuple[slice, slice, int]]:
+    """Yield blocks of entries: samples, rows i, and the end of the columns j.
 
     Args:
         ends: the number of tokens of each sample, in descending order.
-        width: the numbers per entry.
-        itemsize: bytes per number.
+        budget: the maximum number of entries of a block, unless a row has more.
     """
-    budget = BLOCK_BYTES // (width * itemsize)  # entries
     first = 0
     while first < len(ends) and ends[first]:
         stop = ends[first]
@@ -220,13 +231,13 @@ class _Inputs:
             counted = a[samples, rows, None] & b[samples, None, columns] & upper
             part.masked_fill_(~counted.view(-1, 1), _NONE)
 
-    def gold_in(self, samples: slice, rows: slice, stop: int) -> tuple[Tensor, Tensor]:
-        """Return the gold of a block: entries counted within it, and columns."""
+    def gold_in(self, samples: slice, rows: slice, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which gold tags are in a block, and all of them: entries counted within it, and columns; 0 for the others."""
         sample, column, i, j = self.gold
         here = (sample >= samples.start) & (sample < samples.stop) & (i >= rows.start) & (i < rows.stop)
         height, width = rows.stop - rows.start, stop - rows.start
-        entry = ((sample[here] - samples.start) * height + i[here] - rows.start) * width + j[here] - rows.start
-        return entry, column[here]
+        entry = ((sample - samples.start) * height + i - rows.start) * width + j - rows.start
+        return here, torch.where(here, entry, 0), torch.where(here, column, 0)
 
 
 def _block(inputs: _Inputs, samples: slice, rows: slice, stop: int, grads: tuple[Tensor, ...] | None) -> Tensor:
@@ -236,15 +247,15 @@ def _block(inputs: _Inputs, samples: slice, rows: slice, stop: int, grads: tuple
     shape = (len(left), left.shape[1], right.shape[1], left.shape[2])
     vectors = (left[:, :, None] + right[:, None]).tanh_().view(-1, left.shape[2])  # [entries, size]
     scores = torch.addmm(taggers.bias, vectors, taggers.weight.T)  # [entries, columns]
-    entry, column = inputs.gold_in(samples, rows, stop)
-    at_gold = scores[entry, column]
+    here, entry, column = inputs.gold_in(samples, rows, stop)
+    at_gold = torch.where(here, scores[entry, column], 0.0)
     inputs.exclude(scores, samples, rows, stop)
     losses = _softmax(scores, taggers.pairs)
-    losses.index_put_((torch.where(column > taggers.pairs, column - taggers.pairs, column),), -at_gold, accumulate=True)
+    losses.index_add_(0, torch.where(column > taggers.pairs, column - taggers.pairs, column), -at_gold)
     losses *= taggers.share[: 1 + taggers.pairs]
     if grads is not None:
         d_left, d_right, d_weight, d_bias = grads
-        scores[entry, column] -= 1
+        scores.view(-1).scatter_add_(0, entry * scores.shape[1] + column, -here.to(scores.dtype))
         scores *= taggers.share
         d_weight.addmm_(scores.T, vectors)
         d_bias += scores.sum(0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ie_cli.modeling.losses.factorised import BLOCK_BYTES
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, block_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def sum_over_labels(labels: int, valid: Tensor, term: Callable[[int, int], Tenso
         valid: the valid entries of a score matrix, bool ``[batch, L, L]``.
         term: the function of the labels ``first:last``, which keeps tensors of the size of their scores.
     """
-    step = max(1, BLOCK_BYTES // (4 * valid.numel()))
+    step = max(1, block_bytes(valid.device, BLOCK_BYTES) // (4 * valid.numel()))
     total = torch.zeros((), device=valid.device)
     with torch.autocast(valid.device.type, enabled=False):
         for first in range(0, labels, step):

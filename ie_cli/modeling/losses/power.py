@@ -40,12 +40,12 @@ def _log_sigmoid(z: Tensor) -> Tensor:
     return z.clamp(max=0) - torch.log1p(torch.exp(-z.abs()))
 
 
-def power_loss(z: Tensor, gold: tuple[Tensor, ...], power: int) -> Tensor:
+def power_loss(z: Tensor, gold: Tensor, power: int) -> Tensor:
     """Return the binary cross-entropy of each entry, in the shape of `z`.
 
     Args:
         z: the values before the sigmoid.
-        gold: the indices of the positive entries along each axis of `z`, without duplicates.
+        gold: which entries are positive; bool, in the shape of `z`.
         power: n, a power of two.
     """
-    return (-log_rest(z, power)).index_put(gold, -log_power(z[gold], power))
+    return -torch.where(gold, log_power(z, power), log_rest(z, power))

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ie_cli.errors import DataError
-from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, valid_entries
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, block_bytes, valid_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ClassFactors:
         """Yield ranges of first tokens whose scores fit in `BLOCK_BYTES`."""
         batch, length, _ = self.first.shape
         row_bytes = batch * len(self.weight) * length * self.first.element_size()
-        step = max(1, BLOCK_BYTES // max(1, row_bytes))
+        step = max(1, block_bytes(self.first.device, BLOCK_BYTES) // max(1, row_bytes))
         for top in range(0, length, step):
             yield top, min(top + step, length)
 
@@ -137,13 +137,18 @@ class _Block:
 
     Attributes:
         top, bottom: the range of first tokens.
-        gold: sample, first token counted from `top`, label and last token counted from `top` of each gold span.
+        gold: of all gold spans, sample, first token counted from `top`, label and last token counted from `top`; all 0 for
+            those of other blocks. (To select those of this block, the host would have to wait for their number.)
+        here: which of them are in the block.
+        is_gold: where the gold spans are; bool ``[batch, rows, columns]``.
         weight: the weight of each span's loss ``[batch, rows, columns]``, 0 if it is not valid.
     """
 
     top: int
     bottom: int
     gold: tuple[Tensor, Tensor, Tensor, Tensor]
+    here: Tensor
+    is_gold: Tensor
     weight: Tensor
 
     @classmethod
@@ -151,10 +156,11 @@ class _Block:
         top, bottom = rows
         sample, label, i, j = gold.entries.unbind(1)
         here = (i >= top) & (i < bottom)
-        sample, label, i, j = sample[here], label[here], i[here] - top, j[here] - top
+        sample, i, label, j = (torch.where(here, part, 0) for part in (sample, i - top, label, j - top))
         weight = valid[:, top:bottom, top:] * share.mean()
-        weight[sample, i, j] = share[label]
-        return cls(top, bottom, (sample, i, label, j), weight)
+        own = _sums_at((sample, i, j), torch.where(here, share[label], 0.0), weight.shape)
+        is_gold = _sums_at((sample, i, j), here.to(share.dtype), weight.shape) > 0
+        return cls(top, bottom, (sample, i, label, j), here, is_gold, torch.where(is_gold, own, weight))
 
     def scores(self, factors: ClassFactors, left: Tensor) -> Tensor:
         """Return the scores z ``[batch, rows, labels, columns]``."""
@@ -166,18 +172,19 @@ class _Block:
 
     def loss(self, scores: Tensor) -> Tensor:
         """Return the sum of the losses, and replace the scores by the derivatives of it."""
-        sample, i, _, j = self.gold
-        own_score = scores[self.gold]
-        scores[self.gold] = torch.finfo(scores.dtype).min
+        sample, i, label, j = self.gold
+        own = _sums_at((sample, i, j), torch.where(self.here, scores[self.gold], 0.0), self.weight.shape)
+        at = ((sample * scores.shape[1] + i) * scores.shape[2] + label) * scores.shape[3] + j
+        lowest = scores.new_full((), torch.finfo(scores.dtype).min)
+        scores.view(-1).scatter_add_(0, at, torch.where(self.here, lowest, 0.0))  # absorbs the score
         rest = scores.logsumexp(2)  # all classes but the gold class: [batch, rows, columns]
         zero = rest.new_zeros(())
-        rest[sample, i, j] = torch.logaddexp(rest[sample, i, j], zero)
-        own = torch.zeros_like(rest)
-        own[sample, i, j] = own_score
+        rest = torch.where(self.is_gold, torch.logaddexp(rest, zero), rest)
         terms = torch.logaddexp(rest - own, zero)
         # e^{z_r} / Σ e^z: 1 + Σ_r e^{z_r} is e^{terms + own}.
         scores.sub_((terms + own)[:, :, None]).exp_().mul_(self.weight[:, :, None])
-        scores[self.gold] = -torch.sigmoid(rest - own)[sample, i, j] * self.weight[sample, i, j]
+        d_gold = -torch.sigmoid(rest - own)[sample, i, j] * self.weight[sample, i, j]
+        scores.view(-1).scatter_add_(0, at, torch.where(self.here, d_gold, 0.0))  # to 0
         return (terms * self.weight).sum()
 
     def add_gradients(self, sums: ClassFactors, factors: ClassFactors, left: Tensor, d_scores: Tensor) -> None:
@@ -192,3 +199,10 @@ class _Block:
         sums.first[:, top:bottom] = (d_left @ weight.T).view_as(sums.first[:, top:bottom])
         d_weight = factors.first[:, top:bottom].flatten(0, 1).T @ d_left
         sums.weight.add_(d_weight.view(len(d_weight), *factors.weight.shape[::2]).transpose(0, 1))
+
+
+def _sums_at(places: tuple[Tensor, Tensor, Tensor], terms: Tensor, shape: torch.Size) -> Tensor:
+    """Return the sums of terms ``[entries]`` at places of a tensor of three axes, which is 0 elsewhere."""
+    a, b, c = places
+    sums = terms.new_zeros(shape.numel()).scatter_add_(0, (a * shape[1] + b) * shape[2] + c, terms)
+    return sums.view(shape)

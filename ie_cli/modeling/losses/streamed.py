@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, positive_loss, valid_entries
+from ie_cli.modeling.losses.factorised import BLOCK_BYTES, Gold, block_bytes, positive_loss, valid_entries
 from ie_cli.modeling.rotary import rotary_angles, rotate
 
 
@@ -55,7 +55,7 @@ class Projection:
         """Yield ranges of labels whose scores and vectors fit in `BLOCK_BYTES`."""
         batch, length, _ = hidden.shape
         label_bytes = batch * length * (length + 6 * self.size) * hidden.element_size()
-        step = max(1, BLOCK_BYTES // label_bytes)
+        step = max(1, block_bytes(hidden.device, BLOCK_BYTES) // label_bytes)
         labels = len(self.weight)
         for first in range(0, labels, step):
             yield first, min(first + step, labels)
@@ -138,24 +138,29 @@ class _StreamedLoss(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A block of labels: valid ``[batch, L, L]``, gold entries (sample, label in the block, i, j), share ``[labels]``."""
+    """A block of labels: valid ``[batch, L, L]``, share ``[labels]``, and all gold entries (sample, label in the block, i, j).
+
+    `here` says which of the entries have a label of the block; the others have label 0 and count as 0. To select entries by a
+    mask, the host would have to wait for the device, which alone knows how many there are.
+    """
 
     valid: Tensor
     gold: tuple[Tensor, Tensor, Tensor, Tensor]
+    here: Tensor
     share: Tensor
 
     @classmethod
     def build(cls, valid: Tensor, gold: Gold, first: int, last: int, share: Tensor) -> _Block:
         sample, label, i, j = gold.entries.unbind(1)
         here = (label >= first) & (label < last)
-        return cls(valid, (sample[here], label[here] - first, i[here], j[here]), share[first:last])
+        return cls(valid, (sample, torch.where(here, label - first, 0), i, j), here, share[first:last])
 
     def run(self, query: Tensor, key: Tensor, *, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss of the block, and the gradients of query and key ``[batch, labels, L, size]``."""
         sample, label, i, j = self.gold
         shape = query.shape[:2]
         positive_scores = (query[sample, label, i] * key[sample, label, j]).sum(-1)
-        positive = positive_loss(positive_scores, sample, label, shape)  # [batch, labels]
+        positive = positive_loss(positive_scores, sample, label, shape, here=self.here)  # [batch, labels]
         negative = query.new_zeros(shape)  # the logarithm of the 1 in 1 + Σ e^s
         steps = list(self._row_blocks(query))
         scores = None
@@ -171,15 +176,14 @@ class _Block:
             if scores is None or len(steps) > 1:
                 scores = self._scores(query, key, top, bottom)
             d_scores = (scores - negative[..., None, None]).exp_().mul_(self.share[:, None, None])
-            here = (i >= top) & (i < bottom)
-            d_scores[sample[here], label[here], i[here] - top, j[here]] = d_positive[here]
+            self._add(d_scores, top, d_positive)  # to 0
             d_query[:, :, top:bottom] = d_scores @ key
             d_key += d_scores.transpose(2, 3) @ query[:, :, top:bottom]
         return loss, d_query, d_key
 
     def _row_blocks(self, query: Tensor) -> Iterator[tuple[int, int]]:
         batch, labels, length, _ = query.shape
-        step = max(1, BLOCK_BYTES // (batch * labels * length * query.element_size()))
+        step = max(1, block_bytes(query.device, BLOCK_BYTES) // (batch * labels * length * query.element_size()))
         for top in range(0, length, step):
             yield top, min(top + step, length)
 
@@ -188,7 +192,13 @@ class _Block:
         lowest = torch.finfo(query.dtype).min
         scores = query[:, :, top:bottom] @ key.transpose(2, 3)
         scores.masked_fill_(~self.valid[:, None, top:bottom], lowest)
-        sample, label, i, j = self.gold
-        here = (i >= top) & (i < bottom)
-        scores[sample[here], label[here], i[here] - top, j[here]] = lowest
+        self._add(scores, top, scores.new_full((), lowest))  # absorbs the score
         return scores
+
+    def _add(self, scores: Tensor, top: int, terms: Tensor) -> None:
+        """Add terms to the scores ``[batch, labels, rows, L]`` of gold entries of the rows from `top`."""
+        _, labels, rows, length = scores.shape
+        sample, label, i, j = self.gold
+        here = self.here & (i >= top) & (i < top + rows)
+        at = torch.where(here, ((sample * labels + label) * rows + i - top) * length + j, 0)
+        scores.view(-1).scatter_add_(0, at, torch.where(here, terms, 0.0))
