@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def share_cores() -> None:
@@ -13,3 +17,12 @@ def share_cores() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use: those of its affinity, and no more than its container allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # "max" is no limit
+        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
