@@ -179,11 +179,10 @@ class ContextBuckets(LengthBuckets):
             follows[1:] = True
         added = self.lengths[rows] - self._special + self._gap
         # Memory views have Python's numbers one at a time, whereas lists would have those of all rows.
-        return rows, np.fromiter(
-            self._groups(*map(memoryview, (added, np.where(follows, sizes, first), follows))), dtype=np.int32
-        )
+        views = added.data, np.where(follows, sizes, first).data, follows.data
+        return rows, np.fromiter(self._groups(*views), dtype=np.int32)
 
-    def _groups(self, added: Sequence[int], sizes: Sequence[int], follows: Sequence[bool]) -> Iterator[int]:
+    def _groups(self, added: memoryview, sizes: memoryview, follows: memoryview) -> Iterator[int]:
         """Yield the numbers of rows of groups: the size at the first row, or fewer if they do not follow or do not fit.
 
         Args:

@@ -37,10 +37,10 @@ def _notes(task: TaskSetup, sampler: ContextBuckets) -> Iterator[Finding]:
             "data.context.share, or omit data.context",
         )
         return
-    typical = sampler.extent()
+    typical, share = sampler.extent(), sampler.samples.rows_of(joined) / len(sampler.lengths)
     yield Finding(
         "note",
-        f"{sampler.samples.rows_of(joined) / len(sampler.lengths):.0%} of {counted(len(sampler.lengths), 'window')} are joined in an "
+        f"{share:.0%} of {counted(len(sampler.lengths), 'window')} are joined in an "
         f"epoch, up to {typical.texts} at a time, which have up to {typical.tokens} tokens",
     )
     samples = [sampler.samples[number] for number in joined[:: -(-len(joined) // _TRIED)].tolist()]

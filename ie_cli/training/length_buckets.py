@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from ie_cli.modeling.batch import Numbers
 POOL = 50
 """Number of batches whose rows are sorted by length together: little padding, but still shuffled."""
 
-Rows = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+Rows = npt.NDArray[np.integer[Any]]
 
 
 class Batches:
