@@ -182,11 +182,19 @@ def main() -> None:
     if given.start is not None:
         print(json.dumps(start(given.start)))
         return
-    print(
-        "| sentences | file, MB | cache, MB | first start, s | second start, s | memory of the first start, MB (anonymous / resident) "
-        "| of the second | of training | loader, sentences/s | training, sentences/s |"
-    )
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    columns = [
+        "sentences",
+        "file, MB",
+        "cache, MB",
+        "first start, s",
+        "second start, s",
+        "memory of the first start, MB (anonymous / resident)",
+        "of the second",
+        "of training",
+        "loader, sentences/s",
+        "training, sentences/s",
+    ]
+    print(f"| {' | '.join(columns)} |\n|{'--:|' * len(columns)}", flush=True)
     for count in given.sizes or (10_000, 100_000):
         print(row(count, given.directory), flush=True)
 

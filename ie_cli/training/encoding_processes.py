@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
@@ -71,7 +72,12 @@ def encode_in_processes(tasks: Sequence[Task], encoding: Encoding, *, workers: i
         waiting.clear()
         for process in processes:
             process.kill()
-            process.wait()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        for process in processes:
+            with suppress(OSError), process:  # closes the pipes, one of which may hold a question that was not sent
+                pass
 
 
 def _start() -> subprocess.Popen[str]:
@@ -128,7 +134,7 @@ def _settings(encoding: Encoding) -> dict[str, Any] | None:
         "normalization": tokenizer.normalization,
         "features": None if tokenizer.features is None else {"characters": tokenizer.features.characters},
         "plan": [encoding.plan.capacity, encoding.plan.stride],
-        "head": encoding.head.model_dump(mode="json", exclude_unset=True) | {"name": encoding.head.name},
+        "head": encoding.head.model_dump(mode="json"),
         "schema": schema_facts(encoding.codec.schema),
         "pad_id": encoding.pad_id,
         "mentions": encoding.mentions,
