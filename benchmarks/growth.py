@@ -171,7 +171,8 @@ def encode(task: Task, directory: Path) -> dict[str, Any]:
     from ie_cli.recipe.heads import EfficientGlobalPointerSection
     from ie_cli.recipe.schema import DataSection, EncoderSection
     from ie_cli.system.cache import cache_directory
-    from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+    from ie_cli.training.encoded_dataset import encode_dataset
+    from ie_cli.training.window_encoding import Encoding
 
     section = DataSection(train=str(directory / "input.jsonl"))
     statistics = DatasetStatistics.of(Split((str(QUICKSTART),), section), characters=True)

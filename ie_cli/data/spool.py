@@ -35,6 +35,11 @@ class Spool:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all documents are in memory."""
+        return self._file is None
+
     def __iter__(self) -> Iterator[Document]:
         yield from self._kept
         place = 0
@@ -45,7 +50,7 @@ class Spool:
             if not line:
                 return
             place += len(line)
-            yield _read(line)
+            yield read_line(line)
 
     def add(self, document: Document) -> None:
         """Append a document.
@@ -55,7 +60,7 @@ class Spool:
         """
         document = replace(document, meta={})
         self._count += 1
-        self._weight += _weight(document)
+        self._weight += weight_of(document)
         if self._file is None and self._weight <= self._max_weight:
             self._kept.append(document)
             return
@@ -64,17 +69,18 @@ class Spool:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
                 weakref.finalize(self, self._file.close)
             self._file.seek(0, 2)
-            self._file.write(_line(document))
+            self._file.write(line_of(document))
             self._file.flush()
 
 
-def _weight(document: Document) -> int:
+def weight_of(document: Document) -> int:
+    """Return the characters of a document, counted as for `MAX_WEIGHT`."""
     parts = (document.entities, document.relations, document.events, document.spos or ())
     annotations = sum(map(len, parts)) + sum(len(event.arguments) for event in document.events)
     return len(document.text) + len(document.text_pair or "") + _ANNOTATION * (1 + annotations)
 
 
-def _line(document: Document) -> bytes:
+def line_of(document: Document) -> bytes:
     """Serialise a document as one line of JSON without loss of order, scores or types."""
     fields = [
         document.text,
@@ -97,7 +103,8 @@ def _line(document: Document) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
 
-def _read(line: bytes) -> Document:
+def read_line(line: bytes) -> Document:
+    """Restore a document from the line of `line_of`."""
     text, entities, relations, number, where, spos, events, (pair, label, score) = json.loads(line)
     return Document(
         text,

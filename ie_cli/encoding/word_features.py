@@ -60,7 +60,7 @@ class WordFeatures:
     """
 
     def __init__(self, *, characters: bool = False) -> None:
-        self._characters = characters
+        self.characters = characters
 
     def identity(self) -> str:
         """Return what ids depend on besides the text and its tokens, for the fingerprint of encoded data."""
@@ -72,7 +72,7 @@ class WordFeatures:
 
     def _each(self, text: str, starts: Sequence[int], ends: Sequence[int]) -> Iterator[int]:
         for start, end in zip(starts, ends, strict=True):
-            if self._characters or _SCRIPT.match(text, start):
+            if self.characters or _SCRIPT.match(text, start):
                 yield character_id(text[start - 1 : start], text[start:end], text[end : end + 1])
             else:
                 yield word_id(text[start:end])

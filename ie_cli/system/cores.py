@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def share_cores() -> None:
@@ -20,6 +24,13 @@ def cores() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    if hasattr(os, "sched_getaffinity"):  # a container may have fewer cores than the machine
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cores()
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use: those of its affinity, and no more than its container allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # "max" is no limit
+        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores

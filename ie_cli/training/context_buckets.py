@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,7 @@ import numpy.typing as npt
 from ie_cli.modeling.batch import Numbers
 from ie_cli.recipe.context import ContextSection
 from ie_cli.training.encoded_dataset import EncodedDataset
-from ie_cli.training.length_buckets import POOL, LengthBuckets, split_by_tokens
-
-Rows = npt.NDArray[np.int64]
+from ie_cli.training.length_buckets import POOL, Batches, LengthBuckets, Rows, split_by_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,51 @@ class Extent:
 
     texts: int
     tokens: int
+
+
+class Samples(Sequence[Numbers]):
+    """Rows, or tuples of rows that are joined, in two arrays.
+
+    Args:
+        rows: the rows of all samples, sample by sample.
+        counts: the number of rows of each sample.
+    """
+
+    def __init__(self, rows: Rows, counts: npt.NDArray[np.int32]) -> None:
+        self._rows = rows
+        self._starts = np.append(0, np.cumsum(counts)).astype(rows.dtype)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, number: int) -> Numbers: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Numbers]: ...
+
+    def __getitem__(self, number: int | slice) -> Numbers | Sequence[Numbers]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        rows: list[int] = self._rows[self._starts[number] : self._starts[number + 1]].tolist()
+        return rows[0] if len(rows) == 1 else tuple(rows)
+
+    def joined(self) -> npt.NDArray[np.int64]:
+        """Return the numbers of the samples that are several rows."""
+        return np.flatnonzero(np.diff(self._starts) > 1)
+
+    def rows_of(self, numbers: npt.NDArray[np.int64]) -> int:
+        """Return the number of rows of some samples."""
+        return int((self._starts[numbers + 1] - self._starts[numbers]).sum())
+
+    def sums(self, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Return the sum of the values of the rows of each sample, given those of all rows of the dataset."""
+        if not len(self):
+            return np.zeros(0, np.int32)
+        sums: npt.NDArray[np.int32] = np.add.reduceat(values[self._rows], self._starts[:-1])
+        return sums
 
 
 class ContextBuckets(LengthBuckets):
@@ -79,11 +123,13 @@ class ContextBuckets(LengthBuckets):
         random = np.random.default_rng([self.seed, epoch])
         rows = self._drawn(random)
         joinable = self._with_text[rows]
-        self.samples: list[Numbers] = [*rows[~joinable].tolist(), *self._join(rows[joinable], random)]
-        self._counts = np.array([len(s) if isinstance(s, tuple) else 1 for s in self.samples], dtype=np.int64)
-        self._sizes = np.array([self._size(sample) for sample in self.samples], dtype=np.int32)
+        joined, counts = self._join(rows[joinable], random)
+        single = rows[~joinable]
+        self._counts = np.concatenate([np.ones(len(single), np.int32), counts])
+        self.samples = Samples(np.concatenate([single, joined]), self._counts)
+        self._sizes = self._sizes_of(self.samples)
         batches = list(self._batches(random.permutation(len(self.samples))))
-        self.batches = [batches[number] for number in random.permutation(len(batches))]
+        self.batches = Batches.of(batches, random.permutation(len(batches)))
 
     def __iter__(self) -> Iterator[list[Numbers]]:
         for batch in self.batches:
@@ -109,14 +155,13 @@ class ContextBuckets(LengthBuckets):
         texts, tokens = (int(np.percentile(values, 99, method="higher")) for values in (self._counts, self._sizes))
         return Extent(texts, tokens - self._special)
 
-    def _size(self, sample: Numbers) -> int:
-        if not isinstance(sample, tuple):
-            return int(self.lengths[sample])
-        text = int(self.lengths[list(sample)].sum()) - len(sample) * self._special
-        return text + (len(sample) - 1) * self._gap + self._special
+    def _sizes_of(self, samples: Samples) -> npt.NDArray[np.int32]:
+        text = samples.sums(self.lengths) - self._counts * self._special
+        sizes: npt.NDArray[np.int32] = (text + (self._counts - 1) * self._gap + self._special).astype(np.int32)
+        return sizes
 
-    def _join(self, rows: Rows, random: np.random.Generator) -> Iterator[Numbers]:
-        """Yield rows, and tuples of rows that are to be joined: each row once.
+    def _join(self, rows: Rows, random: np.random.Generator) -> tuple[Rows, npt.NDArray[np.int32]]:
+        """Return the rows in the order in which they are joined, and how many each sample has.
 
         A group begins with a probability that makes the share of the joined texts that of the recipe on average.
         """
@@ -132,18 +177,26 @@ class ContextBuckets(LengthBuckets):
             follows[1:] = np.diff(self.documents[rows]) == 1
         else:
             follows[1:] = True
-        yield from self._groups(rows.tolist(), np.where(follows, sizes, first).tolist(), follows.tolist())
+        added = self.lengths[rows] - self._special + self._gap
+        # Memory views have Python's numbers one at a time, whereas lists would have those of all rows.
+        views = added.data, np.where(follows, sizes, first).data, follows.data
+        return rows, np.fromiter(self._groups(*views), dtype=np.int32)
 
-    def _groups(self, rows: Sequence[int], sizes: Sequence[int], follows: Sequence[bool]) -> Iterator[Numbers]:
-        """Yield groups of rows, each with the size at its first row, or fewer rows if they do not follow or do not fit."""
-        added = (self.lengths[rows] - self._special + self._gap).tolist()
+    def _groups(self, added: memoryview, sizes: memoryview, follows: memoryview) -> Iterator[int]:
+        """Yield the numbers of rows of groups: the size at the first row, or fewer if they do not follow or do not fit.
+
+        Args:
+            added: the tokens of each row and of the text before it.
+            sizes: the size of the group that begins with each row.
+            follows: whether each row may follow the one before it.
+        """
         at = 0
-        while at < len(rows):
+        while at < len(added):
             end, left = at + 1, self._longest - self._special + self._gap - added[at]
-            while end < min(at + sizes[at], len(rows)) and follows[end] and added[end] <= left:
+            while end < min(at + sizes[at], len(added)) and follows[end] and added[end] <= left:
                 left -= added[end]
                 end += 1
-            yield tuple(rows[at:end]) if end - at > 1 else rows[at]
+            yield end - at
             at = end
 
     def _batches(self, order: Rows) -> Iterator[Rows]:

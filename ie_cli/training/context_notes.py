@@ -29,21 +29,22 @@ def context_notes(setup: TrainingSetup, samplers: Sequence[LengthBuckets]) -> It
 
 
 def _notes(task: TaskSetup, sampler: ContextBuckets) -> Iterator[Finding]:
-    groups = [sample for sample in sampler.samples if isinstance(sample, tuple)]
-    if not groups:
+    joined = sampler.samples.joined()
+    if not len(joined):
         yield Finding(
             "warning",
             "no texts are joined, because no two that follow each other fit into a window: raise encoder.max_length or "
             "data.context.share, or omit data.context",
         )
         return
-    typical = sampler.extent()
+    typical, share = sampler.extent(), sampler.samples.rows_of(joined) / len(sampler.lengths)
     yield Finding(
         "note",
-        f"{sum(map(len, groups)) / len(sampler.lengths):.0%} of {counted(len(sampler.lengths), 'window')} are joined in an "
+        f"{share:.0%} of {counted(len(sampler.lengths), 'window')} are joined in an "
         f"epoch, up to {typical.texts} at a time, which have up to {typical.tokens} tokens",
     )
-    tried = groups[:: -(-len(groups) // _TRIED)]
+    samples = [sampler.samples[number] for number in joined[:: -(-len(joined) // _TRIED)].tolist()]
+    tried = [sample for sample in samples if isinstance(sample, tuple)]
     made = set() if task.joiner is None else set(task.joiner.rows(task.dataset, tried).documents)
     documents = sampler.documents
     if apart := sum(tuple(documents[list(group)].tolist()) not in made for group in tried):

@@ -22,10 +22,11 @@ from ie_cli.system.memory import peak_memory
 from ie_cli.system.signals import Stop
 from ie_cli.training.batching import TaskWindows
 from ie_cli.training.context_buckets import ContextBuckets
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
 from ie_cli.training.length_buckets import LengthBuckets
 from ie_cli.training.loop import Run
 from ie_cli.training.setup import TaskSetup, TrainingSetup, prepare, sample_documents, training_items
+from ie_cli.training.window_encoding import Encoding
 
 SAMPLE = 256
 """Number of training documents that the steps are measured on."""

@@ -23,7 +23,7 @@ from ie_cli.recipe.threshold import DEFAULT_THRESHOLD, chooses_threshold
 from ie_cli.reports.model_card import model_card
 from ie_cli.tasks import ScoringOptions, has_thresholds
 from ie_cli.training.events import choice_values, score_values
-from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.setup import TaskSetup, TrainingSetup
 
 
 class Evaluator:
@@ -142,11 +142,7 @@ class Evaluator:
         # An earlier process that was killed here may have stored choices, with which dev would not be scored in the same way.
         stored = extractor.tasks
         extractor.tasks = {name: replace(task, decision=(), threshold=None) for name, task in stored.items()}
-        seen = {
-            name: task.task.seen(task.data.documents)
-            for name, task in self._setup.tasks.items()
-            if task.data.dev_documents is not None or task.data.test_documents is not None
-        }
+        seen = {name: _seen(task) for name, task in self._setup.tasks.items()}
         scores: dict[str, dict[str, Scores]] = {}
         if self._gold:
             scores["dev"] = self._choose(extractor, seen)
@@ -215,6 +211,22 @@ class Evaluator:
 
     def _options(self, name: str, seen: Collection[Any] | None = None) -> ScoringOptions:
         return scoring_options(self._recipe, self._setup.tasks[name].section, seen)
+
+
+def _seen(task: TaskSetup) -> set[Any]:
+    """Return the items of train that are also in dev or test: the scorers ask for no others, and train may have too many."""
+    parts = [part for part in (task.data.dev_documents, task.data.test_documents) if part is not None]
+    # The located relations of triples without offsets may have other texts than the triples.
+    wanted = {
+        item
+        for part in parts
+        for document in part
+        for form in ([document] if document.spos is None else [document, replace(document, spos=None)])
+        for item in task.task.seen([form])
+    }
+    if not wanted:
+        return set()
+    return {item for document in task.data.documents for item in task.task.seen([document]) if item in wanted}
 
 
 def scoring_options(recipe: Recipe, section: TaskSection, seen: Collection[Any] | None = None) -> ScoringOptions:

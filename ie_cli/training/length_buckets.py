@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,36 @@ from ie_cli.modeling.batch import Numbers
 
 POOL = 50
 """Number of batches whose rows are sorted by length together: little padding, but still shuffled."""
+
+Rows = npt.NDArray[np.integer[Any]]
+
+
+class Batches:
+    """The batches of an epoch, in one array instead of one object per batch.
+
+    Args:
+        rows: the rows of all batches, batch by batch.
+        counts: the number of rows of each batch.
+        order: the order of the batches in the epoch.
+    """
+
+    def __init__(self, rows: Rows, counts: Rows, order: Rows) -> None:
+        kind = np.int32 if len(rows) < 2**31 else np.int64
+        self._rows, self._order = rows, order.astype(kind)
+        self._bounds = np.append(0, np.cumsum(counts)).astype(kind)
+
+    @classmethod
+    def of(cls, batches: Sequence[Rows], order: Rows) -> Batches:
+        """Join batches that are arrays of their own."""
+        rows = np.concatenate(batches) if batches else np.zeros(0, np.int64)
+        return cls(rows, np.array([len(batch) for batch in batches], np.int64), order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for number in self._order:
+            yield self._rows[self._bounds[number] : self._bounds[number + 1]]
 
 
 class LengthBuckets:
@@ -45,13 +76,14 @@ class LengthBuckets:
         random = np.random.default_rng([self.seed, epoch])
         rows = self._drawn(random)
         random.shuffle(rows)
-        batches: list[npt.NDArray[np.int64]] = []
         step = POOL * (self.batch_size if self.batch_tokens is None else self._mean_size())
+        sizes: list[Rows] = []
         for start in range(0, len(rows), step):
             pool = rows[start : start + step]
-            batches.extend(self._split(pool[np.argsort(self.lengths[pool], kind="stable")]))
-        order = random.permutation(len(batches))
-        self.batches = [batches[i] for i in order]
+            pool[:] = pool[np.argsort(self.lengths[pool], kind="stable")]
+            sizes.append(self._batch_sizes(pool))
+        counts = np.concatenate(sizes) if sizes else np.zeros(0, np.int64)
+        self.batches = Batches(rows, counts, random.permutation(len(counts)))
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -73,26 +105,25 @@ class LengthBuckets:
         rows: list[Numbers] = np.argsort(-self.lengths, kind="stable")[:count].tolist()
         return rows
 
-    def _drawn(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    def _drawn(self, random: np.random.Generator) -> Rows:
         """Return the rows of an epoch: all with gold items, and a share of the others."""
-        without = np.nonzero(self.negative)[0]
+        kind = np.int32 if len(self.negative) < 2**31 else np.int64
+        without = np.nonzero(self.negative)[0].astype(kind)
         drawn = random.permutation(without)[: round(self.negatives * len(without))]
-        return np.concatenate([np.nonzero(~self.negative)[0], drawn])
+        return np.concatenate([np.nonzero(~self.negative)[0].astype(kind), drawn])
 
     def _mean_size(self) -> int:
         return max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))
 
-    def _split(self, pool: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    def _batch_sizes(self, pool: Rows) -> Rows:
+        """Return the number of rows of each batch of a pool that is sorted by length."""
         if self.batch_tokens is None:
-            for start in range(0, len(pool), self.batch_size):
-                yield pool[start : start + self.batch_size]
-            return
-        yield from split_by_tokens(pool, self.lengths[pool], self.batch_tokens)
+            starts = np.arange(0, len(pool), self.batch_size)
+            return np.diff(np.append(starts, len(pool)))
+        return np.array([len(part) for part in split_by_tokens(pool, self.lengths[pool], self.batch_tokens)])
 
 
-def split_by_tokens(
-    pool: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], most: int
-) -> Iterator[npt.NDArray[np.int64]]:
+def split_by_tokens(pool: Rows, lengths: npt.NDArray[np.int32], most: int) -> Iterator[Rows]:
     """Yield consecutive rows, as many as do not have more than `most` tokens with padding; at least one.
 
     Args:

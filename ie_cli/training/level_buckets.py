@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.training.length_buckets import POOL, LengthBuckets, split_by_tokens
+from ie_cli.training.length_buckets import POOL, Batches, LengthBuckets, Rows, split_by_tokens
 
 _GROUPS = 8  # more levels than this are grouped: the grades of a pool are nearly all different
-
-Rows = npt.NDArray[np.int64]
 
 
 class LevelBuckets(LengthBuckets):
@@ -57,8 +55,7 @@ class LevelBuckets(LengthBuckets):
         batches: list[Rows] = []
         for pool in np.array_split(rows, -(-len(rows) // step)):  # of similar size, so that no small one is left over
             batches.extend(self._mixed(pool))
-        order = random.permutation(len(batches))
-        self.batches = [batches[i] for i in order]
+        self.batches = Batches.of(batches, random.permutation(len(batches)))
 
     def single_level(self) -> int:
         """Return the number of batches of this epoch with a single level."""

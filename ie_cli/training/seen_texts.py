@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 
-from ie_cli.document import Document
+from ie_cli.data.document_shards import DocumentShards
 from ie_cli.encoding.sentences import sentence_spans
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.inference.model_directory import SeenTexts
@@ -21,16 +20,15 @@ MEASURED = 4096
 """The number of texts that are measured, at regular intervals, if there are more."""
 
 
-def seen_texts(documents: Iterable[Document], count: int, tokenizer: TextTokenizer, *, language: str) -> SeenTexts:
+def seen_texts(documents: DocumentShards, tokenizer: TextTokenizer, *, language: str) -> SeenTexts:
     """Return percentiles of the tokens and the sentences per text.
 
     Args:
         documents: the training texts.
-        count: their number.
         tokenizer: the tokenizer of the model.
         language: the ISO 639 code of the texts, for abbreviations.
     """
-    texts = [document.text for document in islice(documents, 0, None, max(1, -(-count // MEASURED)))]
+    texts = [document.text for document in documents.every(max(1, -(-len(documents) // MEASURED)))]
     tokens = [len(found) for found in tokenizer.encode(texts)]
     sentences = [len(sentence_spans(text, language)) for text in texts]
     return SeenTexts(_quantile(tokens, 0.99), _quantile(sentences, 0.99), _quantile(sentences, 0.9))

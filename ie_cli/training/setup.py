@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from ie_cli.codecs.base import Codec, build_codec
+from ie_cli.data.document_shards import DocumentShards
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.data.reading import TaskData, read_task_data
-from ie_cli.data.spool import Spool
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer, character_table, recipe_tokenizer
 from ie_cli.encoding.windows import WindowPlan
@@ -37,10 +37,11 @@ from ie_cli.recipe.schema import HASH_CNN, TINY, Recipe, TaskSection
 from ie_cli.tasks import TASKS, Learning, Task, TrainingItems
 from ie_cli.tasks.diagnosis import require_learnable
 from ie_cli.tasks.whole_words import decide_whole_words
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
 from ie_cli.training.initial_model import InitialModel, InitialWeights
 from ie_cli.training.seen_texts import seen_texts, with_context
 from ie_cli.training.text_joining import TextJoiner
+from ie_cli.training.window_encoding import Encoding
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -130,7 +131,7 @@ class TrainingSetup:
         if task.codec.reads != "windows":
             return None
         documents = task.data.documents
-        alone = seen_texts(documents, len(documents), self.text_tokenizer, language=self.language)
+        alone = seen_texts(documents, self.text_tokenizer, language=self.language)
         context = task.section.data.context
         return (
             alone if context is None or task.joiner is None else with_context(alone, task.dataset, context, task.joiner)
@@ -232,7 +233,7 @@ def _task_setup(
     name: str, section: TaskSection, data: TaskData, encoding: Encoding, *, weights: Weights | None, sample: int | None
 ) -> TaskSetup:
     """Encode the data of a task."""
-    task = TASKS[section.task]
+    task, encoding = TASKS[section.task], replace(encoding, head=section.head)
     return TaskSetup(
         name=name,
         task=task,
@@ -253,6 +254,7 @@ def _read(section: TaskSection, *, characters: bool, tokens: Tokens | None) -> T
         characters=characters,
         tokens=tokens,
         annotated=lambda document: bool(task.items(document)),
+        purpose=section.task,
     )
 
 
@@ -287,7 +289,7 @@ def _codec(recipe: Recipe, section: TaskSection, data: TaskData, *, earlier: Map
     return build_codec(section.head, schema if earlier is None else schema.as_learned(earlier))
 
 
-def sample_documents(documents: Spool, count: int) -> list[Document]:
+def sample_documents(documents: DocumentShards, count: int) -> list[Document]:
     """Return about `count` documents at regular intervals and, as the last one, the longest; all if there are no more."""
     if len(documents) <= count:
         return list(documents)
@@ -306,7 +308,7 @@ def _texts(document: Document) -> tuple[str, ...]:
 def _encode(data: TaskData, encoding: Encoding, task: Task, *, sample: int | None) -> EncodedDataset:
     if sample is not None:
         return encode_dataset(sample_documents(data.documents, sample), encoding, key=None)
-    dataset = encode_dataset(data.documents, encoding, key=data.train.fingerprint)
+    dataset = encode_dataset(data.documents, encoding, key=data.train.fingerprint or data.documents.content_key)
     if not len(dataset):
         raise DataError(
             f"{', '.join(data.train.sources)}: all texts are empty", hint="check data.train and data.format."

@@ -22,7 +22,8 @@ from ie_cli.errors import RecipeError
 from ie_cli.formats.common.joining import join_tokens
 from ie_cli.modeling.batch import Numbers, single_numbers
 from ie_cli.recipe.context import ContextSection
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, Rows, StoredText
+from ie_cli.training.encoded_dataset import EncodedDataset, Rows, StoredText
+from ie_cli.training.window_encoding import Encoding
 
 Array = npt.NDArray[Any]
 

@@ -19,7 +19,8 @@ from ie_cli.modeling.batch import Batch
 from ie_cli.modeling.heads.base import Head
 from ie_cli.modeling.losses.factorised import Gold, boundaries
 from ie_cli.training.batching import TaskWindows
-from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import encode_dataset
+from ie_cli.training.window_encoding import Encoding
 
 TEXT = "Fotonik Studio visited Zentral Café in 北京大学 twice"
 GOLD = [Entity(0, 14, "A"), Entity(23, 30, "B")]

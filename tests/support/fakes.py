@@ -22,7 +22,8 @@ from ie_cli.modeling.heads.base import Head, build_head
 from ie_cli.recipe.heads import EfficientGlobalPointerSection, GPLinkerSection
 from ie_cli.tasks import TASKS, ScoringOptions
 from ie_cli.training.batching import TaskWindows
-from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import encode_dataset
+from ie_cli.training.window_encoding import Encoding
 from ie_cli.triples import Mentions
 
 SENTENCES = [

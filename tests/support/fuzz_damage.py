@@ -30,7 +30,8 @@ from ie_cli.errors import DataError, ModelError
 from ie_cli.inference import resumable_output as jobs
 from ie_cli.inference.extractor import Extractor
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
+from ie_cli.training.window_encoding import Encoding
 
 MODEL_FILES = ("ie.json", "config.json", "tokenizer.json", "metrics.json", "model.safetensors")
 DATA = {

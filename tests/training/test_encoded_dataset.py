@@ -31,7 +31,8 @@ from ie_cli.errors import StorageError
 from ie_cli.recipe.heads import EfficientGlobalPointerSection, Reads
 from ie_cli.system import cache
 from ie_cli.system.cache import cache_directory
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, encode_dataset
+from ie_cli.training.window_encoding import Encoding
 
 EXAMPLES = [
     Document("去北京大学", [Entity(1, 3, "place"), Entity(1, 5, "school")]),
@@ -112,7 +113,8 @@ from ie_cli.codecs.gplinker import GPLinkerCodec
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.recipe.heads import GPLinkerSection
-from ie_cli.training.encoded_dataset import Encoding, encode_dataset
+from ie_cli.training.encoded_dataset import encode_dataset
+from ie_cli.training.window_encoding import Encoding
 from support.fakes import characters, codec_of
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan

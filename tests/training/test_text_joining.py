@@ -24,8 +24,9 @@ from ie_cli.formats.common.joining import join_tokens
 from ie_cli.modeling.batch import single_numbers
 from ie_cli.recipe.context import ContextSection
 from ie_cli.training.batching import TaskWindows
-from ie_cli.training.encoded_dataset import EncodedDataset, Encoding, Rows, StoredText, encode_dataset
+from ie_cli.training.encoded_dataset import EncodedDataset, Rows, StoredText, encode_dataset
 from ie_cli.training.text_joining import TextJoiner
+from ie_cli.training.window_encoding import Encoding
 
 PLAN = WindowPlan(200, 20)
 GPT2 = "byte_level without a space before the text"
