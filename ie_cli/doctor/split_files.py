@@ -11,7 +11,6 @@ from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
 from ie_cli.formats.directory_files import SPLIT_NAMES, sort_into_splits
-from ie_cli.system.text import escape_surrogates
 from ie_cli.tasks import TASKS
 
 _EXAMPLES = 100
@@ -109,10 +108,19 @@ def require_utf8(values: Iterable[str]) -> None:
         DataError: one contains bytes that are not UTF-8.
     """
     for value in values:
-        if escape_surrogates(value) != value:
+        if not _is_utf8(value):
             raise DataError(
                 f"{value}: this name is not valid UTF-8, so that no recipe can contain it", hint="rename the file."
             )
+
+
+def _is_utf8(value: str) -> bool:
+    """Return whether the bytes of a value are UTF-8, whatever the encoding of the locale is."""
+    try:
+        os.fsencode(value).decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def describe_left_out(files: Iterable[tuple[str, str]]) -> str:

@@ -25,6 +25,7 @@ from ie_cli.inference.job_facts import Facts, changed_facts
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import loads
 from ie_cli.system.stores import FileState, files_below, join, read_files, writing
+from ie_cli.system.text import write_text
 from ie_cli.system.urls import is_url
 
 MANIFESTS, REJECTS = "_shards", "_rejects"
@@ -194,7 +195,7 @@ class ShardDirectory:
             source["checksum"] = file_checksum_of(shard.path)
         manifest = with_checksum({"format_version": 1, "job": facts, "input": source, **fields})
         with writing(self.manifest(shard)) as new:
-            new.write_text(json.dumps(manifest, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_text(new, json.dumps(manifest, ensure_ascii=False) + "\n")
         return manifest
 
 

@@ -70,12 +70,12 @@ def test_what_was_detected_applies_again(train: Path) -> None:
     assert READS == ["read"]
 
 
-@pytest.mark.parametrize("change", ["content", "option", "purpose", "mentions", "dev"])
+@pytest.mark.parametrize("change", ["content", "option", "purpose", "trim", "dev"])
 def test_other_data_or_options_are_read_again(change: str, train: Path) -> None:
     read_task_data(section(train))
     if change == "content":
         write_jsonl(train, [Document("other")] * 90)
-    fields = {"option": {"rename": {"a": "b"}}, "mentions": {"mentions": "all"}, "dev": {"dev": 0.5}}.get(change, {})
+    fields = {"option": {"rename": {"a": "b"}}, "trim": {"trim": True}, "dev": {"dev": 0.5}}.get(change, {})
     again = read_task_data(section(train, **fields), purpose="x" if change == "purpose" else "")
     assert READS == ["read"] * 2
     assert (change == "content") == (next(iter(again.documents)).text == "other")

@@ -94,7 +94,7 @@ def test_a_rolling_change_of_the_model_loses_no_request(started: list[Replica]) 
     assert {status for _, status, _ in answers} == {200}
     assert {label for begun, _, label in answers if begun > changed} == {"new"}
     assert {label for *_, label in answers} == {"old", "new"}
-    assert len(answers) > 100
+    assert len(answers) > 20
     assert replicas.refused == 0
 
 

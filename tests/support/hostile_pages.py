@@ -70,7 +70,8 @@ def page_of_differences(hostile: str) -> str:
 
 
 def page_of_check(hostile: str) -> str:
-    files = [write_jsonl(file_of(hostile, split), records(hostile)) for split in ("train", "test")]
+    named = hostile.encode("utf-8", "ignore").decode("utf-8")  # other names are an error
+    files = [write_jsonl(file_of(named, split), records(hostile)) for split in ("train", "test")]
     page = saved("check", *files, "--save", "out.html", fails=True)
     assert "Errors" in Page(page).shown  # the test data are training data
     return page

@@ -59,6 +59,7 @@ def losses(data: Path, output: Path, *, compiled: bool, steps: int) -> list[floa
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler itself
 @COMPILER
 def test_compiled_steps_have_the_same_losses(tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "train.jsonl", documents())

@@ -10,6 +10,7 @@ from support.corpora import documents, recipe, write_jsonl
 from support.fakes import characters
 from support.pair_corpora import pair_recipe, write_pairs
 
+from ie_cli.data.document_shards import DocumentShards
 from ie_cli.document import Document
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.errors import ModelError
@@ -26,7 +27,7 @@ FIXTURE = Path(__file__).parent.parent / "fixtures" / "format_v2" / "ner" / "mod
 
 def measured(texts: list[str]) -> SeenTexts:
     tokenizer = TextTokenizer(characters(), mode="char")
-    return seen_texts(map(Document, texts), len(texts), tokenizer, language="en")
+    return seen_texts(DocumentShards(map(Document, texts)), tokenizer, language="en")
 
 
 def test_one_of_a_hundred_texts_may_be_longer() -> None:
@@ -40,13 +41,8 @@ def test_one_of_a_hundred_texts_may_be_longer() -> None:
 
 def test_many_texts_are_measured_at_regular_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEASURED", 10)
-    read = []
-
-    def texts() -> list[Document]:
-        return [read.append(n) or Document("长" * (n % 4 == 1) + "短") for n in range(25)]  # type: ignore[func-returns-value]
-
-    assert seen_texts(texts(), 25, TextTokenizer(characters(), mode="char"), language="en") == SeenTexts(2, 1, 1)
-    assert len(read) == 25
+    texts = DocumentShards(Document("长" * (n % 4 == 1) + "短") for n in range(25))
+    assert seen_texts(texts, TextTokenizer(characters(), mode="char"), language="en") == SeenTexts(2, 1, 1)
 
 
 def test_training_stores_the_size_in_the_model(tmp_path: Path) -> None:
