@@ -76,15 +76,3 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
-
-
-def devices_of_workers(count: int) -> tuple[torch.device, ...]:
-    """Return the device of each of some processes that predict: the GPUs in turn, or the CPU if there are none.
-
-    Args:
-        count: the number of processes.
-    """
-    first, gpus = choose_device(), torch.cuda.device_count()
-    if first.type != "cuda":
-        return (first,) * count
-    return tuple(torch.device("cuda", number % gpus) for number in range(count))

@@ -7,7 +7,7 @@ import torch
 
 from ie_cli.errors import ModelError
 from ie_cli.modeling import devices
-from ie_cli.modeling.devices import choose_device, choose_precision, devices_of_workers, to_device
+from ie_cli.modeling.devices import choose_device, choose_precision, to_device
 from ie_cli.recipe.base import Precision
 
 GPU = torch.device("cuda")
@@ -25,16 +25,6 @@ def test_the_precision_is_the_fastest_that_the_gpu_has(
     assert choose_precision("auto", GPU) == expected
     assert choose_precision("float32", GPU) == "float32"
     assert choose_precision("auto", torch.device("mps")) == "float32"
-
-
-@pytest.mark.parametrize(
-    ("gpus", "expected"), [(0, ["cpu"] * 3), (1, ["cuda:0"] * 3), (2, ["cuda:0", "cuda:1", "cuda:0"])]
-)
-def test_workers_share_the_gpus(gpus: int, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(devices.torch.backends.mps, "is_available", lambda: False)
-    assert [str(device) for device in devices_of_workers(3)] == expected
 
 
 def test_a_gpu_is_chosen_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
