@@ -303,7 +303,7 @@ class Report:
         rate = timing.padded * flops / timing.seconds
         padding = f"{1 - timing.tokens / timing.padded:.0%}"
         self.rows.append(
-            [what, size, system, f"{timing.seconds:.2f}", f"{timing.tokens / timing.seconds:,.0f}", padding]
+            [what, size, system, f"{timing.seconds:.4f}", f"{timing.tokens / timing.seconds:,.0f}", padding]
             + [f"{rate / 1e12:.2f}, {rate / self.plan.peak:.0%}", memory]
         )
         print(" ".join(self.rows[-1]), file=sys.stderr, flush=True)
