@@ -53,6 +53,8 @@ class Batch:
         documents: for each sample, the number of its document in the training data, or the numbers of those that are joined.
         rows: number of consecutive rows that belong to a sample: 2 for pairs whose texts are encoded separately, else 1.
         replay: the losses to use instead of those of this batch alone; None for its own.
+        weight: the factor of its losses and gradients, if it is the share that one of several processes has of a batch; 0 if the
+            process has none, and the batch is not computed.
     """
 
     task: str
@@ -65,6 +67,7 @@ class Batch:
     documents: Sequence[Numbers]
     rows: int = 1
     replay: Replay | None = None
+    weight: float = 1.0
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -108,6 +111,7 @@ class Batch:
             documents=self.documents,
             rows=self.rows,
             replay=self.replay,
+            weight=self.weight,
         )
 
     def part(self, first: int, end: int) -> Batch:

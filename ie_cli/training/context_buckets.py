@@ -39,6 +39,7 @@ class ContextBuckets(LengthBuckets):
         batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
         negatives: share of the negative windows to draw in each epoch.
         seed: random seed.
+        shares: number of processes that share a batch, as in `LengthBuckets`.
 
     Attributes:
         samples: the samples of the epoch.
@@ -56,6 +57,7 @@ class ContextBuckets(LengthBuckets):
         batch_tokens: int | None = None,
         negatives: float = 1.0,
         seed: int = 0,
+        shares: int = 1,
     ) -> None:
         self._context, self._gap = context, gap
         self._with_text, self.documents = dataset.with_text, dataset.documents
@@ -69,6 +71,7 @@ class ContextBuckets(LengthBuckets):
             batch_tokens=batch_tokens,
             negatives=negatives,
             seed=seed,
+            shares=shares,
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,7 +84,7 @@ class ContextBuckets(LengthBuckets):
         joinable = self._with_text[rows]
         self.samples: list[Numbers] = [*rows[~joinable].tolist(), *self._join(rows[joinable], random)]
         self._counts = np.array([len(s) if isinstance(s, tuple) else 1 for s in self.samples], dtype=np.int64)
-        self._sizes = np.array([self._size(sample) for sample in self.samples], dtype=np.int32)
+        self._sizes = np.array([self.size(sample) for sample in self.samples], dtype=np.int32)
         batches = list(self._batches(random.permutation(len(self.samples))))
         self.batches = [batches[number] for number in random.permutation(len(batches))]
 
@@ -98,7 +101,7 @@ class ContextBuckets(LengthBuckets):
         """Return a batch of the longest samples."""
         order = np.argsort(-self._sizes, kind="stable")
         if self.batch_tokens is not None:
-            order = order[: max(1, self.batch_tokens // int(self._sizes.max()))]
+            order = order[: self.shares * max(1, self.batch_tokens // int(self._sizes.max()))]
         else:
             before = np.cumsum(self._counts[order]) - self._counts[order]
             order = order[before < self.batch_size]
@@ -109,7 +112,8 @@ class ContextBuckets(LengthBuckets):
         texts, tokens = (int(np.percentile(values, 99, method="higher")) for values in (self._counts, self._sizes))
         return Extent(texts, tokens - self._special)
 
-    def _size(self, sample: Numbers) -> int:
+    def size(self, sample: Numbers) -> int:
+        """Return the number of tokens in a sample; an estimate for joined texts."""
         if not isinstance(sample, tuple):
             return int(self.lengths[sample])
         text = int(self.lengths[list(sample)].sum()) - len(sample) * self._special
@@ -149,10 +153,10 @@ class ContextBuckets(LengthBuckets):
     def _batches(self, order: Rows) -> Iterator[Rows]:
         """Yield batches of samples of similar length, given a random order of all samples."""
         if self.batch_tokens is not None:
-            step = POOL * max(1, int(self.batch_tokens / max(1.0, float(self._sizes.mean()))))
+            step = POOL * self.shares * max(1, int(self.batch_tokens / max(1.0, float(self._sizes.mean()))))
             for start in range(0, len(order), step):
                 pool = self._sorted(order[start : start + step])
-                yield from split_by_tokens(pool, self._sizes[pool], self.batch_tokens)
+                yield from split_by_tokens(pool, self._sizes[pool], self.batch_tokens, shares=self.shares)
             return
         # The number of batches follows from the number of texts, so that it is the same in each epoch.
         batches = -(-int(self._counts.sum()) // self.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ from ie_cli.inference.integrity import require_undamaged
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.training.checkpoint import (
     Checkpoint,
+    RandomState,
     load_model,
     load_optimizer,
     model_tensors,
     optimizer_tensors,
     part_of,
+    random_numbers,
+    random_tensors,
 )
 
 if TYPE_CHECKING:
@@ -25,15 +29,16 @@ NEEDED = frozenset(_COUNTS) | {"losses", "parts", "rates", "schedule", "scaler",
 """The names of the numbers in a checkpoint."""
 
 
-def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
+def pack(run: Run, losses: tuple[float, int], random: Sequence[RandomState]) -> Checkpoint:
     """Return the state of a run after its last step as a checkpoint.
 
     Args:
         run: the run.
         losses: sum and number of the losses since the last evaluation.
+        random: the state of the random generators of each process.
     """
     optimizer, scaler = run.optimizer.optimizer, run.accelerator.scaler
-    tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | run.random.tensors()
+    tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | random_tensors(random)
     tensors |= run.techniques.tensors()
     tensors |= {
         f"balancer.{name}": tensor.detach().cpu().contiguous() for name, tensor in run.balancer.state_dict().items()
@@ -45,7 +50,7 @@ def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
         "rates": [group["lr"] for group in optimizer.param_groups],
         "schedule": run.schedule.last_epoch,
         "scaler": None if scaler is None else scaler.state_dict(),
-        "random": run.random.numbers(),
+        **random_numbers(random),
     }
     return Checkpoint(tensors, numbers)
 
@@ -80,7 +85,7 @@ def unpack(run: Run, checkpoint: Checkpoint) -> None:
     for name in _COUNTS:
         setattr(run, name, numbers[name])
     run.tracker.total, run.tracker.count = numbers["losses"]
-    run.micro_batching.parts = numbers["parts"]
+    run.micro_batching.parts = max(run.micro_batching.parts, numbers["parts"])
     run.schedule.last_epoch = numbers["schedule"]
     if run.accelerator.scaler is not None and numbers["scaler"] is not None:
         run.accelerator.scaler.load_state_dict(numbers["scaler"])
