@@ -130,6 +130,7 @@ def train(
     resume: args.ResumeRun = False,
     seeds: args.Seeds = None,
     folds: args.Folds = None,
+    processes: args.Processes = 1,
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
@@ -137,7 +138,7 @@ def train(
 
     Encoded data are cached for the next run in the directory $IE_CACHE, else $XDG_CACHE_HOME/ie, else ~/.cache/ie.
     """
-    from ie_cli.commands.train import run_train
+    from ie_cli.commands.train import TrainOptions, run_train
     from ie_cli.system.memory import keep_freed_memory
 
     if overwrite and resume:
@@ -147,9 +148,8 @@ def train(
             "--seeds and --folds exclude each other: run one after the other, with another --output."
         )
     keep_freed_memory()
-    run_train(
-        recipe, output, overrides or [], overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds
-    )
+    options = TrainOptions(overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds, debug=debug)
+    run_train(recipe, output, overrides or [], options, processes=processes)
 
 
 @app.command("eval")

@@ -36,6 +36,10 @@ _ENGINES = {
 }
 
 
+_control: list[Any] = []
+"""The group for messages in main memory, which all runs of this process share."""
+
+
 class Processes:
     """The processes of a run; by default, there is one.
 
@@ -65,8 +69,9 @@ class Processes:
                     hint="start it with `torchrun`, or with a configuration of accelerate without this engine.",
                 )
         state = PartialState(cpu=choose_device(recipe.training.device).type == "cpu")
-        group = distributed.new_group(backend="gloo", timeout=_LONGEST)
-        return cls(state.process_index, state.num_processes, group)
+        if not _control:
+            _control.append(distributed.new_group(backend="gloo", timeout=_LONGEST))
+        return cls(state.process_index, state.num_processes, _control[0])
 
     @property
     def first(self) -> bool:
@@ -180,16 +185,22 @@ class Processes:
                 for tensor in (*model.parameters(), *model.buffers()):
                     distributed.broadcast(tensor.data, src=0)
 
-    def wait_for_end_of_first(self) -> None:
-        """Wait, for some seconds, until the first process has reported an error and ended; it does not call this."""
-        with suppress(RuntimeError):
-            distributed.monitored_barrier(group=self._group, timeout=_LAST_WORDS)
-
 
 def reported_once(error: IEError) -> IEError:
     """Mark an error that all processes raise, so that only the first one reports it."""
     error.everywhere = True
     return error
+
+
+def wait_for_end_of_first() -> None:
+    """Wait, for some seconds, until the first process has reported an error and ended, which closes its connection.
+
+    A launcher ends all processes as soon as one has failed, so the first one would not be able to report what happened. It does
+    not call this function.
+    """
+    if distributed.is_available() and distributed.is_initialized() and _control:
+        with suppress(RuntimeError):
+            distributed.monitored_barrier(group=_control[0], timeout=_LAST_WORDS)
 
 
 def is_first_process() -> bool:
