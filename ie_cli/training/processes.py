@@ -200,7 +200,7 @@ def wait_for_end_of_first() -> None:
     """
     if distributed.is_available() and distributed.is_initialized() and _control:
         with suppress(RuntimeError):
-            distributed.monitored_barrier(group=_control[0], timeout=_LAST_WORDS)
+            distributed.broadcast(torch.zeros(1), src=0, group=_control[0], async_op=True).wait(_LAST_WORDS)
 
 
 def is_first_process() -> bool:
