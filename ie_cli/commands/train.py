@@ -112,12 +112,12 @@ def _train(recipe: Recipe, directory: Path, options: TrainOptions) -> None:
         with busy("starting", quiet=quiet):
             from ie_cli.training.run import train
 
-        earlier = {"overwrite": options.overwrite, "resume": options.resume}
+        overwrite, resume = options.overwrite, options.resume
         try:
             if (start := series_of(seeds=options.seeds, folds=options.folds)) is not None:
-                follow_series(start(recipe, directory, stop=stop, **earlier), quiet=quiet)
+                follow_series(start(recipe, directory, overwrite=overwrite, resume=resume, stop=stop), quiet=quiet)
             else:
-                view.follow(train(recipe, directory, stop=stop, **earlier))
+                view.follow(train(recipe, directory, overwrite=overwrite, resume=resume, stop=stop))
         except StorageError as error:
             stored = any(directory.glob(f"{CHECKPOINTS}/step-*")) or any(directory.glob(f"*/{CHECKPOINTS}/step-*"))
             stored = stored or any(directory.glob(f"*/{MODEL}"))

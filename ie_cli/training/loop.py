@@ -24,7 +24,7 @@ from ie_cli.training.acceleration import build_accelerator
 from ie_cli.training.agreement import Agreement, finish_gradients
 from ie_cli.training.balancing.build import build_balancer
 from ie_cli.training.cached_gradients import CachedGradients
-from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
+from ie_cli.training.checkpoint import RandomState, write_checkpoint
 from ie_cli.training.diagnostics import FOUND, Diagnostics, without_shy
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Halved, Progress, Saved, Trained
@@ -34,7 +34,7 @@ from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule,
 from ie_cli.training.processes import Processes
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_events import finished
-from ie_cli.training.run_state import pack, require_best_model, unpack
+from ie_cli.training.run_state import pack
 from ie_cli.training.sampling import Steps, build_steps
 from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
@@ -388,26 +388,3 @@ class Run:
         )
         self.last_checkpoint = time.monotonic()
         return Saved(self.step, directory)
-
-    def load(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint.
-
-        Raises:
-            ModelError: the checkpoint does not fit, or the best model of the run is missing or damaged.
-        """
-        require_best_model(self.output / MODEL, checkpoint)
-        unpack(self, checkpoint)
-        self.resumed_at, self.damaged = self.step, checkpoint.damaged
-        stored = RandomState.of(checkpoint, self.processes.rank)
-        if stored is None:  # there are more processes than before, which get new seeds, so as not to repeat draws
-            set_seed(self.recipe.training.seed + self.step + self.processes.rank)
-        self.random = stored or RandomState.now()
-        self.sampler.set_epoch(self.epoch)
-        if self.batch >= len(self.sampler):
-            self.epoch, self.batch = self.epoch + 1, 0
-
-    def skip_training(self, trained: Trained) -> None:
-        """Resume a run whose steps are all done, but whose result has not been scored."""
-        self.trained, self.stopped_early = True, trained.stopped_early
-        self.best_step, self.step = trained.best_step, trained.steps
-        self.resumed_at = self.evaluated = self.step

@@ -112,15 +112,15 @@ class Processes:
 
     def together(self, action: Callable[[], Result]) -> Result:
         """Do something in all processes, and return the result; if it fails in one of them, all raise the error."""
-        return self._checked(action, self.gather)
+        result: Result = self._checked(action, self.gather)
+        return result
 
     def on_first(self, action: Callable[[], Result]) -> Result:
         """Do something in the first process only, and return its result, or raise its error, in all."""
         if not self.several:
             return action()
-        return self.from_first(
-            self._checked(action if self.first else _nothing, lambda error: [self.from_first(error)])
-        )
+        result: Result = self._checked(action if self.first else _nothing, lambda error: [self.from_first(error)])
+        return self.from_first(result)
 
     def _checked(self, action: Callable[[], Any], exchange: Callable[[Any], Sequence[Any]]) -> Any:
         if not self.several:
@@ -160,7 +160,7 @@ class Processes:
         with _collective():
             distributed.all_reduce(flat)
         flat.div_(self.count)
-        for tensor, mean in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+        for tensor, mean in zip(bucket, torch.split(flat, [tensor.numel() for tensor in bucket]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
     def average_gradients(self, model: nn.Module, present: Sequence[int]) -> None:

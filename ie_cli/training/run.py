@@ -54,7 +54,8 @@ from ie_cli.training.run_directory import (
     write_run,
 )
 from ie_cli.training.run_events import started
-from ie_cli.training.run_state import NEEDED
+from ie_cli.training.run_state import NEEDED, skip_training
+from ie_cli.training.run_state import resume as resume_from
 from ie_cli.training.sampling import sampling_notes
 from ie_cli.training.selection import primary_scores
 from ie_cli.training.setup import TrainingSetup, prepare
@@ -189,14 +190,14 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
     """Restore the state of a run to resume, or clear the directory for a new run."""
     disk_space = None
     if earlier is not None and earlier.trained is not None:
-        run.skip_training(earlier.trained)
+        skip_training(run, earlier.trained)
     else:
         if writes:
             keep = run.recipe.training.checkpoints
             state = sum(tensor.nbytes for tensor in run.techniques.tensors().values())
             disk_space = missing_space(run.output, run.setup.model, checkpoints=keep, state=state)
         if earlier is not None and earlier.checkpoint is not None:
-            run.load(earlier.checkpoint)
+            resume_from(run, earlier.checkpoint)
         elif writes:
             # Only now, so that an error in the input does not destroy the model of an earlier run.
             clear(run.output)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate.utils import set_seed
+
 from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import require_undamaged
 from ie_cli.inference.model_directory import FACTS
@@ -20,6 +22,8 @@ from ie_cli.training.checkpoint import (
     random_numbers,
     random_tensors,
 )
+from ie_cli.training.events import Trained
+from ie_cli.training.run_directory import MODEL
 
 if TYPE_CHECKING:
     from ie_cli.training.loop import Run
@@ -69,6 +73,31 @@ def require_best_model(directory: Path, checkpoint: Checkpoint) -> None:
             hint="restore it, or start again with --overwrite.",
         )
     require_undamaged(directory, "torch")
+
+
+def resume(run: Run, checkpoint: Checkpoint) -> None:
+    """Resume a run from a checkpoint.
+
+    Raises:
+        ModelError: the checkpoint does not fit, or the best model of the run is missing or damaged.
+    """
+    require_best_model(run.output / MODEL, checkpoint)
+    unpack(run, checkpoint)
+    run.resumed_at, run.damaged = run.step, checkpoint.damaged
+    stored = RandomState.of(checkpoint, run.processes.rank)
+    if stored is None:  # there are more processes than before, which get new seeds, so as not to repeat draws
+        set_seed(run.recipe.training.seed + run.step + run.processes.rank)
+    run.random = stored or RandomState.now()
+    run.sampler.set_epoch(run.epoch)
+    if run.batch >= len(run.sampler):
+        run.epoch, run.batch = run.epoch + 1, 0
+
+
+def skip_training(run: Run, trained: Trained) -> None:
+    """Resume a run whose steps are all done, but whose result has not been scored."""
+    run.trained, run.stopped_early = True, trained.stopped_early
+    run.best_step, run.step = trained.best_step, trained.steps
+    run.resumed_at = run.evaluated = run.step
 
 
 def unpack(run: Run, checkpoint: Checkpoint) -> None:
