@@ -40,7 +40,7 @@ from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
 from ie_cli.training.shares import SharedSteps
 from ie_cli.training.techniques.base import Technique, Techniques
-from ie_cli.training.techniques.build import build_techniques
+from ie_cli.training.techniques.build import build_techniques, require_supported
 
 CHECKPOINT_SECONDS = 600.0
 """Interval between checkpoints if the recipe sets no number of steps."""
@@ -75,6 +75,7 @@ class Run:
         self.diagnostics = Diagnostics(recipe, setup)
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()}, processes)
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
+        require_supported(recipe, setup.model, processes)
         shares = processes.count if shares is None else shares
         mixture, self.sampler = build_steps(setup, recipe, shares=shares)
         own = SharedSteps(self.sampler, mixture.first, rank=processes.rank, count=processes.count)
