@@ -184,7 +184,7 @@ def extract_chunks(
     two chunks.
     """
     reader = Prefetcher(items, waiting=min(engine.lookahead, _WAITING))
-    chunks = _grouped(engine, reader, idle)
+    chunks = grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
     ready = Prefetcher(_tokenised(engine, chunks), waiting=1)
     try:
         for chunk, pending in ready:
@@ -197,13 +197,7 @@ def extract_chunks(
 def chunks_of(engine: Engine, items: Iterable[Document | Other]) -> Iterator[list[Document | Other]]:
     """Group documents into the chunks that `extract_chunks` annotates."""
     with closing(Prefetcher(items, waiting=min(engine.lookahead, _WAITING))) as reader:
-        yield from _grouped(engine, reader, None)
-
-
-def _grouped(
-    engine: Engine, reader: Prefetcher[Document | Other], idle: float | None
-) -> Iterator[list[Document | Other]]:
-    return grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS, idle=idle)
+        yield from grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS)
 
 
 def _filled(chunk: Iterable[Document | Other], annotated: Iterator[Document]) -> Iterator[Document | Other]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from accelerate.utils import set_seed
@@ -93,19 +94,8 @@ def train(
     """
     output, stop, writes = Path(output), stop or Stop(), is_first_process()
     processes = Processes.connect(recipe)
-
-    def require_ready() -> None:
-        require_idle(output)
-        require_new_output(output, overwrite=overwrite, resume=resume)
-
-    def enter() -> bool:
-        """Lock the directory, and return whether another run has been finished in it in the meantime."""
-        stack.enter_context(locked_directory(output))
-        require_new_output(output, overwrite=overwrite, resume=resume)
-        return resume and _is_finished(output, recipe)
-
     if writes or processes.several:
-        processes.on_first(require_ready)
+        processes.on_first(lambda: _require_ready(output, overwrite=overwrite, resume=resume))
     recipe = _as_started(recipe, output) if resume else recipe
     if resume and processes.together(lambda: _is_finished(output, recipe)):
         if writes:
@@ -117,6 +107,7 @@ def train(
         setup = processes.together(lambda: _prepare(recipe, output if resume else None))
     facts = _facts(recipe, setup, techniques, processes=processes.count)
     with ExitStack() as stack:
+        enter = partial(_enter, stack, output, recipe, overwrite=overwrite, resume=resume)
         if (writes or processes.several) and processes.on_first(enter):
             yield FinishedBefore(output / MODEL)
             return
@@ -135,6 +126,18 @@ def train(
         if writes:
             write_run(output, facts | {"finished": True})
             finish_directory(output)
+
+
+def _require_ready(output: Path, *, overwrite: bool, resume: bool) -> None:
+    require_idle(output)
+    require_new_output(output, overwrite=overwrite, resume=resume)
+
+
+def _enter(stack: ExitStack, output: Path, recipe: Recipe, *, overwrite: bool, resume: bool) -> bool:
+    """Lock the directory, and return whether another run has been finished in it in the meantime."""
+    stack.enter_context(locked_directory(output))
+    require_new_output(output, overwrite=overwrite, resume=resume)
+    return resume and _is_finished(output, recipe)
 
 
 def _as_started(recipe: Recipe, output: Path) -> Recipe:

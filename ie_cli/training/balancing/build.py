@@ -82,7 +82,14 @@ def build_balancer(
             lambda: prior_weights(setup, drawn.first(count), by=section.by, seed=recipe.training.seed, options=options),
             objectives,
         )
-    processes = Processes() if processes is None else processes
+    return _changing_weights(recipe, setup, accelerator, objectives, Processes() if processes is None else processes)
+
+
+def _changing_weights(
+    recipe: Recipe, setup: TrainingSetup, accelerator: Accelerator, objectives: Sequence[str], processes: Processes
+) -> Balancer:
+    """Build a balancer whose weights change from step to step."""
+    section = recipe.training.balance
     if processes.several and section.at == "representation":
         raise TrainingError(
             "training.balance.at: representation does not support several processes, whose batches would have other weights",
