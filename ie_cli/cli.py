@@ -131,6 +131,7 @@ def train(
     seeds: args.Seeds = None,
     folds: args.Folds = None,
     compiled: args.Compile = False,
+    processes: args.Processes = 1,
     quiet: args.Quiet = False,
     debug: args.Debug = False,
 ) -> None:
@@ -138,7 +139,7 @@ def train(
 
     Encoded data are cached for the next run in the directory $IE_CACHE, else $XDG_CACHE_HOME/ie, else ~/.cache/ie.
     """
-    from ie_cli.commands.train import run_train
+    from ie_cli.commands.train import TrainOptions, run_train
     from ie_cli.system.memory import keep_freed_memory
 
     if overwrite and resume:
@@ -149,7 +150,8 @@ def train(
         )
     keep_freed_memory()
     overrides = [*(overrides or []), *(["training.compile=true"] if compiled else [])]
-    run_train(recipe, output, overrides, overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds)
+    options = TrainOptions(overwrite=overwrite, resume=resume, quiet=quiet, seeds=seeds, folds=folds, debug=debug)
+    run_train(recipe, output, overrides, options, processes=processes)
 
 
 @app.command("eval")

@@ -17,6 +17,9 @@ class IEError(Exception):
         hint: what to do about it; printed on a separate line.
     """
 
+    everywhere = False
+    """Whether all processes of a training run raise the error, so that only the first one reports it."""
+
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message

@@ -19,7 +19,7 @@ VARIABLES = {
     "IE_DEBUG": "Any value except an empty one or `0`: errors are printed with their traceback, as with `--debug`.",
     "WANDB_PROJECT": "The project of the Weights & Biases logger (`training.trackers: [wandb]`).",
     "WANDB_NAME": "The name of the run in Weights & Biases; the recipe's name by default.",
-    "RANK, LOCAL_RANK, WORLD_SIZE": "Set by launchers such as `torchrun`; training then runs in several processes.",
+    "RANK, LOCAL_RANK, WORLD_SIZE": "Set by launchers such as `torchrun`; `ie train` then is one of several processes.",
     "OMP_WAIT_POLICY": "If it is not set, `ie` sets `GOMP_SPINCOUNT=1000`, so that simultaneous commands share the cores.",
 }
 """The variables that the code of `ie` reads, with their meaning."""

@@ -109,6 +109,15 @@ Folds = Annotated[
         "model on it, report mean, standard deviation and the score of all held-out predictions, and store the best model.",
     ),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        help="Train with this number of processes on this machine, each on a GPU of its own or on a share of the cores; "
+        "training.batch_size is that of each process.",
+    ),
+]
 _NEWEST_MODEL = "Model or run directory; the newest one under runs/ if omitted."
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", envvar="IE_MODEL", help=_NEWEST_MODEL)]
 _FILES = "Input: files, directories or patterns such as 'x/*.jsonl'; `-` is stdin."

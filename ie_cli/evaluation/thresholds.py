@@ -3,14 +3,15 @@
 The second decoding has a low threshold, and its items with their probabilities make the curve of F1 by threshold. So that its
 cost stays near that of the first one, even for a model that has hardly learned to say no, it may find at most as many candidates
 as there are tokens: in the first batch, its threshold is lowered until it finds more, or is the lowest one of the curve; in
-every later batch with more, it is raised. Lower thresholds than the highest of these are not considered.
+every batch with more, it is raised until it finds no more. Lower thresholds than the highest of these are not considered. It is
+the highest that a batch needs, so that it does not depend on the order of the batches, or on which process predicts them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ie_cli.codecs.base import Annotation, Candidates, Decoded, Decoder, Mask, Outputs, decode
@@ -40,15 +41,13 @@ class TwiceDecoder:
         decoder: what decodes.
         current: its threshold, at least `LOWEST`.
         at: returns the decoder with another threshold.
-
-    Attributes:
-        floor: the highest low threshold so far.
     """
 
     def __init__(self, decoder: Decoder, current: float, at: Callable[[float], Decoder]) -> None:
-        self._decoder, self._current, self._at = decoder, current, at
-        self.floor, self._low = current, decoder
-        self._lowest = current <= LOWEST
+        self._decoder, self._at = decoder, at
+        self._ladder = _ladder(current)
+        self._step, self._low = 0, decoder
+        self._begun = False
         self._queue: deque[tuple[str, Annotation]] = deque()
         self.tokens = {**decoder.tokens, **{_LOW + name: columns for name, columns in decoder.tokens.items()}}
 
@@ -56,13 +55,13 @@ class TwiceDecoder:
         """Find the candidates of a batch with both thresholds."""
         found, limit = decode(self._decoder, outputs, mask, boundaries), int(mask.sum())
         more = found if self._low is self._decoder else decode(self._low, outputs, mask, boundaries)
-        while not self._lowest and _count(more) <= limit:  # in the first batch
-            self._move(-1)
-            more = decode(self._low, outputs, mask, boundaries)
-            self._lowest = self.floor <= LOWEST
-        self._lowest = True
-        if _count(more) > limit:
+        while not self._begun and self._step < len(self._ladder) - 1 and _count(more) <= limit:
             self._move(1)
+            more = decode(self._low, outputs, mask, boundaries)
+        self._begun, counted = True, more
+        while self._step and _count(counted) > limit:
+            self._move(-1)
+            counted = decode(self._low, outputs, mask, boundaries)
         low = {_LOW + name: part for name, part in more.parts.items()}
         return Decoded({**found.parts, **low}, found.truncated)
 
@@ -85,11 +84,24 @@ class TwiceDecoder:
             whole.append(shifted(found, at))
         return whole
 
-    def _move(self, logits: float) -> None:
-        """Move the low threshold, within its range."""
-        odds = math.exp(logits) * self.floor / (1 - self.floor)
-        self.floor = min(max(odds / (1 + odds), LOWEST), self._current)
-        self._low = self._decoder if self.floor == self._current else self._at(self.floor)
+    @property
+    def floor(self) -> float | None:
+        """The highest low threshold so far; None before the first batch."""
+        return self._ladder[self._step] if self._begun else None
+
+    def _move(self, steps: int) -> None:
+        """Lower the threshold by some steps of 1 in logits, or raise it."""
+        self._step += steps
+        self._low = self._at(self._ladder[self._step]) if self._step else self._decoder
+
+
+def _ladder(current: float) -> list[float]:
+    """Return the thresholds from the current one to the lowest of the curve, in steps of 1 in logits."""
+    found = [current]
+    while found[-1] > LOWEST:
+        odds = math.exp(-1) * found[-1] / (1 - found[-1])
+        found.append(max(odds / (1 + odds), LOWEST))
+    return found
 
 
 def _count(found: Decoded) -> int:
@@ -126,6 +138,7 @@ class ThresholdProbe:
         self._task, self._options, self.per_label = task, options, per_label
         self._schema: LabelSchema = part.codec.schema
         self._curve = ThresholdCurve(current)
+        self._floor: float | None = None
 
     @property
     def description(self) -> str:
@@ -134,9 +147,25 @@ class ThresholdProbe:
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Count a document that the engine has just predicted."""
-        found = self._decoder.take(gold.text)
+        self.count(gold, predicted, self.take(gold))
+
+    def take(self, gold: Document) -> Annotation:
+        """Return what the low threshold finds in a document that the engine has just predicted."""
+        return self._decoder.take(gold.text)
+
+    def count(self, gold: Document, predicted: Document, found: Annotation) -> None:
+        """Count a document, which may have been predicted by another process, given what the low threshold finds in it."""
         low = replace(predicted, entities=found.entities, relations=found.relations)
         self._curve.add(*self._task.scored_items(gold, low, self._schema, self._options))
+
+    @property
+    def floor(self) -> float | None:
+        """The lowest threshold that can be chosen, according to what was predicted; None if nothing was."""
+        return self._floor if self._floor is not None else self._decoder.floor
+
+    def raise_floor(self, floors: Iterable[float | None]) -> None:
+        """Set the lowest threshold that can be chosen to the highest of those of several probes."""
+        self._floor = max((floor for floor in floors if floor is not None), default=None)
 
     def choice(self, scores: Scores) -> ThresholdChoice | None:
         """Return the best threshold for the data that were added.
@@ -148,7 +177,8 @@ class ThresholdProbe:
             The choice; None if it would be wrong: the curve does not have the F1 of these scores at the current threshold, or
             thresholds per label are better than a single one.
         """
-        choice, f1 = self._curve.choose(self._decoder.floor), scores.primary
+        floor = self._curve.current if self.floor is None else self.floor
+        choice, f1 = self._curve.choose(floor), scores.primary
         if self.per_label:
             return replace(choice, f1_before=f1) if choice.changed and choice.f1 >= f1 + LEAST_GAIN else None
         if abs(choice.f1_before - f1) > _SAME:

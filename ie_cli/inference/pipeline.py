@@ -194,6 +194,12 @@ def extract_chunks(
         reader.close()
 
 
+def chunks_of(engine: Engine, items: Iterable[Document | Other]) -> Iterator[list[Document | Other]]:
+    """Group documents into the chunks that `extract_chunks` annotates."""
+    with closing(Prefetcher(items, waiting=min(engine.lookahead, _WAITING))) as reader:
+        yield from grouped(reader, size=engine.lookahead, characters=_LOOKAHEAD_CHARACTERS)
+
+
 def _filled(chunk: Iterable[Document | Other], annotated: Iterator[Document]) -> Iterator[Document | Other]:
     """Yield the items of a chunk, with documents replaced by annotated ones."""
     for item in chunk:

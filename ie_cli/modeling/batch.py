@@ -55,6 +55,8 @@ class Batch:
         rows: number of consecutive rows that belong to a sample: 2 for pairs whose texts are encoded separately, else 1.
         replay: the losses to use instead of those of this batch alone; None for its own.
         padded: whether a row may have padding. Without it, attention needs no mask, and a GPU has faster code for this.
+        weight: the factor of its losses and gradients, if it is the share that one of several processes has of a batch; 0 if the
+            process has none, and the batch is not computed.
     """
 
     task: str
@@ -68,6 +70,7 @@ class Batch:
     rows: int = 1
     replay: Replay | None = None
     padded: bool = True
+    weight: float = 1.0
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -114,6 +117,7 @@ class Batch:
             rows=self.rows,
             replay=self.replay,
             padded=self.padded,
+            weight=self.weight,
         )
 
     def part(self, first: int, end: int) -> Batch:

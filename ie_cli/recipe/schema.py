@@ -183,9 +183,9 @@ class TrainingSection(Section):
     epochs: Million = 10
     """Number of passes over the training data."""
     batch_size: Million = 16
-    """Windows, or pairs of texts, per step and device; the texts of a joined text (`data.context`) count separately."""
+    """Windows, or pairs of texts, per batch and process; the texts of a joined text (`data.context`) count separately."""
     batch_tokens: PositiveInt | None = None
-    """Maximum number of tokens per step, padding included, instead of batch_size windows."""
+    """Maximum number of tokens per batch and process, padding included, instead of batch_size windows."""
     eval_batch_size: Million = 32
     """Windows per forward pass in evaluation and prediction."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5

@@ -116,14 +116,6 @@ class TaskMixture:
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
 
-    def step(self, rows: Sequence[Numbers]) -> tuple[Batch, ...]:
-        """Return the batches of some rows, one for each of their tasks."""
-        numbers = (np.searchsorted(self.first, list(map(_first_row, rows)), side="right") - 1).tolist()
-        by_task: dict[int, list[Numbers]] = {}
-        for row, number in zip(rows, numbers, strict=True):
-            by_task.setdefault(number, []).append(row)
-        return tuple(self.__getitems__(part) for part in by_task.values())
-
 
 class TasksInTurn:
     """A batch sampler over a `TaskMixture`: in each epoch, all batches of all tasks in a new random order.
@@ -166,7 +158,7 @@ class TasksInTurn:
                 yield [shifted(row, self._first[number]) for row in rows]
 
 
-def _sampler(task: TaskSetup, section: TrainingSection) -> LengthBuckets:
+def _sampler(task: TaskSetup, section: TrainingSection, *, shares: int) -> LengthBuckets:
     dataset, context = task.dataset, task.section.data.context
     if context is not None and task.joiner is not None:
         return ContextBuckets(
@@ -178,6 +170,7 @@ def _sampler(task: TaskSetup, section: TrainingSection) -> LengthBuckets:
             batch_tokens=section.batch_tokens,
             negatives=section.negatives,
             seed=section.seed,
+            shares=shares,
         )
     if len(dataset.levels):
         return LevelBuckets(
@@ -186,6 +179,7 @@ def _sampler(task: TaskSetup, section: TrainingSection) -> LengthBuckets:
             batch_size=section.batch_size,
             batch_tokens=section.batch_tokens,
             seed=section.seed,
+            shares=shares,
         )
     return LengthBuckets(
         dataset.lengths,
@@ -194,11 +188,19 @@ def _sampler(task: TaskSetup, section: TrainingSection) -> LengthBuckets:
         batch_tokens=section.batch_tokens,
         negatives=section.negatives,
         seed=section.seed,
+        shares=shares,
     )
 
 
-def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskMixture, TasksInTurn]:
+def build_batches(
+    setup: TrainingSetup, section: TrainingSection, *, shares: int = 1
+) -> tuple[TaskMixture, TasksInTurn]:
     """Build the windows of all tasks, and the sampler for their order.
+
+    Args:
+        setup: the model and its training data.
+        section: the options of the batches.
+        shares: number of processes that share a batch.
 
     Raises:
         TrainingError: no window of a task would be used.
@@ -212,7 +214,7 @@ def build_batches(setup: TrainingSetup, section: TrainingSection) -> tuple[TaskM
         )
         for name, task in setup.tasks.items()
     }
-    samplers = [_sampler(task, section) for task in setup.tasks.values()]
+    samplers = [_sampler(task, section, shares=shares) for task in setup.tasks.values()]
     for name, sampler in zip(windows, samplers, strict=True):
         if not len(sampler):
             raise TrainingError(

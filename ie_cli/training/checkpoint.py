@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from ie_cli.system.text import write_text
 from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
+_OTHERS = "random_of_others"
+"""The field for the random generators of all processes but the first."""
 _TENSORS_CHECKSUM = "tensors"
 """The field for the checksum of the tensor file; version 0.2 did not write it."""
 
@@ -32,7 +34,7 @@ class Checkpoint:
     """The state from which a run is resumed.
 
     Attributes:
-        tensors: tensors by name, as returned by `model_tensors`, `optimizer_tensors` and `RandomState.tensors`.
+        tensors: tensors by name, as returned by `model_tensors`, `optimizer_tensors` and `random_tensors`.
         numbers: JSON values by name.
         damaged: newer checkpoints that could not be read.
     """
@@ -190,19 +192,37 @@ class RandomState:
         version, inner, gauss = self.python
         random.setstate((version, tuple(inner), gauss))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the state of torch's generators for a checkpoint."""
-        return {f"random.{number}": state for number, state in enumerate(self.torch)}
-
     def numbers(self) -> dict[str, Any]:
-        """Return the state of the other generators for a checkpoint."""
+        """Return the state of the generators of numpy and Python for a checkpoint."""
         return {"numpy": self.numpy, "python": self.python}
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> RandomState:
-        """Return the state stored in a checkpoint."""
-        tensors = part_of(checkpoint, "random.")
-        numbers = checkpoint.numbers["random"]
+    def of(cls, checkpoint: Checkpoint, process: int = 0) -> RandomState | None:
+        """Return the state of a process that is stored in a checkpoint; None if it was written by fewer processes."""
+        others = checkpoint.numbers.get(_OTHERS, [])
+        if process > len(others):
+            return None
+        tensors = part_of(checkpoint, _prefix(process))
+        numbers = others[process - 1] if process else checkpoint.numbers["random"]
         return cls(
             tuple(tensors[str(n)] for n in range(len(tensors))), tuple(numbers["numpy"]), tuple(numbers["python"])
         )
+
+
+def random_tensors(states: Sequence[RandomState]) -> dict[str, Tensor]:
+    """Return the states of torch's generators in all processes for a checkpoint."""
+    return {
+        f"{_prefix(process)}{number}": tensor
+        for process, state in enumerate(states)
+        for number, tensor in enumerate(state.torch)
+    }
+
+
+def random_numbers(states: Sequence[RandomState]) -> dict[str, Any]:
+    """Return the states of the other generators in all processes for a checkpoint; those of the first one as before."""
+    first, *others = [state.numbers() for state in states]
+    return {"random": first, **({_OTHERS: others} if others else {})}
+
+
+def _prefix(process: int) -> str:
+    return f"process.{process}.random." if process else "random."

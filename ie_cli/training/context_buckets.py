@@ -83,6 +83,7 @@ class ContextBuckets(LengthBuckets):
         batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
         negatives: share of the negative windows to draw in each epoch.
         seed: random seed.
+        shares: number of processes that share a batch, as in `LengthBuckets`.
 
     Attributes:
         samples: the samples of the epoch.
@@ -100,6 +101,7 @@ class ContextBuckets(LengthBuckets):
         batch_tokens: int | None = None,
         negatives: float = 1.0,
         seed: int = 0,
+        shares: int = 1,
     ) -> None:
         self._context, self._gap = context, gap
         self._with_text, self.documents = dataset.with_text, dataset.documents
@@ -113,6 +115,7 @@ class ContextBuckets(LengthBuckets):
             batch_tokens=batch_tokens,
             negatives=negatives,
             seed=seed,
+            shares=shares,
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -144,7 +147,7 @@ class ContextBuckets(LengthBuckets):
         """Return a batch of the longest samples."""
         order = np.argsort(-self._sizes, kind="stable")
         if self.batch_tokens is not None:
-            order = order[: max(1, self.batch_tokens // int(self._sizes.max()))]
+            order = order[: self.shares * max(1, self.batch_tokens // int(self._sizes.max()))]
         else:
             before = np.cumsum(self._counts[order]) - self._counts[order]
             order = order[before < self.batch_size]
@@ -159,6 +162,13 @@ class ContextBuckets(LengthBuckets):
         text = samples.sums(self.lengths) - self._counts * self._special
         sizes: npt.NDArray[np.int32] = (text + (self._counts - 1) * self._gap + self._special).astype(np.int32)
         return sizes
+
+    def size(self, sample: Numbers) -> int:
+        """Return the number of tokens in a sample; an estimate for joined texts."""
+        if not isinstance(sample, tuple):
+            return int(self.lengths[sample])
+        text = int(self.lengths[list(sample)].sum()) - len(sample) * self._special
+        return text + (len(sample) - 1) * self._gap + self._special
 
     def _join(self, rows: Rows, random: np.random.Generator) -> tuple[Rows, npt.NDArray[np.int32]]:
         """Return the rows in the order in which they are joined, and how many each sample has.
@@ -202,10 +212,10 @@ class ContextBuckets(LengthBuckets):
     def _batches(self, order: Rows) -> Iterator[Rows]:
         """Yield batches of samples of similar length, given a random order of all samples."""
         if self.batch_tokens is not None:
-            step = POOL * max(1, int(self.batch_tokens / max(1.0, float(self._sizes.mean()))))
+            step = POOL * self.shares * max(1, int(self.batch_tokens / max(1.0, float(self._sizes.mean()))))
             for start in range(0, len(order), step):
                 pool = self._sorted(order[start : start + step])
-                yield from split_by_tokens(pool, self._sizes[pool], self.batch_tokens)
+                yield from split_by_tokens(pool, self._sizes[pool], self.batch_tokens, shares=self.shares)
             return
         # The number of batches follows from the number of texts, so that it is the same in each epoch.
         batches = -(-int(self._counts.sum()) // self.batch_size)

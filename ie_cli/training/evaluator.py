@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ie_cli.document import Document
-from ie_cli.evaluation.evaluate import score
 from ie_cli.evaluation.gold import GoldSet
 from ie_cli.evaluation.thresholds import ThresholdProbe, describe_better, threshold_probe
 from ie_cli.inference.backends.torch import TorchBackend
@@ -21,20 +20,32 @@ from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.recipe.threshold import DEFAULT_THRESHOLD, chooses_threshold
 from ie_cli.reports.model_card import model_card
+from ie_cli.system.signals import Stop
 from ie_cli.tasks import ScoringOptions, has_thresholds
 from ie_cli.training.events import choice_values, score_values
+from ie_cli.training.joint_scoring import JointScoring, Scored
+from ie_cli.training.processes import Processes
 from ie_cli.training.setup import TaskSetup, TrainingSetup
 
 
 class Evaluator:
     """Scores the model of a run with the same functions that predict.
 
+    Args:
+        recipe: the recipe.
+        setup: the model and the data.
+        processes: the processes of the run, all of which evaluate at the same time, and get the same scores.
+        stop: checked by several processes during an evaluation.
+
     Attributes:
         choices: the thresholds that `final_scores` has found to be best on dev, by task.
     """
 
-    def __init__(self, recipe: Recipe, setup: TrainingSetup) -> None:
+    def __init__(
+        self, recipe: Recipe, setup: TrainingSetup, *, processes: Processes | None = None, stop: Stop | None = None
+    ) -> None:
         self._recipe, self._setup = recipe, setup
+        self._processes, self._stop = processes or Processes(), stop or Stop()
         self.choices: dict[str, ThresholdChoice] = {}
 
     def extractor(self) -> Extractor:
@@ -97,12 +108,15 @@ class Evaluator:
 
     def dev_scores(self) -> tuple[dict[str, Scores], dict[str, ThresholdChoice]]:
         """Return the scores of each task on its development data, and the threshold that would be chosen, if one is."""
-        scores, probes = {}, {}
+        found = {}
         for name, gold in self._gold.items():
             probe = self._probe(self.extractor(), name, self._engine) if self._chooses(name) else None
-            scores[name] = self._score(name, gold, self._engine, probe=probe, ceilings=gold.ceilings)
-            probes[name] = probe
-        return scores, _choices(probes, scores)
+            found[name] = self._score(name, gold, self._engine, probe=probe, ceilings=self._ceilings(gold))
+        return {name: one.scores for name, one in found.items()}, _choices(found)
+
+    def _ceilings(self, gold: GoldSet) -> Mapping[str, Ceiling]:
+        """Return the recall ceilings of development data, which only the process that scores needs."""
+        return gold.ceilings if self._processes.first else {}
 
     def _probe(self, extractor: Extractor, name: str, engine: Engine) -> ThresholdProbe | None:
         return threshold_probe(
@@ -118,18 +132,18 @@ class Evaluator:
         probe: ThresholdProbe | None = None,
         seen: Collection[Any] | None = None,
         ceilings: Mapping[str, Ceiling] | None,
-    ) -> Scores:
-        """Score a task on documents, and collect the curve of its thresholds."""
+    ) -> Scored:
+        """Score a task on documents, and choose its threshold."""
         task = self._setup.tasks[name]
-        return score(
-            engine.only(name) if probe is None else probe.engine,
-            documents,
+        scoring = JointScoring(
+            processes=self._processes,
+            stop=self._stop,
             task=task.task,
             schema=task.schema,
             options=self._options(name, seen),
-            each=None if probe is None else probe.add,
-            ceilings=ceilings,
+            probe=probe,
         )
+        return scoring.score(engine.only(name), documents, ceilings=ceilings)
 
     def final_scores(self, directory: Path) -> dict[str, dict[str, Scores]]:
         """Load a model directory as users would, score it by split and task, and store the scores in it.
@@ -147,28 +161,32 @@ class Evaluator:
         if self._gold:
             scores["dev"] = self._choose(extractor, seen)
         if extractor.tasks != stored:
-            replace_tasks(directory, extractor.tasks)
+            self._processes.on_first(lambda: replace_tasks(directory, extractor.tasks))
         tests = {name: task.data.test_documents for name, task in self._setup.tasks.items()}
         engine = extractor.engine()
         if tested := {
-            name: self._score(name, documents, engine, seen=seen[name], ceilings=None)
+            name: self._score(name, documents, engine, seen=seen[name], ceilings=None).scores
             for name, documents in tests.items()
             if documents is not None
         }:
             scores["test"] = tested
+        self._processes.on_first(lambda: self._write(extractor, directory, scores))
+        return scores
+
+    def _write(self, extractor: Extractor, directory: Path, scores: Mapping[str, Mapping[str, Scores]]) -> None:
         extractor.write_scores(directory, self._fields(scores))
         extractor.write_card(directory, self._card(scores))
-        return scores
 
     def _choose(self, extractor: Extractor, seen: Mapping[str, Collection[Any]]) -> dict[str, Scores]:
         """Choose cuts and thresholds on dev, set them in a model, and return its scores on dev with them."""
         engine = extractor.engine()
-        scores, probes = {}, {}
+        first = {}
         for name, gold in self._gold.items():
             probe = self._probe(extractor, name, engine) if self._comparable(name) else None
-            scores[name] = self._score(name, gold, engine, probe=probe, seen=seen[name], ceilings=gold.ceilings)
-            probes[name] = probe
-        decisions, self.choices = _decisions(scores), _choices(probes, scores)
+            ceilings = self._ceilings(gold)
+            first[name] = self._score(name, gold, engine, probe=probe, seen=seen[name], ceilings=ceilings)
+        scores = {name: one.scores for name, one in first.items()}
+        decisions, self.choices = _decisions(scores), _choices(first)
         extractor.tasks = {
             name: replace(task, decision=decisions.get(name, ())) for name, task in extractor.tasks.items()
         }
@@ -178,7 +196,8 @@ class Evaluator:
             before = extractor.tasks
             extractor.tasks = {**before, name: replace(before[name], threshold=choice.threshold)}
             gold = self._gold[name]
-            found = self._score(name, gold, extractor.engine(), seen=seen[name], ceilings=gold.ceilings)
+            ceilings = self._ceilings(gold)
+            found = self._score(name, gold, extractor.engine(), seen=seen[name], ceilings=ceilings).scores
             if found.primary > scores[name].primary:
                 scores[name], self.choices[name] = found, replace(choice, f1=found.primary)
             else:  # only for heads whose items at a low threshold do not contain those at a higher one
@@ -247,7 +266,6 @@ def _decisions(scores: Mapping[str, Scores]) -> dict[str, tuple[float, ...]]:
     return {name: cuts for name, cuts in found.items() if cuts is not None}
 
 
-def _choices(probes: Mapping[str, ThresholdProbe | None], scores: Mapping[str, Scores]) -> dict[str, ThresholdChoice]:
+def _choices(found: Mapping[str, Scored]) -> dict[str, ThresholdChoice]:
     """Return the thresholds that are best for what was scored, by task."""
-    found = {name: probe.choice(scores[name]) for name, probe in probes.items() if probe is not None}
-    return {name: choice for name, choice in found.items() if choice is not None}
+    return {name: one.choice for name, one in found.items() if one.choice is not None}

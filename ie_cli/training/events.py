@@ -31,6 +31,7 @@ class Started:
         changes: what options of the recipe change in a pretrained encoder, unless the run is resumed.
         notes: what a user should know of the pairs of texts in the training data, and of the order of batches.
         joined: what a user should know of the texts that are joined.
+        processes: number of processes.
     """
 
     tasks: Mapping[str, TaskSetup]
@@ -49,6 +50,7 @@ class Started:
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     joined: tuple[Finding, ...] = ()
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class LengthBuckets:
         batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
         negatives: share of the negative windows to draw in each epoch.
         seed: random seed.
+        shares: number of processes that share a batch, which has `batch_size` windows, or up to `batch_tokens` tokens, for each.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class LengthBuckets:
         batch_tokens: int | None = None,
         negatives: float = 1.0,
         seed: int = 0,
+        shares: int = 1,
     ) -> None:
-        self.lengths, self.negative = lengths, negative
-        self.batch_size, self.batch_tokens = batch_size, batch_tokens
+        self.lengths, self.negative, self.shares = lengths, negative, shares
+        self.batch_size, self.batch_tokens = batch_size * shares, batch_tokens
         self.negatives, self.seed = negatives, seed
         self.set_epoch(0)
 
@@ -97,11 +99,15 @@ class LengthBuckets:
         """The number of tokens in each sample."""
         return self.lengths
 
+    def size(self, sample: Numbers) -> int:
+        """Return the number of tokens in a sample of the epoch."""
+        return int(self.lengths[sample])
+
     def heaviest(self) -> list[Numbers]:
         """Return a batch of the longest rows."""
         count = self.batch_size
         if self.batch_tokens is not None:
-            count = max(1, self.batch_tokens // int(self.lengths.max()))
+            count = self.shares * max(1, self.batch_tokens // int(self.lengths.max()))
         rows: list[Numbers] = np.argsort(-self.lengths, kind="stable")[:count].tolist()
         return rows
 
@@ -113,28 +119,30 @@ class LengthBuckets:
         return np.concatenate([np.nonzero(~self.negative)[0].astype(kind), drawn])
 
     def _mean_size(self) -> int:
-        return max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))
+        return self.shares * max(1, int((self.batch_tokens or 0) / max(1.0, float(self.lengths.mean()))))
 
     def _batch_sizes(self, pool: Rows) -> Rows:
         """Return the number of rows of each batch of a pool that is sorted by length."""
         if self.batch_tokens is None:
             starts = np.arange(0, len(pool), self.batch_size)
             return np.diff(np.append(starts, len(pool)))
-        return np.array([len(part) for part in split_by_tokens(pool, self.lengths[pool], self.batch_tokens)])
+        parts = split_by_tokens(pool, self.lengths[pool], self.batch_tokens, shares=self.shares)
+        return np.array([len(part) for part in parts])
 
 
-def split_by_tokens(pool: Rows, lengths: npt.NDArray[np.int32], most: int) -> Iterator[Rows]:
+def split_by_tokens(pool: Rows, lengths: npt.NDArray[np.int32], most: int, *, shares: int = 1) -> Iterator[Rows]:
     """Yield consecutive rows, as many as do not have more than `most` tokens with padding; at least one.
 
     Args:
         pool: the rows.
         lengths: the number of tokens in each of them.
         most: maximum number of tokens.
+        shares: number of equal shares of which none is to have more.
     """
     start, longest = 0, 0
     for end, length in enumerate(lengths.tolist()):
         longest = max(longest, length)
-        if end > start and longest * (end + 1 - start) > most:
+        if end > start and longest * -(-(end + 1 - start) // shares) > most:
             yield pool[start:end]
             start, longest = end, length
     if len(pool):

@@ -28,6 +28,7 @@ class LevelBuckets(LengthBuckets):
         batch_size: number of rows in a batch.
         batch_tokens: maximum number of tokens in a batch including padding, instead of `batch_size`.
         seed: random seed.
+        shares: number of processes that share a batch, as in `LengthBuckets`.
     """
 
     def __init__(
@@ -38,10 +39,16 @@ class LevelBuckets(LengthBuckets):
         batch_size: int,
         batch_tokens: int | None = None,
         seed: int = 0,
+        shares: int = 1,
     ) -> None:
         self.levels = levels
         super().__init__(
-            lengths, np.zeros(len(levels), bool), batch_size=batch_size, batch_tokens=batch_tokens, seed=seed
+            lengths,
+            np.zeros(len(levels), bool),
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            seed=seed,
+            shares=shares,
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -69,9 +76,11 @@ class LevelBuckets(LengthBuckets):
         if self.batch_tokens is None:
             batches = np.array_split(pool, -(-len(pool) // self.batch_size))
         else:
-            batches = [batch.copy() for batch in split_by_tokens(pool, self.lengths[pool], self.batch_tokens)]
+            parts = split_by_tokens(pool, self.lengths[pool], self.batch_tokens, shares=self.shares)
+            batches = [batch.copy() for batch in parts]
         levels = [self.levels[batch].tolist() for batch in batches]
-        _exchange(batches, levels, lengths=self.lengths, most=self.batch_tokens)
+        most = None if self.batch_tokens is None else self.batch_tokens * self.shares
+        _exchange(batches, levels, lengths=self.lengths, most=most)
         return batches
 
 

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch, single_numbers
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop, Stopped
+from ie_cli.training.acceleration import build_accelerator
+from ie_cli.training.agreement import Agreement, finish_gradients
 from ie_cli.training.balancing.build import build_balancer
 from ie_cli.training.cached_gradients import CachedGradients
-from ie_cli.training.checkpoint import Checkpoint, RandomState, write_checkpoint
+from ie_cli.training.checkpoint import RandomState, write_checkpoint
 from ie_cli.training.diagnostics import FOUND, Diagnostics, without_shy
 from ie_cli.training.evaluator import Evaluator
-from ie_cli.training.events import Evaluated, Event, Finished, Halved, Progress, Saved, Started, Trained
+from ie_cli.training.events import Evaluated, Event, Halved, Progress, Saved, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm, require_finite
 from ie_cli.training.micro_batching import MicroBatching
 from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule, warmup_steps
-from ie_cli.training.processes import build_accelerator
+from ie_cli.training.processes import Processes
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_errors import explained
-from ie_cli.training.run_state import pack, require_best_model, unpack
-from ie_cli.training.sampling import HostBatches, Steps, build_steps
+from ie_cli.training.run_events import finished
+from ie_cli.training.run_state import pack
+from ie_cli.training.sampling import Steps, build_steps
 from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.shares import SharedSteps
 from ie_cli.training.techniques.base import Technique, Techniques
-from ie_cli.training.techniques.build import build_techniques
+from ie_cli.training.techniques.build import build_techniques, require_supported
 
 CHECKPOINT_SECONDS = 600.0
 """Interval between checkpoints if the recipe sets no number of steps."""
@@ -45,8 +50,9 @@ class Run:
 
     Attributes:
         step: number of completed steps.
-        epoch, batch: position of the next batch; batches are counted in this process.
-        random: state of the random generators after the last step.
+        epoch, batch: position of the next batch, which all processes share.
+        random: state of the random generators of this process after the last step.
+        agreed: what all processes do after the last step.
     """
 
     def __init__(
@@ -58,67 +64,68 @@ class Run:
         accelerator: Accelerator,
         stop: Stop,
         techniques: Sequence[Technique] = (),
+        processes: Processes | None = None,
+        shares: int | None = None,
     ) -> None:
-        section = recipe.training
+        section, self.processes = recipe.training, Processes() if processes is None else processes
         self.recipe, self.setup, self.output, self.accelerator = recipe, setup, output, accelerator
-        self.stop = stop
-        self.evaluator, self.diagnostics = Evaluator(recipe, setup), Diagnostics(recipe, setup)
-        self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()})
+        self.stop, processes = stop, self.processes
+        self.evaluator = Evaluator(recipe, setup, processes=processes, stop=stop)
+        self.diagnostics = Diagnostics(recipe, setup)
+        self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()}, processes)
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
-        mixture, self.sampler = build_steps(setup, recipe)
-        # In an object of its own, which accelerate leaves on the CPU.
-        loader: Any = DataLoader(
-            cast(Any, Steps(mixture)), batch_sampler=self.sampler, collate_fn=cast(Any, HostBatches)
-        )
+        require_supported(recipe, setup.model, processes)
+        shares = processes.count if shares is None else shares
+        mixture, self.sampler = build_steps(setup, recipe, shares=shares)
+        own = SharedSteps(self.sampler, mixture.first, rank=processes.rank, count=processes.count)
+        loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=own, collate_fn=lambda step: step)
+        # The batches are shared already, and stay on the CPU until they are computed.
+        self.loader: Any = prepare_data_loader(loader, num_processes=1, process_index=0)
         model = self.techniques.wrap_model(setup.model)
         optimizer = build_optimizer(model, section, factors=setup.rate_factors)
-        self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
+        # In evaluation mode it is not wrapped for several processes: their gradients are exchanged in `_step`.
+        self.model: Any = accelerator.prepare_model(model, evaluation_mode=True)
+        self.optimizer: Any = accelerator.prepare_optimizer(optimizer)
+        processes.same_weights(setup.model)
         self.steps_per_epoch = -(-len(self.loader) // section.accumulation)
         self.steps = self.steps_per_epoch * section.epochs
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        self.balancer = build_balancer(recipe, setup, accelerator, (mixture, self.sampler))
-        cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation)
-        alone = partial(accelerator.no_sync, self.model)
+        self.balancer = build_balancer(recipe, setup, accelerator, (mixture, self.sampler), processes=processes)
+        cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation, processes=processes)
+        parts = -(-shares // processes.count)  # with fewer processes than at the start, each has more of the same batch
         self.micro_batching = MicroBatching(
             self._backward,
             self._reset_gradients,
+            parts,
             cached=cached,
-            without_exchange=alone,
+            processes=processes,
             device=accelerator.device,
         )
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
-        self.random = RandomState.now()
+        if not processes.first:  # until now, all have drawn the same
+            set_seed(section.seed + processes.rank)
+        self.random, self.agreed = RandomState.now(), Agreement()
         self.resumed_at = 0
         self.damaged: tuple[Path, ...] = ()
         self.stopped_early = self.trained = False
         self.started_at = self.last_checkpoint = time.monotonic()
 
     @classmethod
-    def start(
-        cls, recipe: Recipe, setup: TrainingSetup, output: Path, *, stop: Stop, techniques: Sequence[Technique] = ()
-    ) -> Run:
-        """Create a run with an accelerator for its device and precision."""
-        accelerator = build_accelerator(recipe, setup)
-        return cls(recipe, setup, output, accelerator=accelerator, stop=stop, techniques=techniques)
+    def start(cls, recipe: Recipe, setup: TrainingSetup, output: Path, *, stop: Stop, **options: Any) -> Run:
+        """Create a run with an accelerator for its device and precision.
 
-    def started(self, resumed_from: int | None) -> Started:
-        """Return the event for the start of the run."""
-        p = self.setup
-        return Started(
-            tasks=p.tasks,
-            steps=self.steps,
-            device=str(self.accelerator.device),
-            precision=p.precision,
-            parameters=sum(parameter.numel() for parameter in p.model.parameters()),
-            has_dev=self.setup.has_dev,
-            resumed_from=resumed_from,
-            damaged=self.damaged,
-            dev_is_train=any(task.data.dev_is_train for task in p.tasks.values()),
-            trained_before=self.trained,
-        )
+        Args:
+            recipe: the recipe.
+            setup: the model and its training data.
+            output: directory for the run.
+            stop: checked between steps.
+            options: `techniques`; `processes`, by default one; and `shares`, by default as many as processes: the number of
+                processes for whose batches together a step is computed.
+        """
+        return cls(recipe, setup, output, accelerator=build_accelerator(recipe, setup), stop=stop, **options)
 
     def stoppable(self) -> Iterator[Event]:
         """Run the training loop and score the result; if a signal arrives, write a checkpoint and stop.
@@ -132,9 +139,9 @@ class Run:
                 yield from self.events()
                 self.trained = True
                 yield Trained(self.best_step, self.step, self.stopped_early)
-            with self.stop.interruptible():
-                finished = self.finish()
-            yield finished
+            with self._interruptible():
+                event = finished(self)
+            yield event
         except (RuntimeError, MemoryError) as error:
             if (explanation := explained(error, self.step)) is None:
                 raise
@@ -157,7 +164,7 @@ class Run:
             yield from self._evaluate()
         while self.epoch < self.recipe.training.epochs and not self._out_of_patience():
             for batches in self._batches():
-                self.stop.check()
+                self._check_stop()
                 parts = self.micro_batching.parts
                 for batch, loss in zip(batches, self._step(batches), strict=True):
                     self.tracker.add(loss, self.step + 1, batch, sentences=self._sentences(batch))
@@ -172,7 +179,7 @@ class Run:
                     if self._out_of_patience():
                         self.stopped_early = True
                         return
-                elif self.tracker.due():
+                elif self._progress_due():
                     yield self._progress()
                 if self._checkpoint_due():
                     yield self._checkpoint()
@@ -190,22 +197,41 @@ class Run:
         """Yield the remaining batches of this epoch: one at a time, or one of each task."""
         self.seen = self.batch
         self.sampler.set_epoch(self.epoch)
-        self.loader.iteration = self.epoch  # accelerate sets the sampler's epoch from it
-        self.sampler.skip = self.batch * self.accelerator.num_processes
+        self.sampler.skip = self.batch
         # Starting an epoch draws a random number; in a resumed epoch it was drawn before.
         if not self.batch:
             self.random.restore()
-        for number, step in enumerate(self.loader):
+        for number, batches in enumerate(self.loader):
             if number == 0 and self.batch:
                 self.random.restore()
-            yield step.batches
+            yield batches
 
     def _finish_step(self) -> None:
         """Record a completed step, from which the run can be resumed."""
         self.step, self.batch, self.random = self.step + 1, self.seen, RandomState.now()
 
+    def _check_stop(self) -> None:
+        """Raise if a signal has arrived, in several processes: at any of them before the end of the last step.
+
+        Raises:
+            Stopped: it names the signal.
+        """
+        if not self.processes.several:
+            self.stop.check()
+        elif self.agreed.signum:
+            raise Stopped(self.agreed.signum)
+
+    def _interruptible(self) -> AbstractContextManager[None]:
+        """Return a context that a signal interrupts immediately; several processes agree on it where they meet."""
+        return nullcontext() if self.processes.several else self.stop.interruptible()
+
+    def _progress_due(self) -> bool:
+        return self.agreed.progress if self.processes.several else self.tracker.due()
+
     def _sentences(self, batch: Batch) -> float:
         """Return the number of texts in a batch; a window of a text with n windows counts as 1/n."""
+        if not batch.weight:
+            return 0.0
         windows_of = self.setup.tasks[batch.task].dataset.windows_of
         return float((1 / windows_of[single_numbers(batch.documents)]).sum())
 
@@ -217,6 +243,7 @@ class Run:
             losses = [self.micro_batching.add(batch, last=last and batch is batches[-1]) for batch in batches]
             if last:
                 self.balancer.finish_step()
+                self._exchange()
             norm = self._clip() if last else None
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -236,9 +263,17 @@ class Run:
         losses: dict[str, Tensor] = self.model(part, self.weights)
         return self.balancer.backward(losses, share=share, backward=self.accelerator.backward)
 
+    def _exchange(self) -> None:
+        """Average the gradients of all processes, and agree on what follows the step."""
+        if not self.processes.several:
+            return
+        first = self.processes.first
+        late = first and time.monotonic() - self.last_checkpoint >= CHECKPOINT_SECONDS
+        wish = Agreement(self.micro_batching.parts, self.stop.signum or 0, first and self.tracker.due(), late)
+        self.agreed = finish_gradients(self.processes, self.setup.model, wish)
+        self.micro_batching.parts = self.agreed.parts
+
     def _reset_gradients(self) -> None:
-        if self.accelerator.num_processes > 1:  # the other processes would wait forever for this one
-            raise TrainingError("out of memory", hint="lower training.batch_size and raise training.accumulation.")
         self.setup.model.zero_grad()
         self.balancer.reset()
 
@@ -279,7 +314,7 @@ class Run:
         rate = self.tracker.rate()
         start = time.monotonic()
         # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
-        with self.techniques.evaluation_weights(), self.stop.interruptible():  # no signal interrupts the restoration
+        with self.techniques.evaluation_weights(), self._interruptible():  # no signal interrupts the restoration
             scores, choices = self.evaluator.dev_scores()
             primary, rank = ranked(scores, self.recipe.training.select, choices)
             better = not self.best_step or rank > self.best_score
@@ -327,15 +362,14 @@ class Run:
 
     def _save(self) -> None:
         require_finite(self.setup.model, self.step)
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            self.evaluator.save_model(self.output / MODEL)
-        self.accelerator.wait_for_everyone()
+        self.processes.on_first(lambda: self.evaluator.save_model(self.output / MODEL))
 
     def _checkpoint_due(self) -> bool:
         every = self.recipe.training.checkpoint_every
         if every is not None:
             return self.step % every == 0
+        if self.processes.several:
+            return self.agreed.checkpoint
         return time.monotonic() - self.last_checkpoint >= CHECKPOINT_SECONDS
 
     def _checkpoint(self) -> Saved:
@@ -347,53 +381,9 @@ class Run:
         """
         losses = self.tracker.sums(self.tracker.check(), self.step)
         require_finite(self.setup.model, self.step)
-        directory = self.output / CHECKPOINTS
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            keep = self.recipe.training.checkpoints
-            directory = write_checkpoint(directory, self.step, pack(self, losses), keep=keep)
-        self.accelerator.wait_for_everyone()
+        random, keep = self.processes.collect(self.random), self.recipe.training.checkpoints
+        directory = self.processes.on_first(
+            lambda: write_checkpoint(self.output / CHECKPOINTS, self.step, pack(self, losses, random), keep=keep)
+        )
         self.last_checkpoint = time.monotonic()
         return Saved(self.step, directory)
-
-    def load(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint.
-
-        Raises:
-            ModelError: the checkpoint does not fit, or the best model of the run is missing or damaged.
-        """
-        require_best_model(self.output / MODEL, checkpoint)
-        unpack(self, checkpoint)
-        self.resumed_at, self.damaged = self.step, checkpoint.damaged
-        if self.accelerator.is_main_process:
-            self.random = RandomState.of(checkpoint)
-        else:  # only the generators of the first process are stored; the others get new seeds, so as not to repeat draws
-            set_seed(self.recipe.training.seed + self.step, device_specific=True)
-            self.random = RandomState.now()
-        self.sampler.set_epoch(self.epoch)
-        if self.batch * self.accelerator.num_processes >= len(self.sampler):
-            self.epoch, self.batch = self.epoch + 1, 0
-
-    def skip_training(self, trained: Trained) -> None:
-        """Resume a run whose steps are all done, but whose result has not been scored."""
-        self.trained, self.stopped_early = True, trained.stopped_early
-        self.best_step, self.step = trained.best_step, trained.steps
-        self.resumed_at = self.evaluated = self.step
-
-    def finish(self) -> Finished:
-        """Load the model as users would, score it, and store the scores with it."""
-        directory = self.output / MODEL
-        scores = self.evaluator.final_scores(directory)
-        advice = (*self.diagnostics.finished(scores.get("dev", {})), *self.evaluator.threshold_advice())
-        seconds = time.monotonic() - self.started_at
-        return Finished(
-            directory,
-            scores,
-            self.best_step,
-            self.step,
-            self.stopped_early,
-            seconds,
-            steps_planned=self.steps,
-            advice=advice,
-            choices=self.evaluator.chosen(),
-        )

@@ -13,6 +13,7 @@ from ie_cli.document import Document
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.batch import Batch, Numbers, single_numbers
 from ie_cli.modeling.model import first_not_finite
+from ie_cli.training.processes import Processes, reported_once
 
 REPORT_SECONDS = 1.0
 MOST_SKIPPED = 24
@@ -25,6 +26,7 @@ class LossTracker:
 
     Args:
         train: the training data by task, to report the locations of examples in a batch.
+        processes: the processes of the run, whose mean losses are those of the whole batches; all of them read at the same steps.
 
     Attributes:
         total: sum of the losses that were read since the last evaluation; unlike the readings, it does not depend on time.
@@ -32,8 +34,9 @@ class LossTracker:
         first: the losses of the first steps of each task, once they were read; none in a run that was resumed later.
     """
 
-    def __init__(self, train: Mapping[str, Iterable[Document]]) -> None:
+    def __init__(self, train: Mapping[str, Iterable[Document]], processes: Processes | None = None) -> None:
         self._train = train
+        self._processes = Processes() if processes is None else processes
         self.total, self.count = 0.0, 0
         self.first: dict[str, list[tuple[int, float]]] = {}
         self._latest: dict[str, tuple[float, int]] = {}
@@ -83,7 +86,10 @@ class LossTracker:
         Raises:
             TrainingError: a loss or a gradient is not finite; the first such step and its examples are reported.
         """
-        losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
+        losses: list[float] = []
+        if self._losses:
+            self._processes.average([stacked := torch.stack(self._losses)])
+            losses = stacked.tolist()
         norms = self._settled(torch.stack(self._norms).tolist()) if self._norms else []
         bad = [
             (step, f"the loss is {x}") for x, step in zip(losses, self._loss_of, strict=True) if not math.isfinite(x)
@@ -95,11 +101,13 @@ class LossTracker:
         ]
         if bad:
             step, what = min(bad, key=lambda item: item[0])
-            raise TrainingError(
-                f"step {step}: {what}; its batch contains {self._locations(step)}",
+            where = ", ".join(part for part in self._processes.gather(self._locations(step)) if part)
+            error = TrainingError(
+                f"step {step}: {what}; its batch contains {where}",
                 hint="lower training.learning_rate and training.head_learning_rate, keep training.clip at 1.0, or set "
                 "training.precision: float32; if the error persists, check these examples.",
             )
+            raise reported_once(error)
         return losses
 
     def _settled(self, norms: list[float]) -> list[float]:
@@ -168,7 +176,8 @@ class LossTracker:
 
     def rate(self) -> float:
         """Return the sentences per second since the last reading."""
-        return self._sentences / max(1e-9, time.monotonic() - self._since)
+        sentences = sum(self._processes.gather(self._sentences))
+        return sentences / max(1e-9, time.monotonic() - self._since)
 
     def mean(self) -> float:
         """Return the mean loss since the last evaluation, and reset it.
@@ -196,10 +205,11 @@ def require_finite(model: nn.Module, step: int) -> None:
         TrainingError: a weight is not finite.
     """
     if (name := first_not_finite(model)) is not None:
-        raise TrainingError(
+        error = TrainingError(
             f"step {step}: the weights {name} are no longer finite",
             hint="lower training.learning_rate and training.head_learning_rate.",
         )
+        raise reported_once(error)
 
 
 def _locations(documents: set[int], train: Iterable[Document], most: int = 20) -> str:

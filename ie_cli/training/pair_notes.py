@@ -10,16 +10,13 @@ from ie_cli.training.level_buckets import LevelBuckets
 from ie_cli.training.setup import TaskSetup, TrainingSetup
 
 
-def pair_notes(
-    setup: TrainingSetup, samplers: Sequence[LengthBuckets], *, accumulation: int = 1, processes: int = 1
-) -> Iterator[str]:
+def pair_notes(setup: TrainingSetup, samplers: Sequence[LengthBuckets], *, accumulation: int = 1) -> Iterator[str]:
     """Yield what a user should know of the pairs of a run.
 
     Args:
         setup: the model and its training data.
         samplers: the sampler of each task, in the order of the tasks.
         accumulation: number of batches in a step, whose pairs are all compared with each other.
-        processes: number of processes of the run.
     """
     several = [name for name, task in setup.tasks.items() if task.codec.reads != "windows"]
     if len(several) > 1:
@@ -37,11 +34,6 @@ def pair_notes(
                 f"{before}{single} of {counted(len(sampler), 'batch', 'batches')} of an epoch have pairs of one class or grade "
                 f"only, from which {task.section.head.name} learns nothing: raise training.batch_size, or add pairs of the "
                 "others"
-            )
-        if processes > 1:
-            yield (
-                f"{before}each of the {processes} processes compares the pairs of its own batches only, so that the loss "
-                "is not that of one large batch"
             )
 
 

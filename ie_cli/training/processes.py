@@ -1,84 +1,255 @@
-"""Processes of a run: whether this is the first one, from the environment as accelerate will do later, and accelerate itself."""
+"""The processes of a run: each has the whole model and computes a share of every batch.
+
+They exchange the gradients once per step, through the backend of the device, and everything else through a group of `gloo`, whose
+messages are in main memory and few. Every method below but the properties is to be called by all processes, in the same order.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
 
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
-from torch import distributed
+import torch
+from accelerate import PartialState
+from torch import Tensor, distributed, nn
 
-from ie_cli.errors import TrainingError
+from ie_cli.errors import IEError, TrainingError
+from ie_cli.modeling.devices import choose_device
 from ie_cli.recipe.schema import Recipe
-from ie_cli.training.setup import TrainingSetup
+from ie_cli.system.launcher import launched_rank, number_of_processes
+from ie_cli.system.memory import is_out_of_memory
 
-_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-_RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
-_LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""Variables set by `torchrun` and `accelerate launch`."""
+Result = TypeVar("Result")
 
-
-def build_accelerator(recipe: Recipe, setup: TrainingSetup) -> Accelerator:
-    """Build the accelerator for the device and the precision of a run."""
-    AcceleratorState._reset_state()  # an earlier run in this process may have used another precision
-    return Accelerator(
-        cpu=setup.device.type == "cpu",
-        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[setup.precision],
-        gradient_accumulation_steps=recipe.training.accumulation,
-        # A batch belongs to one task, so the heads of the others get no gradients.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=len(setup.tasks) > 1)],
-    )
+_BUCKET = 2**25
+"""Number of bytes of the gradients that are exchanged together: a copy of so many is needed."""
+_LONGEST = timedelta(days=2)
+"""How long processes wait for another one, e.g. for the first to write the model; one that has ended is noticed at once."""
+_LAST_WORDS = timedelta(seconds=20)
+_ENGINES = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
 
 
-def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
+_control: list[Any] = []
+"""The group for messages in main memory, which all runs of this process share."""
+
+
+class Processes:
+    """The processes of a run; by default, there is one.
+
+    Args:
+        rank: the number of this process, counted from 0.
+        count: the number of processes.
+        group: the group for messages in main memory; None if there is one process.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1, group: Any = None) -> None:
+        self.rank, self.count, self._group = rank, count, group
+
+    @classmethod
+    def connect(cls, recipe: Recipe) -> Processes:
+        """Connect with the other processes of a launcher, or return the only process.
+
+        Raises:
+            TrainingError: the variables of the launcher are wrong, or ask for an engine that is not supported.
+        """
+        launched_rank()
+        if number_of_processes() == 1:
+            return cls()
+        for name, engine in _ENGINES.items():
+            if os.environ.get(name, "").lower() in ("1", "true"):
+                raise TrainingError(
+                    f"the launcher asks for {engine} ({name}), with which `ie` does not train: every process has the whole model",
+                    hint="start it with `torchrun`, or with a configuration of accelerate without this engine.",
+                )
+        state = PartialState(cpu=choose_device(recipe.training.device).type == "cpu")
+        if not _control:
+            _control.append(distributed.new_group(backend="gloo", timeout=_LONGEST))
+        return cls(state.process_index, state.num_processes, _control[0])
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several processes."""
+        return self.count > 1
+
+    def gather(self, value: Result) -> list[Result]:
+        """Return the values of all processes, by number."""
+        if not self.several:
+            return [value]
+        found: list[Any] = [None] * self.count
+        with _collective():
+            distributed.all_gather_object(found, value, group=self._group)
+        return found
+
+    def collect(self, value: Result) -> list[Result]:
+        """Return the values of all processes, by number, in the first one; an empty list in the others."""
+        if not self.several:
+            return [value]
+        found: list[Any] | None = [None] * self.count if self.first else None
+        with _collective():
+            distributed.gather_object(value, found, dst=0, group=self._group)
+        return found or []
+
+    def from_first(self, value: Result) -> Result:
+        """Return the value of the first process."""
+        if not self.several:
+            return value
+        found: list[Any] = [value]
+        with _collective():
+            distributed.broadcast_object_list(found, src=0, group=self._group)
+        return found[0]  # type: ignore[no-any-return]
+
+    def together(self, action: Callable[[], Result]) -> Result:
+        """Do something in all processes, and return the result; if it fails in one of them, all raise the error."""
+        result: Result = self._checked(action, self.gather)
+        return result
+
+    def on_first(self, action: Callable[[], Result]) -> Result:
+        """Do something in the first process only, and return its result, or raise its error, in all."""
+        if not self.several:
+            return action()
+        result: Result = self._checked(action if self.first else _nothing, lambda error: [self.from_first(error)])
+        return self.from_first(result)
+
+    def _checked(self, action: Callable[[], Any], exchange: Callable[[Any], Sequence[Any]]) -> Any:
+        if not self.several:
+            return action()
+        result, error = None, None
+        try:
+            result = action()
+        except Exception as raised:
+            error = raised
+        for number, other in enumerate(exchange(None if error is None else _described(error))):
+            if other is not None:
+                kind, message, hint = other
+                if error is not None and not isinstance(error, IEError):
+                    raise error
+                where = "" if number == 0 or issubclass(kind, IEError) else f"process {number}: "
+                raise reported_once(kind(f"{where}{message}", hint=hint)) from error
+        return result
+
+    def highest(self, values: Sequence[int]) -> list[int]:
+        """Return the highest of the values that the processes have at each place."""
+        if not self.several:
+            return list(values)
+        found = torch.tensor(values, dtype=torch.int64)
+        with _collective():
+            distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._group)
+        highest: list[int] = found.tolist()
+        return highest
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors, whose shapes are the same in all processes, by their means, in place."""
+        if self.several:
+            for bucket in _buckets(tensors):
+                self._average(bucket)
+
+    def _average(self, bucket: Sequence[Tensor]) -> None:
+        flat = torch.cat([tensor.flatten() for tensor in bucket])
+        with _collective():
+            distributed.all_reduce(flat)
+        flat.div_(self.count)
+        for tensor, mean in zip(bucket, torch.split(flat, [tensor.numel() for tensor in bucket]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def average_gradients(self, model: nn.Module, present: Sequence[int]) -> None:
+        """Replace the gradients of a model by their means over all processes.
+
+        Args:
+            model: the model.
+            present: for each parameter, whether a process has a gradient; where this one has none, it is 0.
+        """
+        found = []
+        for parameter, there in zip(model.parameters(), present, strict=True):
+            if there:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                found.append(parameter.grad)
+        self.average(found)
+
+    def same_weights(self, model: nn.Module) -> None:
+        """Copy the weights and buffers of the first process to all."""
+        if self.several:
+            with _collective(), torch.no_grad():
+                for tensor in (*model.parameters(), *model.buffers()):
+                    distributed.broadcast(tensor.data, src=0)
+
+
+def reported_once(error: IEError) -> IEError:
+    """Mark an error that all processes raise, so that only the first one reports it."""
+    error.everywhere = True
+    return error
+
+
+def wait_for_end_of_first() -> None:
+    """Wait, for some seconds, until the first process has reported an error and ended, which closes its connection.
+
+    A launcher ends all processes as soon as one has failed, so the first one would not be able to report what happened. It does
+    not call this function.
+    """
+    if distributed.is_available() and distributed.is_initialized() and _control:
+        with suppress(RuntimeError):
+            distributed.broadcast(torch.zeros(1), src=0, group=_control[0], async_op=True).wait(_LAST_WORDS)
+
+
+def is_first_process() -> bool:
     """Return whether this process writes: it is the only one of a run, or the first of several.
-
-    Neither `RANK` alone nor a `WORLD_SIZE` of 1 means a run with several processes.
 
     Raises:
         TrainingError: the variables of a launcher are incomplete or contradict each other.
     """
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank() == 0
-    size = _number(environment, _SIZES, 1)
-    local = _number(environment, ("LOCAL_RANK",), -1)
-    if size <= 1 and local == -1:
-        return True
-    by_mpi = size > 1 and "WORLD_SIZE" not in environment
-    missing = [] if by_mpi else [name for name in _LAUNCHED if not environment.get(name)]
-    if missing:
-        given = ", ".join(f"{name}={environment[name]}" for name in _LAUNCHED if environment.get(name))
-        raise TrainingError(f"the environment has {given}, but no {' and no '.join(missing)}", hint=_HINT)
-    rank = _number(environment, _RANKS, 0)
-    if not 0 <= rank < max(size, 1):
-        raise TrainingError(f"the environment sets process {rank} of {size}, counted from 0", hint=_HINT)
-    return rank == 0
+    return launched_rank() == 0
 
 
-def require_agreement(accelerator: Accelerator, *, first: bool) -> None:
-    """Check that accelerate agrees with `is_first_process`.
-
-    Raises:
-        TrainingError: it does not.
-    """
-    if accelerator.is_main_process != first:
-        seen = f"process {accelerator.process_index} of {accelerator.num_processes}, counted from 0"
-        raise TrainingError(f"accelerate sees this as {seen}, which contradicts the environment", hint=_HINT)
+def _nothing() -> Any:
+    return None
 
 
-def _number(environment: Mapping[str, str], names: tuple[str, ...], default: int) -> int:
-    """Return the value of the first variable that is set."""
-    for name in names:
-        if value := environment.get(name):
-            try:
-                return int(value)
-            except ValueError:
-                raise TrainingError(f"the environment has {name}={value}, which is not a number", hint=_HINT) from None
-    return default
+def _described(error: Exception) -> tuple[type[IEError], str, str | None]:
+    """Return what the other processes raise for an error: the error itself if a user can do something about it."""
+    if isinstance(error, IEError):
+        return type(error), error.message, error.hint
+    return TrainingError, f"{type(error).__name__}: {error}", "see the output of this process."
 
 
-_HINT = (
-    "start several processes with `torchrun` or `accelerate launch`; for one, unset RANK, LOCAL_RANK and WORLD_SIZE."
-)
+@contextmanager
+def _collective() -> Iterator[None]:
+    """Turn the error of a connection into one that says what has happened."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise reported_once(
+            TrainingError(
+                "another process of the run has ended, or cannot be reached",
+                hint="see its error above; continue from the last checkpoint with --resume.",
+            )
+        ) from error
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield tensors of the same type and device together, up to `_BUCKET` bytes or a single one."""
+    groups: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    sizes: dict[tuple[torch.dtype, torch.device], int] = {}
+    for tensor in tensors:
+        key = tensor.dtype, tensor.device
+        if groups.get(key) and sizes[key] + tensor.nbytes > _BUCKET:
+            yield groups.pop(key)
+        group = groups.setdefault(key, [])
+        sizes[key] = tensor.nbytes + (sizes[key] if group else 0)
+        group.append(tensor)
+    yield from groups.values()

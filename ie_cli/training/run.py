@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from accelerate.utils import set_seed
@@ -15,6 +16,7 @@ from ie_cli.recipe.base import Precision
 from ie_cli.recipe.encoder_functions import changes_of_pretrained
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.signals import Stop
+from ie_cli.training.acceleration import require_agreement
 from ie_cli.training.checkpoint import Checkpoint, read_checkpoint
 from ie_cli.training.context_notes import context_notes
 from ie_cli.training.disk_room import missing_space
@@ -23,7 +25,7 @@ from ie_cli.training.initial_model import initial_fingerprint
 from ie_cli.training.loggers import Log, open_loggers, require_loggers
 from ie_cli.training.loop import Run
 from ie_cli.training.pair_notes import pair_notes
-from ie_cli.training.processes import is_first_process, require_agreement
+from ie_cli.training.processes import Processes, is_first_process
 from ie_cli.training.run_changes import (
     require_same_precision,
     require_same_result,
@@ -33,6 +35,7 @@ from ie_cli.training.run_changes import (
 from ie_cli.training.run_directory import (
     CHECKPOINTS,
     MODEL,
+    PROCESSES,
     RATE_FACTORS,
     SCORES,
     Facts,
@@ -51,7 +54,9 @@ from ie_cli.training.run_directory import (
     whole_words_of_run,
     write_run,
 )
-from ie_cli.training.run_state import NEEDED
+from ie_cli.training.run_events import started
+from ie_cli.training.run_state import NEEDED, skip_training
+from ie_cli.training.run_state import resume as resume_from
 from ie_cli.training.sampling import sampling_notes
 from ie_cli.training.selection import primary_scores
 from ie_cli.training.setup import TrainingSetup, prepare
@@ -88,30 +93,29 @@ def train(
         Stopped: the run was stopped by `stop`.
     """
     output, stop, writes = Path(output), stop or Stop(), is_first_process()
-    if writes:
-        require_idle(output)
-        require_new_output(output, overwrite=overwrite, resume=resume)
+    processes = Processes.connect(recipe)
+    if writes or processes.several:
+        processes.on_first(lambda: _require_ready(output, overwrite=overwrite, resume=resume))
     recipe = _as_started(recipe, output) if resume else recipe
-    if resume and _is_finished(output, recipe):
+    if resume and processes.together(lambda: _is_finished(output, recipe)):
         if writes:
             finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
     require_outside(output, recipe.training.init_from)
     with stop.interruptible():
-        setup = _prepare(recipe, output if resume else None)
-    facts = _facts(recipe, setup, techniques)
+        setup = processes.together(lambda: _prepare(recipe, output if resume else None))
+    facts = _facts(recipe, setup, techniques, processes=processes.count)
     with ExitStack() as stack:
-        if writes:
-            stack.enter_context(locked_directory(output))
-            require_new_output(output, overwrite=overwrite, resume=resume)  # another run may have ended in the meantime
-            if resume and _is_finished(output, recipe):
-                yield FinishedBefore(output / MODEL)
-                return
-        earlier = _find_earlier_run(output, facts, clean=writes) if resume else None
-        run = Run.start(recipe, setup, output, stop=stop, techniques=techniques)
+        enter = partial(_enter, stack, output, recipe, overwrite=overwrite, resume=resume)
+        if (writes or processes.several) and processes.on_first(enter):
+            yield FinishedBefore(output / MODEL)
+            return
+        earlier = _find_earlier_run(output, facts, processes, clean=writes) if resume else None
+        options = {"techniques": techniques, "processes": processes, "shares": facts.get(PROCESSES, 1)}
+        run = processes.together(lambda: Run.start(recipe, setup, output, stop=stop, **options))
         require_agreement(run.accelerator, first=writes)
-        yield _start_or_resume(run, facts, earlier, writes=writes)
+        yield processes.together(lambda: _start_or_resume(run, facts, earlier, writes=writes))
         for path in run.damaged if writes else ():
             discard(path)
         log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
@@ -122,6 +126,18 @@ def train(
         if writes:
             write_run(output, facts | {"finished": True})
             finish_directory(output)
+
+
+def _require_ready(output: Path, *, overwrite: bool, resume: bool) -> None:
+    require_idle(output)
+    require_new_output(output, overwrite=overwrite, resume=resume)
+
+
+def _enter(stack: ExitStack, output: Path, recipe: Recipe, *, overwrite: bool, resume: bool) -> bool:
+    """Lock the directory, and return whether another run has been finished in it in the meantime."""
+    stack.enter_context(locked_directory(output))
+    require_new_output(output, overwrite=overwrite, resume=resume)
+    return resume and _is_finished(output, recipe)
 
 
 def _as_started(recipe: Recipe, output: Path) -> Recipe:
@@ -157,15 +173,17 @@ class _EarlierRun:
     precision: Precision | None
 
 
-def _find_earlier_run(output: Path, facts: Facts, *, clean: bool) -> _EarlierRun | None:
-    """Return the run to resume, or None if there is none."""
+def _find_earlier_run(output: Path, facts: Facts, processes: Processes, *, clean: bool) -> _EarlierRun | None:
+    """Return the run to resume, or None if there is none; the facts get the number of processes that it was started with."""
     before = read_run(output)
     if before is None:
         return None
-    require_unchanged(output, before, facts)
+    processes.together(lambda: require_unchanged(output, before, facts))
     precision = require_same_precision(output, before, facts)
-    if clean:
-        clean_up(output)
+    facts.pop(PROCESSES, None)
+    facts |= {name: before[name] for name in (PROCESSES,) if name in before}
+    if clean or processes.several:
+        processes.on_first(lambda: clean_up(output))
     if (trained := before.get("trained")) is not None:
         return _EarlierRun(None, Trained(**trained), precision)
     return _EarlierRun(read_checkpoint(output / CHECKPOINTS, NEEDED), None, precision)
@@ -175,20 +193,20 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
     """Restore the state of a run to resume, or clear the directory for a new run."""
     disk_space = None
     if earlier is not None and earlier.trained is not None:
-        run.skip_training(earlier.trained)
+        skip_training(run, earlier.trained)
     else:
         if writes:
             keep = run.recipe.training.checkpoints
             state = sum(tensor.nbytes for tensor in run.techniques.tensors().values())
             disk_space = missing_space(run.output, run.setup.model, checkpoints=keep, state=state)
         if earlier is not None and earlier.checkpoint is not None:
-            run.load(earlier.checkpoint)
+            resume_from(run, earlier.checkpoint)
         elif writes:
             # Only now, so that an error in the input does not destroy the model of an earlier run.
             clear(run.output)
             write_run(run.output, facts)
     return replace(
-        run.started(None if earlier is None else run.step),
+        started(run, None if earlier is None else run.step),
         earlier_precision=None if earlier is None else earlier.precision,
         disk_space=disk_space,
         initial=run.setup.initial if run.step == 0 else None,
@@ -198,7 +216,6 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
                 run.setup,
                 run.sampler.samplers,
                 accumulation=run.recipe.training.accumulation,
-                processes=run.accelerator.num_processes,
             ),
             *sampling_notes(run.sampler, list(run.setup.tasks)),
         ),
@@ -232,7 +249,7 @@ def _logged(run: Run, log: Log, facts: Facts) -> Iterator[Event]:
         yield event
 
 
-def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]) -> Facts:
+def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique], *, processes: int) -> Facts:
     """Return the settings that must not change if the run is resumed."""
     data = {name: task.data for name, task in setup.tasks.items()}
     schemas = {name: schema_facts(task.schema) for name, task in setup.tasks.items()}
@@ -246,6 +263,7 @@ def _facts(recipe: Recipe, setup: TrainingSetup, techniques: Sequence[Technique]
         techniques=names,
         initial=initial_fingerprint(recipe),
         rate_factors=setup.rate_factors,
+        processes=processes,
         whole_words=[name for name, task in setup.tasks.items() if task.whole_words],
     )
 

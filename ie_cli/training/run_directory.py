@@ -25,6 +25,8 @@ from ie_cli.training.series_directory import SERIES_FILES, member_directories, r
 
 MODEL, CHECKPOINTS, RUN, LOG, TENSORBOARD, LOCK = "model", "checkpoints", "run.json", "log.csv", "tensorboard", ".lock"
 TOKENS, SCORES, RATE_FACTORS, WHOLE_WORDS = "tokens", "scores", "rate_factors", "whole_words"
+PROCESSES = "processes"
+"""The field for the number of processes that a run was started with, whose batches it keeps; it is left out for one."""
 RUN_FILES = (RUN, CHECKPOINTS, MODEL, LOG, TENSORBOARD)  # files that a run writes into its directory
 CHECKPOINT_NAME = re.compile(r"step-(\d{9})")
 Facts = dict[str, Any]
@@ -207,6 +209,7 @@ def run_facts(
     initial: str | None = None,
     rate_factors: bool = True,
     whole_words: Sequence[str] = (),
+    processes: int = 1,
 ) -> Facts:
     """Return the settings that must not change if a run is resumed: recipe, data, schema, encoder and precision.
 
@@ -220,6 +223,7 @@ def run_facts(
         initial: hash of the model that the run starts from.
         rate_factors: whether some weights of heads learn faster than others.
         whole_words: names of the tasks that find only spans of whole words.
+        processes: number of processes of the run.
     """
     data_fingerprints = {
         name: {"train": part.train.fingerprint, "dev": part.dev.fingerprint if part.dev is not None else None}
@@ -236,6 +240,7 @@ def run_facts(
         **({RATE_FACTORS: True} if rate_factors else {}),
         **({"initial": initial} if initial is not None else {}),
         **({WHOLE_WORDS: list(whole_words)} if whole_words else {}),
+        **({PROCESSES: processes} if processes > 1 else {}),
         "precision": precision,
         "encoder": hashlib.blake2b(encoder.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     }

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from accelerate.utils import set_seed
 
 from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import require_undamaged
 from ie_cli.inference.model_directory import FACTS
 from ie_cli.training.checkpoint import (
     Checkpoint,
+    RandomState,
     load_model,
     load_optimizer,
     model_tensors,
     optimizer_tensors,
     part_of,
+    random_numbers,
+    random_tensors,
 )
+from ie_cli.training.events import Trained
+from ie_cli.training.run_directory import MODEL
 
 if TYPE_CHECKING:
     from ie_cli.training.loop import Run
@@ -25,15 +33,16 @@ NEEDED = frozenset(_COUNTS) | {"losses", "parts", "rates", "schedule", "scaler",
 """The names of the numbers in a checkpoint."""
 
 
-def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
+def pack(run: Run, losses: tuple[float, int], random: Sequence[RandomState]) -> Checkpoint:
     """Return the state of a run after its last step as a checkpoint.
 
     Args:
         run: the run.
         losses: sum and number of the losses since the last evaluation.
+        random: the state of the random generators of each process.
     """
     optimizer, scaler = run.optimizer.optimizer, run.accelerator.scaler
-    tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | run.random.tensors()
+    tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | random_tensors(random)
     tensors |= run.techniques.tensors()
     tensors |= {
         f"balancer.{name}": tensor.detach().cpu().contiguous() for name, tensor in run.balancer.state_dict().items()
@@ -45,7 +54,7 @@ def pack(run: Run, losses: tuple[float, int]) -> Checkpoint:
         "rates": [group["lr"] for group in optimizer.param_groups],
         "schedule": run.schedule.last_epoch,
         "scaler": None if scaler is None else scaler.state_dict(),
-        "random": run.random.numbers(),
+        **random_numbers(random),
     }
     return Checkpoint(tensors, numbers)
 
@@ -66,6 +75,31 @@ def require_best_model(directory: Path, checkpoint: Checkpoint) -> None:
     require_undamaged(directory, "torch")
 
 
+def resume(run: Run, checkpoint: Checkpoint) -> None:
+    """Resume a run from a checkpoint.
+
+    Raises:
+        ModelError: the checkpoint does not fit, or the best model of the run is missing or damaged.
+    """
+    require_best_model(run.output / MODEL, checkpoint)
+    unpack(run, checkpoint)
+    run.resumed_at, run.damaged = run.step, checkpoint.damaged
+    stored = RandomState.of(checkpoint, run.processes.rank)
+    if stored is None:  # there are more processes than before, which get new seeds, so as not to repeat draws
+        set_seed(run.recipe.training.seed + run.step + run.processes.rank)
+    run.random = stored or RandomState.now()
+    run.sampler.set_epoch(run.epoch)
+    if run.batch >= len(run.sampler):
+        run.epoch, run.batch = run.epoch + 1, 0
+
+
+def skip_training(run: Run, trained: Trained) -> None:
+    """Resume a run whose steps are all done, but whose result has not been scored."""
+    run.trained, run.stopped_early = True, trained.stopped_early
+    run.best_step, run.step = trained.best_step, trained.steps
+    run.resumed_at = run.evaluated = run.step
+
+
 def unpack(run: Run, checkpoint: Checkpoint) -> None:
     """Restore the state of a run from a checkpoint, except for the random generators.
 
@@ -80,7 +114,7 @@ def unpack(run: Run, checkpoint: Checkpoint) -> None:
     for name in _COUNTS:
         setattr(run, name, numbers[name])
     run.tracker.total, run.tracker.count = numbers["losses"]
-    run.micro_batching.parts = numbers["parts"]
+    run.micro_batching.parts = max(run.micro_batching.parts, numbers["parts"])
     run.schedule.last_epoch = numbers["schedule"]
     if run.accelerator.scaler is not None and numbers["scaler"] is not None:
         run.accelerator.scaler.load_state_dict(numbers["scaler"])

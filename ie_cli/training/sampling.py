@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.training.batching import TaskMixture, TasksInTurn, build_batches, shifted
 from ie_cli.training.length_buckets import LengthBuckets
 from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.shares import Share
 
 _PASS = 2**24
 """What the number of a further pass over a task in the same epoch adds to the epoch, for an order of its own."""
@@ -108,15 +109,8 @@ def _endless(sampler: LengthBuckets, epoch: int) -> Iterator[list[Numbers]]:
         sampler.set_epoch(epoch)  # its length is that of the first pass
 
 
-@dataclass(frozen=True, slots=True)
-class HostBatches:
-    """The batches of a step, on the CPU."""
-
-    batches: tuple[Batch, ...]
-
-
 class Steps:
-    """The batches of all steps, as read by a `DataLoader` with a batch sampler."""
+    """The batches of all steps, as read by a `DataLoader` with the batch sampler `SharedSteps`."""
 
     def __init__(self, mixture: TaskMixture) -> None:
         self._mixture = mixture
@@ -125,20 +119,26 @@ class Steps:
         return len(self._mixture)
 
     def __getitem__(self, row: int) -> tuple[Batch, ...]:
-        return self.__getitems__([row])
+        return self.__getitems__([Share([row], 1.0)])
 
-    def __getitems__(self, rows: Sequence[Numbers]) -> tuple[Batch, ...]:
-        """Return the batches of some rows, one for each of their tasks."""
-        return self._mixture.step(rows)
+    def __getitems__(self, shares: Sequence[Share]) -> tuple[Batch, ...]:
+        """Return the batches of a step, one for each of its tasks."""
+        batches = [(self._mixture.__getitems__(share.rows), share.weight) for share in shares]
+        return tuple(batch if weight == 1 else replace(batch, weight=weight) for batch, weight in batches)
 
 
-def build_steps(setup: TrainingSetup, recipe: Recipe) -> tuple[TaskMixture, TasksInTurn]:
+def build_steps(setup: TrainingSetup, recipe: Recipe, *, shares: int = 1) -> tuple[TaskMixture, TasksInTurn]:
     """Build the windows of all tasks, and the sampler that the recipe names.
+
+    Args:
+        setup: the model and its training data.
+        recipe: the recipe.
+        shares: number of processes that share a batch.
 
     Raises:
         TrainingError: no window of a task would be used.
     """
-    mixture, in_turn = build_batches(setup, recipe.training)
+    mixture, in_turn = build_batches(setup, recipe.training, shares=shares)
     options = {"samplers": in_turn.samplers, "first": mixture.first, "seed": recipe.training.seed}
     match sampling_of(recipe):
         case "in_turn":

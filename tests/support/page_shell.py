@@ -35,7 +35,7 @@ PROGRAMS = frozenset(
     """.split()  # noqa: SIM905
 )
 """They run if they are installed; if not, the rest of their pipeline is left out."""
-CHECKED = frozenset({"make", "pip", "git", "source", ".", "docker", "pre-commit"})
+CHECKED = frozenset({"make", "pip", "git", "source", ".", "docker", "pre-commit", "torchrun", "accelerate"})
 """They change more than the page's directory; tests/docs/test_commands.py looks at what they name."""
 LEFT_OUT = None
 """Instead of an exit code: the program is not there, or is not for tests."""

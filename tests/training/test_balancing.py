@@ -6,7 +6,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from ie_cli.training.balancing.step_weights import StepWeights
 from ie_cli.training.balancing.weightings import GradNorm
 from ie_cli.training.events import Evaluated
 from ie_cli.training.loop import Run
+from ie_cli.training.processes import Processes
 from ie_cli.training.run import train
 from ie_cli.training.sampling import build_steps
 from ie_cli.training.setup import prepare
@@ -425,11 +425,12 @@ def test_unknown_losses_single_losses_and_several_processes_are_errors(tmp_path:
     alone = made.model_copy(update={"tasks": {NAMES: made.tasks[NAMES]}})
     with pytest.raises(RecipeError, match=r"log has nothing to balance: there is only the loss names\.entities"):
         begin(alone, tmp_path)
-    setup = prepare(made)
-    many = SimpleNamespace(num_processes=2, device=torch.device("cpu"), scaler=None)
-    mixture = begin(made, tmp_path).loader.dataset._mixture
-    with pytest.raises(TrainingError, match="training.balance: log does not support several processes"):
-        build_balancer(made, setup, many, (mixture, begin(made, tmp_path).sampler))  # type: ignore[arg-type]
+    file = write_jsonl(tmp_path / "t.jsonl", relation_documents(annotated=True))
+    balance = {"name": "grad_norm", "by": "loss", "at": "representation"}
+    run = begin(made := relation_recipe(file, training={"balance": balance}), tmp_path)
+    batches, two = (run.loader.dataset._mixture, run.sampler), Processes(0, 2)
+    with pytest.raises(TrainingError, match=r"training.balance.at: representation does not support several processes"):
+        build_balancer(made, run.setup, run.accelerator, batches, processes=two)
 
 
 def test_an_encoder_without_layers_of_its_own_has_no_last_layer() -> None:

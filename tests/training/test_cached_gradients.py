@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file
 from support.corpora import documents, write_jsonl
 from support.pair_corpora import pair_recipe, write_pairs
@@ -235,32 +233,3 @@ def test_balancing_has_the_loss_and_the_gradient_of_the_whole_step(
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name, tensor in one.items():
         torch.testing.assert_close(other[name], tensor, rtol=2e-3, atol=2e-4)
-
-
-@pytest.mark.parametrize("sampling", ["in_turn", "together"])
-def test_gradients_are_exchanged_once_per_step(
-    sampling: str, both: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Processes whose steps have batches of other tasks, and therefore other parts, would wait for each other forever."""
-    depth, exchanged = 0, 0
-    real = Accelerator.backward
-
-    @contextmanager
-    def alone(accelerator: Accelerator, model: object) -> Iterator[None]:
-        nonlocal depth
-        depth += 1
-        yield
-        depth -= 1
-
-    def backward(accelerator: Accelerator, loss: Tensor, **options: Any) -> None:
-        nonlocal exchanged
-        exchanged += not depth
-        real(accelerator, loss, **options)
-
-    monkeypatch.setattr(Accelerator, "no_sync", alone)
-    monkeypatch.setattr(Accelerator, "backward", backward)
-    fields = both.model_dump()
-    fields["training"] |= {"sampling": sampling}
-    finished = list(train(Recipe.model_validate(fields), tmp_path / "run"))[-1]
-    assert isinstance(finished, Finished)
-    assert exchanged == finished.steps

@@ -17,7 +17,8 @@ from ie_cli.recipe.context import ContextSection
 from ie_cli.training.batching import TaskMixture, TasksInTurn
 from ie_cli.training.context_buckets import ContextBuckets, Extent
 from ie_cli.training.encoded_dataset import EncodedDataset
-from ie_cli.training.sampling import TasksAtRandom, TasksTogether
+from ie_cli.training.sampling import Steps, TasksAtRandom, TasksTogether
+from ie_cli.training.shares import SharedSteps
 
 
 @dataclass
@@ -201,8 +202,8 @@ def test_each_of_several_tasks_has_its_own_joined_texts(kind: type[TasksInTurn])
     for epoch in (0, 1):
         sampler.set_epoch(epoch)
         found: dict[str, list[Numbers]] = {"a": [], "b": []}
-        for rows in sampler:
-            for task, samples in mixture.step(rows):  # type: ignore[misc]
+        for shares in SharedSteps(sampler, mixture.first):
+            for task, samples in Steps(mixture).__getitems__(shares):  # type: ignore[misc]
                 found[task] += samples
         expected = {name: list(chain.from_iterable(own)) for name, own in zip("ab", samplers, strict=True)}
         for name, samples in found.items():

@@ -15,14 +15,12 @@ from ie_cli.training.pair_notes import pair_notes
 from ie_cli.training.setup import prepare
 
 
-def notes(
-    file: Path, *, accumulation: int = 1, processes: int = 1, max_length: int = 64, head: str = "cosent"
-) -> list[str]:
+def notes(file: Path, *, accumulation: int = 1, max_length: int = 64, head: str = "cosent") -> list[str]:
     encoder = {"name": "tiny", "max_length": max_length, "stride": 1}
     made = pair_recipe(file, head={"name": head}, encoder=encoder, training={"batch_size": 4})
     setup = prepare(made)
     _, order = build_batches(setup, made.training)
-    return list(pair_notes(setup, order.samplers, accumulation=accumulation, processes=processes))
+    return list(pair_notes(setup, order.samplers, accumulation=accumulation))
 
 
 def test_usual_pairs_need_no_note(tmp_path: Path) -> None:
@@ -58,10 +56,3 @@ def test_a_record_has_the_score_of_one_task(tmp_path: Path) -> None:
     _, order = build_batches(setup, made.training)
     [found] = pair_notes(setup, order.samplers)
     assert "`ie predict` writes those of second" in found
-
-
-def test_processes_have_losses_of_their_own(tmp_path: Path) -> None:
-    file = write_pairs(tmp_path)
-    [found] = notes(file, processes=2)
-    assert found.startswith("each of the 2 processes compares the pairs of its own batches only")
-    assert notes(file, processes=2, head="infersent") == []

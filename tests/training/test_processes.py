@@ -8,8 +8,8 @@ import pytest
 from support.corpora import documents, recipe, write_jsonl
 
 from ie_cli.errors import DataError, TrainingError
+from ie_cli.system.launcher import launched_rank
 from ie_cli.training import run as module
-from ie_cli.training.processes import is_first_process
 from ie_cli.training.run import train
 
 LAUNCHED = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
@@ -39,7 +39,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=str,
 )
 def test_who_writes(environment: dict[str, str], first: bool) -> None:
-    assert is_first_process(environment) is first
+    assert (launched_rank(environment) == 0) is first
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_who_writes(environment: dict[str, str], first: bool) -> None:
 )
 def test_incomplete_launcher_variables_are_reported(environment: dict[str, str], message: str) -> None:
     with pytest.raises(TrainingError, match=message) as error:
-        is_first_process(environment)
+        launched_rank(environment)
     assert "torchrun" in str(error.value.hint)
 
 

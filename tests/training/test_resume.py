@@ -24,7 +24,7 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.system.checksums import with_checksum
 from ie_cli.system.signals import Stop, Stopped
 from ie_cli.system.temporary import workspace
-from ie_cli.training import evaluator, loop
+from ie_cli.training import joint_scoring, loop
 from ie_cli.training.checkpoint import read_checkpoint
 from ie_cli.training.events import Evaluated, Event, Finished, FinishedBefore, Saved, Started
 from ie_cli.training.run import train
@@ -127,7 +127,7 @@ def test_stopped_in_an_evaluation_it_is_made_up_for(
 ) -> None:
     made = short(data)
     list(train(made, tmp_path / "whole"))
-    stop, real, calls = Stop(), evaluator.score, []
+    stop, real, calls = Stop(), joint_scoring.score, []
 
     def interrupted(*args: object, **named: object) -> object:
         calls.append(1)
@@ -135,7 +135,7 @@ def test_stopped_in_an_evaluation_it_is_made_up_for(
             stop._handle(signal.SIGINT, None)  # as the signal comes
         return real(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(evaluator, "score", interrupted)
+    monkeypatch.setattr(joint_scoring, "score", interrupted)
     seen: list[Event] = []
     with pytest.raises(Stopped) as stopped:
         seen.extend(iter_into(seen, train(made, tmp_path / "cut", stop=stop)))
@@ -501,7 +501,7 @@ def test_too_little_memory_for_an_evaluation_is_reported(
     def full(*args: object, **named: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(evaluator, "score", full)
+    monkeypatch.setattr(joint_scoring, "score", full)
     with pytest.raises(TrainingError, match="out of memory after step 3") as error:
         list(train(short(data), tmp_path / "run"))
     assert "eval_batch_size" in str(error.value.hint)

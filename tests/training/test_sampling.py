@@ -21,6 +21,7 @@ from ie_cli.training.events import Finished, Started
 from ie_cli.training.run import train
 from ie_cli.training.sampling import Steps, TasksAtRandom, TasksTogether, build_steps, sampling_notes
 from ie_cli.training.setup import prepare
+from ie_cli.training.shares import SharedSteps
 
 
 class Numbered:
@@ -50,7 +51,7 @@ def build(kind: type[TasksInTurn], sizes: list[int], **options: Any) -> tuple[St
 
 def drawn(steps: Steps, sampler: TasksInTurn, epoch: int = 0) -> list[list[tuple[str, list[int]]]]:
     sampler.set_epoch(epoch)
-    return [list(steps.__getitems__(rows)) for rows in sampler]  # type: ignore[misc]
+    return [list(steps.__getitems__(shares)) for shares in SharedSteps(sampler, steps._mixture.first)]  # type: ignore[misc]
 
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)

@@ -28,19 +28,32 @@ from ie_cli.training.balancing.start_values import (
 from ie_cli.training.balancing.step_weights import StepWeights
 from ie_cli.training.balancing.weightings import GeneralisedMean, GradNorm, Log, MainAuxiliary, MinNorm
 from ie_cli.training.batching import TaskMixture, TasksInTurn
+from ie_cli.training.processes import Processes
 from ie_cli.training.setup import TrainingSetup
 
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
 def build_balancer(
-    recipe: Recipe, setup: TrainingSetup, accelerator: Accelerator, batches: tuple[TaskMixture, TasksInTurn]
+    recipe: Recipe,
+    setup: TrainingSetup,
+    accelerator: Accelerator,
+    batches: tuple[TaskMixture, TasksInTurn],
+    *,
+    processes: Processes | None = None,
 ) -> Balancer:
     """Build the balancer of a run, whose model is on its device.
 
+    Args:
+        recipe: the recipe.
+        setup: the model and its training data.
+        accelerator: the accelerator.
+        batches: the windows and the sampler.
+        processes: the processes of the run.
+
     Raises:
         RecipeError: the recipe names a loss that no head has, or there is only one loss.
-        TrainingError: the method does not support several processes.
+        TrainingError: the options do not support several processes.
     """
     section = recipe.training.balance
     if section.name == "sum":
@@ -69,10 +82,18 @@ def build_balancer(
             lambda: prior_weights(setup, drawn.first(count), by=section.by, seed=recipe.training.seed, options=options),
             objectives,
         )
-    if accelerator.num_processes > 1:
+    return _changing_weights(recipe, setup, accelerator, objectives, Processes() if processes is None else processes)
+
+
+def _changing_weights(
+    recipe: Recipe, setup: TrainingSetup, accelerator: Accelerator, objectives: Sequence[str], processes: Processes
+) -> Balancer:
+    """Build a balancer whose weights change from step to step."""
+    section = recipe.training.balance
+    if processes.several and section.at == "representation":
         raise TrainingError(
-            f"training.balance: {section.name} does not support several processes",
-            hint=f"use one process, or one of {', '.join(sorted(CONSTANT))}.",
+            "training.balance.at: representation does not support several processes, whose batches would have other weights",
+            hint=f"use at: shared, one process, or one of {', '.join(sorted(CONSTANT))}.",
         )
     weighting = build_weighting(section, objectives)
     if section.at == "representation":
@@ -91,6 +112,7 @@ def build_balancer(
         shared=list(shared.values()),
         compared=compared,
         scale=lambda: _scale(accelerator),
+        processes=processes,
     )
 
 

@@ -36,7 +36,7 @@ class ConstantWeights:
         """Add the gradient of the weighted sum."""
         weighted = {name: loss * weight if (weight := self._of(name)) != 1 else loss for name, loss in losses.items()}
         loss = total(weighted)
-        backward(loss * share if share < 1 else loss)
+        backward(loss * share if share != 1 else loss)
         return total(losses).detach()
 
     def _of(self, name: str) -> float:

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from ie_cli.training.balancing.base import Backward, Doubles, Weighting, by_objective, total
 from ie_cli.training.balancing.record import Recorded
+from ie_cli.training.processes import Processes
 
 
 class StepWeights(Recorded):
     """Keeps the gradient of each objective at the shared weights, and adds them with weights at the end of a step.
 
     Therefore the weights are those of the whole step, however many batches and parts it has. All other weights, those of the
-    heads, get the plain gradients of their own losses.
+    heads, get the plain gradients of their own losses. Several processes average the gradient of each objective before they are
+    compared, and have the weights that the first one finds.
 
     Args:
         weighting: computes the weights.
@@ -25,6 +27,7 @@ class StepWeights(Recorded):
         shared: the shared weights.
         compared: the numbers of those at which the gradients are compared.
         scale: returns the factor that the gradients currently have, in float16.
+        processes: the processes of the run.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class StepWeights(Recorded):
         shared: Sequence[nn.Parameter],
         compared: Sequence[int],
         scale: Callable[[], float],
+        processes: Processes | None = None,
     ) -> None:
         super().__init__(weighting, objectives)
+        self._processes = Processes() if processes is None else processes
         self._by, self._scale = by, scale
         self._shared, self._compared = list(shared), list(compared)
         self.reset()
@@ -56,7 +61,7 @@ class StepWeights(Recorded):
             kept = self._gradients.get(name) or [None] * len(self._shared)
             for parameter, gradient in zip(self._shared, kept, strict=True):
                 parameter.grad = gradient
-            backward(loss * share if share < 1 else loss, retain_graph=name != last)
+            backward(loss * share if share != 1 else loss, retain_graph=name != last)
             self._gradients[name] = [parameter.grad for parameter in self._shared]
             self._losses[name] = self._losses.get(name, 0.0) + loss.detach() * share
             self._shares[name] = self._shares.get(name, 0.0) + share
@@ -66,6 +71,8 @@ class StepWeights(Recorded):
 
     def finish_step(self) -> None:
         """Add the gradients of the step with their weights; without weights if they are not finite, which the loop handles."""
+        if self._processes.several:
+            self._average()
         present = np.array([name in self._gradients for name in self._objectives])
         losses = np.array(
             [
@@ -75,13 +82,37 @@ class StepWeights(Recorded):
         )
         gram = self._gram() if self._weighting.compares else np.zeros((len(losses), len(losses)))
         if np.isfinite(losses).all() and np.isfinite(gram).all():
-            weights = self._weighting.weights(losses, gram, present)
+            weights = self._processes.from_first(self._weighting.weights(losses, gram, present))
             self._record.add(weights, gram, present)
         else:
             weights = present.astype(np.float64)
             self._record.skip()
         self._put(dict(zip(self._objectives, weights.tolist(), strict=True)), in_place=True)
         self.reset()
+
+    def _average(self) -> None:
+        """Replace the gradients and losses of this process by the means over all processes."""
+        names, size = self._objectives, len(self._shared)
+        kept = {name: self._gradients.get(name, [None] * size) for name in names}
+        there = iter(self._processes.highest([part is not None for name in names for part in kept[name]]))
+        averaged: list[Tensor] = []
+        for name in names:
+            whole = [
+                torch.zeros_like(parameter) if next(there) and part is None else part
+                for parameter, part in zip(self._shared, kept[name], strict=True)
+            ]
+            if found := [part for part in whole if part is not None]:
+                self._gradients[name] = whole
+                averaged += found
+        self._processes.average(averaged)
+        device = self._shared[0].device
+        sums = torch.zeros(2, len(names), device=device)
+        for number, name in enumerate(names):
+            if name in self._losses:
+                sums[0, number], sums[1, number] = self._losses[name], self._shares[name]
+        self._processes.average([sums])
+        self._losses = {name: sums[0, names.index(name)] for name in self._gradients}
+        self._shares = {name: float(sums[1, names.index(name)]) for name in self._gradients}
 
     def _gram(self) -> Doubles:
         """Return the products of the gradients, as if they had no scale; 0 for objectives that are absent."""

@@ -23,8 +23,7 @@ class FastGradient:
     """Adds the gradients of a second pass over each batch, with moved word embeddings.
 
     The move depends on the gradients of the batch alone, not on those that the step already has. A batch that is computed in
-    parts has a move for each part; in a run of several processes, each of them moves its own embeddings. The loss to report is
-    that of the first pass.
+    parts has a move for each part; so have the shares of several processes. The loss to report is that of the first pass.
 
     Args:
         epsilon: the length of the move.

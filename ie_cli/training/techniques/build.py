@@ -6,13 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from ie_cli.errors import RecipeError
+from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.modeling.cpu.dropout import Dropout
 from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.modeling.model import ExtractionModel
 from ie_cli.recipe.messages import dotted
 from ie_cli.recipe.schema import Recipe
 from ie_cli.recipe.techniques import technique_problems
+from ie_cli.training.processes import Processes
 from ie_cli.training.techniques.adversarial import FastGradient
 from ie_cli.training.techniques.averaged_weights import AveragedWeights
 from ie_cli.training.techniques.base import Technique
@@ -41,6 +42,21 @@ def build_techniques(recipe: Recipe, model: ExtractionModel) -> list[Technique]:
     if section.ema is not None:
         found.append(AveragedWeights(section.ema))
     return found
+
+
+def require_supported(recipe: Recipe, model: ExtractionModel, processes: Processes) -> None:
+    """Check that several processes support the techniques of a recipe.
+
+    Raises:
+        TrainingError: the second pass of adversarial training would need the first passes of all processes.
+    """
+    comparing = [name for name in model.tasks if not model.head(name).additive]
+    if processes.several and recipe.training.adversarial is not None and comparing:
+        raise TrainingError(
+            "training.adversarial does not support several processes if a loss compares the pairs of all of them, as that of "
+            f"{comparing[0]} does",
+            hint="use one process, or remove training.adversarial.",
+        )
 
 
 def _has_dropout(model: ExtractionModel) -> bool:

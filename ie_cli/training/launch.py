@@ -1,0 +1,118 @@
+"""Start the processes of a run on this machine with the agent of `torchrun`, and end as the first of them does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import torch
+from torch.distributed.elastic.agent.server.api import RunResult, WorkerSpec
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.rendezvous import RendezvousParameters
+from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
+
+from ie_cli.errors import TrainingError
+from ie_cli.modeling.devices import choose_device
+from ie_cli.recipe.schema import Recipe
+from ie_cli.system.launcher import number_of_processes
+from ie_cli.system.signals import SIGNALS, Stopped
+
+
+def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
+    """Run `ie` with some arguments in several processes on this machine, and return the exit code of the run.
+
+    SIGINT and SIGTERM are passed on to all processes, which stop at the same step.
+
+    Args:
+        recipe: the recipe.
+        arguments: the command line after `ie`.
+        processes: the number of processes.
+
+    Raises:
+        TrainingError: a launcher has already started several processes, there are fewer GPUs, or a process was killed.
+        Stopped: a signal arrived before the processes were started.
+    """
+    if (launched := number_of_processes()) > 1:
+        raise TrainingError(
+            f"--processes {processes}: a launcher has already started {launched} processes",
+            hint="omit --processes under `torchrun`, `accelerate launch` or `srun`.",
+        )
+    if choose_device(recipe.training.device).type == "cuda" and processes > torch.cuda.device_count():
+        raise TrainingError(
+            f"--processes {processes}: there are {torch.cuda.device_count()} GPUs, and each process needs its own",
+            hint="lower --processes, or set training.device: cpu.",
+        )
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"  # it would kill the processes after some seconds
+    logging.disable(logging.CRITICAL)  # the processes report their own errors
+    parameters = RendezvousParameters(
+        "c10d", "localhost:0", str(uuid.uuid4()), min_nodes=1, max_nodes=1, local_addr="localhost"
+    )
+    agent = LocalElasticAgent(
+        WorkerSpec(
+            role="train",
+            local_world_size=processes,
+            entrypoint=sys.executable,
+            args=("-m", "ie_cli", *arguments),
+            rdzv_handler=get_rendezvous_handler(parameters),
+            max_restarts=0,
+            local_addr="localhost",
+        ),
+        DefaultLogsSpecs(),
+    )
+    try:
+        with _forwarded(agent):
+            return exit_code(agent.run())
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def exit_code(result: RunResult) -> int:
+    """Return the exit code of a run: that of the first process if it failed, or else of the one that failed first.
+
+    Raises:
+        TrainingError: this process was killed.
+    """
+    if not result.failures:
+        return 0
+    number = 0 if 0 in result.failures else min(result.failures, key=lambda rank: result.failures[rank].timestamp)
+    code = int(result.failures[number].exitcode)
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise TrainingError(
+            f"process {number} of the run was ended by {name}",
+            hint="if the system has killed it for lack of memory, lower training.batch_size; continue with --resume.",
+        )
+    return code
+
+
+@contextmanager
+def _forwarded(agent: LocalElasticAgent) -> Iterator[None]:
+    """Pass signals on to all processes, each of which has a session of its own."""
+
+    def forward(signum: int, frame: FrameType | None) -> None:
+        running = [worker.id for worker in agent.get_worker_group().workers if isinstance(worker.id, int)]
+        if not running:
+            raise Stopped(signum)
+        for pid in running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, forward) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,49 @@
+"""The first and the last event of a run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ie_cli.training.events import Finished, Started
+from ie_cli.training.run_directory import MODEL
+
+if TYPE_CHECKING:
+    from ie_cli.training.loop import Run
+
+
+def started(run: Run, resumed_from: int | None) -> Started:
+    """Return the event for the start of a run."""
+    setup = run.setup
+    return Started(
+        tasks=setup.tasks,
+        steps=run.steps,
+        device=str(run.accelerator.device),
+        precision=setup.precision,
+        parameters=sum(parameter.numel() for parameter in setup.model.parameters()),
+        has_dev=setup.has_dev,
+        resumed_from=resumed_from,
+        damaged=run.damaged,
+        dev_is_train=any(task.data.dev_is_train for task in setup.tasks.values()),
+        trained_before=run.trained,
+        processes=run.processes.count,
+    )
+
+
+def finished(run: Run) -> Finished:
+    """Load the model as users would, score it, and store the scores with it."""
+    directory = run.output / MODEL
+    scores = run.evaluator.final_scores(directory)
+    advice = (*run.diagnostics.finished(scores.get("dev", {})), *run.evaluator.threshold_advice())
+    seconds = time.monotonic() - run.started_at
+    return Finished(
+        directory,
+        scores,
+        run.best_step,
+        run.step,
+        run.stopped_early,
+        seconds,
+        steps_planned=run.steps,
+        advice=advice,
+        choices=run.evaluator.chosen(),
+    )

@@ -1,0 +1,86 @@
+"""`ie train --processes`: one output, one error, the exit code of the run, and signals for all processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.corpora import documents, write_jsonl
+from support.runner import ie
+from support.two_processes import COUNT
+
+from ie_cli.errors import TrainingError
+from ie_cli.training import launch as module
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_jsonl(tmp_path / "train.jsonl", documents())
+    recipe = "name: small\ndata: {train: train.jsonl, dev: train.jsonl}\nencoder: {name: hash_cnn}\n"
+    (tmp_path / "small.yaml").write_text(
+        recipe + "training: {epochs: 1, batch_size: 4, device: cpu}\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def start(here: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ie_cli", "train", "small.yaml", "-o", "run", *arguments]
+    # In a session of its own, as a shell starts it, so that no signal of the tests gets there.
+    return subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_it_trains_and_reports_once(here: Path) -> None:
+    first = start(here, "--processes", "2")
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 0, errors
+    assert errors.count("model: run/model") == errors.count("all (micro)") == 1
+    assert json.loads((here / "run" / "run.json").read_text(encoding="utf-8"))["processes"] == COUNT
+    again = start(here, "--processes=2", "--set", "training.epochs=1")
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 1
+    [error, hint] = errors.splitlines()
+    assert error.startswith("error: run already exists")
+    assert hint.startswith("hint:")
+
+
+def test_a_signal_stops_all_processes_with_a_checkpoint(here: Path) -> None:
+    run = start(here, "--processes", "2", "--set", "training.epochs=5000", "--set", "training.eval_every=100000")
+    ends = time.monotonic() + 100
+    while not (here / "run" / "log.csv").exists() or (here / "run" / "log.csv").read_text().count("\n") < 2:
+        assert run.poll() is None, run.communicate()[1]
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    os.kill(run.pid, signal.SIGTERM)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 143, errors
+    assert errors.count("stopped at step") == errors.count("stopping after this step") == 1
+    [checkpoint] = (here / "run" / "checkpoints").iterdir()
+    assert f"stopped at step {int(checkpoint.name.removeprefix('step-'))} of" in errors
+
+
+def test_what_a_launcher_has_started_is_not_started_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "number_of_processes", lambda: 4)
+    result = ie("train", "small.yaml", "--processes", "2")
+    assert result.exit_code == 1
+    assert "a launcher has already started 4 processes" in result.stderr
+
+
+def test_the_exit_code_is_that_of_the_first_process_that_failed() -> None:
+    def failure(code: int, timestamp: int) -> object:
+        return type("Failure", (), {"exitcode": code, "timestamp": timestamp})()
+
+    def result(**failures: object) -> object:
+        return type("Result", (), {"failures": {int(name[1:]): part for name, part in failures.items()}})()
+
+    assert module.exit_code(result()) == 0  # type: ignore[arg-type]
+    assert module.exit_code(result(p1=failure(1, 5), p0=failure(130, 6))) == 130  # type: ignore[arg-type]
+    assert module.exit_code(result(p2=failure(3, 5), p1=failure(4, 6))) == 3  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="process 1 of the run was ended by SIGKILL"):
+        module.exit_code(result(p1=failure(-9, 5)))  # type: ignore[arg-type]

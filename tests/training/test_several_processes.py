@@ -1,0 +1,315 @@
+"""Two processes train as one process with the same effective batch; they stop, resume, halve and score together.
+
+In float32 without dropout, losses are equal within 1e-4 of their size, and weights within 1e-4, a fiftieth of what a step
+changes: sums are added in another order. The F1 is equal to the last digit, because predictions are made in the same batches.
+"""
+
+from __future__ import annotations
+
+import csv
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from support.corpora import documents, recipe, write_jsonl
+from support.pair_corpora import pair_recipe, write_pairs
+from support.two_processes import COUNT, Pair, two_processes
+from support.two_tasks import two_tasks
+from torch import Tensor, distributed
+
+from ie_cli.document import Document
+from ie_cli.errors import DataError, IEError
+from ie_cli.inference import pipeline
+from ie_cli.modeling.batch import Batch, single_numbers
+from ie_cli.modeling.model import ExtractionModel
+from ie_cli.recipe.schema import Recipe
+from ie_cli.system.launcher import launched_rank
+from ie_cli.system.signals import Stop, Stopped
+from ie_cli.training import joint_scoring, loop
+from ie_cli.training import run as run_module
+from ie_cli.training.checkpoint import read_checkpoint
+from ie_cli.training.events import Evaluated, Halved, Started
+from ie_cli.training.run import train
+from ie_cli.training.shares import divide
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+PLAIN = {"name": "tiny", "max_length": 64, "stride": 16, "layers": 1, "dropout": 0.0, "attention_dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with two_processes() as started:
+        yield started
+
+
+class Watched:
+    """A run that is watched: what it computes, scores and sends; it can be stopped, and run out of memory."""
+
+    def __init__(self, *, stop_at: tuple[int, int] | None = None, windows: tuple[int, int] | None = None) -> None:
+        self.stop = Stop()
+        self.seen: list[tuple[int, int]] = []
+        self.scored: list[int] = []
+        self.sent: Counter[int] = Counter()
+        self.outcome = ""
+        self._stop_at, self._windows, self._rank = stop_at, windows, launched_rank()
+
+    def train(self, made: Recipe, output: Path, *, resume: bool = False) -> dict[str, Any]:
+        """Train, and return what happened."""
+        events = []
+        with self._patched():
+            try:
+                for event in train(made, output, resume=resume, stop=self.stop):
+                    events.append(event)
+            except (Stopped, IEError) as error:
+                self.outcome = f"{type(error).__name__}: {error.kept if isinstance(error, Stopped) else error}"
+        return {
+            "outcome": self.outcome,
+            "processes": [event.processes for event in events if isinstance(event, Started)],
+            "evaluated": [(event.step, event.primary, event.best) for event in events if isinstance(event, Evaluated)],
+            "halved": [event.parts for event in events if isinstance(event, Halved)],
+            "seen": self.seen,
+            "scored": self.scored,
+            "sent": dict(self.sent),
+        }
+
+    def _patched(self) -> ExitStack:
+        stack = ExitStack()
+        finish, step, forward = loop.Run._finish_step, loop.Run._step, ExtractionModel.forward
+        predicted, reduce = joint_scoring.JointScoring._predicted, distributed.all_reduce
+        watched = self
+
+        def finished(run: loop.Run) -> None:
+            finish(run)
+            if watched._stop_at == (watched._rank, run.step):
+                watched.stop.signum = signal.SIGTERM
+
+        def stepped(run: loop.Run, batches: Sequence[Batch]) -> list[Tensor | None]:
+            watched.seen += [
+                (run.epoch, number) for batch in batches if batch.weight for number in single_numbers(batch.documents)
+            ]
+            return step(run, batches)
+
+        def limited(model: ExtractionModel, batch: Batch, *arguments: Any, **options: Any) -> Any:
+            rank, windows = watched._windows or (-1, 0)
+            if rank == watched._rank and torch.is_grad_enabled() and len(batch) > windows:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return forward(model, batch, *arguments, **options)
+
+        def scored(scoring: Any, engine: Any, chunk: list[Document]) -> Any:
+            watched.scored += [int(str(document.id)) for document in chunk]
+            return predicted(scoring, engine, chunk)
+
+        def counted(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
+            if tensor.is_floating_point():
+                watched.sent[tensor.numel()] += 1
+            return reduce(tensor, *arguments, **options)
+
+        for owner, name, replacement in (
+            (loop.Run, "_finish_step", finished),
+            (loop.Run, "_step", stepped),
+            (ExtractionModel, "forward", limited),
+            (joint_scoring.JointScoring, "_predicted", scored),
+            (distributed, "all_reduce", counted),
+            (pipeline, "_LOOKAHEAD_CHARACTERS", 60),  # several chunks
+        ):
+            stack.enter_context(patch.object(owner, name, replacement))
+        return stack
+
+
+def watch(made: Recipe, output: Path, options: dict[str, Any], resume: bool = False) -> dict[str, Any]:
+    """Train in this process; a function that the others can import."""
+    return Watched(**options).train(made, output, resume=resume)
+
+
+def halved_batches(made: Recipe) -> Recipe:
+    """The recipe for each of two processes."""
+    fields = made.model_dump()
+    fields["training"]["batch_size"] //= COUNT
+    return Recipe.model_validate(fields)
+
+
+def weights(output: Path) -> dict[str, Tensor]:
+    return load_file(output / "model" / "model.safetensors")
+
+
+def log(output: Path) -> list[dict[str, str]]:
+    """The lines of evaluations."""
+    with (output / "log.csv").open(encoding="utf-8") as file:
+        return [line for line in csv.DictReader(file) if any(line[name] for name in scores(line))]
+
+
+def scores(line: dict[str, str]) -> dict[str, str]:
+    """The columns of scores."""
+    return {
+        name: line[name]
+        for name in line
+        if name not in run_module.COLUMNS and name.partition(".")[0] not in ("step", "balance")
+    }
+
+
+def assert_close(one: Path, other: Path) -> None:
+    """Weights and losses within the tolerance, scores equal."""
+    expected, found = weights(one), weights(other)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, **CLOSE, msg=lambda text, name=name: f"{name}: {text}")
+    lines, others = log(one), log(other)
+    assert [line["step"] for line in lines] == [line["step"] for line in others]
+    for line, again in zip(lines, others, strict=True):
+        assert float(again["loss"]) == pytest.approx(float(line["loss"]), rel=1e-4)
+        for name, value in scores(line).items():
+            found_value = float(scores(again)[name])
+            assert found_value == (pytest.approx(float(value), abs=1e-6) if name == "pearson" else float(value)), name
+
+
+def ner(directory: Path, **training: Any) -> Recipe:
+    file = directory / "train.jsonl"
+    if not file.exists():
+        write_jsonl(file, documents())
+    return recipe(file, encoder=PLAIN, training={"epochs": 2, "batch_size": 8, **training})
+
+
+def pairs(directory: Path, **training: Any) -> Recipe:
+    file = write_pairs(directory, count=30)
+    return pair_recipe(
+        file,
+        data={"train": str(file), "dev": str(file)},
+        encoder=PLAIN,
+        training={"epochs": 2, "batch_size": 8, **training},
+    )
+
+
+def tasks(directory: Path, **training: Any) -> Recipe:
+    return two_tasks(directory, dropout=0.0, **training)
+
+
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "entities": (ner, {"eval_every": 2, "ema": 0.9}),
+    "accumulated": (ner, {"accumulation": 2, "batch_size": 4}),
+    "compared pairs": (pairs, {}),
+    "compared pairs, accumulated": (pairs, {"accumulation": 2}),
+    "tasks in turn": (tasks, {"epochs": 1}),
+    "tasks together, balanced": (tasks, {"epochs": 1, "balance": {"name": "grad_norm"}}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_as_one_with_the_same_effective_batch(case: str, pair: Pair, tmp_path: Path) -> None:
+    build, training = CASES[case]
+    made = build(tmp_path, **training)
+    alone = watch(made, tmp_path / "one", {})
+    found = pair.run(watch, halved_batches(made), tmp_path / "two", {})
+    assert [one["outcome"] for one in (alone, *found)] == ["", "", ""]
+    assert [one["processes"] for one in found] == [[2], [2]]
+    assert found[0]["evaluated"] == found[1]["evaluated"] == alone["evaluated"]
+    assert_close(tmp_path / "one", tmp_path / "two")
+    together = found[0]["seen"] + found[1]["seen"]
+    assert Counter(together) == Counter(alone["seen"])  # every example once an epoch, however many are left in the end
+    assert all(len(one["seen"]) >= len(together) // 3 for one in found)
+    if case == "entities":
+        times = len(alone["evaluated"]) + 1  # the last time, the stored model
+        assert Counter(found[0]["scored"] + found[1]["scored"]) == dict.fromkeys(range(20), times)
+        assert all(len(one["scored"]) >= 8 * times for one in found)
+
+
+def test_gradients_are_sent_once_per_step(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path, accumulation=3, batch_size=2, epochs=1)  # 5 batches of 4 windows or fewer, 2 steps
+    [first, second] = pair.run(watch, made, tmp_path / "run", {})
+    assert first["sent"] == second["sent"]
+    size = sum(tensor.numel() for tensor in weights(tmp_path / "run").values())
+    assert first["sent"][size] == 2
+    assert all(numel < 20 for numel in first["sent"] if numel != size)  # losses, whenever they are read
+
+
+@pytest.mark.parametrize("build", [ner, pairs])
+def test_a_process_that_runs_out_of_memory_does_not_block_the_other(build: Any, pair: Pair, tmp_path: Path) -> None:
+    made = build(tmp_path, epochs=1)
+    pair.run(watch, made, tmp_path / "whole", {})
+    found = pair.run(watch, made, tmp_path / "parts", {"windows": (1, 3)})
+    assert [one["outcome"] for one in found] == ["", ""]
+    assert found[0]["halved"] == found[1]["halved"] == [4]
+    assert_close(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_all_stop_at_the_same_step_and_resume_exactly(pair: Pair, tmp_path: Path) -> None:
+    file = write_jsonl(tmp_path / "train.jsonl", documents())
+    made = recipe(file, training={"epochs": 2, "batch_size": 4})  # with dropout
+    pair.run(watch, made, tmp_path / "whole", {})
+    stopped = pair.run(watch, made, tmp_path / "cut", {"stop_at": (1, 1)})  # the signal arrives at the second one only
+    assert {one["outcome"] for one in stopped} == {"Stopped: stopped at step 2 of 6; continue with --resume"}
+    assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["step-000000002"]
+    pair.run(watch, made, tmp_path / "cut", {}, True)
+    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert [line["loss"] for line in log(tmp_path / "whole")] == [line["loss"] for line in log(tmp_path / "cut")]
+
+
+def test_a_run_is_resumed_with_another_number_of_processes(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path, batch_size=2, epochs=2)  # 5 steps an epoch
+    whole = pair.run(watch, made, tmp_path / "whole", {})
+    first = pair.run(watch, made, tmp_path / "cut", {"stop_at": (0, 1)})
+    checkpoint = read_checkpoint(tmp_path / "cut" / "checkpoints")
+    assert checkpoint is not None
+    assert {name for name in checkpoint.tensors if "random" in name} == {"random.0", "process.1.random.0"}
+    alone = watch(made, tmp_path / "cut", {"stop_at": (0, 6)}, True)
+    assert alone["processes"] == [1]
+    assert alone["outcome"] == "Stopped: stopped at step 6 of 10; continue with --resume"
+    last = pair.run(watch, made, tmp_path / "cut", {}, True)
+    assert [one["outcome"] for one in last] == ["", ""]
+    assert_close(tmp_path / "whole", tmp_path / "cut")
+    parts = [part for one in (*first, alone, *last) for part in one["seen"]]
+    assert Counter(parts) == Counter(
+        whole[0]["seen"] + whole[1]["seen"]
+    )  # each example once an epoch, as without a stop
+    with pytest.raises(DataError, match="already exists"):
+        next(train(made, tmp_path / "cut"))
+
+
+def test_an_error_of_one_process_is_that_of_all(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path)
+    found = pair.run(fail_in_second, made, tmp_path / "run")
+    assert found[0] == ["DataError: disk is gone", True]
+    assert found[1] == ["DataError: disk is gone", True]
+    (tmp_path / "taken").write_text("")
+    for outcome, everywhere in pair.run(fail_in_second, made, tmp_path / "taken"):
+        assert "is a file" in outcome
+        assert everywhere
+
+
+def fail_in_second(made: Recipe, output: Path) -> list[Any]:
+    """Train, with an error in the second process only."""
+
+    def fail(*arguments: Any) -> Any:
+        raise DataError("disk is gone")
+
+    with ExitStack() as stack:
+        if launched_rank() == 1:
+            stack.enter_context(patch.object(run_module, "prepare", fail))
+        try:
+            list(train(made, output))
+        except IEError as error:
+            return [f"{type(error).__name__}: {error}", error.everywhere]
+    return []
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 9))
+def test_a_batch_is_divided_by_tokens(sizes: list[int], parts: int) -> None:
+    found = divide(sizes, parts)
+    assert len(found) == parts
+    assert sorted(place for part in found for place in part) == list(range(len(sizes)))
+    assert all(found) or len(sizes) < parts
+    padded = [len(part) * max((sizes[place] for place in part), default=0) for part in found]
+    equal = -(-len(sizes) // parts)
+    assert max(padded) <= equal * max(sizes)
+    by_length = sorted(sizes, reverse=True)
+    neighbours = [by_length[start : start + equal] for start in range(0, len(sizes), equal)]
+    assert max(padded) <= max(len(part) * part[0] for part in neighbours)  # no worse than shares of equal numbers
