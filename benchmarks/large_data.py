@@ -114,8 +114,9 @@ def start(directory: Path) -> dict[str, Any]:
     """Start a run and train it for some seconds, then read batches without a model; in a process of its own."""
     memory, began = Memory(), time.perf_counter()
     from ie_cli.training.run import train
-    from ie_cli.training.sampling import build_steps
+    from ie_cli.training.sampling import Steps, build_steps
     from ie_cli.training.setup import prepare
+    from ie_cli.training.shares import SharedSteps
 
     found: dict[str, Any] = {"imports": time.perf_counter() - began}
     began = time.perf_counter()
@@ -131,10 +132,10 @@ def start(directory: Path) -> dict[str, Any]:
     events.close()
     found |= {"steps": sorted(rates)[len(rates) // 2], "steps_memory": memory.restart()}
     mixture, sampler = build_steps(prepare(recipe), recipe)
+    steps = Steps(mixture)
     began, examples = time.perf_counter(), 0
-    for rows in sampler:
-        mixture.step(rows)
-        examples += len(rows)
+    for shares in SharedSteps(sampler, mixture.first):
+        examples += sum(map(len, steps.__getitems__(shares)))
         if time.perf_counter() - began > SECONDS:
             break
     return found | {"loader": examples / (time.perf_counter() - began)}

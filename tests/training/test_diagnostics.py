@@ -18,7 +18,7 @@ from ie_cli.metrics.entities import Counts, EntityScores
 from ie_cli.metrics.pairs import PairScores
 from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.loader import dump_recipe
-from ie_cli.training import evaluator
+from ie_cli.training import evaluator, joint_scoring
 from ie_cli.training.diagnostics import Diagnostics, without_shy
 from ie_cli.training.events import Evaluated, Finished
 from ie_cli.training.run import train
@@ -157,13 +157,13 @@ def test_patience_does_not_count_during_the_warm_up(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     falling = iter([0.5, 0.4, 0.3, 0.2, 0.1, 0.1])
-    real = evaluator.score
+    real = joint_scoring.score
 
     def falls(*args: Any, **options: Any) -> Any:
         scores, value = real(*args, **options), next(falling)
         return SimpleNamespace(primary=value, values=scores.values, to_dict=scores.to_dict, ceilings={})
 
-    monkeypatch.setattr(evaluator, "score", falls)
+    monkeypatch.setattr(joint_scoring, "score", falls)
     monkeypatch.setattr(evaluator.Evaluator, "final_scores", lambda *args: {})
     made = recipe(data, training={"epochs": 10, "patience": 2, "warmup": 0.2})  # 6 of 30 steps: two evaluations
     events = list(train(made, tmp_path / "run"))
@@ -182,7 +182,7 @@ def test_patience_does_not_count_below_zero(data: Path, tmp_path: Path, monkeypa
         value = next(falling)
         return SimpleNamespace(primary=value, values=dict, to_dict=dict, ceilings={})
 
-    monkeypatch.setattr(evaluator, "score", falls)
+    monkeypatch.setattr(joint_scoring, "score", falls)
     monkeypatch.setattr(evaluator.Evaluator, "final_scores", lambda *args: {})
     events = list(train(recipe(data, training={"epochs": 3, "patience": 1, "warmup": 0.0}), tmp_path / "run"))
     assert [event.best for event in events if isinstance(event, Evaluated)] == [True, False, False]

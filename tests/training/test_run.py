@@ -24,7 +24,7 @@ from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.entities import EntityScores
 from ie_cli.modeling.heads.base import MatrixHead
 from ie_cli.recipe.heads import HEADS, heads_of
-from ie_cli.training import evaluator
+from ie_cli.training import joint_scoring
 from ie_cli.training.events import Evaluated, Finished, Started
 from ie_cli.training.run import train
 
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_model(
 def test_best_model_is_kept_and_patience_ends_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = evaluator.score
+    real = joint_scoring.score
     f1 = iter([0.5, 0.7, 0.7, 0.6, 0.9])
 
     class Scripted:
@@ -120,7 +120,7 @@ def test_best_model_is_kept_and_patience_ends_the_run(
     def scripted(*args: object, **options: object) -> object:
         return Scripted(real(*args, **options), next(f1))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(evaluator, "score", scripted)
+    monkeypatch.setattr(joint_scoring, "score", scripted)
     events = run(recipe(data, training={"epochs": 10, "patience": 2}), tmp_path / "run")
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert [event.best for event in evaluated] == [True, True, False, False]

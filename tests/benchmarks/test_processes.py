@@ -1,0 +1,34 @@
+"""The benchmark of several processes compares what they find; one process stands in for two, which have their own tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.benchmark_modules import benchmark_modules
+from typer.testing import CliRunner
+
+from ie_cli.cli import app
+
+
+def test_one_and_two_processes_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def run(*words: str) -> float:
+        asked.append([word for word in words if word.startswith("training.batch_size")] or [words[-1]])
+        result = CliRunner().invoke(app, [*words[:-1], words[-1].replace("2", "1"), "--quiet"])
+        assert result.exit_code == 0, result.output
+        return 1.0
+
+    sizes = ["--layers", "1", "--hidden", "64", "--sentences", "48", "--epochs", "1", "--lines", "32", "--rounds", "1"]
+    monkeypatch.setattr("sys.argv", ["processes.py", *sizes])
+    monkeypatch.setenv("IE_CACHE", str(tmp_path / "cache"))
+    with benchmark_modules("processes") as [processes]:
+        monkeypatch.setattr(processes, "run", run)
+        processes.main()
+    *_, training, prediction = capsys.readouterr().out.splitlines()
+    assert asked == [["training.batch_size=16"], ["training.batch_size=8"], ["1"], ["2"]]
+    assert "differ by 0.0e+00 of" not in training  # it has other batches
+    assert prediction == "| prediction | 32.0 (32.0–32.0) | 32.0 (32.0–32.0) | 50% | identical files |"
