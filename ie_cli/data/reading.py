@@ -89,9 +89,12 @@ def read_task_data(
     compute_fingerprints(read)
     reading = replace(train.reading, report=(reports := dict[str, None]()).setdefault)
     kept = KeptReading(_reading_key(section, train, dev, [purpose, characters]))
-    if (found := kept.find()) is None:
-        found = _read_train(train, dev, reading, kept.directory, characters=characters, annotated=annotated)
-        found.reports, found.names = dict(reports), set(reading.relabelling.found)
+    with kept.one_first():
+        if (found := kept.find()) is None:
+            found = _read_train(train, dev, reading, kept.directory, characters=characters, annotated=annotated)
+            found.reports, found.names = dict(reports), set(reading.relabelling.found)
+            _require_same([train], before[:1])
+            kept.keep(found)
     reports |= found.reports
     reading.relabelling.found.update(found.names)
     same = dev is not None and dev.keep is None and dev.sources == train.sources
@@ -99,7 +102,6 @@ def read_task_data(
     if dev is not None and dev_documents is None:
         dev_documents = Spool(document for _, document in dev.read(reading))
     _require_same(read, before)
-    kept.keep(found)
     test_documents = Spool(document for _, document in test.read(reading)) if test is not None else None
     _require_examples(section, {"dev": (dev, dev_documents), "test": (test, test_documents)})
     if (unknown := unknown_name(section, reading.relabelling.found, found.statistics.known_names())) is not None:

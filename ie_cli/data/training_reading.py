@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ie_cli.system.atomic import storing
 from ie_cli.system.cache import cache_directory
 from ie_cli.system.checksums import require_intact, with_checksum
 from ie_cli.system.json_reading import read_json
+from ie_cli.system.locks import one_first
 from ie_cli.system.text import open_text
 
 _VERSION = 1
@@ -56,6 +58,15 @@ class KeptReading:
         self._identity = None if key is None else json.dumps([_VERSION, __version__, SHARD_WEIGHT, key])
         self.directory = ShardDirectory()
         self._found = False
+
+    @contextmanager
+    def one_first(self) -> Iterator[None]:
+        """Let one of several processes read first; the others wait, and find what it has kept, if it has."""
+        if self._identity is None:
+            yield
+            return
+        with one_first(self._path().with_suffix(".lock")):
+            yield
 
     def find(self) -> TrainingReading | None:
         """Return the reading of an earlier run, or None if there is none or it is damaged.

@@ -29,7 +29,7 @@ class Agreement:
 def finish_gradients(processes: Processes, model: nn.Module, wish: Agreement) -> Agreement:
     """Average the gradients of a step over all processes, and return what all of them do: the highest of each wish.
 
-    The few numbers go first, in one message, and say which gradients there are; then every gradient is sent once.
+    The few numbers go first, in one message, and say which gradients there are; then the gradients.
 
     Args:
         processes: the processes of the run.

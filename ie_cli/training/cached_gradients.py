@@ -92,9 +92,13 @@ class CachedGradients:
         own = _Gold.of(parts)
         if not self._processes.several:
             return self._losses(parts[0], torch.cat(list(read)), own.entries)
+        sent = (
+            torch.cat(list(read)).cpu() if read else None,
+            own.cpu(),
+        )  # before the others are told that there is memory
         if self._processes.highest([0])[0]:
             raise FailedElsewhere
-        every = self._processes.gather((torch.cat(list(read)).cpu() if read else None, own.cpu()))
+        every = self._processes.gather(sent)
         self.weight = own.samples * len(every) / sum(gold.samples for _, gold in every)
         if not parts:
             return {}, ()

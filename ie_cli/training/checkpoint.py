@@ -209,6 +209,11 @@ class RandomState:
         )
 
 
+def stored_processes(checkpoint: Checkpoint) -> int:
+    """Return the number of processes that wrote a checkpoint."""
+    return 1 + len(checkpoint.numbers.get(_OTHERS, []))
+
+
 def random_tensors(states: Sequence[RandomState]) -> dict[str, Tensor]:
     """Return the states of torch's generators in all processes for a checkpoint."""
     return {

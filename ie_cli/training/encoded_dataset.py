@@ -16,8 +16,9 @@ from ie_cli.document import Document
 from ie_cli.encoding.word_boundaries import NO_BOUNDARY
 from ie_cli.modeling.batch import Numbers
 from ie_cli.system.cache import cache_directory
+from ie_cli.system.locks import one_at_a_time
 from ie_cli.system.temporary import sweep, workspace
-from ie_cli.training.encoded_shards import encoded_shards, one_at_a_time, sum_counts
+from ie_cli.training.encoded_shards import encoded_shards, sum_counts
 from ie_cli.training.encoding_processes import Task, encode_in_processes
 from ie_cli.training.window_encoding import COMPLETE, TEXT, DatasetCounts, Encoding, write_rows
 
@@ -186,13 +187,13 @@ def encode_dataset(
             return EncodedDataset([path], write_rows(path, documents, encoding), encoding)
     shards = documents.shards if isinstance(documents, DocumentShards) else None
     files = encoded_shards(directory, key, encoding, 1 if shards is None else len(shards))
-    if shards is None or len(shards) == 1:
-        [file] = files
-        damaged, counts = file.exists, file.find()
-        replaced = file.path if damaged and counts is None else None
-        found = [file.write(documents, encoding, first=0) if counts is None else counts]
-    else:
-        with one_at_a_time(directory / f"{files[0].path.stem}.lock"):
+    with one_at_a_time(directory / f"{files[0].path.stem}.lock"):
+        if shards is None or len(shards) == 1:
+            [file] = files
+            damaged, counts = file.exists, file.find()
+            replaced = file.path if damaged and counts is None else None
+            found = [file.write(documents, encoding, first=0) if counts is None else counts]
+        else:
             found, replaced = _encode_shards(list(zip(shards, files, strict=True)), encoding, workers)
     dataset = EncodedDataset([file.path for file in files], sum_counts(found), encoding)
     dataset.replaced = replaced

@@ -6,8 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ie_cli.document import Document
 from ie_cli.system.atomic import replace_file, replace_text, storing
 from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import read_json
-from ie_cli.system.temporary import LOCKLESS, workspace
+from ie_cli.system.temporary import workspace
 from ie_cli.training.window_encoding import DatasetCounts, Encoding, write_rows
 
 
@@ -99,27 +98,3 @@ def sum_counts(parts: Sequence[DatasetCounts]) -> DatasetCounts:
         unreachable={kind: dict(reasons) for kind, reasons in unreachable.items()},
         truncated=sum(part.truncated for part in parts),
     )
-
-
-@contextmanager
-def one_at_a_time(file: Path) -> Iterator[None]:
-    """Wait until no other process holds a lock, so that several processes of one run do not all encode the same data.
-
-    Without locks in the file system, nobody waits: the files are the same whoever writes them.
-    """
-    from filelock import FileLock
-
-    lock = FileLock(file)
-    try:
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        if not isinstance(error, NotImplementedError) and error.errno not in LOCKLESS:
-            with storing(file):
-                raise
-        yield
-        return
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-        lock.release()

@@ -99,7 +99,7 @@ class JointScoring:
             self._check_stop()
         if self.probe is not None:
             self.probe.raise_floor(processes.gather(self.probe.floor))
-        return processes.from_first(processes.on_first(lambda: self._result(scorer, reach, ceilings)))
+        return processes.on_first(lambda: self._result(scorer, reach, ceilings))
 
     def _result(self, scorer: Any, reach: CeilingCounter | None, ceilings: Mapping[str, Ceiling] | None) -> Scored:
         scores: Scores = scorer.scores(ceilings if reach is None else reach.ceilings())

@@ -21,6 +21,7 @@ from ie_cli.training.checkpoint import (
     part_of,
     random_numbers,
     random_tensors,
+    stored_processes,
 )
 from ie_cli.training.events import Trained
 from ie_cli.training.run_directory import MODEL
@@ -114,7 +115,11 @@ def unpack(run: Run, checkpoint: Checkpoint) -> None:
     for name in _COUNTS:
         setattr(run, name, numbers[name])
     run.tracker.total, run.tracker.count = numbers["losses"]
-    run.micro_batching.parts = max(run.micro_batching.parts, numbers["parts"])
+    before, now = (
+        stored_processes(checkpoint),
+        run.processes.count,
+    )  # the fewer there are, the more rows each has of a batch
+    run.micro_batching.parts = max(run.micro_batching.parts, -(-numbers["parts"] * before // now))
     run.schedule.last_epoch = numbers["schedule"]
     if run.accelerator.scaler is not None and numbers["scaler"] is not None:
         run.accelerator.scaler.load_state_dict(numbers["scaler"])

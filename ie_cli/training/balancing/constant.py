@@ -43,7 +43,8 @@ class ConstantWeights:
         return self.weights.get(name, self.weights.get(name.partition(".")[0], 1.0))
 
     def finish_step(self) -> None:
-        """Do nothing: the gradients are complete."""
+        """Compute the weights before the first update even if this process had no share of its batches; do nothing else."""
+        _ = self.weights
 
     def reset(self) -> None:
         """Do nothing: nothing is kept between batches."""
