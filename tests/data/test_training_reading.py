@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,16 @@ def test_a_large_dev_file_is_reported(train: Path, tmp_path: Path, monkeypatch: 
     assert any("dev: 30 examples are more than are kept in memory" in report for report in data.reports)
     assert data.dev_documents is not None
     assert len(list(data.dev_documents)) == 30
+
+
+def test_several_at_once_read_large_data_once(train: Path) -> None:
+    together = threading.Barrier(3)
+
+    def read() -> object:
+        together.wait(timeout=20)
+        return content(read_task_data(section(train)))
+
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = [each.result() for each in [pool.submit(read) for _ in range(3)]]
+    assert others == [first, first]
+    assert READS == ["read"]
