@@ -26,7 +26,7 @@ class Cluster:
     Attributes:
         address: the address of a cluster, as `ray.init` takes it; None for the variable ``RAY_ADDRESS``, or else this machine.
         actors: the number of models; None for one for each GPU that is asked for, or one for each machine.
-        gpus_per_actor: the GPUs of each actor, which may be a fraction.
+        gpus_per_actor: the GPUs of each actor, which may be a fraction; an actor sees no others.
     """
 
     address: str | None = None
@@ -80,6 +80,8 @@ def predict_on_ray(job: ShardJob, shards: Sequence[Shard], cluster: Cluster) -> 
             max_restarts=-1,  # without a limit, because what counts is how often a shard fails
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
+            # Ray shows an actor the GPUs that it gives it, but all of the machine if it gives it none.
+            runtime_env=None if cluster.gpus_per_actor else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
         )
         actors = [start.remote(job) for _ in range(number)]
         try:

@@ -149,3 +149,34 @@ def test_the_cores_of_actors_fit_on_their_machines(
     nodes = [{"CPU": cpu, "GPU": gpu} for cpu, gpu in zip(cpus, gpus, strict=True)]
     assert actors_of(nodes, cluster) == actors
     assert cpus_per_actor(nodes, actors, cluster.gpus_per_actor) == each
+
+
+GPUS = """
+import sys
+from pathlib import Path
+from ray.cluster_utils import Cluster as Nodes
+from support.shard_jobs import UpperJob, make_shards
+from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
+
+here = Path(sys.argv[1])
+head = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+nodes = Nodes(initialize_head=True, head_node_args=head)
+shards = make_shards(here, 4)
+for share in (1.0, 0.5, 0.0):
+    job = UpperJob(str(here / f"out {share}"), str(here / "trouble"))
+    found = list(predict_on_ray(job, shards, Cluster(nodes.address, actors=2, gpus_per_actor=share)))
+    assert all(outcome.error is None for outcome in found), found
+nodes.shutdown()
+"""
+
+
+def test_an_actor_sees_the_gpus_that_ray_gives_it_and_no_others(tmp_path: Path) -> None:
+    """The GPUs do not exist, but Ray hands them out; an actor then takes the first one that it sees."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", GPUS, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    lines = (tmp_path / "trouble" / "loaded").read_text(encoding="utf-8").splitlines()
+    seen = [line.split()[3] for line in lines]
+    assert [sorted(seen[at : at + 2]) for at in (0, 2, 4)] == [["0", "1"], ["0", "0"], ["none", "none"]]
