@@ -27,7 +27,7 @@ class DeviceQueue(Protocol):
         ahead: how many batches are worth launching before the oldest of them is decoded.
     """
 
-    ahead: int
+    ahead: ClassVar[int]
 
     def hand_over(self, tensors: Iterable[Tensor]) -> Any:
         """Return a mark that is reached when these tensors are computed, without waiting for it."""
@@ -66,11 +66,11 @@ class SideStream:
     ahead: ClassVar[int] = 1
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._stream = device, torch.cuda.Stream(device, priority=_HIGH_PRIORITY)
+        self._device, self._stream = device, torch.cuda.Stream(device, priority=_HIGH_PRIORITY)  # type: ignore[no-untyped-call]
 
     def hand_over(self, tensors: Iterable[Tensor]) -> Any:
         """Return the mark, and keep the memory of the tensors until this queue is done with them."""
-        mark = torch.cuda.Event()
+        mark = torch.cuda.Event()  # type: ignore[no-untyped-call]
         mark.record(torch.cuda.current_stream(self._device))
         for tensor in tensors:
             tensor.record_stream(self._stream)
