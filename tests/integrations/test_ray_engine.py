@@ -17,7 +17,9 @@ from support.runner import ie, said
 from support.shard_jobs import UpperJob, make_shards, outputs
 
 from ie_cli.errors import DataError, ModelError
-from ie_cli.inference.shard_workers import RETRIES, predict_here
+from ie_cli.inference.shard_workers import RETRIES, Outcome, predict_here
+from ie_cli.inference.shards import Shard
+from ie_cli.integrations import ray_engine
 from ie_cli.integrations.ray_engine import Cluster, actors_of, cpus_per_actor, predict_on_ray
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -180,3 +182,69 @@ def test_an_actor_sees_the_gpus_that_ray_gives_it_and_no_others(tmp_path: Path) 
     lines = (tmp_path / "trouble" / "loaded").read_text(encoding="utf-8").splitlines()
     seen = [line.split()[3] for line in lines]
     assert [sorted(seen[at : at + 2]) for at in (0, 2, 4)] == [["0", "1"], ["0", "0"], ["none", "none"]]
+
+
+class FakeRay:
+    """A cluster whose calls end in their order; those to a lost actor fail, and loading its model again never ends."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+        class RayTaskError(RayError):
+            pass
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[FakeActor, Any]] = []
+
+    def wait(self, calls: list[int], num_returns: int) -> tuple[list[int], list[int]]:
+        ended = [call for call in sorted(calls) if not (self.calls[call][1] is None and self.calls[call][0].lost)]
+        assert ended, "nobody would ever end"
+        return ended[:num_returns], []
+
+    def get(self, call: int) -> Any:
+        actor, shard = self.calls[call]
+        if shard is None:
+            return None
+        actor.given.append(shard.name)
+        if actor.is_lost_by(shard.name):
+            raise FakeRay.exceptions.RayError("the actor is unavailable")
+        return Outcome(shard)
+
+
+class FakeActor:
+    def __init__(self, ray: FakeRay, dies_with: tuple[str, ...], *, restarted: bool) -> None:
+        self._ray, self._dies_with, self._restarted = ray, dies_with, restarted
+        self.lost = False
+        self.given: list[str] = []
+        self.ready = self.predict = self
+
+    def is_lost_by(self, shard: str) -> bool:
+        fails = shard in self._dies_with
+        self.lost = fails and not self._restarted
+        return fails
+
+    def options(self, **options: int) -> FakeActor:
+        return self
+
+    def remote(self, shard: Shard | None = None) -> int:
+        self._ray.calls.append((self, shard))
+        return len(self._ray.calls) - 1
+
+
+def test_the_shard_of_a_lost_actor_goes_to_one_that_had_nothing_left_to_do(tmp_path: Path) -> None:
+    ray, shards = FakeRay(), make_shards(tmp_path, 2)
+    lost, alive = FakeActor(ray, ("1.txt",), restarted=False), FakeActor(ray, (), restarted=True)
+    found = list(ray_engine._outcomes(ray, [alive, lost], shards))
+    assert [(outcome.shard.name, outcome.error) for outcome in found] == [("0.txt", None), ("1.txt", None)]
+    assert (lost.given, alive.given) == (["1.txt"], ["0.txt", "1.txt"])
+
+
+def test_a_shard_with_which_every_actor_dies_is_given_up(tmp_path: Path) -> None:
+    ray, shards = FakeRay(), make_shards(tmp_path, 4)
+    actors = [FakeActor(ray, ("2.txt",), restarted=True) for _ in range(2)]
+    found = {outcome.shard.name: outcome.error for outcome in ray_engine._outcomes(ray, actors, shards)}
+    assert [name for name, error in found.items() if error is not None] == ["2.txt"]
+    assert "died 3 times" in str(found["2.txt"])
+    assert len(found) == 4
+    assert sum(actor.given.count("2.txt") for actor in actors) == RETRIES + 1
