@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -39,6 +39,8 @@ SIZES = {
 }
 SMOKE = {"tiny": {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}}
 LABELS, PREDICATES = 10, 49
+SYSTEMS = {1: "ie", 0: "ie, the GPU waits for decoding"}
+"""Our prediction, by the number of batches that are launched before the oldest of them is decoded; by default 1 on a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,15 +170,25 @@ def our_steps(recipe: Any, plan: Plan, directory: Path) -> tuple[Timing, Path]:
     ), directory / "model"
 
 
-def our_prediction(model: Path, texts: Sequence[str], plan: Plan) -> Timing:
-    """Time prediction from texts to annotation, with everything that `ie predict` does between reading and writing."""
+def our_prediction(model: Path, texts: Sequence[str], plan: Plan, ahead: int) -> Timing:
+    """Time prediction from texts to annotation, with everything that `ie predict` does between reading and writing.
+
+    Args:
+        model: the model directory.
+        texts: the texts.
+        plan: the size of the batches, and the device.
+        ahead: the number of batches that are launched before the oldest of them is decoded.
+    """
+    from ie_cli.document import Document
     from ie_cli.inference.extractor import Extractor
+    from ie_cli.inference.pipeline import extract
 
     extractor = Extractor.from_pretrained(model, device="cpu" if plan.device.type == "cpu" else "auto")
-    list(extractor.extract(texts[: 2 * plan.batch], batch_size=plan.batch, split="never"))
+    engine = replace(extractor.engine(batch_size=plan.batch, split="never"), ahead=ahead)
+    list(extract(engine, map(Document, texts[: 2 * plan.batch])))
     synchronise(plan.device)
     began = time.perf_counter()
-    list(extractor.extract(texts, batch_size=plan.batch, split="never"))
+    list(extract(engine, map(Document, texts)))
     seconds = time.perf_counter() - began
     lengths = sorted((len(text) + 2 for text in texts), reverse=True)
     padded = sum(lengths[at] * len(lengths[at : at + plan.batch]) for at in range(0, len(lengths), plan.batch))
@@ -310,17 +322,8 @@ class Report:
 
     def table(self) -> str:
         """Return the table."""
-        heads = [
-            "work",
-            "encoder",
-            "system",
-            "seconds",
-            "tokens/s",
-            "padding",
-            "TFLOP/s, share of the GEMM peak",
-            "memory",
-        ]
-        return table(heads, self.rows)
+        heads = ["work", "encoder", "system", "seconds", "tokens/s", "padding", "TFLOP/s, share of the GEMM peak"]
+        return table([*heads, "memory"], self.rows)
 
 
 def measure_size(
@@ -332,11 +335,8 @@ def measure_size(
     data.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in made), encoding="utf-8")
     write_encoder(encoder, sizes)
     texts = [one["text"] for one in made]
-    shape = {
-        "layers": sizes["num_hidden_layers"],
-        "hidden": sizes["hidden_size"],
-        "feed_forward": sizes["intermediate_size"],
-    }
+    names = {"layers": "num_hidden_layers", "hidden": "hidden_size", "feed_forward": "intermediate_size"}
+    shape = {short: sizes[name] for short, name in names.items()}
     forward = int(flops_per_token(shape, plan.longest * 5 / 8))
     models: dict[str, Path] = {}
 
@@ -357,8 +357,9 @@ def measure_size(
     theirs = partial(bert4torch_steps, encoder, texts, plan)
     report.measure("training, Efficient GlobalPointer", size, "bert4torch", theirs, 3 * forward)
     for task, model in models.items():
-        predict = partial(our_prediction, model, texts, plan)
-        report.measure(f"prediction, {task}", size, "ie", predict, forward)
+        for ahead, system in SYSTEMS.items():
+            predict = partial(our_prediction, model, texts, plan, ahead)
+            report.measure(f"prediction, {task}", size, system, predict, forward)
     what = "forward pass and argmax"
     report.measure(what, size, "transformers", partial(transformers_prediction, encoder, texts, plan), forward)
 

@@ -195,7 +195,9 @@ Precision = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        "--device", metavar="auto|cpu|cuda:N", help="Device to run on: `cpu` does not use a GPU, `cuda:1` the second."
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N",
+        help="Device to run on: `auto` uses a GPU if there is one, `cpu` none, `cuda:1` the second.",
     ),
 ]
 Backend = Annotated[
@@ -230,7 +232,7 @@ PredictedOutput = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Number of processes, each with a model; they share the processor cores."),
+    typer.Option("--workers", min=1, help="Number of processes, each with a model; they share the cores and GPUs."),
 ]
 ShardOption = Annotated[
     str | None,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from ie_cli.commands.console import busy, say, warn
@@ -198,6 +199,33 @@ class ModelChoice:
 
         with self._naming_variable(), busy("loading the model", quiet=self.quiet):
             return Extractor.from_pretrained(path, device=self.device, precision=self.precision, backend=self.backend)
+
+    @property
+    def runs_on_torch(self) -> bool:
+        """Whether torch runs the model, and is installed; an exported model never uses a GPU."""
+        from ie_cli.inference.model_directory import choose_form
+        from ie_cli.inference.model_paths import local_directory
+
+        return choose_form(local_directory(self.directory), self.backend) == "torch" and find_spec("torch") is not None
+
+    def for_process(self, process: int) -> ModelChoice:
+        """Return the choice of one of several processes of a machine, which take its GPUs in turn."""
+        if not self.runs_on_torch:
+            return self
+        from ie_cli.modeling.devices import device_of_process
+
+        return replace(self, device=device_of_process(self.device, process))
+
+    def report_idle_gpus(self) -> None:
+        """Print a hint if this process, the only one, uses one of several GPUs that nobody has chosen; torch is imported."""
+        if self.quiet or not self.runs_on_torch:
+            return
+        from ie_cli.modeling.devices import SHARED, gpu_count
+
+        if self.device in SHARED and (gpus := gpu_count()) > 1:
+            say(
+                f"hint: 1 of {gpus} GPUs is used; `-o DIRECTORY/ --workers {gpus}` uses all of them for several input files"
+            )
 
     def engine(self) -> tuple[Engine, Extractor]:
         """Load the model, and return its engine, restricted to a task if one is named, and the model.

@@ -106,6 +106,7 @@ def _predict_stream(
 ) -> None:
     """Predict to a pipe, a device or remote storage: answer available input at once; this cannot be resumed."""
     engine, extractor = choice.engine()
+    choice.report_idle_gpus()
     engine = choosing.watch(engine)
     from ie_cli.inference.pipeline import extract
 
@@ -150,6 +151,7 @@ def _predict_job(
     # Taken before the model is loaded: if the model is replaced in the meantime, the job is not resumed with it.
     model = fingerprint(local_directory(choice.directory))
     engine, extractor = choice.engine()
+    choice.report_idle_gpus()
     engine = choosing.watch(engine)
     from ie_cli.inference.pipeline import extract_chunks
 

@@ -67,8 +67,8 @@ class Distribution:
         """Which part of the shards this command predicts; None for all."""
         return None if self.shard is None else Part.parse(self.shard)
 
-    def validated(self) -> Distribution:
-        """Return this object if the options fit together.
+    def validated(self, device: str) -> Distribution:
+        """Return this object if the options fit together, and to a device.
 
         Raises:
             typer.BadParameter: they do not.
@@ -83,12 +83,27 @@ class Distribution:
             raise typer.BadParameter(f"{needless} requires --engine ray.")
         if self.engine is not None and self.workers is not None:
             raise typer.BadParameter("--workers is for this machine: use --actors with --engine ray.")
+        if self.engine is not None:
+            self._validate_device(device)
         return self
 
-    def run(self, job: PredictJob, shards: Sequence[Shard]) -> Generator[Outcome, None, None]:
+    def _validate_device(self, device: str) -> None:
+        """Check that a device is none that only Ray can give."""
+        if device.startswith("cuda:"):
+            raise typer.BadParameter(
+                f"--device {device}: Ray gives each actor its GPU: use --gpus-per-actor 1 instead."
+            )
+        if device == "cuda" and not self.gpus_per_actor:
+            raise typer.BadParameter("--device cuda requires --gpus-per-actor with --engine ray.")
+        if device == "cpu" and self.gpus_per_actor:
+            raise typer.BadParameter("--device cpu and --gpus-per-actor contradict each other.")
+
+    def run(self, job: PredictJob, shards: Sequence[Shard], *, quiet: bool) -> Generator[Outcome, None, None]:
         """Predict shards, and yield the outcomes as they come; without any, nothing is loaded or connected."""
         if not shards:
             return
+        if self.workers is None and self.engine is None and not quiet:
+            replace(job.choice, quiet=False).report_idle_gpus()
         if self.engine is not None:
             from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
 
@@ -186,7 +201,7 @@ def run_predict_shards(
     with (
         counting_shards(total=len(shards), done=len(finished), quiet=quiet) as count,
         _keeping(summary, len(shards)),
-        closing(distribution.run(job, waiting)) as outcomes,
+        closing(distribution.run(job, waiting, quiet=quiet)) as outcomes,
     ):
         for outcome in outcomes:
             summary.add(outcome)

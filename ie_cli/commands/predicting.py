@@ -59,7 +59,7 @@ def predict(
         raise typer.BadParameter("--rejects and --on-error stop contradict each other.")
     if below is not None and uncertain is not None:
         raise typer.BadParameter("--below and --uncertain exclude each other.")
-    distribution = Distribution(workers, shard, engine, address, actors, gpus_per_actor).validated()
+    distribution = Distribution(workers, shard, engine, address, actors, gpus_per_actor).validated(device)
     choice = ModelChoice(model, threshold=threshold, flat=flat, split=split, task=task, quiet=quiet)
     choice = replace(choice, batch_size=batch_size, precision=precision, device=device, backend=backend)
     data = make_inputs(files, format=input_format, text_column=text_column, joiner=joiner, columns=columns)

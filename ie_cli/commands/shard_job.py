@@ -67,8 +67,11 @@ class PredictJob:
             **Choosing(self.below).options(),
         }
 
-    def load(self) -> ShardPredictor:
+    def load(self, process: int | None = None) -> ShardPredictor:
         """Load the model.
+
+        Args:
+            process: the number of this process among those that take the GPUs of this machine in turn.
 
         Raises:
             ModelError: it cannot be loaded, or it is another one here, where "here" may be another machine.
@@ -87,7 +90,8 @@ class PredictJob:
                 f"{self.choice.directory}: the model is not the one that the command was started with",
                 hint="run the command again if the model was replaced; all machines need the same model.",
             )
-        engine, extractor = self.choice.engine()
+        choice = self.choice if process is None else self.choice.for_process(process)
+        engine, extractor = choice.engine()
         choosing = Choosing(self.below)
         return ShardPredictor(self, choosing.watch(engine), extractor, choosing)
 

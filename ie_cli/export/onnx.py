@@ -21,10 +21,11 @@ from ie_cli.errors import DataError, ModelError
 from ie_cli.evaluation.evaluate import score
 from ie_cli.export.passes import FirstPass, SecondPass
 from ie_cli.inference.backends.onnx import INPUTS, OnnxBackend
+from ie_cli.inference.batches import padded
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.model_directory import EXPORT, ONNX, QUERIES, new_directory, require_exportable_to
 from ie_cli.inference.pairs import PairRows
-from ie_cli.inference.pipeline import padded, split_windows, tokenise
+from ie_cli.inference.pipeline import split_windows, tokenise
 from ie_cli.modeling.encoder import max_tokens
 from ie_cli.modeling.encoder_functions import exported_attention
 from ie_cli.modeling.model import ExtractionModel

@@ -10,9 +10,10 @@ import numpy as np
 from ie_cli.codecs.base import Floats
 from ie_cli.document import Document
 from ie_cli.errors import ModelError
+from ie_cli.inference.batches import run_all
 from ie_cli.inference.chunks import grouped
 from ie_cli.inference.pairs import PairRows, text_sequence
-from ie_cli.inference.pipeline import Engine, Pending, Window, run_all
+from ie_cli.inference.pipeline import Engine, Pending, Window
 from ie_cli.system.prefetch import Prefetcher
 
 _CHARACTERS = 2**16  # of the texts that are sorted by length together

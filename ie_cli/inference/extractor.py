@@ -264,6 +264,7 @@ class Extractor:
             tasks=tasks,
             pad_id=self.pad_id,
             batch_size=batch_size or self.recipe.training.eval_batch_size,
+            ahead=getattr(self.backend, "ahead", 0),
             splitter=Splitter.of(self.recipe, self.tasks, split),
         )
 

@@ -13,16 +13,16 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Index, Mask, Outputs, decode
+from ie_cli.codecs.base import Annotation, Candidates, Codec, Decoder, Decoding, Floats, Outputs
 from ie_cli.document import Document
-from ie_cli.encoding.padding import pad, text_mask
 from ie_cli.encoding.pairs import PairSequences
 from ie_cli.encoding.tokenizer import Ids, TextTokenizer, Tokens
 from ie_cli.encoding.windows import WindowPlan
-from ie_cli.encoding.word_boundaries import boundary_masks, with_whole_words
+from ie_cli.encoding.word_boundaries import with_whole_words
+from ie_cli.inference.batches import run_all
 from ie_cli.inference.chunks import grouped
 from ie_cli.inference.merging import annotation_of
-from ie_cli.inference.pairs import Key, PairRows, pair_sequences, store_rows
+from ie_cli.inference.pairs import Key, PairRows, pair_sequences
 from ie_cli.inference.splitting import Piece, Splitter, cut_texts, parts_of
 from ie_cli.recipe.heads import Reads
 from ie_cli.system.prefetch import Prefetcher
@@ -32,7 +32,10 @@ Arguments = Mapping[str, npt.NDArray[Any]]
 
 
 class Backend(Protocol):
-    """A runtime for the model."""
+    """A runtime for the model.
+
+    One whose `run` returns before the outputs are computed has an attribute `ahead`, the default of `Engine.ahead`.
+    """
 
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> Mapping[str, Outputs]:
         """Return the outputs of each task's head for one batch; ids int64 and mask bool ``[batch, L]``."""
@@ -99,6 +102,7 @@ class Engine:
         tasks: the tasks to extract in one pass of the encoder.
         batch_size: windows per forward pass.
         lookahead: number of texts that are sorted by length together.
+        ahead: the number of batches that are launched before the oldest of them is decoded.
         splitter: cuts long texts; None cuts none, and counts none.
         observer: called with each document and its annotation, in order.
     """
@@ -110,6 +114,7 @@ class Engine:
     pad_id: int = 0
     batch_size: int = 32
     lookahead: int = 1024
+    ahead: int = 0
     counts: Counts = field(default_factory=Counts)
     splitter: Splitter | None = None
     observer: Callable[[Pending, Annotation], None] | None = None
@@ -152,7 +157,6 @@ class Engine:
 
 
 _LOOKAHEAD_CHARACTERS = 2**16
-_TYPICAL_WINDOW = 512
 _WAITING = 64  # items to prefetch during prediction; few, because each may be a document of several megabytes
 
 
@@ -248,18 +252,6 @@ def _annotate(engine: Engine, documents: Sequence[Pending]) -> Iterator[Document
         yield merge_windows(engine, waiting.popleft())
 
 
-def run_all(engine: Engine, windows: list[Window]) -> None:
-    """Run windows in batches of similar lengths, and empty the list."""
-    # Those that are read alike together; the longest first, so that a lack of memory shows at once. The sort is stable.
-    windows.sort(key=lambda window: (window.reads != "windows", window.reads, -len(window.ids)))
-    start = 0
-    while start < len(windows):
-        batch = windows[start : start + max_windows(engine, len(windows[start].ids))]
-        run_windows(engine, batch)
-        start += len(batch)
-    windows.clear()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Pending:
     """A tokenised document whose windows are being run.
@@ -322,52 +314,6 @@ def _windows_of(engine: Engine, pending: Pending) -> list[Window]:
     ]
 
 
-def max_windows(engine: Engine, length: int) -> int:
-    """Return the maximum number of windows of up to `length` tokens in a batch.
-
-    A batch has at most as many tokens as one of typical windows, because memory grows with the square of the length.
-    """
-    return min(engine.batch_size, max(1, engine.batch_size * _TYPICAL_WINDOW // max(1, length)))
-
-
-def run_windows(engine: Engine, batch: Sequence[Window]) -> None:
-    """Run one batch of sequences, and add what is found to their documents."""
-    for reads in ("windows", "texts", "pair"):
-        if alike := [window for window in batch if window.reads == reads]:
-            _run_alike(engine, alike, reads)
-
-
-def padded(engine: Engine, batch: Sequence[Window]) -> tuple[npt.NDArray[np.int64], Mask, Mask]:
-    """Return the ids, the mask and the mask of text tokens of sequences that are read alike; ``[batch, L]`` each."""
-    tokenizer = engine.tokenizer
-    sequences = [tokenizer.surround(window.ids) if window.reads == "windows" else window.ids for window in batch]
-    ids, mask = pad(sequences, engine.pad_id)
-    return ids, mask, text_mask(mask, len(tokenizer.prefix), len(tokenizer.suffix))
-
-
-def _run_alike(engine: Engine, batch: Sequence[Window], reads: Reads) -> None:
-    ids, mask, text = padded(engine, batch)
-    outputs = engine.backend.run(ids, mask)
-    store_rows(engine, batch, outputs, "texts" if reads == "windows" else reads)
-    if reads != "windows":
-        return
-    parts = [part for part in engine.tasks if part.codec.reads == "windows"]
-    owners = [(window.owner.tokens, window.first) for window in batch]
-    masks = boundary_masks(text, owners, len(engine.tokenizer.prefix)) if engine.whole_words else None
-    decoded = {
-        part.name: decode(part.decoder, outputs[part.name], text, masks if part.whole_words else None) for part in parts
-    }
-    for part in parts:
-        for name, candidates in decoded[part.name].parts.items():
-            columns = part.decoder.tokens[name]
-            for window, entries, scores in _by_window(batch, candidates):
-                entries[:, columns] += window.first - len(engine.tokenizer.prefix)
-                entries = np.insert(entries, entries.shape[1], window.number, axis=1)
-                window.owner.found.setdefault(part.name, {}).setdefault(name, []).append(Candidates(entries, scores))
-    engine.counts.windows += len(batch)
-    engine.counts.truncated += len(set[int]().union(*(found.truncated for found in decoded.values())))
-
-
 def merge_windows(engine: Engine, pending: Pending) -> Document:
     """Return a document annotated from the candidates of all its windows."""
     engine.counts.contested += pending.document.text_pair is not None and len(engine.pair_tasks) > 1
@@ -387,10 +333,3 @@ def merge_windows(engine: Engine, pending: Pending) -> Document:
         columns=document.columns and document.columns.without_tags(),
         related=annotation.related,
     )
-
-
-def _by_window(batch: Sequence[Window], found: Candidates) -> Iterator[tuple[Window, Index, Floats]]:
-    """Yield the candidates of each window, without their sample number."""
-    for sample in np.unique(found.entries[:, 0]).tolist():
-        selected = found.entries[:, 0] == sample
-        yield batch[sample], found.entries[selected, 1:], found.scores[selected]

@@ -55,8 +55,13 @@ class Predictor(Protocol):
 class ShardJob(Protocol):
     """What a worker process is given; it can be pickled."""
 
-    def load(self) -> Predictor:
-        """Load the model."""
+    def load(self, process: int | None = None) -> Predictor:
+        """Load the model.
+
+        Args:
+            process: the number of this process, from 0, among those of this command that share the GPUs of a machine; None if
+                it has all that it can see.
+        """
 
 
 def died(shard: Shard, reason: str) -> IEError:
@@ -91,7 +96,7 @@ def predict_in_processes(job: ShardJob, shards: Sequence[Shard], *, workers: int
     Args:
         job: loads the model.
         shards: the shards.
-        workers: the number of processes; they share the processor cores.
+        workers: the number of processes; they share the processor cores and the GPUs.
 
     Raises:
         IEError: the model cannot be loaded, or nothing can be written.
@@ -103,7 +108,8 @@ def predict_in_processes(job: ShardJob, shards: Sequence[Shard], *, workers: int
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                worker = _Worker.start(job, threads)
+                number = min(set(range(workers)) - {worker.number for worker in busy.values()})
+                worker = _Worker.start(job, threads, number)
                 busy[worker.connection] = worker
                 worker.give(waiting.popleft())
             for connection in cast("list[Connection]", wait(list(busy))):
@@ -131,22 +137,26 @@ def predict_in_processes(job: ShardJob, shards: Sequence[Shard], *, workers: int
 
 @dataclass(slots=True)
 class _Worker:
-    """A process, the connection to it, and the shard that it predicts."""
+    """A process, its number, the connection to it, and the shard that it predicts.
 
+    A process that replaces one that has died has the number of that one.
+    """
+
+    number: int
     process: SpawnProcess
     connection: Connection
     _shard: list[Shard] = field(default_factory=list)
 
     @classmethod
-    def start(cls, job: ShardJob, threads: int) -> _Worker:
+    def start(cls, job: ShardJob, threads: int, number: int) -> _Worker:
         """Start a process."""
         # Not forked: the threads of this process, e.g. those of a progress bar, may hold locks.
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, job, threads), daemon=True)
+        process = context.Process(target=_serve, args=(there, job, threads, number), daemon=True)
         process.start()
         there.close()  # so that the end of the process ends the connection
-        return cls(process, here)
+        return cls(number, process, here)
 
     @property
     def shard(self) -> Shard:
@@ -196,7 +206,7 @@ class _Worker:
         self.end()
 
 
-def _serve(connection: Connection, job: ShardJob, threads: int) -> None:
+def _serve(connection: Connection, job: ShardJob, threads: int, number: int) -> None:
     """Predict the shards that are received, until the connection or the parent process ends."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
@@ -205,7 +215,7 @@ def _serve(connection: Connection, job: ShardJob, threads: int) -> None:
         predictor: Predictor | None = None
         while True:
             shard: Shard = connection.recv()
-            predictor = predictor or job.load()
+            predictor = predictor or job.load(number)
             connection.send(attempt(predictor, shard))
     except EOFError:
         return

@@ -7,7 +7,7 @@ needs to move nothing but names, and its tasks may run twice.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,9 @@ from ie_cli.inference.shard_workers import RETRIES, Outcome, Predictor, ShardJob
 from ie_cli.inference.shards import Shard
 from ie_cli.system.distribution import install_hint
 
+_RESTARTS = 50
+"""How often loading is tried again after an actor has died: every second or so until Ray knows that its machine is lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -26,7 +29,7 @@ class Cluster:
     Attributes:
         address: the address of a cluster, as `ray.init` takes it; None for the variable ``RAY_ADDRESS``, or else this machine.
         actors: the number of models; None for one for each GPU that is asked for, or one for each machine.
-        gpus_per_actor: the GPUs of each actor, which may be a fraction.
+        gpus_per_actor: the GPUs of each actor, which may be a fraction; an actor sees no others.
     """
 
     address: str | None = None
@@ -78,8 +81,10 @@ def predict_on_ray(job: ShardJob, shards: Sequence[Shard], cluster: Cluster) -> 
             num_cpus=cpus_per_actor(nodes, number, cluster.gpus_per_actor),
             num_gpus=cluster.gpus_per_actor,
             max_restarts=-1,  # without a limit, because what counts is how often a shard fails
-            max_task_retries=RETRIES,
+            max_task_retries=0,  # on the same actor; `_outcomes` gives the shard to one that is alive
             scheduling_strategy="SPREAD",
+            # Ray shows an actor the GPUs that it gives it, but all of the machine if it gives it none.
+            runtime_env=None if cluster.gpus_per_actor else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
         )
         actors = [start.remote(job) for _ in range(number)]
         try:
@@ -90,9 +95,15 @@ def predict_on_ray(job: ShardJob, shards: Sequence[Shard], cluster: Cluster) -> 
 
 
 def _outcomes(ray: Any, actors: Sequence[Any], shards: Sequence[Shard]) -> Iterator[Outcome]:
-    """Give each actor a shard when it has loaded its model, and another one whenever it is free."""
+    """Give each actor a shard when it has loaded its model, and another one whenever it is free.
+
+    If an actor dies, its shard is given to the next free one, `RETRIES` times. The actor gets no other one until Ray has
+    restarted it: until Ray knows that a machine is lost, all that is given to its actors fails.
+    """
     waiting, left = deque(shards), len(shards)
-    running: dict[Any, tuple[Any, Shard | None]] = {actor.ready.remote(): (actor, None) for actor in actors}
+    deaths: Counter[Shard] = Counter()
+    idle: list[Any] = []
+    running: dict[Any, tuple[Any, Shard | None]] = {_load(actor, RETRIES): (actor, None) for actor in actors}
     while left:
         (done,), _ = ray.wait(list(running), num_returns=1)
         actor, shard = running.pop(done)
@@ -100,18 +111,31 @@ def _outcomes(ray: Any, actors: Sequence[Any], shards: Sequence[Shard]) -> Itera
             answer = ray.get(done)
         except ray.exceptions.RayTaskError:
             raise
-        except ray.exceptions.RayError as error:  # it died, and again on every retry
+        except ray.exceptions.RayError as error:
             if shard is None:
                 raise _failed_start(error) from error
-            answer = Outcome(shard, error=died(shard, _reason(error)))
+            running[_load(actor, _RESTARTS)] = (actor, None)
+            deaths[shard] += 1
+            answer = None
+            if deaths[shard] > RETRIES:
+                answer = Outcome(shard, error=died(shard, _reason(error)))
+            else:
+                waiting.append(shard)
+        else:
+            idle.append(actor)
         if isinstance(answer, IEError):
             raise answer
-        if waiting:
-            following = waiting.popleft()
-            running[actor.predict.remote(following)] = (actor, following)
+        while waiting and idle:
+            free, following = idle.pop(), waiting.popleft()
+            running[free.predict.remote(following)] = (free, following)
         if isinstance(answer, Outcome):
             left -= 1
             yield answer
+
+
+def _load(actor: Any, retries: int) -> Any:
+    """Let an actor load its model, if it has none; Ray repeats this after as many failures."""
+    return actor.ready.options(max_task_retries=retries).remote()
 
 
 def _failed_start(error: Exception) -> DataError:

@@ -15,6 +15,9 @@ from ie_cli.recipe.base import Precision
 
 TENSOR_CORES = (7, 0)
 """The compute capability from which a GPU multiplies float16 in tensor cores; bfloat16 needs 8.0."""
+ANY_GPU = "cuda"
+SHARED = ("auto", ANY_GPU)
+"""The devices for which processes take different GPUs."""
 
 
 @cache
@@ -32,7 +35,10 @@ def cpu_has_bfloat16() -> bool:
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``; or the GPU of a number, as ``cuda:1``.
+    """Return the first accelerator, or the CPU if there is none or `wanted` is ``cpu``.
+
+    Args:
+        wanted: ``auto``, ``cpu``, ``cuda`` for the first GPU, which must exist, or the GPU of a number, as ``cuda:1``.
 
     Raises:
         ModelError: there is no such device.
@@ -40,7 +46,7 @@ def choose_device(wanted: str = "auto") -> torch.device:
     if wanted == "cpu":
         return torch.device("cpu")
     if wanted != "auto":
-        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        gpus = [ANY_GPU, *(f"cuda:{number}" for number in range(gpu_count()))] if gpu_count() else []
         if wanted not in gpus:
             known = ", ".join(["auto", "cpu", *gpus])
             raise ModelError(f"device {wanted} not found", hint=f"use one of {known}.")
@@ -50,12 +56,31 @@ def choose_device(wanted: str = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def gpu_count() -> int:
+    """Return the number of GPUs that this process may use."""
+    return torch.cuda.device_count()
+
+
+def device_of_process(wanted: str, process: int) -> str:
+    """Return the device of one of several processes of a machine: they take its GPUs in turn, unless one is named.
+
+    Args:
+        wanted: as in `choose_device`.
+        process: the number of the process, from 0.
+    """
+    if wanted not in SHARED or not (gpus := gpu_count()):
+        return wanted
+    return f"cuda:{process % gpus}"
+
+
 def choose_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
     """Resolve ``auto``: bfloat16 if the hardware supports it; float16 on a GPU that has only this; else float32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):
+        with torch.cuda.device(device):  # about which torch answers; the GPUs of a machine may differ
+            supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        if supported:
             return "bfloat16"
         return "float16" if torch.cuda.get_device_capability(device) >= TENSOR_CORES else "float32"
     if device.type == "cpu":

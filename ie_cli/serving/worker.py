@@ -19,17 +19,8 @@ from typing import Any
 from ie_cli.document import Document
 from ie_cli.errors import counted
 from ie_cli.formats.jsonl import to_fields
-from ie_cli.inference.pipeline import (
-    Counts,
-    Engine,
-    Pending,
-    Window,
-    max_windows,
-    merge_windows,
-    run_windows,
-    split_windows,
-    tokenise,
-)
+from ie_cli.inference.batches import max_windows, run_windows
+from ie_cli.inference.pipeline import Counts, Engine, Pending, Window, merge_windows, split_windows, tokenise
 from ie_cli.serving.capacity import BATCH_SECONDS, Capacity
 from ie_cli.serving.schedule import Flow, Schedule
 

@@ -35,7 +35,9 @@ def test_every_row_is_measured_with_tiny_encoders(gpu: Any, capsys: pytest.Captu
         ("training, BIO tags", "transformers"),
         ("training, Efficient GlobalPointer", "bert4torch"),
         ("prediction, ner", "ie"),
+        ("prediction, ner", "ie, the GPU waits for decoding"),
         ("prediction, relation", "ie"),
+        ("prediction, relation", "ie, the GPU waits for decoding"),
         ("forward pass and argmax", "transformers"),
     ]
     for row in rows:

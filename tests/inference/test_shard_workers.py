@@ -49,6 +49,8 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, shards: list[Shard], monk
     assert (tmp_path / "trouble" / "3.txt").read_text(encoding="utf-8") == str(100 - 1 - RETRIES)
     # Every process loads the model once, and has half of the cores; those that died are replaced.
     assert {line.split()[1] for line in loads(tmp_path)} == {"3"}
+    # Two at a time, of which one replaces another under its number.
+    assert {line.split()[2] for line in loads(tmp_path)} == {"0", "1"}
     assert 2 <= len(loads(tmp_path)) == len({line.split()[0] for line in loads(tmp_path)}) <= 2 + 1 + 1 + RETRIES
     (tmp_path / "trouble" / "3.txt").unlink()
     (tmp_path / "trouble" / "4.txt").unlink()

@@ -17,7 +17,9 @@ from support.runner import ie, said
 from support.shard_jobs import UpperJob, make_shards, outputs
 
 from ie_cli.errors import DataError, ModelError
-from ie_cli.inference.shard_workers import RETRIES, predict_here
+from ie_cli.inference.shard_workers import RETRIES, Outcome, predict_here
+from ie_cli.inference.shards import Shard
+from ie_cli.integrations import ray_engine
 from ie_cli.integrations.ray_engine import Cluster, actors_of, cpus_per_actor, predict_on_ray
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -149,3 +151,100 @@ def test_the_cores_of_actors_fit_on_their_machines(
     nodes = [{"CPU": cpu, "GPU": gpu} for cpu, gpu in zip(cpus, gpus, strict=True)]
     assert actors_of(nodes, cluster) == actors
     assert cpus_per_actor(nodes, actors, cluster.gpus_per_actor) == each
+
+
+GPUS = """
+import sys
+from pathlib import Path
+from ray.cluster_utils import Cluster as Nodes
+from support.shard_jobs import UpperJob, make_shards
+from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
+
+here = Path(sys.argv[1])
+head = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+nodes = Nodes(initialize_head=True, head_node_args=head)
+shards = make_shards(here, 4)
+for share in (1.0, 0.5, 0.0):
+    job = UpperJob(str(here / f"out {share}"), str(here / "trouble"))
+    found = list(predict_on_ray(job, shards, Cluster(nodes.address, actors=2, gpus_per_actor=share)))
+    assert all(outcome.error is None for outcome in found), found
+nodes.shutdown()
+"""
+
+
+def test_an_actor_sees_the_gpus_that_ray_gives_it_and_no_others(tmp_path: Path) -> None:
+    """The GPUs do not exist, but Ray hands them out; an actor then takes the first one that it sees."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", GPUS, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    lines = (tmp_path / "trouble" / "loaded").read_text(encoding="utf-8").splitlines()
+    seen = [line.split()[3] for line in lines]
+    assert [sorted(seen[at : at + 2]) for at in (0, 2, 4)] == [["0", "1"], ["0", "0"], ["none", "none"]]
+
+
+class FakeRay:
+    """A cluster whose calls end in their order; those to a lost actor fail, and loading its model again never ends."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+        class RayTaskError(RayError):
+            pass
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[FakeActor, Any]] = []
+
+    def wait(self, calls: list[int], num_returns: int) -> tuple[list[int], list[int]]:
+        ended = [call for call in sorted(calls) if not (self.calls[call][1] is None and self.calls[call][0].lost)]
+        assert ended, "nobody would ever end"
+        return ended[:num_returns], []
+
+    def get(self, call: int) -> Any:
+        actor, shard = self.calls[call]
+        if shard is None:
+            return None
+        actor.given.append(shard.name)
+        if actor.is_lost_by(shard.name):
+            raise FakeRay.exceptions.RayError("the actor is unavailable")
+        return Outcome(shard)
+
+
+class FakeActor:
+    def __init__(self, ray: FakeRay, dies_with: tuple[str, ...], *, restarted: bool) -> None:
+        self._ray, self._dies_with, self._restarted = ray, dies_with, restarted
+        self.lost = False
+        self.given: list[str] = []
+        self.ready = self.predict = self
+
+    def is_lost_by(self, shard: str) -> bool:
+        fails = shard in self._dies_with
+        self.lost = fails and not self._restarted
+        return fails
+
+    def options(self, **options: int) -> FakeActor:
+        return self
+
+    def remote(self, shard: Shard | None = None) -> int:
+        self._ray.calls.append((self, shard))
+        return len(self._ray.calls) - 1
+
+
+def test_the_shard_of_a_lost_actor_goes_to_one_that_had_nothing_left_to_do(tmp_path: Path) -> None:
+    ray, shards = FakeRay(), make_shards(tmp_path, 2)
+    lost, alive = FakeActor(ray, ("1.txt",), restarted=False), FakeActor(ray, (), restarted=True)
+    found = list(ray_engine._outcomes(ray, [alive, lost], shards))
+    assert [(outcome.shard.name, outcome.error) for outcome in found] == [("0.txt", None), ("1.txt", None)]
+    assert (lost.given, alive.given) == (["1.txt"], ["0.txt", "1.txt"])
+
+
+def test_a_shard_with_which_every_actor_dies_is_given_up(tmp_path: Path) -> None:
+    ray, shards = FakeRay(), make_shards(tmp_path, 4)
+    actors = [FakeActor(ray, ("2.txt",), restarted=True) for _ in range(2)]
+    found = {outcome.shard.name: outcome.error for outcome in ray_engine._outcomes(ray, actors, shards)}
+    assert [name for name, error in found.items() if error is not None] == ["2.txt"]
+    assert "died 3 times" in str(found["2.txt"])
+    assert len(found) == 4
+    assert sum(actor.given.count("2.txt") for actor in actors) == RETRIES + 1

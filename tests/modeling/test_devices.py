@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import pytest
 import torch
 
 from ie_cli.errors import ModelError
 from ie_cli.modeling import devices
-from ie_cli.modeling.devices import choose_device, choose_precision, to_device
+from ie_cli.modeling.devices import choose_device, choose_precision, device_of_process, to_device
 from ie_cli.recipe.base import Precision
 
 GPU = torch.device("cuda")
@@ -20,9 +22,17 @@ GPU = torch.device("cuda")
 def test_the_precision_is_the_fastest_that_the_gpu_has(
     capability: tuple[int, int], bfloat16: bool, expected: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    entered: list[torch.device] = []
+
+    def device(chosen: torch.device) -> AbstractContextManager[None]:
+        entered.append(chosen)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision("auto", GPU) == expected
+    assert entered == [GPU]  # torch answers for the GPU in use
     assert choose_precision("float32", GPU) == "float32"
     assert choose_precision("auto", torch.device("mps")) == "float32"
 
@@ -30,9 +40,33 @@ def test_the_precision_is_the_fastest_that_the_gpu_has(
 def test_a_gpu_is_chosen_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 2)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cuda") == GPU
     with pytest.raises(ModelError, match="device cuda:2 not found") as raised:
         choose_device("cuda:2")
-    assert raised.value.hint == "use one of auto, cpu, cuda:0, cuda:1."
+    assert raised.value.hint == "use one of auto, cpu, cuda, cuda:0, cuda:1."
+    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ModelError, match="device cuda not found") as raised:
+        choose_device("cuda")
+    assert raised.value.hint == "use one of auto, cpu."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "expected"),
+    [
+        ("auto", 3, ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]),
+        ("cuda", 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ("auto", 1, ["cuda:0"] * 5),
+        ("cuda:1", 3, ["cuda:1"] * 5),
+        ("cpu", 3, ["cpu"] * 5),
+        ("auto", 0, ["auto"] * 5),
+        ("cuda", 0, ["cuda"] * 5),
+    ],
+)
+def test_processes_take_the_gpus_in_turn(
+    wanted: str, gpus: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.torch.cuda, "device_count", lambda: gpus)
+    assert [device_of_process(wanted, process) for process in range(5)] == expected
 
 
 def test_copies_to_a_gpu_are_asynchronous_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:

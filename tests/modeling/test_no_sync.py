@@ -1,9 +1,10 @@
-"""Losses run on a device without a look of the host at values, and the host's copies to the device are asynchronous."""
+"""Losses and scores are computed without a look of the host at values, and its copies to the device are asynchronous."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -11,6 +12,8 @@ from support.heads import APART, HIDDEN, PAIR_HEADS, WINDOW_HEADS, built, exampl
 from support.no_sync import BLIND, blind_device
 
 from ie_cli.document import Document
+from ie_cli.inference.backends.torch import TorchBackend
+from ie_cli.modeling.device_queue import InOrder
 from ie_cli.modeling.gpu_attention import use_gpu_attention
 from ie_cli.modeling.losses import factorised, handshaking, label_blocks, span_classes, streamed
 from ie_cli.modeling.losses.options import LossOptions
@@ -141,3 +144,31 @@ def test_an_encoder_gets_no_mask_on_a_gpu_if_there_is_no_padding() -> None:
     encoder.config._attn_implementation = "eager"
     model.read(["ner"], ids, mask, padded=False)
     assert [found is None for found in seen] == [True, False, False]
+
+
+@pytest.mark.parametrize("name", [*WINDOW_HEADS, *PAIR_HEADS])
+def test_launching_a_batch_and_its_scores_never_waits_for_the_device(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"hidden_size": HIDDEN, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    encoder = transformers.BertModel(transformers.BertConfig(vocab_size=40, **sizes), add_pooling_layer=False)
+    use_gpu_attention(encoder)
+    head = cast(Any, built(name))
+    backend = TorchBackend(ExtractionModel(encoder, {"task": head}), "float32")
+    ids = np.full((3, 9), 5)
+    brought: list[Any] = []
+    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # in which copies can be recorded
+    with blind_device(monkeypatch) as copies:
+        backend.model.to(BLIND)
+        copies.blocking.clear()  # the weights
+        copies.asynchronous = 0
+        monkeypatch.setattr(InOrder, "bring", lambda queue, tensors: brought.append(tensors) or {})
+        for mask in (ids > 0, np.arange(9) < np.array([[9], [4], [7]])):
+            outputs = backend.run(ids, mask)["task"]
+            for matrix in head.blocks(outputs.hidden):
+                list(outputs.matrix(matrix))
+            if "objects" in head.queries:
+                outputs.query("objects", {argument: np.array([1, 2]) for argument in head.queries["objects"]})
+    assert brought
+    assert not copies.blocking
+    assert copies.asynchronous >= 4

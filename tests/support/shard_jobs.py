@@ -29,11 +29,12 @@ class UpperJob:
     trouble: str
     broken: bool = False
 
-    def load(self) -> Upper:
+    def load(self, process: int | None = None) -> Upper:
         if self.broken:
             raise ModelError("the model is broken", hint="repair it.")
         with open(os.path.join(self.trouble, "loaded"), "a", encoding="utf-8") as log:
-            log.write(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\n")
+            gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+            log.write(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')} {process} {gpus or 'none'}\n")
         return Upper(self)
 
 

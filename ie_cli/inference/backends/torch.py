@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from ie_cli.codecs.base import Codec
 from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, ModelFacts, reading
+from ie_cli.modeling.device_queue import IN_ORDER, DeviceQueue, queue_of
 from ie_cli.modeling.devices import choose_device, choose_precision, to_device, torch_dtype
 from ie_cli.modeling.encoder import (
     HASH_MODEL_TYPE,
@@ -52,17 +54,24 @@ class TorchBackend:
         self.model = model
         self.precision = precision
 
+    @property
+    def ahead(self) -> int:
+        """How many batches are worth launching before the oldest of them is decoded."""
+        return queue_of(next(self.model.encoder.parameters()).device).ahead
+
     def run(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.bool_]) -> dict[str, TorchOutputs]:
         """Return the outputs of each head for a batch ``[batch, L]``; a head is run when its outputs are requested."""
         if self.model.training:
             self.model.eval()
         parameter = next(self.model.encoder.parameters())
         device, dtype = parameter.device, torch_dtype(self.precision)
+        queue = queue_of(device)
         autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype not in (parameter.dtype, torch.float32))
         with torch.inference_mode(), autocast:
             ids, mask = (to_device(torch.from_numpy(array), device) for array in (input_ids, attention_mask))
             read = self.model.read(self.model.tasks, ids, mask, padded=not attention_mask.all())
-        return {task: TorchOutputs(self.model.head(task), hidden) for task, hidden in read.items()}
+            ready = queue.hand_over(read.values())
+        return {task: TorchOutputs(self.model.head(task), hidden, queue, ready) for task, hidden in read.items()}
 
     def query(
         self, task: str, name: str, vectors: npt.NDArray[np.float32], arguments: Mapping[str, npt.NDArray[Any]]
@@ -89,29 +98,42 @@ class TorchBackend:
 
 @dataclass(frozen=True, slots=True)
 class TorchOutputs:
-    """The outputs of a head for what it reads of the encoder's output."""
+    """The outputs of a head for what it reads of the encoder's output, which its device may still be computing.
+
+    Attributes:
+        queue: where the head computes.
+        ready: the mark of the queue after which `hidden` is there.
+    """
 
     head: Head
     hidden: Tensor
+    queue: DeviceQueue = IN_ORDER
+    ready: Any = None
 
     def matrix(self, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Yield the blocks of a score matrix."""
-        with torch.inference_mode():
+        with self._computing():
             blocks = self.head.blocks(self.hidden)[name]
         while True:
             # Not across the yield: if two generators alternate, each would restore the mode that it found.
-            with torch.inference_mode():
+            with self._computing():
                 block = next(blocks, None)
-            if block is None:
+                arrays = None if block is None else self.queue.bring(block)
+            if arrays is None:
                 return
-            yield {factor: tensor.numpy(force=True) for factor, tensor in block.items()}
+            del block  # so that its memory is free while it is decoded
+            yield arrays
 
     def query(self, name: str, arguments: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Run a second pass over the hidden states."""
-        given = {key: torch.from_numpy(value).to(self.hidden.device) for key, value in arguments.items()}
-        with torch.inference_mode():
-            found = self.head.query(name, self.hidden, given)
-        return {key: tensor.numpy(force=True) for key, tensor in found.items()}
+        with self._computing():
+            given = {key: to_device(torch.from_numpy(value), self.hidden.device) for key, value in arguments.items()}
+            return self.queue.bring(self.head.query(name, self.hidden, given))
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with torch.inference_mode(), self.queue.after(self.ready):
+            yield
 
 
 def load_torch(
