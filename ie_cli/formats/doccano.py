@@ -17,8 +17,8 @@ relations.
 
 Exports of older versions are read, too: the text may be in ``data``, the spans in ``labels`` or in ``annotations``, there with
 the ``user``. If several users annotated a record, the annotation of the one who is listed first is read, and the records in which
-others differ are counted. Labels that are numbers are read as text. doccano downloads a zip file with a file for each user: extract
-it, and compare them with `ie diff`.
+others differ are counted. Labels that are numbers are read as text. doccano downloads a zip file with a file for each user:
+extract it, and compare them with `ie diff`.
 """
 
 from __future__ import annotations
