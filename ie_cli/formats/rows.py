@@ -59,16 +59,19 @@ def read_rows(given: Rows, reading: Reading) -> Iterator[Record]:
         head, rows = peek_at(rows, LOOK_AHEAD if reading.annotation else 1)
     fields = [fields for _, fields in head]
     if any(map(is_tagged, fields)) or _is_tagged(columns):
+        reading.row_is("tagged text")
         tagged = TaggedReader.of(
             fields, source, reading, names_of=partial(_names_of, given), names_hint=given.names_hint
         )
         yield from _convert(tagged.look_ahead(rows, _fields), tagged.document, _TOKENS_HINT)
         tagged.report()
     elif any(map(is_pair_record, fields)):
+        reading.row_is("pair")
         pairs = PairReader.of(fields, source, reading)
         yield from _convert(rows, pairs.document, PAIR_HINT)
         pairs.report()
     elif "text" in columns:
+        reading.row_is("text")
         tally = AnnotationTally(source)
         yield from _convert(rows, partial(_native, tally, reading), HINT)
         tally.report(reading)
@@ -77,6 +80,15 @@ def read_rows(given: Rows, reading: Reading) -> Iterator[Record]:
             f"{source}: expected the columns tokens and ner_tags, or text and entities, got {', '.join(columns)}",
             hint="rename the columns (pairs of texts: sentence1, sentence2 and label), or convert the data to JSON Lines.",
         )
+
+
+def row_of_columns(columns: Collection[str]) -> str | None:
+    """Return what a row with these columns is, as `read_rows` decides it; None if that depends on the values."""
+    if _is_tagged(columns):
+        return "tagged text"
+    if _may_be_tagged(columns) or PairNames.of(columns) is not None:
+        return None
+    return "text" if "text" in columns else None
 
 
 def _may_be_tagged(columns: Collection[str]) -> bool:
