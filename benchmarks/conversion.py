@@ -150,6 +150,11 @@ def run(arguments: list[str]) -> Cost:
     return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - began, usage.ru_maxrss / 1024)
 
 
+def rate(count: int, seconds: float) -> str:
+    """Return documents per second, or a dash if they took no longer than the start-up, as on a machine with other work."""
+    return f"{count / seconds:,.0f}" if seconds > 0 else "–"
+
+
 def write_source(conversion: Conversion, count: int, work: Path) -> Path:
     """Write a source of synthetic documents, the same for the same arguments, and return its path."""
     path = work / f"{conversion.make.__name__}-{conversion.source}-{count}"
@@ -209,11 +214,12 @@ def main() -> None:
             if options.profile:
                 profile(conversion, options.documents[0], work)
                 continue
-            start = min((run(arguments_of(conversion, 1, work)) for _ in range(3)), key=lambda cost: cost.cpu)
+            starts = [run(arguments_of(conversion, 1, work)) for _ in range(3)]
+            cpu, wall = min(start.cpu for start in starts), min(start.wall for start in starts)
             for count in options.documents:
                 cost = run(arguments_of(conversion, count, work))
-                rates = [count / max(1e-9, cost.cpu - start.cpu), count / max(1e-9, cost.wall - start.wall)]
-                print(f"{head} {count:,} | {rates[0]:,.0f} | {rates[1]:,.0f} | {cost.memory:.0f} |", flush=True)
+                rates = f"{rate(count, cost.cpu - cpu)} | {rate(count, cost.wall - wall)}"
+                print(f"{head} {count:,} | {rates} | {cost.memory:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

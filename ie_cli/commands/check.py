@@ -186,7 +186,7 @@ def _check(name: str, overrides: Sequence[str], reporting: Reporting, *, prefix:
 
 def _say_if_clean(found: Sequence[Finding], reporting: Reporting, prefix: str = "") -> None:
     if not reporting.as_json and all(finding.kind == "note" for finding in found):
-        say(f"{prefix}no problems found")
+        say(f"{prefix}no errors or warnings")
 
 
 def _check_one_of_several(name: str, overrides: Sequence[str], reporting: Reporting) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ie_cli.errors import DataError
-from ie_cli.formats import FORMATS, format_of
-from ie_cli.formats.registry import unused_option, unused_options
+from ie_cli.formats import FORMATS, Reading, format_of
+from ie_cli.formats.registry import kind_of_table, unused_option, unused_options
 
 if TYPE_CHECKING:
     from ie_cli.commands.inputs import Input
@@ -29,8 +29,8 @@ class Undecided:
 
     Attributes:
         shown: the names of the options for the user, by their names in `Reading`.
-        known: the names of the formats that are known.
-        remaining: the inputs whose format is not known.
+        known: the names of the formats that are known, of tables with what a row is.
+        remaining: the inputs of which this is not known.
     """
 
     shown: dict[str, str]
@@ -38,7 +38,7 @@ class Undecided:
     remaining: set[str] = field(default_factory=set)
 
     def detected(self, path: str, format: str) -> None:
-        """Note the format of an input.
+        """Note the format of an input, of a table with what a row is.
 
         Raises:
             UnusedOption: it is the last one, and an option applies to none of them.
@@ -93,7 +93,8 @@ def make_inputs(
 def require_options_to_apply(given: list[Input], shown: dict[str, str] | None = None) -> list[Input]:
     """Check that each option of reading applies to at least one input.
 
-    What is not known before the data are read, such as the format of stdin, is checked when it is detected.
+    What is not known before the data are read, such as the format of stdin, or whether a row of a table is a pair of texts, is
+    checked when it is detected.
 
     Args:
         given: inputs with the same options; files are looked up in directories, and by patterns.
@@ -109,18 +110,28 @@ def require_options_to_apply(given: list[Input], shown: dict[str, str] | None = 
     asked = {option: names[option] for option in (given[0].given_options() if given else ()) if option in names}
     if not asked or any(one.format not in (None, *FORMATS) for one in given):
         return given
-    formats: dict[str, str | None] = {}
+    known: list[str] = []
+    unknown: dict[str, str | None] = {}
     for file in _files(given):
-        formats[file.path] = format_of(file.path, format=file.format, reading=file.reading(quiet=True))
-        if not unused_options(asked, known := [name for name in formats.values() if name is not None]):
+        format = format_of(file.path, format=file.format, reading=file.reading(quiet=True))
+        if format is None or _has_rows(format):
+            unknown[file.path] = format
+        else:
+            known.append(format)
+        if not unused_options(asked, known):
             return given
-    unknown = {path for path, name in formats.items() if name is None}
-    unused = unused_options(asked, known) if formats else []
-    if not unknown and unused:
+    possible = [format for format in unknown.values() if format is not None]
+    unused = unused_options(asked, [*known, *possible]) if known or possible else []
+    if unused and len(possible) == len(unknown):
         place = given[0].path if len(given) == 1 else f"{given[0].path}, …"
-        raise unused_option(unused[0], asked[unused[0]], place, known, named="--from")
-    undecided = Undecided({option: asked[option] for option in unused}, known, unknown)
+        raise unused_option(unused[0], asked[unused[0]], place, [*known, *possible], named="--from")
+    undecided = Undecided({option: asked[option] for option in unused_options(asked, known)}, known, set(unknown))
     return [replace(one, undecided=undecided) for one in given]
+
+
+def _has_rows(format: str) -> bool:
+    """Return whether a name is that of a format of tables without what a row is."""
+    return format in FORMATS and FORMATS[format].rows is not None
 
 
 def _files(given: Sequence[Input]) -> list[Input]:
@@ -133,14 +144,22 @@ def _files(given: Sequence[Input]) -> list[Input]:
         return []
 
 
-def watching(file: Input, detected: Callable[[str], None]) -> Callable[[str], None]:
-    """Return `detected`, which also checks the options of an input whose format was not known."""
+def watching(file: Input, reading: Reading, detected: Callable[[str], None]) -> tuple[Reading, Callable[[str], None]]:
+    """Return the options of reading and `detected`, which also check the options of an input whose format was not known.
+
+    The format of a table is known when it is known what a row is.
+    """
     undecided = file.undecided
     if undecided is None or file.path not in undecided.remaining:
-        return detected
+        return reading, detected
+    table = ""
 
     def both(name: str) -> None:
-        undecided.detected(file.path, name)
+        nonlocal table
         detected(name)
+        if _has_rows(name):
+            table = name
+        else:
+            undecided.detected(file.path, name)
 
-    return both
+    return replace(reading, row_is=lambda row: undecided.detected(file.path, kind_of_table(table, row))), both

@@ -129,9 +129,8 @@ class Input:
 
     def documents(self, reading: Reading) -> Iterator[Document]:
         """Read the documents."""
-        return read_documents(
-            self.path, format=self.format, reading=reading, detected=watching(self, lambda name: None)
-        )
+        reading, detected = watching(self, reading, lambda name: None)
+        return read_documents(self.path, format=self.format, reading=reading, detected=detected)
 
 
 MODEL_VARIABLE = "IE_MODEL"

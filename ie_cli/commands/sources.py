@@ -163,7 +163,8 @@ class Sources:
 
     def _records_of(self, file: Input, reading: Reading, detected: Callable[[str], None]) -> Iterator[Record]:
         try:
-            yield from read_records(file.path, format=file.format, reading=reading, detected=watching(file, detected))
+            reading, detected = watching(file, reading, detected)
+            yield from read_records(file.path, format=file.format, reading=reading, detected=detected)
         except UnusedOption:
             raise
         except DataError as error:

@@ -14,7 +14,8 @@ from ie_cli.formats.common.base import quoted
 _PAIRS = ("《》", "〈〉", "“”", "‘’", "「」", "『』", "【】", "«»", '""', "''", "()", "（）", "[]")
 _CLOSING = {pair[0]: pair[1] for pair in _PAIRS}
 _FINAL = ",;:!?、，；：！？。"  # not the full stop, which belongs to abbreviations
-_ARTICLE = re.compile(r"(?:the|an|a)\s+", re.IGNORECASE)
+# Neither "A 24", a name with a number, nor "An Wang", a name: "an" stands before a vowel or an abbreviation.
+_ARTICLE = re.compile(r"(?i:the|a(?!\s+\d)|an(?=\s+(?:[aeiouh\W]|[^\x00-\x7f]|\w(?-i:[A-Z0-9.]|\b))))\s+")
 _ARTICLE_BEFORE = re.compile(r"(?<!\w)(?:the|an|a)\s+$", re.IGNORECASE)
 _BEFORE = 8  # characters that contain an article and its spaces
 _SHARE = 0.01
@@ -41,7 +42,9 @@ def habits_of(text: str, start: int, end: int) -> Iterator[tuple[Habit, bool]]:
         yield final, False
     if _ARTICLE.match(text[start:end]):
         yield article, True
-    elif _ARTICLE_BEFORE.search(text[max(0, start - _BEFORE) : start]):
+    elif (before := _ARTICLE_BEFORE.search(text, max(0, start - _BEFORE), start)) and _ARTICLE.match(
+        text, before.start()
+    ):
         yield article, False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 
 from ie_cli.data.findings import Finding
@@ -101,8 +101,8 @@ class UnmarkedMentions:
             strings = counted(len(usual), "string is annotated", "strings are annotated")
             yield Finding(
                 "warning" if missing >= _UNMARKED_SHARE * total else "note",
-                f"{split}: {strings} at least {_ENOUGH} times, but not in {counted(missing, 'other place')} where they occur"
-                f"{within}:{_listed(usual, lambda one: one.first_unmarked)}",
+                f"{split}: {strings} at least {_ENOUGH} times, but not in {counted(missing, 'other place')} where "
+                f"{_they_occur(usual)}{within}:{_listed(usual, lambda one: one.first_unmarked)}",
             )
         if hardly:
             odd, total = sum(one.marked for one in hardly.values()), sum(one.marked for one in found.values())
@@ -116,9 +116,14 @@ class UnmarkedMentions:
             strings = counted(len(mixed), "string is annotated", "strings are annotated")
             yield Finding(
                 "note",
-                f"{split}: {strings} at least {_ENOUGH} times, but in at most half of the places where they occur{within}; check "
-                f"that the guidelines say when:{_listed(mixed, lambda one: one.first_unmarked)}",
+                f"{split}: {strings} at least {_ENOUGH} times, but in at most half of the places where "
+                f"{_they_occur(mixed)}{within}; check that the guidelines say when:"
+                f"{_listed(mixed, lambda one: one.first_unmarked)}",
             )
+
+
+def _they_occur(strings: Sized) -> str:
+    return "it occurs" if len(strings) == 1 else "they occur"
 
 
 def _listed(found: dict[str, _Occurrences], place: Callable[[_Occurrences], str]) -> str:

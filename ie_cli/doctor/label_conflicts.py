@@ -82,5 +82,6 @@ class LabelCounts:
         for _, mention in sorted(found, key=lambda item: (-item[0], item[1]))[:_SHOWN]:
             counts = sorted(self._counts[mention].items(), key=lambda item: (-item[1], item[0]))
             shown = ", ".join(f"{' + '.join(labels)} {count:,}" for labels, count in counts)
-            lines += f"\n  {quoted(mention)}: {shown}, the last one first in {self._places[mention, counts[-1][0]]}"
+            rarest = counts[-1][0]
+            lines += f"\n  {quoted(mention)}: {shown}; {' + '.join(rarest)} first in {self._places[mention, rarest]}"
         return lines

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ie_cli.document import Document
-from ie_cli.document.word_boundaries import begins_word, ends_word
+from ie_cli.document.word_boundaries import begins_word, ends_word, kind_of
 
 SHORTEST, LONGEST = 2, 40
 """Lengths of the strings that are searched for, in characters: shorter ones are found everywhere, longer ones nowhere."""
@@ -29,7 +29,7 @@ class MentionIndex:
             self._lengths[mention[:SHORTEST]].add(len(mention))
 
     def unmarked(self, text: str, places: Sequence[tuple[int, int]]) -> Iterator[str]:
-        """Yield the strings of all occurrences that share no character with an entity and are no part of a word or number.
+        """Yield the strings of all occurrences that share no character with an entity and are no part of a word, number or code.
 
         Args:
             text: the text.
@@ -43,6 +43,8 @@ class MentionIndex:
                 end = at + length
                 mention = text[at:end]
                 if mention not in self.mentions or not (begins_word(text, at) and ends_word(text, end)):
+                    continue
+                if _is_in_code(text, at, end):
                     continue
                 before = bisect_right(starts, end - 1)  # the entities that start before its end
                 if not before or ends[before - 1] <= at:
@@ -83,6 +85,23 @@ class MentionCounts:
     def otherwise(self, mention: str, label: str) -> int:
         """Return how often a string has no annotation, or only that of another label."""
         return self._unmarked[mention] + self._marked[mention] - self._annotated[mention, label]
+
+
+def _is_in_code(text: str, start: int, end: int) -> bool:
+    """Return whether a string with letters is a part of a code of letters and digits, as ``CD28`` is of ``CD28RE``.
+
+    A number may be followed by its unit, as in ``5mg``.
+    """
+    if not any(kind_of(char) == "letter" for char in text[start:end]):
+        return False
+    return _joins_code(text, start) or _joins_code(text, end)
+
+
+def _joins_code(text: str, boundary: int) -> bool:
+    """Return whether a position lies between a letter and a digit."""
+    if not 0 < boundary < len(text):
+        return False
+    return {kind_of(text[boundary - 1]), kind_of(text[boundary])} == {"letter", "digit"}
 
 
 def _furthest_ends(places: Sequence[tuple[int, int]]) -> list[int]:

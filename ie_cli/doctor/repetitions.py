@@ -17,12 +17,12 @@ class RepeatedTexts:
     Attributes:
         texts: hash of a text -> hash of its first annotation.
         duplicates: number of texts that occurred before.
-        contradictions: locations of texts that occurred before with a different annotation.
+        contradictions: hash of a text that occurred before with a different annotation -> location of the first such record.
     """
 
     texts: dict[int, int] = field(default_factory=dict)
     duplicates: int = 0
-    contradictions: list[str] = field(default_factory=list)
+    contradictions: dict[int, str] = field(default_factory=dict)
 
     def add(self, document: Document, annotation: Any) -> bool:
         """Add a document with its annotation, which is compared by its `repr`; return whether its text is new."""
@@ -31,7 +31,7 @@ class RepeatedTexts:
         if not is_new:
             self.duplicates += 1
             if self.texts[text] != found and document.text.strip():
-                self.contradictions.append(f"{document.where}: {document.text[:40]!r}")
+                self.contradictions.setdefault(text, f"{document.where}: {document.text[:40]!r}")
         self.texts.setdefault(text, found)
         return is_new
 

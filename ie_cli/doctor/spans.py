@@ -43,6 +43,12 @@ CUT = "start or end inside a word"
 INVISIBLE = "start or end with whitespace or an invisible character"
 SENTENCES = "contain a line break or the end of a sentence"
 PUNCTUATION = "consist of punctuation alone"
+_SINGULAR = {
+    CUT: "starts or ends inside a word",
+    INVISIBLE: "starts or ends with whitespace or an invisible character",
+    SENTENCES: "contains a line break or the end of a sentence",
+    PUNCTUATION: "consists of punctuation alone",
+}
 
 
 def _is_cut(text: str, start: int, end: int) -> bool:
@@ -114,4 +120,5 @@ class SpanCounts:
         for name, found in self.odd.items():
             if found.count and name not in left_out:
                 listed = "".join(f"\n  {line}" for line in found.shown)
-                yield found.count / self.spans, f"{found.count} of {self.spans} entities {name}:{listed}"
+                shown = _SINGULAR[name] if found.count == 1 else name
+                yield found.count / self.spans, f"{found.count:,} of {self.spans:,} entities {shown}:{listed}"

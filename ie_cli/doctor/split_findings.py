@@ -17,6 +17,7 @@ from ie_cli.encoding.alignment import WHITESPACE
 from ie_cli.errors import counted
 from ie_cli.recipe.heads import heads_of
 from ie_cli.recipe.schema import EncoderSection, TaskSection
+from ie_cli.recipe.yaml import flow
 from ie_cli.tasks import TASKS
 from ie_cli.tasks.unlearned import unlearned_entities
 from ie_cli.tasks.whole_words import describe_whole_words
@@ -108,7 +109,7 @@ def _overlaps(split: str, found: Survey) -> Iterator[Finding]:
         listed = "".join(f"\n  {place}" for place in found.spans.overlapping_shown)
         yield Finding(
             "warning" if count < found.documents * _ODD_OVERLAPS else "note",
-            f"{split}: entities overlap in {count} of {counted(found.documents, 'text')}; heads with flat output and tags "
+            f"{split}: entities overlap in {count:,} of {counted(found.documents, 'text')}; heads with flat output and tags "
             f"cannot express them:{listed}",
         )
 
@@ -117,16 +118,16 @@ def _contents(split: str, found: Survey) -> Finding:
     words = found.task.words
     counts = {kind: found.names[kind.items] for kind in found.task.kinds}
     contents = "; ".join(
-        f"{names.total()} {kind.noun(names.total())}: {_listed(names)}"
+        f"{names.total():,} {kind.noun(names.total())}: {_listed(names)}"
         for kind, names in counts.items()
         if names or kind.items == words.items
     )
     examples = counted(found.documents, "example")
-    return Finding("note", f"{split}: {examples} ({found.negatives} without {words.a_item}), {contents}")
+    return Finding("note", f"{split}: {examples} ({found.negatives:,} without {words.a_item}), {contents}")
 
 
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "none"
+    return ", ".join(f"{flow(name)} {count:,}" for name, count in counts.most_common()) or "none"
 
 
 def _unreadable_or_empty(split: str, found: Survey, section: TaskSection, *, train_is_empty: bool) -> Iterator[Finding]:
@@ -189,7 +190,7 @@ def _odd_spans(split: str, found: Survey, verdict: str | None) -> Iterator[Findi
 def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
     texts, ids = found.texts, found.ids
     if texts.contradictions:
-        listed = "".join(f"\n  {where}" for where in texts.contradictions[:_SHOWN])
+        listed = "".join(f"\n  {where}" for where in list(texts.contradictions.values())[:_SHOWN])
         yield Finding(
             "warning",
             f"{split}: {counted(len(texts.contradictions), 'text occurs', 'texts occur')} again with different "
@@ -197,7 +198,7 @@ def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
         )
     if texts.duplicates:
         are = "is a duplicate" if texts.duplicates == 1 else "are duplicates"
-        yield Finding("warning", f"{split}: {texts.duplicates} of {found.documents} texts {are}")
+        yield Finding("warning", f"{split}: {texts.duplicates:,} of {found.documents:,} texts {are}")
     if ids.repeated:
         yield Finding(
             "note",

@@ -9,6 +9,8 @@ from ie_cli.formats.common.offset_units import Span
 
 _JOINED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1980-\u19df\uaa60-\uaa7f]")
 """Letters of Thai, Lao, Tibetan, Burmese, Khmer and New Tai Lue, which are written without spaces."""
+_CONTINUED = re.compile(r"[^\W_]|[.,][0-9]")
+"""What continues a word, or a number such as ``1.25``."""
 
 
 def within_word(text: str, at: int) -> bool:
@@ -25,9 +27,13 @@ def cuts_end(text: str, end: int) -> bool:
     """
     if within_word(text, end):
         return True
-    around, after = text[end - 1 : end + 1], text[end + 1 : end + 2]
+    around = text[end - 1 : end + 1]
     return (
-        end > 0 and len(around) == 2 and around.isalnum() and not after.isalnum() and not any(map(_is_unspaced, around))
+        end > 0
+        and len(around) == 2
+        and around.isalnum()
+        and _CONTINUED.match(text, end + 1) is None
+        and not any(map(_is_unspaced, around))
     )
 
 

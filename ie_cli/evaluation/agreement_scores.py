@@ -72,7 +72,9 @@ class AgreementScores:
         criteria = {"spans and types": scores.strict, "spans": scores.boundaries, "text": scores.text}
         summary = tuple(_row(f"by {name}", counts) for name, counts in criteria.items() if counts is not None)
         how = "by text" if scores.match == "text" else "by spans and types"
-        return ScoreTable("relations", ("predicate", *_COLUMNS), rows, summary, (f"predicates {how}",))
+        return ScoreTable(
+            "relations", ("predicate", *_COLUMNS), rows, summary, (f"rows of predicates: relations {how}",)
+        )
 
     def _class_table(self) -> ScoreTable:
         rows = tuple(_row(name, counts) for name, counts in self._class_counts().items())

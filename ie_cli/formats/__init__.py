@@ -89,6 +89,7 @@ def read_records(
     """
     reading = reading or Reading()
     if source.startswith(PREFIX):
+        detected(datasets_directory.FORMAT.name)
         return edited(hub.read(source, reading), source, reading)
     name = "stdin" if source == "-" else source
     format = _named_or_known(source, format, reading)
@@ -144,9 +145,10 @@ def format_of(source: str, *, format: str | None, reading: Reading) -> str | Non
     reads it reports the error.
     """
     if source.startswith(PREFIX):
-        return datasets_directory.FORMAT.name
+        format, source = datasets_directory.FORMAT.name, source.removeprefix(PREFIX)
     known = _named_or_known(source, format, reading)
-    if not os.path.isfile(source):
+    directory = source.partition("?")[0]
+    if not os.path.isfile(source) and not (os.path.isdir(directory) and is_container(directory, known)):
         return known
     try:
         if known is None:

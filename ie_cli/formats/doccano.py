@@ -17,7 +17,8 @@ relations.
 
 Exports of older versions are read, too: the text may be in ``data``, the spans in ``labels`` or in ``annotations``, there with
 the ``user``. If several users annotated a record, the annotation of the one who is listed first is read, and the records in which
-others differ are counted. Labels that are numbers are read as text.
+others differ are counted. Labels that are numbers are read as text. doccano downloads a zip file with a file for each user:
+extract it, and compare them with `ie diff`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ie_cli.document import Document
+from ie_cli.errors import DataError
 from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.formats.common.entity_fields import has_entity_form, offset_names
 from ie_cli.formats.common.json_stream import lines_or_array
 from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, user_fields
+from ie_cli.formats.common.tool_records import is_unwritten
 
 _SPANS = ("label", "labels", "annotations")
 """Where records without ``entities`` store spans; a record has one of them."""
+_UNWRITTEN_HINT = (
+    "some versions of doccano export relations so: update doccano, and export the project as JSONL(Relation)."
+)
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -45,6 +51,9 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         fields = dict(given)
         if "text" not in fields and isinstance(fields.get("data"), str):
             fields["text"] = fields.pop("data")
+        name = next((name for name in _SPANS if is_unwritten(fields.get(name))), None)
+        if name is not None and reading.annotation:
+            raise DataError(f"'{name}' contains the names of fields instead of the annotation", hint=_UNWRITTEN_HINT)
         names = [name for name in _SPANS if _is_list_of_spans(fields.get(name))]
         if fields.get("entities") is None and names:
             spans = fields.pop(max(names, key=lambda name: bool(fields[name])))

@@ -14,6 +14,8 @@ from ie_cli.formats.common.base import Reading, Record
 from ie_cli.formats.common.hub_dataset import load_rows
 from ie_cli.formats.rows import Rows, read_rows
 
+_NAMES_HINT = "store the tags as a ClassLabel feature, or as names."
+
 
 def read(source: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each row.
@@ -24,7 +26,7 @@ def read(source: str, reading: Reading) -> Iterator[Record]:
     rows = load_rows(source, reading.report)
     classes = {name: names for name, feature in rows.features.items() if (names := class_names(feature)) is not None}
     numbered = ((f"{source}:{number}", dict(row)) for number, row in enumerate(rows, 1))
-    yield from read_rows(Rows(source, list(rows.features), numbered, classes), reading)
+    yield from read_rows(Rows(source, list(rows.features), numbered, classes, _NAMES_HINT), reading)
 
 
 def class_names(feature: Any) -> Sequence[str] | None:

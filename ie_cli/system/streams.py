@@ -43,9 +43,10 @@ def read_lines(
     """
     name = "stdin" if path == "-" else path
     with open_input(path) as file:
-        number = 0
+        number, head = 0, b""
         try:
             for number, raw in enumerate(file, 1):
+                head = head or raw[:_MAGIC_LENGTH]
                 while number == 1 and raw.startswith(b"\xef\xbb\xbf"):  # two tools may each have added one
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 if not keep_ends:
@@ -53,7 +54,7 @@ def read_lines(
                 try:
                     line = raw.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    problem = _not_utf8(name, number, raw, error)
+                    problem = _not_utf8(name, number, raw, error, head)
                     if on_undecodable is None:
                         raise problem from error
                     on_undecodable(number, raw, problem)
@@ -68,13 +69,14 @@ def read_lines(
             ) from error
 
 
-def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
+def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError, head: bytes) -> DataError:
+    """Return the error of a line, which the first bytes of the file may explain."""
     where = f"{path}:{number}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) {NOT_UTF8}"
     if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return DataError(where, hint="it looks like UTF-16: iconv -f UTF-16 -t UTF-8 IN > OUT")
-    compressed = next((kind for magic, kind in _MAGIC.items() if number == 1 and raw.startswith(magic)), None)
-    if compressed is not None:
-        return DataError(where, hint=f"it looks like {compressed}.")
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if kind is not None:
+        return DataError(where, hint=f"it looks like {kind}.")
     if b"\0" in raw:
         return DataError(where, hint="it looks like a binary file: give a text file.")
     try:
@@ -87,10 +89,11 @@ def _not_utf8(path: str, number: int, raw: bytes, error: UnicodeDecodeError) -> 
 _MAGIC = {
     b"\x1f\x8b": "a gzip file: rename it to end in .gz",
     b"\x28\xb5\x2f\xfd": "a zstd file: rename it to end in .zst",
-    b"PK\x03\x04": "a zip file (.xlsx and .docx are too): extract it, rename it to end in .xlsx, or save the table as text",
+    b"PK\x03\x04": "a zip file: extract it, as the exports of annotation tools; rename an Excel file to end in .xlsx",
     b"%PDF": "a PDF: extract its text first",
     b"PAR1": "a Parquet file: rename it to end in .parquet",
 }
+_MAGIC_LENGTH = 4
 
 
 @contextmanager

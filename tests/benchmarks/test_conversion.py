@@ -24,3 +24,8 @@ def test_a_source_is_read_completely(kind: str, make: str, tmp_path: Path) -> No
         expected = {(one["start"], one["end"], one["label"]) for one in map(sample.characters, sample.entities)}
         assert {(entity.start, entity.end, entity.label) for entity in document.entities} == expected
         assert len(document.relations) == (len(sample.relations) if kind == "jsonl" else 0)
+
+
+def test_a_rate_that_cannot_be_measured_is_a_dash() -> None:
+    with benchmark_modules("conversion") as [conversion]:
+        assert [conversion.rate(3000, seconds) for seconds in (1.5, 0, -2.0)] == ["2,000", "–", "–"]

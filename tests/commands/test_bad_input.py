@@ -100,6 +100,7 @@ BAD = {
     "utf-16": Bad(GOOD.encode("utf-16"), "data.jsonl:1: byte 1 of the line (0xff)", "iconv -f UTF-16 -t UTF-8 IN > OUT"),
     "gzip": Bad(gzip.compress(GOOD.encode()), "data.jsonl:1: ", "a gzip file"),
     "zip": Bad(b"PK\x03\x04\xff\0", "data.jsonl:1: ", "a zip file"),
+    "zip with a readable first line": Bad(b"PK\x03\x04\n\xff", "data.jsonl:2: ", "a zip file"),
     "no-utf-8": Bad(b"\0\x80" + GOOD.encode(), "data.jsonl:1: byte 2 ", "it looks like a binary file"),
     "deep": Bad(
         GOOD + '{"text": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import datasets
 import pytest
 import typer
 from pyarrow import csv, parquet
@@ -130,6 +131,60 @@ def test_a_joiner_applies_to_tables_of_tokens_only(here: Path, row: str, suffix:
         assert f"but the format of the data is {suffix[1:]} with a {row} per row" in said(result)
         assert ie("stats", f"t{suffix}", "b.conll", "--joiner", "").exit_code == 0
     assert ie("stats", f"t{suffix}").exit_code == 0
+
+
+@pytest.mark.parametrize("row", TABLES)
+def test_what_a_row_of_stdin_is_decides_about_a_joiner(here: Path, row: str) -> None:
+    result = ie("convert", "-", "-", "--joiner", "", stdin=TABLES[row])
+    if row in ("token", "tagged text"):
+        assert result.exit_code == 0, result.stderr
+    else:
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        expected = f"stdin: --joiner applies only to the formats {', '.join(READING_OPTIONS['joiner'])}"
+        assert f"{expected}, but the format of the data is csv with a {row} per row" in said(result)
+    assert ie("diff", "-", "b.conll", "--joiner", " ", stdin=TABLES[row]).exit_code == 0
+
+
+PAIRS = "sentence1,sentence2,label\nAnn slept,Ann sleeps,1\n"
+
+
+def test_a_table_of_pairs_is_known_when_it_is_read(here: Path) -> None:
+    (here / "t.csv").write_text(PAIRS, encoding="utf-8")
+    parquet.write_table(csv.read_csv("t.csv"), "t.parquet")
+    for name, stdin in (("t.parquet", None), ("-", PAIRS)):
+        result = ie("convert", name, "-", "--from", "parquet" if stdin is None else "csv", "--joiner", "", stdin=stdin)
+        assert result.exit_code == 1, result.stderr
+        assert "with a pair per row" in said(result)
+        assert result.stdout == ""
+
+
+ROWS: dict[str, dict[str, list[object]]] = {
+    "text": {"text": ["Ann slept"], "entities": [[{"start": 0, "end": 3, "label": "person"}]]},
+    "tagged text": {"tokens": [["Ann", "slept"]], "ner_tags": [["B-person", "O"]]},
+    "pair": {"sentence1": ["Ann slept"], "sentence2": ["Ann sleeps"], "label": [1]},
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "hub:"])
+@pytest.mark.parametrize("row", ROWS)
+def test_a_joiner_applies_to_datasets_of_tokens_only(here: Path, row: str, prefix: str) -> None:
+    datasets.Dataset.from_dict(ROWS[row]).save_to_disk("saved")
+    result = ie("convert", f"{prefix}saved", "-", "--joiner", "")
+    assert (result.exit_code == 0) == (row == "tagged text"), result.stderr
+    if row != "tagged text":
+        assert f"but the format of the data is datasets with a {row} per row" in said(result)
+        assert result.stdout == ""
+    assert ie("convert", f"{prefix}saved", "-").exit_code == 0
+
+
+@pytest.mark.parametrize("row", ["text", "tagged text"])
+def test_a_recipe_knows_what_a_row_of_a_dataset_is(here: Path, row: str) -> None:
+    datasets.Dataset.from_dict(ROWS[row]).save_to_disk("saved")
+    recipe = "name: r\ndata:\n  train: hub:saved\n  joiner: ''\nencoder: {name: hash_cnn}\n"
+    (here / "r.yaml").write_text(recipe, encoding="utf-8")
+    shown = " ".join(ie("check", "r.yaml", "--no-time").output.split())
+    assert ("data.joiner applies only to the formats" in shown) == (row == "text")
 
 
 def test_the_columns_of_predictions_have_their_own_options(here: Path) -> None:

@@ -26,6 +26,11 @@ QUOTES, FINAL, ARTICLE = HABITS
         ("soft the Hague", "Hague", [(ARTICLE, False)]),
         ("breathe Hague", "Hague", []),
         ("the", "the", []),
+        ("Only a few", "a few", [(ARTICLE, True)]),
+        ("saw an FBI agent", "FBI", [(ARTICLE, False)]),
+        ("saw an hour", "an hour", [(ARTICLE, True)]),
+        ("An Wang founded it", "An Wang", []),  # a name
+        ("I love A 24", "A 24", []),  # a company
     ],
 )
 def test_what_is_at_the_boundaries(text: str, mention: str, expected: list[tuple[str, bool]]) -> None:

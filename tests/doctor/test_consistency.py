@@ -76,7 +76,7 @@ def test_an_unusual_label_is_shown_with_its_place() -> None:
     [finding] = conflicts(*times(9, "Rome", ("Rome", "place")), wrong)
     assert finding.kind == "warning"
     assert "1 string with one label in at least 80% of the places, and another one in 1 place" in finding.message
-    assert finding.details == [f"'Rome': place 9, person 1, the last one first in {wrong.where}"]
+    assert finding.details == [f"'Rome': place 9, person 1; person first in {wrong.where}"]
     several = times(1000, "Wien", ("Wien", "place"))
     assert conflicts(*times(9, "Rome", ("Rome", "place")), wrong, *several)[0].kind == "note"
 
@@ -105,4 +105,4 @@ def test_a_limited_search_says_how_far_it_went(monkeypatch: pytest.MonkeyPatch) 
     assert "characters)" not in unmarked(*texts)[0].message
     monkeypatch.setattr(consistency, "_COMPARISONS", 4)
     [finding] = unmarked(*texts)
-    assert finding.message.endswith("not in 1 other place where they occur (in the first 20 characters)")
+    assert finding.message.endswith("not in 1 other place where it occurs (in the first 20 characters)")

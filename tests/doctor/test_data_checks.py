@@ -76,6 +76,7 @@ def test_overlap_duplicates_contradictions_and_labels(write: Callable[[str, list
             person("王伟在", 0, 2),
             person("李娜在", 0, 2),
             Document("李娜在"),
+            Document("李娜在"),
             Document("云州", [Entity(0, 2, "place"), Entity(0, 2, "place")]),
             Document(" "),
         ],
@@ -83,10 +84,10 @@ def test_overlap_duplicates_contradictions_and_labels(write: Callable[[str, list
     dev = write("dev.jsonl", [person("王伟在", 0, 2), Document("东湖", [Entity(0, 2, "river")])])
     findings = found(recipe(Path(train), data={"dev": dev}))
     text = "\n".join(f"{kind}: {text}" for kind, text in findings)
-    assert "note: train: 6 examples (2 without an entity), 4 entities: person 3, place 1" in text
-    assert "warning: train: 1 text occurs again with different annotations:\n" in text
+    assert "note: train: 7 examples (3 without an entity), 4 entities: person 3, place 1" in text
+    assert "warning: train: 1 text occurs again with different annotations:\n" in text  # in two records
     assert f"{train}:4: '李娜在'" in text
-    assert "warning: train: 2 of 6 texts are duplicates" in text
+    assert "warning: train: 3 of 7 texts are duplicates" in text
     assert "note: train: 1 duplicate entity within a text" in text
     assert "note: train: 1 empty text" in text
     assert "warning: train contains 1 of 2 texts of dev" in text

@@ -91,6 +91,6 @@ def test_check_says_that_it_found_nothing(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(dump_recipe(made), encoding="utf-8")
     result = ie("check", str(tmp_path / "good.yaml"), "--no-time")
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[-1] == "no problems found"
+    assert result.stderr.splitlines()[-1] == "no errors or warnings"
     result = ie("check", str(tmp_path / "good.yaml"), "--set", "data.dev=null")
-    assert "no problems found" not in result.stderr
+    assert "no errors or warnings" not in result.stderr

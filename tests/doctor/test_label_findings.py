@@ -58,11 +58,12 @@ def test_labels_of_dev_and_of_the_recipe_are_compared_too(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "span", "words"),
     [
-        ("She met Annabel.", (8, 12), "start or end inside a word"),
-        ("They played football.", (16, 20), "start or end inside a word"),
-        ("王伟来了。他说", (0, 6), "contain a line break or the end of a sentence"),
-        ("Anna\nHill came", (0, 9), "contain a line break or the end of a sentence"),
-        ("王伟，李娜", (2, 3), "consist of punctuation alone"),
+        ("She met Annabel.", (8, 12), "starts or ends inside a word"),
+        ("They played football.", (16, 20), "starts or ends inside a word"),
+        ("no Infi1", (3, 7), "starts or ends inside a word"),
+        ("王伟来了。他说", (0, 6), "contains a line break or the end of a sentence"),
+        ("Anna\nHill came", (0, 9), "contains a line break or the end of a sentence"),
+        ("王伟，李娜", (2, 3), "consists of punctuation alone"),
     ],
 )
 def test_odd_spans_are_shown(text: str, span: tuple[int, int], words: str, tmp_path: Path) -> None:
@@ -75,6 +76,12 @@ def test_odd_spans_are_shown(text: str, span: tuple[int, int], words: str, tmp_p
     assert " entities start or end" not in (clean := findings(tmp_path, *good))
     assert " entities contain" not in clean
     assert " entities consist" not in clean
+
+
+def test_a_name_before_a_number_is_not_inside_a_word(tmp_path: Path) -> None:
+    found = findings(tmp_path, ("no Infi1.25 here", [(3, 7, "person")]), ("a 2 b", [(2, 3, "12")]))
+    assert "inside a word" not in found
+    assert '2 entities: person 1, "12" 1' in found
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_single_strings_among_many_are_a_note(tmp_path: Path) -> None:
     found = findings(
         tmp_path, *((f"{n} 云州", [(len(str(n)) + 1, len(str(n)) + 3, "place")]) for n in range(30)), ("云州", [])
     )
-    assert "note: train: 1 string is annotated at least 3 times, but not in 1 other place where they occur" in found
+    assert "note: train: 1 string is annotated at least 3 times, but not in 1 other place where it occurs" in found
 
 
 def test_texts_that_repeat_themselves_take_little_time() -> None:

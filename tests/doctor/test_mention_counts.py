@@ -18,7 +18,9 @@ def plain(documents: list[Document], mention: str) -> int:
             end = start + len(mention)
             free = all(end <= one.start or one.end <= start for one in document.entities)
             whole = begins_word(document.text, start) and ends_word(document.text, end)
-            found += free and whole and document.text[start:end] == mention
+            inner = {document.text[at - 1 : at + 1] for at in (start, end) if at}
+            coded = any(char in "ab" for char in mention) and inner & {"a1", "b1", "1a", "1b"}
+            found += free and whole and not coded and document.text[start:end] == mention
     return found
 
 
@@ -45,6 +47,14 @@ def test_counts_are_those_of_a_search_in_every_place(documents: list[Document]) 
             unmarked = plain(documents, mention) if len(mention) >= 2 else 0
             assert counts.otherwise(mention, label) == unmarked + len(labels) - labels.count(label)
     assert counts.annotated("never", "x") == counts.otherwise("never", "x") == 0
+
+
+def test_a_code_is_not_found_in_a_longer_one() -> None:
+    index = MentionIndex(["CD28", "RUNX", "45", "CD4", "中国", "IL-2"])
+    found = ["CD28", "CD28RE", "RUNX1", "4CD4", "45mg", "CD4+", "在中国2", "(IL-2)", "IL-2R"]
+    assert [list(index.unmarked(text, [])) for text in found] == [
+        ["CD28"], [], [], [], ["45"], ["CD4"], ["中国"], ["IL-2"], []
+    ]  # fmt: skip
 
 
 def test_short_and_long_strings_are_not_searched() -> None:

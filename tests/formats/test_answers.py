@@ -215,3 +215,28 @@ def test_triples_take_the_nearest_pair_and_the_labels_of_the_mentions() -> None:
     assert placed.folded == 1
     Document(TWICE, placed.entities, placed.relations)
     assert len(place(TWICE, Answer([], links), "all").relations) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "choice", "starts"),
+    [
+        ("Ann Lee met Ann.", ["Ann Lee", "Ann"], None, [0, 12]),
+        ("Ann Lee met Ann.", ["Ann", "Ann Lee"], "first", [0, 12]),  # in any order
+        ("Ann Lee met Ann.", ["Ann Lee", "Ann"], "nearest", [0, 12]),
+        ("Ann Lee met Ann.", ["Ann Lee", "Ann", "Ann"], "first", [0, 0, 12]),  # listed twice: in both places
+        ("Ann Lee met Bob.", ["Ann Lee", "Ann"], None, [0, 0]),  # nowhere else
+        ("Lee Ann and Ann, Lee Ann.", ["Lee Ann", "Ann"], None, [0, 12, 17]),
+        ("Ann", ["Ann", "Ann"], None, [0]),
+    ],
+)
+def test_a_part_of_a_longer_mention_is_the_last_choice(
+    text: str, mentions: list[str], choice: Any, starts: list[int]
+) -> None:
+    placed = place(text, Answer([Mention(mention, "person") for mention in mentions]), choice)
+    assert [entity.start for entity in placed.entities] == starts
+    assert placed.repeated == []
+
+
+def test_a_part_with_another_label_is_placed_everywhere() -> None:
+    placed = place("Oslo University in Oslo", Answer([Mention("Oslo University", "org"), Mention("Oslo", "city")]))
+    assert [(entity.start, entity.label) for entity in placed.entities] == [(0, "city"), (0, "org"), (19, "city")]

@@ -98,6 +98,20 @@ def test_one_of_several_users_is_read_and_differences_are_counted() -> None:
     ]
 
 
+def test_relations_that_doccano_did_not_export_are_an_error() -> None:
+    """Versions without JSONL(Relation) wrote the names of the fields: doccano's issue 1795."""
+    broken = {"id": 1, "data": TEXT, "label": ["relations", "entities"]}
+    message = error_of("doccano", broken)
+    assert message.startswith("'label' contains the names of fields instead of the annotation | ")
+    assert "JSONL(Relation)" in message
+    assert read_one("doccano", broken, annotation=False).text == TEXT
+
+
+def test_spans_of_intent_detection_are_read_and_its_classes_kept() -> None:
+    fields = {"id": 2, "text": TEXT, "cats": ["greet"], "entities": [[0, 4, "PER"]], "Comments": []}
+    assert read_one("doccano", fields) == Document(TEXT, [ANNA], id=2, meta={"cats": ["greet"], "Comments": []})
+
+
 def test_an_array_and_an_indented_object_are_read() -> None:
     records, _ = read("doccano", RELATED, RELATED, array=True)
     assert [record.entities for record in records if isinstance(record, Document)] == [[ANNA, BOB]] * 2
@@ -110,6 +124,9 @@ def test_an_array_and_an_indented_object_are_read() -> None:
         (RELATED, "doccano"),
         ({"text": TEXT, "annotations": [span(ANNA, user=1)]}, "doccano"),
         ({"data": TEXT, "label": [[0, 4, "PER"]]}, "doccano"),
+        ({"data": TEXT, "label": []}, "doccano"),  # nobody annotated the first text, or the texts of `unknown.jsonl`
+        ({"data": TEXT, "label": ["entities"]}, "doccano"),  # an error of doccano
+        ({"data": TEXT, "label": ["sport"]}, "jsonl"),  # a class of the text
         ({"text": TEXT, "label": [[0, 4, "PER"]]}, "jsonl"),  # read alike
         ({"text": TEXT, "entities": [span(ANNA)]}, "jsonl"),
         ({"text": TEXT, "entities": [], "relations": []}, "jsonl"),

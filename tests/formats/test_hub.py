@@ -71,14 +71,14 @@ def test_tags_as_names_and_their_errors(tmp_path: Path) -> None:
     good, *bad = read_records(f"hub:{tmp_path / 'one'}")
     assert good == Document("a b", [Entity(0, 1, "X")], meta={"note": "n"})
     assert [record.error.message.split(":")[-1] for record in bad if isinstance(record, BadLine)] == [
-        " got 1 token and 2 tags; every token needs a text and a tag",
-        " got 2 tokens and 2 tags; every token needs a text and a tag",
+        " got 1 token, but 2 tags in 'tags'",
+        ' token 0 must be a non-empty string, got ""',
     ]
 
 
 def test_unsupported_columns_are_an_error(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"tokens": [["a"]], "tags": [[1]]}).save_to_disk(tmp_path / "numbers")
-    with pytest.raises(DataError, match="'tags' contains integers without names"):
+    with pytest.raises(DataError, match="'tags' contains numbers without names, such as 1"):
         list(read_documents(f"hub:{tmp_path / 'numbers'}"))
     datasets.Dataset.from_dict({"content": ["a"]}).save_to_disk(tmp_path / "other")
     with pytest.raises(DataError, match="expected the columns tokens and ner_tags, or text and entities, got content"):

@@ -153,10 +153,10 @@ def test_any_rows_of_texts(rows: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        ([1, 9], "'ner_tags' must be an index below 4, the number of its names, got 9"),
-        ([1, -1], "'ner_tags' must be an index below 4, the number of its names, got -1"),
-        ([1, 3], "expected a tag such as O or B-PER, got 'nonsense'"),
-        ([1], "got 2 tokens and 1 tag"),
+        ([1, 9], "'ner_tags' must contain numbers below 4, the number of names in its ClassLabel feature, got 9"),
+        ([1, -1], "'ner_tags' must contain numbers below 4, the number of names in its ClassLabel feature, got -1"),
+        ([1, 3], 'expected a tag such as O or B-PER, got "nonsense"'),
+        ([1], "got 2 tokens, but 1 tag in 'ner_tags'"),
         (None, "'ner_tags' must be a list, got null"),
     ],
 )

@@ -40,6 +40,10 @@ def _no_decision(file: TokenFile) -> None:
     """Ignore a decision."""
 
 
+def _no_row(row: str) -> None:
+    """Ignore what a row is."""
+
+
 def _count_no_losses(document: Document) -> Mapping[str, int]:
     return {}
 
@@ -66,6 +70,7 @@ class Reading:
         columns: the names of the columns of a table, by their part of it, if they differ from the usual ones.
         report: called with messages about what was detected and repaired.
         decided: called before the first document with what was decided about a file of tokens.
+        row_is: called before the first document of a table with what a row of it is, a key of `ROW_OPTIONS`.
         progress: called with the number of bytes of each line that was read; None if nobody needs it.
     """
 
@@ -85,6 +90,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = field(default=_no_report, compare=False)
     decided: Callable[[TokenFile], None] = field(default=_no_decision, compare=False)
+    row_is: Callable[[str], None] = field(default=_no_row, compare=False)
     progress: Callable[[int], None] | None = field(default=None, compare=False)
 
 
@@ -148,8 +154,8 @@ class Format:
         setup: given the labels and the predicates that were written, returns what the reader of the output has to set up; None
             if there is nothing.
         options: the options of reading that apply to this format but not to every one, by their names in `Reading`.
-        rows: for a table, returns what a row of a local file is, which decides which of these options apply; None if it cannot be
-            known without reading the rows.
+        rows: for a table, returns what a row of a local file or directory is, which decides which of these options apply; None if
+            it cannot be known without reading the rows.
     """
 
     name: str

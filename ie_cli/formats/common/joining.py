@@ -86,29 +86,44 @@ def look_ahead(
     An error of the records is raised at its place among them.
     """
     enough = _ENOUGH if reading.tokens is None and reading.joiner is None else _ENOUGH_NUMBERS
-    first: list[T] = []
-    later: list[Exception] = []
-    total = 0
-    try:
-        for record in records:
-            first.append(record)
-            total += len(tokens_of(record))
-            if total >= enough:
-                break
-    except DataError as error:
-        later.append(error)
+    first, found = peek_at(records, enough, lambda record: len(tokens_of(record)))
     joining = find_joining(map(tokens_of, first), reading)
     if joining.note:
         reading.report(f"{path}: {joining.note}")
     reading.decided(TokenFile(joining.tokens, joining.signature))
+    return joining, found
+
+
+def peek_at(
+    records: Iterable[T], enough: int, weight: Callable[[T], int] = lambda record: 1
+) -> tuple[list[T], Iterator[T]]:
+    """Return the first records, and all records; an error of the records is raised at its place among them.
+
+    Args:
+        records: the records.
+        enough: the total weight of the first records.
+        weight: returns the weight of a record.
+    """
+    stream = iter(records)
+    first: list[T] = []
+    later: list[DataError] = []
+    total = 0
+    try:
+        for record in stream:
+            first.append(record)
+            total += weight(record)
+            if total >= enough:
+                break
+    except DataError as error:
+        later.append(error)
 
     def all_records() -> Iterator[T]:
         yield from first
         for error in later:
             raise error
-        yield from records
+        yield from stream
 
-    return joining, all_records()
+    return first, all_records()
 
 
 def tokens_in(value: Any) -> list[str]:

@@ -2,13 +2,18 @@
 
 Folding ignores case, width (full and half), composition of accents, the kind of quotes and dashes, invisible characters, and
 the amount of whitespace; if there is still no occurrence, all whitespace.
+
+``Ann`` beside ``Ann Lee`` is not looked for inside the latter if both have the same label and ``Ann`` occurs elsewhere, too.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Literal
 
 from ie_cli.document import Entity, Relation, Spo
@@ -129,7 +134,8 @@ def place(text: str, answer: Answer, choice: Occurrences | None = None) -> Place
         answer: the mentions and triples.
         choice: which of several occurrences are meant; None for all of a mention, and the nearest pair of a triple.
     """
-    placing = _Placing(PlacedText(text), choice or "all")
+    inside = PlacedText(text)
+    placing = _Placing(inside, choice or "all", _Longer.of(answer.mentions, inside))
     entities: dict[Entity, None] = {}
     for mention in answer.mentions:
         for span in placing.spans(mention):
@@ -140,11 +146,41 @@ def place(text: str, answer: Answer, choice: Occurrences | None = None) -> Place
 
 
 @dataclass(slots=True)
+class _Longer:
+    """The occurrences of all mentions by label, as sorted starts and the greatest end up to each of them."""
+
+    spans: dict[str, tuple[list[int], list[int]]]
+
+    @classmethod
+    def of(cls, mentions: Iterable[Mention], inside: PlacedText) -> _Longer:
+        """Look up the mentions of an answer."""
+        found: defaultdict[str, set[Span]] = defaultdict(set)
+        for mention in mentions:
+            found[mention.label].update(inside.find(mention.text)[0])
+        spans: dict[str, tuple[list[int], list[int]]] = {}
+        for label, places in found.items():
+            ordered = sorted(places)
+            spans[label] = [start for start, _ in ordered], list(accumulate((end for _, end in ordered), max))
+        return cls(spans)
+
+    def outside(self, label: str, spans: Sequence[Span]) -> Sequence[Span]:
+        """Return the spans that are no part of a longer mention with the label, or all if each of them is one."""
+        starts, ends = self.spans.get(label, ([], []))
+        free = []
+        for start, end in spans:
+            before, until = bisect_left(starts, start), bisect_right(starts, start)
+            if not (before and ends[before - 1] >= end) and not (until and ends[until - 1] > end):
+                free.append((start, end))
+        return free or spans
+
+
+@dataclass(slots=True)
 class _Placing:
     """The state of placing: the spans that are taken by earlier mentions, and the end of the latest one."""
 
     inside: PlacedText
     choice: Occurrences
+    longer: _Longer
     placed: Placed = field(default_factory=Placed)
     taken: set[tuple[str, str, Span]] = field(default_factory=set)
     after: int = 0
@@ -159,9 +195,10 @@ class _Placing:
             return []
         self.placed.moved += mention.span is not None
         self.placed.folded += is_folded
+        outside = self.longer.outside(mention.label, found)
         if self.choice == "all":
-            return found
-        free = [span for span in found if (mention.text, mention.label, span) not in self.taken]
+            return outside
+        free = self._free(mention, outside) or self._free(mention, found)
         if not free:
             self.placed.repeated.append(mention)
             return []
@@ -170,6 +207,10 @@ class _Placing:
         self.taken.add((mention.text, mention.label, chosen))
         self.after = chosen[1]
         return [chosen]
+
+    def _free(self, mention: Mention, spans: Sequence[Span]) -> list[Span]:
+        """Return the spans that no equal mention has taken."""
+        return [span for span in spans if (mention.text, mention.label, span) not in self.taken]
 
     def add_links(self, links: Iterable[Link], choice: Occurrences) -> None:
         """Locate triples by the form in which their arguments occur in the text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ie_cli.formats.bio_json import is_tagged
+from ie_cli.formats.common.tag_fields import is_tagged
 from ie_cli.formats.common.token_fields import is_list_of_strings
 from ie_cli.formats.oneke import is_instruction
 

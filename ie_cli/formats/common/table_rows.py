@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ie_cli.errors import DataError
@@ -30,8 +31,9 @@ ROW_OPTIONS = {
     "text": ("columns",),
     "token": ("columns", "joiner"),
     "tagged text": ("columns", "joiner"),
+    "pair": ("columns", "grades"),
 }
-"""Those that apply to a table by what a row is; a table that may have pairs of texts is none of them."""
+"""Those that apply to a table by what a row is."""
 
 
 def row_of(names: Sequence[str], reading: Reading) -> str | None:
@@ -88,8 +90,11 @@ def read_table(
         reading.report(f"{path}: a {columns.layout[:-1]} per row; columns that are not read: {shown}")
     cells = _parts(columns, rows)
     if columns.layout == "spans":
+        reading.row_is("span")
         yield from documents(cells, annotation=reading.annotation)
     else:
+        reading.row_is("token")
+        reading = replace(reading, row_is=lambda row: None)
         some = (classes or {}).get(names[columns.places["tags"]])
         named = {} if some is None else {"ner_tags": some}
         yield from read_rows(Rows(path, ["tokens", "ner_tags"], sentences(cells), named), reading)

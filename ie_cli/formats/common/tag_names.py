@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ie_cli.formats.common.hub_dataset import PREFIX
 from ie_cli.system.json_reading import loads
 from ie_cli.system.urls import is_url
 
@@ -25,16 +26,23 @@ NAMES_HINT = (
     'put their names into a file labels.json beside it, as ["O", "B-PER", …] in the order of the numbers or as '
     '{"O": 0, "B-PER": 1, …}, or write the names instead of the numbers.'
 )
+_STDIN = "stdin"
+"""The name of standard input as data."""
 _MAX_BYTES = 10_000_000
 _LEVELS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TagNames:
-    """The names of tags in the order of their numbers, and the file that contains them."""
+    """The names of tags in the order of their numbers.
+
+    Attributes:
+        names: the names.
+        path: the file beside the data that contains them; None if the data contain them.
+    """
 
     names: tuple[str, ...]
-    path: Path
+    path: Path | None = None
 
 
 def is_name_file(path: str) -> bool:
@@ -46,10 +54,10 @@ def find_tag_names(path: str, field: str) -> TagNames | None:
     """Return the names of a field's tags from a file beside a file of data; None if there is none with names.
 
     Args:
-        path: the name of the file of data; a URL and standard input have no files beside them.
+        path: the name of the file of data; a URL, a dataset of the hub and standard input have no files beside them.
         field: the name of the field.
     """
-    if is_url(path):
+    if is_url(path) or path.startswith(PREFIX) or path == _STDIN:
         return None
     directory = Path(path).parent
     for name in (*INFO_FILES, *NAME_FILES, *TEXT_FILES):

@@ -11,6 +11,8 @@ from ie_cli.formats.common.relation_fields import IDS
 from ie_cli.formats.common.spacy_records import is_spacy_record
 
 _HASHES = ("_input_hash", "_task_hash", "_view_id")
+_OLD_FIELDS = ("label", "labels", "annotations", "entities")
+"""Where doccano writes the annotation of a text in ``data``."""
 _ANSWERS = ("accept", "reject", "ignore")
 
 
@@ -35,7 +37,7 @@ def _is_prodigy(fields: Mapping[str, Any]) -> bool:
 
 def _is_doccano(fields: Mapping[str, Any]) -> bool:
     if "text" not in fields:
-        return isinstance(fields.get("data"), str) and _first(fields, "label", "labels", "entities") is not None
+        return isinstance(fields.get("data"), str) and any(map(_is_annotation, map(fields.get, _OLD_FIELDS)))
     relation = _first(fields, "relations")
     if isinstance(relation, dict) and relation.keys() >= set(IDS):
         return True
@@ -44,6 +46,18 @@ def _is_doccano(fields: Mapping[str, Any]) -> bool:
     if isinstance(entity, dict) and entity.keys() >= known:
         return True
     return isinstance(annotation, dict) and annotation.keys() >= {"user", "start_offset", "end_offset"}
+
+
+def _is_annotation(value: Any) -> bool:
+    """Return whether a value is a list of entities or relations, which is empty if nobody annotated the text."""
+    if not isinstance(value, list) or not value:
+        return value == []
+    return isinstance(value[0], dict) or has_entity_form(value[0]) or is_unwritten(value)
+
+
+def is_unwritten(value: Any) -> bool:
+    """Return whether a value has the names of doccano's fields in place of their annotation, which an error of it has lost."""
+    return isinstance(value, list) and bool(value) and all(name in ("entities", "relations") for name in value)
 
 
 def _first(fields: Mapping[str, Any], *names: str) -> Any:
