@@ -40,6 +40,8 @@ _FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
 """A model needs some steps, however few examples there are; one without pretrained weights needs more."""
 _FEW = 500
 """Fewer sequences are trained in smaller batches; benchmarks/RESULTS.md, "From scratch"."""
+_MANY = 20_000
+"""So many sequences take enough steps with batches of 16 on a pretrained encoder; benchmarks/RESULTS.md, "Batch size"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +334,11 @@ def _batch_size(lengths: _Lengths, encoder: str) -> tuple[int, str]:
         return 16 if few or long else 32, "pairs, which a loss compares with each other"
     if few and encoder == HASH_CNN:
         return 2, "few examples and no pretrained weights: many small steps"
-    return (8, "long texts") if long else (8, "few examples") if few else (16, "usual for short texts")
+    if long or few:
+        return 8, "long texts" if long else "few examples"
+    if lengths.sequences < _MANY and encoder != HASH_CNN:
+        return 8, "more steps than with 16, from which a new head learns earlier and better"
+    return 16, "usual for short texts"
 
 
 def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluated: bool) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from ie_cli.data.dataset import place_of, splits
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.data.token_lengths import TokenLengths
-from ie_cli.doctor import token_counting
+from ie_cli.doctor import recipe_proposal, token_counting
 from ie_cli.doctor.data_checks import check
 from ie_cli.doctor.overlaps import overlap
 from ie_cli.doctor.recipe_proposal import propose_recipe
@@ -312,6 +312,16 @@ def test_hash_cnn_counts_words_and_has_a_rate_of_its_own(write: Write) -> None:
     assert "  batch_size: 2                       # few examples and no pretrained weights: many small steps" in text
     _, many = proposed(write("b.jsonl", *[ENGLISH] * 500), "hash_cnn")
     assert many.training.batch_size == 16
+
+
+def test_a_pretrained_encoder_has_many_steps(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, some = proposed(write("a.jsonl", *[ENGLISH] * 500), "bert-base-cased")
+    assert some.training.batch_size == 8
+    assert "# more steps than with 16" in text
+    monkeypatch.setattr(recipe_proposal, "_MANY", 500)
+    text, many = proposed(write("b.jsonl", *[ENGLISH] * 500), "bert-base-cased")
+    assert many.training.batch_size == 16
+    assert "# usual for short texts" in text
 
 
 def test_without_a_connection_an_encoder_that_needs_no_download_is_proposed(
